@@ -1,0 +1,79 @@
+# Two commands need nothing but Python 3.11 or newer:
+#
+#   make demo   see the main job work against a sandbox on this machine
+#   make test   lint, types, and the tests against the wheel that would ship
+#
+# Both build .venv from the hashed lock in requirements/dev.txt, once; `make clean` removes it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+
+# Directories count too, so that a deleted file is noticed.
+SOURCES := $(shell find blnk_auth -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+# What is tested is the installed wheel: neither the checkout nor anybody's PYTHONPATH may stand in front of it,
+# in pytest or in the processes that tests start.
+unexport PYTHONPATH
+export PYTHONSAFEPATH := 1
+
+.NOTPARALLEL:
+.PHONY: demo test lint types bench-hot-path lock clean
+
+demo: $(INSTALLED)
+	@$(BIN)/blnk-auth demo
+
+test: lint types $(INSTALLED)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: $(LOCKED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# pyright runs on the Node.js of the lock, and the variable stops it from asking a registry for newer versions.
+types: $(LOCKED)
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+bench-hot-path: $(INSTALLED)
+	@$(BIN)/python benchmarks/hot_path.py
+
+# Every version and hash for every platform and Python that we support, and no address: where packages come from is
+# the business of whoever installs them.
+lock: $(LOCKED)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/dev.txt
+	@! grep -n '://' requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --clear: the environment is exactly the lock. --only-binary: building an sdist would run code that no hash covers.
+$(LOCKED): requirements/dev.txt
+	@set -e; \
+	for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo 'blnk-auth needs Python 3.11 or newer and found none: install it, or name it: make test PYTHON=/path/to/python3' >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found cannot create virtual environments: on Debian and Ubuntu, apt-get install python3-venv" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Creating $(VENV) with $$("$$found" --version) from requirements/dev.txt (once, about a minute)"; \
+	"$$found" -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+# The wheel is built from the sdist, so both are known to hold what they should.
+$(INSTALLED): $(LOCKED) $(SOURCES)
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@$(PIP) check
+	@touch $@

@@ -1,0 +1,92 @@
+"""What to do before a request and after its response. Pure: time and state come in as values.
+
+A token passes through four times of life, on the clock of this machine:
+
+    fresh ── renew_at ──► stale ── must_renew_at ──► about to expire ── expires_at ──► expired
+    use it                use it, renew behind       wait for the renewal              wait for the renewal
+                                                     (use it if that fails)            (fail if that fails)
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from .policy import RenewalPolicy
+from .token import Token
+
+
+class Before(enum.Enum):
+    """What to do before a request is sent."""
+
+    USE = "use"
+    USE_AND_RENEW = "use and renew soon"
+    MUST_RENEW = "must renew"
+
+
+class After(enum.Enum):
+    """What to do after a response."""
+
+    ACCEPT = "accept"
+    RETRY_WITH_CURRENT = "retry with the current token"
+    RENEW_AND_RETRY = "renew and retry"
+    RENEW_ONLY = "renew, do not retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When, in UTC epoch seconds, a token should be renewed, must be renewed, and ends. Infinity where unknown."""
+
+    renew_at: float
+    must_renew_at: float
+    expires_at: float
+
+
+NEVER = Window(math.inf, math.inf, math.inf)
+ALREADY_OVER = Window(-math.inf, -math.inf, -math.inf)
+
+
+def window(token: Token, policy: RenewalPolicy, *, renewable: bool, luck: float) -> Window:
+    """The window of a token. `luck`, from 0 to 1, spreads a fleet over the jitter; `renewable` says if it can end well.
+
+    A token that nothing can renew is used until its end, and one whose lifetime is unknown until it is rejected.
+    """
+    if token.expires_at is None:
+        born_at = token.issued_at if token.issued_at is not None else 0.0
+        return Window(born_at + policy.default_lifetime if renewable else math.inf, math.inf, math.inf)
+    if not renewable:
+        return Window(token.expires_at, token.expires_at, token.expires_at)
+    lifetime = max(token.expires_at - token.issued_at, 0.0) if token.issued_at is not None else math.inf
+    advisory = min(policy.advisory_leeway, policy.advisory_fraction * lifetime)
+    mandatory = min(policy.mandatory_leeway, policy.mandatory_fraction * lifetime)
+    renew_at = token.expires_at - max(advisory * (1 - policy.jitter * luck), mandatory)
+    return Window(renew_at, token.expires_at - mandatory, token.expires_at)
+
+
+def before(due: Window, now: float) -> Before:
+    """What to do with a token of this window at `now`."""
+    if now < due.renew_at:
+        return Before.USE
+    return Before.USE_AND_RENEW if now < due.must_renew_at else Before.MUST_RENEW
+
+
+def after(*, curable: bool, carried_ours: bool, retried: bool, is_current: bool, replayable: bool) -> After:
+    """What to do with a response.
+
+    `curable`: the answer is a rejection that a new token could cure. `carried_ours`: the request that was answered went
+    to the origin it was made for and carried the token we attached (not so after a redirect to another host, nor when
+    the user set the header). `retried`: it was a second attempt already. `is_current`: the token it carried is still
+    the newest we have. `replayable`: its body can provably be sent again.
+    """
+    if not curable or not carried_ours or retried:
+        return After.ACCEPT
+    if not is_current:
+        return After.RETRY_WITH_CURRENT if replayable else After.ACCEPT
+    return After.RENEW_AND_RETRY if replayable else After.RENEW_ONLY
+
+
+def cooldown(failures: int, *, first: float, longest: float, luck: float) -> float:
+    """Seconds to wait after so many failures in a row: exponential, from half to all of it at random."""
+    full = min(first * 2.0 ** min(failures - 1, 32), longest)
+    return full * (0.5 + 0.5 * luck)

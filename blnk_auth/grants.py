@@ -1,0 +1,73 @@
+"""Whose token it is, and therefore how it is renewed: a grant that a person gave, or the client's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from . import messages
+from .client_auth import ClientCredentials
+from .errors import SignInRequired
+from .messages import TokenCall
+from .provider import Provider
+from .record import Grant
+from .token import Token
+
+
+@dataclass(frozen=True, slots=True)
+class PersonGrant:
+    """A grant that a person gave in the browser; renewed with its refresh token (RFC 6749 section 6)."""
+
+    subject: str
+
+    @property
+    def slot(self) -> str:
+        """Its part of the store key."""
+        return f"subject/{quote(self.subject, safe='')}"
+
+    def is_renewable(self, grant: Grant) -> bool:
+        """Whether something is there to renew it with."""
+        return grant.token.refresh_token is not None
+
+    def ask(self, provider: Provider, credentials: ClientCredentials, current: Token | None, now: float) -> TokenCall:
+        """The request that renews `current`. Raises `SignInRequired` if only the person can help."""
+        if current is None:
+            raise sign_in_again("missing", self.subject)
+        if current.refresh_token is None:
+            raise sign_in_again("no_refresh_token", self.subject)
+        if current.refresh_expires_at is not None and current.refresh_expires_at <= now:
+            raise sign_in_again("expired", self.subject)
+        return messages.build_refresh(provider, credentials, current.refresh_token)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGrant:
+    """The client's own token (RFC 6749 section 4.4); renewed by asking for another one."""
+
+    scope: str | None
+    subject: None = None
+
+    @property
+    def slot(self) -> str:
+        """Its part of the store key: each scope has a token of its own."""
+        return f"itself/{quote(self.scope or '', safe='')}"
+
+    def is_renewable(self, grant: Grant) -> bool:
+        """Always: the client's credentials renew it."""
+        return True
+
+    def ask(self, provider: Provider, credentials: ClientCredentials, current: Token | None, now: float) -> TokenCall:
+        """The request for another token; a refresh token, which RFC 6749 section 4.4.3 advises against, is not used."""
+        return messages.build_client_credentials(provider, credentials, self.scope)
+
+
+def sign_in_again(reason: str, subject: str | None) -> SignInRequired:
+    """The error for a grant that cannot be renewed, in words that say what to do."""
+    whose = f"subject {subject!r}"
+    why = {
+        "missing": f"nothing is stored for {whose}: it was never authorized here, or was forgotten",
+        "refused": f"the authorization server has ended the grant of {whose}",
+        "expired": f"the refresh token of {whose} has expired",
+        "no_refresh_token": f"the access token of {whose} has ended and there is no refresh token to renew it with",
+    }[reason]
+    return SignInRequired(f"{why}; send the person through start_authorization() again", reason=reason, subject=subject)

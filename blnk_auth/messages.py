@@ -1,0 +1,257 @@
+"""What is said to the authorization server and what its answers mean. Pure: no socket, no clock, no store.
+
+Each operation is split in two: build the request, judge the response. Judging returns the token or raises the one
+error that says what the caller can do:
+
+    SignInRequired           the server's verdict is `invalid_grant`: only this may end a grant
+    TemporarilyUnavailable   429, 5xx and their like; nothing is known to be wrong
+    ConfigurationError       the registration, the URL or the request is wrong, and stays wrong
+    ProtocolError            no OAuth 2.0 answer at all
+
+No text of an answer enters an error except the RFC's own fields, cleaned of every secret that we sent.
+This is the only importer of authlib, whose transport-free layer writes the requests.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from .client_auth import ClientCredentials
+from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from .provider import Provider
+from .token import Token, read_seconds, read_token
+from .wire import HttpRequest, HttpResponse
+
+_FORM = "application/x-www-form-urlencoded"
+
+_CONFIGURATION_CODES = frozenset(
+    "invalid_request invalid_client unauthorized_client unsupported_grant_type unsupported_response_type invalid_scope "
+    "invalid_target unsupported_token_type access_denied invalid_dpop_proof use_dpop_nonce".split()
+)
+_TRANSIENT_CODES = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+_KNOWN_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
+
+_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# What these name does not heal by itself: method, media types, not implemented.
+_LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
+
+_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "client_secret", "token")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCall:
+    """A request to the token endpoint with the secrets in it, which must not reappear in an error."""
+
+    request: HttpRequest
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<TokenCall {self.request.url}>"
+
+
+def build_refresh(provider: Provider, credentials: ClientCredentials, refresh_token: str) -> TokenCall:
+    """The refresh request, RFC 6749 section 6. No scope is sent: absent means unchanged."""
+    return _build(provider, credentials, "refresh_token", refresh_token=refresh_token)
+
+
+def build_client_credentials(provider: Provider, credentials: ClientCredentials, scope: str | None) -> TokenCall:
+    """The client credentials request, RFC 6749 section 4.4."""
+    return _build(provider, credentials, "client_credentials", scope=scope)
+
+
+def build_code_exchange(
+    provider: Provider, credentials: ClientCredentials, *, code: str, redirect_uri: str, code_verifier: str | None
+) -> TokenCall:
+    """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636."""
+    return _build(
+        provider, credentials, "authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
+    )
+
+
+def build_revocation(provider: Provider, credentials: ClientCredentials, token: str, hint: str) -> TokenCall:
+    """The revocation request, RFC 7009 section 2.1. Raises `ConfigurationError` if there is no such endpoint."""
+    from authlib.oauth2.rfc7009 import prepare_revoke_token_request
+
+    if provider.revocation_endpoint is None:
+        raise ConfigurationError(f"revoke: {provider.revocation_advice}")
+    body, _ = prepare_revoke_token_request(token, hint)
+    return _prove(credentials, provider.revocation_endpoint, body, secrets=(token,))
+
+
+def build_authorization_url(
+    provider: Provider, client_id: str, *, redirect_uri: str, scope: str | None, state: str, code_verifier: str | None
+) -> str:
+    """Where to send the person, RFC 6749 section 4.1.1, with an S256 code challenge."""
+    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+    from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+    challenge: dict[str, str] = {}
+    if code_verifier is not None:
+        challenge = {"code_challenge": create_s256_code_challenge(code_verifier), "code_challenge_method": "S256"}
+    url: str = prepare_grant_uri(
+        provider.authorization_endpoint,
+        client_id,
+        "code",
+        redirect_uri=redirect_uri,
+        scope=scope,
+        state=state,
+        **challenge,
+    )
+    return url
+
+
+def judge_token_answer(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]]:
+    """The token that was issued and notes on what was odd about it; else the error that says what to do.
+
+    `now` is when the answer arrived, in UTC epoch seconds.
+    """
+    document = _read_document(response)
+    if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
+        try:
+            return read_token(document, received_at=now)
+        except ValueError as error:
+            raise ProtocolError(
+                f"the token endpoint answered {response.status_code}, but {error}; is token_endpoint the right URL?",
+                status_code=response.status_code,
+            ) from None
+    raise _refusal(response, document, call, now=now)
+
+
+def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: float) -> None:
+    """Return if the token is gone (RFC 7009 section 2.2: also when the server never knew it); else raise."""
+    if 200 <= response.status_code < 300:
+        return
+    raise _refusal(response, _read_document(response), call, now=now)
+
+
+def _build(
+    provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None
+) -> TokenCall:
+    from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
+    present = {name: value for name, value in parameters.items() if value}
+    body = prepare_token_request(grant_type, **present)
+    secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
+    return _prove(credentials, provider.token_endpoint, body, secrets=secrets)
+
+
+def _prove(credentials: ClientCredentials, url: str, body: str, *, secrets: tuple[str, ...]) -> TokenCall:
+    """Add the client's proof to a form body, by exactly one method."""
+    headers = {"Accept": "application/json", "Content-Type": _FORM}
+    if credentials.method == "client_secret_basic":
+        secret = credentials.secret()
+        proof = credentials.basic(secret)
+        headers["Authorization"] = f"Basic {proof}"
+        secrets += (secret, proof)
+    elif credentials.method == "client_secret_post":
+        from authlib.oauth2.auth import encode_client_secret_post
+
+        secret = credentials.secret()
+        named = SimpleNamespace(client_id=credentials.client_id, client_secret=secret)
+        _, _, body = encode_client_secret_post(named, "POST", url, {}, body)
+        secrets += (secret,)
+    else:
+        from authlib.oauth2.auth import encode_none
+
+        _, _, body = encode_none(SimpleNamespace(client_id=credentials.client_id), "POST", url, {}, body)
+    return TokenCall(HttpRequest("POST", url, headers, body.encode("ascii")), secrets)
+
+
+def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
+    """The answer as an object, whether JSON (with or without a byte order mark) or form-encoded; None if neither."""
+    try:
+        text = response.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        # GitHub and older servers answer form-encoded.
+        form = dict(parse_qsl(text)) if "<" not in text else {}
+        return form if "access_token" in form or "error" in form else None
+    return document if isinstance(document, dict) else None
+
+
+def _refusal(
+    response: HttpResponse, document: Mapping[str, Any] | None, call: TokenCall, *, now: float
+) -> BlnkAuthError:
+    status = response.status_code
+    code, description, uri = _verdict(document, call.secrets)
+    told: dict[str, Any] = {
+        "error": code, "error_description": description, "error_uri": uri, "status_code": status
+    }  # fmt: skip
+    answered = f"the authorization server answered {status}" + (f" {code}" if code else "")
+    because = f": {description}" if description else ""
+    if 300 <= status < 400:
+        return ConfigurationError(
+            f"{answered}, a redirect, which is never followed because it would carry the secrets along; "
+            "set token_endpoint to the final URL",
+            **told,
+        )
+    if status >= 500 and status not in _LASTING_STATUSES or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+        retry_after = _retry_after(response.headers.get("retry-after"), now)
+        return TemporarilyUnavailable(f"{answered}{because}; try again later", retry_after=retry_after, **told)
+    if code == "invalid_grant":
+        return SignInRequired(f"{answered}{because}; the person must sign in again", reason="refused", **told)
+    if code in _CONFIGURATION_CODES:
+        return ConfigurationError(f"{answered}{because}; check {_REMEDIES.get(code, _REGISTRATION)}", **told)
+    if status in (401, 403):
+        return ConfigurationError(f"{answered}{because}; check client_id, client_secret and client_auth", **told)
+    if status in _LASTING_STATUSES:
+        return ConfigurationError(f"{answered}{because}; check token_endpoint", **told)
+    return ProtocolError(f"{answered}{because}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
+
+
+_REGISTRATION = "the client's registration at the provider"
+_REMEDIES: Mapping[str | None, str] = {
+    "invalid_client": "client_id, client_secret and client_auth",
+    "invalid_scope": "scope",
+    "invalid_request": "the provider's settings: a parameter is missing or not wanted",
+}
+
+
+def _verdict(
+    document: Mapping[str, Any] | None, secrets: tuple[str, ...]
+) -> tuple[str | None, str | None, str | None]:
+    """`error`, `error_description`, `error_uri`, where `error` is a code of the RFCs. Prose in `error` is description."""
+    if document is None:
+        return None, None, None
+    error, description, uri = (document.get(name) for name in ("error", "error_description", "error_uri"))
+    code = error if isinstance(error, str) and error in _KNOWN_CODES else None
+    if code is None and isinstance(error, str) and not description:
+        description = error
+    return code, _clean(_without_long_words(description), secrets), _clean(uri, secrets)
+
+
+def _without_long_words(text: Any) -> Any:
+    # A server may quote a token that we did not send; no word of prose is this long.
+    return re.sub(r"\S{32,}", "[redacted]", text) if isinstance(text, str) else text
+
+
+def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
+    """A server's text made fit for an error: printable, short, and free of what we sent."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]+", " ", text).strip()[:200]
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    """Retry-After, RFC 9110 section 10.2.3: seconds or an HTTP date."""
+    if value is None:
+        return None
+    seconds = read_seconds(value.strip())
+    if seconds is None:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return max(seconds, 0.0)

@@ -1,0 +1,1 @@
+"""The providers that work by name, one short file each."""

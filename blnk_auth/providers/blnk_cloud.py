@@ -1,0 +1,60 @@
+"""Blnk Cloud, the hosted side of Blnk Finance.
+
+Form bodies, HTTP Basic with the id and secret as they are, a new refresh token with every renewal, no revocation
+endpoint. Sources: docs.blnkfinance.com/cloud/auth/oauth, .../cloud/reference/get-access-token, .../refresh-access-token
+and the metadata served at /.well-known/oauth-authorization-server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ..challenge import is_curable
+from ..origin import endpoint_origin
+from ..provider import Provider
+from ..wire import ApiAnswer
+
+BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
+
+
+def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
+    """Blnk Cloud as a provider.
+
+    `base_url` is the address of a self-hosted Cloud (Production License); default: the hosted one. `api_origins` adds
+    origins that may receive its tokens; its own origin always may. Raises `ConfigurationError` for a bad URL.
+    """
+    origin = endpoint_origin(base_url, "base_url")
+    base_url = base_url.rstrip("/")
+    return Provider(
+        name="blnk_cloud",
+        issuer=base_url,
+        authorization_endpoint=f"{base_url}/oauth/authorize",
+        token_endpoint=f"{base_url}/oauth/token",
+        api_origins=(str(origin), *api_origins),
+        grants=("authorization_code", "refresh_token"),
+        client_auth="client_secret_basic",
+        # Every page shows `curl -u`, which does not percent-encode.
+        basic_encoding="raw",
+        is_rejection=_is_rejection,
+        reads_rejection_body=True,
+        revocation_advice=(
+            "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends every "
+            "integration that uses it), or call forget() to drop the token here"
+        ),
+    )
+
+
+def _is_rejection(answer: ApiAnswer) -> bool:
+    """A 401 that Cloud itself sent. One that Core sent through /proxy rejects Cloud's key, not our token."""
+    return is_curable(answer) and not _is_core_rejection(answer.body)
+
+
+def _is_core_rejection(body: bytes | None) -> bool:
+    try:
+        document = json.loads(body or b"")
+    except ValueError:
+        return False
+    detail = document.get("error_detail") if isinstance(document, dict) else None
+    code = detail.get("code") if isinstance(detail, dict) else None
+    return isinstance(code, str) and code.startswith("AUTH_")

@@ -1,0 +1,153 @@
+"""The auth flow that httpx and httpx2 share: they drive it alike, and their classes are distinct.
+
+Nothing is locked and no scope is open while a request is out, so a flow may be closed by any task at any time. The
+token request is never yielded into the caller's client: there it would inherit hooks, redirects and cancellation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from ..errors import BlnkAuthError
+from ..held import HeldToken
+from ..origin import normalize
+from ..passage import Rejection, judge_retry, token_to_retry_with, token_to_send
+from ..source import Package, Source
+from ..steps import atake, take
+from ._httpx_body import RejectionBody
+from ._httpx_headers import unredirected
+from .errors import as_client_error
+
+_MARK = "blnk_auth"
+"""The key in a request's extensions of the token that we attached, to tell it from a header that the user set."""
+
+
+class HttpxFlow:
+    """What `HttpxAuth` and `Httpx2Auth` have in common; `_httpx` is the package, `_package` its name."""
+
+    _httpx: Any
+    _package: Package
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        # As the package's URL type spells them: compared for each request without parsing anything.
+        self._listed = {
+            (o.scheme, o.host, None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
+            for o in source.origins.listed
+        }
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} for {self._source!r}>"
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        if not self._may_sign(request):
+            yield request
+            return
+        try:
+            sent = self._source.ready(self._package)
+            if type(sent) is not HeldToken:
+                sent = take(token_to_send(self._source, self._package))
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        self._attach(request, sent)
+        response = yield request
+        if response.status_code not in self._source.rejection_statuses:
+            return
+        body = RejectionBody(self._httpx, response)
+        rejection = self._rejection(request, sent, response, body)
+        try:
+            newer = take(token_to_retry_with(self._source, sent, rejection, self._package))
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        if newer is None:
+            return
+        body.discard()
+        self._attach(request, newer)
+        response = yield request
+        take(judge_retry(self._source, newer, self._second_rejection(request, newer, response)))
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        if not self._may_sign(request):
+            yield request
+            return
+        try:
+            sent = self._source.ready(self._package)
+            if type(sent) is not HeldToken:
+                sent = await atake(token_to_send(self._source, self._package))
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        self._attach(request, sent)
+        response = yield request
+        if response.status_code not in self._source.rejection_statuses:
+            return
+        body = RejectionBody(self._httpx, response)
+        rejection = self._rejection(request, sent, response, body)
+        try:
+            newer = await atake(token_to_retry_with(self._source, sent, rejection, self._package))
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        if newer is None:
+            return
+        await body.adiscard()
+        self._attach(request, newer)
+        response = yield request
+        await atake(judge_retry(self._source, newer, self._second_rejection(request, newer, response)))
+
+    def _may_sign(self, request: Any) -> bool:
+        """Whether the request may have the token, and has no header of the user's own in its place."""
+        source, url = self._source, request.url
+        if (url.scheme, url.host, url.port) not in self._listed:
+            origin = normalize(url.scheme, url.host, url.port)
+            if not source.origins.permits(origin):
+                source.report_withheld(origin)
+                return False
+        present = request.headers.get(source.header_name)
+        if present is None:
+            return True
+        attached = request.extensions.get(_MARK)
+        return attached is not None and attached.header == present
+
+    def _attach(self, request: Any, held: HeldToken) -> None:
+        name = self._source.header_name
+        if name == "Authorization":
+            request.headers[name] = held.header
+        else:
+            request.headers = unredirected(self._httpx, request.headers, name, held.header)
+        request.extensions[_MARK] = held
+
+    def _rejection(self, request: Any, sent: HeldToken, response: Any, body: RejectionBody) -> Rejection:
+        answered = response.request
+        return Rejection(
+            response.status_code,
+            response.headers,
+            answered.url.path,
+            carried_ours=(
+                answered.headers.get(self._source.header_name) == sent.header
+                and _origin(answered.url) == _origin(request.url)
+            ),
+            is_replayable=lambda: self._is_replayable(request),
+            read_body=body,
+        )
+
+    def _second_rejection(self, request: Any, sent: HeldToken, response: Any) -> Rejection | None:
+        if response.status_code not in self._source.rejection_statuses:
+            return None
+        return self._rejection(request, sent, response, RejectionBody(self._httpx, response))
+
+    def _is_replayable(self, request: Any) -> bool:
+        # Only a body held in memory is: every other may be used up, and some then send nothing, without an error.
+        try:
+            request.content  # noqa: B018 - the property raises if there is more than bytes behind it
+        except self._httpx.RequestNotRead:
+            return False
+        return True
+
+    def _dress(self, error: BlnkAuthError, request: Any) -> BlnkAuthError:
+        return as_client_error(
+            error, request, request_error=self._httpx.RequestError, transport_error=self._httpx.TransportError
+        )
+
+
+def _origin(url: Any) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port

@@ -1,0 +1,261 @@
+"""`RequestsAuth`: a token source as `auth=` of a `requests.Session` or a single call.
+
+requests calls an auth object once, while it prepares a request, and its response hook on every hop, redirects
+included. So the hook acts only on an answer to a request that carried our token to the origin it was made for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar
+from requests.utils import rewind_body
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
+
+from ..errors import BlnkAuthError
+from ..held import HeldToken
+from ..origin import Origin, normalize
+from ..passage import (
+    MAX_REJECTION_BYTES,
+    MAX_REJECTION_SECONDS,
+    Rejection,
+    judge_retry,
+    token_to_retry_with,
+    token_to_send,
+)
+from ..source import Source
+from ..steps import take
+from .errors import as_client_error
+
+
+class RequestsAuth(AuthBase):
+    """Set it as `session.auth`, or pass it as `auth=` to a single call; share it between any number of sessions.
+
+    Sends the source's token to the provider's API origins and nowhere else, leaves a request alone that has an
+    `Authorization` header of its own, and repeats a rejected request once with a renewed token if its body can be sent
+    again: bytes, text, or a file that can seek. Raises a `BlnkAuthError` that is also a `requests.RequestException`.
+    Thread-safe.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        # A prepared URL spells its origin in lower case and always has a path.
+        self._listed = tuple(f"{origin}/" for origin in source.origins.listed)
+
+    def __repr__(self) -> str:
+        return f"<RequestsAuth for {self._source!r}>"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        source = self._source
+        if not (request.url or "").startswith(self._listed) and not self._may_receive(request):
+            return request
+        if source.header_name in request.headers and not _was_attached(request):
+            return request
+        try:
+            held = source.ready("requests")
+            if type(held) is not HeldToken:
+                held = take(token_to_send(source, "requests"))
+        except BlnkAuthError as error:
+            raise _dress(error, request) from None
+        request.headers[source.header_name] = held.header
+        hooks = request.hooks["response"]
+        hooks[:] = [hook for hook in hooks if type(hook) is not _Passage]
+        hooks.append(_Passage(source, held, request.url))
+        return request
+
+    def _may_receive(self, request: requests.PreparedRequest) -> bool:
+        origin = _origin(request.url)
+        if not self._source.origins.permits(origin):
+            self._source.report_withheld(origin)
+            return False
+        return True
+
+
+class _Passage:
+    """The response hook of one prepared request."""
+
+    __slots__ = ("_sent", "_source", "_url")
+
+    def __init__(self, source: Source, sent: HeldToken, url: str | None) -> None:
+        self._source = source
+        self._sent = sent
+        self._url = url
+
+    def attached(self, header: str | None) -> bool:
+        """Whether this is the header that we attached."""
+        return header == self._sent.header
+
+    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
+        source = self._source
+        if response.status_code not in source.rejection_statuses:
+            if response.is_redirect and source.header_name != "Authorization":
+                self._keep_from_strangers(response)
+            return None
+        sent, body = self._sent, _RejectionBody(response)
+        try:
+            newer = take(token_to_retry_with(source, sent, self._rejection(response, body), "requests"))
+        except BlnkAuthError as error:
+            body.discard()
+            raise _dress(error, response.request) from None
+        if newer is None:
+            return None
+        body.discard()
+        return self._retry(response, newer, kwargs)
+
+    def _retry(self, rejected: requests.Response, newer: HeldToken, kwargs: dict[str, Any]) -> requests.Response:
+        request = rejected.request
+        rejected.request = _for_the_record(request, self._source.header_name)
+        # On the original object: the session follows redirects of the second answer from that one.
+        request.headers[self._source.header_name] = newer.header
+        self._sent = newer
+        _carry_cookies(request, rejected)
+        if _position(request) is not None:
+            rewind_body(request)
+        began_at = time.perf_counter()
+        response: requests.Response = rejected.connection.send(request, **kwargs)
+        response.elapsed = rejected.elapsed.__class__(seconds=time.perf_counter() - began_at)
+        response.history.append(rejected)
+        rejection = None
+        if response.status_code in self._source.rejection_statuses:
+            rejection = self._rejection(response, _RejectionBody(response))
+        take(judge_retry(self._source, newer, rejection))
+        return response
+
+    def _rejection(self, response: requests.Response, body: _RejectionBody) -> Rejection:
+        request = response.request
+        return Rejection(
+            response.status_code,
+            response.headers,
+            request.path_url.partition("?")[0],
+            carried_ours=(
+                request.headers.get(self._source.header_name) == self._sent.header
+                and _origin(request.url) == _origin(self._url)
+            ),
+            is_replayable=lambda: _is_replayable(request) and getattr(response, "connection", None) is not None,
+            read_body=body,
+        )
+
+    def _keep_from_strangers(self, response: requests.Response) -> None:
+        """requests strips only `Authorization` before it follows a redirect to another host."""
+        target = urljoin(response.url, response.headers.get("location", ""))
+        if not self._source.origins.permits(_origin(target)):
+            response.request.headers.pop(self._source.header_name, None)
+
+
+class _RejectionBody:
+    """The body of a rejection, read up to a cap; the caller can still read all of it. A step: see `steps.Step`."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
+        self._head: bytes | None = None
+        self._is_complete = False
+
+    def take(self) -> bytes | None:
+        """The decoded body; None if it is longer than the cap, slower than the limit, or broken."""
+        if self._head is None:
+            self._read()
+        return self._head if self._is_complete else None
+
+    async def atake(self) -> bytes | None:
+        """requests only blocks."""
+        return self.take()
+
+    def discard(self) -> None:
+        """Free the connection, so that the request can be repeated, even through a pool of one."""
+        self.take()
+        if not self._is_complete:
+            self._response.raw.close()
+            self._response.raw = _Resumed(b"", self._response.raw)
+        self._response.content  # noqa: B018 - reads what is in memory already, for the history
+        self._response.close()
+
+    def _read(self) -> None:
+        raw, head = self._response.raw, bytearray()
+        if getattr(self._response, "_content_consumed", False) or not hasattr(raw, "read"):
+            self._head, self._is_complete = self._response.content, True
+            return
+        give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
+        try:
+            while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < give_up_at:
+                chunk = raw.read(1024, decode_content=True)
+                head += chunk
+                if not chunk:
+                    self._is_complete = True
+                    break
+        except HTTPError:
+            # The caller meets the same error when reading it.
+            self._is_complete = False
+        self._head = bytes(head)
+        self._response.raw = _Resumed(self._head, raw)
+
+
+class _Resumed:
+    """A raw response that begins with what was read already."""
+
+    def __init__(self, head: bytes, raw: Any) -> None:
+        self._head = head
+        self._raw = raw
+
+    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Any:
+        head, self._head = self._head, b""
+        if head:
+            yield head
+        yield from self._raw.stream(amount, decode_content=decode_content)
+
+    def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
+        head = self._head if amount is None else self._head[:amount]
+        self._head = self._head[len(head) :]
+        if amount is None or not head:
+            return head + bytes(self._raw.read(amount, decode_content=decode_content))
+        return head
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
+def _was_attached(request: requests.PreparedRequest) -> bool:
+    """Whether the header in the request is ours, from an earlier preparation of the same object."""
+    hooks = [hook for hook in request.hooks["response"] if type(hook) is _Passage]
+    return any(hook.attached(value) for hook in hooks for value in request.headers.values())
+
+
+def _is_replayable(request: requests.PreparedRequest) -> bool:
+    # A generator or iterator would be sent again empty, with a 200 for an answer.
+    return request.body is None or isinstance(request.body, bytes | str) or _position(request) is not None
+
+
+def _position(request: requests.PreparedRequest) -> int | None:
+    """Where a file body began; None if there is none to rewind."""
+    position = getattr(request, "_body_position", None)
+    return position if isinstance(position, int) and hasattr(request.body, "seek") else None
+
+
+def _for_the_record(request: requests.PreparedRequest, header_name: str) -> requests.PreparedRequest:
+    """The request as the history shows it: which token was rejected is nobody's business."""
+    record = request.copy()
+    record.headers[header_name] = "[redacted]"
+    return record
+
+
+def _carry_cookies(request: requests.PreparedRequest, rejected: requests.Response) -> None:
+    """Let a cookie that came with the rejection travel with the retry, as `HTTPDigestAuth` does."""
+    jar = getattr(request, "_cookies", None)
+    if jar is not None and rejected.headers.get("set-cookie") and "Cookie" not in request.headers:
+        extract_cookies_to_jar(jar, rejected.request, rejected.raw)
+        request.prepare_cookies(jar)
+
+
+def _origin(url: str | None) -> Origin:
+    parts = parse_url(url or "")
+    return normalize(parts.scheme or "", parts.host or "", parts.port)
+
+
+def _dress(error: BlnkAuthError, request: requests.PreparedRequest) -> BlnkAuthError:
+    return as_client_error(
+        error, request, request_error=requests.RequestException, transport_error=requests.ConnectionError
+    )

@@ -1,0 +1,462 @@
+"""Where a shell gets its token: `TokenSource` for one that is renewed, `StaticToken` for a fixed key.
+
+The hot path of a valid token is `ready()`: one attribute read and one clock read. Everything else goes through at most
+one flight per key, in which the renewal runs on a worker thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .decision import NEVER, Before, before, cooldown
+from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from .events import Event
+from .flight import Flight, own_copy
+from .grants import ClientGrant, PersonGrant
+from .held import HeldToken, bearer
+from .origin import AllowedOrigins, Origin
+from .provider import Provider
+from .record import Grant
+from .renewal import ANSWER_LOST, Goal, Renewal
+from .token import Token
+from .wire import ApiAnswer
+
+if TYPE_CHECKING:
+    from .client import OAuthClient
+
+State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
+Package = Literal["httpx", "httpx2", "requests"]
+
+
+class Source(Protocol):
+    """What a shell needs from a source of tokens. Every method may be called from any thread or task."""
+
+    origins: AllowedOrigins
+    header_name: str
+    rejection_statuses: frozenset[int]
+    reads_rejection_body: bool
+    wait_timeout: float
+
+    def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
+        """A token to send now, or the renewal to wait for. Does no I/O and waits for nothing."""
+        ...
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        """Whether a new token could cure this answer."""
+        ...
+
+    def is_current(self, held: HeldToken) -> bool:
+        """Whether this is still the newest token we have."""
+        ...
+
+    def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
+        """Begin, or join, the renewal of a rejected token; None if renewals have lately cured nothing."""
+        ...
+
+    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+        """Say whether a token renewed after a rejection was accepted."""
+        ...
+
+    def report_withheld(self, origin: Origin) -> None:
+        """Say that a request went without the token, to an origin that may not have it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The last failed renewal: no other is tried before `until`."""
+
+    error: BlnkAuthError
+    count: int
+    until: float
+
+    @property
+    def answer_lost(self) -> bool:
+        return ANSWER_LOST in self.error.message
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncured:
+    """Renewals that cured no rejection: rejections cause no other before `until`."""
+
+    count: int
+    until: float
+
+
+class TokenSource:
+    """The tokens of one grant: always a valid one, renewed once for everybody who shares the store.
+
+    Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks
+    at once; methods that begin with `a` are for asyncio and trio. Copying it yields the same source.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_clock", "_failure", "_grant", "_held", "_key", "_uncured")
+
+    header_name = "Authorization"
+
+    def __init__(self, client: OAuthClient, grant: PersonGrant | ClientGrant, key: str) -> None:
+        self._client = client
+        self._clock = client.clock
+        self._grant = grant
+        self._key = key
+        self._held: HeldToken | None = None
+        self._failure: _Failure | None = None
+        self._uncured: _Uncured | None = None
+
+    def __repr__(self) -> str:
+        return f"<TokenSource {self._key}>"
+
+    # --- by hand -------------------------------------------------------------------------------------------------
+
+    @property
+    def subject(self) -> str | None:
+        """Whose grant it is; None for the client's own token."""
+        return self._grant.subject
+
+    @property
+    def store_key(self) -> str:
+        """The key of its record in the store. Holds no secret."""
+        return self._key
+
+    @property
+    def state(self) -> State:
+        """How the stored token stands now. Reads the store; renews nothing. Raises `StoreError` if it cannot be read.
+
+        `missing`: nothing stored. `fresh`: good. `stale`: good, and the next call renews it. `expired`: the next call
+        waits for a renewal. `sign_in_required`: the grant has ended, although its last access token may still work.
+        """
+        held = self._held
+        if held is None or held.version is not None:
+            held = self.renewal().look()
+        if held is None:
+            return "missing"
+        if held.grant.ended is not None:
+            return "sign_in_required"
+        due = before(held.window, self._clock())
+        if due is Before.MUST_RENEW:
+            return "expired"
+        return "fresh" if due is Before.USE else "stale"
+
+    def token(self) -> Token:
+        """A valid token, renewed first if needed; raises a `BlnkAuthError`. Blocks; for asyncio and trio: `atoken`."""
+        return self._landed(self.ready(None)).grant.token
+
+    async def atoken(self) -> Token:
+        """A valid token, renewed first if needed; raises a `BlnkAuthError`."""
+        return (await self._alanded(self.ready(None))).grant.token
+
+    def renew(self, *, rejected: Token | None = None) -> Token:
+        """Renew now, or join the renewal under way, and return the new token.
+
+        With `rejected`, renew only if that token is still the current one, else return the current one.
+        Raises a `BlnkAuthError`. Blocks; for asyncio and trio: `arenew`.
+        """
+        return self._landed(self._renew_by_hand(rejected)).grant.token
+
+    async def arenew(self, *, rejected: Token | None = None) -> Token:
+        """The same as `renew`, for asyncio and trio."""
+        return (await self._alanded(self._renew_by_hand(rejected))).grant.token
+
+    def adopt(self, token: Token) -> None:
+        """Store a token obtained elsewhere as this grant's, replacing what is stored. Raises `StoreError`."""
+        self._client.wait_for(self._client.operate(lambda: self._adopt(token)))
+
+    async def aadopt(self, token: Token) -> None:
+        """The same as `adopt`, for asyncio and trio."""
+        await self._client.await_for(self._client.operate(lambda: self._adopt(token)))
+
+    def revoke(self) -> None:
+        """Tell the provider to end the grant, then forget it here; nothing is forgotten if the provider cannot be told.
+
+        Raises `ConfigurationError` where the provider has no revocation endpoint, or another `BlnkAuthError`.
+        """
+        self._client.wait_for(self._client.operate(self._revoke))
+
+    async def arevoke(self) -> None:
+        """The same as `revoke`, for asyncio and trio."""
+        await self._client.await_for(self._client.operate(self._revoke))
+
+    def forget(self) -> None:
+        """Delete the stored record. Local only: the provider is not told. Raises `StoreError`."""
+        self._client.wait_for(self._client.operate(self._forget))
+
+    async def aforget(self) -> None:
+        """The same as `forget`, for asyncio and trio."""
+        await self._client.await_for(self._client.operate(self._forget))
+
+    # --- for shells ----------------------------------------------------------------------------------------------
+
+    @property
+    def origins(self) -> AllowedOrigins:
+        return self._client.provider.origins
+
+    @property
+    def rejection_statuses(self) -> frozenset[int]:
+        return self._client.provider.rejection_statuses
+
+    @property
+    def reads_rejection_body(self) -> bool:
+        return self._client.provider.reads_rejection_body
+
+    @property
+    def wait_timeout(self) -> float:
+        return self._client.wait_timeout
+
+    def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
+        """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
+        held = self._held
+        if held is not None and self._clock() < held.renew_at:
+            return held
+        return self._ready_after_all(held, package)
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        return self._client.provider.is_rejection(answer)
+
+    def is_current(self, held: HeldToken) -> bool:
+        return self._held is held
+
+    def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
+        now, uncured = self._clock(), self._uncured
+        if uncured is not None and now < uncured.until:
+            return None
+        self._raise_if_cooling_down(now)
+        return self._fly(Goal(rejected, renewed_only=True), package)
+
+    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+        if not self.is_current(held):
+            return
+        if cured:
+            self._uncured = None
+            return
+        policy, last = self._client.policy, self._uncured
+        count = 1 if last is None else last.count + 1
+        wait = min(policy.rejection_cooldown * 2.0 ** min(count - 1, 32), policy.max_rejection_cooldown)
+        if last is None or self._clock() >= last.until:
+            self._uncured = _Uncured(count, self._clock() + wait)
+
+    def report_withheld(self, origin: Origin) -> None:
+        detail = f"{origin} is not one of the provider's api_origins; the request went without the token"
+        self._client.tell([Event("token_withheld", self._key, detail)])
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _ready_after_all(self, held: HeldToken | None, package: Package | None) -> HeldToken | Flight[HeldToken]:
+        now = self._clock()
+        due = Before.MUST_RENEW if held is None else before(held.window, now)
+        if held is not None and due is not Before.MUST_RENEW:
+            if due is Before.USE_AND_RENEW and not self._is_cooling_down(now):
+                self._fly(Goal(held), package)
+            return held
+        if held is not None and now < held.window.expires_at and self._is_cooling_down(now):
+            return held
+        self._raise_if_cooling_down(now)
+        return self._fly(Goal(held), package)
+
+    def _renew_by_hand(self, rejected: Token | None) -> HeldToken | Flight[HeldToken]:
+        held = self._held
+        if rejected is not None and held is not None and held.grant.token != rejected:
+            return self.ready(None)
+        failure = self._failure
+        if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
+            self._raise_if_cooling_down(self._clock())
+        return self._fly(Goal(held, renewed_only=True, forced=rejected is None), None)
+
+    def _fly(self, goal: Goal, package: Package | None) -> Flight[HeldToken]:
+        renewal = self.renewal(package)
+        return self._client.flights.join_or_start(
+            self._key, lambda: self._renew(renewal, goal), lambda: self._client.tell(renewal.events)
+        )
+
+    def renewal(self, package: Package | None = None) -> Renewal:
+        """The renewal of this grant, through the given HTTP package."""
+        client, grant = self._client, self._grant
+        return Renewal(
+            key=self._key,
+            subject=grant.subject,
+            ports=client.ports(package),
+            ask=lambda current: grant.ask(client.provider, client.credentials, current, client.clock()),
+            is_renewable=grant.is_renewable,
+        )
+
+    def _renew(self, renewal: Renewal, goal: Goal) -> HeldToken:
+        """The work of a flight: on a worker thread, and never twice at once for one source."""
+        current = self._held
+        if current is not None and current is not goal.seen and goal.is_met_by(current, self._clock()):
+            return current
+        try:
+            renewed = renewal.run(goal)
+            self._held = renewed
+            if renewed.window.expires_at <= self._clock() and renewed.grant.ended is None:
+                raise ProtocolError(
+                    "the authorization server issued an access token that had expired at birth, or that no header can "
+                    "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
+                )
+        except Exception as error:
+            return self._cope(error, renewal, goal)
+        self._failure = None
+        return renewed
+
+    def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
+        """Remember a failure; a token that is still good is served as long as it lasts, unless a newer one is needed."""
+        if not isinstance(error, BlnkAuthError):
+            raise error
+        lost = self._failure is not None and self._failure.answer_lost
+        if isinstance(error, SignInRequired):
+            self._remember_end(error)
+            if error.reason == "refused" and lost:
+                error.message += f" ({ANSWER_LOST}, and with it the rotated refresh token)"
+        else:
+            self._failure = self._next_failure(error)
+            renewal.events.append(Event("renewal_failed", self._key, str(error), error))
+        held = self._held
+        if held is not None and not goal.renewed_only and self._clock() < held.window.expires_at:
+            return held
+        raise error
+
+    def _remember_end(self, error: SignInRequired) -> None:
+        # Not a failure that passes with time: each call looks into the store whether somebody has signed in meanwhile.
+        self._failure = None
+        held = self._held
+        if error.reason == "missing" or held is None:
+            self._held = None
+        elif held.grant.ended is None:
+            ended = Grant(held.grant.token, error.reason)
+            self._held = self._client.hold(ended, held.version)
+
+    def _next_failure(self, error: BlnkAuthError) -> _Failure:
+        policy, ports = self._client.policy, self._client.ports(None)
+        count = 1 if self._failure is None else self._failure.count + 1
+        wait = cooldown(count, first=policy.cooldown, longest=policy.max_cooldown, luck=ports.luck())
+        if isinstance(error, TemporarilyUnavailable):
+            if error.retry_after is not None:
+                wait = max(wait, min(error.retry_after, policy.max_retry_after))
+            error.retry_after = wait
+        return _Failure(error, count, self._clock() + wait)
+
+    def _is_cooling_down(self, now: float) -> bool:
+        return self._failure is not None and now < self._failure.until
+
+    def _raise_if_cooling_down(self, now: float) -> None:
+        failure = self._failure
+        if failure is None or now >= failure.until:
+            return
+        error = own_copy(failure.error)
+        if isinstance(error, TemporarilyUnavailable):
+            error.retry_after = failure.until - now
+        raise error
+
+    def _landed(self, ready: HeldToken | Flight[HeldToken]) -> HeldToken:
+        return ready.wait(self.wait_timeout) if isinstance(ready, Flight) else ready
+
+    async def _alanded(self, ready: HeldToken | Flight[HeldToken]) -> HeldToken:
+        return await ready.wait_async(self.wait_timeout) if isinstance(ready, Flight) else ready
+
+    # --- operations on a worker thread ---------------------------------------------------------------------------
+
+    def _adopt(self, token: Token) -> list[Event]:
+        now = self._clock()
+        if bearer(token.access_token) is None:
+            raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
+        grant = Grant(token if token.issued_at is not None else token.replace(issued_at=now))
+        self.install(self.renewal().put(grant))
+        return [Event("signed_in", self._key, repr(token))]
+
+    def install(self, held: HeldToken) -> None:
+        """Begin to use a token that was stored for a new sign-in."""
+        self._held, self._failure, self._uncured = held, None, None
+
+    def _revoke(self) -> list[Event]:
+        self.renewal().revoke(self._client.revocation)
+        self._held = self._failure = self._uncured = None
+        return [Event("revoked", self._key)]
+
+    def _forget(self) -> list[Event]:
+        self.renewal().forget()
+        self._held = self._failure = self._uncured = None
+        return [Event("forgotten", self._key)]
+
+    # --- copying -------------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> TokenSource:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TokenSource:
+        # A source is a handle on a shared grant: a second engine beside it would renew a second time.
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., TokenSource], tuple[object, ...]]:
+        return _rebuild_source, (self._client, self._grant)
+
+
+def _rebuild_source(client: OAuthClient, grant: PersonGrant | ClientGrant) -> TokenSource:
+    return client.source(grant)
+
+
+class StaticToken:
+    """A fixed key or token, sent to the API's origins and nowhere else; never renewed.
+
+    `value`: the key. `api_origins`: the origins that may receive it. `header`: the header that carries it; the default
+    `Authorization` sends it as a Bearer token, any other header (`X-Blnk-Key` for Blnk Core) sends it as it is.
+    A custom header is not carried across redirects by httpx, and only to allowed origins by requests.
+    Raises `ConfigurationError` for an empty value or one that no header can carry. Immutable; safe to share.
+    """
+
+    __slots__ = ("_held", "header_name", "origins")
+
+    rejection_statuses: frozenset[int] = frozenset()
+    reads_rejection_body = False
+    wait_timeout = 0.0
+
+    def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
+        value = value.strip() if isinstance(value, str) else ""
+        authorization = bearer(value)
+        if authorization is None:
+            raise ConfigurationError("value is empty or has characters that no HTTP header can carry; pass the key itself")
+        if not header or not header.isascii() or not header.replace("-", "").replace("_", "").isalnum():
+            raise ConfigurationError(f"header {header!r} is not the name of an HTTP header")
+        self.header_name = header
+        self.origins = AllowedOrigins(api_origins)
+        carried = authorization if header.lower() == "authorization" else value
+        self._held = HeldToken(Grant(Token(value)), NEVER, carried, renew_at=math.inf)
+
+    def __repr__(self) -> str:
+        return f"<StaticToken in {self.header_name} for {self.origins!r}>"
+
+    def __copy__(self) -> StaticToken:
+        return self
+
+    def __deepcopy__(self, memo: object) -> StaticToken:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a StaticToken is a secret and is not pickled; make it anew in the other process")
+
+    def ready(self, package: Package | None) -> HeldToken:
+        """The key; always ready."""
+        return self._held
+
+    def token(self) -> Token:
+        """The key as a token."""
+        return self._held.grant.token
+
+    async def atoken(self) -> Token:
+        """The key as a token."""
+        return self._held.grant.token
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        return False
+
+    def is_current(self, held: HeldToken) -> bool:
+        return True
+
+    def replace(self, rejected: HeldToken, package: Package) -> None:
+        return None
+
+    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+        return None
+
+    def report_withheld(self, origin: Origin) -> None:
+        return None

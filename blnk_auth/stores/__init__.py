@@ -1,0 +1,1 @@
+"""Where tokens are kept; `base` says what every store guarantees, `simple` is where a store author begins."""

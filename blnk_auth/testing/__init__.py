@@ -1,0 +1,31 @@
+"""What a test of code that uses blnk_auth needs: a sandbox provider, a clock to move, the contract of a store.
+
+Importing this package imports nothing else; `Clock` and `store_contract` work without the extra `blnk-auth[sandbox]`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import store_contract
+    from .clock import Clock
+    from .sandbox import Counts, Fault, RecordedRequest, Sandbox
+
+__all__ = ["Clock", "Counts", "Fault", "RecordedRequest", "Sandbox", "store_contract"]
+
+_MODULES = {"Clock": ".clock", "Counts": ".sandbox", "Fault": ".sandbox", "RecordedRequest": ".sandbox"}
+_MODULES["Sandbox"] = ".sandbox"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "store_contract":
+        return import_module(".store_contract", __name__)
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,28 @@
+"""pytest fixtures: put `pytest_plugins = ["blnk_auth.testing.fixtures"]` into your top-level `conftest.py`.
+
+    def test_renewal(sandbox, clock):
+        answer = sandbox.issue("alice")
+        clock.advance(3601)             # the sandbox now rejects that access token
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .clock import Clock
+from .sandbox import Sandbox
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock that the `sandbox` fixture goes by; it moves only by `clock.advance(seconds)`."""
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[Sandbox]:
+    """A running sandbox with Blnk Cloud's personality, new for each test, stopped after it."""
+    with Sandbox(clock=clock) as running:
+        yield running

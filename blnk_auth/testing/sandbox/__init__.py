@@ -1,0 +1,24 @@
+"""The sandbox: an authorization server and a small API on a real loopback socket, with a provider's personality.
+
+    with Sandbox() as sandbox:
+        requests.get(f"{sandbox.origin}/data/ledgers", headers={"Authorization": "Bearer ..."})
+
+Needs the extra `blnk-auth[sandbox]`. It is for tests and demonstrations only: anyone who can reach its loopback port
+can sign in as anybody.
+"""
+
+from __future__ import annotations
+
+try:
+    from .faults import Fault
+    from .journal import Counts, RecordedRequest
+    from .server import Sandbox
+except ModuleNotFoundError as missing:
+    if missing.name is None or missing.name.partition(".")[0] not in {"starlette", "uvicorn", "jinja2"}:
+        raise
+    raise ImportError(
+        f"the sandbox needs the package {missing.name}, which is not installed: pip install 'blnk-auth[sandbox]'",
+        name=missing.name,
+    ) from missing
+
+__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox"]

@@ -1,0 +1,238 @@
+"""The authorization server's state: clients, codes, grants, tokens. No HTTP, no waiting; safe for any thread.
+
+Rules of this file: time comes from the given clock, one lock guards everything, and a method either does all of its
+work or raises `OAuthError` (RFC 6749 section 5.2).
+
+Refresh tokens rotate on every use. A refresh token that comes back after it was spent has leaked or was raced for;
+nobody can tell which, so its whole family dies (RFC 9700 section 4.14.2):
+
+    "If a refresh token is compromised and subsequently used by both the attacker and the legitimate client, one of
+    them will present an invalidated refresh token, which will inform the authorization server of the breach."
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+CODE_LIFETIME = 60.0
+"""Seconds an authorization code can be exchanged. RFC 6749 section 4.1.2 recommends at most ten minutes."""
+
+CODE_CHALLENGE_METHODS = ("S256", "plain")
+
+
+class OAuthError(Exception):
+    """The server's refusal: `error` is a code of RFC 6749, `description` says more to the developer."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(f"{error}: {description}")
+        self.error = error
+        self.description = description
+
+
+class RefreshTokenReuse(OAuthError):
+    """`invalid_grant` because the refresh token was spent before; its family has just been revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """A client as registered with the server. `scope` is what it gets when it asks for nothing in particular."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChallenge:
+    """What PKCE (RFC 7636) binds a code to."""
+
+    value: str = field(repr=False)
+    method: str = "plain"
+
+    def accepts(self, code_verifier: str) -> bool:
+        derived = code_verifier.encode()
+        if self.method == "S256":
+            derived = base64.urlsafe_b64encode(hashlib.sha256(derived).digest()).rstrip(b"=")
+        return hmac.compare_digest(derived, self.value.encode())
+
+
+@dataclass(slots=True)
+class Grant:
+    """What one person allowed one client, and the family of all tokens that descend from it."""
+
+    client_id: str
+    subject: str
+    scope: str
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class _Code:
+    grant: Grant
+    redirect_uri: str
+    code_challenge: CodeChallenge | None
+    expires_at: float
+    spent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _AccessToken:
+    grant: Grant
+    expires_at: float
+
+
+@dataclass(slots=True)
+class _RefreshToken:
+    grant: Grant
+    spent: bool = False
+
+
+class AuthorizationServer:
+    """Issues codes and tokens, rotates refresh tokens, checks access tokens.
+
+    `clock` returns the current time in seconds. `lifetime` is that of the access tokens issued from now on, in seconds;
+    it may be assigned at any time.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], lifetime: float) -> None:
+        self.lifetime = lifetime
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._clients: dict[str, RegisteredClient] = {}
+        self._grants: dict[str, list[Grant]] = {}
+        self._codes: dict[str, _Code] = {}
+        self._access_tokens: dict[str, _AccessToken] = {}
+        self._refresh_tokens: dict[str, _RefreshToken] = {}
+
+    def register(self, client: RegisteredClient) -> None:
+        with self._lock:
+            self._clients[client.client_id] = client
+
+    def client(self, client_id: str) -> RegisteredClient | None:
+        """The registered client of that id, or None."""
+        with self._lock:
+            return self._clients.get(client_id)
+
+    def authenticate(self, client_id: str, client_secret: str) -> RegisteredClient:
+        """The client that knows this secret; otherwise `invalid_client`."""
+        client = self.client(client_id)
+        if client is None or not hmac.compare_digest(client.client_secret.encode(), client_secret.encode()):
+            raise OAuthError("invalid_client", "Client authentication failed")
+        return client
+
+    def issue_code(
+        self, client: RegisteredClient, *, subject: str, scope: str, code_challenge: CodeChallenge | None
+    ) -> str:
+        """A code for one exchange within `CODE_LIFETIME` seconds, by the client and redirect URI it was issued to."""
+        code = f"blnk_ac_{secrets.token_urlsafe(24)}"
+        with self._lock:
+            self._codes[code] = _Code(
+                self._new_grant(client, subject, scope),
+                client.redirect_uri,
+                code_challenge,
+                expires_at=self._clock() + CODE_LIFETIME,
+            )
+        return code
+
+    def exchange_code(
+        self, client: RegisteredClient, *, code: str, redirect_uri: str | None, code_verifier: str | None
+    ) -> dict[str, Any]:
+        """The token answer for a code; otherwise `invalid_grant`. A failed attempt spends the code too."""
+        with self._lock:
+            issued = self._codes.get(code)
+            if issued is None or issued.grant.client_id != client.client_id:
+                raise OAuthError("invalid_grant", "The authorization code is unknown")
+            if issued.spent:
+                # RFC 6749 section 4.1.2: "the authorization server MUST deny the request and SHOULD revoke (when
+                # possible) all tokens previously issued based on that authorization code."
+                issued.grant.revoked = True
+                raise OAuthError("invalid_grant", "The authorization code was used before; its tokens are now revoked")
+            issued.spent = True
+            self._check_code(issued, redirect_uri, code_verifier)
+            return self._new_pair(issued.grant, None)
+
+    def refresh(self, client: RegisteredClient, *, refresh_token: str) -> dict[str, Any]:
+        """The next pair of the family; the presented refresh token is spent. Otherwise `invalid_grant`."""
+        with self._lock:
+            presented = self._refresh_tokens.get(refresh_token)
+            if presented is None or presented.grant.client_id != client.client_id:
+                raise OAuthError("invalid_grant", "The refresh token is unknown")
+            if presented.spent:
+                presented.grant.revoked = True
+                raise RefreshTokenReuse("invalid_grant", "The refresh token was used before; its family is now revoked")
+            if presented.grant.revoked:
+                raise OAuthError("invalid_grant", "The grant is revoked")
+            presented.spent = True
+            return self._new_pair(presented.grant, None)
+
+    def issue(
+        self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None = None
+    ) -> dict[str, Any]:
+        """The token answer of a new grant. `lifetime` in seconds is for this access token only; None is the usual."""
+        with self._lock:
+            return self._new_pair(self._new_grant(client, subject, scope), lifetime)
+
+    def check(self, access_token: str) -> Grant | None:
+        """The grant of a valid access token; None if it is unknown, expired or revoked."""
+        with self._lock:
+            issued = self._access_tokens.get(access_token)
+            if issued is None or issued.grant.revoked or self._clock() >= issued.expires_at:
+                return None
+            return issued.grant
+
+    def revoke_access_tokens(self, subject: str | None = None) -> None:
+        """Reject the access tokens issued so far, of `subject` or (None) of everyone; refresh tokens live on."""
+        with self._lock:
+            kept = {
+                token: issued
+                for token, issued in self._access_tokens.items()
+                if subject is not None and issued.grant.subject != subject
+            }
+            self._access_tokens = kept
+
+    def revoke_grant(self, subject: str) -> None:
+        """End every grant of `subject`: access tokens are rejected, refresh tokens answer `invalid_grant`."""
+        with self._lock:
+            for grant in self._grants.get(subject, []):
+                grant.revoked = True
+
+    def _check_code(self, issued: _Code, redirect_uri: str | None, code_verifier: str | None) -> None:
+        if issued.grant.revoked:
+            raise OAuthError("invalid_grant", "The grant is revoked")
+        if self._clock() >= issued.expires_at:
+            raise OAuthError("invalid_grant", "The authorization code has expired")
+        if redirect_uri != issued.redirect_uri:
+            raise OAuthError("invalid_grant", "redirect_uri is not the one of the authorization request")
+        if issued.code_challenge is None:
+            # RFC 9700 section 2.1.1: a code_verifier without a code_challenge is a downgrade and must be refused.
+            if code_verifier is not None:
+                raise OAuthError("invalid_grant", "code_verifier was sent, but no code_challenge had been")
+        elif code_verifier is None or not issued.code_challenge.accepts(code_verifier):
+            raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge")
+
+    def _new_grant(self, client: RegisteredClient, subject: str, scope: str) -> Grant:
+        grant = Grant(client.client_id, subject, scope)
+        self._grants.setdefault(subject, []).append(grant)
+        return grant
+
+    def _new_pair(self, grant: Grant, lifetime: float | None) -> dict[str, Any]:
+        expires_in = self.lifetime if lifetime is None else lifetime
+        access_token = f"blnk_at_{secrets.token_urlsafe(32)}"
+        refresh_token = f"blnk_rt_{secrets.token_urlsafe(32)}"
+        self._access_tokens[access_token] = _AccessToken(grant, self._clock() + expires_in)
+        self._refresh_tokens[refresh_token] = _RefreshToken(grant)
+        return {
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": int(expires_in) if float(expires_in).is_integer() else expires_in,
+            "refresh_token": refresh_token,
+            "scope": grant.scope,
+        }

@@ -1,0 +1,54 @@
+"""The sandbox's switches over HTTP, under `/_sandbox/`, for another process: a command line, a demo, a browser test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from urllib.parse import parse_qsl
+
+from .authorization_server import AuthorizationServer
+from .endpoint import Answer, EndpointSpec
+from .journal import Journal, RecordedRequest
+
+
+class Control:
+    """`GET counts`; `POST revoke-access-tokens`, `reset-counts` and `lifetime?seconds=`. Each answers with the counts."""
+
+    def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
+        self._server = server
+        self._journal = journal
+        self._actions: dict[tuple[str, str], Callable[[dict[str, str]], None]] = {
+            ("GET", "counts"): lambda query: None,
+            ("POST", "reset-counts"): lambda query: self._journal.reset_counts(),
+            ("POST", "revoke-access-tokens"): lambda query: self._server.revoke_access_tokens(query.get("subject")),
+            ("POST", "lifetime"): self._set_lifetime,
+        }
+
+    def endpoints(self) -> list[EndpointSpec]:
+        return [EndpointSpec("/_sandbox/{action}", "control", self._act)]
+
+    def _act(self, request: RecordedRequest) -> Answer:
+        action = self._actions.get((request.method, request.path.removeprefix("/_sandbox/")))
+        if action is None:
+            known = ", ".join(f"{method} /_sandbox/{name}" for method, name in self._actions)
+            return Answer.json(404, {"error": f"No such control; there are: {known}"})
+        try:
+            action(dict(parse_qsl(request.query, keep_blank_values=True)))
+        except ValueError as wrong:
+            return Answer.json(400, {"error": str(wrong)})
+        return Answer.json(200, asdict(self._journal.counts))
+
+    def _set_lifetime(self, query: dict[str, str]) -> None:
+        self._server.lifetime = checked_lifetime(query.get("seconds", ""), "seconds")
+
+
+def checked_lifetime(value: float | str, parameter: str) -> float:
+    """`value` as a number of seconds, 0 or more; otherwise `ValueError` that names the parameter."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    # Not a number fails this comparison too; infinity cannot be written in JSON.
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{parameter} must be a number of seconds, 0 or more, not {value!r}")
+    return seconds

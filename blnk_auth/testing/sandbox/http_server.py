@@ -1,0 +1,121 @@
+"""uvicorn in a background thread, on a socket of ours, that starts and stops within milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+HOST = "127.0.0.1"
+BACKLOG = 2048
+"""Connections the kernel holds until we accept them: a thousand clients may connect in the same instant."""
+
+_KEEP_ALIVE = 3600
+"""Seconds. Shorter, and a client could reuse a connection in the moment we close it."""
+
+_STOP_TIMEOUT = 10.0
+
+
+class HTTPServer:
+    """Serves `app` on `HOST` from `start` to `stop`. Port 0 means any free one; the bound one is `port`."""
+
+    def __init__(self, port: int) -> None:
+        # The socket listens from here on: a client that comes before the server runs waits in the backlog.
+        self._socket = _listen(port)
+        self.port: int = self._socket.getsockname()[1]
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, app: ASGIApp) -> None:
+        self._server = _Server(app)
+        self._thread = threading.Thread(target=self._run, args=(self._server,), name="blnk-auth-sandbox", daemon=True)
+        self._thread.start()
+        self._server.ready.wait()
+        if not self._server.started:
+            raise RuntimeError("the sandbox's HTTP server did not start; see the traceback above")
+
+    def stop(self) -> None:
+        """Close every connection, also those with a request under way, and wait until the thread has ended."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(_STOP_TIMEOUT)
+        self._socket.close()
+
+    def cut(self, client: tuple[str, int]) -> None:
+        """Close the connection that comes from this address. To be called on the server's own loop."""
+        if self._server is not None:
+            self._server.cut(client)
+
+    def _run(self, server: _Server) -> None:
+        try:
+            server.run(sockets=[self._socket])
+        finally:
+            server.ready.set()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn asks every 0.1 s whether to stop, and waits for busy connections; tests can afford neither."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        config = uvicorn.Config(
+            app,
+            # Pinned, so that the sandbox behaves alike whether or not uvloop and httptools are installed.
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE,
+        )
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def cut(self, client: tuple[str, int]) -> None:
+        for connection in list(self.server_state.connections):
+            if connection.client == tuple(client):
+                connection.transport.abort()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ready.set()
+        await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        running = list(self.server_state.tasks)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # A sandbox that is started again on the same port need not wait for the old connections to time out.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(BACKLOG)
+    except OSError as refused:
+        listening.close()
+        reason = f"port={port} on {HOST} cannot be used ({refused.strerror}); choose another, or 0 for any free one"
+        raise OSError(refused.errno, reason) from refused
+    return listening

@@ -1,0 +1,113 @@
+"""What arrived at the sandbox and what became of it: the record and the figures that a test asserts on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl
+
+Kind = Literal["token", "api", "page", "control"]
+"""What a request was for. Requests to the sandbox's own controls are neither recorded nor counted."""
+
+MAX_RECORDED_REQUESTS = 10_000
+MAX_RECORDED_BODY = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A snapshot of the sandbox's figures since the start or the last `reset_counts()`."""
+
+    token_requests: int = 0
+    """Requests that arrived at the token endpoint, whatever became of them."""
+    code_exchanges: int = 0
+    """Authorization codes exchanged for tokens."""
+    refreshes: int = 0
+    """Refresh tokens exchanged for a new pair, also if a fault then withheld the answer."""
+    client_credentials: int = 0
+    """Tokens issued to a client for itself; always 0 at Blnk Cloud, which has no such grant."""
+    reuses: int = 0
+    """Times a spent refresh token came back. Each one revoked a family; a correct client causes none."""
+    refused: int = 0
+    """Token requests answered with an error status."""
+    api_requests: int = 0
+    """Requests that arrived at the API, whatever became of them."""
+    api_rejected: int = 0
+    """API requests answered with 401."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecordedRequest:
+    """One request as it arrived. Its repr shows no secret; the fields hold them in clear.
+
+    `path` is percent-decoded, `query` is not and has no question mark. The names in `headers` are lower case.
+    `body` is cut off after 64 KiB; `body_length` and `body_sha256` (hexadecimal) are of the whole.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body_length: int = 0
+    body: bytes = b""
+    body_sha256: str = ""
+
+    def __repr__(self) -> str:
+        return f"<RecordedRequest {self.method} {self.path} body_length={self.body_length}>"
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The members of a form body; the last one where a name is repeated."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+class Journal:
+    """The record and the figures. Safe for any thread: the server writes, tests read and wait."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._figures: Counter[str] = Counter()
+        self._requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDED_REQUESTS)
+
+    @property
+    def counts(self) -> Counts:
+        with self._changed:
+            return Counts(**self._figures)
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        with self._changed:
+            return tuple(self._requests)
+
+    def reset_counts(self) -> None:
+        with self._changed:
+            self._figures.clear()
+
+    def clear_requests(self) -> None:
+        with self._changed:
+            self._requests.clear()
+
+    def arrived(self, kind: Kind, request: RecordedRequest) -> None:
+        with self._changed:
+            self._requests.append(request)
+            if kind in ("token", "api"):
+                self._figures[f"{kind}_requests"] += 1
+                self._changed.notify_all()
+
+    def answered(self, kind: Kind, status: int) -> None:
+        if kind == "token" and status >= 400:
+            self.count("refused")
+        elif kind == "api" and status == 401:
+            self.count("api_rejected")
+
+    def count(self, figure: str) -> None:
+        """Add one to the figure of that name in `Counts`."""
+        with self._changed:
+            self._figures[figure] += 1
+
+    def wait_until(self, reached: Callable[[Counts], bool], timeout: float) -> bool:
+        """Block until `reached(counts)` holds as requests arrive; False if `timeout` seconds pass before."""
+        with self._changed:
+            return self._changed.wait_for(lambda: reached(Counts(**self._figures)), timeout)

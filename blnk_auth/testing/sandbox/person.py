@@ -1,0 +1,41 @@
+"""Plays the person in front of the browser: opens the authorization page, fills in the form, takes the redirect."""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection, HTTPResponse
+from urllib.parse import urlencode, urlsplit
+
+_TIMEOUT = 30.0
+
+
+def sign_in(authorization_url: str, *, subject: str, approve: bool) -> str:
+    """The callback URL the browser is sent to. It is not followed.
+
+    Raises `ValueError` with the page's status if the server shows an error page instead of asking for consent.
+    """
+    address = urlsplit(authorization_url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT)
+    target = f"{address.path}?{address.query}"
+    try:
+        page = _exchange(connection, "GET", target)
+        if page.status == 200:
+            form = urlencode({"subject": subject, "decision": "approve" if approve else "deny"})
+            page = _exchange(connection, "POST", target, form)
+    finally:
+        connection.close()
+    location = page.getheader("Location")
+    if location is None:
+        raise ValueError(
+            f"authorization_url: the sandbox answered {page.status} with a page instead of a redirect; "
+            "check its client_id and redirect_uri, and open the URL in a browser to read the page"
+        )
+    return location
+
+
+def _exchange(connection: HTTPConnection, method: str, target: str, form: str | None = None) -> HTTPResponse:
+    headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request(method, target, form, headers)
+    response = connection.getresponse()
+    # Both requests share the connection, which is free only once the body is read.
+    response.read()
+    return response

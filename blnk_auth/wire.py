@@ -1,0 +1,58 @@
+"""What goes over the wire, whichever HTTP client carries it.
+
+Values only. Their repr shows no header value and no body, since both hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request to the authorization server, ready to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The authorization server's answer: header names in lower case, the body decoded from its content encoding."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """What a provider may look at to judge a rejection by its API.
+
+    `body` is None when it was not read: the provider did not ask for it, or it is longer than 16 KiB.
+    """
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+    path: str = "/"
+    body: bytes | None = field(default=None, repr=False)
+
+
+class NoAnswer(Exception):
+    """No complete answer came. `sent` is False when it is certain that the request never left."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Transport(Protocol):
+    """Carries one request to the authorization server. Blocking; called on a worker thread."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send once, follow no redirect. Raises `NoAnswer`, or `ConfigurationError` for a certificate that fails."""
+        ...

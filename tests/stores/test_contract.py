@@ -1,0 +1,64 @@
+"""Every store of the package, and a minimal one on the base class, against the contract."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blnk_auth.errors import Conflict
+from blnk_auth.stores.base import Record, TokenStore, Version, from_json, to_json
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores.simple import SimpleStore
+from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
+
+
+class DictStore(SimpleStore):
+    """What an author writes who has only load, save and delete, and forgets super().__init__()."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, tuple[Version, str]] = {}
+        self._saving = self.lock
+
+    def load(self, key: str) -> Record | None:
+        if key not in self._records:
+            return None
+        version, text = self._records[key]
+        return Record(data=from_json(text) or {}, version=version)
+
+    def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        text, version = to_json(data), secrets.token_hex(8)
+        with self._saving(f"saving {key}", timeout=60):
+            current = self.load(key)
+            if (current and current.version) != expected:
+                raise Conflict(f"key {key!r} was written meanwhile")
+            self._records[key] = (version, text)
+        return version
+
+    def delete(self, key: str) -> None:
+        self._records.pop(key, None)
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> Callable[[], TokenStore]:
+        return MemoryStore
+
+
+class TestSimpleStore(StoreContract):
+    lists_keys = False
+
+    @pytest.fixture
+    def open_store(self) -> Callable[[], TokenStore]:
+        return DictStore
+
+
+class TestSQLiteStore(SharedStoreContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
+        return partial(SQLiteStore, tmp_path / "state" / "tokens.db")

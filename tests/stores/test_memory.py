@@ -1,0 +1,135 @@
+"""What MemoryStore and the in-process locks promise beyond the contract."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import threading
+
+import pytest
+from stores.store_processes import in_forked_child
+
+from blnk_auth.errors import StoreError
+from blnk_auth.stores.base import TokenStore
+from blnk_auth.stores.key_locks import KeyLocks
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores.simple import SimpleStore
+
+forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def test_it_is_a_token_store() -> None:
+    """MemoryStore has the five methods of the protocol."""
+    assert isinstance(MemoryStore(), TokenStore)
+
+
+def test_repr_shows_only_how_many_keys() -> None:
+    """The repr tells the number of keys and nothing of their names."""
+    store = MemoryStore()
+    store.save("alice", {"access_token": "s3cr3t"}, expected=None)
+    assert repr(store) == "<MemoryStore keys=1>"
+
+
+def test_a_pickle_carries_no_records() -> None:
+    """A pickled store comes back empty and working, and the pickle holds no secret."""
+    store = MemoryStore()
+    store.save("alice", {"access_token": "s3cr3t"}, expected=None)
+    pickled = pickle.dumps(store)
+    assert b"s3cr3t" not in pickled
+    restored = pickle.loads(pickled)
+    assert list(restored.keys()) == []
+    restored.save("alice", {}, expected=None)
+
+
+def test_a_copy_is_the_same_store() -> None:
+    """Copying, deep or not, gives the store itself: two copies would each spend the refresh token."""
+    store = MemoryStore()
+    assert copy.copy(store) is store
+    assert copy.deepcopy({"store": store})["store"] is store
+
+
+def test_idle_keys_cost_no_locks() -> None:
+    """A lock exists while it is held or awaited, and not afterwards."""
+    locks = KeyLocks()
+    for number in range(1000):
+        with locks.hold(f"key {number}", timeout=1):
+            assert len(locks) == 1
+    assert len(locks) == 0
+
+
+def test_a_refused_waiter_leaves_no_lock_behind() -> None:
+    """A lock that was refused is gone when its holder has released it."""
+    locks = KeyLocks()
+    with locks.hold("alice", timeout=1):
+        with pytest.raises(StoreError, match="'alice'"), locks.hold("alice", timeout=0):
+            pass
+        assert len(locks) == 1
+    assert len(locks) == 0
+
+
+@pytest.mark.parametrize("timeout", [math.inf, -1, 1e300])
+def test_any_timeout_gets_a_free_lock(timeout: float) -> None:
+    """A free lock is had whatever the timeout, for ever and negative included."""
+    with KeyLocks().hold("alice", timeout=timeout):
+        pass
+
+
+@forks_with_threads
+def test_a_lock_held_by_another_thread_is_free_in_a_forked_child() -> None:
+    """A child forked while another thread holds a lock, and one inside a save, can lock, load and save."""
+    store = MemoryStore()
+    version = store.save("alice", {"n": 1}, expected=None)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.lock("alice", timeout=1), store._writers.hold("alice", timeout=1), store._locks._guard:
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(60)
+
+    def child() -> None:
+        with store.lock("alice", timeout=0):
+            store.save("alice", {"n": 2}, expected=version)
+        record = store.load("alice")
+        assert record is not None
+        assert record.data == {"n": 2}
+
+    try:
+        in_forked_child(child)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_child_forked_under_the_lock_can_leave_it() -> None:
+    """The forking thread's own lock ends well on both sides of the fork."""
+    store = MemoryStore()
+
+    def child() -> None:
+        context.__exit__(None, None, None)
+        with store.lock("alice", timeout=0):
+            pass
+
+    context = store.lock("alice", timeout=1)
+    with context:
+        in_forked_child(child)
+        with pytest.raises(StoreError), store.lock("alice", timeout=0):
+            pass
+    with store.lock("alice", timeout=0):
+        pass
+
+
+def test_a_simple_store_says_that_it_cannot_list() -> None:
+    """The base class's `keys` raises StoreError that names the class, before any iteration."""
+
+    class MyStore(SimpleStore):
+        load = MemoryStore.load
+        save = MemoryStore.save
+        delete = MemoryStore.delete
+
+    with pytest.raises(StoreError, match="MyStore cannot list its keys"):
+        MyStore().keys()

@@ -1,0 +1,597 @@
+"""What SQLiteStore promises beyond the contract: its file, its schema, its locks, forks and faults."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from stores.store_processes import (
+    count_in_file,
+    fork_without_hooks,
+    in_forked_child,
+    start_forked_child,
+    write_own_keys,
+)
+
+from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.stores.base import TokenStore
+from blnk_auth.stores.private import tighten
+from blnk_auth.stores.sqlite import APPLICATION_ID, MIGRATIONS, SQLiteStore, migrate
+from blnk_auth.testing.store_contract import run_processes
+
+forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tokens.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SQLiteStore]:
+    with SQLiteStore(path) as store:
+        yield store
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def run_sql(path: Path, *statements: str) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows
+
+
+def data_of(store: TokenStore, key: str) -> dict[str, object] | None:
+    record = store.load(key)
+    return record and record.data
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+# The file
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o277])
+def test_only_this_user_may_read_what_it_creates(tmp_path: Path, mask: int) -> None:
+    """Under any umask the database and its companions have mode 0600."""
+    path = tmp_path / "tokens.db"
+    with umask(mask), SQLiteStore(path) as store:
+        store.save("alice", {}, expected=None)
+        assert {entry.name: mode(entry) for entry in tmp_path.iterdir() if entry.is_file()} == {
+            "tokens.db": 0o600,
+            "tokens.db-wal": 0o600,
+            "tokens.db-shm": 0o600,
+        }
+
+
+def test_missing_directories_are_private(tmp_path: Path) -> None:
+    """Every directory made for the file, and the one of its locks, has mode 0700; lock files have 0600."""
+    path = tmp_path / "a" / "b" / "tokens.db"
+    with umask(0o022), SQLiteStore(path) as store, store.lock("alice", timeout=1):
+        locks = path.with_name("tokens.db-locks")
+        assert [mode(made) for made in (tmp_path / "a", tmp_path / "a" / "b", locks)] == [0o700] * 3
+        assert [mode(lock) for lock in locks.iterdir()] == [0o600]
+
+
+def test_an_existing_directory_is_left_as_it_is(tmp_path: Path) -> None:
+    """The mode of a directory that was there before is not ours to change."""
+    tmp_path.chmod(0o755)
+    SQLiteStore(tmp_path / "tokens.db")
+    assert mode(tmp_path) == 0o755
+
+
+def test_a_lax_file_is_tightened(path: Path) -> None:
+    """A database that others may read, its log included, is closed to them when it is opened, and keeps its records."""
+    store = SQLiteStore(path)
+    store.save("alice", {"n": 1}, expected=None)
+    companions = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
+    for file in companions:
+        file.chmod(0o644)
+    with SQLiteStore(path) as other:
+        assert data_of(other, "alice") == {"n": 1}
+        assert [mode(file) for file in companions] == [0o600] * 3
+
+
+def test_an_empty_file_becomes_ours(path: Path) -> None:
+    """A file made with `touch` is taken, and tightened."""
+    path.touch(0o644)
+    SQLiteStore(path).save("alice", {}, expected=None)
+    assert mode(path) == 0o600
+
+
+def test_a_lax_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    """What others may read and is not ours to tighten is an error, not a risk taken."""
+    foreign = Path("/")
+    if os.geteuid() == 0:
+        foreign = tmp_path / "foreign"
+        foreign.touch(0o644)
+        os.chown(foreign, 65534, 65534)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        tighten(foreign)
+
+
+def test_a_symlink_is_refused(tmp_path: Path) -> None:
+    """A symlink is refused, and neither its target nor, if it dangles, anything else is created."""
+    path, target = tmp_path / "link.db", tmp_path / "target.db"
+    path.symlink_to(target)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"path '.*link\.db' is a symlink"):
+            SQLiteStore(path)
+        assert not target.exists() or target.read_bytes() == b""
+        target.touch()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.db", "target.db"]
+
+
+@pytest.mark.parametrize("where", ["", "file/tokens.db", "file/deeper/tokens.db"])
+def test_a_path_that_cannot_be_is_refused(tmp_path: Path, where: str) -> None:
+    """A directory, or a path below a regular file, raises StoreError that names the path and the remedy."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"path '.*'.*(own path|choose another path)"):
+        SQLiteStore(tmp_path / where)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_unwritable_place_is_refused() -> None:
+    """Where nobody may create anything, StoreError says so at construction."""
+    with pytest.raises(StoreError, match=r"path '/proc/nowhere/tokens\.db' cannot be opened.*choose another path"):
+        SQLiteStore("/proc/nowhere/tokens.db")
+
+
+@pytest.mark.parametrize("odd", ["", ":memory:", "a\0b", "~nobody-of-this-name/tokens.db"])
+def test_an_odd_path_is_refused(odd: str) -> None:
+    """A path that would not mean what it says is refused with its name."""
+    with pytest.raises(StoreError, match=r"^path "):
+        SQLiteStore(odd)
+
+
+def test_the_home_directory_is_expanded(tmp_path: Path) -> None:
+    """`~` is this user's home directory."""
+    script = "from blnk_auth.stores.sqlite import SQLiteStore; SQLiteStore('~/state/tokens.db')"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    assert (tmp_path / "state" / "tokens.db").is_file()
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path: Path) -> None:
+    """A change of the working directory does not move the store, nor its locks."""
+    before = Path.cwd()
+    (tmp_path / "elsewhere").mkdir()
+    try:
+        os.chdir(tmp_path)
+        store = SQLiteStore("tokens.db")
+        os.chdir(tmp_path / "elsewhere")
+        with store.lock("alice", timeout=1):
+            store.save("alice", {}, expected=None)
+    finally:
+        os.chdir(before)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"mine", b"not a database, but mine\n" * 100], ids=("short", "long"))
+def test_a_file_that_is_no_database_is_left_alone(path: Path, content: bytes) -> None:
+    """A file that is no database is refused, with content and mode as they were and nothing put beside it."""
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be opened.*not a database.*choose another path"):
+        SQLiteStore(path)
+    assert path.read_bytes() == content
+    assert mode(path) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [("CREATE TABLE t (x)",), ("PRAGMA application_id = 7",), ("PRAGMA user_version = 1",)],
+    ids=("table", "application_id", "user_version"),
+)
+def test_a_database_of_another_application_is_left_alone(path: Path, statements: tuple[str, ...]) -> None:
+    """A database that is not ours, however little tells, is refused and not changed by a byte."""
+    run_sql(path, *statements)
+    path.chmod(0o644)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"another application.*choose another path"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+    assert mode(path) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_removed_file_is_made_anew(path: Path, store: SQLiteStore) -> None:
+    """After somebody removed the file, the store is empty, and what is saved then is on the disk, not in a ghost."""
+    version = store.save("alice", {"n": 1}, expected=None)
+    for file in path.parent.glob("tokens.db*"):
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(Conflict):
+        store.save("alice", {"n": 2}, expected=version)
+    store.save("alice", {"n": 3}, expected=None)
+    with SQLiteStore(path) as other:
+        assert data_of(other, "alice") == {"n": 3}
+    assert mode(path) == 0o600
+
+
+def test_a_closed_store_opens_again(store: SQLiteStore) -> None:
+    """A renewal that ends after `close` can still save."""
+    store.close()
+    store.close()
+    store.save("alice", {"n": 1}, expected=None)
+    assert data_of(store, "alice") == {"n": 1}
+
+
+def test_the_context_lets_go_of_the_file(path: Path) -> None:
+    """Leaving the context closes the database: its log is folded in and gone."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {}, expected=None)
+        assert Path(f"{path}-wal").exists()
+    assert not Path(f"{path}-wal").exists()
+
+
+def test_a_save_is_flushed_to_the_disk(path: Path, store: SQLiteStore) -> None:
+    """The database writes ahead and waits for the disk at each commit."""
+    assert run_sql(path, "PRAGMA journal_mode") == [("wal",)]
+    with store._connected("read") as connection:
+        assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
+        assert connection.execute("PRAGMA fullfsync").fetchall() == [(1,)]
+
+
+# The schema
+
+
+def test_the_file_says_whose_it_is(path: Path, store: SQLiteStore) -> None:
+    """The header carries our application id and the number of migrations."""
+    assert run_sql(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    """A file written by a later release is refused with the advice to upgrade, and keeps its records and version."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"n": 1}, expected=None)
+    run_sql(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(StoreError, match="upgrade blnk_auth"):
+        SQLiteStore(path)
+    assert run_sql(path, "SELECT key FROM records") == [("alice",)]
+    assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+
+
+def test_an_older_schema_is_migrated(path: Path) -> None:
+    """Only the steps that a file lacks are applied, once, and its records stay."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"n": 1}, expected=None)
+    later = (*MIGRATIONS, "ALTER TABLE records ADD COLUMN note TEXT", "UPDATE records SET note = 'migrated'")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, later)
+        migrate(connection, path, later)
+    assert run_sql(path, "SELECT key, data, note FROM records") == [("alice", '{"n":1}', "migrated")]
+    assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 2,)]
+
+
+def test_a_failed_migration_changes_nothing(path: Path) -> None:
+    """If one step fails, the steps before it are undone too and the file stays usable."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"n": 1}, expected=None)
+    broken = (*MIGRATIONS, "DROP TABLE records", "no SQL")
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as connection,
+        pytest.raises(sqlite3.OperationalError),
+    ):
+        migrate(connection, path, broken)
+    with SQLiteStore(path) as store:
+        assert data_of(store, "alice") == {"n": 1}
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['\'{"access_token": "s3cr3t\'', "'[\"s3cr3t\"]'", "x'ff733363723374'", "''", "7"],
+    ids=("cut short", "list", "no UTF-8", "empty", "number"),
+)
+def test_an_unreadable_record_is_an_error_of_its_own(path: Path, store: SQLiteStore, damage: str) -> None:
+    """It raises StoreError naming file, key and remedy and no secret; others work, and a delete heals it."""
+    store.save("alice", {"n": 1}, expected=None)
+    store.save("bob", {"n": 2}, expected=None)
+    run_sql(path, f"UPDATE records SET data = CAST({damage} AS TEXT) WHERE key = 'alice'")
+    with pytest.raises(StoreError, match=r"tokens\.db.*'alice'.*delete\('alice'\)") as raised:
+        store.load("alice")
+    assert "s3cr3t" not in str(raised.value)
+    assert raised.value.__context__ is None
+    assert data_of(store, "bob") == {"n": 2}
+    assert list(store.keys()) == ["alice", "bob"]
+    store.delete("alice")
+    store.save("alice", {"n": 3}, expected=None)
+
+
+def test_a_full_disk_loses_nothing(store: SQLiteStore) -> None:
+    """A save that finds no room raises StoreError with the remedy, and the former record stays."""
+    version = store.save("alice", {"n": 1}, expected=None)
+    with store._connected("read") as connection:
+        connection.execute("PRAGMA max_page_count = 1").fetchall()
+    with pytest.raises(StoreError, match=r"cannot be written.*full.*free some disk space"):
+        store.save("alice", {"big": "x" * 100_000}, expected=version)
+    record = store.load("alice")
+    assert record is not None
+    assert (record.data, record.version) == ({"n": 1}, version)
+
+
+def test_a_database_kept_locked_is_an_error(path: Path, store: SQLiteStore) -> None:
+    """A save that waited in vain for another program's transaction says who is at fault; afterwards it works."""
+    store.save("alice", {}, expected=None)
+    with store._connected("read") as connection:
+        connection.execute("PRAGMA busy_timeout = 1").fetchall()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"cannot be written.*locked.*another process"):
+            store.save("bob", {}, expected=None)
+        assert data_of(store, "alice") == {}
+    store.save("bob", {}, expected=None)
+
+
+def test_a_damaged_file_is_an_error(path: Path) -> None:
+    """A database whose pages are overwritten raises StoreError with the remedy, not a crash or an empty store."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"big": "x" * 10_000}, expected=None)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be .*(move the file aside|backup)"):
+        SQLiteStore(path).load("alice")
+
+
+def test_a_key_that_is_no_text_is_an_error(store: SQLiteStore) -> None:
+    """A key with a lone surrogate raises StoreError that shows it."""
+    with pytest.raises(StoreError, match=r"key '\\ud800'"):
+        store.load("\ud800")
+    with store.lock("\ud800", timeout=1):
+        pass
+
+
+# Many keys
+
+
+def test_keys_are_read_page_by_page(store: SQLiteStore) -> None:
+    """Over more keys than a page holds, `keys` gives each once in order while others are written and deleted."""
+    with store._connected("written") as connection:
+        rows = [(f"k{number:04}",) for number in range(1700)]
+        connection.executemany("INSERT INTO records (key, version, data) VALUES (?, 'v', '{}')", [*rows, ("l",)])
+    seen: list[str] = []
+    for key in store.keys("k"):
+        seen.append(key)
+        store.delete(key)
+        store.save(f"a{key}", {}, expected=None)
+    assert seen == [key for (key,) in rows]
+    assert list(store.keys("k")) == []
+
+
+# Handles
+
+
+def test_it_is_a_token_store(store: SQLiteStore) -> None:
+    """SQLiteStore has the five methods of the protocol."""
+    assert isinstance(store, TokenStore)
+
+
+def test_a_pickle_carries_the_path_alone(path: Path, store: SQLiteStore) -> None:
+    """A pickled store opens the same file elsewhere, and the pickle holds no record."""
+    store.save("alice", {"access_token": "s3cr3t"}, expected=None)
+    pickled = pickle.dumps(store)
+    assert b"s3cr3t" not in pickled
+    with pickle.loads(pickled) as restored:
+        assert repr(restored) == repr(store) == f"SQLiteStore({str(path)!r})"
+        assert data_of(restored, "alice") == {"access_token": "s3cr3t"}
+
+
+def test_a_copy_is_the_same_store(store: SQLiteStore) -> None:
+    """Copying, deep or not, gives the store itself."""
+    assert copy.copy(store) is store
+    assert copy.deepcopy({"store": store})["store"] is store
+
+
+# Locks
+
+
+def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
+    """A lock file is there while the lock is held, one for each key, and gone afterwards."""
+    locks = Path(f"{path}-locks")
+    for number in range(100):
+        with store.lock(f"key {number}", timeout=1):
+            assert len(list(locks.iterdir())) == 1
+    assert list(locks.iterdir()) == []
+
+
+def test_a_busy_lock_says_what_to_do(store: SQLiteStore) -> None:
+    """The error of a lock not had names the key, the database and the lock file, and what to do."""
+    with (
+        store.lock("alice", timeout=1),
+        pytest.raises(StoreError, match=r"key 'alice' of '.*tokens\.db': not free within 0 s.*-locks/.*try again"),
+        store.lock("alice", timeout=0),
+    ):
+        pass
+
+
+def test_a_lock_that_cannot_be_is_an_error(path: Path, store: SQLiteStore) -> None:
+    """Where the lock's directory cannot be, StoreError says so; nothing falls back to a weaker lock."""
+    locks = Path(f"{path}-locks")
+    locks.rmdir()
+    locks.write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot lock key 'alice'.*-locks"), store.lock("alice", timeout=1):
+        pass
+
+
+def test_a_symlinked_lock_directory_is_refused(path: Path, tmp_path: Path, store: SQLiteStore) -> None:
+    """Lock files go to no place that somebody else chose."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(0o755)
+    locks = Path(f"{path}-locks")
+    locks.rmdir()
+    locks.symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="symbolic link"), store.lock("alice", timeout=1):
+        pass
+    assert mode(elsewhere) == 0o755
+
+
+def test_a_lax_lock_directory_is_tightened(path: Path, store: SQLiteStore) -> None:
+    """A lock directory that others may enter is closed to them."""
+    locks = Path(f"{path}-locks")
+    locks.chmod(0o777)
+    with store.lock("alice", timeout=1):
+        assert mode(locks) == 0o700
+
+
+def test_two_spellings_of_a_path_share_the_lock(tmp_path: Path) -> None:
+    """A directory reached through a symlink leads to the same locks."""
+    real, alias = tmp_path / "real", tmp_path / "alias"
+    real.mkdir()
+    alias.symlink_to(real)
+    one, other = SQLiteStore(real / "tokens.db"), SQLiteStore(alias / "tokens.db")
+    with one.lock("alice", timeout=1), pytest.raises(StoreError), other.lock("alice", timeout=0):
+        pass
+
+
+def test_removing_lock_files_lets_no_two_in(tmp_path: Path) -> None:
+    """Processes that fight for one lock, whose file each removes on leaving, never hold it at the same time."""
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    run_processes(6, count_in_file, tmp_path / "locks" / "one.lock", counter, 300)
+    assert counter.read_text() == "1800"
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+# Processes
+
+
+def test_eight_processes_create_and_write_at_once(path: Path) -> None:
+    """Eight processes open a file that does not exist and write to it at once, and none finds it locked."""
+    run_processes(8, write_own_keys, path, 25)
+    with SQLiteStore(path) as store:
+        assert len(list(store.keys())) == 8 * 25
+    assert run_sql(path, "PRAGMA integrity_check") == [("ok",)]
+    assert run_sql(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_forked_child_reads_and_writes(store: SQLiteStore) -> None:
+    """A child forked while the store is in use reads and writes, and so does its parent afterwards."""
+    first = store.save("alice", {"n": 1}, expected=None)
+
+    def child() -> None:
+        with store.lock("alice", timeout=1):
+            store.save("alice", {"n": 2}, expected=first)
+
+    in_forked_child(child)
+    assert data_of(store, "alice") == {"n": 2}
+    store.save("bob", {}, expected=None)
+
+
+def test_what_a_forked_child_saves_is_never_lost(path: Path, store: SQLiteStore) -> None:
+    """A child's saves survive its parent's end and another process's visit, which once deleted the log under it."""
+    store.save("alice", {"n": 1}, expected=None)
+    to_child, to_parent = os.pipe(), os.pipe()
+
+    def child() -> None:
+        store.save("bob", {"n": 2}, expected=None)
+        os.write(to_parent[1], b".")
+        os.read(to_child[0], 1)
+        store.save("carol", {"n": 3}, expected=None)
+
+    pid = start_forked_child(child)
+    os.read(to_parent[0], 1)
+    store.close()
+    run_processes(1, write_own_keys, path, 1)
+    os.write(to_child[1], b".")
+    assert os.waitpid(pid, 0)[1] == 0
+    for end in (*to_child, *to_parent):
+        os.close(end)
+    with SQLiteStore(path) as fresh:
+        assert data_of(fresh, "carol") == {"n": 3}
+
+
+@forks_with_threads
+def test_a_fork_amid_other_threads_writes_is_safe(store: SQLiteStore) -> None:
+    """Children forked while threads save and hold locks can save and lock; the threads notice nothing."""
+    stop = threading.Event()
+
+    def write(name: str) -> None:
+        version = None
+        while not stop.is_set():
+            with store.lock(name, timeout=60):
+                version = store.save(name, {}, expected=version)
+
+    def child(number: int) -> None:
+        with store.lock(f"child {number}", timeout=60):
+            store.save(f"child {number}", {}, expected=None)
+
+    with ThreadPoolExecutor(3) as threads:
+        writers = [threads.submit(write, f"thread {number}") for number in range(3)]
+        try:
+            for number in range(10):
+                in_forked_child(partial(child, number))
+        finally:
+            stop.set()
+        for writer in writers:
+            writer.result()
+    assert len(list(store.keys("child "))) == 10
+
+
+def test_a_child_forked_under_the_lock_does_not_free_it(store: SQLiteStore) -> None:
+    """The lock stays with the process that took it: a child that leaves the context takes nothing from its parent."""
+    context = store.lock("alice", timeout=1)
+    with context:
+        in_forked_child(lambda: context.__exit__(None, None, None) and None)
+        with pytest.raises(StoreError), store.lock("alice", timeout=0):
+            pass
+    with store.lock("alice", timeout=0):
+        pass
+
+
+def test_a_store_not_yet_used_crosses_any_fork(path: Path, store: SQLiteStore) -> None:
+    """A store made before a fork that runs no hooks works in the child."""
+    in_forked_child(lambda: store.save("alice", {"n": 1}, expected=None) and None, fork=fork_without_hooks)
+    assert data_of(store, "alice") == {"n": 1}
+
+
+def test_a_store_in_use_refuses_a_fork_without_hooks(store: SQLiteStore) -> None:
+    """Where its file locks cannot be trusted, the store says so instead of losing a token."""
+    store.save("alice", {}, expected=None)
+
+    def child() -> None:
+        with pytest.raises(StoreError, match="after the fork"):
+            store.load("alice")
+        store.close()
+
+    in_forked_child(child, fork=fork_without_hooks)
+    assert data_of(store, "alice") == {}
+
+
+def test_the_contract_needs_no_http_client() -> None:
+    """Importing the contract, and both stores, imports no HTTP client."""
+    script = (
+        "import sys, blnk_auth.testing.store_contract, blnk_auth.stores.memory, blnk_auth.stores.sqlite\n"
+        "assert not {'httpx', 'httpx2', 'requests', 'authlib', 'starlette'} & sys.modules.keys()"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
