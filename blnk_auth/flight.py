@@ -143,7 +143,8 @@ def own_copy(error: BaseException) -> BaseException:
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:
     return TemporarilyUnavailable(
-        f"the renewal has not ended within {timeout:g} seconds; it goes on, and its token will be stored", retry_after=1.0
+        f"the renewal has not ended within {timeout:g} seconds; it goes on, and its token will be stored",
+        retry_after=1.0,
     )
 
 

@@ -17,7 +17,8 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+")
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldToken:
     """Immutable. Two are the same only if they are the same object: a server may issue the same string twice, so
-    "is it still current" is a question of which renewal it came from, never of comparing access tokens."""
+    "is it still current" is a question of which renewal it came from, never of comparing access tokens.
+    """
 
     grant: Grant
     window: Window

@@ -131,9 +131,7 @@ def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: flo
     raise _refusal(response, _read_document(response), call, now=now)
 
 
-def _build(
-    provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None
-) -> TokenCall:
+def _build(provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None) -> TokenCall:
     from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
     present = {name: value for name, value in parameters.items() if value}
@@ -195,7 +193,7 @@ def _refusal(
             "set token_endpoint to the final URL",
             **told,
         )
-    if status >= 500 and status not in _LASTING_STATUSES or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+    if (status >= 500 and status not in _LASTING_STATUSES) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
         retry_after = _retry_after(response.headers.get("retry-after"), now)
         return TemporarilyUnavailable(f"{answered}{because}; try again later", retry_after=retry_after, **told)
     if code == "invalid_grant":
@@ -217,9 +215,7 @@ _REMEDIES: Mapping[str | None, str] = {
 }
 
 
-def _verdict(
-    document: Mapping[str, Any] | None, secrets: tuple[str, ...]
-) -> tuple[str | None, str | None, str | None]:
+def _verdict(document: Mapping[str, Any] | None, secrets: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:
     """`error`, `error_description`, `error_uri`, where `error` is a code of the RFCs. Prose in `error` is description."""
     if document is None:
         return None, None, None

@@ -49,4 +49,6 @@ class Grant:
 
 
 def _broken(key: str, why: str) -> StoreError:
-    return StoreError(f"the record {key!r} cannot be read ({why}); restore it from a backup, or forget() and sign in again")
+    return StoreError(
+        f"the record {key!r} cannot be read ({why}); restore it from a backup, or forget() and sign in again"
+    )

@@ -48,7 +48,8 @@ class Ports:
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What will do. `seen` is what the caller holds; `renewed_only` says that being fresh is not enough, since the
-    server rejects it or the caller insists; `forced` that not even a sibling's newer token will do."""
+    server rejects it or the caller insists; `forced` that not even a sibling's newer token will do.
+    """
 
     seen: HeldToken | None
     renewed_only: bool = False

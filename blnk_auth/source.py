@@ -18,7 +18,6 @@ from .flight import Flight, own_copy
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
 from .origin import AllowedOrigins, Origin
-from .provider import Provider
 from .record import Grant
 from .renewal import ANSWER_LOST, Goal, Renewal
 from .token import Token
@@ -414,7 +413,9 @@ class StaticToken:
         value = value.strip() if isinstance(value, str) else ""
         authorization = bearer(value)
         if authorization is None:
-            raise ConfigurationError("value is empty or has characters that no HTTP header can carry; pass the key itself")
+            raise ConfigurationError(
+                "value is empty or has characters that no HTTP header can carry; pass the key itself"
+            )
         if not header or not header.isascii() or not header.replace("-", "").replace("_", "").isalnum():
             raise ConfigurationError(f"header {header!r} is not the name of an HTTP header")
         self.header_name = header

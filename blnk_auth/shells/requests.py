@@ -141,7 +141,7 @@ class _Passage:
         )
 
     def _keep_from_strangers(self, response: requests.Response) -> None:
-        """requests strips only `Authorization` before it follows a redirect to another host."""
+        """Requests strips only `Authorization` before it follows a redirect to another host."""
         target = urljoin(response.url, response.headers.get("location", ""))
         if not self._source.origins.permits(_origin(target)):
             response.request.headers.pop(self._source.header_name, None)
@@ -162,7 +162,7 @@ class _RejectionBody:
         return self._head if self._is_complete else None
 
     async def atake(self) -> bytes | None:
-        """requests only blocks."""
+        """Requests only blocks."""
         return self.take()
 
     def discard(self) -> None:

@@ -63,7 +63,7 @@ class SimpleStore(ABC):
         """Exclude the other threads of this process, and nobody else, from `key` while the context is open."""
         return self._locks.hold(key, timeout=timeout)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:  # noqa: ARG002  the protocol's signature
+    def keys(self, prefix: str = "") -> Iterator[str]:
         """Raises `StoreError`: nothing is known here about which keys exist."""
         raise StoreError(
             f"{type(self).__name__} cannot list its keys; use a store that can, such as SQLiteStore, "

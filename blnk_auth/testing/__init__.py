@@ -15,16 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock", "Counts", "Fault", "RecordedRequest", "Sandbox", "store_contract"]
 
-_MODULES = {"Clock": ".clock", "Counts": ".sandbox", "Fault": ".sandbox", "RecordedRequest": ".sandbox"}
-_MODULES["Sandbox"] = ".sandbox"
-
 
 def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "store_contract":
         return import_module(".store_contract", __name__)
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name], __name__), name)
+    return getattr(import_module(".clock" if name == "Clock" else ".sandbox", __name__), name)
 
 
 def __dir__() -> list[str]:

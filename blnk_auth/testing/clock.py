@@ -9,12 +9,14 @@ DEFAULT_START = 1_800_000_000.0
 
 
 class Clock:
-    """The current time in UTC epoch seconds, as a callable: a drop-in for `time.time`. Safe to share between threads.
+    """The current time in UTC epoch seconds, as a callable: a drop-in for `time.time`.
 
         clock = Clock()
         clock()             # 1800000000.0
         clock.advance(60)
         clock()             # 1800000060.0
+
+    Safe to share between threads.
     """
 
     def __init__(self, start: float = DEFAULT_START) -> None:

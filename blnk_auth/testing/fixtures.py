@@ -3,6 +3,8 @@
     def test_renewal(sandbox, clock):
         answer = sandbox.issue("alice")
         clock.advance(3601)             # the sandbox now rejects that access token
+
+They need the extra `blnk-auth[sandbox]`.
 """
 
 from __future__ import annotations

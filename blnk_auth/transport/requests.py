@@ -77,7 +77,9 @@ def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exceptio
         reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError
     )
     # The text of a requests error may quote the request; that of its reason does not.
-    return NoAnswer(f"{type(error).__name__}: {type(reason).__name__}" if reason else type(error).__name__, sent=not unsent)
+    return NoAnswer(
+        f"{type(error).__name__}: {type(reason).__name__}" if reason else type(error).__name__, sent=not unsent
+    )
 
 
 class _WatchedAdapter(HTTPAdapter):

@@ -27,7 +27,7 @@ def start_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os
     try:
         work()
         status = 0
-    except BaseException:  # noqa: BLE001  nothing may leave the child but its status
+    except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)

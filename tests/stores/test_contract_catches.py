@@ -1,6 +1,6 @@
 """The contract is worth its name: each way a store can be wrong turns at least one of its tests red."""
 
-# ruff: noqa: ARG002  a broken store ignores what it should heed
+
 
 from __future__ import annotations
 

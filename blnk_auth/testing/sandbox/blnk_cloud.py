@@ -31,15 +31,16 @@ from .pages import consent_page, error_page
 
 DEFAULT_SCOPE = "data:read data:write proxy:write"
 
-_CORE_REJECTION = {
+_CORE_REJECTION: dict[str, Any] = {
     "error": "Invalid API key",
     "error_detail": {"code": "AUTH_INVALID_API_KEY", "message": "Invalid API key", "details": {}},
 }
 
 
 class BlnkCloud:
-    """The endpoints. `origin` tells the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
+    """The endpoints of Blnk Cloud.
 
+    `origin` tells the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, whatever the token.
     """
 

@@ -12,14 +12,17 @@ from .journal import Journal, RecordedRequest
 
 
 class Control:
-    """`GET counts`; `POST revoke-access-tokens`, `reset-counts` and `lifetime?seconds=`. Each answers with the counts."""
+    """`GET counts`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
+
+    Each answers with the counts as they are then. Without `subject`, the access tokens of everyone are revoked.
+    """
 
     def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
         self._server = server
         self._journal = journal
         self._actions: dict[tuple[str, str], Callable[[dict[str, str]], None]] = {
-            ("GET", "counts"): lambda query: None,
-            ("POST", "reset-counts"): lambda query: self._journal.reset_counts(),
+            ("GET", "counts"): lambda _query: None,
+            ("POST", "reset-counts"): lambda _query: self._journal.reset_counts(),
             ("POST", "revoke-access-tokens"): lambda query: self._server.revoke_access_tokens(query.get("subject")),
             ("POST", "lifetime"): self._set_lifetime,
         }

@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
 
     def cut(self, client: tuple[str, int]) -> None:
         for connection in list(self.server_state.connections):
-            if connection.client == tuple(client):
+            if connection.transport.get_extra_info("peername") == tuple(client):
                 connection.transport.abort()
 
     async def main_loop(self) -> None:
@@ -99,8 +99,12 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for listening in sockets or []:
+            listening.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        # One turn of the loop, so that a request that waits for its client to leave sees it leave.
+        await asyncio.sleep(0)
         running = list(self.server_state.tasks)
         for task in running:
             task.cancel()

@@ -62,9 +62,7 @@ class Sandbox:
         self._api_faults = FaultQueue()
         self._port = port
         self._http: HTTPServer | None = None
-        self._personality = BlnkCloud(
-            self._authorization_server, origin=lambda: self.origin, count=self._journal.count
-        )
+        self._personality = BlnkCloud(self._authorization_server, origin=lambda: self.origin, count=self._journal.count)
 
     def __enter__(self) -> Self:
         if self._http is not None:
@@ -129,7 +127,7 @@ class Sandbox:
         return person.sign_in(authorization_url, subject=subject, approve=approve)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
-        """Have the API reject the access tokens issued so far, of `subject` or (None) of all; refreshing still works."""
+        """Reject the access tokens issued so far, of `subject` or (None) of all; refreshing still works."""
         self._authorization_server.revoke_access_tokens(subject)
 
     def revoke_grant(self, subject: str) -> None:
