@@ -28,7 +28,7 @@ class Challenge:
     """One challenge of a WWW-Authenticate header (RFC 9110 section 11.6.1); scheme and names in lower case."""
 
     scheme: str
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:

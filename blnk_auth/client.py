@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
 
 from . import messages
 from .authorization import (
@@ -24,27 +20,19 @@ from .authorization import (
     parse_callback,
 )
 from .client_auth import ClientCredentials, ClientSecret
+from .engine import Engine
 from .errors import ConfigurationError
-from .events import Event, OnEvent, tell
-from .flight import Flight, Flights, launch
-from .fork import reset_in_child
+from .events import Event, OnEvent
+from .flight import Flight, launch
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken
-from .messages import TokenCall
 from .origin import endpoint_origin
 from .policy import RenewalPolicy
 from .provider import Provider
-from .record import Grant
-from .renewal import Ports, hold
-from .source import Package, TokenSource
-from .stores.base import TokenStore, Version
+from .source import TokenSource
+from .stores.base import TokenStore
 from .stores.memory import MemoryStore
-from .transport import Network, transport_for
-
-Result = TypeVar("Result")
-
-_SAVE_GRACE = 5.0
-"""Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
+from .transport import Network
 
 
 class OAuthClient:
@@ -79,42 +67,44 @@ class OAuthClient:
         proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        policy = policy or RenewalPolicy()
         if not isinstance(provider, Provider):
             raise ConfigurationError("provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)")
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
         if store is not None and not isinstance(store, TokenStore):
             raise ConfigurationError("store must have load, save, delete, lock and keys, such as SQLiteStore(path)")
-        self.provider = provider
-        self.credentials = ClientCredentials(
-            client_id, client_secret, client_auth or provider.client_auth, provider.basic_encoding
-        )
         self.redirect_uri = redirect_uri
-        self.store: TokenStore = MemoryStore() if store is None else store
-        self.policy = policy or RenewalPolicy()
-        self.on_event = on_event
-        self.clock = clock
-        self._network = Network(policy=self.policy, verify=verify, cert=cert, proxy=proxy, client=token_http)
-        self._begin_life()
+        self._engine = Engine(
+            provider=provider,
+            credentials=ClientCredentials(
+                client_id, client_secret, client_auth or provider.client_auth, provider.basic_encoding
+            ),
+            store=MemoryStore() if store is None else store,
+            policy=policy,
+            network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
+            on_event=on_event,
+            clock=clock,
+        )
 
-    def _begin_life(self) -> None:
-        self.flights = Flights()
-        self._sources: weakref.WeakValueDictionary[str, TokenSource] = weakref.WeakValueDictionary()
-        self.reset_after_fork()
-        reset_in_child(self)
+    @property
+    def provider(self) -> Provider:
+        """The provider it is registered at."""
+        return self._engine.provider
 
-    def reset_after_fork(self) -> None:
-        """Called in the child of a fork, where another thread may have held the lock for ever."""
-        self._sources_lock = threading.Lock()
+    @property
+    def store(self) -> TokenStore:
+        """Where its tokens live."""
+        return self._engine.store
 
     def __repr__(self) -> str:
-        return f"<OAuthClient {self.credentials.client_id!r} of {self.provider.name}>"
+        return f"<OAuthClient {self._engine.credentials.client_id!r} of {self.provider.name}>"
 
     # --- whose token ---------------------------------------------------------------------------------------------
 
     def for_subject(self, subject: str) -> TokenSource:
         """The tokens of the grant that `subject` gave. Reads nothing yet; the same subject gets the same source."""
-        return self.source(PersonGrant(_named_subject(subject)))
+        return TokenSource.of(self._engine, PersonGrant(_named_subject(subject)))
 
     def for_itself(self, *, scope: str | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
@@ -126,21 +116,7 @@ class OAuthClient:
             raise ConfigurationError(
                 f"for_itself: {self.provider.name} does not offer the client_credentials grant; use for_subject()"
             )
-        return self.source(ClientGrant(scope))
-
-    def source(self, grant: PersonGrant | ClientGrant) -> TokenSource:
-        """The one source of a grant: all who use it share its renewals. It is dropped when nobody refers to it."""
-        key = f"token/{self._slot}/{grant.slot}"
-        with self._sources_lock:
-            source = self._sources.get(key)
-            if source is None:
-                source = self._sources[key] = TokenSource(self, grant, key)
-            return source
-
-    @property
-    def _slot(self) -> str:
-        parts = (self.provider.name, self.provider.environment, self.credentials.client_id)
-        return "/".join(quote(part, safe="") for part in parts)
+        return TokenSource.of(self._engine, ClientGrant(scope))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
@@ -151,11 +127,11 @@ class OAuthClient:
         `scope` is space-separated; None lets the server decide. The answer is accepted for 10 minutes, once.
         Raises `ConfigurationError` without a redirect_uri or where nobody can sign in, and `StoreError`.
         """
-        return self.wait_for(self._start(subject, scope))
+        return self._engine.wait_for(self._start(subject, scope))
 
     async def astart_authorization(self, subject: str, *, scope: str | None = None) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        return await self.await_for(self._start(subject, scope))
+        return await self._engine.await_for(self._start(subject, scope))
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """End a sign-in: check the answer, exchange its code, save the tokens, return the person's source.
@@ -165,28 +141,26 @@ class OAuthClient:
         Raises `SignInRequired` if the person said no or must start again, `ProtocolError`, `ConfigurationError`,
         `TemporarilyUnavailable`. Codes live for seconds: call it at once. It cannot be interrupted half-way.
         """
-        return self.wait_for(self._finish(callback_url, unechoed_state))
+        return self._engine.wait_for(self._finish(callback_url, unechoed_state))
 
     async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """The same as `finish_authorization`, for asyncio and trio."""
-        return await self.await_for(self._finish(callback_url, unechoed_state))
+        return await self._engine.await_for(self._finish(callback_url, unechoed_state))
 
     def _start(self, subject: str, scope: str | None) -> Flight[AuthorizationRequest]:
         subject, redirect_uri = _named_subject(subject), self.redirect_uri
-        if self.provider.authorization_endpoint is None:
-            raise ConfigurationError(f"{self.provider.name} has no authorization_endpoint, so no person can sign in")
         if redirect_uri is None:
             raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
         state = new_state()
         verifier = new_code_verifier() if self.provider.pkce else None
 
         def work() -> AuthorizationRequest:
-            now = self.clock()
+            now = self._engine.clock()
             self._pending.sweep(now)
             self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier))
             url = messages.build_authorization_url(
                 self.provider,
-                self.credentials.client_id,
+                self._engine.credentials.client_id,
                 redirect_uri=redirect_uri,
                 scope=scope,
                 state=state,
@@ -203,17 +177,17 @@ class OAuthClient:
         events: list[Event] = []
 
         def work() -> TokenSource:
-            pending = self._pending.claim(state, self.clock())
+            pending = self._pending.claim(state, self._engine.clock())
             source = self.for_subject(pending.subject)
             source.install(self._exchange(source, pending, code_of(callback), events))
             return source
 
-        return launch(work, lambda: self.tell(events))
+        return launch(work, lambda: self._engine.tell(events))
 
     def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> HeldToken:
         call = messages.build_code_exchange(
             self.provider,
-            self.credentials,
+            self._engine.credentials,
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
@@ -226,65 +200,13 @@ class OAuthClient:
 
     @property
     def _pending(self) -> PendingSignIns:
-        return PendingSignIns(self.store, f"authorization/{self._slot}/")
-
-    # --- for sources ---------------------------------------------------------------------------------------------
-
-    @property
-    def wait_timeout(self) -> float:
-        """The longest that a caller waits for a renewal, in seconds."""
-        return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
-
-    def ports(self, package: Package | None) -> Ports:
-        """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
-        return Ports(self.store, transport_for(package, self._network).send, self.clock, random.random, self.policy)
-
-    def revocation(self, token: str, hint: str) -> TokenCall:
-        """The request that revokes one token."""
-        return messages.build_revocation(self.provider, self.credentials, token, hint)
-
-    def operate(self, work: Callable[[], Iterable[Event]]) -> Flight[None]:
-        """Run an operation where no cancellation reaches it, and tell its events afterwards."""
-        events: list[Event] = []
-        return launch(lambda: events.extend(work()), lambda: self.tell(events))
-
-    def wait_for(self, flight: Flight[Result]) -> Result:
-        """Block until an operation has ended."""
-        return flight.wait(self.wait_timeout)
-
-    async def await_for(self, flight: Flight[Result]) -> Result:
-        """Wait in a task until an operation has ended."""
-        return await flight.wait_async(self.wait_timeout)
-
-    def tell(self, events: Iterable[Event]) -> None:
-        """Log events and hand them to `on_event`."""
-        for event in events:
-            tell(self.on_event, event)
-
-    def hold(self, ended: Grant, version: Version | None) -> HeldToken:
-        """A grant that has ended, as held in memory: used until its access token expires."""
-        return hold(ended, version, self.ports(None), renewable=False)
-
-    # --- copying and forking -------------------------------------------------------------------------------------
+        return PendingSignIns(self.store, f"authorization/{self._engine.slot}/")
 
     def __copy__(self) -> OAuthClient:
         return self
 
     def __deepcopy__(self, memo: object) -> OAuthClient:
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
-        state = {**self.__dict__, "on_event": None, "_network": replace(self._network, client=None)}
-        for of_this_process in ("flights", "_sources", "_sources_lock"):
-            del state[of_this_process]
-        if isinstance(self.credentials.client_secret, str):
-            state["credentials"] = replace(self.credentials, client_secret=_not_pickled)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._begin_life()
 
 
 def _named_subject(subject: str) -> str:
@@ -299,12 +221,6 @@ def _check_redirect_uri(redirect_uri: str) -> None:
         raise ConfigurationError("redirect_uri must be an absolute URI without a fragment, as registered")
     if scheme in ("http", "https"):
         endpoint_origin(redirect_uri, "redirect_uri")
-
-
-def _not_pickled() -> str:
-    raise ConfigurationError(
-        "client_secret: a secret given as text is not carried in a pickle; give OAuthClient a callable that fetches it"
-    )
 
 
 def _nothing() -> None:

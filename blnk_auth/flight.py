@@ -49,11 +49,12 @@ class Flight(Generic[Result]):
             await (_wait_in_trio if _in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
         return self._outcome()
 
-    def _run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
+    def run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
+        """Do the work on this thread, once; wake the waiters; then do what comes afterwards."""
         self._worker = threading.get_ident()
         try:
             self._result = work()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised in each waiter
             self._error = error
         with self._lock:
             self._done = True
@@ -128,12 +129,12 @@ def launch(work: Callable[[], Result], afterwards: Callable[[], object]) -> Flig
 def _start(flight: Flight[Result], work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
     """Run `work` on a worker thread of its own, in a copy of the caller's context."""
     run = copy_context().run
-    worker = threading.Thread(target=run, args=(flight._run, work, afterwards), name="blnk-auth renewal", daemon=False)
+    worker = threading.Thread(target=run, args=(flight.run, work, afterwards), name="blnk-auth renewal", daemon=False)
     try:
         worker.start()
     except RuntimeError:
         # The interpreter is shutting down (no new threads from CPython 3.12 on) or the process is out of threads.
-        flight._run(work, afterwards)
+        flight.run(work, afterwards)
 
 
 def own_copy(error: BaseException) -> BaseException:

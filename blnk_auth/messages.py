@@ -15,12 +15,13 @@ This is the only importer of authlib, whose transport-free layer writes the requ
 from __future__ import annotations
 
 import email.utils
+import importlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from .client_auth import ClientCredentials
@@ -77,11 +78,9 @@ def build_code_exchange(
 
 def build_revocation(provider: Provider, credentials: ClientCredentials, token: str, hint: str) -> TokenCall:
     """The revocation request, RFC 7009 section 2.1. Raises `ConfigurationError` if there is no such endpoint."""
-    from authlib.oauth2.rfc7009 import prepare_revoke_token_request
-
     if provider.revocation_endpoint is None:
         raise ConfigurationError(f"revoke: {provider.revocation_advice}")
-    body, _ = prepare_revoke_token_request(token, hint)
+    body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint)
     return _prove(credentials, provider.revocation_endpoint, body, secrets=(token,))
 
 
@@ -89,13 +88,15 @@ def build_authorization_url(
     provider: Provider, client_id: str, *, redirect_uri: str, scope: str | None, state: str, code_verifier: str | None
 ) -> str:
     """Where to send the person, RFC 6749 section 4.1.1, with an S256 code challenge."""
-    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-    from authlib.oauth2.rfc7636 import create_s256_code_challenge
-
+    if provider.authorization_endpoint is None:
+        raise ConfigurationError(f"{provider.name} has no authorization_endpoint, so no person can sign in")
     challenge: dict[str, str] = {}
     if code_verifier is not None:
-        challenge = {"code_challenge": create_s256_code_challenge(code_verifier), "code_challenge_method": "S256"}
-    url: str = prepare_grant_uri(
+        challenge = {
+            "code_challenge": _authlib("oauth2.rfc7636").create_s256_code_challenge(code_verifier),
+            "code_challenge_method": "S256",
+        }
+    url: str = _authlib("oauth2.rfc6749.parameters").prepare_grant_uri(
         provider.authorization_endpoint,
         client_id,
         "code",
@@ -131,11 +132,14 @@ def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: flo
     raise _refusal(response, _read_document(response), call, now=now)
 
 
-def _build(provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None) -> TokenCall:
-    from authlib.oauth2.rfc6749.parameters import prepare_token_request
+def _authlib(module: str) -> Any:
+    """A module of authlib, loaded by the first message that needs it, and untyped as authlib is."""
+    return importlib.import_module(f"authlib.{module}")
 
+
+def _build(provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None) -> TokenCall:
     present = {name: value for name, value in parameters.items() if value}
-    body = prepare_token_request(grant_type, **present)
+    body = _authlib("oauth2.rfc6749.parameters").prepare_token_request(grant_type, **present)
     secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
     return _prove(credentials, provider.token_endpoint, body, secrets=secrets)
 
@@ -149,16 +153,14 @@ def _prove(credentials: ClientCredentials, url: str, body: str, *, secrets: tupl
         headers["Authorization"] = f"Basic {proof}"
         secrets += (secret, proof)
     elif credentials.method == "client_secret_post":
-        from authlib.oauth2.auth import encode_client_secret_post
-
         secret = credentials.secret()
         named = SimpleNamespace(client_id=credentials.client_id, client_secret=secret)
-        _, _, body = encode_client_secret_post(named, "POST", url, {}, body)
+        _, _, body = _authlib("oauth2.auth").encode_client_secret_post(named, "POST", url, {}, body)
         secrets += (secret,)
     else:
-        from authlib.oauth2.auth import encode_none
-
-        _, _, body = encode_none(SimpleNamespace(client_id=credentials.client_id), "POST", url, {}, body)
+        _, _, body = _authlib("oauth2.auth").encode_none(
+            SimpleNamespace(client_id=credentials.client_id), "POST", url, {}, body
+        )
     return TokenCall(HttpRequest("POST", url, headers, body.encode("ascii")), secrets)
 
 
@@ -174,7 +176,7 @@ def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
         # GitHub and older servers answer form-encoded.
         form = dict(parse_qsl(text)) if "<" not in text else {}
         return form if "access_token" in form or "error" in form else None
-    return document if isinstance(document, dict) else None
+    return cast("Mapping[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _refusal(
@@ -216,7 +218,7 @@ _REMEDIES: Mapping[str | None, str] = {
 
 
 def _verdict(document: Mapping[str, Any] | None, secrets: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:
-    """`error`, `error_description`, `error_uri`, where `error` is a code of the RFCs. Prose in `error` is description."""
+    """`error`, `error_description` and `error_uri`; prose where a code of the RFCs should be is a description."""
     if document is None:
         return None, None, None
     error, description, uri = (document.get(name) for name in ("error", "error_description", "error_uri"))

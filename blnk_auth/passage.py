@@ -11,8 +11,9 @@ from .decision import After, after
 from .errors import BlnkAuthError
 from .flight import Flight
 from .held import HeldToken
-from .source import Package, Source
+from .source import Source
 from .steps import Landing, Step, Steps
+from .transport import Package
 from .wire import ApiAnswer
 
 MAX_REJECTION_BYTES = 16_384

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .errors import StoreError
 from .token import Token
@@ -43,7 +43,7 @@ class Grant:
         if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
             raise _broken(key, "it is not a token record")
         try:
-            return cls(Token.from_dict(stored), ended)
+            return cls(Token.from_dict(cast("Mapping[str, Any]", stored)), ended)
         except ValueError as error:
             raise _broken(key, str(error)) from None
 

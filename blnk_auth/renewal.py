@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 
 from . import messages
@@ -75,7 +75,7 @@ class Renewal:
     ports: Ports
     ask: Callable[[Token | None], TokenCall]
     is_renewable: Callable[[Grant], bool]
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list[Event])
     """What happened, for the caller to tell once no lock is held."""
 
     def run(self, goal: Goal) -> HeldToken:
@@ -179,7 +179,7 @@ class Renewal:
             return self.ports.store.load(self.key)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         with contextlib.ExitStack() as stack:
             with store_failures("locked"):
                 lock = stack.enter_context(contextlib.ExitStack())
@@ -306,13 +306,13 @@ def _is_later(ours: Grant, theirs: Grant) -> bool:
 
 
 @contextlib.contextmanager
-def store_failures(done: str) -> Iterator[None]:
+def store_failures(done: str) -> Generator[None]:
     """Whatever a store raises leaves as a `StoreError`."""
     try:
         yield
     except BlnkAuthError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
         # Neither its text nor its frames: both may hold the data that was to be stored.
         why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
         raise StoreError(f"the token store could not be {done} ({type(error).__name__}{why})") from None

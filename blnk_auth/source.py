@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from .decision import NEVER, Before, before, cooldown
+from .engine import Engine
 from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from .events import Event
 from .flight import Flight, own_copy
@@ -21,13 +22,10 @@ from .origin import AllowedOrigins, Origin
 from .record import Grant
 from .renewal import ANSWER_LOST, Goal, Renewal
 from .token import Token
+from .transport import Package
 from .wire import ApiAnswer
 
-if TYPE_CHECKING:
-    from .client import OAuthClient
-
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
-Package = Literal["httpx", "httpx2", "requests"]
 
 
 class Source(Protocol):
@@ -92,18 +90,24 @@ class TokenSource:
     at once; methods that begin with `a` are for asyncio and trio. Copying it yields the same source.
     """
 
-    __slots__ = ("__weakref__", "_client", "_clock", "_failure", "_grant", "_held", "_key", "_uncured")
+    __slots__ = ("__weakref__", "_clock", "_engine", "_failure", "_grant", "_held", "_key", "_uncured")
 
     header_name = "Authorization"
 
-    def __init__(self, client: OAuthClient, grant: PersonGrant | ClientGrant, key: str) -> None:
-        self._client = client
-        self._clock = client.clock
+    def __init__(self, engine: Engine, grant: PersonGrant | ClientGrant, key: str) -> None:
+        self._engine = engine
+        self._clock = engine.clock
         self._grant = grant
         self._key = key
         self._held: HeldToken | None = None
         self._failure: _Failure | None = None
         self._uncured: _Uncured | None = None
+
+    @classmethod
+    def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
+        """The one source of this grant, shared by all who ask this client for it."""
+        key = f"token/{engine.slot}/{grant.slot}"
+        return engine.the_one(key, lambda: cls(engine, grant, key))
 
     def __repr__(self) -> str:
         return f"<TokenSource {self._key}>"
@@ -161,48 +165,48 @@ class TokenSource:
 
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's, replacing what is stored. Raises `StoreError`."""
-        self._client.wait_for(self._client.operate(lambda: self._adopt(token)))
+        self._engine.wait_for(self._engine.operate(lambda: self._adopt(token)))
 
     async def aadopt(self, token: Token) -> None:
         """The same as `adopt`, for asyncio and trio."""
-        await self._client.await_for(self._client.operate(lambda: self._adopt(token)))
+        await self._engine.await_for(self._engine.operate(lambda: self._adopt(token)))
 
     def revoke(self) -> None:
         """Tell the provider to end the grant, then forget it here; nothing is forgotten if the provider cannot be told.
 
         Raises `ConfigurationError` where the provider has no revocation endpoint, or another `BlnkAuthError`.
         """
-        self._client.wait_for(self._client.operate(self._revoke))
+        self._engine.wait_for(self._engine.operate(self._revoke))
 
     async def arevoke(self) -> None:
         """The same as `revoke`, for asyncio and trio."""
-        await self._client.await_for(self._client.operate(self._revoke))
+        await self._engine.await_for(self._engine.operate(self._revoke))
 
     def forget(self) -> None:
         """Delete the stored record. Local only: the provider is not told. Raises `StoreError`."""
-        self._client.wait_for(self._client.operate(self._forget))
+        self._engine.wait_for(self._engine.operate(self._forget))
 
     async def aforget(self) -> None:
         """The same as `forget`, for asyncio and trio."""
-        await self._client.await_for(self._client.operate(self._forget))
+        await self._engine.await_for(self._engine.operate(self._forget))
 
     # --- for shells ----------------------------------------------------------------------------------------------
 
     @property
     def origins(self) -> AllowedOrigins:
-        return self._client.provider.origins
+        return self._engine.provider.origins
 
     @property
     def rejection_statuses(self) -> frozenset[int]:
-        return self._client.provider.rejection_statuses
+        return self._engine.provider.rejection_statuses
 
     @property
     def reads_rejection_body(self) -> bool:
-        return self._client.provider.reads_rejection_body
+        return self._engine.provider.reads_rejection_body
 
     @property
     def wait_timeout(self) -> float:
-        return self._client.wait_timeout
+        return self._engine.wait_timeout
 
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
         """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
@@ -212,7 +216,7 @@ class TokenSource:
         return self._ready_after_all(held, package)
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
-        return self._client.provider.is_rejection(answer)
+        return self._engine.provider.is_rejection(answer)
 
     def is_current(self, held: HeldToken) -> bool:
         return self._held is held
@@ -230,7 +234,7 @@ class TokenSource:
         if cured:
             self._uncured = None
             return
-        policy, last = self._client.policy, self._uncured
+        policy, last = self._engine.policy, self._uncured
         count = 1 if last is None else last.count + 1
         wait = min(policy.rejection_cooldown * 2.0 ** min(count - 1, 32), policy.max_rejection_cooldown)
         if last is None or self._clock() >= last.until:
@@ -238,7 +242,7 @@ class TokenSource:
 
     def report_withheld(self, origin: Origin) -> None:
         detail = f"{origin} is not one of the provider's api_origins; the request went without the token"
-        self._client.tell([Event("token_withheld", self._key, detail)])
+        self._engine.tell([Event("token_withheld", self._key, detail)])
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -265,18 +269,18 @@ class TokenSource:
 
     def _fly(self, goal: Goal, package: Package | None) -> Flight[HeldToken]:
         renewal = self.renewal(package)
-        return self._client.flights.join_or_start(
-            self._key, lambda: self._renew(renewal, goal), lambda: self._client.tell(renewal.events)
+        return self._engine.flights.join_or_start(
+            self._key, lambda: self._renew(renewal, goal), lambda: self._engine.tell(renewal.events)
         )
 
     def renewal(self, package: Package | None = None) -> Renewal:
         """The renewal of this grant, through the given HTTP package."""
-        client, grant = self._client, self._grant
+        engine, grant = self._engine, self._grant
         return Renewal(
             key=self._key,
             subject=grant.subject,
-            ports=client.ports(package),
-            ask=lambda current: grant.ask(client.provider, client.credentials, current, client.clock()),
+            ports=engine.ports(package),
+            ask=lambda current: grant.ask(engine.provider, engine.credentials, current, engine.clock()),
             is_renewable=grant.is_renewable,
         )
 
@@ -293,13 +297,13 @@ class TokenSource:
                     "the authorization server issued an access token that had expired at birth, or that no header can "
                     "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
                 )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - sorted by _cope, which raises it again
             return self._cope(error, renewal, goal)
         self._failure = None
         return renewed
 
     def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
-        """Remember a failure; a token that is still good is served as long as it lasts, unless a newer one is needed."""
+        """Remember a failure; a token that is still good is served while it lasts, unless a newer one is needed."""
         if not isinstance(error, BlnkAuthError):
             raise error
         lost = self._failure is not None and self._failure.answer_lost
@@ -323,10 +327,10 @@ class TokenSource:
             self._held = None
         elif held.grant.ended is None:
             ended = Grant(held.grant.token, error.reason)
-            self._held = self._client.hold(ended, held.version)
+            self._held = self._engine.hold_ended(ended, held.version)
 
     def _next_failure(self, error: BlnkAuthError) -> _Failure:
-        policy, ports = self._client.policy, self._client.ports(None)
+        policy, ports = self._engine.policy, self._engine.ports(None)
         count = 1 if self._failure is None else self._failure.count + 1
         wait = cooldown(count, first=policy.cooldown, longest=policy.max_cooldown, luck=ports.luck())
         if isinstance(error, TemporarilyUnavailable):
@@ -368,7 +372,7 @@ class TokenSource:
         self._held, self._failure, self._uncured = held, None, None
 
     def _revoke(self) -> list[Event]:
-        self.renewal().revoke(self._client.revocation)
+        self.renewal().revoke(self._engine.revocation)
         self._held = self._failure = self._uncured = None
         return [Event("revoked", self._key)]
 
@@ -387,11 +391,7 @@ class TokenSource:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., TokenSource], tuple[object, ...]]:
-        return _rebuild_source, (self._client, self._grant)
-
-
-def _rebuild_source(client: OAuthClient, grant: PersonGrant | ClientGrant) -> TokenSource:
-    return client.source(grant)
+        return TokenSource.of, (self._engine, self._grant)
 
 
 class StaticToken:

@@ -52,7 +52,7 @@ def take(steps: Steps[Result]) -> Result:
         while True:
             try:
                 taken = step.take()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - for the generator to handle
                 step = steps.throw(error)
             else:
                 step = steps.send(taken)
@@ -67,7 +67,7 @@ async def atake(steps: Steps[Result]) -> Result:
         while True:
             try:
                 taken = await step.atake()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - for the generator to handle
                 step = steps.throw(error)
             else:
                 step = steps.send(taken)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 _NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
@@ -83,7 +83,7 @@ class Token:
             refresh_expires_at=_optional(stored, "refresh_expires_at", float),
             scope=_optional(stored, "scope", str),
             issued_at=_optional(stored, "issued_at", float),
-            extra=MappingProxyType(dict(extra)) if extra else _NO_EXTRA,
+            extra=MappingProxyType(dict(cast("Mapping[str, Any]", extra))) if extra else _NO_EXTRA,
         )
 
     def replace(self, **changes: Any) -> Token:
@@ -166,10 +166,10 @@ def _token_type(value: Any, notes: list[str]) -> str:
 def _scope(value: Any, notes: list[str]) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+    if isinstance(value, list | tuple):
         notes.append("scope is a list and was joined with spaces")
-        return " ".join(value) or None
-    notes.append("scope is neither a string nor a list of strings and was ignored")
+        return " ".join(item for item in cast("Sequence[Any]", value) if isinstance(item, str)) or None
+    notes.append("scope is neither a string nor a list and was ignored")
     return None
 
 

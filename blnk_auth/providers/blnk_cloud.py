@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from ..challenge import is_curable
 from ..origin import endpoint_origin
@@ -39,8 +40,8 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
         is_rejection=_is_rejection,
         reads_rejection_body=True,
         revocation_advice=(
-            "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends every "
-            "integration that uses it), or call forget() to drop the token here"
+            "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends "
+            "every integration that uses it), or call forget() to drop the token here"
         ),
     )
 
@@ -52,9 +53,8 @@ def _is_rejection(answer: ApiAnswer) -> bool:
 
 def _is_core_rejection(body: bytes | None) -> bool:
     try:
-        document = json.loads(body or b"")
-    except ValueError:
+        document: Any = json.loads(body or b"")
+        code: Any = document["error_detail"]["code"]
+    except (ValueError, RecursionError, TypeError, KeyError):
         return False
-    detail = document.get("error_detail") if isinstance(document, dict) else None
-    code = detail.get("code") if isinstance(detail, dict) else None
     return isinstance(code, str) and code.startswith("AUTH_")

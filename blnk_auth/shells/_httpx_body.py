@@ -27,13 +27,14 @@ class RejectionBody:
         self._give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
 
     def take(self) -> bytes | None:
-        """The decoded body; None if it is longer than the cap or slower than the limit. The caller can still read it."""
+        """The decoded body; None if longer than the cap or slower than the limit. The caller can still read it."""
         if self._response.is_stream_consumed:
             return self._content()
         self._rest = iter(self._stream)
         for chunk in self._rest:
             if self._is_enough(chunk):
-                return self._give_back()
+                self._give_back()
+                return None
         self._stream.close()
         return self._keep()
 
@@ -43,7 +44,8 @@ class RejectionBody:
         self._rest = aiter(self._stream)
         async for chunk in self._rest:
             if self._is_enough(chunk):
-                return self._give_back()
+                self._give_back()
+                return None
         await self._stream.aclose()
         return self._keep()
 

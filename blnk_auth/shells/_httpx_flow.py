@@ -13,8 +13,9 @@ from ..errors import BlnkAuthError
 from ..held import HeldToken
 from ..origin import normalize
 from ..passage import Rejection, judge_retry, token_to_retry_with, token_to_send
-from ..source import Package, Source
+from ..source import Source
 from ..steps import atake, take
+from ..transport import Package
 from ._httpx_body import RejectionBody
 from ._httpx_headers import unredirected
 from .errors import as_client_error

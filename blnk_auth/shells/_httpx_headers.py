@@ -4,6 +4,9 @@ They strip only `Authorization` there. An auth flow is not asked about redirects
 copy of the headers, and what is not among the copied ones does not travel.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# The base class is known at run time only.
+
 from __future__ import annotations
 
 import functools

@@ -18,11 +18,12 @@ def as_client_error(
     """The same error, which is also one of the HTTP client's and names the request that could not be sent."""
     core = core_type(type(error))
     base = transport_error if issubclass(core, TemporarilyUnavailable) else request_error
-    dressed = _dressed_type(core, base)(error.message, **error.fields())
+    dressed_type: Any = _dressed_type(core, base)  # type: ignore[arg-type]  # typeshed: a class is not Hashable
+    dressed: BlnkAuthError = dressed_type(error.message, **error.fields())
     dressed.request = request  # type: ignore[attr-defined]  # the client's base class has it
     return dressed
 
 
 @functools.cache
-def _dressed_type(core: type[BlnkAuthError], base: type[Exception]) -> type[BlnkAuthError]:
+def _dressed_type(core: Any, base: Any) -> Any:
     return type(core.__name__, (core, base), {"__doc__": core.__doc__, "__module__": __name__})

@@ -86,7 +86,7 @@ class _Passage:
         self._sent = sent
         self._url = url
 
-    def attached(self, header: str | None) -> bool:
+    def attached(self, header: str | bytes) -> bool:
         """Whether this is the header that we attached."""
         return header == self._sent.header
 
@@ -220,8 +220,9 @@ class _Resumed:
 
 def _was_attached(request: requests.PreparedRequest) -> bool:
     """Whether the header in the request is ours, from an earlier preparation of the same object."""
-    hooks = [hook for hook in request.hooks["response"] if type(hook) is _Passage]
-    return any(hook.attached(value) for hook in hooks for value in request.headers.values())
+    hooks: list[Any] = request.hooks["response"]
+    passages = [hook for hook in hooks if isinstance(hook, _Passage)]
+    return any(passage.attached(value) for passage in passages for value in request.headers.values())
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigurationError
 from ..policy import RenewalPolicy
 
 if TYPE_CHECKING:
-    from ..source import Package
     from ..wire import Transport
+
+Package = Literal["httpx", "httpx2", "requests"]
+"""An HTTP package that a caller uses."""
 
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 
@@ -52,12 +54,15 @@ def transport_for(package: Package | None, network: Network) -> Transport:
 
 
 def _package_in_use() -> Package:
-    return next((package for package in _PACKAGES if package in sys.modules), "httpx")
+    in_use: list[Package] = [package for package in _PACKAGES if package in sys.modules]
+    return in_use[0] if in_use else "httpx"
 
 
 def _package_of(client: Any) -> Package | None:
-    for package, name in (("httpx2", "Client"), ("httpx", "Client"), ("requests", "Session")):
-        module = sys.modules.get(package)
-        if client is not None and module is not None and isinstance(client, getattr(module, name)):
-            return package  # type: ignore[return-value]  # the names above are the packages
-    return None
+    return next((package for package in _PACKAGES if _is_client_of(package, client)), None)
+
+
+def _is_client_of(package: Package, client: Any) -> bool:
+    # A client of a package can only exist where the package was imported.
+    module: Any = sys.modules.get(package)
+    return module is not None and isinstance(client, module.Session if package == "requests" else module.Client)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ class HttpxTransport:
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
-    def _client(self) -> Iterator[Any]:
+    def _client(self) -> Generator[Any]:
         network = self._network
         if network.client is not None:
             yield network.client
@@ -56,7 +56,7 @@ class HttpxTransport:
             yield client
 
     @contextmanager
-    def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Iterator[Any]:
+    def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
         def trace(event: str, info: dict[str, Any]) -> None:
             # The one public way to the socket before the answer's headers have come.
             if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):

@@ -1,8 +1,11 @@
 """The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx`."""
 
+# pyright: reportUnknownMemberType=false
+# The base class of a watched connection is known at run time only.
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,7 +37,7 @@ class RequestsTransport:
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
-    def _session(self, deadline: Deadline) -> Iterator[requests.Session]:
+    def _session(self, deadline: Deadline) -> Generator[requests.Session]:
         network = self._network
         if network.client is not None:
             yield network.client
@@ -103,7 +106,7 @@ class _WatchedAdapter(HTTPAdapter):
         self._watch(manager)
         return manager
 
-    def _watch(self, manager: urllib3.PoolManager) -> None:
+    def _watch(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self._deadline)})
             for scheme, pool in manager.pool_classes_by_scheme.items()

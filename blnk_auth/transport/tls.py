@@ -34,7 +34,8 @@ def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | N
             made.load_cert_chain(*files)
         except (OSError, TypeError) as error:
             raise ConfigurationError(
-                f"cert cannot be loaded ({type(error).__name__}: {error}); give a PEM file, or (file, key file, password)"
+                f"cert cannot be loaded ({type(error).__name__}: {error}); "
+                "give a PEM file, or a tuple of file, key file and password"
             ) from None
     return made
 

@@ -64,7 +64,7 @@ def code_for(sandbox: Sandbox, **changes: str | None) -> str:
     return members(sandbox.sign_in(authorization_url(sandbox, **changes)))["code"]
 
 
-def exchange(sandbox: Sandbox, http: httpx.Client, code: str, **changes: str | None) -> httpx.Response:
+def exchange(sandbox: Sandbox, http: httpx.Client, code: str | None, **changes: str | None) -> httpx.Response:
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -463,16 +463,25 @@ def test_core_rejects_through_the_proxy_only(sandbox: Sandbox, http: httpx.Clien
 
 
 def test_blnk_sdk_creates_and_lists_ledgers(sandbox: Sandbox) -> None:
-    """The real Blnk SDK's request for ledgers is answered in the shape it expects."""
-    blnk_sdk = pytest.importorskip("blnk_sdk")
-    options = blnk_sdk.BlnkClientOptions(base_url=f"{sandbox.origin}/proxy", instance_id="instance_1")
-    key = sandbox.issue()["access_token"]
-    with httpx.Client(base_url=sandbox.origin, headers={"Authorization": f"Bearer {key}"}) as http:
-        created = http.post("/proxy/ledgers", json={"name": "Savings"})
-        assert (created.status_code, created.json()["name"]) == (201, "Savings")
-        assert http.get("/proxy/ledgers").json() == [created.json()]
-        assert http.post("/proxy/ledgers", content=b"[]").status_code == 400
-    assert options.base_url.startswith(sandbox.origin)
+    """The real Blnk SDK, pointed at the proxy, gets the ledgers it creates in the shape it expects."""
+    import requests
+    from blnk_sdk import Blnk, BlnkClientOptions, RequestsTransport, format_response  # type: ignore[import-untyped]
+    from blnk_sdk.services import default_services_map  # type: ignore[import-untyped]
+
+    session = requests.Session()
+    session.headers.update(bearer(sandbox.issue()))
+    options = BlnkClientOptions(base_url=f"{sandbox.origin}/proxy", instance_id="instance_1")
+    with Blnk("", options, default_services_map, format_response, RequestsTransport(session)) as blnk:
+        created = blnk.ledgers.create({"name": "Savings"})
+        assert (created.status, created.data["name"]) == (201, "Savings")
+        assert blnk.ledgers.list().data == [created.data]
+    assert {request.query for request in sandbox.requests} == {"instance_id=instance_1"}
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}"])
+def test_ledger_without_name_is_refused(sandbox: Sandbox, http: httpx.Client, body: str) -> None:
+    """A body that names no ledger is answered with 400, whatever it is."""
+    assert http.post("/proxy/ledgers", content=body, headers=bearer(sandbox.issue())).status_code == 400
 
 
 # --- faults -------------------------------------------------------------------------------------------------------
@@ -528,16 +537,19 @@ def _refuse_new_connection(event: str, info: dict[str, Any]) -> None:
 
 def test_hanging_request_ends_with_the_sandbox() -> None:
     """A hanging request holds up no other, gets no answer, and does not keep the sandbox from stopping."""
-    with ThreadPoolExecutor(1) as threads:
-        with Sandbox() as sandbox, httpx.Client(base_url=sandbox.origin, timeout=60) as http:
-            sandbox.fail_token_requests(Fault(hang=True))
-            hanging = threads.submit(refresh, sandbox, http, sandbox.issue()["refresh_token"])
-            sandbox.wait_for_token_requests(1)
-            assert httpx.get(f"{sandbox.origin}/_sandbox/counts").json()["token_requests"] == 1
-            assert not hanging.done()
-            sandbox.__exit__(None, None, None)
-            with pytest.raises(httpx.TransportError):
-                hanging.result(timeout=10)
+    with (
+        ThreadPoolExecutor(1) as threads,
+        Sandbox() as sandbox,
+        httpx.Client(base_url=sandbox.origin, timeout=60) as http,
+    ):
+        sandbox.fail_token_requests(Fault(hang=True))
+        hanging = threads.submit(refresh, sandbox, http, sandbox.issue()["refresh_token"])
+        sandbox.wait_for_token_requests(1)
+        assert httpx.get(f"{sandbox.origin}/_sandbox/counts").json()["token_requests"] == 1
+        assert not hanging.done()
+        sandbox.__exit__(None, None, None)
+        with pytest.raises(httpx.TransportError):
+            hanging.result(timeout=10)
 
 
 def test_dripping_body_never_ends(sandbox: Sandbox) -> None:
@@ -854,6 +866,6 @@ def test_clock_moves_only_when_told() -> None:
     clock = Clock()
     assert clock() == clock() == 1_800_000_000.0
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda _: clock.advance(0.5), range(1000)))
+        list(threads.map(clock.advance, [0.5] * 1000))
     assert clock() == 1_800_000_500.0
     assert Clock(5.0)() == 5.0

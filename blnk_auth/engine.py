@@ -1,0 +1,134 @@
+"""What all sources of one client share: its registration, store, limits and clock, and the flights under way."""
+
+from __future__ import annotations
+
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from . import messages
+from .client_auth import ClientCredentials
+from .errors import ConfigurationError
+from .events import Event, OnEvent, tell
+from .flight import Flight, Flights, launch
+from .fork import reset_in_child
+from .held import HeldToken
+from .messages import TokenCall
+from .policy import RenewalPolicy
+from .provider import Provider
+from .record import Grant
+from .renewal import Ports, hold
+from .stores.base import TokenStore, Version
+from .transport import Network, Package, transport_for
+
+Result = TypeVar("Result")
+Shared = TypeVar("Shared")
+
+_SAVE_GRACE = 5.0
+"""Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
+
+
+class Engine:
+    """Made by `OAuthClient`, one each. May be used from any thread or task."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        credentials: ClientCredentials,
+        store: TokenStore,
+        policy: RenewalPolicy,
+        network: Network,
+        on_event: OnEvent | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.provider = provider
+        self.credentials = credentials
+        self.store = store
+        self.policy = policy
+        self.network = network
+        self.on_event = on_event
+        self.clock = clock
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        self.flights = Flights()
+        self._sources: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork, where another thread may have held the lock for ever."""
+        self._sources_lock = threading.Lock()
+
+    @property
+    def slot(self) -> str:
+        """The part of a store key that tells this client from all others."""
+        parts = (self.provider.name, self.provider.environment, self.credentials.client_id)
+        return "/".join(quote(part, safe="") for part in parts)
+
+    @property
+    def wait_timeout(self) -> float:
+        """The longest that a caller waits for a renewal, in seconds."""
+        return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
+
+    def the_one(self, key: str, make: Callable[[], Shared]) -> Shared:
+        """The source of this key: made once, shared by all who ask, dropped when nobody refers to it."""
+        with self._sources_lock:
+            source = self._sources.get(key)
+            if source is None:
+                source = self._sources[key] = make()
+            return source
+
+    def ports(self, package: Package | None) -> Ports:
+        """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
+        return Ports(self.store, transport_for(package, self.network).send, self.clock, random.random, self.policy)
+
+    def revocation(self, token: str, hint: str) -> TokenCall:
+        """The request that revokes one token."""
+        return messages.build_revocation(self.provider, self.credentials, token, hint)
+
+    def hold_ended(self, ended: Grant, version: Version | None) -> HeldToken:
+        """A grant that has ended, as held in memory: used until its access token expires."""
+        return hold(ended, version, self.ports(None), renewable=False)
+
+    def operate(self, work: Callable[[], Iterable[Event]]) -> Flight[None]:
+        """Run an operation where no cancellation reaches it, and tell its events afterwards."""
+        events: list[Event] = []
+        return launch(lambda: events.extend(work()), lambda: self.tell(events))
+
+    def wait_for(self, flight: Flight[Result]) -> Result:
+        """Block until an operation has ended."""
+        return flight.wait(self.wait_timeout)
+
+    async def await_for(self, flight: Flight[Result]) -> Result:
+        """Wait in a task until an operation has ended."""
+        return await flight.wait_async(self.wait_timeout)
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Log events and hand them to `on_event`."""
+        for event in events:
+            tell(self.on_event, event)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
+        state = {**self.__dict__, "on_event": None, "network": replace(self.network, client=None)}
+        for of_this_process in ("flights", "_sources", "_sources_lock"):
+            del state[of_this_process]
+        if isinstance(self.credentials.client_secret, str):
+            state["credentials"] = replace(self.credentials, client_secret=_not_pickled)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin_life()
+
+
+def _not_pickled() -> str:
+    raise ConfigurationError(
+        "client_secret: a secret given as text is not carried in a pickle; give OAuthClient a callable that fetches it"
+    )
