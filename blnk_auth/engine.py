@@ -23,7 +23,8 @@ from .provider import Provider
 from .record import Grant
 from .renewal import Ports, hold
 from .stores.base import TokenStore, Version
-from .transport import Network, Package, transport_for
+from .transport import Network, transport_for
+from .wire import Package
 
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")

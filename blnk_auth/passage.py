@@ -13,8 +13,7 @@ from .flight import Flight
 from .held import HeldToken
 from .source import Source
 from .steps import Landing, Step, Steps
-from .transport import Package
-from .wire import ApiAnswer
+from .wire import ApiAnswer, Package
 
 MAX_REJECTION_BYTES = 16_384
 """How much of a rejection's body is read, to judge it and to free its connection."""

@@ -22,8 +22,7 @@ from .origin import AllowedOrigins, Origin
 from .record import Grant
 from .renewal import ANSWER_LOST, Goal, Renewal
 from .token import Token
-from .transport import Package
-from .wire import ApiAnswer
+from .wire import ApiAnswer, Package
 
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+Package = Literal["httpx", "httpx2", "requests"]
+"""An HTTP package that a caller uses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..origin import normalize
 from ..passage import Rejection, judge_retry, token_to_retry_with, token_to_send
 from ..source import Source
 from ..steps import atake, take
-from ..transport import Package
+from ..wire import Package
 from ._httpx_body import RejectionBody
 from ._httpx_headers import unredirected
 from .errors import as_client_error
@@ -32,7 +32,8 @@ class HttpxFlow:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        # As the package's URL type spells them: compared for each request without parsing anything.
+        # As the package's own types spell them: compared for each request without parsing or decoding anything.
+        self._header_name = source.header_name.lower().encode("ascii")
         self._listed = {
             (o.scheme, o.host, None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
             for o in source.origins.listed
@@ -103,11 +104,15 @@ class HttpxFlow:
             if not source.origins.permits(origin):
                 source.report_withheld(origin)
                 return False
-        present = request.headers.get(source.header_name)
-        if present is None:
-            return True
+        for name, _ in request.headers.raw:
+            if name.lower() == self._header_name:
+                return self._was_attached(request)
+        return True
+
+    def _was_attached(self, request: Any) -> bool:
+        """Whether the header in the request is ours, from an earlier sending of the same request."""
         attached = request.extensions.get(_MARK)
-        return attached is not None and attached.header == present
+        return attached is not None and attached.header == request.headers.get(self._source.header_name)
 
     def _attach(self, request: Any, held: HeldToken) -> None:
         name = self._source.header_name

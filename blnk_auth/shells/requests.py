@@ -64,7 +64,9 @@ class RequestsAuth(AuthBase):
             raise _dress(error, request) from None
         request.headers[source.header_name] = held.header
         hooks = request.hooks["response"]
-        hooks[:] = [hook for hook in hooks if type(hook) is not _Passage]
+        if hooks:
+            # One for each prepared request, however often it is prepared.
+            hooks[:] = [hook for hook in hooks if type(hook) is not _Passage]
         hooks.append(_Passage(source, held, request.url))
         return request
 

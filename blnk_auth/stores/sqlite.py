@@ -269,6 +269,7 @@ class SQLiteStore:
 
     def _pause(self) -> None:
         self._guard.acquire()
+        _paused.append(self)
         self._disconnect()
 
     def _resume(self) -> None:
@@ -355,7 +356,6 @@ def _before_fork() -> None:
     _registry.acquire()
     for store in _stores:
         store._pause()  # pyright: ignore[reportPrivateUsage]
-        _paused.append(store)
 
 
 def _after_fork() -> None:

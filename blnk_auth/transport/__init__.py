@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..policy import RenewalPolicy
+from ..wire import Package
 
 if TYPE_CHECKING:
     from ..wire import Transport
-
-Package = Literal["httpx", "httpx2", "requests"]
-"""An HTTP package that a caller uses."""
 
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 

@@ -1,7 +1,5 @@
 """The contract is worth its name: each way a store can be wrong turns at least one of its tests red."""
 
-
-
 from __future__ import annotations
 
 import threading

@@ -58,11 +58,12 @@ def test_idle_keys_cost_no_locks() -> None:
     assert len(locks) == 0
 
 
-def test_a_refused_waiter_leaves_no_lock_behind() -> None:
-    """A lock that was refused is gone when its holder has released it."""
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_refused_waiter_leaves_no_lock_behind(timeout: float) -> None:
+    """A waiter without time is refused at once, and the lock is gone when its holder has released it."""
     locks = KeyLocks()
     with locks.hold("alice", timeout=1):
-        with pytest.raises(StoreError, match="'alice'"), locks.hold("alice", timeout=0):
+        with pytest.raises(StoreError, match="'alice'"), locks.hold("alice", timeout=timeout):
             pass
         assert len(locks) == 1
     assert len(locks) == 0

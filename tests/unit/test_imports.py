@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import sysconfig
@@ -46,11 +47,11 @@ LAYERS = (
     layer("messages", third_party="authlib"),
     layer("flight steps held grants", third_party="trio"),
     layer("renewal"),
-    layer("source authorization"),
-    layer("passage"),
     layer("transport", third_party="httpx httpx2 requests urllib3"),
-    layer("client"),
-    layer("shells", third_party="httpx httpx2 requests"),
+    layer("engine"),
+    layer("source authorization"),
+    layer("passage client"),
+    layer("shells", third_party="httpx httpx2 requests urllib3"),
     layer("testing", third_party="jinja2 pytest starlette uvicorn"),
     layer("cli", third_party="blnk_sdk click httpx httpx2 requests rich"),
 )
@@ -119,6 +120,16 @@ def violations(source: str, *, module: str, is_package: bool = False) -> list[st
         elif top not in sys.stdlib_module_names and top not in LAYERS[rank].third_party:
             found.append(f"{module} imports {name}, which its layer may not")
     return found
+
+
+def test_messages_is_the_only_importer_of_authlib() -> None:
+    """Authlib is wrapped in one place, which loads it by name when a message first needs it."""
+    importers = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"""["']authlib\.|import authlib""", path.read_text("utf-8"))
+    ]
+    assert importers == ["messages.py"]
 
 
 def module_name(path: Path) -> str:
@@ -195,7 +206,7 @@ def test_dir_offers_the_public_names_and_nothing_else() -> None:
     """What completion shows is `__all__` and the submodules, so that nobody comes to rely on a leaked import."""
     submodules = {found.name for found in pkgutil.iter_modules(blnk_auth.__path__)}
     shown = {name for name in dir(blnk_auth) if not name.startswith("_")}
-    assert shown - submodules == set(blnk_auth.__all__) - submodules
+    assert shown - submodules == set(blnk_auth.__all__) - submodules - {"__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

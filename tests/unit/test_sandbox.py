@@ -471,7 +471,7 @@ def test_blnk_sdk_creates_and_lists_ledgers(sandbox: Sandbox) -> None:
     session = requests.Session()
     session.headers.update(bearer(sandbox.issue()))
     options = BlnkClientOptions(base_url=f"{sandbox.origin}/proxy", instance_id="instance_1")
-    with Blnk("", options, default_services_map, format_response, RequestsTransport(session)) as blnk:
+    with Blnk("", options, default_services_map(), format_response, RequestsTransport(session)) as blnk:
         created = blnk.ledgers.create({"name": "Savings"})
         assert (created.status, created.data["name"]) == (201, "Savings")
         assert blnk.ledgers.list().data == [created.data]

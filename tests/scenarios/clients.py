@@ -1,0 +1,294 @@
+"""One table of HTTP clients, each behind the same thin adapter, so that a scenario is written once.
+
+An adapter is used from the test's thread, whatever runs beneath: a synchronous client makes concurrent calls from
+threads, an asynchronous one from tasks of a real event loop, asyncio or trio, in a thread of its own. The adapters
+translate and decide nothing. Keyword arguments are the client's own, except `body`, see `Body`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import pytest
+import requests
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from requests.adapters import HTTPAdapter
+
+from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth
+from blnk_auth.source import Source
+
+Package = Literal["requests", "httpx", "httpx2"]
+Manner = Literal["sync", "asyncio", "trio"]
+
+PATIENCE = 20.0
+"""Seconds after which a wait in a test is a hang."""
+
+HERD = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, in words that all clients share. `sent` are the headers of the request that it answers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    history: tuple[int, ...]
+    sent: Mapping[str, str] = field(repr=False)
+
+    @property
+    def token(self) -> str | None:
+        """The access token that the last request carried."""
+        return (self.sent.get("authorization") or "").removeprefix("Bearer ") or None
+
+
+class Streamed(Protocol):
+    """A response whose body nobody has read yet."""
+
+    status: int
+
+    def close(self) -> None: ...
+
+
+class Http(Protocol):
+    """An open HTTP client that carries `auth`."""
+
+    kind: Kind
+    native: Any
+    """The package's own client or session."""
+
+    def request(self, method: str, url: str, **native: Any) -> Answer: ...
+    def start(self, method: str, url: str, **native: Any) -> Future[Answer]: ...
+    def stream(self, url: str) -> Streamed: ...
+    def get(self, url: str, **native: Any) -> Answer: ...
+    def post(self, url: str, **native: Any) -> Answer: ...
+    def herd(self, url: str, n: int = HERD) -> list[Answer]: ...
+    def outcomes(self, url: str, n: int = HERD) -> list[Answer | BaseException]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A line of the table: an HTTP package, and how it is run."""
+
+    package: Package
+    manner: Manner
+
+    def __str__(self) -> str:
+        return self.package if self.package == "requests" else f"{self.package}-{self.manner}"
+
+    @property
+    def is_async(self) -> bool:
+        return self.manner != "sync"
+
+    @property
+    def module(self) -> Any:
+        return importlib.import_module(self.package)
+
+    @property
+    def request_error(self) -> type[Exception]:
+        """What every error raised through the shell must also be."""
+        error: type[Exception] = self.module.RequestException if self.package == "requests" else self.module.RequestError
+        return error
+
+    @property
+    def transport_error(self) -> type[Exception]:
+        """What a retry wrapper repeats."""
+        error: type[Exception] = (
+            self.module.ConnectionError if self.package == "requests" else self.module.TransportError
+        )
+        return error
+
+    def auth(self, source: Source) -> Any:
+        """The shell for this package."""
+        return {"requests": RequestsAuth, "httpx": HttpxAuth, "httpx2": Httpx2Auth}[self.package](source)
+
+    def open(self, auth: Any, *, pool: int = 100, verify: ssl.SSLContext | None = None, follow: bool = False) -> Http:
+        """A client that carries `auth` (a source, or a shell made before); `pool` is the size of its connection pool."""
+        shell = auth if hasattr(auth, "_source") else self.auth(auth)
+        if self.package == "requests":
+            return _Requests(self, shell, pool, verify, follow=follow)
+        adapter = _HttpxAsync if self.is_async else _Httpx
+        return adapter(self, shell, pool, verify, follow=follow)
+
+
+class _Adapter:
+    """What all adapters derive from the one way to start a call."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
+        raise NotImplementedError
+
+    def request(self, method: str, url: str, **native: Any) -> Answer:
+        return self.start(method, url, **native).result(PATIENCE)
+
+    def get(self, url: str, **native: Any) -> Answer:
+        return self.request("GET", url, **native)
+
+    def post(self, url: str, **native: Any) -> Answer:
+        return self.request("POST", url, **native)
+
+    def herd(self, url: str, n: int = HERD) -> list[Answer]:
+        return [call.result(PATIENCE) for call in [self.start("GET", url) for _ in range(n)]]
+
+    def outcomes(self, url: str, n: int = HERD) -> list[Answer | BaseException]:
+        calls = [self.start("GET", url) for _ in range(n)]
+        return [call.exception(PATIENCE) or call.result() for call in calls]
+
+
+class _Threaded(_Adapter):
+    """Concurrent calls are threads."""
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return self._stack.enter_context(ThreadPoolExecutor(2 * HERD))
+
+    def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
+        return self._pool.submit(self.request, method, url, **native)
+
+
+class _Requests(_Threaded):
+    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+        super().__init__(kind)
+        self.native = self._stack.enter_context(requests.Session())
+        self.native.auth = auth
+        # Neither the machine's proxies nor its netrc file are part of a scenario.
+        self.native.trust_env = False
+        self._follow = follow
+        for scheme in ("http://", "https://"):
+            self.native.mount(scheme, _Adapting(verify, pool_maxsize=pool, pool_block=True))
+
+    def request(self, method: str, url: str, **native: Any) -> Answer:
+        return _from_requests(self._send(method, url, **native))
+
+    def stream(self, url: str) -> Streamed:
+        response = self._send("GET", url, stream=True)
+        return _Open(response.status_code, response.close)
+
+    def _send(self, method: str, url: str, **native: Any) -> requests.Response:
+        return self.native.request(method, url, **{"allow_redirects": self._follow, "timeout": PATIENCE, **native})
+
+
+class _Adapting(HTTPAdapter):
+    def __init__(self, verify: ssl.SSLContext | None, **settings: Any) -> None:
+        self._verify = verify
+        super().__init__(**settings)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._verify is not None:
+            kwargs["ssl_context"] = self._verify
+        super().init_poolmanager(*args, **kwargs)
+
+
+class _Httpx(_Threaded):
+    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+        super().__init__(kind)
+        client = kind.module.Client(**_httpx_settings(kind, auth, pool, verify, follow=follow))
+        self.native = self._stack.enter_context(client)
+
+    def request(self, method: str, url: str, **native: Any) -> Answer:
+        return _from_httpx(self.native.request(method, url, **native))
+
+    def stream(self, url: str) -> Streamed:
+        response = self.native.send(self.native.build_request("GET", url), stream=True)
+        return _Open(response.status_code, response.close)
+
+
+class _HttpxAsync(_Adapter):
+    """Concurrent calls are tasks of one event loop."""
+
+    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+        super().__init__(kind)
+        self.portal: BlockingPortal = self._stack.enter_context(start_blocking_portal(kind.manner))
+        self.native = kind.module.AsyncClient(**_httpx_settings(kind, auth, pool, verify, follow=follow))
+        self._stack.callback(self.portal.call, self.native.aclose)
+
+    def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
+        async def call() -> Answer:
+            return _from_httpx(await self.native.request(method, url, **native))
+
+        return self.portal.start_task_soon(call)
+
+    def stream(self, url: str) -> Streamed:
+        async def call() -> Any:
+            return await self.native.send(self.native.build_request("GET", url), stream=True)
+
+        response = self.portal.call(call)
+        return _Open(response.status_code, lambda: self.portal.call(response.aclose))
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    status: int
+    close: Callable[[], object]
+
+
+def _httpx_settings(
+    kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool
+) -> dict[str, Any]:
+    return {
+        "auth": auth,
+        "limits": kind.module.Limits(max_connections=pool, max_keepalive_connections=pool),
+        "timeout": PATIENCE,
+        "trust_env": False,
+        "follow_redirects": follow,
+        # Made once: a context costs more than a scenario.
+        "verify": verify or _bare_context(),
+    }
+
+
+@functools.cache
+def _bare_context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _from_httpx(response: Any) -> Answer:
+    return Answer(
+        response.status_code,
+        response.content,
+        response.headers,
+        tuple(earlier.status_code for earlier in response.history),
+        response.request.headers,
+    )
+
+
+def _from_requests(response: requests.Response) -> Answer:
+    return Answer(
+        response.status_code,
+        response.content,
+        response.headers,
+        tuple(earlier.status_code for earlier in response.history),
+        response.request.headers,
+    )
+
+
+KINDS = (
+    Kind("requests", "sync"),
+    Kind("httpx", "sync"),
+    Kind("httpx", "asyncio"),
+    Kind("httpx", "trio"),
+    Kind("httpx2", "sync"),
+    Kind("httpx2", "asyncio"),
+    Kind("httpx2", "trio"),
+)
+
+through_every_client = pytest.mark.parametrize("kind", KINDS, ids=str)
+through_threads = pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=str)
+through_tasks = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
