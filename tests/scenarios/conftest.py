@@ -1,15 +1,16 @@
-"""The world of a scenario: a sandbox, a clock that moves only when told, and one signed-in person."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
+from scenarios.world import World
 
-from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, Token, TokenSource
-from blnk_auth.events import Event
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import TokenStore
 from blnk_auth.testing import Clock, Sandbox
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A new sandbox, store and clock for each test."""
+    clock = Clock()
+    with Sandbox(clock=clock) as sandbox:
+        yield World(sandbox, clock)

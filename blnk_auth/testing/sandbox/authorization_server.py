@@ -83,16 +83,33 @@ class _Code:
     spent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _AccessToken:
     grant: Grant
+    issued_at: float
     expires_at: float
+    revoked: bool = False
 
 
 @dataclass(slots=True)
 class _RefreshToken:
     grant: Grant
+    access_token: _AccessToken
     spent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """An access token as it stood when its refresh token was exchanged for the next pair: was that needed?
+
+    Times are seconds on the server's clock. `revoked`: it had been revoked before, by `revoke_access_tokens`.
+    """
+
+    subject: str
+    issued_at: float
+    expires_at: float
+    superseded_at: float
+    revoked: bool
 
 
 class AuthorizationServer:
@@ -111,6 +128,7 @@ class AuthorizationServer:
         self._codes: dict[str, _Code] = {}
         self._access_tokens: dict[str, _AccessToken] = {}
         self._refresh_tokens: dict[str, _RefreshToken] = {}
+        self._superseded: list[Superseded] = []
 
     def register(self, client: RegisteredClient) -> None:
         with self._lock:
@@ -171,6 +189,7 @@ class AuthorizationServer:
             if presented.grant.revoked:
                 raise OAuthError("invalid_grant", "The grant is revoked")
             presented.spent = True
+            self._note_superseded(presented.access_token)
             return self._new_pair(presented.grant, None)
 
     def issue(
@@ -184,25 +203,33 @@ class AuthorizationServer:
         """The grant of a valid access token; None if it is unknown, expired or revoked."""
         with self._lock:
             issued = self._access_tokens.get(access_token)
-            if issued is None or issued.grant.revoked or self._clock() >= issued.expires_at:
+            if issued is None or issued.revoked or issued.grant.revoked or self._clock() >= issued.expires_at:
                 return None
             return issued.grant
+
+    @property
+    def superseded(self) -> tuple[Superseded, ...]:
+        """One for each refresh so far, oldest first."""
+        with self._lock:
+            return tuple(self._superseded)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
         """Reject the access tokens issued so far, of `subject` or (None) of everyone; refresh tokens live on."""
         with self._lock:
-            kept = {
-                token: issued
-                for token, issued in self._access_tokens.items()
-                if subject is not None and issued.grant.subject != subject
-            }
-            self._access_tokens = kept
+            for issued in self._access_tokens.values():
+                if subject is None or issued.grant.subject == subject:
+                    issued.revoked = True
 
     def revoke_grant(self, subject: str) -> None:
         """End every grant of `subject`: access tokens are rejected, refresh tokens answer `invalid_grant`."""
         with self._lock:
             for grant in self._grants.get(subject, []):
                 grant.revoked = True
+
+    def _note_superseded(self, old: _AccessToken) -> None:
+        self._superseded.append(
+            Superseded(old.grant.subject, old.issued_at, old.expires_at, self._clock(), old.revoked)
+        )
 
     def _check_code(self, issued: _Code, redirect_uri: str | None, code_verifier: str | None) -> None:
         if issued.grant.revoked:
@@ -227,8 +254,9 @@ class AuthorizationServer:
         expires_in = self.lifetime if lifetime is None else lifetime
         access_token = f"blnk_at_{secrets.token_urlsafe(32)}"
         refresh_token = f"blnk_rt_{secrets.token_urlsafe(32)}"
-        self._access_tokens[access_token] = _AccessToken(grant, self._clock() + expires_in)
-        self._refresh_tokens[refresh_token] = _RefreshToken(grant)
+        now = self._clock()
+        issued = self._access_tokens[access_token] = _AccessToken(grant, now, now + expires_in)
+        self._refresh_tokens[refresh_token] = _RefreshToken(grant, issued)
         return {
             "access_token": access_token,
             "token_type": "Bearer",

@@ -12,9 +12,10 @@ from .journal import Journal, RecordedRequest
 
 
 class Control:
-    """`GET counts`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
+    """`GET counts`; `GET superseded`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
 
-    Each answers with the counts as they are then. Without `subject`, the access tokens of everyone are revoked.
+    Each answers with the counts as they are then; `superseded` also tells of each refresh what it replaced. Without
+    `subject`, the access tokens of everyone are revoked.
     """
 
     def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
@@ -28,7 +29,14 @@ class Control:
         }
 
     def endpoints(self) -> list[EndpointSpec]:
-        return [EndpointSpec("/_sandbox/{action}", "control", self._act)]
+        return [
+            EndpointSpec("/_sandbox/superseded", "control", self._tell_superseded),
+            EndpointSpec("/_sandbox/{action}", "control", self._act),
+        ]
+
+    def _tell_superseded(self, request: RecordedRequest) -> Answer:
+        superseded = [asdict(each) for each in self._server.superseded]
+        return Answer.json(200, {"counts": asdict(self._journal.counts), "superseded": superseded})
 
     def _act(self, request: RecordedRequest) -> Answer:
         action = self._actions.get((request.method, request.path.removeprefix("/_sandbox/")))
