@@ -66,6 +66,9 @@ class RenewalPolicy:
     max_rejection_cooldown: float = 600.0
     """Longest such time."""
 
+    refresh_warning: float = 259_200.0
+    """How long before the end of a refresh token that renewals do not prolong `refresh_token_expiring` is told."""
+
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)

@@ -31,6 +31,9 @@ from .stores.base import Record, TokenStore, Version
 from .token import Token
 from .wire import HttpRequest, HttpResponse, NoAnswer
 
+_MOVED = 60.0
+"""Seconds by which a renewal must put off the refresh token's end to count as doing so; servers round."""
+
 ANSWER_LOST = "the authorization server may have renewed, but its answer was lost"
 
 
@@ -163,7 +166,18 @@ class Renewal:
         call = self.ask(current)
         token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
-        return succeed(token, current)
+        renewed = succeed(token, current)
+        self._warn_of_the_end(renewed, current)
+        return renewed
+
+    def _warn_of_the_end(self, renewed: Token, current: Token | None) -> None:
+        """Tell, while there is time, that the refresh token runs out at a moment which renewals do not put off."""
+        ends_at, ended_at = renewed.refresh_expires_at, None if current is None else current.refresh_expires_at
+        if ends_at is None or ended_at is None or ends_at > ended_at + _MOVED:
+            return
+        left = ends_at - self.ports.clock()
+        if left <= self.ports.policy.refresh_warning:
+            self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
 
     def _send(self, call: TokenCall) -> HttpResponse:
         try:

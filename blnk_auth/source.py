@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from .decision import NEVER, Before, before, cooldown
@@ -286,8 +286,11 @@ class TokenSource:
     def _renew(self, renewal: Renewal, goal: Goal) -> HeldToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
         current = self._held
-        if current is not None and current is not goal.seen and goal.is_met_by(current, self._clock()):
-            return current
+        if current is not None and current is not goal.seen:
+            if goal.is_met_by(current, self._clock()):
+                return current
+            # What the caller saw is history; what may not yet be saved must be.
+            goal = replace(goal, seen=current)
         try:
             renewed = renewal.run(goal)
             self._held = renewed

@@ -10,6 +10,7 @@ import math
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from blnk_auth.stores.key_locks import KeyLocks
@@ -23,7 +24,10 @@ def make_directory(directory: Path) -> None:
     """Create `directory` and its missing parents with mode 0700. What exists is left as it is."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(0o700)
+            # A umask may have taken away even this user's permissions.
+            path.chmod(0o700)
 
 
 def create_file(path: Path) -> None:
