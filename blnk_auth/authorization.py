@@ -11,11 +11,12 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .errors import ConfigurationError, Conflict, ProtocolError, SignInRequired
+from .errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
 from .renewal import store_failures
 from .stores.base import Record, TokenStore
 
@@ -127,7 +128,8 @@ class PendingSignIns:
     def sweep(self, now: float) -> None:
         """Drop what nobody came back for: a random share of it each time, which keeps the cost of a start bounded."""
         share = self._prefix + secrets.choice("0123456789abcdef")
-        with store_failures("read"):
+        # Only housekeeping: a store that cannot list its keys, or cannot now, must not stop a sign-in.
+        with suppress(StoreError), store_failures("read"):
             for key in list(itertools.islice(self._store.keys(share), _SWEEP_AT_MOST)):
                 record = self._store.load(key)
                 if record is not None and _expires_at(record.data) <= now:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
@@ -337,10 +338,13 @@ def test_wrong_token_requests_get_their_oauth_code(sandbox: Sandbox, http: httpx
 
 
 def test_token_endpoint_takes_only_a_form_by_post(sandbox: Sandbox, http: httpx.Client) -> None:
-    """A JSON body, or parameters in the URL, are refused although all of them are right."""
+    """Another media type, a JSON body, or parameters in the URL are refused although all of them are right."""
     answer = sandbox.issue()
     members = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
     auth = (sandbox.client_id, sandbox.client_secret)
+    plain = {"Content-Type": "text/plain"}
+    typed_wrongly = http.post("/oauth/token", content=urlencode(members), headers=plain, auth=auth)
+    assert typed_wrongly.json()["error"] == "invalid_request"
     assert http.post("/oauth/token", json=members, auth=auth).json()["error"] == "invalid_request"
     assert http.get("/oauth/token", params=members, auth=auth).status_code == 405
     assert refresh(sandbox, http, answer["refresh_token"]).status_code == 200
@@ -424,6 +428,13 @@ def test_unknown_token_is_rejected(http: httpx.Client, header: str) -> None:
     """Whatever is in the header, it is a valid token or a 401 with a challenge."""
     response = http.get("/data/x", headers={"Authorization": header})
     assert (response.status_code, response.json()["error"]) == (401, "Invalid or expired token")
+
+
+def test_scheme_must_be_bearer_in_any_case(sandbox: Sandbox, http: httpx.Client) -> None:
+    """A valid token counts only as a Bearer token, however the word is written."""
+    access_token = sandbox.issue()["access_token"]
+    assert http.get("/data/x", headers={"Authorization": f"bEARER {access_token}"}).status_code == 200
+    assert http.get("/data/x", headers={"Authorization": f"Token {access_token}"}).status_code == 401
 
 
 def test_revoked_access_tokens_can_be_renewed(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -673,6 +684,20 @@ def test_waiting_for_token_requests_gives_up(sandbox: Sandbox) -> None:
         sandbox.wait_for_token_requests(1, timeout=0.01)
 
 
+def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Client) -> None:
+    """Each arrival wakes whoever waits for it, long before any timeout."""
+
+    def wait_for_each() -> None:
+        for n in range(1, 101):
+            sandbox.wait_for_token_requests(n, timeout=600)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiter = threads.submit(wait_for_each)
+        for _ in range(100):
+            http.post("/oauth/token")
+        waiter.result(timeout=10)
+
+
 def test_controls_over_http(sandbox: Sandbox, http: httpx.Client) -> None:
     """Another process can read the figures, revoke access tokens, change the lifetime; none of that is recorded."""
     answer = sandbox.issue()
@@ -728,6 +753,15 @@ def test_sandbox_stops_with_connections_open() -> None:
         with Sandbox(port=urlsplit(origin).port or 0) as again:
             assert again.origin == origin
             assert http.get(f"{origin}/").status_code == 401
+
+
+def test_answers_are_not_held_back_by_nagles_algorithm(http: httpx.Client) -> None:
+    """A kept connection answers at once; with Nagle's algorithm these would take 40 ms each, 4 seconds in all."""
+    http.get("/")
+    started = time.perf_counter()
+    for _ in range(100):
+        http.get("/")
+    assert time.perf_counter() - started < 3
 
 
 def test_occupied_port_is_named() -> None:

@@ -1,0 +1,330 @@
+"""F30 to F39: what follows a rejection, a redirect, a foreign host, and what must never follow."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from scenarios.clients import HERD, PATIENCE, Kind, through_every_client
+from scenarios.servers import Hold, Received, Reply, Site, endless
+from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+
+from blnk_auth import BlnkAuthError, ConfigurationError, Provider, TokenSource
+from blnk_auth.testing import Fault
+
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+@through_every_client
+def test_f30_fifty_rejected_calls_renew_once_and_are_repeated_once(world: World, kind: Kind) -> None:
+    """Fifty concurrent calls with a revoked token cause one renewal, are each sent at most twice, and all succeed."""
+    alice = world.signed_in()
+    world.sandbox.revoke_access_tokens()
+    world.sandbox.token_latency = 0.2
+    with kind.open(alice) as http:
+        answers = http.herd(world.url)
+    assert {answer.status for answer in answers} == {200}
+    assert world.renewals == ONE_RENEWAL
+    counts = world.sandbox.counts
+    assert 1 <= counts.api_rejected <= HERD
+    assert counts.api_requests == HERD + counts.api_rejected
+
+
+@through_every_client
+def test_f31_a_rejection_that_renewal_does_not_cure_is_returned_unchanged(world: World, kind: Kind) -> None:
+    """An API that goes on rejecting gets two requests and causes one renewal; the caller sees its answer."""
+    rejection = Fault(status=401, body=b'{"error":"still no"}', headers={**INVALID_TOKEN, "X-Trace": "second"})
+    world.sandbox.fail_api_requests(Fault(status=401, headers=INVALID_TOKEN), rejection)
+    with kind.open(world.signed_in()) as http:
+        answer = http.get(world.url)
+    assert (answer.status, answer.body) == (401, b'{"error":"still no"}')
+    assert answer.headers["x-trace"] == "second"
+    assert answer.headers["www-authenticate"] == INVALID_TOKEN["WWW-Authenticate"]
+    assert world.renewals == ONE_RENEWAL
+    assert world.sandbox.counts.api_requests == 2
+
+
+@through_every_client
+def test_f31_an_api_that_always_rejects_causes_no_storm(world: World, kind: Kind) -> None:
+    """Once a renewal has cured nothing, the next rejections cause none until the cool-down is over."""
+    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 100)
+    with kind.open(world.signed_in()) as http:
+        for _ in range(10):
+            assert http.get(world.url).status == 401
+        assert world.renewals == ONE_RENEWAL
+        assert world.sandbox.counts.api_requests == 11
+        world.clock.advance(11)
+        assert http.get(world.url).status == 401
+    assert world.renewals == (2, 2, 0)
+
+
+USELESS_CHALLENGES = {
+    "insufficient scope": (401, 'Bearer error="insufficient_scope", scope="data:write"'),
+    "insufficient scope, forbidden": (403, 'Bearer error="insufficient_scope", scope="data:write"'),
+    "invalid request": (401, 'Bearer error="invalid_request"'),
+    "forbidden without a word": (403, ""),
+    "Basic": (401, 'Basic realm="admin"'),
+    "DPoP": (401, 'DPoP error="invalid_token", algs="ES256"'),
+    "Negotiate": (401, "Negotiate YIIJvwYGKwYBBQUCoIIJ"),
+    "several, none of them ours": (401, 'Negotiate, Basic realm="a, Bearer b", DPoP algs="ES256"'),
+    "several, ours about the scope": (401, 'Basic realm="a", Bearer realm="b", error="insufficient_scope"'),
+}
+
+
+@pytest.mark.parametrize(("status", "challenge"), USELESS_CHALLENGES.values(), ids=USELESS_CHALLENGES)
+@through_every_client
+def test_f32_a_challenge_that_renewal_cannot_meet_is_returned_unchanged(
+    world: World, kind: Kind, status: int, challenge: str
+) -> None:
+    """A challenge for another scheme, or for more scope, causes no renewal and no second request."""
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    with kind.open(world.signed_in()) as http:
+        world.sandbox.fail_api_requests(Fault(status=status, body=b"as it was", headers=headers))
+        answer = http.get(world.url)
+    assert (answer.status, answer.body) == (status, b"as it was")
+    assert answer.headers.get("www-authenticate", "") == challenge
+    assert world.renewals == NO_RENEWAL
+    assert world.sandbox.counts.api_requests == 1
+
+
+CURABLE_CHALLENGES = (
+    'Bearer error="invalid_token"',
+    "bearer error='invalid_token'",
+    'Bearer realm="api"',
+    'Basic realm="a", Bearer error="invalid_token"',
+    'Negotiate, Bearer realm="x, y", error="invalid_token", error_description="it \\"ended\\""',
+    "",
+)
+
+
+@pytest.mark.parametrize("challenge", CURABLE_CHALLENGES)
+@through_every_client
+def test_f32_a_challenge_that_renewal_can_meet_is_met(world: World, kind: Kind, challenge: str) -> None:
+    """A Bearer challenge, among others too, or a bare 401, is answered with a renewed token."""
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    with kind.open(world.signed_in()) as http:
+        world.sandbox.fail_api_requests(Fault(status=401, headers=headers))
+        assert http.get(world.url).status == 200
+    assert world.renewals == ONE_RENEWAL
+
+
+@through_every_client
+def test_f33_a_late_rejection_of_an_older_token_renews_nothing(world: World, kind: Kind) -> None:
+    """Calls that were sent with the old token and rejected after the new one came are repeated with the new one."""
+    first_five = threading.Semaphore(5)
+    with Hold() as late:
+
+        def answer(_: Received) -> Reply:
+            if first_five.acquire(blocking=False):
+                late()
+                return Reply.rejected()
+            return Reply(200)
+
+        with Site(answer) as api:
+            alice = world.signed_in(api_origins=(api.origin,))
+            old = alice.token().access_token
+            with kind.open(alice) as http:
+                calls = [http.start("GET", api.origin) for _ in range(5)]
+                late.wait_until_reached()
+                new = alice.renew().access_token
+                late.release()
+                answers = [call.result(PATIENCE) for call in calls]
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.token for answer in answers} <= {new, old}
+    assert api.authorizations.count(f"Bearer {new}") >= 5
+    assert world.renewals == ONE_RENEWAL
+
+
+# F34, bodies that cannot be sent twice: test_bodies.py
+
+
+@pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.parametrize("foreign_status", [200, 401])
+@through_every_client
+def test_f35_a_redirect_to_another_port_carries_no_token(
+    world: World, kind: Kind, status: int, foreign_status: int
+) -> None:
+    """After a redirect to another origin the token stays behind, and a rejection there renews nothing."""
+    with Site(lambda _: Reply(foreign_status, b"foreign", INVALID_TOKEN)) as foreign:
+        elsewhere = f"{foreign.origin}/elsewhere"
+        with Site(lambda _: Reply.redirect(elsewhere, status)) as api:
+            alice = world.signed_in(api_origins=(api.origin,))
+            with kind.open(alice, follow=True) as http:
+                answer = http.get(f"{api.origin}/start")
+    assert (answer.status, answer.body, answer.history) == (foreign_status, b"foreign", (status,))
+    assert foreign.authorizations == [None]
+    assert len(api.received) == 1
+    assert alice.token().access_token in (api.authorizations[0] or "")
+    assert world.renewals == NO_RENEWAL
+
+
+@through_every_client
+def test_f35_a_redirect_within_the_origin_keeps_the_token_and_is_cured(world: World, kind: Kind) -> None:
+    """A rejection after a redirect within the API's origin is ours to cure, with one renewal."""
+    rejections = iter([Reply.rejected()])
+
+    def answer(request: Received) -> Reply:
+        return Reply.redirect("/new") if request.path == "/old" else next(rejections, Reply(200))
+
+    with Site(answer) as api, kind.open(world.signed_in(api_origins=(api.origin,)), follow=True) as http:
+        answer_ = http.get(f"{api.origin}/old")
+    assert answer_.status == 200
+    assert None not in api.authorizations
+    assert answer_.token is not None
+    assert api.authorizations[-1] == f"Bearer {answer_.token}"
+    assert world.renewals == ONE_RENEWAL
+
+
+@through_every_client
+def test_f35_the_redirect_of_a_repeated_request_carries_the_new_token(world: World, kind: Kind) -> None:
+    """When the repeated request is answered with a redirect, that hop carries the new token, not the rejected one."""
+    rejections = iter([Reply.rejected()])
+
+    def answer(request: Received) -> Reply:
+        return next(rejections, Reply.redirect("/new")) if request.path == "/old" else Reply(200)
+
+    with Site(answer) as api, kind.open(world.signed_in(api_origins=(api.origin,)), follow=True) as http:
+        assert http.get(f"{api.origin}/old").status == 200
+    old, *new = api.authorizations
+    assert len(new) == 2
+    assert len(set(new)) == 1
+    assert old not in new
+    assert world.renewals == ONE_RENEWAL
+
+
+def redirected_provider(world: World, token_site: Site) -> Provider:
+    return Provider(
+        name="acme",
+        token_endpoint=f"{token_site.origin}/token",
+        api_origins=(world.sandbox.origin,),
+        basic_encoding="raw",
+    )
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@through_every_client
+def test_f36_a_redirect_of_the_token_endpoint_is_refused(world: World, kind: Kind, status: int) -> None:
+    """Neither the client's secret nor the refresh token follows a redirect of the token endpoint; the error is typed."""
+    with (
+        Site(lambda _: Reply(200)) as foreign,
+        Site(lambda _: Reply.redirect(f"{foreign.origin}/token", status)) as token_site,
+    ):
+        alice = world.sign_in(world.client_of(redirected_provider(world, token_site)))
+        world.expire()
+        with kind.open(alice, follow=True) as http, pytest.raises(ConfigurationError, match="token_endpoint") as caught:
+            http.get(world.url)
+    assert isinstance(caught.value, kind.request_error)
+    assert not isinstance(caught.value, kind.transport_error)
+    assert caught.value.status_code == status
+    assert foreign.received == []
+    assert len(token_site.received) == 1
+    assert world.stored(alice).ended is None
+    assert world.sandbox.counts.api_requests == 0
+
+
+@through_every_client
+def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World, kind: Kind) -> None:
+    """A request whose caller set Authorization is sent as it is, and its rejection renews nothing."""
+    with kind.open(world.signed_in()) as http:
+        for name in ("Authorization", "authorization"):
+            answer = http.get(world.url, headers={name: "Bearer users-own"})
+            assert answer.status == 401
+            assert answer.token == "users-own"
+        http.native.headers["AUTHORIZATION"] = "Basic dXNlcjpvd24="
+        assert http.get(world.url).status == 401
+    arrived = [request.headers["authorization"] for request in world.sandbox.requests]
+    assert arrived == ["Bearer users-own", "Bearer users-own", "Basic dXNlcjpvd24="]
+    assert world.renewals == NO_RENEWAL
+
+
+@pytest.mark.parametrize("foreign_status", [200, 401])
+@through_every_client
+def test_f38_an_absolute_url_elsewhere_gets_no_token(world: World, kind: Kind, foreign_status: int) -> None:
+    """A request to an origin that is not the provider's goes without the token, with an event that says so."""
+    alice = world.signed_in()
+    with Site(lambda _: Reply(foreign_status, b"", INVALID_TOKEN)) as foreign, kind.open(alice) as http:
+        answer = http.get(f"{foreign.origin}/data")
+        assert answer.status == foreign_status
+        assert http.get(world.url).status == 200
+    assert foreign.authorizations == [None]
+    assert foreign.origin in world.events.wait_for("token_withheld").detail
+    assert world.renewals == NO_RENEWAL
+
+
+@through_every_client
+def test_f38_a_grant_that_is_missing_fails_no_foreign_request(world: World, kind: Kind) -> None:
+    """A request elsewhere does not even need a grant: no token is sought for it."""
+    nobody = world.client().for_subject("nobody")
+    with Site(lambda _: Reply(200)) as foreign, kind.open(nobody) as http:
+        assert http.get(foreign.origin).status == 200
+        with pytest.raises(BlnkAuthError):
+            http.get(world.url)
+
+
+@pytest.mark.parametrize("body", ["none", "short", "endless"])
+@through_every_client
+def test_f39_a_pool_of_one_connection_never_deadlocks(world: World, kind: Kind, body: str) -> None:
+    """With a single connection, a rejected request is renewed and repeated, however long the rejection's body is."""
+    rejections = iter([rejection_with(body)])
+    with Site(lambda _: next(rejections, Reply(200))) as api:
+        alice = world.signed_in(api_origins=(api.origin,))
+        with kind.open(alice, pool=1) as http:
+            assert http.get(api.origin).status == 200
+            assert http.get(api.origin).status == 200
+    assert len(api.received) == 3
+    assert world.renewals == ONE_RENEWAL
+
+
+@through_every_client
+def test_f39_a_rejection_that_is_returned_leaves_the_pool_usable(world: World, kind: Kind) -> None:
+    """With a single connection, a rejection that is handed to the caller can be read whole, and the next call works."""
+    rejections = iter([Reply(401, [b"a" * 10_000, b"b" * 10_000], {"WWW-Authenticate": "Basic"})])
+    with Site(lambda _: next(rejections, Reply(200))) as api:
+        with kind.open(world.signed_in(api_origins=(api.origin,)), pool=1) as http:
+            assert http.get(api.origin).body == b"a" * 10_000 + b"b" * 10_000
+            assert http.get(api.origin).status == 200
+    assert world.renewals == NO_RENEWAL
+
+
+@through_every_client
+def test_f39_a_renewal_that_fails_gives_the_connection_back(world: World, kind: Kind) -> None:
+    """With a single connection, an error raised after the rejection, with its body unread, leaks no connection."""
+    rejections = iter([rejection_with("short"), rejection_with("endless")])
+    world.sandbox.fail_token_requests(Fault(status=503), Fault(status=503))
+    with Site(lambda _: next(rejections, Reply(200))) as api:
+        alice = world.signed_in(api_origins=(api.origin,))
+        with kind.open(alice, pool=1) as http:
+            for _ in range(2):
+                with pytest.raises(BlnkAuthError) as caught:
+                    http.get(api.origin)
+                assert isinstance(caught.value, kind.transport_error)
+                del caught
+                world.clock.advance(60)
+            assert http.get(api.origin).status == 200
+
+
+def rejection_with(body: str) -> Reply:
+    bodies: dict[str, Any] = {"none": b"", "short": b'{"error":"no"}', "endless": endless()}
+    return Reply(401, bodies[body], INVALID_TOKEN)
+
+
+@through_every_client
+def test_f39_history_shows_the_rejection_and_no_token(world: World, kind: Kind) -> None:
+    """The response says that it is a second answer, and its elapsed time is that of the request."""
+    alice = world.signed_in()
+    world.sandbox.revoke_access_tokens()
+    with kind.open(alice) as http:
+        answer = http.get(world.url)
+    assert answer.status == 200
+    assert answer.history == (401,)
+    assert answer.token == alice.token().access_token
+
+
+def test_what_was_retried_is_told_from_the_source(world: World) -> None:
+    """`TokenSource.renew(rejected=...)` renews only if that token is still the current one."""
+    alice: TokenSource = world.signed_in()
+    old = alice.token()
+    new = alice.renew(rejected=old)
+    assert alice.renew(rejected=old) == new
+    assert world.renewals == ONE_RENEWAL

@@ -1,0 +1,741 @@
+"""The renewal, branch by branch, with a store and a server made of plain functions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers import ScriptedStore, Server, acme, answer, everything_in, leaks, pair, refusal
+
+from blnk_auth.client_auth import ClientCredentials
+from blnk_auth.errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    Conflict,
+    ProtocolError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+)
+from blnk_auth.grants import ClientGrant, PersonGrant
+from blnk_auth.held import HeldToken
+from blnk_auth.messages import build_code_exchange, build_revocation
+from blnk_auth.policy import RenewalPolicy
+from blnk_auth.record import Grant
+from blnk_auth.renewal import ANSWER_LOST, Goal, Ports, Renewal, succeed
+from blnk_auth.testing import Clock
+from blnk_auth.token import Token
+from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer
+
+KEY = "token/acme/alice"
+LATER = 10_000.0
+"""Seconds after which every token here has expired."""
+
+
+class Scene:
+    """One grant, its store and its server, with one trace of what happened to both."""
+
+    def __init__(self, grant: PersonGrant | ClientGrant | None = None) -> None:
+        self.trace: list[str] = []
+        self.clock = Clock()
+        self.store = ScriptedStore(self.trace)
+        self.server = Server(self.trace)
+        self.grant = PersonGrant("alice") if grant is None else grant
+        self.provider = acme(revocation_endpoint="https://as.acme.test/revoke")
+        self.credentials = ClientCredentials("id", "client-s3cret", "client_secret_basic")
+        self.events: list[str] = []
+
+    def token(self, number: int = 0, **changes: Any) -> Token:
+        now = self.clock()
+        made = Token(f"at{number}", refresh_token=f"rt{number}", expires_at=now + 3600, issued_at=now)
+        return made.replace(**changes)
+
+    def renewal(self) -> Renewal:
+        policy = RenewalPolicy()
+        return Renewal(
+            key=KEY,
+            subject=self.grant.subject,
+            ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
+            ask=lambda current: self.grant.ask(self.provider, self.credentials, current, self.clock()),
+            is_renewable=self.grant.is_renewable,
+        )
+
+    def run(self, seen: HeldToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> HeldToken:
+        renewal = self.renewal()
+        try:
+            return renewal.run(Goal(seen, renewed_only, forced))
+        finally:
+            self.events += [event.name for event in renewal.events]
+
+    def look(self) -> HeldToken:
+        held = self.renewal().look()
+        assert held is not None
+        self.trace.clear()
+        return held
+
+    @property
+    def sent_refresh_tokens(self) -> list[str]:
+        return [form["refresh_token"] for form in self.server.forms]
+
+    @property
+    def stored(self) -> Grant:
+        return self.store.grant(KEY)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Alice's pair at0, rt0 is stored and fresh."""
+    made = Scene()
+    made.store.put(KEY, made.token())
+    return made
+
+
+@pytest.fixture
+def expired(scene: Scene) -> Scene:
+    """Alice's access token has expired; her refresh token has not."""
+    scene.clock.advance(LATER)
+    return scene
+
+
+# --- what makes asking unnecessary -----------------------------------------------------------------------------------
+
+
+def test_a_fresh_stored_token_needs_neither_the_lock_nor_the_server(scene: Scene) -> None:
+    """A new process with a fresh token in the store reads it once and asks nobody."""
+    assert scene.run().grant.token.access_token == "at0"
+    assert scene.trace == ["load"]
+
+
+def test_the_order_is_load_lock_load_ask_save_unlock(expired: Scene) -> None:
+    """Nothing is asked before the pair was read again under the lock, and the lock is held until the new one is saved."""
+    expired.server.will(pair(1))
+    assert expired.run().grant.token.access_token == "at1"
+    assert expired.trace == ["load", "lock", "load", "ask", "save", "unlock"]
+    assert expired.stored.token.refresh_token == "rt1"
+    assert expired.events == ["renewed"]
+
+
+def test_what_a_sibling_renewed_while_we_waited_for_the_lock_is_adopted(expired: Scene) -> None:
+    """The pair is read again under the lock (F42): a sibling's new one is used and the server is not asked."""
+    seen = expired.look()
+    expired.store.interfere("lock", lambda: expired.store.put(KEY, expired.token(1)))
+    assert expired.run(seen).grant.token.access_token == "at1"
+    assert expired.server.requests == []
+    assert expired.events == ["adopted"]
+
+
+def test_a_siblings_pair_that_is_stale_but_good_is_enough_for_who_holds_an_older_one(scene: Scene) -> None:
+    """A newer token in its advisory window spares the request; its own renewal is somebody else's errand."""
+    seen = scene.look()
+    scene.clock.advance(LATER)
+    scene.store.put(KEY, scene.token(1, issued_at=scene.clock() - 3500, expires_at=scene.clock() + 100))
+    assert scene.run(seen).grant.token.access_token == "at1"
+    assert scene.server.requests == []
+
+
+def test_one_who_holds_the_stale_token_itself_renews_it(scene: Scene) -> None:
+    """In the advisory window the holder of the stored token asks for the next one."""
+    seen = scene.look()
+    scene.clock.advance(3300)
+    scene.server.will(pair(1))
+    assert scene.run(seen).grant.token.access_token == "at1"
+
+
+def test_a_rejected_fresh_token_is_renewed(scene: Scene) -> None:
+    """A token that its API rejects is renewed although it has not expired."""
+    scene.server.will(pair(1))
+    assert scene.run(scene.look(), renewed_only=True).grant.token.access_token == "at1"
+
+
+def test_a_rejected_token_is_not_renewed_if_a_sibling_has_done_so(scene: Scene) -> None:
+    """A rejected token that is no longer the stored one is replaced by the stored one (F33)."""
+    seen = scene.look()
+    scene.store.put(KEY, scene.token(1))
+    assert scene.run(seen, renewed_only=True).grant.token.access_token == "at1"
+    assert scene.server.requests == []
+
+
+def test_a_forced_renewal_asks_although_a_siblings_token_is_fresh(scene: Scene) -> None:
+    """`renew()` means asking the server, whatever is stored, with the pair that is stored."""
+    seen = scene.look()
+    scene.store.put(KEY, scene.token(1))
+    scene.server.will(pair(2))
+    assert scene.run(seen, renewed_only=True, forced=True).grant.token.access_token == "at2"
+    assert scene.sent_refresh_tokens == ["rt1"]
+
+
+def test_the_same_token_with_a_siblings_mark_of_its_end_is_no_newer_token(scene: Scene) -> None:
+    """Who sees a rejected token marked as ended is told to sign in, and does not send the same token again."""
+    seen = scene.look()
+    scene.store.put(KEY, seen.grant.token, ended="refused")
+    with pytest.raises(SignInRequired):
+        scene.run(seen, renewed_only=True)
+    assert scene.server.requests == []
+
+
+# --- rotation --------------------------------------------------------------------------------------------------------
+
+
+def test_rotation_twice_in_a_row_sends_each_refresh_token_once(expired: Scene) -> None:
+    """Each renewal sends the refresh token of the one before it."""
+    expired.server.will(pair(1), pair(2))
+    held = expired.run()
+    expired.clock.advance(LATER)
+    assert expired.run(held).grant.token.refresh_token == "rt2"
+    assert expired.sent_refresh_tokens == ["rt0", "rt1"]
+    assert expired.stored.token.refresh_token == "rt2"
+
+
+@pytest.mark.parametrize("given", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": 7}])
+def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: dict[str, Any]) -> None:
+    """F15: an answer without a refresh token leaves the old one in force, and scope and unknown members too."""
+    scene = Scene()
+    kept = {"scope": "data:read", "extra": {"grant_id": "g1", "seen": 1}, "refresh_expires_at": scene.clock() + 9e6}
+    scene.store.put(KEY, scene.token(0, **kept))
+    held: HeldToken | None = None
+    for number in (1, 2):
+        scene.clock.advance(LATER)
+        scene.server.will(answer({"access_token": f"at{number}", "expires_in": 3600, "seen": number + 1, **given}))
+        held = scene.run(held)
+        assert held.grant.token.access_token == f"at{number}"
+    assert scene.sent_refresh_tokens == ["rt0", "rt0"]
+    stored = scene.stored.token
+    assert (stored.access_token, stored.refresh_token, stored.scope) == ("at2", "rt0", "data:read")
+    assert stored.extra == {"grant_id": "g1", "seen": 3}
+    assert stored.refresh_expires_at == kept["refresh_expires_at"]
+
+
+def test_a_new_refresh_token_does_not_inherit_the_end_of_the_old_one() -> None:
+    """What is known of a spent refresh token's lifetime says nothing about its successor's."""
+    old = Token("at0", refresh_token="rt0", refresh_expires_at=1000.0)
+    assert succeed(Token("at1", refresh_token="rt1"), old).refresh_expires_at is None
+    assert succeed(Token("at1", refresh_expires_at=2000.0), old).refresh_expires_at == 2000.0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"expires_in": "3600.5"},
+        {"expires_in": "soon"},
+        {"expires_in": None},
+        {"token_type": None},
+        {"token_type": "N_A"},
+        {"scope": ["a", "b"]},
+        {"scope": {"a": 1}},
+        {"refresh_expires_in": []},
+        {"grant_id": {"deep": [1, None, True]}},
+        {"note": "\ud800"},
+    ],
+    ids=repr,
+)
+def test_odd_members_never_cost_the_pair(expired: Scene, odd: dict[str, Any]) -> None:
+    """Whatever else the answer says, the rotated pair is saved (promise 5, F16, F18)."""
+    expired.server.will(pair(1, **odd))
+    held = expired.run()
+    assert held.version is not None
+    assert (expired.stored.token.access_token, expired.stored.token.refresh_token) == ("at1", "rt1")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_a_number_that_json_cannot_say_never_costs_the_pair(expired: Scene, number: str) -> None:
+    """An unknown member that no store can write as JSON does not keep the rotated pair out of the store (promise 5)."""
+    body = b'{"access_token":"at1","refresh_token":"rt1","expires_in":3600,"quota":%s}' % number.encode()
+    expired.server.will(HttpResponse(200, {}, body))
+    held = expired.run()
+    assert held.version is not None
+    assert expired.stored.token.refresh_token == "rt1"
+
+
+def test_an_access_token_that_no_header_can_carry_is_stored_and_not_used(expired: Scene) -> None:
+    """Its refresh token may still be good, so the pair is kept; the access token counts as over at once."""
+    expired.server.will(pair(1, access_token="at\r\nX-Evil: 1"))
+    held = expired.run()
+    assert held.header == ""
+    assert held.window.expires_at == -math.inf
+    assert expired.stored.token.refresh_token == "rt1"
+
+
+# --- saving ----------------------------------------------------------------------------------------------------------
+
+
+def test_f49_a_pair_that_cannot_be_saved_is_used_and_saved_by_the_next_run(expired: Scene) -> None:
+    """F49: the token is handed out unsaved, the next run saves it, and the spent refresh token is not sent again."""
+    expired.server.will(pair(1))
+    expired.store.interfere("save", OSError(28, "No space left on device"))
+    held = expired.run(expired.look())
+    assert (held.grant.token.access_token, held.version) == ("at1", None)
+    assert expired.stored.token.refresh_token == "rt0"
+    assert expired.events == ["save_failed"]
+
+    saved = expired.run(held)
+    assert saved.version is not None
+    assert expired.stored.token.refresh_token == "rt1"
+    assert expired.sent_refresh_tokens == ["rt0"]
+    assert expired.events == ["save_failed", "saved"]
+
+
+def test_a_pair_that_cannot_be_saved_for_long_is_neither_lost_nor_renewed(expired: Scene) -> None:
+    """While the store fails, each run says so and asks nothing; once it heals, the pair is saved."""
+    expired.server.will(pair(1))
+    expired.store.interfere("save", *[OSError("full")] * 3)
+    held = expired.run(expired.look())
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            expired.run(held)
+    assert expired.run(held).version is not None
+    assert expired.sent_refresh_tokens == ["rt0"]
+    assert expired.stored.token.refresh_token == "rt1"
+
+
+def test_an_unsaved_pair_that_expires_is_saved_first_and_renewed_with_its_own_refresh_token(expired: Scene) -> None:
+    """The stored refresh token is spent; only the unsaved one may be sent."""
+    expired.server.will(pair(1), pair(2))
+    expired.store.interfere("save", OSError("full"))
+    held = expired.run(expired.look())
+    expired.clock.advance(LATER)
+    assert expired.run(held).grant.token.access_token == "at2"
+    assert expired.sent_refresh_tokens == ["rt0", "rt1"]
+    assert expired.stored.token.refresh_token == "rt2"
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_rejected_unsaved_pair_is_saved_first_and_renewed_with_its_own_refresh_token(
+    expired: Scene, forced: bool
+) -> None:
+    """A rejection and a renewal by hand send the unsaved refresh token, never the spent one that is stored."""
+    expired.server.will(pair(1), pair(2))
+    expired.store.interfere("save", OSError("full"))
+    held = expired.run(expired.look())
+    assert expired.run(held, renewed_only=True, forced=forced).grant.token.access_token == "at2"
+    assert expired.sent_refresh_tokens == ["rt0", "rt1"]
+
+
+def test_a_rejected_unsaved_pair_gives_way_to_a_siblings_newer_one(expired: Scene) -> None:
+    """If a sibling has stored another pair meanwhile, that is what replaces the rejected one; nothing is asked."""
+    expired.server.will(pair(1))
+    expired.store.interfere("save", OSError("full"))
+    held = expired.run(expired.look())
+    expired.clock.advance(1)
+    expired.store.put(KEY, expired.token(5))
+    assert expired.run(held, renewed_only=True).grant.token.access_token == "at5"
+    assert len(expired.server.requests) == 1
+
+
+def conflicting(scene: Scene, write: Callable[[], object]) -> HeldToken:
+    """Renew while somebody without our lock writes before our save."""
+    scene.server.will(pair(1))
+    scene.store.interfere("save", write)
+    return scene.run(scene.look())
+
+
+def test_conflict_with_a_siblings_live_pair_of_our_age_leaves_it_and_holds_it(expired: Scene) -> None:
+    """A live pair that is not older than ours stays stored and is what we hold: both are good, one is enough."""
+    held = conflicting(expired, lambda: expired.store.put(KEY, expired.token(5)))
+    assert held.grant.token.access_token == "at5"
+    assert expired.stored.token.access_token == "at5"
+
+
+def test_conflict_with_an_older_pair_replaces_it(expired: Scene) -> None:
+    """A write that brings back an older pair does not cost us the newer one (F50)."""
+    older = expired.token(5, issued_at=expired.clock() - 60)
+    held = conflicting(expired, lambda: expired.store.put(KEY, older))
+    assert held.grant.token.access_token == "at1"
+    assert held.version is not None
+    assert expired.stored.token.refresh_token == "rt1"
+
+
+@pytest.mark.parametrize("backwards", [0.0, 60.0], ids=["clock stands", "clock was put back"])
+def test_f50_a_rewrite_of_the_pair_we_just_spent_never_outlives_the_new_one(scene: Scene, backwards: float) -> None:
+    """F50: who stores the spent pair once more, with another version, does not undo the rotation, whatever the clock."""
+    scene.clock.advance(-backwards)
+    spent = scene.stored.token
+    scene.server.will(pair(1))
+    scene.store.interfere("save", lambda: scene.store.put(KEY, spent))
+    held = scene.run(scene.look(), renewed_only=True)
+    assert held.grant.token.refresh_token == "rt1"
+    assert scene.stored.token.refresh_token == "rt1"
+
+
+def test_conflict_with_a_siblings_mark_of_the_end_replaces_the_mark(expired: Scene) -> None:
+    """A sibling was refused because our renewal had spent its token: our new pair revives the grant."""
+    spent = expired.stored.token
+    held = conflicting(expired, lambda: expired.store.put(KEY, spent, ended="refused"))
+    assert held.grant.token.access_token == "at1"
+    assert expired.stored.ended is None
+    assert expired.stored.token.refresh_token == "rt1"
+
+
+def test_conflict_with_a_deleted_record_does_not_bring_it_back(expired: Scene) -> None:
+    """Whoever forgot the grant while we renewed it meant it."""
+    with pytest.raises(SignInRequired) as caught:
+        conflicting(expired, lambda: expired.store.delete(KEY))
+    assert caught.value.reason == "missing"
+    assert expired.store.texts == {}
+
+
+def test_a_deleted_record_of_the_clients_own_token_is_written_anew() -> None:
+    """A client's own token can be had again at any time, so nothing forbids storing it."""
+    scene = Scene(ClientGrant(None))
+    scene.store.put(KEY, scene.token(0, refresh_token=None))
+    scene.clock.advance(LATER)
+    held = conflicting(scene, lambda: scene.store.delete(KEY))
+    assert held.version is not None
+    assert scene.stored.token.access_token == "at1"
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def test_f13_invalid_grant_marks_the_record_keeps_it_and_is_not_asked_again(expired: Scene) -> None:
+    """F13: the verdict asks for a new sign-in, keeps the pair with a mark, and spends no second request."""
+    before = expired.stored.token
+    expired.server.will(refusal("invalid_grant", error_description="Token was revoked"))
+    with pytest.raises(SignInRequired) as caught:
+        expired.run(expired.look())
+    assert (caught.value.reason, caught.value.subject, caught.value.error) == ("refused", "alice", "invalid_grant")
+    assert caught.value.error_description == "Token was revoked"
+    assert (expired.stored.token, expired.stored.ended) == (before, "refused")
+    assert expired.events == ["sign_in_required"]
+    with pytest.raises(SignInRequired):
+        expired.run()
+    assert len(expired.server.requests) == 1
+
+
+def test_a_verdict_that_cannot_be_marked_is_still_the_verdict(expired: Scene) -> None:
+    """A store that fails does not hide that the person must sign in again."""
+    expired.server.will(refusal("invalid_grant"))
+    expired.store.interfere("save", OSError("read-only"))
+    with pytest.raises(SignInRequired):
+        expired.run(expired.look())
+    assert expired.events == ["save_failed", "sign_in_required"]
+
+
+def meanwhile(scene: Scene, token: Token, then: HttpResponse) -> Callable[[HttpRequest], HttpResponse]:
+    """An answer that comes after somebody without our lock has stored another pair."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        scene.store.put(KEY, token)
+        return then
+
+    return respond
+
+
+@pytest.mark.parametrize("renewed_only", [False, True])
+def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expired: Scene, renewed_only: bool) -> None:
+    """F14: the store is read again after the verdict, the sibling's pair is used, nothing is marked, nobody is told."""
+    expired.server.will(meanwhile(expired, expired.token(7), refusal("invalid_grant")))
+    held = expired.run(expired.look(), renewed_only=renewed_only)
+    assert held.grant.token.access_token == "at7"
+    assert expired.stored == Grant(expired.token(7))
+    assert len(expired.server.requests) == 1
+    assert expired.events == ["adopted"]
+
+
+def test_f14_a_siblings_pair_that_has_expired_too_is_renewed_once(expired: Scene) -> None:
+    """The newer pair is judged like any other: its own refresh token is sent, once."""
+    stale = expired.token(7, expires_at=expired.clock() - 1)
+    expired.server.will(meanwhile(expired, stale, refusal("invalid_grant")), pair(8))
+    assert expired.run(expired.look()).grant.token.access_token == "at8"
+    assert expired.sent_refresh_tokens == ["rt0", "rt7"]
+    assert expired.stored.token.refresh_token == "rt8"
+
+
+def test_f14_two_refusals_end_the_pair_that_was_refused_last(expired: Scene) -> None:
+    """There is no third look: the second verdict marks the pair it was about."""
+    stale = expired.token(7, expires_at=expired.clock() - 1)
+    expired.server.will(meanwhile(expired, stale, refusal("invalid_grant")), refusal("invalid_grant"))
+    with pytest.raises(SignInRequired):
+        expired.run(expired.look())
+    assert expired.stored == Grant(stale, "refused")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (refusal("server_error", 500), TemporarilyUnavailable),
+        (refusal("invalid_grant", 500), TemporarilyUnavailable),
+        (HttpResponse(503, {"retry-after": "7"}, b""), TemporarilyUnavailable),
+        (HttpResponse(502, {}, b"<html>Bad gateway</html>"), TemporarilyUnavailable),
+        (HttpResponse(200, {}, b"<html>Please log in to the hotel's network</html>"), ProtocolError),
+        (HttpResponse(200, {}, b""), ProtocolError),
+        (HttpResponse(200, {}, b'{"refresh_token":"rt1"}'), ProtocolError),
+        (HttpResponse(400, {}, b""), ProtocolError),
+        (HttpResponse(403, {}, b""), ConfigurationError),
+        (HttpResponse(302, {"location": "https://evil.test"}, b""), ConfigurationError),
+        (refusal("invalid_client", 401), ConfigurationError),
+        (refusal("invalid_client", 400), ConfigurationError),
+        (refusal("invalid_request", 400), ConfigurationError),
+        (refusal("Authorization header is required", 401), ConfigurationError),
+        (NoAnswer("ConnectError", sent=False), TemporarilyUnavailable),
+        (NoAnswer("ReadTimeout", sent=True), TemporarilyUnavailable),
+        (ConfigurationError("the TLS certificate is not trusted"), ConfigurationError),
+    ],
+    ids=str,
+)
+def test_f12_only_a_verdict_touches_the_record(
+    expired: Scene, given: HttpResponse | Exception, expected: type[BlnkAuthError]
+) -> None:
+    """F12, F61: an outage, a proxy's page or a wrong registration leaves the stored grant as it is, byte for byte."""
+    before = expired.store.texts
+    expired.server.will(given)
+    with pytest.raises(BlnkAuthError) as caught:
+        expired.run(expired.look())
+    assert type(caught.value) is expected
+    assert expired.store.texts == before
+    assert expired.trace[-1] == "unlock"
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_lost_answer_is_told_apart_from_a_request_that_never_left(expired: Scene, sent: bool) -> None:
+    """Only if the request may have arrived may the server have renewed."""
+    expired.server.will(NoAnswer("timeout", sent=sent))
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        expired.run()
+    assert (ANSWER_LOST in str(caught.value)) is sent
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"refresh_token": None}, "no_refresh_token"),
+        ({"refresh_expires_at": LATER - 1}, "expired"),
+        ({"refresh_expires_at": LATER}, "expired"),
+    ],
+)
+def test_f25_a_grant_that_cannot_be_renewed_costs_no_request(changes: dict[str, Any], reason: str) -> None:
+    """F25: without a refresh token, or with one that has run out, the person is asked and the server is not."""
+    scene = Scene()
+    relative = changes.get("refresh_expires_at")
+    if relative is not None:
+        changes = {"refresh_expires_at": scene.clock() + relative}
+    scene.store.put(KEY, scene.token(0, **changes))
+    before = scene.store.texts
+    scene.clock.advance(LATER)
+    with pytest.raises(SignInRequired) as caught:
+        scene.run()
+    assert (caught.value.reason, caught.value.subject) == (reason, "alice")
+    assert "start_authorization" in str(caught.value)
+    assert scene.store.texts == before
+
+
+def test_a_subject_that_never_signed_in_costs_no_request() -> None:
+    """Nothing stored is nothing to renew: the error names the subject and the remedy."""
+    scene = Scene()
+    with pytest.raises(SignInRequired, match="'alice'.*start_authorization") as caught:
+        scene.run()
+    assert caught.value.reason == "missing"
+
+
+def test_somebody_who_signs_in_while_we_find_nothing_is_found_at_the_second_look() -> None:
+    """`missing` is a verdict too: the store is read once more before it is spoken."""
+    scene = Scene()
+    scene.store.interfere("load", None, None, lambda: scene.store.put(KEY, scene.token(3)))
+    assert scene.run().grant.token.access_token == "at3"
+
+
+def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() -> None:
+    """No person can sign in for a client: the error says so and no record is marked."""
+    scene = Scene(ClientGrant("client:admin"))
+    scene.server.will(refusal("invalid_grant"))
+    with pytest.raises(ConfigurationError, match="client_credentials") as caught:
+        scene.run()
+    assert caught.value.error == "invalid_grant"
+    assert scene.store.texts == {}
+
+
+def test_f24_the_clients_own_token_is_asked_for_anew_and_saved() -> None:
+    """F24: without any refresh token the grant is repeated, with its scope, and the token persists."""
+    scene = Scene(ClientGrant("client:admin"))
+    scene.server.will(answer({"access_token": "at1", "expires_in": 60}), answer({"access_token": "at2"}))
+    held = scene.run()
+    scene.clock.advance(60)
+    assert scene.run(held).grant.token.access_token == "at2"
+    assert scene.server.forms == [{"grant_type": "client_credentials", "scope": "client:admin"}] * 2
+    assert scene.stored.token.access_token == "at2"
+
+
+# --- a store that fails ----------------------------------------------------------------------------------------------
+
+
+def test_without_the_lock_nothing_is_asked(expired: Scene) -> None:
+    """A rotating token is not renewed by somebody who may not be alone."""
+    expired.store.interfere("lock", StoreError("the lock was not had within 40 seconds"))
+    with pytest.raises(StoreError, match="40 seconds"):
+        expired.run()
+    assert expired.server.requests == []
+
+
+def test_a_lock_that_cannot_be_released_does_not_cost_the_token(expired: Scene) -> None:
+    """The new pair is saved and returned; the trouble with the lock is an event."""
+    expired.server.will(pair(1))
+    expired.store.interfere("unlock", OSError("gone"))
+    assert expired.run().grant.token.access_token == "at1"
+    assert expired.stored.token.refresh_token == "rt1"
+    assert expired.events == ["renewed", "unlock_failed"]
+
+
+def test_a_lock_that_cannot_be_released_does_not_hide_the_servers_answer(expired: Scene) -> None:
+    """The error that the caller gets is the one it can act on."""
+    expired.server.will(HttpResponse(503, {}, b""))
+    expired.store.interfere("unlock", OSError("gone"))
+    with pytest.raises(TemporarilyUnavailable):
+        expired.run()
+
+
+class Strange(Exception):
+    """What a driver raises: no relative of ours, with the row in its text."""
+
+
+@pytest.mark.parametrize("verb", ["load", "lock"])
+@pytest.mark.parametrize(
+    "odd", [Strange("row: rt0"), KeyError("rt0"), OSError(5, "Input/output error"), AssertionError("rt0")], ids=repr
+)
+def test_whatever_a_store_raises_is_a_store_error_without_its_text(expired: Scene, verb: str, odd: Exception) -> None:
+    """The caller learns that the store failed and with which type of error, and nothing of what is stored."""
+    expired.store.interfere(verb, odd)
+    with pytest.raises(StoreError, match=type(odd).__name__) as caught:
+        expired.run()
+    assert leaks([str(caught.value), repr(caught.value), caught.value.args], ["rt0"]) == []
+
+
+def test_the_reason_that_the_operating_system_gives_is_told(expired: Scene) -> None:
+    """`No space left on device` helps, and holds no data."""
+    expired.store.interfere("load", OSError(28, "No space left on device"))
+    with pytest.raises(StoreError, match="No space left on device"):
+        expired.run()
+
+
+def test_an_event_about_a_store_that_failed_does_not_lead_to_the_data(expired: Scene) -> None:
+    """What a callback finds in `event.error`, its chain and our frames included, holds no token (F56)."""
+    expired.server.will(pair(1, refresh_token="rt1-of-some-length"))
+    expired.store.interfere("save", Strange('INSERT {"refresh_token": "rt1-of-some-length"}'))
+    renewal = expired.renewal()
+    renewal.run(Goal(None))
+    (failed,) = (event for event in renewal.events if event.name == "save_failed")
+    assert failed.error is not None
+    assert leaks([failed.detail, *everything_in(failed.error)], ["rt1-of-some-length"]) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"schema": 2, "token": {"access_token": "x"}}, "upgrade blnk_auth"),
+        ({"schema": 1, "token": {"access_token": ""}}, "cannot be read"),
+        ({"schema": 1, "token": "at0"}, "cannot be read"),
+        ({"schema": 1, "token": {"access_token": "x", "expires_at": "soon"}}, "cannot be read"),
+        ({"quota": 7}, "cannot be read"),
+        ({}, "cannot be read"),
+    ],
+    ids=json.dumps,
+)
+def test_a_record_that_cannot_be_read_is_an_error_and_stays(data: dict[str, Any], said: str) -> None:
+    """A broken record, or one of a newer version, is never taken for nothing: it is named and left alone."""
+    scene = Scene()
+    scene.store.save(KEY, data, expected=None)
+    before = scene.store.texts
+    with pytest.raises(StoreError, match=said) as caught:
+        scene.run()
+    assert KEY in str(caught.value)
+    assert scene.store.texts == before
+    assert scene.server.requests == []
+
+
+def test_a_stored_number_beyond_a_float_is_an_error_that_names_the_record() -> None:
+    """JSON has integers of any length; one in a record is a broken record, not a crash."""
+    scene = Scene()
+    scene.store.save(KEY, {"schema": 1, "token": {"access_token": "x", "expires_at": 10**400}}, expected=None)
+    with pytest.raises(StoreError, match="cannot be read"):
+        scene.run()
+
+
+# --- putting, forgetting, revoking, exchanging -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored", [None, {"schema": 9}, {"schema": 1, "token": {"access_token": "old"}}])
+def test_put_stores_a_new_grant_whatever_is_there(stored: dict[str, Any] | None) -> None:
+    """A person who signed in again gets the new grant, also over a record that nobody can read."""
+    scene = Scene()
+    if stored is not None:
+        scene.store.save(KEY, stored, expected=None)
+    held = scene.renewal().put(Grant(scene.token(1)))
+    assert held.version is not None
+    assert scene.stored == Grant(scene.token(1))
+
+
+def test_forget_deletes_under_the_lock(scene: Scene) -> None:
+    """A renewal under way elsewhere ends before the record goes, so it cannot bring it back."""
+    scene.renewal().forget()
+    assert scene.trace == ["lock", "delete", "unlock"]
+
+
+def revoke(scene: Scene) -> None:
+    scene.renewal().revoke(lambda token, hint: build_revocation(scene.provider, scene.credentials, token, hint))
+
+
+def test_revoke_ends_the_refresh_token_first_then_forgets(scene: Scene) -> None:
+    """Both tokens are revoked, by their kinds (RFC 7009), before anything is deleted."""
+    scene.server.will(HttpResponse(200, {}, b""), HttpResponse(200, {}, b""))
+    revoke(scene)
+    assert scene.trace == ["lock", "load", "ask", "ask", "delete", "unlock"]
+    assert [(form["token"], form["token_type_hint"]) for form in scene.server.forms] == [
+        ("rt0", "refresh_token"),
+        ("at0", "access_token"),
+    ]
+
+
+def test_nothing_is_forgotten_if_the_provider_cannot_be_told(scene: Scene) -> None:
+    """A revocation that failed can be tried again."""
+    before = scene.store.texts
+    scene.server.will(HttpResponse(503, {}, b""))
+    with pytest.raises(TemporarilyUnavailable):
+        revoke(scene)
+    assert scene.store.texts == before
+
+
+def test_there_is_nothing_to_revoke_where_nothing_is_stored() -> None:
+    """Revoking twice is no error."""
+    scene = Scene()
+    revoke(scene)
+    assert scene.server.requests == []
+
+
+def exchange(scene: Scene, renewal: Renewal) -> HeldToken:
+    call = build_code_exchange(
+        scene.provider, scene.credentials, code="c0de", redirect_uri="https://app.test/cb", code_verifier="v" * 43
+    )
+    return renewal.exchange(call)
+
+
+def test_a_code_is_exchanged_and_its_grant_stored() -> None:
+    """The new grant is in the store before anyone may use it."""
+    scene, renewal = Scene(), Scene().renewal()
+    renewal = scene.renewal()
+    scene.server.will(pair(1))
+    assert exchange(scene, renewal).version is not None
+    assert scene.trace == ["ask", "lock", "load", "save", "unlock"]
+    assert [event.name for event in renewal.events] == ["signed_in"]
+
+
+@pytest.mark.parametrize("verb", ["lock", "load", "save"])
+def test_a_sign_in_that_cannot_be_saved_lives_on_and_replaces_the_old_grant_later(scene: Scene, verb: str) -> None:
+    """The code is spent, so the pair is kept in memory and takes the place of the older record when the store heals."""
+    scene.clock.advance(1)
+    scene.server.will(pair(1))
+    scene.store.interfere(verb, OSError("full"))
+    renewal = scene.renewal()
+    held = exchange(scene, renewal)
+    assert (held.grant.token.access_token, held.version) == ("at1", None)
+    assert [event.name for event in renewal.events] == ["save_failed"]
+    assert scene.run(held).version is not None
+    assert scene.stored.token.refresh_token == "rt1"
+
+
+def test_a_conflict_is_a_store_error_for_who_puts_a_grant_without_a_lock(scene: Scene) -> None:
+    """Compare-and-set holds for new grants too: nobody's write is overwritten unseen."""
+    scene.store.interfere("save", lambda: scene.store.put(KEY, scene.token(5)))
+    with pytest.raises(Conflict):
+        scene.renewal().put(Grant(scene.token(1)))
+    assert scene.stored.token.access_token == "at5"
