@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from .errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
-from .renewal import store_failures
+from .guard import guarded
 from .stores.base import Record, TokenStore
 
 PENDING_LIFETIME = 600.0
@@ -105,8 +105,7 @@ class PendingSignIns:
 
     def add(self, state: str, pending: Pending) -> None:
         """Keep a started sign-in. Raises `StoreError`."""
-        with store_failures("written"):
-            self._store.save(self.key(state), pending.to_data(), expected=None)
+        guarded("written", self._store.save, self.key(state), pending.to_data(), expected=None)
 
     def claim(self, state: str | None, now: float) -> Pending:
         """Take a started sign-in so that nobody else can; raises `SignInRequired` if there is none to take."""
@@ -117,10 +116,8 @@ class PendingSignIns:
         if pending.expires_at <= now:
             raise _restart("the sign-in was started too long ago")
         try:
-            with store_failures("written"):
-                self._store.save(
-                    self.key(state), {"claimed": True, "expires_at": pending.expires_at}, expected=record.version
-                )
+            claimed = {"claimed": True, "expires_at": pending.expires_at}
+            guarded("written", self._store.save, self.key(state), claimed, expected=record.version)
         except Conflict:
             raise _restart("another request is finishing this sign-in already") from None
         return pending
@@ -129,17 +126,19 @@ class PendingSignIns:
         """Drop what nobody came back for: a random share of it each time, which keeps the cost of a start bounded."""
         share = self._prefix + secrets.choice("0123456789abcdef")
         # Only housekeeping: a store that cannot list its keys, or cannot now, must not stop a sign-in.
-        with suppress(StoreError), store_failures("read"):
-            for key in list(itertools.islice(self._store.keys(share), _SWEEP_AT_MOST)):
-                record = self._store.load(key)
-                if record is not None and _expires_at(record.data) <= now:
-                    self._store.delete(key)
+        with suppress(StoreError):
+            guarded("read", self._sweep, share, now)
+
+    def _sweep(self, share: str, now: float) -> None:
+        for key in list(itertools.islice(self._store.keys(share), _SWEEP_AT_MOST)):
+            record = self._store.load(key)
+            if record is not None and _expires_at(record.data) <= now:
+                self._store.delete(key)
 
     def _load(self, state: str | None) -> Record | None:
         if state is None:
             return None
-        with store_failures("read"):
-            record = self._store.load(self.key(state))
+        record = guarded("read", self._store.load, self.key(state))
         return None if record is None or record.data.get("claimed") else record
 
 

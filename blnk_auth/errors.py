@@ -107,6 +107,11 @@ class ProtocolError(BlnkAuthError):
     """The server sent something that is no OAuth 2.0 answer; the grant is untouched."""
 
 
+def own_copy(error: BlnkAuthError) -> BlnkAuthError:
+    """An equal error without traceback and chain: a shared instance would gather everybody's frames."""
+    return type(error)(error.message, **error.fields())
+
+
 def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
     """The class of this module that `error_type` is or derives from."""
     return next(base for base in error_type.__mro__ if base.__module__ == __name__)

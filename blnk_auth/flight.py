@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from .errors import BlnkAuthError, TemporarilyUnavailable
+from .errors import BlnkAuthError, TemporarilyUnavailable, own_copy
 from .fork import reset_in_child
 
 Result = TypeVar("Result")
@@ -76,8 +76,10 @@ class Flight(Generic[Result]):
             return not self._done
 
     def _outcome(self) -> Result:
+        if isinstance(self._error, BlnkAuthError):
+            raise own_copy(self._error)
         if self._error is not None:
-            raise own_copy(self._error) from None
+            raise self._error
         return self._result  # type: ignore[return-value]  # done without an error: the result is there
 
 
@@ -135,11 +137,6 @@ def _start(flight: Flight[Result], work: Callable[[], Result], afterwards: Calla
     except RuntimeError:
         # The interpreter is shutting down (no new threads from CPython 3.12 on) or the process is out of threads.
         flight.run(work, afterwards)
-
-
-def own_copy(error: BaseException) -> BaseException:
-    """The error for one waiter to raise: a shared instance would gather everybody's tracebacks."""
-    return type(error)(error.message, **error.fields()) if isinstance(error, BlnkAuthError) else error
 
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:

@@ -9,9 +9,23 @@ from dataclasses import dataclass, field
 from .decision import Window
 from .record import Grant
 from .stores.base import Version
+from .token import Token
 
 # What a header field may hold without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The stored state that a renewal began with. `token` is the one whose refresh token it spent."""
+
+    version: Version | None = None
+    token: Token | None = None
+
+    def was_spent_for(self, new: Token, found: Token) -> bool:
+        """Whether `found` is that very pair again, written once more by somebody who does not know it is spent."""
+        spent = None if self.token is None else self.token.refresh_token
+        return spent is not None and found.refresh_token == spent != new.refresh_token
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +42,8 @@ class HeldToken:
     version: Version | None = None
     """The store's version of it; None while it could not be saved."""
 
-    based_on: Version | None = None
-    """If it could not be saved: the stored version that it must replace."""
+    predecessor: Predecessor | None = None
+    """If it could not be saved: what it must replace."""
 
     renew_at: float = math.inf
     """The window's, kept here too because every request reads it."""

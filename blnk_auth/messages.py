@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, quote_plus
 
 from .client_auth import ClientCredentials
 from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
@@ -42,6 +42,11 @@ _KNOWN_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 # What these name does not heal by itself: method, media types, not implemented.
 _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
+
+# Part of a request that is quoted, perhaps cut off in the middle of a secret.
+_QUOTED_PARAMETER = re.compile(
+    r"""((?:refresh_token|access_token|client_secret|client_assertion|code|code_verifier|token)["']?\s*[=:]\s*)["']?\S+"""
+)
 
 _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "client_secret", "token")
 
@@ -113,16 +118,11 @@ def judge_token_answer(response: HttpResponse, call: TokenCall, *, now: float) -
 
     `now` is when the answer arrived, in UTC epoch seconds.
     """
-    document = _read_document(response)
-    if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
-        try:
-            return read_token(document, received_at=now)
-        except ValueError as error:
-            raise ProtocolError(
-                f"the token endpoint answered {response.status_code}, but {error}; is token_endpoint the right URL?",
-                status_code=response.status_code,
-            ) from None
-    raise _refusal(response, document, call, now=now)
+    outcome = _outcome(response, call, now=now)
+    # Raised here, where no local variable holds the answer in clear.
+    if isinstance(outcome, BlnkAuthError):
+        raise outcome
+    return outcome
 
 
 def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: float) -> None:
@@ -130,6 +130,20 @@ def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: flo
     if 200 <= response.status_code < 300:
         return
     raise _refusal(response, _read_document(response), call, now=now)
+
+
+def _outcome(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]] | BlnkAuthError:
+    document = _read_document(response)
+    if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
+        try:
+            return read_token(document, received_at=now)
+        except ValueError as error:
+            why = str(error)
+        return ProtocolError(
+            f"the token endpoint answered {response.status_code}, but {why}; is token_endpoint the right URL?",
+            status_code=response.status_code,
+        )
+    return _refusal(response, document, call, now=now)
 
 
 def _authlib(module: str) -> Any:
@@ -171,7 +185,8 @@ def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
     except UnicodeDecodeError:
         return None
     try:
-        document = json.loads(text)
+        # Numbers that JSON cannot say would keep the pair out of a store that writes JSON.
+        document = json.loads(text, parse_constant=lambda _: None, parse_float=read_seconds, parse_int=_integer)
     except (ValueError, RecursionError):
         # GitHub and older servers answer form-encoded.
         form = dict(parse_qsl(text)) if "<" not in text else {}
@@ -225,21 +240,25 @@ def _verdict(document: Mapping[str, Any] | None, secrets: tuple[str, ...]) -> tu
     code = error if isinstance(error, str) and error in _KNOWN_CODES else None
     if code is None and isinstance(error, str) and not description:
         description = error
-    return code, _clean(_without_long_words(description), secrets), _clean(uri, secrets)
-
-
-def _without_long_words(text: Any) -> Any:
-    # A server may quote a token that we did not send; no word of prose is this long.
-    return re.sub(r"\S{32,}", "[redacted]", text) if isinstance(text, str) else text
+    return code, _clean(description, secrets), _clean(uri, secrets)
 
 
 def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
-    """A server's text made fit for an error: printable, short, and free of what we sent."""
+    """A server's text made fit for an error: printable, short, and free of what we sent or it issued."""
     if not isinstance(text, str) or not text.strip():
         return None
     for secret in secrets:
-        text = text.replace(secret, "[redacted]")
+        for written in (secret, quote_plus(secret), quote(secret, safe="")):
+            text = text.replace(written, "[redacted]")
+    text = _QUOTED_PARAMETER.sub(r"\1[redacted]", text)
+    # A server may quote a token that we did not send; no word of prose, and no part of a path, is this long.
+    text = re.sub(r"[^\s/]{32,}", "[redacted]", text)
     return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]+", " ", text).strip()[:200]
+
+
+def _integer(text: str) -> int | None:
+    # Python refuses to read integers of thousands of digits; whatever such a member means, it is not ours.
+    return int(text) if len(text) < 300 else None
 
 
 def _retry_after(value: str | None, now: float) -> float | None:

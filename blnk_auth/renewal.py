@@ -20,10 +20,19 @@ from dataclasses import dataclass, field, replace
 
 from . import messages
 from .decision import ALREADY_OVER, Before, before, window
-from .errors import BlnkAuthError, ConfigurationError, Conflict, SignInRequired, StoreError, TemporarilyUnavailable
+from .errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    Conflict,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+    own_copy,
+)
 from .events import Event
 from .grants import sign_in_again
-from .held import HeldToken, bearer
+from .guard import guarded
+from .held import HeldToken, Predecessor, bearer
 from .messages import TokenCall
 from .policy import RenewalPolicy
 from .record import Grant
@@ -62,7 +71,9 @@ class Goal:
         """Whether a token found in memory or in the store makes asking the server unnecessary."""
         if self.forced:
             return False
-        is_newer = self.seen is None or held.version != self.seen.version
+        # A sibling's mark that the grant has ended is another version, but no other token.
+        seen = self.seen
+        is_newer = seen is None or (held.version != seen.version and held.grant.token != seen.grant.token)
         due = before(held.window, now)
         if due is Before.USE:
             return is_newer or not self.renewed_only
@@ -91,7 +102,9 @@ class Renewal:
                 return self._adopt(held, goal)
         with self._locked():
             if unsaved is not None:
-                goal = Goal(self._save_at_last(unsaved), goal.renewed_only, goal.forced)
+                saved = self._save_at_last(unsaved)
+                # If it is a sibling's that stands there now, it may be what was wanted.
+                goal = replace(goal, seen=saved) if saved.grant is unsaved.grant else goal
             return self._renew_locked(goal)
 
     def look(self) -> HeldToken | None:
@@ -103,16 +116,13 @@ class Renewal:
         """Store a grant that was just obtained, whatever is stored."""
         with self._locked():
             record = self._load()
-            with store_failures("written"):
-                version = self.ports.store.save(
-                    self.key, grant.to_data(), expected=None if record is None else record.version
-                )
+            version = self._write(grant, None if record is None else record.version)
         return self._hold_grant(grant, version)
 
     def forget(self) -> None:
         """Delete what is stored."""
-        with self._locked(), store_failures("written"):
-            self.ports.store.delete(self.key)
+        with self._locked():
+            guarded("written", self.ports.store.delete, self.key)
 
     def revoke(self, build: Callable[[str, str], TokenCall]) -> None:
         """Have the server end the grant, then delete what is stored. Nothing stored is nothing to revoke.
@@ -128,8 +138,7 @@ class Renewal:
                 if value is not None:
                     call = build(value, hint)
                     messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
-            with store_failures("written"):
-                self.ports.store.delete(self.key)
+            guarded("written", self.ports.store.delete, self.key)
 
     def exchange(self, call: TokenCall) -> HeldToken:
         """Exchange an authorization code and store the grant. The code is spent, so a failed save is kept in memory."""
@@ -138,8 +147,8 @@ class Renewal:
         try:
             held = self.put(Grant(token))
         except StoreError as failure:
-            self.events.append(Event("save_failed", self.key, str(failure), failure))
-            return self._hold_grant(Grant(token), None)
+            self._note_failure("save_failed", failure)
+            return self._hold_grant(Grant(token), None, predecessor=Predecessor())
         self.events.append(Event("signed_in", self.key, repr(token)))
         return held
 
@@ -159,7 +168,9 @@ class Renewal:
                     record = found
                     continue
                 raise self._end(verdict, record, held) from None
-            return self._save(Grant(token), None if record is None else record.version)
+            if record is None:
+                return self._save(Grant(token), Predecessor())
+            return self._save(Grant(token), Predecessor(record.version, None if held is None else held.grant.token))
         raise AssertionError("unreachable: the second look either returns or raises")
 
     def _ask(self, current: Token | None) -> Token:
@@ -189,59 +200,60 @@ class Renewal:
     # --- the store -----------------------------------------------------------------------------------------------
 
     def _load(self) -> Record | None:
-        with store_failures("read"):
-            return self.ports.store.load(self.key)
+        return guarded("read", self.ports.store.load, self.key)
+
+    def _write(self, grant: Grant, expected: Version | None) -> Version:
+        return guarded("written", self.ports.store.save, self.key, grant.to_data(), expected=expected)
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
-        with contextlib.ExitStack() as stack:
-            with store_failures("locked"):
-                lock = stack.enter_context(contextlib.ExitStack())
-                lock.enter_context(self.ports.store.lock(self.key, timeout=self.ports.policy.lock_timeout))
-            # A lock that cannot be released must not take a new pair down with it.
-            stack.callback(self._unlock, lock.pop_all())
-            yield
-
-    def _unlock(self, lock: contextlib.ExitStack) -> None:
+        lock = guarded("locked", self.ports.store.lock, self.key, timeout=self.ports.policy.lock_timeout)
+        guarded("locked", lock.__enter__)
         try:
-            with store_failures("unlocked"):
-                lock.close()
-        except StoreError as failure:
-            self.events.append(Event("unlock_failed", self.key, str(failure), failure))
+            yield
+        finally:
+            # A lock that cannot be released must not take a new pair down with it.
+            try:
+                guarded("unlocked", lock.__exit__, None, None, None)
+            except StoreError as failure:
+                self._note_failure("unlock_failed", failure)
 
-    def _save(self, grant: Grant, expected: Version | None) -> HeldToken:
+    def _save(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
         """Save a new pair; it is held in any case."""
         try:
-            held = self._replace(grant, expected)
+            held = self._replace(grant, predecessor)
         except StoreError as failure:
-            self.events.append(Event("save_failed", self.key, str(failure), failure))
-            return self._hold_grant(grant, None, based_on=expected)
+            self._note_failure("save_failed", failure)
+            return self._hold_grant(grant, None, predecessor=predecessor)
         self.events.append(Event("renewed", self.key, repr(held.grant.token)))
         return held
 
     def _save_at_last(self, unsaved: HeldToken) -> HeldToken:
         """Save the pair that could not be saved before. Raises `StoreError` if it still cannot be."""
-        held = self._replace(unsaved.grant, unsaved.based_on)
+        held = self._replace(unsaved.grant, unsaved.predecessor or Predecessor())
         self.events.append(Event("saved", self.key, repr(held.grant.token)))
         return held
 
-    def _replace(self, grant: Grant, expected: Version | None) -> HeldToken:
+    def _replace(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
         """Compare-and-set. If a sibling's live pair of at least our age stands there, it stays, and we hold that."""
-        with store_failures("written"):
-            try:
-                return self._hold_grant(grant, self.ports.store.save(self.key, grant.to_data(), expected=expected))
-            except Conflict:
-                record = self.ports.store.load(self.key)
-            found = None if record is None else self._hold(record)
-            if found is not None and found.grant.ended is None and not _is_later(grant, found.grant):
-                return found
-            if record is None and self.subject is not None:
+        try:
+            return self._hold_grant(grant, self._write(grant, predecessor.version))
+        except Conflict:
+            record = self._load()
+        if record is None:
+            if self.subject is not None:
                 # Somebody forgot this grant meanwhile: the new pair must not bring it back.
                 raise sign_in_again("missing", self.subject)
-            # Else an older pair stands there, or a sibling's mark that the grant has ended, made because our renewal
-            # had spent its token.
-            now_expected = None if record is None else record.version
-            return self._hold_grant(grant, self.ports.store.save(self.key, grant.to_data(), expected=now_expected))
+            return self._hold_grant(grant, self._write(grant, None))
+        found = self._hold(record)
+        if found.grant.ended is None and not _is_older(found.grant.token, grant.token, predecessor):
+            return found
+        # An older pair, or a sibling's mark that the grant has ended, made because our renewal had spent its token.
+        return self._hold_grant(grant, self._write(grant, record.version))
+
+    def _note_failure(self, name: str, failure: BlnkAuthError) -> None:
+        # A copy: the frames behind the original hold what was to be stored.
+        self.events.append(Event(name, self.key, str(failure), own_copy(failure)))
 
     # --- verdicts ------------------------------------------------------------------------------------------------
 
@@ -262,12 +274,10 @@ class Renewal:
         if record is None or held is None or verdict.reason != "refused":
             return verdict
         try:
-            with store_failures("written"):
-                ended = Grant(held.grant.token, verdict.reason)
-                self.ports.store.save(self.key, ended.to_data(), expected=record.version)
+            self._write(Grant(held.grant.token, verdict.reason), record.version)
         except StoreError as failure:
-            self.events.append(Event("save_failed", self.key, str(failure), failure))
-        self.events.append(Event("sign_in_required", self.key, str(verdict), verdict))
+            self._note_failure("save_failed", failure)
+        self._note_failure("sign_in_required", verdict)
         return verdict
 
     # --- holding -------------------------------------------------------------------------------------------------
@@ -280,12 +290,14 @@ class Renewal:
     def _hold(self, record: Record) -> HeldToken:
         return self._hold_grant(Grant.from_data(record.data, self.key), record.version)
 
-    def _hold_grant(self, grant: Grant, version: Version | None, *, based_on: Version | None = None) -> HeldToken:
-        return hold(grant, version, self.ports, renewable=self.is_renewable(grant), based_on=based_on)
+    def _hold_grant(
+        self, grant: Grant, version: Version | None, *, predecessor: Predecessor | None = None
+    ) -> HeldToken:
+        return hold(grant, version, self.ports, renewable=self.is_renewable(grant), predecessor=predecessor)
 
 
 def hold(
-    grant: Grant, version: Version | None, ports: Ports, *, renewable: bool, based_on: Version | None = None
+    grant: Grant, version: Version | None, ports: Ports, *, renewable: bool, predecessor: Predecessor | None = None
 ) -> HeldToken:
     """A grant as held in memory. One that has ended is used until its access token expires."""
     due = window(grant.token, ports.policy, renewable=renewable and grant.ended is None, luck=ports.luck())
@@ -295,7 +307,7 @@ def hold(
     elif version is None:
         # Not saved yet: every call tries again behind its caller, spaced by the cool-down.
         due = replace(due, renew_at=-math.inf)
-    return HeldToken(grant, due, header or "", version, based_on, due.renew_at)
+    return HeldToken(grant, due, header or "", version, predecessor, due.renew_at)
 
 
 def succeed(new: Token, old: Token | None) -> Token:
@@ -313,20 +325,7 @@ def succeed(new: Token, old: Token | None) -> Token:
     )
 
 
-def _is_later(ours: Grant, theirs: Grant) -> bool:
-    if ours.token.issued_at is None or theirs.token.issued_at is None:
-        return False
-    return ours.token.issued_at > theirs.token.issued_at
-
-
-@contextlib.contextmanager
-def store_failures(done: str) -> Generator[None]:
-    """Whatever a store raises leaves as a `StoreError`."""
-    try:
-        yield
-    except BlnkAuthError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
-        # Neither its text nor its frames: both may hold the data that was to be stored.
-        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-        raise StoreError(f"the token store could not be {done} ({type(error).__name__}{why})") from None
+def _is_older(found: Token, new: Token, predecessor: Predecessor) -> bool:
+    if predecessor.was_spent_for(new, found):
+        return True
+    return found.issued_at is not None and new.issued_at is not None and found.issued_at < new.issued_at

@@ -13,9 +13,9 @@ from typing import Literal, Protocol
 
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
-from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, own_copy
 from .events import Event
-from .flight import Flight, own_copy
+from .flight import Flight
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
 from .origin import AllowedOrigins, Origin
@@ -315,7 +315,7 @@ class TokenSource:
                 error.message += f" ({ANSWER_LOST}, and with it the rotated refresh token)"
         else:
             self._failure = self._next_failure(error)
-            renewal.events.append(Event("renewal_failed", self._key, str(error), error))
+            renewal.events.append(Event("renewal_failed", self._key, str(error), own_copy(error)))
         held = self._held
         if held is not None and not goal.renewed_only and self._clock() < held.window.expires_at:
             return held
@@ -339,7 +339,7 @@ class TokenSource:
             if error.retry_after is not None:
                 wait = max(wait, min(error.retry_after, policy.max_retry_after))
             error.retry_after = wait
-        return _Failure(error, count, self._clock() + wait)
+        return _Failure(own_copy(error), count, self._clock() + wait)
 
     def _is_cooling_down(self, now: float) -> bool:
         return self._failure is not None and now < self._failure.until

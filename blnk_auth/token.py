@@ -186,7 +186,10 @@ def _optional(stored: Mapping[str, Any], member: str, kind: type) -> Any:
     if value is None:
         return None
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{member} is too large") from None
     if not isinstance(value, kind):
         raise ValueError(f"{member} must be a {kind.__name__}")
     return value

@@ -184,7 +184,7 @@ class _RejectionBody:
         give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
         try:
             while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < give_up_at:
-                chunk = raw.read(1024, decode_content=True)
+                chunk = _read_some(raw, 1024, decode_content=True)
                 head += chunk
                 if not chunk:
                     self._is_complete = True
@@ -207,7 +207,9 @@ class _Resumed:
         head, self._head = self._head, b""
         if head:
             yield head
-        yield from self._raw.stream(amount, decode_content=decode_content)
+        # Not `raw.stream`: it reads a chunked body by itself and would find no beginning of a chunk here.
+        while some := _read_some(self._raw, amount, decode_content=decode_content):
+            yield some
 
     def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
         head = self._head if amount is None else self._head[:amount]
@@ -218,6 +220,12 @@ class _Resumed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
+
+
+def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
+    """What has come, up to `amount` bytes; `read` waits for all of them, however slowly they drip."""
+    some: bytes = getattr(raw, "read1", raw.read)(amount, decode_content=decode_content)
+    return some
 
 
 def _was_attached(request: requests.PreparedRequest) -> bool:

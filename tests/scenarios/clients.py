@@ -279,9 +279,12 @@ def _from_requests(response: requests.Response) -> Answer:
     )
 
 
+REQUESTS = Kind("requests", "sync")
+HTTPX = Kind("httpx", "sync")
+
 KINDS = (
-    Kind("requests", "sync"),
-    Kind("httpx", "sync"),
+    REQUESTS,
+    HTTPX,
     Kind("httpx", "asyncio"),
     Kind("httpx", "trio"),
     Kind("httpx2", "sync"),

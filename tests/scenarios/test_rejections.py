@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
-from scenarios.clients import HERD, PATIENCE, Kind, through_every_client
+from scenarios.clients import HERD, HTTPX, PATIENCE, REQUESTS, Kind, through_every_client
 from scenarios.servers import Hold, Received, Reply, Site, endless
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
@@ -112,11 +113,12 @@ def test_f32_a_challenge_that_renewal_can_meet_is_met(world: World, kind: Kind, 
 @through_every_client
 def test_f33_a_late_rejection_of_an_older_token_renews_nothing(world: World, kind: Kind) -> None:
     """Calls that were sent with the old token and rejected after the new one came are repeated with the new one."""
-    first_five = threading.Semaphore(5)
+    first_five, all_out = threading.Semaphore(5), threading.Barrier(6)
     with Hold() as late:
 
         def answer(_: Received) -> Reply:
             if first_five.acquire(blocking=False):
+                all_out.wait(PATIENCE)
                 late()
                 return Reply.rejected()
             return Reply(200)
@@ -126,13 +128,12 @@ def test_f33_a_late_rejection_of_an_older_token_renews_nothing(world: World, kin
             old = alice.token().access_token
             with kind.open(alice) as http:
                 calls = [http.start("GET", api.origin) for _ in range(5)]
-                late.wait_until_reached()
+                all_out.wait(PATIENCE)
                 new = alice.renew().access_token
                 late.release()
                 answers = [call.result(PATIENCE) for call in calls]
-    assert {answer.status for answer in answers} == {200}
-    assert {answer.token for answer in answers} <= {new, old}
-    assert api.authorizations.count(f"Bearer {new}") >= 5
+    assert {(answer.status, answer.token) for answer in answers} == {(200, new)}
+    assert api.authorizations == [f"Bearer {old}"] * 5 + [f"Bearer {new}"] * 5
     assert world.renewals == ONE_RENEWAL
 
 
@@ -262,6 +263,14 @@ def test_f38_a_grant_that_is_missing_fails_no_foreign_request(world: World, kind
             http.get(world.url)
 
 
+# On trio, httpx warns of its own generators whenever a streamed body is left before its end, with or without us.
+leaves_a_body = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <async_generator object:pytest.PytestUnraisableExceptionWarning",
+    "ignore:Async generator:ResourceWarning",
+)
+
+
+@leaves_a_body
 @pytest.mark.parametrize("body", ["none", "short", "endless"])
 @through_every_client
 def test_f39_a_pool_of_one_connection_never_deadlocks(world: World, kind: Kind, body: str) -> None:
@@ -287,6 +296,7 @@ def test_f39_a_rejection_that_is_returned_leaves_the_pool_usable(world: World, k
     assert world.renewals == NO_RENEWAL
 
 
+@leaves_a_body
 @through_every_client
 def test_f39_a_renewal_that_fails_gives_the_connection_back(world: World, kind: Kind) -> None:
     """With a single connection, an error raised after the rejection, with its body unread, leaks no connection."""
@@ -302,6 +312,16 @@ def test_f39_a_renewal_that_fails_gives_the_connection_back(world: World, kind: 
                 del caught
                 world.clock.advance(60)
             assert http.get(api.origin).status == 200
+
+
+@pytest.mark.parametrize("kind", [REQUESTS, HTTPX], ids=str)
+def test_f39_a_rejection_that_drips_is_left_after_five_seconds(world: World, kind: Kind) -> None:
+    """A rejection whose body comes a byte at a time, without end, holds up the repeated request for no longer."""
+    with kind.open(world.signed_in(), pool=1) as http:
+        world.sandbox.fail_api_requests(Fault(status=401, headers=INVALID_TOKEN, drip=0.05))
+        began_at = time.monotonic()
+        assert http.get(world.url).status == 200
+    assert time.monotonic() - began_at < 8
 
 
 def rejection_with(body: str) -> Reply:

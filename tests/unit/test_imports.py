@@ -37,7 +37,7 @@ def layer(modules: str, third_party: str = "") -> Layer:
 # Bottom to top. A new module goes into the lowest layer that holds all it imports; a new third-party import goes into
 # one layer only, and needs a reason.
 LAYERS = (
-    layer("errors _version fork"),
+    layer("errors _version fork guard"),
     layer("token policy origin events wire"),
     layer("stores.base record"),
     layer("stores", third_party="filelock platformdirs"),

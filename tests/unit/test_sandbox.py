@@ -689,7 +689,7 @@ def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Cli
 
     def wait_for_each() -> None:
         for n in range(1, 101):
-            sandbox.wait_for_token_requests(n, timeout=600)
+            sandbox.wait_for_token_requests(n, timeout=30)
 
     with ThreadPoolExecutor(1) as threads:
         waiter = threads.submit(wait_for_each)

@@ -1,0 +1,32 @@
+"""The commands by name. Each is a module of its own with a click command called `command`.
+
+A module is imported when its command, or the list of commands, is asked for; what the command works with, only when it
+runs. So `blnk-auth --help` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from .._version import __version__
+
+_COMMANDS = ("demo", "sandbox")
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="blnk-auth")
+def group() -> None:
+    """OAuth 2.0 for httpx, httpx2 and requests: renewed once, kept safe."""

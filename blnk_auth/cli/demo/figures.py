@@ -1,0 +1,112 @@
+"""What the callers saw, and whether an act went as promised. Any thread may count."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from .books import Books
+
+
+@dataclass(slots=True)
+class Call:
+    """One call while it is made; whoever makes it fills in the status of its answer."""
+
+    status: int = 0
+
+
+@dataclass(slots=True)
+class Figures:
+    """Calls made, how many failed, and the longest that one took, in seconds."""
+
+    calls: int = 0
+    failed: int = 0
+    longest: float = 0.0
+    first_failure: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def call(self) -> Generator[Call]:
+        """Count what is done in the context as one call. It failed if it raises or its status is not 2xx."""
+        call, failure, began_at = Call(), "", time.perf_counter()
+        try:
+            yield call
+            if not 200 <= call.status < 300:
+                failure = f"status {call.status}"
+        except Exception as error:  # noqa: BLE001 - whatever a call raises, it is a failed call
+            failure = f"{type(error).__name__}: {error}"
+        self.add(1, int(bool(failure)), time.perf_counter() - began_at, failure)
+
+    def add(self, calls: int, failed: int, longest: float, first_failure: str) -> None:
+        """Count calls, also those that another process made."""
+        with self._lock:
+            self.calls += calls
+            self.failed += failed
+            self.longest = max(self.longest, longest)
+            self.first_failure = self.first_failure or first_failure
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an act must have gone through: so many tokens, at least, that expired and were revoked.
+
+    `exactly`: and not one more, so that the number of token requests is known beforehand.
+    """
+
+    expired: int = 0
+    revoked: int = 0
+    exactly: bool = False
+
+
+@dataclass(slots=True)
+class Act:
+    """One line of the table."""
+
+    title: str
+    promise: Promise
+    figures: Figures = field(default_factory=Figures)
+    books: Books = field(default_factory=Books)
+    stage: str = "waiting"
+
+    def complaints(self) -> list[str]:
+        """What is off; empty if everything is as promised."""
+        return [f"{self.title}: {complaint}" for complaint in (*self._of_callers(), *self._of_books())]
+
+    def _of_callers(self) -> list[str]:
+        figures = self.figures
+        if figures.calls == 0:
+            return ["no call was made"]
+        if figures.failed:
+            return [f"{figures.failed} of {figures.calls} calls failed, the first with {figures.first_failure}"]
+        return []
+
+    def _of_books(self) -> list[str]:
+        counts, endings, promise = self.books.counts, self.books.endings, self.promise
+        found = {
+            f"{endings['needless']} renewals replaced a token that was neither revoked nor in its last quarter": (
+                endings["needless"] > 0
+            ),
+            f"{counts.token_requests} token requests for {len(self.books.superseded)} tokens that ended": (
+                counts.token_requests != len(self.books.superseded)
+            ),
+            f"{counts.reuses} refresh tokens were used twice": counts.reuses > 0,
+            f"{counts.code_exchanges} new sign-ins": counts.code_exchanges > 0,
+        }
+        for kind, ended, wanted in (
+            ("expired", endings["expired"], promise.expired),
+            ("were revoked", endings["revoked"], promise.revoked),
+        ):
+            few = f"{ended} tokens {kind}, not {wanted}"
+            found[few] = ended < wanted or (promise.exactly and ended != wanted)
+        return [complaint for complaint, is_true in found.items() if is_true]
+
+
+def total(acts: list[Act], books: Books) -> Act:
+    """The last line of the table. `books`: of the whole time from before the first act to after the last."""
+    whole = Act("total", Promise(), books=books)
+    for figures in (act.figures for act in acts):
+        whole.figures.add(figures.calls, figures.failed, figures.longest, figures.first_failure)
+    return whole

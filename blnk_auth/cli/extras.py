@@ -1,0 +1,22 @@
+"""What the commands need beyond the library itself. Standard library only: it is asked before anything else loads."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+_PACKAGES = {
+    "cli": ("click", "rich"),
+    "sandbox": ("jinja2", "starlette", "uvicorn"),
+}
+
+
+def require(extra: str) -> None:
+    """End the program with status 2, and one line that names the extra, if a package of it is missing."""
+    for package in _PACKAGES[extra]:
+        if find_spec(package) is None:
+            sys.stderr.write(
+                f"blnk-auth: this needs the package {package}, which is not installed: "
+                f"pip install 'blnk-auth[{extra}]'\n"
+            )
+            raise SystemExit(2)
