@@ -95,6 +95,19 @@ class RejectionBody:
         return decoded
 
 
+class Discarding:
+    """The step that throws a rejection's body away."""
+
+    def __init__(self, body: RejectionBody) -> None:
+        self._body = body
+
+    def take(self) -> None:
+        self._body.discard()
+
+    async def atake(self) -> None:
+        await self._body.adiscard()
+
+
 @functools.cache
 def _resumed_stream_class(httpx: Any) -> Any:
     """A stream that begins with what was read already; it must be one of the package's own kind."""

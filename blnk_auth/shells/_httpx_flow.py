@@ -14,9 +14,9 @@ from ..held import HeldToken
 from ..origin import normalize
 from ..passage import Rejection, judge_retry, token_to_retry_with, token_to_send
 from ..source import Source
-from ..steps import atake, take
+from ..steps import Steps, atake, take
 from ..wire import Package
-from ._httpx_body import RejectionBody
+from ._httpx_body import Discarding, RejectionBody
 from ._httpx_headers import unredirected
 from .errors import as_client_error
 
@@ -46,55 +46,67 @@ class HttpxFlow:
         if not self._may_sign(request):
             yield request
             return
-        try:
-            sent = self._source.ready(self._package)
-            if type(sent) is not HeldToken:
-                sent = take(token_to_send(self._source, self._package))
-        except BlnkAuthError as error:
-            raise self._dress(error, request) from None
-        self._attach(request, sent)
+        sent: HeldToken = self._sign_at_once(request) or take(self._sign(request))
         response = yield request
         if response.status_code not in self._source.rejection_statuses:
             return
-        body = RejectionBody(self._httpx, response)
-        rejection = self._rejection(request, sent, response, body)
-        try:
-            newer = take(token_to_retry_with(self._source, sent, rejection, self._package))
-        except BlnkAuthError as error:
-            raise self._dress(error, request) from None
-        if newer is None:
-            return
-        body.discard()
-        self._attach(request, newer)
-        response = yield request
-        take(judge_retry(self._source, newer, self._second_rejection(request, newer, response)))
+        newer = take(self._sign_anew(request, sent, response))
+        if newer is not None:
+            response = yield request
+            take(self._judge(request, newer, response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         if not self._may_sign(request):
             yield request
             return
-        try:
-            sent = self._source.ready(self._package)
-            if type(sent) is not HeldToken:
-                sent = await atake(token_to_send(self._source, self._package))
-        except BlnkAuthError as error:
-            raise self._dress(error, request) from None
-        self._attach(request, sent)
+        sent: HeldToken = self._sign_at_once(request) or await atake(self._sign(request))
         response = yield request
         if response.status_code not in self._source.rejection_statuses:
             return
+        newer = await atake(self._sign_anew(request, sent, response))
+        if newer is not None:
+            response = yield request
+            await atake(self._judge(request, newer, response))
+
+    def _sign_at_once(self, request: Any) -> HeldToken | None:
+        """The hot path: attach a token that is there; None if one must be waited for."""
+        try:
+            held = self._source.ready(self._package)
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        if type(held) is not HeldToken:
+            return None
+        self._attach(request, held)
+        return held
+
+    def _sign(self, request: Any) -> Steps[HeldToken]:
+        """Attach a token that must be waited for."""
+        try:
+            held = yield from token_to_send(self._source, self._package)
+        except BlnkAuthError as error:
+            raise self._dress(error, request) from None
+        self._attach(request, held)
+        return held
+
+    def _sign_anew(self, request: Any, sent: HeldToken, response: Any) -> Steps[HeldToken | None]:
+        """After a rejection: attach the token to repeat the request with; None if the response is for the caller."""
         body = RejectionBody(self._httpx, response)
         rejection = self._rejection(request, sent, response, body)
         try:
-            newer = await atake(token_to_retry_with(self._source, sent, rejection, self._package))
+            newer = yield from token_to_retry_with(self._source, sent, rejection, self._package)
         except BlnkAuthError as error:
             raise self._dress(error, request) from None
-        if newer is None:
-            return
-        await body.adiscard()
-        self._attach(request, newer)
-        response = yield request
-        await atake(judge_retry(self._source, newer, self._second_rejection(request, newer, response)))
+        if newer is not None:
+            yield Discarding(body)
+            self._attach(request, newer)
+        return newer
+
+    def _judge(self, request: Any, sent: HeldToken, response: Any) -> Steps[None]:
+        """After the second answer: note whether the newer token was accepted."""
+        rejection = None
+        if response.status_code in self._source.rejection_statuses:
+            rejection = self._rejection(request, sent, response, RejectionBody(self._httpx, response))
+        yield from judge_retry(self._source, sent, rejection)
 
     def _may_sign(self, request: Any) -> bool:
         """Whether the request may have the token, and has no header of the user's own in its place."""
@@ -135,11 +147,6 @@ class HttpxFlow:
             is_replayable=lambda: self._is_replayable(request),
             read_body=body,
         )
-
-    def _second_rejection(self, request: Any, sent: HeldToken, response: Any) -> Rejection | None:
-        if response.status_code not in self._source.rejection_statuses:
-            return None
-        return self._rejection(request, sent, response, RejectionBody(self._httpx, response))
 
     def _is_replayable(self, request: Any) -> bool:
         # Only a body held in memory is: every other may be used up, and some then send nothing, without an error.

@@ -13,7 +13,7 @@ A second renewal for the same expiry would supersede a token that was just born:
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from ...testing.sandbox.authorization_server import Superseded
@@ -22,7 +22,7 @@ from ...testing.sandbox.journal import Counts
 Ending = Literal["expired", "revoked", "needless"]
 
 _DUE = 0.75
-"""The share of its life from which on a token may be renewed. Not taken from the policy: the demo is there to check it."""
+"""The share of its life from which on a token may be renewed. Not taken from the policy, which the demo is to check."""
 
 
 def ending(token: Superseded) -> Ending:
@@ -37,7 +37,7 @@ def ending(token: Superseded) -> Ending:
 class Books:
     """The sandbox's figures, since its start or (after `since`) over a stretch of time."""
 
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     superseded: tuple[Superseded, ...] = ()
 
     @classmethod

@@ -14,7 +14,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The environment to run it in."""
-    # Without this, and without -P, a child started in a clone of the project would run the clone, not what is installed.
+    # Without this, and without -P, a child started in a clone of the project would run the clone instead of us.
     ours = str(Path(__file__).resolve().parents[3])
     inherited = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{ours}{os.pathsep}{inherited}" if inherited else ours}

@@ -79,8 +79,13 @@ def with_httpx2_on_asyncio(stage: Stage) -> None:
 
 def with_blnk_sdk(stage: Stage) -> None:
     """The real Blnk SDK, which creates a ledger and lists them, turn by turn. It is given the session and no key."""
-    from blnk_sdk import Blnk, BlnkClientOptions, RequestsTransport, format_response
-    from blnk_sdk.services import default_services_map
+    from blnk_sdk import (  # type: ignore[import-untyped]
+        Blnk,
+        BlnkClientOptions,
+        RequestsTransport,
+        format_response,
+    )
+    from blnk_sdk.services import default_services_map  # type: ignore[import-untyped]
 
     session = requests.Session()
     session.auth = RequestsAuth(stage.source)

@@ -69,7 +69,14 @@ class Act:
     promise: Promise
     figures: Figures = field(default_factory=Figures)
     books: Books = field(default_factory=Books)
-    stage: str = "waiting"
+    stage: str = ""
+    """What is going on in it, for whoever watches."""
+    verdict: str = ""
+    """`ok` or `off` once it is over."""
+
+    def judge(self) -> None:
+        """To be called when it is over and its books are there."""
+        self.verdict = "off" if self.complaints() else "ok"
 
     def complaints(self) -> list[str]:
         """What is off; empty if everything is as promised."""
@@ -107,6 +114,7 @@ class Act:
 def total(acts: list[Act], books: Books) -> Act:
     """The last line of the table. `books`: of the whole time from before the first act to after the last."""
     whole = Act("total", Promise(), books=books)
+    whole.verdict = "ok" if all(act.verdict == "ok" for act in acts) else "off"
     for figures in (act.figures for act in acts):
         whole.figures.add(figures.calls, figures.failed, figures.longest, figures.first_failure)
     return whole

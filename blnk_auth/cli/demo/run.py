@@ -105,7 +105,7 @@ def _play(programme: Programme, source: TokenSource, sandbox: RemoteSandbox, pac
             # From one look into the books to the next, so that no token request falls between two acts.
             after = sandbox.books()
             act.books, before = after.since(before), after
-            act.stage = "off" if act.complaints() else "ok"
+            act.judge()
             screen.tell(act)
     screen.sum_up(acts, total(acts, before.since(first)))
     _tell_left_out(screen)

@@ -6,14 +6,22 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from .figures import Act
 
-_COLUMNS = ("calls", "failed", "tokens expired", "tokens revoked", "token requests", "tokens reused", "longest wait")
+_COLUMNS = (
+    "calls",
+    "failed",
+    "tokens\nexpired",
+    "tokens\nrevoked",
+    "token\nrequests",
+    "tokens\nreused",
+    "longest\nwait",
+)
 
 
 class Screen:
@@ -32,14 +40,14 @@ class Screen:
         if not self._console.is_interactive:
             yield
             return
-        with Live(get_renderable=lambda: _table(acts), console=self._console, refresh_per_second=8, transient=True):
+        with Live(get_renderable=lambda: _progress(acts), console=self._console, refresh_per_second=8, transient=True):
             yield
 
     def tell(self, act: Act) -> None:
         """Say that an act is over, where nobody can watch."""
         if not self._console.is_interactive:
             counts = act.books.counts
-            self.say(f"{act.title}: {act.figures.calls} calls, {counts.token_requests} token requests, {act.stage}")
+            self.say(f"{act.title}: {act.figures.calls} calls, {counts.token_requests} token requests, {act.verdict}")
 
     def sum_up(self, acts: Sequence[Act], whole: Act) -> None:
         """The table, finished."""
@@ -56,11 +64,16 @@ class Screen:
             self._console.print(Text(f"Everything as promised: no call failed, {promise}, {sign_ins}.", style="green"))
 
 
+def _progress(acts: Sequence[Act]) -> RenderableType:
+    running = next((act for act in acts if not act.verdict), None)
+    return Group(_table(acts), Text("" if running is None else f"{running.title}: {running.stage}"))
+
+
 def _table(acts: Sequence[Act], whole: Act | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_footer=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
     table.add_column("act", no_wrap=True)
     for name in _COLUMNS:
-        table.add_column(name, justify="right", max_width=9)
+        table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     for act in acts:
         table.add_row(*_cells(act), style=_style(act))
@@ -73,7 +86,7 @@ def _table(acts: Sequence[Act], whole: Act | None = None) -> Table:
 def _cells(act: Act) -> list[str]:
     figures, counts, endings = act.figures, act.books.counts, act.books.endings
     if figures.calls == 0:
-        return [act.title, *[""] * len(_COLUMNS), act.stage]
+        return [act.title, *[""] * len(_COLUMNS), act.verdict]
     return [
         act.title,
         str(figures.calls),
@@ -83,9 +96,9 @@ def _cells(act: Act) -> list[str]:
         str(counts.token_requests),
         str(counts.reuses),
         f"{figures.longest * 1000:.0f} ms",
-        act.stage,
+        act.verdict,
     ]
 
 
 def _style(act: Act) -> str:
-    return {"waiting": "dim", "ok": "", "off": "bold red"}.get(act.stage, "bold")
+    return {"": "dim", "ok": "", "off": "bold red"}[act.verdict]

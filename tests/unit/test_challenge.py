@@ -1,0 +1,148 @@
+"""Reading WWW-Authenticate: the RFC's grammar, what servers make of it, and anything at all."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from blnk_auth.challenge import Challenge, is_curable, parse_challenges
+from blnk_auth.wire import ApiAnswer
+
+B = "bearer"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        # RFC 9110 section 11.6.1
+        (
+            'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""',
+            [
+                ("basic", {"realm": "simple"}),
+                ("newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}),
+            ],
+        ),
+        # RFC 6750 section 3
+        ('Bearer realm="example"', [(B, {"realm": "example"})]),
+        (
+            'Bearer realm="example", error="invalid_token", error_description="The access token expired"',
+            [(B, {"realm": "example", "error": "invalid_token", "error_description": "The access token expired"})],
+        ),
+        # RFC 7235, RFC 4559, RFC 9449
+        ("Negotiate", [("negotiate", {})]),
+        ("Negotiate, Bearer", [("negotiate", {}), (B, {})]),
+        ("Negotiate YII+/=, Bearer error=x", [("negotiate", {}), (B, {"error": "x"})]),
+        ('DPoP error="use_dpop_nonce", algs="ES256 PS256"', [("dpop", {"error": "use_dpop_nonce", "algs": "ES256 PS256"})]),
+        # As servers write it
+        ("Bearer error='invalid_token'", [(B, {"error": "invalid_token"})]),
+        ("Bearer error=invalid_token", [(B, {"error": "invalid_token"})]),
+        ('bearer ERROR="x"', [(B, {"error": "x"})]),
+        ('BEARER   realm = "a" ,  error = "b"', [(B, {"realm": "a", "error": "b"})]),
+        ('Bearer error="a", error="b"', [(B, {"error": "a"})]),
+        ('Bearer realm="a, Basic b", error="c"', [(B, {"realm": "a, Basic b", "error": "c"})]),
+        ('Bearer error=""', [(B, {"error": ""})]),
+        ("Bearer scope='a b', error='c'", [(B, {"scope": "a b", "error": "c"})]),
+        ('Bearer error="a", ', [(B, {"error": "a"})]),
+        ('Bearer realm="x", Bearer error="y"', [(B, {"realm": "x"}), (B, {"error": "y"})]),
+        ("", []),
+        ("   ", []),
+        ('="x"', []),
+        ("\x00", []),
+    ],
+)
+def test_challenges_are_read(header: str, expected: list[tuple[str, dict[str, str]]]) -> None:
+    """Several challenges in one header, quoted twice, once or not at all, with token68 or parameters."""
+    assert parse_challenges(header) == tuple(Challenge(scheme, parameters) for scheme, parameters in expected)
+
+
+@pytest.mark.parametrize(
+    "header", [', Bearer error="x"', 'Basic realm="a",, Bearer error="x"', 'Negotiate,, Bearer error="x"']
+)
+def test_empty_elements_of_the_list_are_passed_over(header: str) -> None:
+    """RFC 9110 section 5.6.1.2: a recipient must ignore a reasonable number of empty list elements."""
+    assert parse_challenges(header)[-1] == Challenge(B, {"error": "x"})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'Bearer realm="a" error="insufficient_scope"',
+        'Bearer error="insufficient_scope',
+        'Bearer error="insufficient_scope"; scope="a"',
+    ],
+)
+def test_a_sloppy_challenge_still_says_that_no_renewal_helps(header: str) -> None:
+    """A missing comma or quote does not hide `insufficient_scope`: a renewal would be wasted."""
+    assert not is_curable(ApiAnswer(401, {"www-authenticate": header}))
+
+
+@pytest.mark.parametrize(
+    ("header", "curable"),
+    [
+        (None, True),
+        ("", True),
+        (" ", True),
+        ("Bearer", True),
+        ('Bearer realm="x"', True),
+        ('Bearer error="invalid_token"', True),
+        ("Bearer error='invalid_token'", True),
+        ("Bearer error=invalid_token", True),
+        ('Bearer error="something_else"', True),
+        ('Basic realm="x", Bearer error="invalid_token"', True),
+        ('Bearer error="insufficient_scope", Bearer error="invalid_token"', True),
+        ('Bearer error="insufficient_scope", scope="a"', False),
+        ('Bearer error="invalid_request"', False),
+        ('Basic realm="x"', False),
+        ("Negotiate", False),
+        ('DPoP error="invalid_token"', False),
+        ('Digest realm="Bearer", nonce="x"', False),
+        ('"', False),
+    ],
+)
+def test_f32_only_a_bearer_challenge_without_another_remedy_is_curable(header: str | None, curable: bool) -> None:
+    """F32: scope, request and foreign schemes call for something else than a new token; no challenge at all counts."""
+    headers = {} if header is None else {"www-authenticate": header}
+    assert is_curable(ApiAnswer(401, headers)) is curable
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 407, 500])
+def test_only_a_401_is_curable(status: int) -> None:
+    """By RFC 6750; providers that do otherwise bring their own rule."""
+    assert not is_curable(ApiAnswer(status, {"www-authenticate": 'Bearer error="invalid_token"'}))
+
+
+@given(header=st.text(alphabet="Bearer \t,=\"'\\error;~+/\x00é", max_size=60) | st.text(max_size=60))
+@example('Bearer error="\\')
+def test_reading_never_raises(header: str) -> None:
+    """Whatever a server sends, the list of challenges ends where it cannot be read."""
+    for challenge in parse_challenges(header):
+        assert challenge.scheme == challenge.scheme.lower()
+    is_curable(ApiAnswer(401, {"www-authenticate": header}))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "a" * 100_000,
+        "a " * 50_000,
+        "a" + " " * 100_000 + "b",
+        "a=" * 50_000,
+        'a="' * 30_000,
+        'Bearer a="' + "\\" * 100_000,
+        "Bearer " + "a=b," * 25_000,
+        "Bearer " + "," * 100_000,
+        "Bearer a='" * 10_000,
+        "Bearer " + "=" * 100_000,
+        " " * 100_000,
+        "Bearer a" + " " * 100_000 + "=" + " " * 100_000,
+    ],
+    ids=lambda header: header[:12],
+)
+def test_a_hostile_header_is_read_in_linear_time(header: str) -> None:
+    """100,000 characters, as servers' own limits allow at most, take no time to speak of."""
+    began_at = time.process_time()
+    parse_challenges(header)
+    assert time.process_time() - began_at < 1.0
