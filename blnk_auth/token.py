@@ -110,6 +110,8 @@ def read_token(response: Mapping[str, Any], *, received_at: float) -> tuple[Toke
         notes.append("refresh_token is not a string and was ignored")
         refresh_token = None
     expires_in = _lifetime(response, "expires_in", notes)
+    if response.get("expires_in") is None:
+        notes.append("expires_in is missing, so how long the token lives is unknown")
     token = Token(
         access_token=access_token.strip(),
         token_type=_token_type(response.get("token_type"), notes),

@@ -46,7 +46,8 @@ class HttpxFlow:
         if not self._may_sign(request):
             yield request
             return
-        sent: HeldToken = self._sign_at_once(request) or take(self._sign(request))
+        ready = self._sign_at_once(request)
+        sent = take(self._sign(request)) if ready is None else ready
         response = yield request
         if response.status_code not in self._source.rejection_statuses:
             return
@@ -59,7 +60,8 @@ class HttpxFlow:
         if not self._may_sign(request):
             yield request
             return
-        sent: HeldToken = self._sign_at_once(request) or await atake(self._sign(request))
+        ready = self._sign_at_once(request)
+        sent = await atake(self._sign(request)) if ready is None else ready
         response = yield request
         if response.status_code not in self._source.rejection_statuses:
             return
