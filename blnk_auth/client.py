@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from . import messages
+from .assertion import PrivateKey
 from .authorization import (
     PENDING_LIFETIME,
     AuthorizationRequest,
@@ -19,7 +21,7 @@ from .authorization import (
     new_state,
     parse_callback,
 )
-from .client_auth import ClientCredentials, ClientSecret
+from .client_auth import ClientCredentials, ClientSecret, choose_method
 from .engine import Engine
 from .errors import ConfigurationError
 from .events import Event, OnEvent
@@ -33,6 +35,7 @@ from .source import TokenSource
 from .stores.base import TokenStore
 from .stores.memory import MemoryStore
 from .transport import Network
+from .wire import Call
 
 
 class OAuthClient:
@@ -41,7 +44,12 @@ class OAuthClient:
     `client_id`, `client_secret`: from the registration; the secret may be a callable, asked afresh for each request.
     `redirect_uri`: where the provider sends people back to; needed only to sign in.
     `store`: where tokens live; None keeps them in this process's memory, which loses them at exit.
-    `client_auth`: `client_secret_basic`, `client_secret_post` or `none`; None takes the provider's.
+    `client_auth`: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
+    `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
+    support where the provider says what it supports.
+    `private_key` (for `private_key_jwt`): a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for a
+    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: what fits the key; HS256
+    for `client_secret_jwt`) go into the assertion.
     `verify` (True, a CA file, or an `ssl.SSLContext`), `cert` (file, or file, key file and optional password) and
     `proxy` (URL) are for the authorization server only; so is `token_http`, a `requests.Session`, `httpx.Client` or
     `httpx2.Client` to use instead of our own, which comes from the package of whoever needs the token.
@@ -59,6 +67,9 @@ class OAuthClient:
         redirect_uri: str | None = None,
         store: TokenStore | None = None,
         client_auth: str | None = None,
+        private_key: PrivateKey | None = None,
+        key_id: str | None = None,
+        signing_algorithm: str | None = None,
         policy: RenewalPolicy | None = None,
         on_event: OnEvent | None = None,
         token_http: Any = None,
@@ -78,8 +89,16 @@ class OAuthClient:
         self._engine = Engine(
             provider=provider,
             credentials=ClientCredentials(
-                client_id, client_secret, client_auth or provider.client_auth, provider.basic_encoding
+                client_id,
+                client_secret,
+                client_auth or _best_method(provider, private_key, client_secret, cert or token_http),
+                provider.basic_encoding,
+                private_key,
+                key_id,
+                signing_algorithm,
+                has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
             ),
+            redirect_uri=redirect_uri,
             store=MemoryStore() if store is None else store,
             policy=policy,
             network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
@@ -120,18 +139,23 @@ class OAuthClient:
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
-    def start_authorization(self, subject: str, *, scope: str | None = None) -> AuthorizationRequest:
+    def start_authorization(
+        self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
+    ) -> AuthorizationRequest:
         """Begin a sign-in: send the person to the returned `url`, then hand the URL they come back to to
         `finish_authorization`, in this process or another that shares the store.
 
-        `scope` is space-separated; None lets the server decide. The answer is accepted for 10 minutes, once.
+        `scope` is space-separated; None lets the server decide. `parameters` are further ones of this request, such as
+        Flinks' `provider_id`. The answer is accepted for 10 minutes, once.
         Raises `ConfigurationError` without a redirect_uri or where nobody can sign in, and `StoreError`.
         """
-        return self._engine.wait_for(self._start(subject, scope))
+        return self._engine.wait_for(self._start(subject, scope, parameters or {}))
 
-    async def astart_authorization(self, subject: str, *, scope: str | None = None) -> AuthorizationRequest:
+    async def astart_authorization(
+        self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
+    ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        return await self._engine.await_for(self._start(subject, scope))
+        return await self._engine.await_for(self._start(subject, scope, parameters or {}))
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """End a sign-in: check the answer, exchange its code, save the tokens, return the person's source.
@@ -147,7 +171,7 @@ class OAuthClient:
         """The same as `finish_authorization`, for asyncio and trio."""
         return await self._engine.await_for(self._finish(callback_url, unechoed_state))
 
-    def _start(self, subject: str, scope: str | None) -> Flight[AuthorizationRequest]:
+    def _start(self, subject: str, scope: str | None, parameters: Mapping[str, str]) -> Flight[AuthorizationRequest]:
         subject, redirect_uri = _named_subject(subject), self.redirect_uri
         if redirect_uri is None:
             raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
@@ -165,6 +189,7 @@ class OAuthClient:
                 scope=scope,
                 state=state,
                 code_verifier=verifier,
+                parameters=parameters,
             )
             return AuthorizationRequest(url, state, now + PENDING_LIFETIME)
 
@@ -191,6 +216,8 @@ class OAuthClient:
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
+            call=Call("authorization_code", pending.subject),
+            now=self._engine.clock(),
         )
         exchange = source.renewal()
         try:
@@ -207,6 +234,23 @@ class OAuthClient:
 
     def __deepcopy__(self, memo: object) -> OAuthClient:
         return self
+
+
+def _best_method(provider: Provider, key: object, secret: object, certificate: object) -> str:
+    if not provider.client_auth_supported:
+        return provider.client_auth
+    best = choose_method(
+        provider.client_auth_supported,
+        has_key=key is not None,
+        has_certificate=certificate is not None,
+        has_secret=bool(secret),
+    )
+    if best is None:
+        raise ConfigurationError(
+            f"client_auth: {provider.name} supports {', '.join(provider.client_auth_supported)}, and none of these can "
+            "be done with what was given; pass client_secret, private_key or cert"
+        )
+    return best
 
 
 def _named_subject(subject: str) -> str:

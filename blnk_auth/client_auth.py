@@ -1,4 +1,4 @@
-"""How the client proves who it is to the authorization server (RFC 6749 section 2.3).
+"""How the client proves who it is to the authorization server (RFC 6749 section 2.3, RFC 7523, RFC 8705).
 
 Exactly one method is used per request: RFC 6749 forbids two at once, and servers that enforce it refuse both.
 """
@@ -6,41 +6,76 @@ Exactly one method is used per request: RFC 6749 forbids two at once, and server
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote_plus
 
+from .assertion import KeyMaterial, PrivateKey, Signer, load_key, sign_assertion
 from .errors import ConfigurationError
 
 ClientSecret = str | Callable[[], str] | None
 BasicEncoding = Literal["rfc6749", "raw"]
+AssertionAudience = Literal["token_endpoint", "issuer"]
 
-METHODS = ("client_secret_basic", "client_secret_post", "none")
+_BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
+_BY_CERTIFICATE = ("tls_client_auth", "self_signed_tls_client_auth")
+METHODS = (*_BY_SECRET, "private_key_jwt", *_BY_CERTIFICATE, "none")
+"""The registered names (IANA OAuth parameters; RFC 7591, RFC 8705)."""
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What proves the client in one request: headers, parameters, and the secrets among them."""
+
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """A registered client: its id, its secret (or a callable that returns today's), and how it proves itself.
+    """A registered client: its id, what it has to prove itself with, and the method.
 
-    A callable secret is asked afresh for every request, so that a rotated secret needs no restart.
+    `client_secret` and `private_key` may be callables, asked afresh for every request, so that rotating them needs no
+    restart. `has_certificate` says whether the token endpoint is reached with a client certificate.
     """
 
     client_id: str
     client_secret: ClientSecret = field(repr=False)
     method: str
     basic_encoding: BasicEncoding = "rfc6749"
+    private_key: PrivateKey | None = field(default=None, repr=False)
+    key_id: str | None = None
+    signing_algorithm: str | None = None
+    has_certificate: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
             raise ConfigurationError("client_id is empty; pass the id that the provider gave your application")
         if self.method not in METHODS:
             raise ConfigurationError(f"client_auth {self.method!r} is unknown; use one of {', '.join(METHODS)}")
-        if self.method != "none" and not self.client_secret:
+        if self.method in _BY_SECRET and not self.client_secret:
             raise ConfigurationError(
                 f"client_secret is missing, and client_auth {self.method!r} needs it; pass the secret, or "
                 'client_auth="none" for a public client'
             )
+        if self.method in _BY_CERTIFICATE and not self.has_certificate:
+            raise ConfigurationError(
+                f"cert is missing, and client_auth {self.method!r} needs it; pass cert=(file, key file)"
+            )
+        if self.method == "private_key_jwt":
+            self._check_key()
+
+    def _check_key(self) -> None:
+        if self.private_key is None:
+            raise ConfigurationError(
+                "private_key is missing, and client_auth 'private_key_jwt' needs it; pass a PEM, a JWK, or a Signer"
+            )
+        if not callable(self.private_key) and not isinstance(self.private_key, Signer):
+            load_key(self.private_key)
 
     def secret(self) -> str:
         """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""
@@ -49,6 +84,41 @@ class ClientCredentials:
             raise ConfigurationError("client_secret: the callable returned no secret; it must return a non-empty str")
         return secret
 
+    def prove(self, *, audience: str, now: float) -> Proof:
+        """The proof for one request, never used twice. `audience` is whom a signed assertion is meant for."""
+        if self.method == "client_secret_basic":
+            secret = self.secret()
+            basic = self.basic(secret)
+            return Proof({"Authorization": f"Basic {basic}"}, {}, (secret, basic))
+        if self.method == "client_secret_post":
+            secret = self.secret()
+            return Proof({}, {"client_id": self.client_id, "client_secret": secret}, (secret,))
+        if self.method in ("client_secret_jwt", "private_key_jwt"):
+            return self._prove_by_assertion(audience, now)
+        # RFC 8705 section 2: the certificate of the connection proves the client that the body names.
+        return Proof({}, {"client_id": self.client_id})
+
+    def _prove_by_assertion(self, audience: str, now: float) -> Proof:
+        by_secret = self.method == "client_secret_jwt"
+        secret = self.secret() if by_secret else None
+        assertion = sign_assertion(
+            self._key() if secret is None else _octets(secret),
+            client_id=self.client_id,
+            audience=audience,
+            now=now,
+            key_id=self.key_id,
+            algorithm=self.signing_algorithm or ("HS256" if by_secret else None),
+        )
+        parameters = {"client_id": self.client_id, "client_assertion_type": _ASSERTION_TYPE}
+        secrets = (assertion,) if secret is None else (assertion, secret)
+        return Proof({}, {**parameters, "client_assertion": assertion}, secrets)
+
+    def _key(self) -> KeyMaterial | Signer:
+        key = self.private_key
+        if key is None or isinstance(key, str | bytes | Mapping | Signer):
+            return key or ""
+        return key()
+
     def basic(self, secret: str) -> str:
         """What follows `Basic ` in the Authorization header for `client_secret_basic`."""
         client_id = self.client_id
@@ -56,3 +126,25 @@ class ClientCredentials:
             # RFC 6749 section 2.3.1: both are form-encoded first. Servers that document `curl -u` want them raw.
             client_id, secret = quote_plus(client_id), quote_plus(secret)
         return base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")
+
+
+def _octets(secret: str) -> Mapping[str, str]:
+    # As an octet key, since a bare string that looks like a PEM would be taken for one.
+    return {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode("ascii")}
+
+
+def choose_method(supported: tuple[str, ...], *, has_key: bool, has_certificate: bool, has_secret: bool) -> str | None:
+    """The best method that the server supports and the client has the means for; None if they share none.
+
+    In order of strength, RFC 9700 section 2.5: asymmetric methods leave no secret at the server.
+    """
+    means = {
+        "private_key_jwt": has_key,
+        "tls_client_auth": has_certificate,
+        "self_signed_tls_client_auth": has_certificate,
+        "client_secret_jwt": has_secret,
+        "client_secret_basic": has_secret,
+        "client_secret_post": has_secret,
+        "none": not has_secret and not has_key,
+    }
+    return next((method for method, has_means in means.items() if has_means and method in supported), None)

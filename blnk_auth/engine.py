@@ -16,6 +16,7 @@ from .errors import ConfigurationError
 from .events import Event, OnEvent, tell
 from .flight import Flight, Flights, launch
 from .fork import reset_in_child
+from .grants import Asker
 from .held import HeldToken
 from .messages import TokenCall
 from .policy import RenewalPolicy
@@ -24,7 +25,7 @@ from .record import Grant
 from .renewal import Ports, hold
 from .stores.base import TokenStore, Version
 from .transport import Network, transport_for
-from .wire import Package
+from .wire import Call, Package
 
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
@@ -41,6 +42,7 @@ class Engine:
         *,
         provider: Provider,
         credentials: ClientCredentials,
+        redirect_uri: str | None,
         store: TokenStore,
         policy: RenewalPolicy,
         network: Network,
@@ -49,6 +51,7 @@ class Engine:
     ) -> None:
         self.provider = provider
         self.credentials = credentials
+        self.redirect_uri = redirect_uri
         self.store = store
         self.policy = policy
         self.network = network
@@ -89,9 +92,14 @@ class Engine:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
         return Ports(self.store, transport_for(package, self.network).send, self.clock, random.random, self.policy)
 
-    def revocation(self, token: str, hint: str) -> TokenCall:
+    def asker(self, *, in_background: bool = False) -> Asker:
+        """This client, about to make an attempt."""
+        return Asker(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
+
+    def revocation(self, subject: str | None, token: str, hint: str) -> TokenCall:
         """The request that revokes one token."""
-        return messages.build_revocation(self.provider, self.credentials, token, hint)
+        call = Call("revocation", subject)
+        return messages.build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
 
     def hold_ended(self, ended: Grant, version: Version | None) -> HeldToken:
         """A grant that has ended, as held in memory: used until its access token expires."""

@@ -12,6 +12,18 @@ from .messages import TokenCall
 from .provider import Provider
 from .record import Grant
 from .token import Token
+from .wire import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The registered client that asks for a token, as both kinds of grant need it for one attempt."""
+
+    provider: Provider
+    credentials: ClientCredentials
+    redirect_uri: str | None
+    now: float
+    in_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +37,26 @@ class PersonGrant:
         """Its part of the store key."""
         return f"subject/{quote(self.subject, safe='')}"
 
-    def is_renewable(self, grant: Grant) -> bool:
+    def is_renewable(self, grant: Grant, provider: Provider) -> bool:
         """Whether something is there to renew it with."""
-        return grant.token.refresh_token is not None
+        return grant.token.refresh_token is not None and "refresh_token" in provider.grants
 
-    def ask(self, provider: Provider, credentials: ClientCredentials, current: Token | None, now: float) -> TokenCall:
+    def ask(self, asker: Asker, current: Token | None) -> TokenCall:
         """The request that renews `current`. Raises `SignInRequired` if only the person can help."""
         if current is None:
             raise sign_in_again("missing", self.subject)
-        if current.refresh_token is None:
+        if current.refresh_token is None or "refresh_token" not in asker.provider.grants:
             raise sign_in_again("no_refresh_token", self.subject)
-        if current.refresh_expires_at is not None and current.refresh_expires_at <= now:
+        if current.refresh_expires_at is not None and current.refresh_expires_at <= asker.now:
             raise sign_in_again("expired", self.subject)
-        return messages.build_refresh(provider, credentials, current.refresh_token)
+        return messages.build_refresh(
+            asker.provider,
+            asker.credentials,
+            current.refresh_token,
+            redirect_uri=asker.redirect_uri,
+            call=Call("refresh_token", self.subject, asker.in_background),
+            now=asker.now,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +71,19 @@ class ClientGrant:
         """Its part of the store key: each scope has a token of its own."""
         return f"itself/{quote(self.scope or '', safe='')}"
 
-    def is_renewable(self, grant: Grant) -> bool:
+    def is_renewable(self, grant: Grant, provider: Provider) -> bool:
         """Always: the client's credentials renew it."""
         return True
 
-    def ask(self, provider: Provider, credentials: ClientCredentials, current: Token | None, now: float) -> TokenCall:
+    def ask(self, asker: Asker, current: Token | None) -> TokenCall:
         """The request for another token; a refresh token, which RFC 6749 section 4.4.3 advises against, is not used."""
-        return messages.build_client_credentials(provider, credentials, self.scope)
+        return messages.build_client_credentials(
+            asker.provider,
+            asker.credentials,
+            self.scope,
+            call=Call("client_credentials", None, asker.in_background),
+            now=asker.now,
+        )
 
 
 def sign_in_again(reason: str, subject: str | None) -> SignInRequired:

@@ -19,16 +19,16 @@ import importlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import SimpleNamespace
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from .client_auth import ClientCredentials
 from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
-from .provider import Provider
+from .provider import Provider, Refusal, Verdict, per_call
 from .token import Token, read_seconds, read_token
-from .wire import HttpRequest, HttpResponse
+from .wire import Call, HttpRequest, HttpResponse
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -48,53 +48,105 @@ _QUOTED_PARAMETER = re.compile(
     r"""((?:refresh_token|access_token|client_secret|client_assertion|code|code_verifier|token)["']?\s*[=:]\s*)["']?\S+"""
 )
 
-_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "client_secret", "token")
+_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCall:
-    """A request to the token endpoint with the secrets in it, which must not reappear in an error."""
+    """A request to the provider with the secrets in it, which must not reappear in an error."""
 
     request: HttpRequest
-    secrets: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"<TokenCall {self.request.url}>"
+    provider: Provider
+    secrets: tuple[str, ...] = field(repr=False)
 
 
-def build_refresh(provider: Provider, credentials: ClientCredentials, refresh_token: str) -> TokenCall:
+# Each builder makes one attempt: `call` is what the provider's own parameters and headers may depend on, and `now`, in
+# UTC epoch seconds, dates a signed assertion.
+
+
+def build_refresh(
+    provider: Provider,
+    credentials: ClientCredentials,
+    refresh_token: str,
+    *,
+    redirect_uri: str | None = None,
+    call: Call = Call("refresh_token"),
+    now: float = 0.0,
+) -> TokenCall:
     """The refresh request, RFC 6749 section 6. No scope is sent: absent means unchanged."""
-    return _build(provider, credentials, "refresh_token", refresh_token=refresh_token)
+    repeated = redirect_uri if provider.redirect_uri_on_refresh else None
+    parameters = {"refresh_token": refresh_token, "redirect_uri": repeated}
+    return _build(provider, credentials, "refresh_token", parameters=parameters, call=call, now=now)
 
 
-def build_client_credentials(provider: Provider, credentials: ClientCredentials, scope: str | None) -> TokenCall:
+def build_client_credentials(
+    provider: Provider,
+    credentials: ClientCredentials,
+    scope: str | None,
+    *,
+    call: Call = Call("client_credentials"),
+    now: float = 0.0,
+) -> TokenCall:
     """The client credentials request, RFC 6749 section 4.4."""
-    return _build(provider, credentials, "client_credentials", scope=scope)
+    return _build(provider, credentials, "client_credentials", parameters={"scope": scope}, call=call, now=now)
 
 
 def build_code_exchange(
-    provider: Provider, credentials: ClientCredentials, *, code: str, redirect_uri: str, code_verifier: str | None
+    provider: Provider,
+    credentials: ClientCredentials,
+    *,
+    code: str,
+    redirect_uri: str,
+    code_verifier: str | None,
+    call: Call = Call("authorization_code"),
+    now: float = 0.0,
 ) -> TokenCall:
     """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636."""
-    return _build(
-        provider, credentials, "authorization_code", code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
-    )
+    parameters = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier}
+    return _build(provider, credentials, "authorization_code", parameters=parameters, call=call, now=now)
 
 
-def build_revocation(provider: Provider, credentials: ClientCredentials, token: str, hint: str) -> TokenCall:
-    """The revocation request, RFC 7009 section 2.1. Raises `ConfigurationError` if there is no such endpoint."""
-    if provider.revocation_endpoint is None:
+def build_revocation(
+    provider: Provider,
+    credentials: ClientCredentials,
+    token: str,
+    hint: str,
+    *,
+    call: Call = Call("revocation"),
+    now: float = 0.0,
+) -> TokenCall:
+    """The revocation request: RFC 7009 section 2.1, or the provider's own. Raises `ConfigurationError` for none."""
+    endpoint = provider.revocation_endpoint
+    if endpoint is None:
         raise ConfigurationError(f"revoke: {provider.revocation_advice}")
-    body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint)
-    return _prove(credentials, provider.revocation_endpoint, body, secrets=(token,))
+    headers = {"Accept": "application/json", **per_call(provider.token_headers, call)}
+    if provider.revocation == "connection":
+        request = HttpRequest("DELETE", endpoint, {**headers, "Authorization": f"Bearer {token}"}, b"")
+        return TokenCall(request, provider, (token,))
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    further = urlencode({**per_call(provider.token_parameters, call), **proof.parameters})
+    body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint, further)
+    request = HttpRequest(
+        "POST", endpoint, {**headers, "Content-Type": _FORM, **proof.headers}, str(body).encode("ascii")
+    )
+    return TokenCall(request, provider, (token, *proof.secrets))
 
 
 def build_authorization_url(
-    provider: Provider, client_id: str, *, redirect_uri: str, scope: str | None, state: str, code_verifier: str | None
+    provider: Provider,
+    client_id: str,
+    *,
+    redirect_uri: str,
+    scope: str | None,
+    state: str,
+    code_verifier: str | None,
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Where to send the person, RFC 6749 section 4.1.1, with an S256 code challenge."""
     if provider.authorization_endpoint is None:
         raise ConfigurationError(f"{provider.name} has no authorization_endpoint, so no person can sign in")
+    if provider.requires_scope and not scope:
+        raise ConfigurationError(f"scope is missing; {provider.name} wants one with every authorization request")
     challenge: dict[str, str] = {}
     if code_verifier is not None:
         challenge = {
@@ -109,6 +161,7 @@ def build_authorization_url(
         scope=scope,
         state=state,
         **challenge,
+        **{**provider.authorization_parameters, **parameters},
     )
     return url
 
@@ -136,7 +189,7 @@ def _outcome(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[To
     document = _read_document(response)
     if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
         try:
-            return read_token(document, received_at=now)
+            return read_token(call.provider.read_answer(document, now), received_at=now)
         except ValueError as error:
             why = str(error)
         return ProtocolError(
@@ -151,31 +204,37 @@ def _authlib(module: str) -> Any:
     return importlib.import_module(f"authlib.{module}")
 
 
-def _build(provider: Provider, credentials: ClientCredentials, grant_type: str, **parameters: str | None) -> TokenCall:
+def _build(
+    provider: Provider,
+    credentials: ClientCredentials,
+    grant_type: str,
+    *,
+    parameters: Mapping[str, str | None],
+    call: Call,
+    now: float,
+) -> TokenCall:
+    proof = credentials.prove(audience=_audience(provider), now=now)
     present = {name: value for name, value in parameters.items() if value}
-    body = _authlib("oauth2.rfc6749.parameters").prepare_token_request(grant_type, **present)
     secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
-    return _prove(credentials, provider.token_endpoint, body, secrets=secrets)
-
-
-def _prove(credentials: ClientCredentials, url: str, body: str, *, secrets: tuple[str, ...]) -> TokenCall:
-    """Add the client's proof to a form body, by exactly one method."""
-    headers = {"Accept": "application/json", "Content-Type": _FORM}
-    if credentials.method == "client_secret_basic":
-        secret = credentials.secret()
-        proof = credentials.basic(secret)
-        headers["Authorization"] = f"Basic {proof}"
-        secrets += (secret, proof)
-    elif credentials.method == "client_secret_post":
-        secret = credentials.secret()
-        named = SimpleNamespace(client_id=credentials.client_id, client_secret=secret)
-        _, _, body = _authlib("oauth2.auth").encode_client_secret_post(named, "POST", url, {}, body)
-        secrets += (secret,)
+    everything = {**present, **per_call(provider.token_parameters, call), **proof.parameters}
+    if provider.token_body == "json":
+        media_type, body = "application/json", json.dumps({"grant_type": grant_type, **everything})
     else:
-        _, _, body = _authlib("oauth2.auth").encode_none(
-            SimpleNamespace(client_id=credentials.client_id), "POST", url, {}, body
-        )
-    return TokenCall(HttpRequest("POST", url, headers, body.encode("ascii")), secrets)
+        media_type = _FORM
+        body = _authlib("oauth2.rfc6749.parameters").prepare_token_request(grant_type, **everything)
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": media_type,
+        **per_call(provider.token_headers, call),
+        **proof.headers,
+    }
+    request = HttpRequest("POST", provider.token_endpoint, headers, body.encode("ascii"))
+    return TokenCall(request, provider, (*secrets, *proof.secrets))
+
+
+def _audience(provider: Provider) -> str:
+    by_issuer = provider.assertion_audience == "issuer" and provider.issuer is not None
+    return str(provider.issuer) if by_issuer else provider.token_endpoint
 
 
 def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
@@ -197,36 +256,50 @@ def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
 def _refusal(
     response: HttpResponse, document: Mapping[str, Any] | None, call: TokenCall, *, now: float
 ) -> BlnkAuthError:
-    status = response.status_code
+    provider, status = call.provider, response.status_code
     code, description, uri = _verdict(document, call.secrets)
-    told: dict[str, Any] = {
-        "error": code, "error_description": description, "error_uri": uri, "status_code": status
-    }  # fmt: skip
-    answered = f"the authorization server answered {status}" + (f" {code}" if code else "")
-    because = f": {description}" if description else ""
-    if 300 <= status < 400:
-        return ConfigurationError(
-            f"{answered}, a redirect, which is never followed because it would carry the secrets along; "
-            "set token_endpoint to the final URL",
-            **told,
-        )
-    if (status >= 500 and status not in _LASTING_STATUSES) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+    correlation_id = _clean(response.headers.get(provider.correlation_header or ""), call.secrets)
+    told: dict[str, Any] = {"error": code, "error_description": description, "error_uri": uri, "status_code": status}
+    because = (f": {description}" if description else "") + (f" ({correlation_id})" if correlation_id else "")
+    answered = f"the authorization server answered {status}" + (f" {code}" if code else "") + because
+    verdict = provider.judge_refusal(Refusal(response, document, code)) or _standard_verdict(status, code)
+    if verdict == "sign_in":
+        return SignInRequired(f"{answered}; the person must sign in again", reason="refused", **told)
+    if verdict == "transient":
         retry_after = _retry_after(response.headers.get("retry-after"), now)
-        return TemporarilyUnavailable(f"{answered}{because}; try again later", retry_after=retry_after, **told)
+        return TemporarilyUnavailable(f"{answered}; try again later", retry_after=retry_after, **told)
+    if verdict == "configuration":
+        return ConfigurationError(f"{answered}; {_remedy(status, code)}", **told)
+    return ProtocolError(f"{answered}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
+
+
+def _standard_verdict(status: int, code: str | None) -> Verdict | None:
+    if 300 <= status < 400:
+        return "configuration"
+    if (status >= 500 and status not in _LASTING_STATUSES) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+        return "transient"
     if code == "invalid_grant":
-        return SignInRequired(f"{answered}{because}; the person must sign in again", reason="refused", **told)
-    if code in _CONFIGURATION_CODES:
-        return ConfigurationError(f"{answered}{because}; check {_REMEDIES.get(code, _REGISTRATION)}", **told)
-    if status in (401, 403):
-        return ConfigurationError(f"{answered}{because}; check client_id, client_secret and client_auth", **told)
+        return "sign_in"
+    if code in _CONFIGURATION_CODES or status in (401, 403) or status in _LASTING_STATUSES:
+        return "configuration"
+    return None
+
+
+def _remedy(status: int, code: str | None) -> str:
+    if 300 <= status < 400:
+        return (
+            "a redirect is never followed, since it would carry the secrets along; set token_endpoint to the final URL"
+        )
+    if code is not None:
+        return f"check {_REMEDIES.get(code, _REGISTRATION)}"
     if status in _LASTING_STATUSES:
-        return ConfigurationError(f"{answered}{because}; check token_endpoint", **told)
-    return ProtocolError(f"{answered}{because}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
+        return "check token_endpoint"
+    return "check client_id, client_auth, and the secret, key or certificate that goes with it"
 
 
 _REGISTRATION = "the client's registration at the provider"
-_REMEDIES: Mapping[str | None, str] = {
-    "invalid_client": "client_id, client_secret and client_auth",
+_REMEDIES: Mapping[str, str] = {
+    "invalid_client": "client_id, client_auth, and the secret, key or certificate that goes with it",
     "invalid_scope": "scope",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
 }
@@ -237,6 +310,8 @@ def _verdict(document: Mapping[str, Any] | None, secrets: tuple[str, ...]) -> tu
     if document is None:
         return None, None, None
     error, description, uri = (document.get(name) for name in ("error", "error_description", "error_uri"))
+    # RFC 7807, which gateways and bLink send instead.
+    description = description or document.get("detail") or document.get("title")
     code = error if isinstance(error, str) and error in _KNOWN_CODES else None
     if code is None and isinstance(error, str) and not description:
         description = error

@@ -1,21 +1,50 @@
 """What a provider is: data that says where its endpoints are and how it deviates from the RFCs.
 
-A new provider is one short file that returns a `Provider`; no other code branches on who it is.
+A new provider is one short file that returns a `Provider`; no other code branches on who it is. Where a setting may be
+a callable, it is asked afresh for each attempt, on whatever thread the attempt is made, and gets the `Call`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .challenge import is_curable
-from .client_auth import METHODS, BasicEncoding
+from .client_auth import METHODS, AssertionAudience, BasicEncoding
 from .errors import ConfigurationError
 from .origin import AllowedOrigins, endpoint_origin
-from .wire import ApiAnswer
+from .wire import ApiAnswer, Call, HttpResponse
 
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+
+Verdict = Literal["sign_in", "configuration", "transient"]
+"""What a refusal by the token endpoint means: the grant has ended, something is set up wrong, or try later."""
+
+PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
+"""Names and values, fixed or made for each call."""
+
+_NONE: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A token endpoint's answer that is no token, for a provider's own judgement.
+
+    `document` is its body where that is an object, `error` its RFC 6749 code where it has one.
+    """
+
+    response: HttpResponse
+    document: Mapping[str, Any] | None = field(repr=False)
+    error: str | None
+
+
+def _as_it_is(document: Mapping[str, Any], _now: float) -> Mapping[str, Any]:
+    return document
+
+
+def _by_the_rfc(_refusal: Refusal) -> Verdict | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +72,61 @@ class Provider:
     issuer: str | None = None
     """If given, an `iss` in the authorization response must equal it (RFC 9207)."""
 
+    # --- what is sent ------------------------------------------------------------------------------------------------
+
     grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
-    """The grant types the server offers."""
+    """The grant types the server offers. Without `refresh_token` nothing renews a person's token."""
 
     client_auth: str = "client_secret_basic"
     """How a client proves itself unless it says otherwise."""
 
+    client_auth_supported: tuple[str, ...] = ()
+    """What the server says it supports; if given, the client's best method among them is taken by default."""
+
     basic_encoding: BasicEncoding = "rfc6749"
     """Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1) or sent raw."""
 
+    assertion_audience: AssertionAudience = "token_endpoint"
+    """Whom a signed client assertion is meant for: servers accept the one, the other, or both (RFC 7523 section 3)."""
+
+    token_body: Literal["form", "json"] = "form"
+    """How the body of a token request is written. RFC 6749 says form."""
+
+    token_parameters: PerCall = field(default_factory=lambda: _NONE, repr=False)
+    """Further parameters of each token request and revocation."""
+
+    token_headers: PerCall = field(default_factory=lambda: _NONE, repr=False)
+    """Further headers of each token request and revocation."""
+
+    api_headers: PerCall = field(default_factory=lambda: _NONE, repr=False)
+    """Headers of each request to the API beside the token; they go where the token goes."""
+
+    authorization_parameters: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    """Further parameters of the authorization request."""
+
     pkce: bool = True
     """Whether the authorization request carries an S256 code challenge (RFC 7636)."""
+
+    requires_scope: bool = False
+    """Whether the authorization request must name a scope."""
+
+    redirect_uri_on_refresh: bool = False
+    """Whether a refresh request repeats the redirect_uri. RFC 6749 says no."""
+
+    target: Callable[[str | None], str] | None = field(default=None, repr=False)
+    """Which of several parties behind the server the tokens of a subject are for; part of the store key."""
+
+    # --- what comes back ---------------------------------------------------------------------------------------------
+
+    read_answer: Callable[[Mapping[str, Any], float], Mapping[str, Any]] = _as_it_is
+    """Puts a token answer, received at the given time, into the members of RFC 6749: renamed members, lifetimes in
+    another unit, a lifetime from elsewhere. Must not raise over a member that it does not need."""
+
+    judge_refusal: Callable[[Refusal], Verdict | None] = _by_the_rfc
+    """What a refusal means where the RFCs do not say it or the server means something else; None leaves it to them."""
+
+    correlation_header: str | None = None
+    """The header of an answer that support asks for; it is quoted in errors."""
 
     rejection_statuses: frozenset[int] = frozenset({401})
     """The statuses of the API that are looked at more closely; all others pass untouched."""
@@ -64,8 +137,16 @@ class Provider:
     reads_rejection_body: bool = False
     """Whether `is_rejection` needs the body of the answer (up to 16 KiB of it)."""
 
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    revocation: Literal["tokens", "connection"] = "tokens"
+    """`tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token as Bearer."""
+
     revocation_advice: str = "this provider has no revocation endpoint; call forget() to drop the token here"
     """What to tell a user who calls `revoke()` where there is no revocation endpoint."""
+
+    refresh_idle_lifetime: float | None = None
+    """Seconds without use after which a refresh token dies; None if it does not, or if nobody knows."""
 
     origins: AllowedOrigins = field(init=False, repr=False, compare=False)
     environment: str = field(init=False, repr=False, compare=False)
@@ -83,3 +164,12 @@ class Provider:
             raise ConfigurationError(f"client_auth {self.client_auth!r} is unknown; use one of {', '.join(METHODS)}")
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
         object.__setattr__(self, "environment", str(token_origin))
+
+    def target_of(self, subject: str | None) -> str | None:
+        """The party that the tokens of this subject are for, where there are several."""
+        return None if self.target is None else self.target(subject)
+
+
+def per_call(setting: PerCall, call: Call) -> Mapping[str, str]:
+    """The names and values for one call."""
+    return setting(call) if callable(setting) else setting

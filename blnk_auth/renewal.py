@@ -140,6 +140,16 @@ class Renewal:
                     messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
             guarded("written", self.ports.store.delete, self.key)
 
+    def revoke_connection(self, build: Callable[[str, str], TokenCall]) -> None:
+        """The same where the access token itself ends the grant: one that has expired is renewed first."""
+        with self._locked():
+            if self._load() is None:
+                return
+            token = self._renew_locked(Goal(None)).grant.token
+            call = build(token.access_token, "access_token")
+            messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
+            guarded("written", self.ports.store.delete, self.key)
+
     def exchange(self, call: TokenCall) -> HeldToken:
         """Exchange an authorization code and store the grant. The code is spent, so a failed save is kept in memory."""
         token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())

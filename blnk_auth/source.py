@@ -6,10 +6,12 @@ one flight per key, in which the renewal runs on a worker thread.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
+from urllib.parse import quote
 
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
@@ -19,10 +21,11 @@ from .flight import Flight
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
 from .origin import AllowedOrigins, Origin
+from .provider import per_call
 from .record import Grant
 from .renewal import ANSWER_LOST, Goal, Renewal
 from .token import Token
-from .wire import ApiAnswer, Package
+from .wire import ApiAnswer, Call, Package
 
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
@@ -32,12 +35,17 @@ class Source(Protocol):
 
     origins: AllowedOrigins
     header_name: str
+    has_api_headers: bool
     rejection_statuses: frozenset[int]
     reads_rejection_body: bool
     wait_timeout: float
 
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
         """A token to send now, or the renewal to wait for. Does no I/O and waits for nothing."""
+        ...
+
+    def api_headers(self) -> Mapping[str, str]:
+        """Headers that go with the token; made anew for each attempt."""
         ...
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
@@ -105,7 +113,8 @@ class TokenSource:
     @classmethod
     def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
         """The one source of this grant, shared by all who ask this client for it."""
-        key = f"token/{engine.slot}/{grant.slot}"
+        target = engine.provider.target_of(grant.subject)
+        key = f"token/{engine.slot}/{grant.slot}" + (f"/{quote(target, safe='')}" if target is not None else "")
         return engine.the_one(key, lambda: cls(engine, grant, key))
 
     def __repr__(self) -> str:
@@ -196,6 +205,13 @@ class TokenSource:
         return self._engine.provider.origins
 
     @property
+    def has_api_headers(self) -> bool:
+        return bool(self._engine.provider.api_headers)
+
+    def api_headers(self) -> Mapping[str, str]:
+        return per_call(self._engine.provider.api_headers, Call("api", self.subject))
+
+    @property
     def rejection_statuses(self) -> frozenset[int]:
         return self._engine.provider.rejection_statuses
 
@@ -267,20 +283,23 @@ class TokenSource:
         return self._fly(Goal(held, renewed_only=True, forced=rejected is None), None)
 
     def _fly(self, goal: Goal, package: Package | None) -> Flight[HeldToken]:
-        renewal = self.renewal(package)
+        in_background = (
+            goal.seen is not None and not goal.renewed_only and self._clock() < goal.seen.window.must_renew_at
+        )
+        renewal = self.renewal(package, in_background=in_background)
         return self._engine.flights.join_or_start(
             self._key, lambda: self._renew(renewal, goal), lambda: self._engine.tell(renewal.events)
         )
 
-    def renewal(self, package: Package | None = None) -> Renewal:
+    def renewal(self, package: Package | None = None, *, in_background: bool = False) -> Renewal:
         """The renewal of this grant, through the given HTTP package."""
         engine, grant = self._engine, self._grant
         return Renewal(
             key=self._key,
             subject=grant.subject,
             ports=engine.ports(package),
-            ask=lambda current: grant.ask(engine.provider, engine.credentials, current, engine.clock()),
-            is_renewable=grant.is_renewable,
+            ask=lambda current: grant.ask(engine.asker(in_background=in_background), current),
+            is_renewable=lambda stored: grant.is_renewable(stored, engine.provider),
         )
 
     def _renew(self, renewal: Renewal, goal: Goal) -> HeldToken:
@@ -295,10 +314,7 @@ class TokenSource:
             renewed = renewal.run(goal)
             self._held = renewed
             if renewed.window.expires_at <= self._clock() and renewed.grant.ended is None:
-                raise ProtocolError(
-                    "the authorization server issued an access token that had expired at birth, or that no header can "
-                    "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
-                )
+                raise _over(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _cope, which raises it again
             return self._cope(error, renewal, goal)
         self._failure = None
@@ -374,7 +390,12 @@ class TokenSource:
         self._held, self._failure, self._uncured = held, None, None
 
     def _revoke(self) -> list[Event]:
-        self.renewal().revoke(self._engine.revocation)
+        engine, renewal = self._engine, self.renewal()
+        build = functools.partial(engine.revocation, self.subject)
+        if engine.provider.revocation == "connection":
+            renewal.revoke_connection(build)
+        else:
+            renewal.revoke(build)
         self._held = self._failure = self._uncured = None
         return [Event("revoked", self._key)]
 
@@ -396,6 +417,19 @@ class TokenSource:
         return TokenSource.of, (self._engine, self._grant)
 
 
+def _over(renewed: HeldToken) -> BlnkAuthError:
+    issued_at = renewed.grant.token.issued_at
+    if issued_at is not None and issued_at < renewed.window.expires_at:
+        return TemporarilyUnavailable(
+            "the access token expired before the renewal ended: this machine was held up in between, perhaps asleep; "
+            "try again"
+        )
+    return ProtocolError(
+        "the authorization server issued an access token that had expired at birth, or that no header can "
+        "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
+    )
+
+
 class StaticToken:
     """A fixed key or token, sent to the API's origins and nowhere else; never renewed.
 
@@ -407,9 +441,13 @@ class StaticToken:
 
     __slots__ = ("_held", "header_name", "origins")
 
+    has_api_headers = False
     rejection_statuses: frozenset[int] = frozenset()
     reads_rejection_body = False
     wait_timeout = 0.0
+
+    def api_headers(self) -> Mapping[str, str]:
+        return {}
 
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
         value = value.strip() if isinstance(value, str) else ""

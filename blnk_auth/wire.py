@@ -13,6 +13,22 @@ Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
 
+Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "revocation", "api"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call, as a provider's parameters and headers may depend on it. Made anew for each attempt.
+
+    `subject` is whose grant it is for, None for the client's own. `in_background` is True for a renewal that runs
+    behind the callers, when nobody waits for it.
+    """
+
+    purpose: Purpose
+    subject: str | None = None
+    in_background: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request to the authorization server, ready to be sent."""

@@ -240,7 +240,7 @@ def everything_in(error: BaseException) -> Iterator[str]:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        yield f"{each!r} {each} {each.args!r} {vars(each)!r} {getattr(each, '__notes__', '')!r}"
+        yield f"{each!r} {each} {each.args!r} {vars(each)!r}"
         yield from _locals_of_ours(each)
         queue += [other for other in (each.__cause__, each.__context__) if other is not None]
 
@@ -251,8 +251,16 @@ def _locals_of_ours(error: BaseException) -> Iterator[str]:
         frame = trace.tb_frame
         if frame.f_code.co_filename.startswith(PACKAGE_DIRECTORY):
             for name, value in frame.f_locals.items():
-                yield f"local {name} of {frame.f_code.co_qualname}: {value!r}"
+                yield f"local {name} of {frame.f_code.co_qualname}: {_shown(value)}"
         trace = trace.tb_next
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        # An object whose making failed half-way, as debuggers show it too.
+        return f"<{type(value).__name__}: {error!r}>"
 
 
 def leaks(texts: Iterable[object], secrets: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ _LOOK_EVERY = 0.2
 @click.option(
     "--state-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the address and the client there as JSON for another program, and end when the file is removed.",
+    help="Write the address and the client there as JSON for another program; end when that is removed or replaced.",
 )
 def command(port: int, lifetime: float, idle_exit: float | None, state_file: Path | None) -> None:
     """Run an authorization server and a small API on this machine.
@@ -59,19 +60,19 @@ def _run(port: int, lifetime: float, idle_exit: float | None, state_file: Path |
             if state_file is not None:
                 address.save(state_file)
             click.echo(_description(address, lifetime))
-            _wait_until_over(sandbox, idle_exit, state_file)
+            _wait_until_over(
+                sandbox, idle_exit, lambda: state_file is None or SandboxAddress.load(state_file) == address
+            )
     except (ValueError, OSError) as wrong:
         raise click.ClickException(str(wrong)) from wrong
 
 
-def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, state_file: Path | None) -> None:
+def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Callable[[], bool]) -> None:
     never, counts, busy_at = threading.Event(), sandbox.counts, time.monotonic()
-    while not never.wait(_LOOK_EVERY):
+    while is_wanted() and not never.wait(_LOOK_EVERY):
         if counts != sandbox.counts:
             counts, busy_at = sandbox.counts, time.monotonic()
         if idle_exit is not None and time.monotonic() - busy_at >= idle_exit:
-            return
-        if state_file is not None and not state_file.exists():
             return
 
 
@@ -93,5 +94,4 @@ To use it:
       client_id="{address.client_id}",
       client_secret="{address.client_secret}",
       redirect_uri="{address.redirect_uri}",
-  )
-"""
+  )"""

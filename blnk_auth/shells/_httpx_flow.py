@@ -33,6 +33,7 @@ class HttpxFlow:
     def __init__(self, source: Source) -> None:
         self._source = source
         # As the package's own types spell them: compared for each request without parsing or decoding anything.
+        self._is_plain = source.header_name == "Authorization" and not source.has_api_headers
         self._header_name = source.header_name.lower().encode("ascii")
         self._listed = {
             (o.scheme, o.host, None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
@@ -129,11 +130,12 @@ class HttpxFlow:
         return attached is not None and attached.header == request.headers.get(self._source.header_name)
 
     def _attach(self, request: Any, held: HeldToken) -> None:
-        name = self._source.header_name
-        if name == "Authorization":
-            request.headers[name] = held.header
+        source = self._source
+        if self._is_plain:
+            request.headers["Authorization"] = held.header
         else:
-            request.headers = unredirected(self._httpx, request.headers, name, held.header)
+            further = {source.header_name: held.header, **source.api_headers()}
+            request.headers = unredirected(self._httpx, request.headers, further)
         request.extensions[_MARK] = held
 
     def _rejection(self, request: Any, sent: HeldToken, response: Any, body: RejectionBody) -> Rejection:

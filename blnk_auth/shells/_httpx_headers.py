@@ -1,4 +1,4 @@
-"""A secret in a header of its own name, which httpx and httpx2 would send along to another host on a redirect.
+"""Headers beside `Authorization`, which httpx and httpx2 would send along to another host on a redirect.
 
 They strip only `Authorization` there. An auth flow is not asked about redirects, but each redirected request gets a
 copy of the headers, and what is not among the copied ones does not travel.
@@ -10,37 +10,46 @@ copy of the headers, and what is not among the copied ones does not travel.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 
-def unredirected(httpx: Any, headers: Any, name: str, value: str) -> Any:
-    """The headers with one more, which is sent with this request but is not carried into a copy of them."""
-    return _unredirected_class(httpx)(headers, name, value)
+def unredirected(httpx: Any, headers: Any, own: Mapping[str, str]) -> Any:
+    """The headers with `own` in place of theirs: sent with this request, and not carried into a copy of them.
+
+    `Authorization` is an exception: the packages carry it to the same origin and strip it elsewhere, as it should be.
+    """
+    plain = dict(own)
+    authorization = plain.pop("Authorization", None)
+    made = _unredirected_class(httpx)(headers, plain)
+    if authorization is not None:
+        made["Authorization"] = authorization
+    return made
 
 
 @functools.cache
 def _unredirected_class(httpx: Any) -> Any:
     class UnredirectedHeaders(httpx.Headers):  # type: ignore[misc]  # the base is known at run time only
-        def __init__(self, headers: Any, name: str, value: str) -> None:
+        def __init__(self, headers: Any, own: Mapping[str, str]) -> None:
+            self._own: Mapping[str, tuple[str, str]] = {}
             super().__init__(headers)
-            self._own = (name, value)
-
-        def _is_own(self, name: str) -> bool:
-            return name.lower() == self._own[0].lower()
+            for name in own:
+                self.pop(name, None)
+            self._own = {name.lower(): (name, value) for name, value in own.items()}
 
         @property
         def raw(self) -> list[tuple[bytes, bytes]]:
-            name, value = self._own
-            return [*super().raw, (name.encode("ascii"), value.encode("ascii"))]
+            own = [(name.encode("ascii"), value.encode("ascii")) for name, value in self._own.values()]
+            return [*super().raw, *own]
 
         def multi_items(self) -> list[tuple[str, str]]:
-            name, value = self._own
-            return [*super().multi_items(), (name.lower(), value)]
+            return [*super().multi_items(), *((name.lower(), value) for name, value in self._own.values())]
 
         def __getitem__(self, name: str) -> str:
-            return self._own[1] if self._is_own(name) else str(super().__getitem__(name))
+            own = self._own.get(name.lower())
+            return str(super().__getitem__(name)) if own is None else own[1]
 
         def __contains__(self, name: object) -> bool:
-            return (isinstance(name, str) and self._is_own(name)) or bool(super().__contains__(name))
+            return (isinstance(name, str) and name.lower() in self._own) or bool(super().__contains__(name))
 
     return UnredirectedHeaders

@@ -7,7 +7,7 @@ included. So the hook acts only on an answer to a request that carried our token
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import urljoin
 
 import requests
@@ -62,7 +62,7 @@ class RequestsAuth(AuthBase):
                 held = take(token_to_send(source, "requests"))
         except BlnkAuthError as error:
             raise _dress(error, request) from None
-        request.headers[source.header_name] = held.header
+        _attach(source, request, held)
         hooks = request.hooks["response"]
         if hooks:
             # One for each prepared request, however often it is prepared.
@@ -95,7 +95,7 @@ class _Passage:
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         source = self._source
         if response.status_code not in source.rejection_statuses:
-            if response.is_redirect and source.header_name != "Authorization":
+            if response.is_redirect:
                 self._keep_from_strangers(response)
             return None
         sent, body = self._sent, _RejectionBody(response)
@@ -113,7 +113,7 @@ class _Passage:
         request = rejected.request
         rejected.request = _for_the_record(request, self._source.header_name)
         # On the original object: the session follows redirects of the second answer from that one.
-        request.headers[self._source.header_name] = newer.header
+        _attach(self._source, request, newer)
         self._sent = newer
         _carry_cookies(request, rejected)
         if _position(request) is not None:
@@ -145,8 +145,10 @@ class _Passage:
     def _keep_from_strangers(self, response: requests.Response) -> None:
         """Requests strips only `Authorization` before it follows a redirect to another host."""
         target = urljoin(response.url, response.headers.get("location", ""))
-        if not self._source.origins.permits(_origin(target)):
-            response.request.headers.pop(self._source.header_name, None)
+        if self._source.origins.permits(_origin(target)):
+            return
+        for name in (self._source.header_name, *self._source.api_headers()):
+            response.request.headers.pop(name, None)
 
 
 class _RejectionBody:
@@ -228,6 +230,12 @@ def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
     return some
 
 
+def _attach(source: Source, request: requests.PreparedRequest, held: HeldToken) -> None:
+    request.headers[source.header_name] = held.header
+    if source.has_api_headers:
+        request.headers.update(source.api_headers())
+
+
 def _was_attached(request: requests.PreparedRequest) -> bool:
     """Whether the header in the request is ours, from an earlier preparation of the same object."""
     hooks: list[Any] = request.hooks["response"]
@@ -237,7 +245,19 @@ def _was_attached(request: requests.PreparedRequest) -> bool:
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:
     # A generator or iterator would be sent again empty, with a 200 for an answer.
-    return request.body is None or isinstance(request.body, bytes | str) or _position(request) is not None
+    return request.body is None or isinstance(request.body, bytes | str) or _can_rewind(request)
+
+
+def _can_rewind(request: requests.PreparedRequest) -> bool:
+    position, body = _position(request), cast("IO[bytes]", request.body)
+    if position is None:
+        return False
+    try:
+        # Only trying tells: a pipe has this method too, and so has a file that is closed by now.
+        body.seek(position)
+        return body.tell() == position
+    except (OSError, ValueError):
+        return False
 
 
 def _position(request: requests.PreparedRequest) -> int | None:

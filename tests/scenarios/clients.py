@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -111,13 +111,23 @@ class Kind:
         """The shell for this package."""
         return {"requests": RequestsAuth, "httpx": HttpxAuth, "httpx2": Httpx2Auth}[self.package](source)
 
-    def open(self, auth: Any, *, pool: int = 100, verify: ssl.SSLContext | None = None, follow: bool = False) -> Http:
-        """A client that carries `auth` (a source, or a shell made before); `pool` is the size of its connection pool."""
+    def open(self, auth: Any, **settings: Any) -> Http:
+        """A client that carries `auth` (a source, or a shell made before), with these `Settings`."""
         shell = auth if hasattr(auth, "_source") else self.auth(auth)
         if self.package == "requests":
-            return _Requests(self, shell, pool, verify, follow=follow)
+            return _Requests(self, shell, Settings(**settings))
         adapter = _HttpxAsync if self.is_async else _Httpx
-        return adapter(self, shell, pool, verify, follow=follow)
+        return adapter(self, shell, Settings(**settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a scenario asks of a client: the size of its pool, whether it follows redirects, whom it trusts."""
+
+    pool: int = 100
+    follow: bool = False
+    verify: ssl.SSLContext | None = None
+    proxy: str | None = None
 
 
 class _Adapter:
@@ -165,15 +175,16 @@ class _Threaded(_Adapter):
 
 
 class _Requests(_Threaded):
-    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+    def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
         self.native = self._stack.enter_context(requests.Session())
         self.native.auth = auth
         # Neither the machine's proxies nor its netrc file are part of a scenario.
         self.native.trust_env = False
-        self._follow = follow
+        self._follow = settings.follow
+        self.native.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
         for scheme in ("http://", "https://"):
-            self.native.mount(scheme, _Adapting(verify, pool_maxsize=pool, pool_block=True))
+            self.native.mount(scheme, _Adapting(settings.verify, pool_maxsize=settings.pool, pool_block=True))
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
         return _from_requests(self._send(method, url, **native))
@@ -192,15 +203,16 @@ class _Adapting(HTTPAdapter):
         super().__init__(**settings)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        if self._verify is not None:
-            kwargs["ssl_context"] = self._verify
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._verify)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, **kwargs, ssl_context=self._verify)
 
 
 class _Httpx(_Threaded):
-    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+    def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
-        client = kind.module.Client(**_httpx_settings(kind, auth, pool, verify, follow=follow))
+        client = kind.module.Client(**_httpx_settings(kind, auth, settings))
         self.native = self._stack.enter_context(client)
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
@@ -214,10 +226,10 @@ class _Httpx(_Threaded):
 class _HttpxAsync(_Adapter):
     """Concurrent calls are tasks of one event loop."""
 
-    def __init__(self, kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool) -> None:
+    def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
         self.portal: BlockingPortal = self._stack.enter_context(start_blocking_portal(kind.manner))
-        self.native = kind.module.AsyncClient(**_httpx_settings(kind, auth, pool, verify, follow=follow))
+        self.native = kind.module.AsyncClient(**_httpx_settings(kind, auth, settings))
         self._stack.callback(self.portal.call, self.native.aclose)
 
     def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
@@ -240,17 +252,16 @@ class _Open:
     close: Callable[[], object]
 
 
-def _httpx_settings(
-    kind: Kind, auth: Any, pool: int, verify: ssl.SSLContext | None, *, follow: bool
-) -> dict[str, Any]:
+def _httpx_settings(kind: Kind, auth: Any, settings: Settings) -> dict[str, Any]:
     return {
         "auth": auth,
-        "limits": kind.module.Limits(max_connections=pool, max_keepalive_connections=pool),
+        "limits": kind.module.Limits(max_connections=settings.pool, max_keepalive_connections=settings.pool),
         "timeout": PATIENCE,
         "trust_env": False,
-        "follow_redirects": follow,
+        "follow_redirects": settings.follow,
+        "proxy": settings.proxy,
         # Made once: a context costs more than a scenario.
-        "verify": verify or _bare_context(),
+        "verify": settings.verify or _bare_context(),
     }
 
 

@@ -33,6 +33,10 @@ class Received:
     query: str
     headers: Mapping[str, str]
     body: bytes
+    origin: str = ""
+    """In a proxied request in clear: the origin it is for."""
+    peer: int = 0
+    """The port that it came from."""
 
     @property
     def authorization(self) -> str | None:
@@ -177,7 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str] = {}
         for name, value in self.headers.items():
             headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
-        request = Received(self.command, target.path, target.query, headers, self._body())
+        origin = f"{target.scheme}://{target.netloc}" if target.netloc else ""
+        peer = self.client_address[1]
+        request = Received(self.command, target.path, target.query, headers, self._body(), origin, peer)
         reply = self._site.answer(request)
         self.send_response_only(reply.status)
         for name, value in reply.headers.items():
@@ -303,10 +309,16 @@ class Acme:
 
 
 class Proxy:
-    """An HTTP proxy that serves CONNECT (RFC 9110 section 9.3.6); `tunnels` says where to."""
+    """An HTTP proxy; `requests` says what it was asked for, as in `CONNECT acme.test:443`.
 
-    def __init__(self) -> None:
-        self.tunnels: list[str] = []
+    `route` may send a tunnel (a target is given) or a request in clear (None) elsewhere than where it is for.
+    """
+
+    def __init__(self, route: Callable[[str | None], tuple[str, int]] | None = None) -> None:
+        self.requests: list[str] = []
+        self.targets: dict[int, str] = {}
+        """Of each tunnel, by the port that it leaves from."""
+        self._route = route or _address
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self._ends: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
@@ -331,21 +343,66 @@ class Proxy:
             while True:
                 client, _ = self._listening.accept()
                 self._ends.append(client)
-                threading.Thread(target=self._tunnel, args=(client,), name="tunnel", daemon=True).start()
+                threading.Thread(target=self._serve, args=(client,), name="proxied", daemon=True).start()
 
-    def _tunnel(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
-            head += client.recv(65536)
+            chunk = client.recv(65536)
+            if not chunk:
+                return
+            head += chunk
         method, target, _ = head.decode().split(" ", 2)
-        self.tunnels.append(f"{method} {target}")
-        host, _, port = target.rpartition(":")
-        server = socket.create_connection((host, int(port)))
+        self.requests.append(f"{method} {target}")
+        is_tunnel = method == "CONNECT"
+        server = socket.create_connection(self._route(target if is_tunnel else None))
         self._ends.append(server)
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        back = threading.Thread(target=_pump, args=(server, client), name="tunnel back", daemon=True)
-        back.start()
+        if is_tunnel:
+            self.targets[server.getsockname()[1]] = target
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            server.sendall(head)
+        threading.Thread(target=_pump, args=(server, client), name="proxied back", daemon=True).start()
         _pump(client, server)
+
+
+def _address(target: str | None) -> tuple[str, int]:
+    host, _, port = (target or "").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class Everywhere:
+    """Every host and port there is, reached through a proxy whose every way ends at a site of ours.
+
+    `tls` must have a certificate for the hosts. `answer` may be assigned at any time. `arrived` has each request with
+    the origin that it was for, as the client spelled it.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self.arrived: list[tuple[str, Received]] = []
+        self.answer: Answering = lambda _: Reply(200)
+        self._secure = Site(self._answer, tls=tls)
+        self._clear = Site(self._answer)
+        self._proxy = Proxy(lambda target: ("127.0.0.1", (self._secure if target else self._clear).port))
+
+    @property
+    def proxy_url(self) -> str:
+        return self._proxy.url
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            for part in (self._secure, self._clear, self._proxy):
+                stack.enter_context(part)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _answer(self, request: Received) -> Reply:
+        origin = request.origin or f"https://{self._proxy.targets[request.peer]}"
+        self.arrived.append((origin, request))
+        return self.answer(request)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -645,7 +645,7 @@ def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
             for _ in range(2):
                 assert http.get(f"{api.origin}/api").status == 200
                 world.expire()
-    assert proxy.tunnels == [f"CONNECT 127.0.0.1:{tls_acme.site.port}"] * 2
+    assert proxy.requests == [f"CONNECT 127.0.0.1:{tls_acme.site.port}"] * 2
     assert len(api.api_requests) == 2
 
 

@@ -20,7 +20,7 @@ from blnk_auth.errors import (
     StoreError,
     TemporarilyUnavailable,
 )
-from blnk_auth.grants import ClientGrant, PersonGrant
+from blnk_auth.grants import Asker, ClientGrant, PersonGrant
 from blnk_auth.held import HeldToken
 from blnk_auth.messages import build_code_exchange, build_revocation
 from blnk_auth.policy import RenewalPolicy
@@ -59,8 +59,8 @@ class Scene:
             key=KEY,
             subject=self.grant.subject,
             ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
-            ask=lambda current: self.grant.ask(self.provider, self.credentials, current, self.clock()),
-            is_renewable=self.grant.is_renewable,
+            ask=lambda current: self.grant.ask(Asker(self.provider, self.credentials, None, self.clock()), current),
+            is_renewable=lambda grant: self.grant.is_renewable(grant, self.provider),
         )
 
     def run(self, seen: HeldToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> HeldToken:

@@ -54,4 +54,4 @@ class Books:
     @property
     def endings(self) -> Counter[Ending]:
         """How many tokens ended in which way."""
-        return Counter(map(ending, self.superseded))
+        return Counter[Ending](ending(token) for token in self.superseded)

@@ -46,7 +46,7 @@ def play_crowd(stage: Stage) -> None:
 
 def _wait_for_expiry(stage: Stage) -> None:
     """Looking at the state renews nothing. It is `expired` from the last twentieth of the lifetime on."""
-    while stage.source.state != "expired":
+    while stage.source.state in ("fresh", "stale"):
         time.sleep(_LOOK_EVERY)
     time.sleep(0.05 * stage.lifetime + _LOOK_EVERY)
 

@@ -43,7 +43,7 @@ class Restart:
     state: StateDirectory
 
     def __call__(self, stage: Stage) -> None:
-        stage.sandbox.revoke_access_tokens()
+        stage.revoke()
         stage.say("a new process with the SQLite file")
         self._in_a_child(stage.act.figures)
         stage.say("a new OAuthClient in this process")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 
 from ...client import OAuthClient
-from ...errors import SignInRequired, StoreError
+from ...errors import BlnkAuthError, SignInRequired, StoreError
 from ...source import TokenSource
 from ...stores.sqlite import SQLiteStore
 from .clients import CLIENT_ACTS
@@ -101,7 +101,10 @@ def _play(programme: Programme, source: TokenSource, sandbox: RemoteSandbox, pac
     first = before = sandbox.books()
     with screen.watch(acts):
         for act, play in programme:
-            play(Stage(act, source, sandbox, before, pace.lifetime))
+            try:
+                play(Stage(act, source, sandbox, before, pace.lifetime))
+            except BlnkAuthError as error:
+                act.figures.add(1, 1, 0.0, f"{type(error).__name__}: {error}")
             # From one look into the books to the next, so that no token request falls between two acts.
             after = sandbox.books()
             act.books, before = after.since(before), after

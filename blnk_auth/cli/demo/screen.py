@@ -83,7 +83,7 @@ def _table(acts: Sequence[Act], whole: Act | None = None) -> Table:
     return table
 
 
-def _cells(act: Act) -> list[str]:
+def _cells(act: Act) -> list[str | Text]:
     figures, counts, endings = act.figures, act.books.counts, act.books.endings
     if figures.calls == 0:
         return [act.title, *[""] * len(_COLUMNS), act.verdict]
@@ -96,7 +96,7 @@ def _cells(act: Act) -> list[str]:
         str(counts.token_requests),
         str(counts.reuses),
         f"{figures.longest * 1000:.0f} ms",
-        act.verdict,
+        Text(act.verdict, style="green" if act.verdict == "ok" else ""),
     ]
 
 

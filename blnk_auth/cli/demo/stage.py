@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from ...source import TokenSource
-from .books import Books
+from .books import Books, Ending
 from .figures import Act
 from .remote import RemoteSandbox
 
@@ -20,7 +20,7 @@ _PAUSE = 0.03
 """Seconds between two calls of steady traffic."""
 
 _PATIENCE = 20.0
-"""Seconds to wait for a renewal beyond the lifetime of the token; then the act ends, and its figures are off."""
+"""Seconds to wait for a renewal beyond the token's lifetime; then the act ends and is off, as after a failed call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ class Stage:
         """Tell whoever watches what is going on."""
         self.act.stage = stage
 
+    def revoke(self) -> None:
+        """Have the API reject the token from now on."""
+        self.say("its token was revoked")
+        self.sandbox.revoke_access_tokens()
+
     def drive(self, call: Callable[[], int]) -> None:
         """Steady traffic from this thread: `call` makes one call and returns its status."""
         for _ in self._course():
@@ -66,12 +71,23 @@ class Stage:
         promise = self.act.promise
         for number in range(1, promise.expired + 1):
             self.say(f"until expiry {number} of {promise.expired}")
-            yield from self._until(lambda books, number=number: books.endings["expired"] >= number)
-        self.say("its token was revoked")
-        self.sandbox.revoke_access_tokens()
-        yield from self._until(lambda books: books.endings["revoked"] >= promise.revoked)
+            yield from self._until("expired", number)
+        self.revoke()
+        yield from self._until("revoked", promise.revoked)
 
-    def _until(self, reached: Callable[[Books], bool]) -> Iterator[None]:
+    def _until(self, kind: Ending, wanted: int) -> Iterator[None]:
+        """Until so many have ended in that way and their successor is in use; or until the act cannot end well."""
         give_up_at = time.monotonic() + self.lifetime + _PATIENCE
-        while not reached(self.sandbox.books().since(self.before)) and time.monotonic() < give_up_at:
+        while time.monotonic() < give_up_at:
+            books = self.sandbox.books().since(self.before)
+            if self.act.figures.failed or books.endings["needless"]:
+                return
+            if books.endings[kind] >= wanted and self._has_successor(books):
+                return
             yield
+
+    def _has_successor(self, books: Books) -> bool:
+        """Whether the answer of the last renewal has arrived here."""
+        # A token that is revoked on its way to us fails the call that was already repeated with it, and rightly so.
+        issued_at = self.source.token().issued_at
+        return issued_at is not None and issued_at >= books.superseded[-1].superseded_at

@@ -1,0 +1,121 @@
+"""Signed client assertions: RFC 7523 section 3, with a fresh `jti` and `iat` each time.
+
+joserfc signs; authlib names the claims. A key that must not leave its hardware signs through a `Signer`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigurationError
+
+LIFETIME = 60
+"""Seconds for which an assertion is good: it is used at once."""
+
+_ALGORITHMS = {("EC", "P-256"): "ES256", ("EC", "P-384"): "ES384", ("EC", "P-521"): "ES512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A private key behind a callable, as in an HSM or a KMS.
+
+    `sign` gets the bytes to sign and returns the signature in the form JWS wants it (RFC 7518 section 3);
+    `algorithm` is its JWS name (`PS256`, `ES256`, `EdDSA`, ...); `key_id` goes into the header.
+    """
+
+    sign: Callable[[bytes], bytes] = field(repr=False)
+    algorithm: str
+    key_id: str | None = None
+
+
+KeyMaterial = str | bytes | Mapping[str, Any]
+PrivateKey = KeyMaterial | Signer | Callable[[], KeyMaterial]
+"""A PEM, a JWK, a `Signer`, or a callable that returns today's PEM or JWK."""
+
+
+def load_key(material: KeyMaterial) -> Any:
+    """The key in a PEM or a JWK. Raises `ConfigurationError` if there is none, or only its public half."""
+    jwk = _joserfc("jwk")
+    failure = "it is neither a PEM private key nor a JWK"
+    try:
+        if isinstance(material, Mapping):
+            key = jwk.import_key(dict(material))
+        else:
+            key = _from_pem(jwk, material.encode() if isinstance(material, str) else material)
+        if key.key_type == "oct" or key.is_private:
+            return key
+        failure = "it is a public key"
+    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
+        failure += f" ({type(error).__name__})"
+    raise ConfigurationError(f"private_key cannot be used: {failure}; pass the unencrypted private key")
+
+
+def _from_pem(jwk: Any, pem: bytes) -> Any:
+    for kind in ("RSA", "EC", "OKP"):
+        try:
+            return jwk.import_key(pem, kind)
+        except Exception:  # noqa: BLE001, S112 - a key of another kind; the last one tells
+            continue
+    raise ValueError("no private key of a known kind")
+
+
+def sign_assertion(
+    key: KeyMaterial | Signer, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
+) -> str:
+    """A new assertion. `algorithm` None takes what fits the key: RS256, ES256/384/512 or EdDSA."""
+    if isinstance(key, Signer):
+        return _sign_elsewhere(key, _claims(client_id, audience, now))
+    loaded = load_key(key)
+    if loaded.key_type == "OKP" and algorithm in (None, "EdDSA"):
+        # The name that servers know, and that joserfc warns of since RFC 9864 gave each curve a name of its own.
+        signer = Signer(loaded.private_key.sign, "EdDSA", key_id or loaded.kid)
+        return _sign_elsewhere(signer, _claims(client_id, audience, now))
+    header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
+    authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
+    # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
+    signed: str = authlib.private_key_jwt_sign(
+        loaded,
+        client_id,
+        audience,
+        alg=algorithm or _algorithm_for(loaded),
+        claims={},
+        header=header,
+        issued_at=int(now),
+        expires_in=LIFETIME,
+    )
+    return signed
+
+
+def _algorithm_for(key: Any) -> str:
+    if key.key_type == "RSA":
+        return "RS256"
+    return _ALGORITHMS.get((key.key_type, key.curve_name), "ES256")
+
+
+def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
+    issued_at = int(now)
+    lasting = {"iat": issued_at, "exp": issued_at + LIFETIME, "jti": secrets.token_urlsafe(24)}
+    return {"iss": client_id, "sub": client_id, "aud": audience, **lasting}
+
+
+def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
+    header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
+    signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    return (signing_input + b"." + _encode(signer.sign(signing_input))).decode("ascii")
+
+
+def _encode(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+
+def _joserfc(module: str) -> Any:
+    try:
+        return importlib.import_module(f"joserfc.{module}")
+    except ImportError as error:
+        raise ConfigurationError("private_key_jwt needs joserfc: pip install 'blnk-auth[jwt]'") from error

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from cli.demo_process import finish
+
+HEAVY = ("httpx", "requests", "rich", "starlette", "uvicorn", "authlib", "sqlite3", "asyncio")
+
+
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; sys.modules[{package!r}] = None; from blnk_auth.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("click", "cli", ("--help",)),
+        ("rich", "cli", ("demo",)),
+        ("starlette", "sandbox", ("sandbox",)),
+        ("uvicorn", "sandbox", ("demo",)),
+        ("jinja2", "sandbox", ("demo",)),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(package: str, extra: str, arguments: tuple[str, ...]) -> None:
+    """Without a package it needs, a command ends with 2 and one line that says what to install."""
+    finished = without(package, *arguments)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr == (
+        f"blnk-auth: this needs the package {package}, which is not installed: pip install 'blnk-auth[{extra}]'\n"
+    )
+
+
+def test_help_names_every_command() -> None:
+    """`blnk-auth --help` lists the commands with a sentence each, and works as `python -m blnk_auth.cli` too."""
+    arguments = [sys.executable, "-m", "blnk_auth.cli", "--help"]
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "demo     See token renewal work" in finished.stdout
+    assert "sandbox  Run an authorization server" in finished.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`blnk-auth --help` loads no HTTP client, no server, no database and no terminal library."""
+    code = (
+        "import sys, atexit; from blnk_auth.cli import main\n"
+        f"atexit.register(lambda: print('loaded', *sorted(set({HEAVY!r}) & set(sys.modules))))\n"
+        "main()"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == "loaded"
+
+
+def test_an_unknown_command_is_a_wrong_call() -> None:
+    """A misspelt command ends with 2 and is named."""
+    finished = finish("dmo")
+    assert finished.returncode == 2
+    assert "No such command 'dmo'" in finished.stderr

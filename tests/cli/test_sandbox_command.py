@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from cli.demo_process import TIMEOUT, finish, read_until, started
+
+from blnk_auth import BlnkCloud, HttpxAuth, OAuthClient
+from blnk_auth.cli.address import SandboxAddress
+from blnk_auth.testing.sandbox import person
+
+
+def printed_address(lines: list[str]) -> SandboxAddress:
+    text = "".join(lines)
+
+    def value(name: str) -> str:
+        found = re.search(rf"^  {name} +(\S+)$", text, re.MULTILINE)
+        assert found is not None, text
+        return found[1]
+
+    origin = value("token endpoint").removesuffix("/oauth/token")
+    return SandboxAddress(origin, value("client_id"), value("client_secret"), value("redirect_uri"))
+
+
+def test_what_it_prints_is_all_that_a_client_needs() -> None:
+    """With what it prints, a person signs in and the API is called; Ctrl-C then ends it with 0."""
+    with started("sandbox", "--lifetime", "77") as (process, output):
+        address = printed_address(read_until(output, "  )"))
+        client = OAuthClient(
+            BlnkCloud(base_url=address.origin),
+            client_id=address.client_id,
+            client_secret=address.client_secret,
+            redirect_uri=address.redirect_uri,
+        )
+        url = client.start_authorization("alice").url
+        alice = client.finish_authorization(person.sign_in(url, subject="alice", approve=True))
+        token = alice.token()
+        assert token.expires_at is not None
+        assert token.issued_at is not None
+        assert token.expires_at - token.issued_at == pytest.approx(77)
+        assert httpx.get(f"{address.origin}/data/ledgers", auth=HttpxAuth(alice)).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 0
+        assert output.read() == ""
+
+
+def test_the_state_file_tells_another_program_and_ends_the_sandbox_when_it_goes(tmp_path: Path) -> None:
+    """The state file holds the same address as is printed, for this user only; the sandbox ends when it is removed."""
+    file = tmp_path / "sandbox.json"
+    with started("sandbox", "--state-file", str(file)) as (process, output):
+        printed = printed_address(read_until(output, "  )"))
+        assert SandboxAddress.load(file) == printed
+        assert file.stat().st_mode & 0o077 == 0
+        file.unlink()
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_it_ends_when_nobody_uses_it() -> None:
+    """With `--idle-exit` it ends by itself, with 0."""
+    assert finish("sandbox", "--idle-exit", "0.1").returncode == 0
+
+
+def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
+    """A port in use ends it with 1, and the message says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finished = finish("sandbox", "--port", str(taken.getsockname()[1]))
+    assert finished.returncode == 1
+    assert "choose another, or 0 for any free one" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("lifetime", ["-1", "nan", "soon"])
+def test_a_lifetime_that_is_none_is_refused(lifetime: str) -> None:
+    """A lifetime that is not a number of seconds ends it with an error that names the parameter."""
+    finished = finish("sandbox", "--lifetime", lifetime)
+    assert finished.returncode in (1, 2)
+    assert "lifetime" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"origin": "http://127.0.0.1:1"}', "null"])
+def test_a_state_file_that_says_nothing_of_use_is_like_none(tmp_path: Path, text: str) -> None:
+    """A garbled or incomplete state file loads as None, and so does a missing one."""
+    file = tmp_path / "sandbox.json"
+    assert SandboxAddress.load(file) is None
+    file.write_text(text)
+    assert SandboxAddress.load(file) is None
+
+
+def test_the_address_hides_its_secret() -> None:
+    """The repr of an address does not show the client's secret."""
+    assert "s3cr3t" not in repr(SandboxAddress("http://127.0.0.1:1", "id", "s3cr3t", "http://127.0.0.1:2/"))

@@ -1,0 +1,172 @@
+"""What must hold in every schedule. Each function looks at one step, or at the end, and raises `Broken`.
+
+1.  No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
+    was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
+    And one call never presents the same refresh token twice, whatever happens.
+2.  No saved pair is replaced by an older one, in the server's order.
+3.  Every call ends with a valid token or with a typed error; with a token if there was no fault.
+    A pair is used only when it is saved, or when saving it has failed.
+    `SignInRequired` is raised only after `invalid_grant`, and not if a sibling's newer pair was there to be found.
+4.  No deadlock, and no lock outlives its call.
+5.  The server is asked only about a token that is due, and never about one whose record says that its grant has ended.
+    With 1 and 3 it follows: without faults, exactly one request for each expiry, whoever asks.
+6.  The newest pair that arrived is in the store or in the memory of a living process, unless its process was killed.
+7.  A renewal deletes no record, and marks one as ended only after the server refused that very generation.
+8.  Everything heals: once the faults are over, every process gets a valid token with its next call and again after the
+    next expiry, if the newest pair is one that the server still honours; and that pair is then in the store.
+
+Without exclusion (a lost lease, a store without a lock) 1 and 5 are excused as said. And at a server with a grace period
+2 and 6 then follow the order in which the answers arrived, since two live pairs exist and no client can know the
+server's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulation.process import LIFETIME, REJECTED, generation_of
+from simulation.world import NONE, Happening, Setup, State, World, read
+
+from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
+from blnk_auth.token import Token
+
+_DUE_AFTER = 75
+"""Seconds after which a token may be renewed: the advisory window is a quarter of its lifetime."""
+
+_EXPECTED_ERRORS = (SignInRequired, StoreError, TemporarilyUnavailable)
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+def check_step(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    """Judge one happening in the step from `before` to `after`."""
+    _CHECKS[happening.what](setup, before, happening, after)
+
+
+def _presented(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    generation = happening.number
+    if before.spent_at[generation] != NONE and before.exclusive:
+        _hold(generation in before.orphans, f"1: refresh token {generation} is spent twice, and no fault explains it")
+    if happening.worker == NONE:
+        return
+    worker = before.workers[happening.worker]
+    _hold(worker.presented != generation, f"1: one call presents refresh token {generation} twice")
+    is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
+    _hold(is_due, f"5: token {generation} is renewed although it is fresh")
+    if before.exclusive:
+        stored, ended = read(before.record)
+        _hold(ended is None or stored != generation, f"5: asked about {generation}, whose grant is known to have ended")
+
+
+def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    (old, _), (new, ended) = read(happening.before), read(happening.after)
+    if before.exclusive or setup.server != "grace":
+        _hold(new >= old, f"2: the saved generation {old} is replaced by the older {new}")
+    else:
+        _hold(before.born_at[new] >= before.born_at[old], f"2: {old} is replaced by {new}, which arrived earlier")
+    if ended is not None:
+        _hold(new in before.refused, f"7: generation {new} is marked as ended, but the server never refused it")
+
+
+def _deleted(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    _hold(False, "7: a renewal deleted the record")
+
+
+def _landed(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    outcome, worker = happening.outcome, happening.caller
+    assert worker is not None
+    _hold(not worker.holds_lock, "4: a call has ended and the lock is still held")
+    if worker.deserted:
+        return
+    if isinstance(outcome, Token):
+        _token(after, outcome, worker.spent, worker.received)
+        return
+    _hold(isinstance(outcome, BlnkAuthError), f"3: {outcome!r} is no typed error")
+    _hold(isinstance(outcome, _EXPECTED_ERRORS), f"3: nothing here explains {outcome!r}")
+    no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged
+    _hold(not no_fault, f"3: {outcome!r} although nothing went wrong")
+    if isinstance(outcome, SignInRequired):
+        _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
+        _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
+
+
+def _token(after: State, token: Token, spent: int, received: int) -> None:
+    generation = generation_of(token)
+    _hold(token.expires_at is not None and token.expires_at > after.now, f"3: token {generation} has expired")
+    if generation == received and read(after.record)[0] < generation:
+        explained = spent in after.orphans or not after.exclusive
+        _hold(explained, f"3: generation {generation} is used before it is saved")
+
+
+_CHECKS: dict[str, Callable[[Setup, State, Happening, State], None]] = {
+    "presented": _presented,
+    "saved": _saved,
+    "deleted": _deleted,
+    "landed": _landed,
+}
+
+
+def check_going_on(world: World, state: State) -> None:
+    """Judge a state from which no step leads on without a fault."""
+    stuck = [str(index) for index, each in enumerate(state.workers) if each.moment.wish.what != "begin"]
+    _hold(world.is_over(state), f"4: deadlock of workers {', '.join(stuck)}")
+
+
+def check_end(world: World, state: State) -> None:
+    """Judge a schedule's last state, and whether all is well with what comes after it."""
+    _hold(not any(each.holds_lock for each in state.workers), "4: a lock is held at the end")
+    kept = newest_kept(state)
+    arrived = [each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost]
+    if not state.exclusive and world.setup.server == "grace":
+        # Of two live pairs the one that arrived later stays.
+        arrived = [each for each in arrived if state.born_at[each] > state.born_at[kept]]
+    _hold(kept >= max(arrived, default=NONE), f"6: generation {max(arrived, default=NONE)} is lost")
+    _check_healing(world, state, honoured=not state.revoked and state.spent_at[kept] == NONE)
+
+
+def newest_kept(state: State) -> int:
+    """The newest generation in the store or in the memory of a process."""
+    remembered = [generation_of(each.moment.held.grant.token) for each in state.workers if each.moment.held is not None]
+    return max(read(state.record)[0], *remembered, NONE)
+
+
+def _check_healing(world: World, state: State, *, honoured: bool) -> None:
+    for _ in range(2):
+        for index in _unsaved_first(state):
+            state, outcome = _call(world, state, index)
+            healed = isinstance(outcome, Token) or not honoured
+            _hold(healed, f"8: worker {index}'s next call does not heal: {outcome!r}")
+        state = state._replace(now=state.now + LIFETIME)
+    if honoured:
+        stored, ended = read(state.record)
+        _hold(stored == len(state.spent_at) - 1 and ended is None, f"8: generation {stored} is in the store at last")
+
+
+def _unsaved_first(state: State) -> list[int]:
+    """Whoever has a pair that nobody else knows comes first: the others cannot know that theirs is spent."""
+    return sorted(range(len(state.workers)), key=lambda index: not _has_unsaved(state, index))
+
+
+def _has_unsaved(state: State, index: int) -> bool:
+    held = state.workers[index].moment.held
+    return held is not None and held.version is None
+
+
+def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseException | None]:
+    """One more call of one worker, while nothing else happens."""
+    while True:
+        choices = world.plain_step(state, index)
+        _hold(bool(choices), f"4: worker {index} waits for a lock that nobody will release")
+        before = state
+        state, happenings = world.take(state, choices[0])
+        for happening in happenings:
+            check_step(world.setup, before, happening, state)
+            if happening.what == "landed":
+                return state, happening.outcome
+
+
+def _hold(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise Broken(complaint)

@@ -1,0 +1,318 @@
+"""A simulated process: the real `TokenSource` and `Renewal`, stopped before every call to the outside world.
+
+The renewal is plain blocking code, so what it does next follows from what it held in memory when its call began and
+from what the outside world has answered since. A `Moment` is such a history. To learn what comes after it, the real
+code is run once more on ports that answer from the history and stop it at the first call beyond; the result is kept,
+so each history costs one run however many schedules lead through it. No thread, no greenlet, no clock of the machine.
+
+What a moment cannot see (other processes, the server, when and in which order things happen) is world.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import parse_qs
+
+from blnk_auth.client_auth import ClientCredentials
+from blnk_auth.engine import Engine
+from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
+from blnk_auth.flight import Flight
+from blnk_auth.grants import PersonGrant
+from blnk_auth.held import HeldToken
+from blnk_auth.policy import RenewalPolicy
+from blnk_auth.provider import Provider
+from blnk_auth.record import Grant
+from blnk_auth.renewal import Ports, Renewal
+from blnk_auth.source import TokenSource
+from blnk_auth.stores.base import Record, Version, from_json, to_json
+from blnk_auth.token import Token
+from blnk_auth.transport import Network
+from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer, Package
+
+LIFETIME = 100
+"""Seconds for which an access token is good."""
+
+# No cool-down: here every call may try again at once, which is the harder case. Cool-downs have scenarios of their own.
+POLICY = RenewalPolicy(cooldown=0.0)
+PROVIDER = Provider(name="sim", token_endpoint="https://as.test/token", api_origins=("https://api.test",))
+CREDENTIALS = ClientCredentials("client", "secret", "client_secret_post")
+SUBJECT = "alice"
+
+
+# --- what goes between a process and the world -----------------------------------------------------------------------
+
+
+class Wish(NamedTuple):
+    """A port call that a process is about to make. `save`: text, expected version; `send`: generation presented."""
+
+    what: str
+    text: str = ""
+    number: int = -1
+
+
+class Seen(NamedTuple):
+    """What came of a wish, and the time when the process went on. `what`: `done` or a kind of failure."""
+
+    what: str
+    now: int
+    text: str = ""
+    number: int = -1
+
+
+BEGIN = Wish("begin")
+TOKEN, REJECTED = "token", "rejected"
+"""What a caller may want: a valid token; another one than generation 0, which the API has rejected."""
+
+
+def pair_of(generation: int, **more: Any) -> dict[str, Any]:
+    """The token endpoint's answer that issues a generation."""
+    names = {"access_token": f"access-{generation}", "refresh_token": f"refresh-{generation}"}
+    return {**names, "token_type": "Bearer", "expires_in": LIFETIME, **more}
+
+
+def generation_of(token: Token) -> int:
+    """Which of the server's pairs this is, told by its access token."""
+    return int(token.access_token.removeprefix("access-"))
+
+
+def first_record() -> str:
+    """The text of a stored grant of generation 0, issued at time 0."""
+    return to_json(Grant(Token.from_response(pair_of(0), now=0.0)).to_data())
+
+
+# --- one run of the real code ----------------------------------------------------------------------------------------
+
+
+class Suspended(BaseException):
+    """The history is used up. Not an `Exception`, so that no code under test takes it for a failure."""
+
+
+class CallerCancelled(BaseException):
+    """Reaches the renewal only in a mutation: as built, it runs where no caller's cancellation reaches it."""
+
+
+class Script:
+    """The outside world of one run: a store, a token endpoint and a clock that answer from a history."""
+
+    def __init__(self, history: tuple[Seen, ...]) -> None:
+        self._history = iter(history)
+        self.wish: Wish | None = None
+        self.now = 0
+
+    def call(self, wish: Wish) -> Seen:
+        if self.wish is None:
+            seen = next(self._history, None)
+            if seen is not None:
+                self.now = seen.now
+                return seen
+            self.wish = wish
+        # Also for what the unwinding code calls, which would be taken for a wish otherwise.
+        raise Suspended
+
+    def load(self, key: str) -> Record | None:
+        seen = self.call(Wish("load"))
+        if seen.what != "done":
+            _fail(seen, RuntimeError("a bug in the store"))
+        data = from_json(seen.text)
+        return None if data is None else Record(data, str(seen.number))
+
+    def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        seen = self.call(Wish("save", to_json(data), -1 if expected is None else int(expected)))
+        if seen.what == "conflict":
+            raise Conflict("somebody else wrote")
+        if seen.what != "done":
+            _fail(seen, OSError(28, "No space left on device"))
+        return str(seen.number)
+
+    def delete(self, key: str) -> None:
+        self.call(Wish("delete"))
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        raise NotImplementedError("a renewal lists no keys")
+
+    @contextmanager
+    def lock(self, key: str, *, timeout: float) -> Iterator[None]:
+        seen = self.call(Wish("lock"))
+        if seen.what != "done":
+            _fail(seen, StoreError("the lock was not had in time"))
+        try:
+            yield
+        finally:
+            seen = self.call(Wish("unlock"))
+            if seen.what != "done":
+                _fail(seen, RuntimeError("a bug in the lock"))
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        presented = parse_qs(request.body.decode())["refresh_token"][0]
+        seen = self.call(Wish("send", number=int(presented.removeprefix("refresh-"))))
+        if seen.what in ("not sent", "lost"):
+            raise NoAnswer("timed out", sent=seen.what == "lost")
+        if seen.what == "cancelled":
+            raise CallerCancelled
+        body = pair_of(seen.number) if seen.what == "done" else {"error": seen.text}
+        return HttpResponse({"done": 200, "refused": 400, "busy": 503}[seen.what], {}, json.dumps(body).encode())
+
+
+def _fail(seen: Seen, failure: Exception) -> NoReturn:
+    raise CallerCancelled if seen.what == "cancelled" else failure
+
+
+class InlineFlights:
+    """Work is done at once, on this very stack: which thread does it, and who joins it, is the flights' own test."""
+
+    def join_or_start(
+        self, key: Hashable, work: Callable[[], HeldToken], afterwards: Callable[[], object]
+    ) -> Flight[HeldToken]:
+        flight: Flight[HeldToken] = Flight()
+        flight.run(work, afterwards)
+        if isinstance(flight._error, Suspended):
+            # Also where nobody waits, as behind a caller who has a token that is still good.
+            raise flight._error
+        return flight
+
+
+class ScriptedEngine(Engine):
+    """The real engine, whose outside world is a script."""
+
+    script: Script
+
+    def __init__(self) -> None:
+        super().__init__(
+            provider=PROVIDER,
+            credentials=CREDENTIALS,
+            redirect_uri=None,
+            store=Script(()),
+            policy=POLICY,
+            network=Network(POLICY),
+            on_event=None,
+            clock=lambda: float(self.script.now),
+        )
+        self.flights = InlineFlights()  # type: ignore[assignment]  # of the one method that a source uses
+
+    def ports(self, package: Package | None) -> Ports:
+        return Ports(self.script, self.script.send, self.clock, lambda: 0.5, self.policy)
+
+
+class SimulatedSource(TokenSource):
+    """The real source. A mutation may put another renewal in the place of the real one."""
+
+    __slots__ = ()
+    renewal_type: type[Renewal] = Renewal
+
+    def renewal(self, package: Package | None = None, **more: Any) -> Renewal:
+        real = super().renewal(package, **more)
+        if self.renewal_type is Renewal:
+            return real
+        return self.renewal_type(**{each.name: getattr(real, each.name) for each in fields(Renewal)})
+
+
+# --- the histories ---------------------------------------------------------------------------------------------------
+
+Memory = dict[str, Any]
+"""What a process remembers between two calls: the attributes of its `TokenSource` that change."""
+
+_UNCHANGING = {"_engine", "_grant", "_key", "_clock", "__weakref__"}
+_REMEMBERED = tuple(name for name in TokenSource.__slots__ if name not in _UNCHANGING)
+
+
+@dataclass(eq=False, slots=True)
+class Moment:
+    """A process at one moment: before the port call it wishes to make, or between two calls of its callers."""
+
+    serial: int
+    wish: Wish
+    memory: Memory
+    """As it was when the call under way began."""
+
+    call: str = ""
+    history: tuple[Seen, ...] = ()
+    then: dict[Seen, Landing | Moment] = field(default_factory=dict[Seen, "Landing | Moment"])
+
+    @property
+    def held(self) -> HeldToken | None:
+        held = self.memory["_held"]
+        assert held is None or isinstance(held, HeldToken)
+        return held
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """The end of a call: what its caller gets, and the process at rest."""
+
+    outcome: Token | BaseException
+    rest: Moment
+
+
+class Processes:
+    """All histories of one kind of process."""
+
+    def __init__(self, source_type: type[SimulatedSource]) -> None:
+        self._source_type = source_type
+        self._engine = ScriptedEngine()
+        self._at_rest: dict[Hashable, Moment] = {}
+        self.runs = 0
+        self._moments = 0
+        self.newborn = self._rest(dict.fromkeys(_REMEMBERED))
+
+    def go_on(self, moment: Moment, seen: Seen, call: str) -> Landing | Moment:
+        """What follows when `moment`'s wish is answered by `seen`; `call` is what the caller wants, for a beginning."""
+        if moment.wish is BEGIN:
+            seen = seen._replace(text=call)
+        known = moment.then.get(seen)
+        if known is None:
+            known = moment.then[seen] = self._run(moment, seen, moment.call or call)
+        return known
+
+    def _run(self, moment: Moment, seen: Seen, call: str) -> Landing | Moment:
+        self.runs += 1
+        history = (*moment.history, seen)
+        script = self._engine.script = Script(history)
+        script.call(BEGIN)
+        source = self._source_type(self._engine, PersonGrant(SUBJECT), "key")
+        for name, value in moment.memory.items():
+            setattr(source, name, value)
+        try:
+            outcome: Token | BaseException = _perform(call, source)
+        except Suspended:
+            assert script.wish is not None
+            return self._new(script.wish, moment.memory, call, history)
+        except BaseException as error:  # noqa: BLE001 - judged by invariants.py
+            outcome = error.with_traceback(None)
+        return Landing(outcome, self._rest({name: getattr(source, name) for name in _REMEMBERED}))
+
+    def _rest(self, memory: Memory) -> Moment:
+        # Processes that remember equal things behave alike from here on: one moment stands for all.
+        key = _frozen(memory)
+        if key not in self._at_rest:
+            self._at_rest[key] = self._new(BEGIN, memory)
+        return self._at_rest[key]
+
+    def _new(self, wish: Wish, memory: Memory, call: str = "", history: tuple[Seen, ...] = ()) -> Moment:
+        self._moments += 1
+        return Moment(self._moments, wish, memory, call, history)
+
+
+def _perform(call: str, source: TokenSource) -> Token:
+    if call == REJECTED:
+        held = source._held
+        if held is not None and generation_of(held.grant.token) == 0:
+            flight = source.replace(held, "httpx")
+            assert flight is not None
+            return flight.wait(0.0).grant.token
+    return source.token()
+
+
+def _frozen(value: Any) -> Hashable:
+    """A value that is equal for memories that are alike, and hashable."""
+    if isinstance(value, BlnkAuthError):
+        return type(value), str(value), _frozen(value.fields())
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value), tuple(_frozen(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, _frozen(each)) for name, each in value.items()))
+    hash(value)
+    return value  # type: ignore[no-any-return]

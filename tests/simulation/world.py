@@ -1,0 +1,461 @@
+"""The simulated world: some processes that share one grant, its record in a store, a lock, a server and a clock.
+
+A `State` is a value: everything there is at one moment. A `Choice` is one step that may come next, a fault included;
+`World.choices` lists them and `World.take` takes one. Nothing happens otherwise: between two steps of one process, every
+other may take any number of steps. What a process does with the outcome of its step is the real code's decision, see
+process.py. What must hold in every state is in invariants.py, who tries all the orders in scheduler.py.
+
+The faults, of which at most `Setup.faults` happen in one schedule:
+
+    any step        the process is killed: its lock is released, its memory gone; a new one makes the call again
+                    the caller is cancelled: nobody waits for the outcome any more
+                    the grant is revoked at the server (the person withdraws it)
+    load, lock      fails                           save      fails, or is written and fails nevertheless
+    unlock          fails, though the lock is free
+    token request   never leaves; times out unprocessed; is answered 503; its answer is lost;
+                    times out and reaches the server later, when nobody waits for it
+    lease lock      is lost while it is held: exclusion fails from here on
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from simulation.process import (
+    BEGIN,
+    LIFETIME,
+    REJECTED,
+    TOKEN,
+    Landing,
+    Moment,
+    Processes,
+    Seen,
+    SimulatedSource,
+    first_record,
+    generation_of,
+)
+
+from blnk_auth.record import Grant
+from blnk_auth.stores.base import from_json
+from blnk_auth.token import Token
+
+GRACE = 30
+"""Seconds for which a spent refresh token still works at a server with a grace period. Far below LIFETIME."""
+
+NOBODY, NONE = -1, -1
+NOT_ASKED, REFUSED, BUSY = -1, -2, -3
+"""What a process may be waiting for besides the number of the generation that was issued to it."""
+
+FRESH, STALE, EXPIRED = 0, 80, LIFETIME
+"""Ages of generation 0, which is in the store when a schedule begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One world to explore."""
+
+    server: Literal["revokes", "single use", "grace"] = "revokes"
+    """What it does when a spent refresh token comes: revoke all, refuse it, or accept it for a while, then revoke."""
+
+    lock: Literal["exclusive", "lease", "none"] = "exclusive"
+    workers: int = 3
+    calls: tuple[str, ...] = (TOKEN, TOKEN)
+    """What each worker's callers want, one after the other."""
+
+    age: int = EXPIRED
+    expiries: int = 1
+    """How often, at any moment, so much time passes that every token there is expires."""
+
+    faults: int = 1
+    without: frozenset[str] = frozenset()
+    """Steps that are left out."""
+
+    source_type: type[SimulatedSource] = SimulatedSource
+    crash_frees_lock: bool = True
+    shielded: bool = True
+    """Whether a caller's cancellation stops at the flight, as it does."""
+
+
+class Choice(NamedTuple):
+    """One step. `worker` is NOBODY for what happens by itself."""
+
+    worker: int
+    deed: str
+
+    def __str__(self) -> str:
+        return self.deed if self.worker == NOBODY else f"worker {self.worker}: {self.deed}"
+
+
+class Worker(NamedTuple):
+    """One process, and what an onlooker knows of it. Numbers are generations."""
+
+    moment: Moment
+    calls_made: int = 0
+    answer: int = NOT_ASKED
+    """What the server has answered and has not arrived yet."""
+
+    holds_lock: bool = False
+    spent: int = NONE
+    """The generation whose refresh token it spent without having saved the successor yet."""
+
+    received: int = NONE
+    """That successor."""
+
+    presented: int = NONE
+    """The generation it asked the server with during the call under way."""
+
+    overlooked: bool = False
+    """A sibling's newer pair was in the store when its request was refused."""
+
+    deserted: bool = False
+    """The caller was cancelled."""
+
+    aged: bool = False
+    """The tokens have expired during the call under way."""
+
+
+class State(NamedTuple):
+    """Everything there is at one moment."""
+
+    now: int
+    version: int
+    """Of the record; counts the writes."""
+
+    record: str
+    spent_at: tuple[int, ...]
+    """The server's generations: when each one's refresh token was spent, or NONE."""
+
+    revoked: bool
+    late: tuple[int, ...]
+    """Requests on their way that nobody waits for, by the generation they present."""
+
+    expiries_left: int
+    faults_left: int
+    born_at: tuple[int, ...]
+    """When each generation arrived at a worker, or NONE."""
+
+    orphans: frozenset[int]
+    """Generations that a fault made look unspent: the only ones that may be spent twice."""
+
+    lost: frozenset[int]
+    """Generations that were in the memory of a killed process only."""
+
+    refused: frozenset[int]
+    """Generations whose presenter was told `invalid_grant`."""
+
+    exclusive: bool
+    """Whether the lock has excluded so far."""
+
+    workers: tuple[Worker, ...]
+
+
+class Happening(NamedTuple):
+    """What an onlooker sees in a step: a refresh token presented, a record's texts before and after, a call's outcome."""
+
+    what: Literal["presented", "saved", "deleted", "landed"]
+    worker: int
+    number: int = NONE
+    outcome: Token | BaseException | None = None
+    caller: Worker | None = None
+    before: str = ""
+    after: str = ""
+
+
+@lru_cache(maxsize=None)
+def read(text: str) -> tuple[int, str | None]:
+    """The generation in a record's text, and why it ended; NONE if there is no record."""
+    data = from_json(text)
+    if data is None:
+        return NONE, None
+    grant = Grant.from_data(data, "key")
+    return generation_of(grant.token), grant.ended
+
+
+_PLAIN = {
+    "begin": "makes a call",
+    "load": "loads",
+    "save": "saves",
+    "delete": "deletes",
+    "lock": "locks",
+    "unlock": "unlocks",
+    "send": "asks the server",
+}
+_FAULTS = {
+    "begin": (),
+    "load": ("cannot load",),
+    "save": ("cannot save", "saves, yet fails"),
+    "delete": (),
+    "lock": ("cannot lock",),
+    "unlock": ("unlocks, yet fails",),
+    "send": ("request never leaves", "request times out", "server answers 503", "request is late"),
+}
+ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost", "killed", "deserted", "lease is lost"
+TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the person revokes the grant"
+
+
+class World:
+    """The rules: which steps there are in a state, and what each leads to."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.processes = Processes(setup.source_type)
+        self._deeds = {
+            "makes a call": self._begin,
+            "loads": self._load,
+            "saves": self._save,
+            "deletes": self._delete,
+            "locks": self._lock,
+            "unlocks": self._unlock,
+            "asks the server": self._ask,
+            ARRIVES: self._arrive,
+            LOST: self._lose,
+            KILLED: self._kill,
+            DESERTED: self._desert,
+            LEASE_LOST: self._lose_lease,
+            "cannot load": self._fail,
+            "cannot lock": self._fail,
+            "cannot save": self._fail_to_save,
+            "saves, yet fails": self._save_and_fail,
+            "unlocks, yet fails": self._unlock_and_fail,
+            "request never leaves": self._not_sent,
+            "request times out": self._time_out,
+            "server answers 503": self._busy,
+            "request is late": self._delay,
+        }
+
+    def start(self) -> State:
+        """Generation 0 is stored, and every process has just started."""
+        return State(
+            now=self.setup.age,
+            version=0,
+            record=first_record(),
+            spent_at=(NONE,),
+            revoked=False,
+            late=(),
+            expiries_left=self.setup.expiries,
+            faults_left=self.setup.faults,
+            born_at=(0,),
+            orphans=frozenset(),
+            lost=frozenset(),
+            refused=frozenset(),
+            exclusive=self.setup.lock != "none",
+            workers=(Worker(self.processes.newborn),) * self.setup.workers,
+        )
+
+    def key(self, state: State) -> tuple[object, ...]:
+        """Equal for states from which the same can follow: workers are alike, so their order does not count."""
+        return state[:-1], tuple(sorted((each.moment.serial, each[1:]) for each in state.workers))
+
+    def is_over(self, state: State) -> bool:
+        """Whether every call has been made and nothing is on its way."""
+        return not state.late and all(self._is_done(each) for each in state.workers)
+
+    def choices(self, state: State) -> list[Choice]:
+        """Every step that may come next: first those that are no fault."""
+        found = self.plain_choices(state)
+        if state.faults_left and not self.is_over(state):
+            found += [each for each in self._faults(state) if each.deed not in self.setup.without]
+        return found
+
+    def plain_choices(self, state: State) -> list[Choice]:
+        """The steps that are no fault."""
+        found = [Choice(NOBODY, LATE_ARRIVES)] if state.late else []
+        for index, worker in enumerate(state.workers):
+            if not self._is_done(worker):
+                found += self.plain_step(state, index)
+        if state.expiries_left and found:
+            found.append(Choice(NOBODY, TIME_PASSES))
+        return found
+
+    def plain_step(self, state: State, index: int) -> list[Choice]:
+        """What the worker does if nothing goes wrong; empty while it waits for the lock."""
+        worker = state.workers[index]
+        if worker.answer != NOT_ASKED:
+            return [Choice(index, ARRIVES)]
+        what = worker.moment.wish.what
+        if what == "lock" and self.setup.lock != "none" and any(each.holds_lock for each in state.workers):
+            return []
+        return [Choice(index, _PLAIN[what])]
+
+    def _faults(self, state: State) -> list[Choice]:
+        found = [] if state.revoked else [Choice(NOBODY, WITHDRAWN)]
+        for index, worker in enumerate(state.workers):
+            if self._is_done(worker) or worker.moment is self.processes.newborn:
+                continue
+            failures = _FAULTS[worker.moment.wish.what] if worker.answer == NOT_ASKED else (LOST,)
+            found += [Choice(index, deed) for deed in failures]
+            found.append(Choice(index, KILLED))
+            if worker.moment.wish is not BEGIN and not worker.deserted:
+                found.append(Choice(index, DESERTED))
+            if worker.holds_lock and self.setup.lock == "lease":
+                found.append(Choice(index, LEASE_LOST))
+        return found
+
+    def take(self, state: State, choice: Choice) -> tuple[State, list[Happening]]:
+        """The state after a step, and what an onlooker has seen."""
+        seen: list[Happening] = []
+        if choice.worker == NOBODY:
+            return self._happen(state, choice.deed, seen), seen
+        if choice.deed not in _PLAIN.values() and choice.deed != ARRIVES:
+            state = state._replace(faults_left=state.faults_left - 1)
+        return self._deeds[choice.deed](state, choice.worker, seen), seen
+
+    def _is_done(self, worker: Worker) -> bool:
+        return worker.calls_made >= len(self.setup.calls) and worker.moment.wish is BEGIN
+
+    def _happen(self, state: State, deed: str, seen: list[Happening]) -> State:
+        if deed == TIME_PASSES:
+            workers = tuple(each._replace(aged=each.moment.wish is not BEGIN) for each in state.workers)
+            return state._replace(now=state.now + LIFETIME, expiries_left=state.expiries_left - 1, workers=workers)
+        if deed == WITHDRAWN:
+            return state._replace(revoked=True, faults_left=state.faults_left - 1)
+        state, _ = self._serve(state._replace(late=state.late[1:]), state.late[0], NOBODY, seen)
+        return state
+
+    # --- what workers do -----------------------------------------------------------------------------------------
+
+    def _go_on(self, state: State, index: int, came: Seen, seen: list[Happening], **changes: object) -> State:
+        """Let the real code go on with what came of its wish, up to its next wish or the end of the call."""
+        worker = state.workers[index]._replace(**changes)  # type: ignore[arg-type]
+        following = self.processes.go_on(worker.moment, came, self._call_of(worker))
+        if isinstance(following, Landing):
+            seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
+            # What concerns the call is forgotten with it, so that alike states are equal.
+            rested = {"moment": following.rest, "presented": NONE, "overlooked": False, "deserted": False, "aged": False}
+            worker = worker._replace(calls_made=worker.calls_made + 1, **rested)
+        else:
+            worker = worker._replace(moment=following)
+        return _with(state, index, worker)
+
+    def _call_of(self, worker: Worker) -> str:
+        calls = self.setup.calls
+        return calls[worker.calls_made] if worker.calls_made < len(calls) else TOKEN
+
+    def _begin(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("done", state.now), seen)
+
+    def _load(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("done", state.now, state.record, state.version), seen)
+
+    def _lock(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("done", state.now), seen, holds_lock=self.setup.lock != "none")
+
+    def _unlock(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("done", state.now), seen, holds_lock=False)
+
+    def _save(self, state: State, index: int, seen: list[Happening]) -> State:
+        if state.workers[index].moment.wish.number != state.version:
+            return self._go_on(state, index, Seen("conflict", state.now), seen)
+        state = self._write(state, index, seen)
+        return self._go_on(state, index, Seen("done", state.now, number=state.version), seen)
+
+    def _write(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        text = worker.moment.wish.text
+        seen.append(Happening("saved", index, before=state.record, after=text))
+        if read(text)[0] == worker.received:
+            state = _with(state, index, worker._replace(spent=NONE, received=NONE))
+        return state._replace(record=text, version=state.version + 1)
+
+    def _delete(self, state: State, index: int, seen: list[Happening]) -> State:
+        seen.append(Happening("deleted", index))
+        return self._go_on(state._replace(record=""), index, Seen("done", state.now), seen)
+
+    def _ask(self, state: State, index: int, seen: list[Happening]) -> State:
+        presented = state.workers[index].moment.wish.number
+        state, answer = self._serve(state, presented, index, seen)
+        worker = state.workers[index]._replace(answer=answer, presented=presented)
+        if answer >= 0:
+            worker = worker._replace(spent=presented, received=answer)
+        return _with(state, index, worker)
+
+    def _serve(self, state: State, presented: int, index: int, seen: list[Happening]) -> tuple[State, int]:
+        """The server judges a refresh token."""
+        seen.append(Happening("presented", index, presented))
+        spent_at = state.spent_at[presented]
+        in_grace = self.setup.server == "grace" and state.now - spent_at <= GRACE
+        if not state.revoked and (spent_at == NONE or in_grace):
+            first_spent_at = state.now if spent_at == NONE else spent_at
+            spent = (*state.spent_at[:presented], first_spent_at, *state.spent_at[presented + 1 :], NONE)
+            return state._replace(spent_at=spent, born_at=(*state.born_at, NONE)), len(state.spent_at)
+        revoked = state.revoked or self.setup.server != "single use"
+        return state._replace(revoked=revoked), REFUSED
+
+    def _arrive(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker, answer = state.workers[index], state.workers[index].answer
+        # Time is seen to pass, so that records tell which pair came first.
+        state = state._replace(now=state.now + 1)
+        if answer >= 0:
+            born_at = (*state.born_at[:answer], state.now, *state.born_at[answer + 1 :])
+            arrived = Seen("done", state.now, number=answer)
+            return self._go_on(state._replace(born_at=born_at), index, arrived, seen, answer=NOT_ASKED)
+        state = state._replace(refused=state.refused | {worker.presented})
+        generation, ended = read(state.record)
+        overlooked = generation > worker.presented and ended is None
+        refusal = Seen("refused", state.now, "invalid_grant")
+        return self._go_on(state, index, refusal, seen, answer=NOT_ASKED, overlooked=overlooked)
+
+    # --- faults --------------------------------------------------------------------------------------------------
+
+    def _fail(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("failed", state.now), seen)
+
+    def _fail_to_save(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        if read(worker.moment.wish.text)[0] == worker.received:
+            state = state._replace(orphans=state.orphans | {worker.spent})
+        return self._fail(state, index, seen)
+
+    def _save_and_fail(self, state: State, index: int, seen: list[Happening]) -> State:
+        if state.workers[index].moment.wish.number == state.version:
+            state = self._write(state, index, seen)
+        return self._fail(state, index, seen)
+
+    def _unlock_and_fail(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("failed", state.now), seen, holds_lock=False)
+
+    def _not_sent(self, state: State, index: int, seen: list[Happening]) -> State:
+        return self._go_on(state, index, Seen("not sent", state.now), seen)
+
+    def _time_out(self, state: State, index: int, seen: list[Happening]) -> State:
+        presented = state.workers[index].moment.wish.number
+        return self._go_on(state, index, Seen("lost", state.now), seen, presented=presented)
+
+    def _busy(self, state: State, index: int, seen: list[Happening]) -> State:
+        presented = state.workers[index].moment.wish.number
+        return self._go_on(state, index, Seen("busy", state.now, "server_error"), seen, presented=presented)
+
+    def _delay(self, state: State, index: int, seen: list[Happening]) -> State:
+        presented = state.workers[index].moment.wish.number
+        state = state._replace(late=tuple(sorted((*state.late, presented))), orphans=state.orphans | {presented})
+        return self._time_out(state, index, seen)
+
+    def _lose(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        if worker.answer >= 0:
+            state = state._replace(orphans=state.orphans | {worker.spent})
+            state = _with(state, index, worker._replace(spent=NONE, received=NONE))
+        return self._go_on(state, index, Seen("lost", state.now), seen, answer=NOT_ASKED)
+
+    def _kill(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        if worker.received != NONE:
+            state = state._replace(orphans=state.orphans | {worker.spent}, lost=state.lost | {worker.received})
+        holds_lock = worker.holds_lock and not self.setup.crash_frees_lock
+        return _with(state, index, Worker(self.processes.newborn, worker.calls_made, holds_lock=holds_lock))
+
+    def _desert(self, state: State, index: int, seen: list[Happening]) -> State:
+        state = _with(state, index, state.workers[index]._replace(deserted=True))
+        if self.setup.shielded:
+            return state
+        return self._go_on(state, index, Seen("cancelled", state.now), seen, answer=NOT_ASKED)
+
+    def _lose_lease(self, state: State, index: int, seen: list[Happening]) -> State:
+        return _with(state._replace(exclusive=False), index, state.workers[index]._replace(holds_lock=False))
+
+
+def _with(state: State, index: int, worker: Worker) -> State:
+    workers = state.workers
+    return state._replace(workers=(*workers[:index], worker, *workers[index + 1 :]))

@@ -1,0 +1,450 @@
+"""Signing in: starting and finishing, and every callback that must not pass (F57). No sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import trio
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from helpers import World, acme, answer, everything_in, leaks, pair, refusal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blnk_auth import (
+    AuthorizationRequest,
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+)
+from blnk_auth.authorization import PENDING_LIFETIME, parse_callback
+from blnk_auth.wire import HttpResponse, NoAnswer
+
+ISSUER = "https://as.acme.test"
+
+
+@pytest.fixture
+def world() -> World:
+    return World(acme(issuer=ISSUER))
+
+
+def query(start: AuthorizationRequest) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(start.url).query).items()}
+
+
+def callback(start: AuthorizationRequest | None = None, **changes: str | None) -> str:
+    """The URL the browser comes back to; None leaves a parameter out."""
+    parameters = {"code": "c0de-of-alice", "state": None if start is None else start.state, "iss": ISSUER, **changes}
+    return "https://app.test/callback?" + urlencode({k: v for k, v in parameters.items() if v is not None})
+
+
+# --- start -----------------------------------------------------------------------------------------------------------
+
+
+def test_start_gives_a_url_and_its_end(world: World) -> None:
+    """Code, client, redirect URI, scope, PKCE S256 and a state of 256 bits, accepted for ten minutes."""
+    start = world.client.start_authorization("alice", scope="data:read proxy:write")
+    sent = query(start)
+    challenge = sent.pop("code_challenge")
+    assert sent == {
+        "response_type": "code",
+        "client_id": "id",
+        "redirect_uri": "https://app.test/callback",
+        "scope": "data:read proxy:write",
+        "state": start.state,
+        "code_challenge_method": "S256",
+    }
+    assert len(challenge) == 43
+    assert len(start.state) >= 43
+    assert start.expires_at == world.clock() + PENDING_LIFETIME
+
+
+def test_every_start_is_another(world: World) -> None:
+    """State and verifier are never used twice."""
+    starts = [world.client.start_authorization("alice") for _ in range(5)]
+    assert len({start.state for start in starts}) == 5
+    assert len({query(start)["code_challenge"] for start in starts}) == 5
+
+
+def test_who_can_list_the_store_cannot_finish(world: World) -> None:
+    """The state is stored as a hash only."""
+    start = world.client.start_authorization("alice")
+    assert leaks([world.store.texts], [start.state]) == []
+
+
+def test_a_start_shows_no_secret(world: World) -> None:
+    """Its repr hides the state, which is the key to the answer."""
+    start = world.client.start_authorization("alice")
+    assert leaks([repr(start), str(start)], [start.state]) == []
+
+
+def test_a_provider_without_pkce_gets_none() -> None:
+    """Neither a challenge in the URL nor a verifier at the exchange."""
+    world = World(acme(pkce=False))
+    start = world.client.start_authorization("alice")
+    assert "code_challenge" not in query(start)
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start, iss=None))
+    assert "code_verifier" not in world.server.forms[0]
+
+
+@pytest.mark.parametrize(
+    ("provider", "settings", "named"),
+    [
+        ({"authorization_endpoint": None}, {}, "authorization_endpoint"),
+        ({}, {"redirect_uri": None}, "redirect_uri"),
+    ],
+)
+def test_a_start_that_cannot_work_says_why_and_stores_nothing(
+    provider: dict[str, Any], settings: dict[str, Any], named: str
+) -> None:
+    """The parameter that is missing is named at once."""
+    world = World(acme(**provider), **settings)
+    with pytest.raises(ConfigurationError, match=named):
+        world.client.start_authorization("alice")
+    assert world.store.texts == {}
+
+
+@pytest.mark.parametrize("subject", ["", "  ", None, 7])
+def test_a_start_for_nobody_is_refused(world: World, subject: Any) -> None:
+    """Whose grant it will be must be said."""
+    with pytest.raises(ConfigurationError, match="subject"):
+        world.client.start_authorization(subject)
+
+
+def test_a_start_that_cannot_be_stored_raises(world: World) -> None:
+    """A person is not sent away with a state that nobody will know."""
+    world.store.interfere("save", OSError("full"))
+    with pytest.raises(StoreError):
+        world.client.start_authorization("alice")
+
+
+def test_a_store_that_cannot_list_does_not_stop_a_sign_in(world: World) -> None:
+    """Sweeping up is housekeeping."""
+    world.store.interfere("load", *[OSError("broken")] * 10)
+    assert world.client.start_authorization("alice").url
+
+
+def test_abandoned_sign_ins_are_swept_up(world: World) -> None:
+    """What nobody came back for does not stay for ever (promise 9)."""
+    for _ in range(20):
+        world.client.start_authorization("alice")
+    world.clock.advance(PENDING_LIFETIME)
+    for _ in range(200):
+        world.client.start_authorization("bob")
+    left = [text for _, text in world.store.texts.values() if '"alice"' in text]
+    assert len(left) < 20
+
+
+# --- finish ----------------------------------------------------------------------------------------------------------
+
+
+def test_finish_exchanges_the_code_and_stores_the_grant(world: World) -> None:
+    """The verifier fits the challenge, the redirect URI is the same, the tokens are saved and used."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1, scope="data:read"))
+    source = world.client.finish_authorization(callback(start))
+    (form,) = world.server.forms
+    assert create_s256_code_challenge(form.pop("code_verifier")) == query(start)["code_challenge"]
+    assert form == {
+        "grant_type": "authorization_code",
+        "code": "c0de-of-alice",
+        "redirect_uri": "https://app.test/callback",
+    }
+    assert (source.subject, source.token().access_token, source.state) == ("alice", "at1", "fresh")
+    assert world.stored(source).token.refresh_token == "rt1"
+    assert world.told() == ["signed_in"]
+    assert len(world.server.requests) == 1
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_the_async_twins_do_the_same(world: World, run: Any) -> None:
+    """astart_authorization and afinish_authorization, on both loops."""
+    world.server.will(pair(1))
+
+    async def main() -> str:
+        start = await world.client.astart_authorization("alice")
+        source = await world.client.afinish_authorization(callback(start))
+        return (await source.atoken()).access_token
+
+    assert run(main() if run is asyncio.run else main) == "at1"
+
+
+def test_another_process_may_finish(world: World) -> None:
+    """What is pending is in the store."""
+    start = world.client.start_authorization("alice")
+    other = World(acme(issuer=ISSUER), store=world.store, clock=world.clock)
+    other.server.will(pair(1))
+    assert other.client.finish_authorization(callback(start)).subject == "alice"
+
+
+def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: World) -> None:
+    """The source that is in use goes on with the new tokens at once."""
+    source = world.signed_in()
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(5))
+    assert world.client.finish_authorization(callback(start)) is source
+    assert source.token().access_token == "at5"
+
+
+def test_two_tabs_of_one_person_both_succeed(world: World) -> None:
+    """Two sign-ins at once do not disturb each other, in either order."""
+    one, two = (world.client.start_authorization("alice") for _ in range(2))
+    world.server.will(pair(1), pair(2))
+    world.client.finish_authorization(callback(two))
+    source = world.client.finish_authorization(callback(one))
+    assert source.token().access_token == "at2"
+
+
+def test_two_people_never_get_each_others_grant(world: World) -> None:
+    """The state says whose it is."""
+    alice, bob = (world.client.start_authorization(subject) for subject in ("alice", "bob"))
+    world.server.will(pair(1), pair(2))
+    assert world.client.finish_authorization(callback(bob)).subject == "bob"
+    assert world.client.finish_authorization(callback(alice)).subject == "alice"
+    assert world.client.for_subject("bob").token().access_token == "at1"
+
+
+# --- F57: what must not pass, and must use nothing up ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"state": "somebody-elses"}, SignInRequired),
+        ({"state": None}, SignInRequired),
+        ({"state": ""}, SignInRequired),
+        ({"iss": "https://evil.test"}, ProtocolError),
+        ({"iss": ISSUER + "/"}, ProtocolError),
+        ({"iss": ISSUER.upper()}, ProtocolError),
+        ({"code": None}, ProtocolError),
+        ({"code": ""}, ProtocolError),
+        ({"state": "somebody-elses", "error": "access_denied", "code": None}, SignInRequired),
+    ],
+    ids=repr,
+)
+def test_f57_a_callback_that_is_not_ours_uses_nothing_up(
+    world: World, changes: dict[str, str | None], expected: type[BlnkAuthError]
+) -> None:
+    """F57: refused without a token request and without naming either state; the right callback still works."""
+    start = world.client.start_authorization("alice")
+    with pytest.raises(expected) as caught:
+        world.client.finish_authorization(callback(start, **changes))
+    assert leaks([str(caught.value), repr(caught.value)], [start.state, "somebody-elses", "c0de-of-alice"]) == []
+    assert world.server.requests == []
+    world.server.will(pair(1))
+    assert world.client.finish_authorization(callback(start)).token().access_token == "at1"
+
+
+@pytest.mark.parametrize("name", ["state", "code", "iss", "error"])
+def test_f57_a_parameter_that_comes_twice_is_refused(world: World, name: str) -> None:
+    """RFC 6749 section 3.1: which of the two is meant cannot be known; nothing is used up."""
+    start = world.client.start_authorization("alice")
+    url = callback(start, error="access_denied" if name == "error" else None)
+    doubled = f"{url}&{name}={start.state}"
+    with pytest.raises(ProtocolError, match=f"'{name}' more than once"):
+        world.client.finish_authorization(doubled)
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "/favicon.ico", "https://app.test/callback", None, b"https://app.test/callback?code=c&state=s", 7],
+    ids=repr,
+)
+def test_what_is_no_callback_is_refused(world: World, url: Any) -> None:
+    """A path, a URL without a query or another type: the parameter is named."""
+    with pytest.raises(ConfigurationError, match="callback_url"):
+        world.client.finish_authorization(url)
+
+
+@pytest.mark.parametrize("url", ["https://[::1/callback?code=c&state=s", "https://app.test/cb?code=c&state=\ud800"])
+def test_a_malformed_callback_is_a_typed_error(world: World, url: str) -> None:
+    """Whatever a client sends, the web application gets one of our errors."""
+    with pytest.raises(BlnkAuthError):
+        world.client.finish_authorization(url)
+
+
+@given(url=st.text() | st.text().map(lambda text: f"https://app.test/cb?{text}"))
+def test_any_text_is_a_callback_or_one_of_our_errors(url: str) -> None:
+    """Reading a URL never raises anything else."""
+    try:
+        parse_callback(url)
+    except BlnkAuthError:
+        return
+
+
+@settings(max_examples=30)
+@given(state=st.text(), code=st.text(min_size=1))
+def test_any_state_is_refused(state: str, code: str) -> None:
+    """No text is taken for a state that was never given out."""
+    world = World()
+    with pytest.raises(BlnkAuthError):
+        world.client.finish_authorization(f"https://app.test/cb?code={code}&state={state}")
+
+
+def test_f57_the_second_hit_is_refused(world: World) -> None:
+    """A reloaded page does not spend the code again, which would make a strict server revoke the tokens."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1))
+    source = world.client.finish_authorization(callback(start))
+    with pytest.raises(SignInRequired, match=r"start_authorization\(\)") as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.reason == "restart"
+    assert len(world.server.requests) == 1
+    assert source.token().access_token == "at1"
+
+
+@pytest.mark.parametrize("given", [HttpResponse(503, {}, b""), refusal("invalid_grant"), NoAnswer("x", sent=True)], ids=str)
+def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any) -> None:
+    """Codes are for one use (trap 39): after any outcome the person starts again; an older grant stays in force."""
+    source = world.signed_in()
+    start = world.client.start_authorization("alice")
+    world.server.will(given)
+    with pytest.raises(BlnkAuthError):
+        world.client.finish_authorization(callback(start))
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.reason == "restart"
+    assert len(world.server.requests) == 1
+    assert (source.token().access_token, source.state) == ("at0", "fresh")
+
+
+def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
+    """Whoever claims it second is told to start again."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1), pair(2))
+
+    def race() -> None:
+        world.client.finish_authorization(callback(start))
+
+    world.store.interfere("save", race)
+    with pytest.raises(SignInRequired, match="another request"):
+        world.client.finish_authorization(callback(start))
+    assert len(world.server.requests) == 1
+
+
+@pytest.mark.parametrize(("elapsed", "accepted"), [(PENDING_LIFETIME - 1, True), (PENDING_LIFETIME, False)])
+def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, accepted: bool) -> None:
+    """After that the person starts again."""
+    start = world.client.start_authorization("alice")
+    world.clock.advance(elapsed)
+    if accepted:
+        world.server.will(pair(1))
+        world.client.finish_authorization(callback(start))
+        return
+    with pytest.raises(SignInRequired, match="too long ago") as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.reason == "restart"
+    assert world.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [("access_denied", "denied"), ("invalid_scope", "restart"), ("server_error", "restart")]
+)
+def test_an_error_from_the_server_is_told(world: World, error: str, reason: str) -> None:
+    """RFC 6749 section 4.1.2.1: the code and its description are carried; no token is asked for."""
+    start = world.client.start_authorization("alice")
+    url = callback(start, code=None, error=error, error_description="no\r\nway")
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(url)
+    assert (caught.value.reason, caught.value.error, caught.value.error_description) == (reason, error, "no  way")
+    assert world.server.requests == []
+
+
+def test_an_error_says_whose_sign_in_it_was(world: World) -> None:
+    """A web application wants to know who said no."""
+    start = world.client.start_authorization("alice")
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(callback(start, code=None, error="access_denied"))
+    assert caught.value.subject == "alice"
+
+
+def test_an_error_wins_over_a_code(world: World) -> None:
+    """Who sends both means no."""
+    start = world.client.start_authorization("alice")
+    with pytest.raises(SignInRequired):
+        world.client.finish_authorization(callback(start, error="access_denied"))
+    assert world.server.requests == []
+
+
+@pytest.mark.parametrize("iss", [None, ISSUER])
+def test_iss_may_be_missing(world: World, iss: str | None) -> None:
+    """Not every server sends it (RFC 9207); one that is there must be right."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start, iss=iss))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"client_id": "other"},
+        {"provider": acme(issuer=ISSUER, name="other")},
+        {"provider": acme(issuer=ISSUER, token_endpoint="https://test.acme.test/token")},
+    ],
+    ids=["client", "provider", "environment"],
+)
+def test_a_callback_for_another_client_is_refused(world: World, other: dict[str, Any]) -> None:
+    """One store, two registrations: neither finishes what the other has started, nor uses it up."""
+    provider = other.pop("provider", acme(issuer=ISSUER))
+    stranger = World(provider, store=world.store, clock=world.clock, **other)
+    start = world.client.start_authorization("alice")
+    with pytest.raises(SignInRequired):
+        stranger.client.finish_authorization(callback(start))
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start))
+
+
+def test_a_server_that_does_not_echo_the_state_needs_it_from_the_session(world: World) -> None:
+    """`unechoed_state` stands in for a missing state, and is checked like one; one that is there counts."""
+    start, other = world.client.start_authorization("alice"), world.client.start_authorization("bob")
+    url = callback(start, state=None)
+    with pytest.raises(SignInRequired):
+        world.client.finish_authorization(url)
+    with pytest.raises(SignInRequired):
+        world.client.finish_authorization(url, unechoed_state="wrong")
+    with pytest.raises(SignInRequired):
+        world.client.finish_authorization(callback(start, state="wrong"), unechoed_state=start.state)
+    world.server.will(pair(1), pair(2))
+    assert world.client.finish_authorization(url, unechoed_state=start.state).subject == "alice"
+    assert world.client.finish_authorization(callback(other), unechoed_state="ignored").subject == "bob"
+
+
+def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: World) -> None:
+    """The code is spent, so the pair must not be lost (promise 3)."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1))
+    world.store.interfere("save", None, OSError("full"))
+    source = world.client.finish_authorization(callback(start))
+    assert source.token().access_token == "at1"
+    assert world.told() == ["save_failed", "saved"]
+    assert world.stored(source).token.refresh_token == "rt1"
+
+
+def test_an_outage_at_the_exchange_is_told_as_one(world: World) -> None:
+    """The type says that it may heal; the person starts again."""
+    start = world.client.start_authorization("alice")
+    world.server.will(answer({}, 503))
+    with pytest.raises(TemporarilyUnavailable):
+        world.client.finish_authorization(callback(start))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"iss": "https://evil.test"}, {"state": "wrong-state"}, {"error": "access_denied"}],
+    ids=repr,
+)
+def test_f56_an_error_does_not_lead_to_the_code_or_the_state(world: World, changes: dict[str, str]) -> None:
+    """Our frames' locals included: an error page with a debugger shows neither (promise 8)."""
+    start = world.client.start_authorization("alice")
+    url = callback(start, **changes)
+    with pytest.raises(BlnkAuthError) as caught:
+        world.client.finish_authorization(url)
+    assert leaks(everything_in(caught.value), [start.state, "c0de-of-alice"]) == []

@@ -1,0 +1,201 @@
+"""`OAuthClient` and providers refuse at once what cannot work, by the name of the parameter (issue: bad input)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+from helpers import acme, answer, everything_in, leaks
+
+from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired
+
+
+def client(**settings: Any) -> OAuthClient:
+    given: dict[str, Any] = {
+        "provider": acme(),
+        "client_id": "id",
+        "client_secret": "s3cret-of-client",
+        "redirect_uri": "https://app.test/cb",
+        **settings,
+    }
+    return OAuthClient(given.pop("provider"), **given)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("provider", None),
+        ("provider", "blnk_cloud"),
+        ("provider", BlnkCloud),
+        ("client_id", ""),
+        ("client_id", "  "),
+        ("client_id", None),
+        ("client_id", 7),
+        ("client_secret", None),
+        ("client_secret", ""),
+        ("client_auth", "basic"),
+        ("client_auth", "CLIENT_SECRET_BASIC"),
+        ("client_auth", 7),
+        ("redirect_uri", ""),
+        ("redirect_uri", "app.test/cb"),
+        ("redirect_uri", 7),
+        ("redirect_uri", "http://app.test/cb"),
+        ("redirect_uri", "https://app.test/cb#fragment"),
+        ("redirect_uri", "https:///cb"),
+        ("redirect_uri", "https://user:pass@app.test/cb"),
+        ("redirect_uri", "https://app.test:x/cb"),
+        ("store", "tokens.db"),
+        ("store", {}),
+        ("token_http", "requests"),
+        ("token_http", httpx.AsyncClient),
+        ("verify", False),
+        ("verify", "/no/such/ca.pem"),
+        ("cert", "/no/such/cert.pem"),
+        ("proxy", "ftp://proxy.test"),
+        ("proxy", "proxy.test:3128"),
+        ("redirect_uri", "https://[::1/cb"),
+        ("client_secret", b"s3cret"),
+        ("client_secret", 7),
+        ("store", MemoryStore),
+        ("policy", {"cooldown": 1}),
+        ("on_event", "print"),
+        ("clock", 1_800_000_000.0),
+        ("client_id", "\ud800"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
+    """Before anything is stored or sent, and never as an error of Python's own."""
+    with pytest.raises(ConfigurationError, match=parameter):
+        client(**{parameter: value})
+
+
+def test_a_client_id_with_a_colon_does_not_fit_raw_basic() -> None:
+    """RFC 7617: the first colon ends the user id, so a raw `a:b` would be sent as another client."""
+    with pytest.raises(ConfigurationError, match="client_id"):
+        client(provider=BlnkCloud(), client_id="a:b")
+    client(provider=acme(), client_id="a:b")
+
+
+@pytest.mark.parametrize("settings", [{"verify": "/ca.pem"}, {"cert": "/c.pem"}, {"proxy": "http://p.test"}], ids=repr)
+def test_token_http_brings_its_own_settings(settings: dict[str, Any]) -> None:
+    """Two places for one setting would contradict each other."""
+    with requests.Session() as session, pytest.raises(ConfigurationError, match="token_http brings its own"):
+        client(token_http=session, **settings)
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        "https://app.test/cb?x=1",
+        "http://127.0.0.1:8765/cb",
+        "http://localhost/cb",
+        "http://[::1]:0/cb",
+        "com.example.app:/cb",
+        None,
+    ],
+)
+def test_good_redirect_uris_pass(redirect_uri: str | None) -> None:
+    """https, loopback http (RFC 8252 section 7.3), a private scheme (7.1), or none at all."""
+    assert client(redirect_uri=redirect_uri).redirect_uri == redirect_uri
+
+
+def test_a_public_client_needs_no_secret() -> None:
+    """`none` says so in so many words."""
+    assert repr(client(client_auth="none", client_secret=None)) == "<OAuthClient 'id' of acme>"
+
+
+@pytest.mark.parametrize("subject", ["", "   ", None, 7, b"alice", "\ud800"], ids=repr)
+def test_a_subject_must_be_named(subject: Any) -> None:
+    """An empty subject would share one slot between people."""
+    with pytest.raises(ConfigurationError, match="subject"):
+        client().for_subject(subject)
+
+
+@pytest.mark.parametrize("scope", [["a", "b"], 7, "\ud800"], ids=repr)
+def test_a_scope_must_be_text(scope: Any) -> None:
+    """A list is what other libraries take; here the error says so instead of a TypeError."""
+    with pytest.raises(ConfigurationError, match="scope"):
+        client().for_itself(scope=scope)
+
+
+def test_a_subject_that_never_signed_in_is_told_so_and_nothing_is_stored() -> None:
+    """At the first use, with the remedy."""
+    store = MemoryStore()
+    with pytest.raises(SignInRequired, match=r"'bob'.*start_authorization\(\)") as caught:
+        client(store=store).for_subject("bob").token()
+    assert (caught.value.reason, caught.value.subject) == ("missing", "bob")
+    assert list(store.keys()) == []
+
+
+def test_for_itself_where_there_is_no_such_grant_says_so() -> None:
+    """Blnk Cloud has no client credentials grant (FACT in its metadata)."""
+    with pytest.raises(ConfigurationError, match=r"for_itself.*blnk_cloud.*client_credentials.*for_subject\(\)"):
+        client(provider=BlnkCloud()).for_itself()
+
+
+def test_what_is_given_can_be_read_back() -> None:
+    """The provider, the store and the redirect URI."""
+    store, provider = MemoryStore(), acme()
+    made = client(provider=provider, store=store)
+    assert (made.provider, made.store, made.redirect_uri) == (provider, store, "https://app.test/cb")
+    assert isinstance(client().store, MemoryStore)
+    assert client().store is not client().store
+
+
+def test_production_and_test_never_share_a_token() -> None:
+    """Traps 5 and 33: provider, environment, client and subject are all in the key."""
+    keys = {
+        made.for_subject(subject).store_key
+        for made in (
+            client(),
+            client(provider=acme(token_endpoint="https://test.acme.test/token")),
+            client(provider=acme(name="other")),
+            client(client_id="other"),
+        )
+        for subject in ("alice", "bob")
+    }
+    assert len(keys) == 8
+
+
+@pytest.mark.parametrize(
+    "settings", [{"client_id": ""}, {"redirect_uri": "http://app.test/"}, {"store": "x"}, {"client_auth": "x"}], ids=repr
+)
+def test_f56_a_refused_client_does_not_lead_to_its_secret(settings: dict[str, Any]) -> None:
+    """Neither the message nor the locals of our frames show the secret that was passed along (promise 8)."""
+    with pytest.raises(ConfigurationError) as caught:
+        client(**settings)
+    assert leaks(everything_in(caught.value), ["s3cret-of-client"]) == []
+
+
+def test_nothing_of_a_client_shows_its_secrets() -> None:
+    """repr and vars, all the way down (promise 8)."""
+    made = client(proxy="http://user:pr0xy-pass@proxy.test", policy=RenewalPolicy())
+    shown: list[object] = [made, vars(made), *(vars(value) for value in vars(made).values() if hasattr(value, "__dict__"))]
+    assert leaks(shown, ["s3cret-of-client", "pr0xy-pass"]) == []
+
+
+def test_f52_a_pickle_carries_neither_the_proxys_password_nor_the_keys(tmp_path: Path) -> None:
+    """A secret is a secret in whichever parameter it came (promise 8)."""
+    import pickle
+
+    made = client(proxy="http://user:pr0xy-pass@proxy.test")
+    assert leaks([pickle.dumps(made.for_subject("alice"))], ["pr0xy-pass"]) == []
+
+
+def test_the_users_own_http_client_is_used_for_tokens_only_as_it_is() -> None:
+    """`token_http`: its transport carries the request, redirects and its own auth are off."""
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=answer({"access_token": "at1", "expires_in": 60}).body)
+
+    with httpx.Client(transport=httpx.MockTransport(handle), auth=("wrong", "wrong"), follow_redirects=True) as http:
+        assert client(token_http=http).for_itself().token().access_token == "at1"
+    (request,) = seen
+    assert request.headers["Authorization"] != httpx.BasicAuth("wrong", "wrong")._auth_header
+    assert request.headers["User-Agent"].startswith("blnk-auth/")

@@ -1,0 +1,64 @@
+"""What a client proves itself with: refused early if it cannot work, asked afresh if it may change, never shown.
+
+How each method looks on the wire is in test_messages.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers import leaks
+
+from blnk_auth.client_auth import ClientCredentials
+from blnk_auth.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("client_id", ["", " ", None, 7])
+def test_an_empty_client_id_is_named(client_id: Any) -> None:
+    """The commonest mistake: an unset environment variable."""
+    with pytest.raises(ConfigurationError, match="^client_id is empty"):
+        ClientCredentials(client_id, "s3cret", "client_secret_basic")
+
+
+@pytest.mark.parametrize("secret", ["", None])
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_a_missing_secret_is_named_with_the_way_out(method: str, secret: Any) -> None:
+    """A public client has to say that it is one."""
+    with pytest.raises(ConfigurationError, match=f'client_secret is missing.*{method}.*client_auth="none"'):
+        ClientCredentials("id", secret, method)
+
+
+def test_an_unknown_method_is_named_with_the_known_ones() -> None:
+    """The registered names are listed."""
+    with pytest.raises(ConfigurationError, match="client_auth 'basic' is unknown.*client_secret_basic"):
+        ClientCredentials("id", "s3cret", "basic")
+
+
+@pytest.mark.parametrize("returned", [None, "", b"bytes", 7])
+def test_a_callable_that_returns_no_secret_is_named(returned: Any) -> None:
+    """At the request that needs it, since it may change."""
+    with pytest.raises(ConfigurationError, match="client_secret: the callable"):
+        ClientCredentials("id", lambda: returned, "client_secret_basic").secret()
+
+
+def test_a_callable_is_asked_each_time_and_never_early() -> None:
+    """Rotation needs no restart, and making a client costs no look-up."""
+    asked: list[int] = []
+
+    def secret() -> str:
+        asked.append(1)
+        return f"s{len(asked)}"
+
+    credentials = ClientCredentials("id", secret, "client_secret_basic")
+    assert asked == []
+    assert [credentials.secret(), credentials.secret()] == ["s1", "s2"]
+
+
+@pytest.mark.parametrize("secret", ["s3cret-of-client", lambda: "s3cret-of-client"])
+def test_credentials_show_no_secret(secret: str | Callable[[], str]) -> None:
+    """repr and str show the id and the method only."""
+    credentials = ClientCredentials("id", secret, "client_secret_basic")
+    assert leaks([repr(credentials), str(credentials)], ["s3cret-of-client"]) == []
+    assert "'id'" in repr(credentials)

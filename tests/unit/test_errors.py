@@ -1,0 +1,89 @@
+"""Errors: one tree, plain fields, and copies that carry nothing along."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import httpx
+import pytest
+import requests
+
+from blnk_auth import (
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+)
+from blnk_auth.errors import Conflict, core_type, own_copy
+from blnk_auth.shells.errors import as_client_error
+
+TOLD = {"error": "invalid_grant", "error_description": "gone", "error_uri": "https://as.test/e", "status_code": 400}
+ERRORS = [
+    BlnkAuthError("m", **TOLD),
+    SignInRequired("m", reason="refused", subject="alice", **TOLD),
+    TemporarilyUnavailable("m", retry_after=7.0, **TOLD),
+    ConfigurationError("m", **TOLD),
+    StoreError("m"),
+    Conflict("m"),
+    ProtocolError("m", **TOLD),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_all_are_caught_by_the_root_and_read_as_their_message(error: BlnkAuthError) -> None:
+    """`except BlnkAuthError` catches everything; str is the message."""
+    assert isinstance(error, BlnkAuthError)
+    assert str(error) == error.message == "m"
+
+
+def test_what_was_not_said_is_none() -> None:
+    """Nobody has to ask whether an attribute is there."""
+    error = SignInRequired("m", reason="missing")
+    assert (error.error, error.error_description, error.error_uri, error.status_code, error.subject) == (None,) * 5
+    assert TemporarilyUnavailable("m").retry_after is None
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy, own_copy])
+def test_a_copy_is_equal_in_type_and_fields_and_has_no_history(error: BlnkAuthError, again: object) -> None:
+    """Through a pickle, a copy, or for each waiter: neither traceback nor chain comes along."""
+    assert callable(again)
+    try:
+        raise error from ValueError("cause")
+    except BlnkAuthError as raised:
+        made = again(raised)
+    assert type(made) is type(error)
+    assert (made.message, made.fields()) == (error.message, error.fields())
+    assert (made.__traceback__, made.__cause__, made.__context__) == (None, None, None)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_in_a_clients_dress_travels_as_itself(error: BlnkAuthError) -> None:
+    """The request that a shell attaches may carry a token, so it does not enter a pickle (F56)."""
+    request = httpx.Request("GET", "https://api.test", headers={"Authorization": "Bearer at-of-alice"})
+    dressed = as_client_error(error, request, request_error=httpx.RequestError, transport_error=httpx.TransportError)
+    pickled = pickle.dumps(dressed)
+    assert b"at-of-alice" not in pickled
+    restored = pickle.loads(pickled)
+    assert type(restored) is type(error)
+    assert restored.fields() == error.fields()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_only_what_may_heal_is_a_transport_error(error: BlnkAuthError) -> None:
+    """Retry wrappers repeat `TemporarilyUnavailable` and nothing else; `except` clauses of each client still work."""
+    heals = isinstance(error, TemporarilyUnavailable)
+    for request, request_error, transport_error in (
+        (httpx.Request("GET", "https://api.test"), httpx.RequestError, httpx.TransportError),
+        (requests.Request("GET", "https://api.test").prepare(), requests.RequestException, requests.ConnectionError),
+    ):
+        dressed = as_client_error(error, request, request_error=request_error, transport_error=transport_error)
+        assert isinstance(dressed, type(error))
+        assert isinstance(dressed, request_error)
+        assert isinstance(dressed, transport_error) is heals
+        assert dressed.request is request  # type: ignore[attr-defined]
+        assert (str(dressed), dressed.fields()) == (str(error), error.fields())
+        assert core_type(type(dressed)) is type(error)

@@ -1,0 +1,81 @@
+"""Telling what happened does no harm, whatever the listener does."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+from helpers import World, leaks, pair
+
+from blnk_auth import Event, StoreError
+from blnk_auth.events import tell
+
+
+def test_an_event_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The logger is `blnk_auth`, the level DEBUG."""
+    caplog.set_level(logging.DEBUG, "blnk_auth")
+    told: list[Event] = []
+    event = Event("renewed", "token/x", "<Token ...>")
+    tell(told.append, event)
+    tell(None, event)
+    assert told == [event]
+    assert [record.getMessage() for record in caplog.records] == ["renewed token/x <Token ...>"] * 2
+
+
+def test_a_listener_that_raises_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Its failure is its own."""
+
+    def listener(event: Event) -> None:
+        raise RuntimeError("listener is broken")
+
+    tell(listener, Event("renewed", "token/x"))
+    assert "on_event raised for renewed" in caplog.text
+    assert "listener is broken" in caplog.text
+
+
+def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
+    """F10: it is called outside every lock, after the flight; it asks for the token and gets the new one."""
+    seen: list[str] = []
+
+    def listener(event: Event) -> None:
+        if event.name == "renewed":
+            seen.append(world.client.for_subject("alice").token().access_token)
+
+    world = World(on_event=listener)
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(pair(1))
+    assert source.token().access_token == "at1"
+    world.told()
+    assert seen == ["at1"]
+
+
+def test_events_show_no_secret() -> None:
+    """repr of every event of a renewal, a failed save and a sign-in (promise 8)."""
+    world = World()
+    source = world.signed_in(access_token="at0-of-alice", refresh_token="rt0-of-alice")
+    world.clock.advance(4000)
+    world.store.interfere("save", OSError("rt1-of-alice"))
+    world.server.will(pair(1, access_token="at1-of-alice", refresh_token="rt1-of-alice", scope=7))
+    source.token()
+    assert world.told() == ["odd_answer", "save_failed"]
+    assert isinstance(world.events[1].error, StoreError)
+    assert leaks(map(repr, world.events), ["at0-of-alice", "rt0-of-alice", "at1-of-alice", "rt1-of-alice"]) == []
+
+
+def test_the_names_are_documented() -> None:
+    """Every name that the package tells is in the docstring of `Event`."""
+    import inspect
+    from pathlib import Path
+
+    import blnk_auth
+
+    package = Path(inspect.getfile(blnk_auth)).parent
+    told = {
+        name
+        for file in package.rglob("*.py")
+        for name in re.findall(r"(?:Event|_note_failure)\(\s*\"([a-z_]+)\"", file.read_text("utf-8"))
+    }
+    documented = set(re.findall(r"`([a-z_]+)`", Event.__doc__ or ""))
+    assert {"renewed", "save_failed", "sign_in_required"} <= told <= documented

@@ -1,0 +1,373 @@
+"""Waiting for work that no caller can stop: from threads, asyncio and trio, all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import trio
+from helpers import settle
+
+from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
+from blnk_auth.flight import Flight, Flights, launch
+
+PATIENCE = 10.0
+
+
+def nothing() -> None:
+    """Nothing to do afterwards."""
+
+
+class Work:
+    """Work that waits to be let go."""
+
+    def __init__(self, outcome: object = "done") -> None:
+        self.outcome = outcome
+        self.began = threading.Event()
+        self.may_end = threading.Event()
+        self.runs = 0
+
+    def __call__(self) -> Any:
+        self.runs += 1
+        self.began.set()
+        assert self.may_end.wait(PATIENCE)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    made = Work()
+    yield made
+    made.may_end.set()
+    settle()
+
+
+async def _on_asyncio_or_trio_checkpoint() -> None:
+    """One turn of whichever loop runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        await trio.lowlevel.checkpoint()
+    else:
+        await asyncio.sleep(0)
+
+
+def run_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        return await main()
+
+    return asyncio.run(run())
+
+
+RUNNERS: dict[str, Callable[[Callable[[], Awaitable[Any]]], Any]] = {"asyncio": run_asyncio, "trio": trio.run}
+
+
+@pytest.fixture(params=RUNNERS)
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+    """Runs an async function on asyncio, then on trio."""
+    return RUNNERS[request.param]
+
+
+# --- one flight for all ----------------------------------------------------------------------------------------------
+
+
+def test_the_second_who_asks_joins_the_first(work: Work) -> None:
+    """One key, one run of the work, one outcome; the second caller's work is not run."""
+    flights, other = Flights(), Work()
+    first = flights.join_or_start("key", work, nothing)
+    assert flights.join_or_start("key", other, nothing) is first
+    work.may_end.set()
+    assert first.wait(PATIENCE) == "done"
+    assert (work.runs, other.runs) == (1, 0)
+
+
+def test_other_keys_fly_at_the_same_time(work: Work) -> None:
+    """Nobody waits for another grant's renewal."""
+    flights = Flights()
+    flights.join_or_start("slow", work, nothing)
+    assert flights.join_or_start("quick", lambda: "quick", nothing).wait(PATIENCE) == "quick"
+    assert not work.may_end.is_set()
+
+
+def test_a_landed_flight_is_not_joined(work: Work) -> None:
+    """Whoever has the outcome, and finds it wanting, can start another at once."""
+    flights = Flights()
+    work.may_end.set()
+    first = flights.join_or_start("key", work, nothing)
+    first.wait(PATIENCE)
+    assert flights.join_or_start("key", work, nothing) is not first
+
+
+def test_f03_threads_asyncio_and_trio_share_one_flight(work: Work) -> None:
+    """F03, F04: waiters of 3 threads, 3 asyncio loops and 3 trio runs get one outcome of one run."""
+    flight = Flights().join_or_start("key", work, nothing)
+    waiting = threading.Barrier(10)
+
+    async def wait_async() -> object:
+        waiting.wait(PATIENCE)
+        return await flight.wait_async(PATIENCE)
+
+    def wait() -> object:
+        waiting.wait(PATIENCE)
+        return flight.wait(PATIENCE)
+
+    with ThreadPoolExecutor(9) as pool:
+        outcomes = [pool.submit(wait) for _ in range(3)]
+        outcomes += [pool.submit(run, wait_async) for run in RUNNERS.values() for _ in range(3)]
+        waiting.wait(PATIENCE)
+        work.may_end.set()
+        assert [outcome.result(PATIENCE) for outcome in outcomes] == ["done"] * 9
+    assert work.runs == 1
+
+
+def test_fifty_tasks_wait_without_holding_up_their_loop(
+    work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]
+) -> None:
+    """F02: while 50 tasks wait, the loop goes on turning; then all have the outcome."""
+    flight = Flights().join_or_start("key", work, nothing)
+    outcomes: list[object] = []
+
+    async def wait() -> None:
+        outcomes.append(await flight.wait_async(PATIENCE))
+
+    async def let_go() -> None:
+        for _ in range(100):
+            await _on_asyncio_or_trio_checkpoint()
+        assert outcomes == []
+        work.may_end.set()
+
+    async def on_trio() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(wait)
+            nursery.start_soon(let_go)
+
+    async def on_asyncio() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(50):
+                group.create_task(wait())
+            group.create_task(let_go())
+
+    run(on_trio if run is trio.run else on_asyncio)
+    assert outcomes == ["done"] * 50
+
+
+def test_an_outcome_that_is_there_is_had_at_once(run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
+    """Waiting for a landed flight takes no time, from anywhere, as often as wanted."""
+    flight = launch(lambda: 42, nothing)
+    assert flight.wait(PATIENCE) == 42
+    assert flight.wait(0) == 42
+
+    async def wait() -> int:
+        return await flight.wait_async(0)
+
+    assert run(wait) == 42
+
+
+# --- leaving ---------------------------------------------------------------------------------------------------------
+
+
+def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
+    """F07, F08: the task that started the work is cancelled; the work ends, and later callers get its outcome."""
+    flight = launch(work, nothing)
+
+    async def main() -> None:
+        waiter = asyncio.create_task(flight.wait_async(PATIENCE))
+        await asyncio.sleep(0)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        work.may_end.set()
+        assert await flight.wait_async(PATIENCE) == "done"
+
+    asyncio.run(main())
+
+
+def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
+    """The same on trio."""
+    flight = launch(work, nothing)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flight.wait_async, PATIENCE)
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert nursery.cancel_scope.cancelled_caught
+        work.may_end.set()
+        assert await flight.wait_async(PATIENCE) == "done"
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, runner: str) -> None:
+    """The wake-up of a closed loop goes nowhere; the others are woken all the same."""
+    flight = launch(work, nothing)
+    with ThreadPoolExecutor(1) as pool:
+
+        async def leave() -> None:
+            if runner == "trio":
+                with trio.move_on_after(0.01):
+                    await flight.wait_async(PATIENCE)
+            else:
+                waiter = asyncio.create_task(flight.wait_async(PATIENCE))
+                await asyncio.sleep(0)
+                waiter.cancel()
+
+        RUNNERS[runner](leave)
+        outcome = pool.submit(flight.wait, PATIENCE)
+        work.may_end.set()
+        assert outcome.result(PATIENCE) == "done"
+
+
+def test_waiting_has_an_end(work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
+    """After its timeout a waiter is told to come back; the flight goes on."""
+    flight = launch(work, nothing)
+    with pytest.raises(TemporarilyUnavailable, match="goes on") as caught:
+        flight.wait(0.01)
+    assert caught.value.retry_after == 1.0
+
+    async def wait() -> object:
+        with pytest.raises(TemporarilyUnavailable):
+            await flight.wait_async(0.01)
+        work.may_end.set()
+        return await flight.wait_async(PATIENCE)
+
+    assert run(wait) == "done"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread are POSIX")
+def test_ctrl_c_in_the_waiting_main_thread_does_not_stop_the_flight(work: Work) -> None:
+    """KeyboardInterrupt reaches the waiter only; the work ends on its own thread."""
+    flight = launch(work, nothing)
+    work.began.wait(PATIENCE)
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    timer = threading.Timer(0.05, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        flight.wait(PATIENCE)
+    timer.join()
+    work.may_end.set()
+    assert flight.wait(PATIENCE) == "done"
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def test_f11_each_waiter_gets_its_own_copy_of_the_error(work: Work) -> None:
+    """The type, the text and the fields are the same; the instances, and so their tracebacks, are not shared."""
+    work.outcome = SignInRequired("gone", reason="refused", subject="alice", error="invalid_grant", status_code=400)
+    flight = launch(work, nothing)
+    work.may_end.set()
+    caught: list[SignInRequired] = []
+    for _ in range(3):
+        with pytest.raises(SignInRequired) as each:
+            flight.wait(PATIENCE)
+        caught.append(each.value)
+    assert len({id(error) for error in caught}) == 3
+    assert work.outcome not in caught
+    for error in caught:
+        assert (str(error), error.fields()) == ("gone", work.outcome.fields())
+        assert (error.__cause__, error.__context__) == (None, None)
+        assert "self.outcome" not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("stranger", [ValueError("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_whatever_ends_the_work_reaches_the_waiter(work: Work, stranger: BaseException) -> None:
+    """Nobody waits for ever because a store or a callable raised something unheard of."""
+    work.outcome = stranger
+    flight = launch(work, nothing)
+    work.may_end.set()
+    with pytest.raises(type(stranger)):
+        flight.wait(PATIENCE)
+
+
+def test_an_error_frees_the_key(work: Work) -> None:
+    """The next caller starts a new flight."""
+    flights = Flights()
+    work.outcome = StoreError("gone")
+    work.may_end.set()
+    with pytest.raises(StoreError):
+        flights.join_or_start("key", work, nothing).wait(PATIENCE)
+    assert flights.join_or_start("key", lambda: "new", nothing).wait(PATIENCE) == "new"
+
+
+def test_f10_work_that_waits_for_itself_is_told_so() -> None:
+    """A store whose own HTTP client carries this auth gets a clear error, not a deadlock."""
+    flights = Flights()
+
+    def wait_for_myself() -> None:
+        flights.join_or_start("key", nothing, nothing).wait(PATIENCE)
+
+    with pytest.raises(BlnkAuthError, match="must not use a client that carries this auth"):
+        flights.join_or_start("key", wait_for_myself, nothing).wait(PATIENCE)
+
+
+# --- afterwards ------------------------------------------------------------------------------------------------------
+
+
+def test_f10_what_comes_afterwards_may_start_the_next_flight() -> None:
+    """A callback told of the outcome may ask for the same key again, and waits for nobody."""
+    flights, second, told = Flights(), list[object](), threading.Event()
+
+    def afterwards() -> None:
+        second.append(flights.join_or_start("key", lambda: "second", nothing).wait(PATIENCE))
+        told.set()
+
+    assert flights.join_or_start("key", lambda: "first", afterwards).wait(PATIENCE) == "first"
+    assert told.wait(PATIENCE)
+    assert second == ["second"]
+
+
+def test_waiters_do_not_wait_for_what_comes_afterwards(work: Work) -> None:
+    """A slow callback holds up nobody."""
+    assert launch(lambda: "done", work).wait(PATIENCE) == "done"
+    assert not work.may_end.is_set()
+
+
+def test_the_work_runs_on_a_named_thread_that_the_interpreter_waits_for() -> None:
+    """Non-daemon: at exit the answer is still saved."""
+    worker = launch(threading.current_thread, nothing).wait(PATIENCE)
+    assert (worker.name, worker.daemon) == ("blnk-auth renewal", False)
+
+
+def test_the_work_sees_the_callers_context() -> None:
+    """Context variables, as tracing libraries use them, reach the worker."""
+    variable = contextvars.ContextVar("variable", default="unset")
+    variable.set("callers")
+    assert launch(variable.get, nothing).wait(PATIENCE) == "callers"
+
+
+# --- fork ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_f52_a_forked_child_starts_its_own_flight(work: Work) -> None:
+    """F52: the parent's flight will never land in the child, which therefore does not join it."""
+    flights = Flights()
+    parents: Flight[Any] = flights.join_or_start("key", work, nothing)
+    work.began.wait(PATIENCE)
+    child = os.fork()
+    if child == 0:
+        try:
+            landed = flights.join_or_start("key", lambda: "childs", nothing).wait(PATIENCE) == "childs"
+            os._exit(0 if landed else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    work.may_end.set()
+    assert parents.wait(PATIENCE) == "done"

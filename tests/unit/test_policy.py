@@ -1,0 +1,67 @@
+"""The numbers of the renewal are checked when they are given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+
+from blnk_auth import ConfigurationError, RenewalPolicy
+
+NAMES = [each.name for each in fields(RenewalPolicy)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [-1, -0.1, math.nan, math.inf, "1", None, True, [1]], ids=repr)
+def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: Any) -> None:
+    """Negative, not finite, or no number at all."""
+    with pytest.raises(ConfigurationError, match=f"policy: {name} "):
+        RenewalPolicy(**{name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_number_beyond_a_float_is_refused_by_name(name: str) -> None:
+    """Python's integers have no end; seconds do."""
+    with pytest.raises(ConfigurationError, match=f"policy: {name} "):
+        RenewalPolicy(**{name: 10**400})
+
+
+@pytest.mark.parametrize("name", ["advisory_fraction", "mandatory_fraction", "jitter"])
+def test_a_share_is_at_most_one(name: str) -> None:
+    """More than the whole lifetime makes no sense."""
+    with pytest.raises(ConfigurationError, match=f"{name} is a share"):
+        RenewalPolicy(**{name: 1.1})
+
+
+def test_waiting_begins_after_renewing_does() -> None:
+    """The mandatory window lies within the advisory one."""
+    with pytest.raises(ConfigurationError, match="mandatory_fraction must not exceed advisory_fraction"):
+        RenewalPolicy(advisory_fraction=0.1, mandatory_fraction=0.2)
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes"])
+def test_a_limit_that_lets_nothing_through_is_refused(name: str) -> None:
+    """With a deadline of 0 seconds, or answers of 0 bytes, no renewal could ever succeed."""
+    with pytest.raises(ConfigurationError, match=name):
+        RenewalPolicy(**{name: 0})
+
+
+def test_the_defaults_and_whole_numbers_pass() -> None:
+    """Integers are as good as floats."""
+    assert RenewalPolicy(**{name: getattr(RenewalPolicy(), name) for name in NAMES}) == RenewalPolicy()
+    assert RenewalPolicy(cooldown=2).cooldown == 2
+
+
+def test_a_slow_siblings_renewal_is_outlived() -> None:
+    """By default the wait for the lock is longer than the longest token request."""
+    assert RenewalPolicy().lock_timeout > RenewalPolicy().request_deadline
+
+
+def test_a_policy_is_immutable_and_its_fields_have_names() -> None:
+    """One may be shared between clients; positional numbers would be unreadable."""
+    with pytest.raises(FrozenInstanceError):
+        RenewalPolicy().cooldown = 2.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        RenewalPolicy(600.0)  # type: ignore[misc]

@@ -1,0 +1,80 @@
+"""What a provider is: data that is checked when it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers import acme
+
+from blnk_auth import ConfigurationError, Provider
+from blnk_auth.wire import ApiAnswer
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("name", ""),
+        ("name", None),
+        ("token_endpoint", ""),
+        ("token_endpoint", "as.acme.test/token"),
+        ("token_endpoint", "http://as.acme.test/token"),
+        ("token_endpoint", None),
+        ("authorization_endpoint", "http://as.acme.test/authorize"),
+        ("authorization_endpoint", ""),
+        ("revocation_endpoint", "ftp://as.acme.test/"),
+        ("api_origins", ()),
+        ("api_origins", "https://api.acme.test"),
+        ("api_origins", ("https://api.acme.test/v1",)),
+        ("client_auth", "basic"),
+        ("client_auth", None),
+        ("api_origins", None),
+        ("name", 7),
+        ("name", "  "),
+        ("basic_encoding", "RFC6749"),
+        ("grants", ("client_credential",)),
+        ("grants", "authorization_code"),
+        ("issuer", 7),
+        ("token_endpoint", "https://as.acme.test/token#fragment"),
+        ("is_rejection", None),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
+    """A typo in a provider is found where it is written and not at the first renewal."""
+    with pytest.raises(ConfigurationError, match=parameter):
+        acme(**{parameter: value})
+
+
+def test_a_plain_provider_needs_its_api_origins() -> None:
+    """Where tokens may go must be said (design: section 2)."""
+    with pytest.raises(TypeError, match="api_origins"):
+        Provider(name="acme", token_endpoint="https://as.acme.test/token")  # type: ignore[call-arg]
+
+
+def test_endpoints_may_be_elsewhere_and_have_a_query() -> None:
+    """bLink's authorization endpoint belongs to the bank; RFC 6749 section 3.1 allows a query."""
+    provider = acme(authorization_endpoint="https://bank.test/auth?tenant=1", revocation_endpoint="https://b.test/r")
+    assert provider.authorization_endpoint == "https://bank.test/auth?tenant=1"
+
+
+def test_the_environment_is_the_origin_of_the_token_endpoint() -> None:
+    """Trap 5: test and production tokens are kept apart."""
+    assert acme(token_endpoint="https://AS.acme.test:443/x").environment == "https://as.acme.test"
+
+
+def test_a_provider_is_immutable_and_compares_by_its_data() -> None:
+    """It can be shared and tested as a table."""
+    assert acme() == acme()
+    assert acme() != acme(name="other")
+    with pytest.raises(AttributeError):
+        acme().name = "other"  # type: ignore[misc]
+
+
+def test_a_plain_provider_follows_rfc_6750() -> None:
+    """Only a 401 that names no other remedy is a rejection, and no body is read for it."""
+    provider = acme()
+    assert provider.rejection_statuses == frozenset({401})
+    assert not provider.reads_rejection_body
+    assert provider.is_rejection(ApiAnswer(401, {}))
+    assert not provider.is_rejection(ApiAnswer(401, {"www-authenticate": 'Bearer error="insufficient_scope"'}))

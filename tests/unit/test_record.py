@@ -1,0 +1,71 @@
+"""The stored form of a grant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blnk_auth import StoreError, Token
+from blnk_auth.record import Grant
+
+TOKEN = Token("at1", refresh_token="rt1", expires_at=1.0, extra={"grant_id": "g1"})
+
+
+@pytest.mark.parametrize("grant", [Grant(TOKEN), Grant(TOKEN, "refused"), Grant(Token("at1"))])
+def test_a_grant_survives_json(grant: Grant) -> None:
+    """What is written is read back equal, with its schema version beside it."""
+    data = json.loads(json.dumps(grant.to_data(), allow_nan=False))
+    assert Grant.from_data(data, "key") == grant
+    assert data["schema"] == 1
+
+
+def test_a_living_grant_has_no_mark() -> None:
+    """Absent means alive."""
+    assert "ended" not in Grant(TOKEN).to_data()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"schema": 2}, "newer blnk_auth.*schema 2.*upgrade"),
+        ({"schema": 0, "token": {"access_token": "a"}}, "not a token record"),
+        ({"schema": "1", "token": {"access_token": "a"}}, "not a token record"),
+        ({"schema": 1}, "not a token record"),
+        ({"schema": 1, "token": []}, "not a token record"),
+        ({"schema": 1, "token": {"access_token": "a"}, "ended": 7}, "not a token record"),
+        ({"schema": 1, "token": {}}, "access_token"),
+    ],
+)
+def test_a_broken_record_names_the_key_and_the_remedy(data: dict[str, Any], said: str) -> None:
+    """It is never taken for nothing, since the next save would then destroy it."""
+    with pytest.raises(StoreError, match=said) as caught:
+        Grant.from_data(data, "token/acme/alice")
+    assert "'token/acme/alice'" in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    data=st.fixed_dictionaries(
+        {"schema": st.just(1) | JSON},
+        optional={
+            "token": JSON | st.dictionaries(st.sampled_from(["access_token", "expires_at", "extra"]), JSON),
+            "ended": JSON,
+        },
+    )
+)
+def test_any_record_is_a_grant_or_a_store_error(data: dict[str, Any]) -> None:
+    """Whatever is found in a store."""
+    try:
+        Grant.from_data(data, "key")
+    except StoreError:
+        return

@@ -1,0 +1,97 @@
+"""A fixed key: sent as it is, to its own origins, and shown to nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from helpers import everything_in, leaks
+
+from blnk_auth import ConfigurationError, StaticToken
+from blnk_auth.origin import parse_origin
+from blnk_auth.wire import ApiAnswer
+
+ORIGINS = ("https://api.acme.test",)
+KEY = "blnk_fdb796a5-key"
+
+
+def test_a_key_is_a_bearer_token_by_default() -> None:
+    """Blnk Cloud's API keys."""
+    key = StaticToken(KEY, api_origins=ORIGINS)
+    assert (key.header_name, key.ready(None).header) == ("Authorization", f"Bearer {KEY}")
+    assert key.token().access_token == KEY
+    assert asyncio.run(key.atoken()).access_token == KEY
+
+
+def test_a_custom_header_carries_the_key_as_it_is() -> None:
+    """Blnk Core's X-Blnk-Key."""
+    key = StaticToken(KEY, api_origins=ORIGINS, header="X-Blnk-Key")
+    assert (key.header_name, key.ready(None).header) == ("X-Blnk-Key", KEY)
+
+
+@pytest.mark.parametrize("header", ["authorization", "AUTHORIZATION"])
+def test_the_name_of_a_header_has_no_case(header: str) -> None:
+    """RFC 9110 section 5.1."""
+    assert StaticToken(KEY, api_origins=ORIGINS, header=header).ready(None).header == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("value", [f" {KEY}\n", f"{KEY}\r\n"])
+def test_the_line_end_of_a_file_is_no_part_of_the_key(value: str) -> None:
+    """Secrets come from files."""
+    assert StaticToken(value, api_origins=ORIGINS).token().access_token == KEY
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, 7, "two words", "a\r\nX-Evil: 1", "schlüssel", b"bytes"], ids=repr)
+def test_what_no_header_can_carry_is_refused_by_name(value: Any) -> None:
+    """Nothing is smuggled into a header, and the value is not quoted."""
+    with pytest.raises(ConfigurationError, match="^value ") as caught:
+        StaticToken(value, api_origins=ORIGINS)
+    assert "X-Evil" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["", "two words", "X:Y", "X\r\nY", "X-Schlüssel", None, 7], ids=repr)
+def test_what_is_no_header_is_refused_by_name(header: Any) -> None:
+    """RFC 9110 section 5.1: a token."""
+    with pytest.raises(ConfigurationError, match="header"):
+        StaticToken(KEY, api_origins=ORIGINS, header=header)
+
+
+@pytest.mark.parametrize("origins", [(), "https://api.acme.test", ("http://api.acme.test",)], ids=repr)
+def test_bad_origins_are_refused_by_name(origins: Any) -> None:
+    """A key without a home is not sent anywhere."""
+    with pytest.raises(ConfigurationError, match="api_origins"):
+        StaticToken(KEY, api_origins=origins)
+
+
+def test_it_goes_to_its_origins_only() -> None:
+    """Promise 6."""
+    key = StaticToken(KEY, api_origins=ORIGINS)
+    assert key.origins.permits(parse_origin("https://api.acme.test", "x"))
+    assert not key.origins.permits(parse_origin("https://evil.test", "x"))
+
+
+def test_nothing_is_ever_renewed() -> None:
+    """No answer is a rejection that could be cured."""
+    key = StaticToken(KEY, api_origins=ORIGINS)
+    assert key.rejection_statuses == frozenset()
+    assert not key.is_rejection(ApiAnswer(401, {}))
+    assert key.is_current(key.ready(None))
+
+
+def test_it_is_neither_shown_nor_pickled() -> None:
+    """A copy is the same object; a pickle is refused with the remedy."""
+    key = StaticToken(KEY, api_origins=ORIGINS)
+    assert leaks([repr(key), str(key), repr(key.ready(None))], [KEY]) == []
+    assert copy.copy(key) is key is copy.deepcopy(key)
+    with pytest.raises(TypeError, match="is not pickled; make it anew"):
+        pickle.dumps(key)
+
+
+def test_f56_a_refused_key_is_not_in_the_locals_of_our_frames() -> None:
+    """The traceback of a typo in `header=` does not show the key (promise 8)."""
+    with pytest.raises(ConfigurationError) as caught:
+        StaticToken(KEY, api_origins=ORIGINS, header="two words")
+    assert leaks(everything_in(caught.value), [KEY]) == []
