@@ -11,9 +11,11 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from .errors import ConfigurationError
+from .errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
+
+Fetched = TypeVar("Fetched")
 
 LIFETIME = 60
 """Seconds for which an assertion is good: it is used at once."""
@@ -92,6 +94,17 @@ def sign_assertion(
     return signed
 
 
+def fetched(parameter: str, fetch: Callable[[], Fetched]) -> Fetched:
+    """What a user's callable returns. Raises `TemporarilyUnavailable` if it fails: a vault may open again."""
+    try:
+        return fetch()
+    except BlnkAuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything, and its text may hold the secret
+        failure = TemporarilyUnavailable(f"{parameter}: the callable that was given raised {type(error).__name__}")
+    raise failure
+
+
 def _algorithm_for(key: Any) -> str:
     if key.key_type == "RSA":
         return "RS256"
@@ -107,7 +120,7 @@ def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
 def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
     header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
     signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    return (signing_input + b"." + _encode(signer.sign(signing_input))).decode("ascii")
+    return (signing_input + b"." + _encode(fetched("private_key", lambda: signer.sign(signing_input)))).decode("ascii")
 
 
 def _encode(octets: bytes) -> bytes:

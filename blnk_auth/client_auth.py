@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote_plus
 
-from .assertion import KeyMaterial, PrivateKey, Signer, load_key, sign_assertion
+from .assertion import KeyMaterial, PrivateKey, Signer, fetched, load_key, sign_assertion
 from .errors import ConfigurationError
 
 ClientSecret = str | Callable[[], str] | None
@@ -79,7 +79,7 @@ class ClientCredentials:
 
     def secret(self) -> str:
         """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""
-        secret = self.client_secret() if callable(self.client_secret) else self.client_secret
+        secret = fetched("client_secret", self.client_secret) if callable(self.client_secret) else self.client_secret
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError("client_secret: the callable returned no secret; it must return a non-empty str")
         return secret
@@ -117,7 +117,7 @@ class ClientCredentials:
         key = self.private_key
         if key is None or isinstance(key, str | bytes | Mapping | Signer):
             return key or ""
-        return key()
+        return fetched("private_key", key)
 
     def basic(self, secret: str) -> str:
         """What follows `Basic ` in the Authorization header for `client_secret_basic`."""

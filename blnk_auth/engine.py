@@ -68,6 +68,8 @@ class Engine:
     def reset_after_fork(self) -> None:
         """Called in the child of a fork, where another thread may have held the lock for ever."""
         self._sources_lock = threading.Lock()
+        self.installing = threading.Lock()
+        """Held for the moment in which a source changes what it holds; never while anything waits."""
 
     @property
     def slot(self) -> str:
@@ -126,7 +128,7 @@ class Engine:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
         state = {**self.__dict__, "on_event": None, "network": replace(self.network, client=None)}
-        for of_this_process in ("flights", "_sources", "_sources_lock"):
+        for of_this_process in ("flights", "installing", "_sources", "_sources_lock"):
             del state[of_this_process]
         if isinstance(self.credentials.client_secret, str):
             state["credentials"] = replace(self.credentials, client_secret=_not_pickled)

@@ -37,22 +37,27 @@ class PersonGrant:
         """Its part of the store key."""
         return f"subject/{quote(self.subject, safe='')}"
 
-    def is_renewable(self, grant: Grant, provider: Provider) -> bool:
+    def is_renewable(self, grant: Grant, asker: Asker) -> bool:
         """Whether something is there to renew it with."""
-        return grant.token.refresh_token is not None and "refresh_token" in provider.grants
+        return self._hindrance(grant.token, asker) is None
+
+    def _hindrance(self, token: Token, asker: Asker) -> str | None:
+        if token.refresh_token is None or "refresh_token" not in asker.provider.grants:
+            return "no_refresh_token"
+        has_expired = token.refresh_expires_at is not None and token.refresh_expires_at <= asker.now
+        return "expired" if has_expired else None
 
     def ask(self, asker: Asker, current: Token | None) -> TokenCall:
         """The request that renews `current`. Raises `SignInRequired` if only the person can help."""
         if current is None:
             raise sign_in_again("missing", self.subject)
-        if current.refresh_token is None or "refresh_token" not in asker.provider.grants:
-            raise sign_in_again("no_refresh_token", self.subject)
-        if current.refresh_expires_at is not None and current.refresh_expires_at <= asker.now:
-            raise sign_in_again("expired", self.subject)
+        hindrance = self._hindrance(current, asker)
+        if hindrance is not None:
+            raise sign_in_again(hindrance, self.subject)
         return messages.build_refresh(
             asker.provider,
             asker.credentials,
-            current.refresh_token,
+            current.refresh_token or "",
             redirect_uri=asker.redirect_uri,
             call=Call("refresh_token", self.subject, asker.in_background),
             now=asker.now,
@@ -71,7 +76,7 @@ class ClientGrant:
         """Its part of the store key: each scope has a token of its own."""
         return f"itself/{quote(self.scope or '', safe='')}"
 
-    def is_renewable(self, grant: Grant, provider: Provider) -> bool:
+    def is_renewable(self, grant: Grant, asker: Asker) -> bool:
         """Always: the client's credentials renew it."""
         return True
 

@@ -294,12 +294,12 @@ def _remedy(status: int, code: str | None) -> str:
         return f"check {_REMEDIES.get(code, _REGISTRATION)}"
     if status in _LASTING_STATUSES:
         return "check token_endpoint"
-    return "check client_id, client_auth, and the secret, key or certificate that goes with it"
+    return "check client_id, client_auth, and the client_secret, private_key or cert that goes with it"
 
 
 _REGISTRATION = "the client's registration at the provider"
 _REMEDIES: Mapping[str, str] = {
-    "invalid_client": "client_id, client_auth, and the secret, key or certificate that goes with it",
+    "invalid_client": "client_id, client_auth, and the client_secret, private_key or cert that goes with it",
     "invalid_scope": "scope",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
 }

@@ -59,25 +59,31 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What will do. `seen` is what the caller holds; `renewed_only` says that being fresh is not enough, since the
-    server rejects it or the caller insists; `forced` that not even a sibling's newer token will do.
+    """What will do. `seen` is what this process holds; `renewed_only` says that being fresh is not enough, since the
+    API rejected `rejected` (None: what is held) or the caller insists; `forced` that no sibling's token will do either.
     """
 
     seen: HeldToken | None
     renewed_only: bool = False
     forced: bool = False
+    rejected: Token | None = None
 
     def is_met_by(self, held: HeldToken, now: float) -> bool:
         """Whether a token found in memory or in the store makes asking the server unnecessary."""
         if self.forced:
             return False
-        # A sibling's mark that the grant has ended is another version, but no other token.
-        seen = self.seen
-        is_newer = seen is None or (held.version != seen.version and held.grant.token != seen.grant.token)
+        is_newer = self._is_newer(held)
         due = before(held.window, now)
         if due is Before.USE:
             return is_newer or not self.renewed_only
         return is_newer and due is Before.USE_AND_RENEW
+
+    def _is_newer(self, held: HeldToken) -> bool:
+        if self.rejected is not None and held.grant.token == self.rejected:
+            return False
+        # A sibling's mark that the grant has ended is another version, but no other token.
+        seen = self.seen
+        return seen is None or (held.version != seen.version and held.grant.token != seen.grant.token)
 
 
 @dataclass(slots=True)
@@ -124,16 +130,17 @@ class Renewal:
         with self._locked():
             guarded("written", self.ports.store.delete, self.key)
 
-    def revoke(self, build: Callable[[str, str], TokenCall]) -> None:
+    def revoke(self, build: Callable[[str, str], TokenCall], unsaved: HeldToken | None = None) -> None:
         """Have the server end the grant, then delete what is stored. Nothing stored is nothing to revoke.
 
-        The refresh token goes first: once it is gone nothing can be renewed, even if the second call fails.
+        The refresh token goes first: once it is gone nothing can be renewed, even if the second call fails. Of a pair
+        that could not be saved the store holds only the spent predecessor, so `unsaved` goes before what is stored.
         """
         with self._locked():
-            record = self._load()
-            if record is None:
+            held = unsaved or self.look()
+            if held is None:
                 return
-            token = Grant.from_data(record.data, self.key).token
+            token = held.grant.token
             for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):
                 if value is not None:
                     call = build(value, hint)
@@ -184,12 +191,22 @@ class Renewal:
         raise AssertionError("unreachable: the second look either returns or raises")
 
     def _ask(self, current: Token | None) -> Token:
-        call = self.ask(current)
+        call = self._build(current)
         token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
         renewed = succeed(token, current)
         self._warn_of_the_end(renewed, current)
         return renewed
+
+    def _build(self, current: Token | None) -> TokenCall:
+        try:
+            return self.ask(current)
+        except BlnkAuthError as error:
+            failure = own_copy(error)
+        except Exception as error:  # noqa: BLE001 - a callable of the user's, as in a provider's parameters
+            failure = TemporarilyUnavailable(f"a callable of the client or its provider raised {type(error).__name__}")
+        # Raised here: the frames of the original hold the refresh token.
+        raise failure
 
     def _warn_of_the_end(self, renewed: Token, current: Token | None) -> None:
         """Tell, while there is time, that the refresh token runs out at a moment which renewals do not put off."""

@@ -7,6 +7,7 @@ one flight per key, in which the renewal runs on a worker thread.
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,15 @@ from urllib.parse import quote
 
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
-from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, own_copy
+from .errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+    own_copy,
+)
 from .events import Event
 from .flight import Flight
 from .grants import ClientGrant, PersonGrant
@@ -24,6 +33,7 @@ from .origin import AllowedOrigins, Origin
 from .provider import per_call
 from .record import Grant
 from .renewal import ANSWER_LOST, Goal, Renewal
+from .stores.base import to_json
 from .token import Token
 from .wire import ApiAnswer, Call, Package
 
@@ -71,11 +81,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """The last failed renewal: no other is tried before `until`."""
+    """The last failed renewal: no other is tried before `until`, on a clock that may be put back."""
 
     error: BlnkAuthError
     count: int
+    since: float
     until: float
+
+    def cools_down(self, now: float) -> bool:
+        return self.since <= now < self.until
 
     @property
     def answer_lost(self) -> bool:
@@ -87,7 +101,11 @@ class _Uncured:
     """Renewals that cured no rejection: rejections cause no other before `until`."""
 
     count: int
+    since: float
     until: float
+
+    def cools_down(self, now: float) -> bool:
+        return self.since <= now < self.until
 
 
 class TokenSource:
@@ -97,7 +115,7 @@ class TokenSource:
     at once; methods that begin with `a` are for asyncio and trio. Copying it yields the same source.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_engine", "_failure", "_grant", "_held", "_key", "_uncured")
+    __slots__ = ("__weakref__", "_clock", "_engine", "_epoch", "_failure", "_grant", "_held", "_key", "_uncured")
 
     header_name = "Authorization"
 
@@ -109,6 +127,7 @@ class TokenSource:
         self._held: HeldToken | None = None
         self._failure: _Failure | None = None
         self._uncured: _Uncured | None = None
+        self._epoch = 0
 
     @classmethod
     def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
@@ -148,7 +167,8 @@ class TokenSource:
             return "sign_in_required"
         due = before(held.window, self._clock())
         if due is Before.MUST_RENEW:
-            return "expired"
+            can_renew = self._grant.is_renewable(held.grant, self._engine.asker())
+            return "expired" if can_renew else "sign_in_required"
         return "fresh" if due is Before.USE else "stale"
 
     def token(self) -> Token:
@@ -165,11 +185,13 @@ class TokenSource:
         With `rejected`, renew only if that token is still the current one, else return the current one.
         Raises a `BlnkAuthError`. Blocks; for asyncio and trio: `arenew`.
         """
-        return self._landed(self._renew_by_hand(rejected)).grant.token
+        before = self._held
+        return self._other_than(before, self._landed(self._renew_by_hand(rejected)))
 
     async def arenew(self, *, rejected: Token | None = None) -> Token:
         """The same as `renew`, for asyncio and trio."""
-        return (await self._alanded(self._renew_by_hand(rejected))).grant.token
+        before = self._held
+        return self._other_than(before, await self._alanded(self._renew_by_hand(rejected)))
 
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's, replacing what is stored. Raises `StoreError`."""
@@ -238,7 +260,7 @@ class TokenSource:
 
     def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
         now, uncured = self._clock(), self._uncured
-        if uncured is not None and now < uncured.until:
+        if uncured is not None and uncured.cools_down(now):
             return None
         self._raise_if_cooling_down(now)
         return self._fly(Goal(rejected, renewed_only=True), package)
@@ -252,8 +274,9 @@ class TokenSource:
         policy, last = self._engine.policy, self._uncured
         count = 1 if last is None else last.count + 1
         wait = min(policy.rejection_cooldown * 2.0 ** min(count - 1, 32), policy.max_rejection_cooldown)
-        if last is None or self._clock() >= last.until:
-            self._uncured = _Uncured(count, self._clock() + wait)
+        now = self._clock()
+        if last is None or not last.cools_down(now):
+            self._uncured = _Uncured(count, now, now + wait)
 
     def report_withheld(self, origin: Origin) -> None:
         detail = f"{origin} is not one of the provider's api_origins; the request went without the token"
@@ -280,7 +303,16 @@ class TokenSource:
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
             self._raise_if_cooling_down(self._clock())
-        return self._fly(Goal(held, renewed_only=True, forced=rejected is None), None)
+        return self._fly(Goal(held, renewed_only=True, forced=rejected is None, rejected=rejected), None)
+
+    def _other_than(self, before: HeldToken | None, landed: HeldToken) -> Token:
+        """The renewed token. A renewal behind the callers that was joined and failed leaves them the old one: then the
+        failure is raised, since whoever calls renew() wants another.
+        """
+        failure = self._failure
+        if landed is before and failure is not None:
+            raise own_copy(failure.error)
+        return landed.grant.token
 
     def _fly(self, goal: Goal, package: Package | None) -> Flight[HeldToken]:
         in_background = (
@@ -299,7 +331,7 @@ class TokenSource:
             subject=grant.subject,
             ports=engine.ports(package),
             ask=lambda current: grant.ask(engine.asker(in_background=in_background), current),
-            is_renewable=lambda stored: grant.is_renewable(stored, engine.provider),
+            is_renewable=lambda stored: grant.is_renewable(stored, engine.asker()),
         )
 
     def _renew(self, renewal: Renewal, goal: Goal) -> HeldToken:
@@ -310,15 +342,22 @@ class TokenSource:
                 return current
             # What the caller saw is history; what may not yet be saved must be.
             goal = replace(goal, seen=current)
+        epoch = self._epoch
         try:
-            renewed = renewal.run(goal)
-            self._held = renewed
+            renewed = self._install_renewed(renewal.run(goal), epoch)
             if renewed.window.expires_at <= self._clock() and renewed.grant.ended is None:
                 raise _over(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _cope, which raises it again
             return self._cope(error, renewal, goal)
         self._failure = None
         return renewed
+
+    def _install_renewed(self, renewed: HeldToken, epoch: int) -> HeldToken:
+        """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
+        with self._engine.installing:
+            if self._epoch == epoch:
+                self._held = renewed
+            return self._held or renewed
 
     def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
         """Remember a failure; a token that is still good is served while it lasts, unless a newer one is needed."""
@@ -355,14 +394,15 @@ class TokenSource:
             if error.retry_after is not None:
                 wait = max(wait, min(error.retry_after, policy.max_retry_after))
             error.retry_after = wait
-        return _Failure(own_copy(error), count, self._clock() + wait)
+        now = self._clock()
+        return _Failure(own_copy(error), count, now, now + wait)
 
     def _is_cooling_down(self, now: float) -> bool:
-        return self._failure is not None and now < self._failure.until
+        return self._failure is not None and self._failure.cools_down(now)
 
     def _raise_if_cooling_down(self, now: float) -> None:
         failure = self._failure
-        if failure is None or now >= failure.until:
+        if failure is None or not failure.cools_down(now):
             return
         error = own_copy(failure.error)
         if isinstance(error, TemporarilyUnavailable):
@@ -379,15 +419,19 @@ class TokenSource:
 
     def _adopt(self, token: Token) -> list[Event]:
         now = self._clock()
-        if bearer(token.access_token) is None:
-            raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
+        _check_adoptable(token)
         grant = Grant(token if token.issued_at is not None else token.replace(issued_at=now))
         self.install(self.renewal().put(grant))
         return [Event("signed_in", self._key, repr(token))]
 
     def install(self, held: HeldToken) -> None:
         """Begin to use a token that was stored for a new sign-in."""
-        self._held, self._failure, self._uncured = held, None, None
+        self._begin_anew(held)
+
+    def _begin_anew(self, held: HeldToken | None) -> None:
+        with self._engine.installing:
+            self._epoch += 1
+            self._held, self._failure, self._uncured = held, None, None
 
     def _revoke(self) -> list[Event]:
         engine, renewal = self._engine, self.renewal()
@@ -395,13 +439,14 @@ class TokenSource:
         if engine.provider.revocation == "connection":
             renewal.revoke_connection(build)
         else:
-            renewal.revoke(build)
-        self._held = self._failure = self._uncured = None
+            held = self._held
+            renewal.revoke(build, held if held is not None and held.version is None else None)
+        self._begin_anew(None)
         return [Event("revoked", self._key)]
 
     def _forget(self) -> list[Event]:
         self.renewal().forget()
-        self._held = self._failure = self._uncured = None
+        self._begin_anew(None)
         return [Event("forgotten", self._key)]
 
     # --- copying -------------------------------------------------------------------------------------------------
@@ -428,6 +473,21 @@ def _over(renewed: HeldToken) -> BlnkAuthError:
         "the authorization server issued an access token that had expired at birth, or that no header can "
         "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
     )
+
+
+def _check_adoptable(token: Token) -> None:
+    """Raise `ConfigurationError` for what is no token, or could not be read back from a store."""
+    if not isinstance(token, Token):
+        raise ConfigurationError("adopt: token must be a Token; Token.from_response(...) makes one of a dict")
+    if not isinstance(token.access_token, str) or bearer(token.access_token) is None:
+        raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
+    why = "it has members that are no JSON"
+    try:
+        if Token.from_dict(json.loads(to_json(token.to_dict()))) == token:
+            return
+    except (ValueError, TypeError, StoreError) as error:
+        why = str(error) if isinstance(error, ValueError) else why
+    raise ConfigurationError(f"adopt: the token cannot be stored ({why}); Token.from_response(...) makes a good one")
 
 
 class StaticToken:

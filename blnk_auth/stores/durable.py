@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,21 +54,34 @@ def past_sharing_errors(action: Callable[[], Result], pause: Callable[[float], o
 
 def write_new(path: Path, content: bytes) -> None:
     """Create `path` with mode 0600 and flush it to the disk; a file left there by a crash is removed first."""
-    path.unlink(missing_ok=True)
-    # O_EXCL: never through a symlink that somebody put there meanwhile.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if sys.platform != "win32":
-                # Whatever the umask says.
-                os.fchmod(descriptor, 0o600)
-            file.write(content)
-            file.flush()
-            sync(descriptor)
+        file = _create(path)
+    except FileExistsError:
+        path.unlink()
+        file = _create(path)
+    try:
+        with file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+            sync(file.fileno())
     except BaseException:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _create(path: Path) -> FileIO:
+    # O_EXCL: never through a symlink that somebody put there.
+    file = FileIO(path, "x", opener=_private)
+    if sys.platform != "win32":
+        # Whatever the umask says.
+        os.fchmod(file.fileno(), 0o600)
+    return file
 
 
 def sync(descriptor: int) -> None:
@@ -92,18 +106,19 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def turn(path: Path, *, purpose: str) -> Generator[None]:
-    """Write one at a time, across threads and processes. Raises `StoreError` if it is not our turn within 30 s.
+def turn(lock: Path, written: Path) -> Generator[None]:
+    """Write the file `written` one at a time, across threads and processes.
 
-    The lock file `path` stays: unlike `process_lock`, this costs microseconds, not a quarter of a save.
+    The file `lock` stays: unlike `process_lock`, this costs microseconds, not a quarter of a save.
+    Raises `StoreError` if it is not our turn within 30 s.
     """
     if sys.platform == "win32":
-        with process_lock(path, purpose=purpose, timeout=_TURN_SECONDS):
+        with process_lock(lock, purpose=repr(str(written)), timeout=_TURN_SECONDS):
             yield
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        _wait_for_turn(descriptor, path, purpose)
+        _wait_for_turn(descriptor, lock, written)
         try:
             yield
         finally:
@@ -113,7 +128,7 @@ def turn(path: Path, *, purpose: str) -> Generator[None]:
         os.close(descriptor)
 
 
-def _wait_for_turn(descriptor: int, path: Path, purpose: str) -> None:
+def _wait_for_turn(descriptor: int, lock: Path, written: Path) -> None:
     give_up_at = time.monotonic() + _TURN_SECONDS
     while True:
         try:
@@ -122,7 +137,7 @@ def _wait_for_turn(descriptor: int, path: Path, purpose: str) -> None:
         except BlockingIOError:
             if time.monotonic() >= give_up_at:
                 raise StoreError(
-                    f"cannot write {purpose}: another process has been writing for {_TURN_SECONDS:g} s; "
-                    f"find it with `fuser {path}` and end it, then try again"
+                    f"cannot write {str(written)!r}: another process has been writing for {_TURN_SECONDS:g} s; "
+                    f"find it with `fuser {lock}` and end it, then try again"
                 ) from None
         time.sleep(_TURN_POLL_SECONDS)

@@ -27,8 +27,9 @@ import stat
 import sys
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -68,6 +69,8 @@ class FileStore:
 
     def __init__(self, directory: str | os.PathLike[str], *, check_permissions: bool = True) -> None:
         self._directory = _absolute(directory)
+        self._new, self._locks = self._directory / ".new", self._directory / ".locks"
+        self._turns = [self._locks / f"writer-{number}" for number in range(_WRITERS)]
         self._check_permissions = check_permissions
         with self._errors("opened", self._directory):
             self._prepare()
@@ -106,7 +109,7 @@ class FileStore:
             current = self._current(path, key)
             if (None if current is None else current.version) != expected:
                 raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
-            new = self._directory / ".new" / path.name
+            new = self._new / path.name
             write_new(new, text.encode("ascii"))
             past_sharing_errors(lambda: self._replace(new, path))
             sync_directory(self._directory)
@@ -128,7 +131,7 @@ class FileStore:
         The operating system frees the lock when its holder dies. Not re-entrant.
         Raises `StoreError` on entry if the lock is not had within `timeout` seconds.
         """
-        path = self._directory / ".locks" / f"{name_of(key)}.lock"
+        path = self._locks / f"{name_of(key)}.lock"
         return process_lock(path, purpose=f"key {key!r} of {str(self._directory)!r}", timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -188,9 +191,9 @@ class FileStore:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         if self._check_permissions:
             flags |= getattr(os, "O_NOFOLLOW", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
+        with FileIO(os.open(path, flags)) as file:
             self._refuse(path, os.fstat(file.fileno()), stat.S_ISREG, "file", "600")
-            return file.read()
+            return file.readall()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -200,11 +203,14 @@ class FileStore:
     @contextmanager
     def _turn(self, path: Path) -> Generator[None]:
         """Nobody else writes `path` while this is open."""
-        lock = self._directory / ".locks" / f"writer-{zlib.crc32(path.name.encode()) % _WRITERS}"
-        if not _exists(lock.parent):
-            # Somebody removed the directory under us.
-            self._prepare()
-        with turn(lock, purpose=repr(str(path))):
+        lock = self._turns[zlib.crc32(path.name.encode()) % _WRITERS]
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(turn(lock, path))
+            except FileNotFoundError:
+                # Somebody removed the directory under us.
+                self._prepare()
+                stack.enter_context(turn(lock, path))
             yield
 
     def _prepare(self) -> None:
@@ -212,8 +218,8 @@ class FileStore:
         is_new = not _exists(self._directory)
         make_directory(self._directory)
         self._refuse(self._directory, self._directory.lstat(), stat.S_ISDIR, "directory", "700")
-        for part in (".new", ".locks"):
-            make_directory(self._directory / part)
+        make_directory(self._new)
+        make_directory(self._locks)
         for parent in self._directory.parents if is_new else ():
             sync_directory(parent)
             if parent == existing:
@@ -221,11 +227,11 @@ class FileStore:
 
     def _sweep(self) -> None:
         """Remove what a kill left half written. Whose turn it is has nobody else at work on that file."""
-        with os.scandir(self._directory / ".new") as entries:
+        with os.scandir(self._new) as entries:
             left = [entry.name for entry in entries]
         for name in left:
             with self._turn(self._directory / name), suppress(FileNotFoundError):
-                (self._directory / ".new" / name).unlink()
+                (self._new / name).unlink()
 
     # --- files ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from simulation.process import LIFETIME, REJECTED, generation_of
-from simulation.world import NONE, Happening, Setup, State, World, read
+from simulation.world import NONE, Happening, Setup, State, Worker, World, read
 
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.token import Token
@@ -81,7 +81,7 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
     if worker.deserted:
         return
     if isinstance(outcome, Token):
-        _token(after, outcome, worker.spent, worker.received)
+        _token(after, outcome, worker)
         return
     _hold(isinstance(outcome, BlnkAuthError), f"3: {outcome!r} is no typed error")
     _hold(isinstance(outcome, _EXPECTED_ERRORS), f"3: nothing here explains {outcome!r}")
@@ -92,11 +92,13 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
         _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
 
 
-def _token(after: State, token: Token, spent: int, received: int) -> None:
-    generation = generation_of(token)
-    _hold(token.expires_at is not None and token.expires_at > after.now, f"3: token {generation} has expired")
-    if generation == received and read(after.record)[0] < generation:
-        explained = spent in after.orphans or not after.exclusive
+def _token(after: State, token: Token, caller: Worker) -> None:
+    generation, held = generation_of(token), caller.moment.held
+    # Whoever had a good token got it when the call began, and the renewal went on behind.
+    had_it = caller.aged and held is not None and held.grant.token == token
+    _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
+    if generation == caller.received and read(after.record)[0] < generation:
+        explained = caller.spent in after.orphans or not after.exclusive
         _hold(explained, f"3: generation {generation} is used before it is saved")
 
 

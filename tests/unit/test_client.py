@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from helpers import acme, answer, everything_in, leaks
+from helpers import acme, answer, everything_in, known_bug, leaks
 
 from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired
 
@@ -51,6 +51,19 @@ def client(**settings: Any) -> OAuthClient:
         ("store", {}),
         ("token_http", "requests"),
         ("token_http", httpx.AsyncClient),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
+    """Before anything is stored or sent, and never as an error of Python's own."""
+    with pytest.raises(ConfigurationError, match=parameter):
+        client(**{parameter: value})
+
+
+@known_bug("not checked by OAuthClient.__init__")
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
         ("verify", False),
         ("verify", "/no/such/ca.pem"),
         ("cert", "/no/such/cert.pem"),
@@ -67,12 +80,13 @@ def client(**settings: Any) -> OAuthClient:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
-    """Before anything is stored or sent, and never as an error of Python's own."""
+def test_a_bad_parameter_is_named_at_once_and_not_at_the_first_renewal(parameter: str, value: Any) -> None:
+    """Certificates, proxies, the secret's type, a store's class instead of a store."""
     with pytest.raises(ConfigurationError, match=parameter):
         client(**{parameter: value})
 
 
+@known_bug("a raw Basic user id with a colon is sent")
 def test_a_client_id_with_a_colon_does_not_fit_raw_basic() -> None:
     """RFC 7617: the first colon ends the user id, so a raw `a:b` would be sent as another client."""
     with pytest.raises(ConfigurationError, match="client_id"):
@@ -108,13 +122,18 @@ def test_a_public_client_needs_no_secret() -> None:
     assert repr(client(client_auth="none", client_secret=None)) == "<OAuthClient 'id' of acme>"
 
 
-@pytest.mark.parametrize("subject", ["", "   ", None, 7, b"alice", "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "subject",
+    ["", "   ", None, 7, b"alice", pytest.param("\ud800", marks=known_bug("quote() raises UnicodeEncodeError"))],
+    ids=repr,
+)
 def test_a_subject_must_be_named(subject: Any) -> None:
     """An empty subject would share one slot between people."""
     with pytest.raises(ConfigurationError, match="subject"):
         client().for_subject(subject)
 
 
+@known_bug("quote() raises TypeError")
 @pytest.mark.parametrize("scope", [["a", "b"], 7, "\ud800"], ids=repr)
 def test_a_scope_must_be_text(scope: Any) -> None:
     """A list is what other libraries take; here the error says so instead of a TypeError."""
@@ -161,8 +180,11 @@ def test_production_and_test_never_share_a_token() -> None:
     assert len(keys) == 8
 
 
+@known_bug("client_secret is a local of OAuthClient.__init__")
 @pytest.mark.parametrize(
-    "settings", [{"client_id": ""}, {"redirect_uri": "http://app.test/"}, {"store": "x"}, {"client_auth": "x"}], ids=repr
+    "settings",
+    [{"client_id": ""}, {"redirect_uri": "http://app.test/"}, {"store": "x"}, {"client_auth": "x"}],
+    ids=repr,
 )
 def test_f56_a_refused_client_does_not_lead_to_its_secret(settings: dict[str, Any]) -> None:
     """Neither the message nor the locals of our frames show the secret that was passed along (promise 8)."""
@@ -172,12 +194,17 @@ def test_f56_a_refused_client_does_not_lead_to_its_secret(settings: dict[str, An
 
 
 def test_nothing_of_a_client_shows_its_secrets() -> None:
-    """repr and vars, all the way down (promise 8)."""
+    """Neither repr nor vars, all the way down (promise 8)."""
     made = client(proxy="http://user:pr0xy-pass@proxy.test", policy=RenewalPolicy())
-    shown: list[object] = [made, vars(made), *(vars(value) for value in vars(made).values() if hasattr(value, "__dict__"))]
+    shown: list[object] = [
+        made,
+        vars(made),
+        *(vars(value) for value in vars(made).values() if hasattr(value, "__dict__")),
+    ]
     assert leaks(shown, ["s3cret-of-client", "pr0xy-pass"]) == []
 
 
+@known_bug("Network is pickled with proxy and cert")
 def test_f52_a_pickle_carries_neither_the_proxys_password_nor_the_keys(tmp_path: Path) -> None:
     """A secret is a secret in whichever parameter it came (promise 8)."""
     import pickle

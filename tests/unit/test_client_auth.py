@@ -58,7 +58,7 @@ def test_a_callable_is_asked_each_time_and_never_early() -> None:
 
 @pytest.mark.parametrize("secret", ["s3cret-of-client", lambda: "s3cret-of-client"])
 def test_credentials_show_no_secret(secret: str | Callable[[], str]) -> None:
-    """repr and str show the id and the method only."""
+    """Both repr and str show the id and the method only."""
     credentials = ClientCredentials("id", secret, "client_secret_basic")
     assert leaks([repr(credentials), str(credentials)], ["s3cret-of-client"]) == []
     assert "'id'" in repr(credentials)

@@ -52,7 +52,7 @@ def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
 
 
 def test_events_show_no_secret() -> None:
-    """repr of every event of a renewal, a failed save and a sign-in (promise 8)."""
+    """Nothing in the repr of any event of a renewal, a failed save and a sign-in (promise 8)."""
     world = World()
     source = world.signed_in(access_token="at0-of-alice", refresh_token="rt0-of-alice")
     world.clock.advance(4000)

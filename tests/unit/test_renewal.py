@@ -60,7 +60,9 @@ class Scene:
             subject=self.grant.subject,
             ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
             ask=lambda current: self.grant.ask(Asker(self.provider, self.credentials, None, self.clock()), current),
-            is_renewable=lambda grant: self.grant.is_renewable(grant, self.provider),
+            is_renewable=lambda grant: self.grant.is_renewable(
+                grant, Asker(self.provider, self.credentials, None, self.clock())
+            ),
         )
 
     def run(self, seen: HeldToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> HeldToken:
@@ -110,7 +112,7 @@ def test_a_fresh_stored_token_needs_neither_the_lock_nor_the_server(scene: Scene
 
 
 def test_the_order_is_load_lock_load_ask_save_unlock(expired: Scene) -> None:
-    """Nothing is asked before the pair was read again under the lock, and the lock is held until the new one is saved."""
+    """Nothing is asked before the pair was read again under the lock, which is held until the new one is saved."""
     expired.server.will(pair(1))
     assert expired.run().grant.token.access_token == "at1"
     assert expired.trace == ["load", "lock", "load", "ask", "save", "unlock"]

@@ -1,0 +1,94 @@
+"""What to tell of a database error, without what it quotes.
+
+A SQLAlchemy error prints its statement's parameters, and a driver's error the row that it could not write; both hold
+tokens. So only the error's class and code are told, and its text only where no statement was sent yet: while
+connecting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+_LOCKED = "another session keeps the row or the table locked; find it and end it, then try again"
+_READ_ONLY = "the database is read-only; let the url lead to the primary"
+_NO_ROOM = "make room on the database's disk, then try again"
+_RIGHTS = "grant the user SELECT, INSERT, UPDATE and DELETE on blnk_auth_records and blnk_auth_leases"
+_SIGN_IN = "check the user and the password in the url"
+_NO_TABLE = "its tables are missing; call create_schema() once, or add them with your migrations"
+_CONNECT = "check that the database runs and that the url leads to it"
+_OTHER = "look into the database's log for the cause"
+
+_REMEDIES = {
+    # SQLSTATE of PostgreSQL
+    **dict.fromkeys(("28000", "28P01"), _SIGN_IN),
+    **dict.fromkeys(("55P03", "57014"), _LOCKED),
+    "25006": _READ_ONLY,
+    "42501": _RIGHTS,
+    "42P01": _NO_TABLE,
+    "53100": _NO_ROOM,
+    # error numbers of MySQL and MariaDB
+    "1045": _SIGN_IN,
+    "1205": _LOCKED,
+    **dict.fromkeys(("1290", "1792", "1836"), _READ_ONLY),
+    **dict.fromkeys(("1044", "1142"), _RIGHTS),
+    "1146": _NO_TABLE,
+    **dict.fromkeys(("1021", "1114"), _NO_ROOM),
+    # result codes of SQLite
+    **dict.fromkeys(("SQLITE_BUSY", "SQLITE_LOCKED"), _LOCKED),
+    "SQLITE_READONLY": "make the file and its directory writable for this user",
+    "SQLITE_FULL": _NO_ROOM,
+}
+
+_TRANSIENT = {
+    # Deadlock, and a transaction that cannot be put in order: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    *("40001", "40P01", "1213"),
+    # Two processes ran create_schema() at the same moment; the second attempt finds the table.
+    *("23505", "42P07", "1050"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`text` says what is wrong and what to do, and holds no secret; `is_transient` that the next attempt may work."""
+
+    text: str
+    is_transient: bool
+
+
+def judge(error: SQLAlchemyError, password: str | None = None) -> Problem:
+    """What to make of an error, while connecting or afterwards. `password` is struck out, should a driver quote it."""
+    if not isinstance(error, DBAPIError):
+        remedy = "more threads use the store than its pool has connections" if _is_pool_timeout(error) else _OTHER
+        return Problem(f"{type(error).__name__}; {remedy}", is_transient=False)
+    code = _code(error)
+    if error.statement is None:
+        text = _first_line(error)
+        if password:
+            text = text.replace(password, "***")
+        return Problem(f"{text}; {_REMEDIES.get(code, _CONNECT)}", is_transient=False)
+    text = f"{type(error.orig).__name__} {code}".rstrip()
+    # After a lost connection the pool makes new ones; the first attempt may just have met a restarted database.
+    is_transient = error.connection_invalidated or code in _TRANSIENT
+    return Problem(f"{text}; {_REMEDIES.get(code, _OTHER)}", is_transient)
+
+
+def _code(error: DBAPIError) -> str:
+    cause = error.orig
+    if str(cause).startswith("no such table"):
+        return "42P01"
+    first = cause.args[0] if cause is not None and cause.args else None
+    number = first if isinstance(first, int) else ""
+    named = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
+    return str(next(filter(None, named), number))
+
+
+def _first_line(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
+
+
+def _is_pool_timeout(error: SQLAlchemyError) -> bool:
+    return isinstance(error, PoolTimeoutError)

@@ -1,0 +1,100 @@
+"""The two tables of `SQLStore`, and what is different about them from one database to another.
+
+Keys must be compared byte by byte: MySQL takes "case" for "Case" and "trailing" for "trailing ", PostgreSQL sorts by a
+language's rules. So a key is VARBINARY there and text with the collation "C" here, which sorts by code point in both.
+It is the primary key itself: a hash in its place would need a second index to list keys by prefix.
+
+`metadata` is for Alembic's `target_metadata`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Dialect, MetaData, Table, Text, insert
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+MYSQL = ("mysql", "mariadb")
+SUPPORTED = ("postgresql", *MYSQL, "sqlite")
+
+MAX_KEY_BYTES = 2048
+"""What fits into an index entry of every supported database (PostgreSQL 2,704 bytes, InnoDB 3,072)."""
+
+
+class ExactText(TypeDecorator[str]):
+    """Text whose every byte counts in comparisons and which sorts by code point."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in MYSQL:
+            return dialect.type_descriptor(mysql.VARBINARY(MAX_KEY_BYTES))
+        return dialect.type_descriptor(Text(collation="C" if dialect.name == "postgresql" else None))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        return value.encode() if value is not None and dialect.name in MYSQL else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return value.decode() if isinstance(value, bytes) else value
+
+
+metadata = MetaData()
+
+records = Table(
+    "blnk_auth_records",
+    metadata,
+    Column("store_key", ExactText, primary_key=True),
+    Column("version", ExactText, nullable=False),
+    # JSON text, not a JSON type, which would round numbers and reorder members.
+    Column("data", Text().with_variant(mysql.LONGTEXT(), *MYSQL), nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+
+leases = Table(
+    "blnk_auth_leases",
+    metadata,
+    Column("store_key", ExactText, primary_key=True),
+    Column("owner", ExactText, nullable=False),
+    # Microseconds since 1970 in UTC, by the database's clock.
+    Column("expires_at", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+
+
+class database_now(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
+    """Microseconds since 1970 in UTC, by the database's clock, which is the same for all who share the store."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+_NOW = {
+    # Not now(), which stands still in a transaction.
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+    # Not UNIX_TIMESTAMP(NOW(6)), which is an hour off once a year.
+    **dict.fromkeys(MYSQL, "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"),
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000",
+}
+
+
+@compiles(database_now)
+def _compile_now(_element: database_now, compiler: SQLCompiler, **_options: Any) -> str:
+    return _NOW[compiler.dialect.name]
+
+
+def insert_if_missing(table: Table, dialect: str) -> Insert:
+    """An INSERT that counts 0 rows, instead of failing, if the primary key is taken."""
+    if dialect in MYSQL:
+        # ON DUPLICATE KEY UPDATE would count 1 in either case.
+        return insert(table).prefix_with("IGNORE")
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
