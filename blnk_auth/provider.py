@@ -165,6 +165,33 @@ class Provider:
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
         object.__setattr__(self, "environment", str(token_origin))
 
+    @classmethod
+    def discover(
+        cls,
+        issuer: str,
+        *,
+        verify: Any = True,
+        cert: str | tuple[str, ...] | None = None,
+        proxy: str | None = None,
+        token_http: Any = None,
+        **settings: Any,
+    ) -> Provider:
+        """The provider that the server at `issuer` describes: RFC 8414, else OpenID Connect Discovery.
+
+        Its `issuer` must match exactly. `settings` are fields of `Provider` that take the place of what is described;
+        unless `api_origins` is among them, only the issuer's own origin receives tokens. `verify`, `cert`, `proxy` and
+        `token_http` are those of `OAuthClient`. The description is kept for an hour.
+        Blocks; in a task call it through a thread. Raises `ConfigurationError`, `ProtocolError` if there is no
+        description, `TemporarilyUnavailable`.
+        """
+        # The one place that looks up instead of down: a door to discovery where users expect it.
+        from .discovery import discover
+        from .policy import RenewalPolicy
+        from .transport import Network
+
+        network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
+        return discover(issuer, network, settings)
+
     def target_of(self, subject: str | None) -> str | None:
         """The party that the tokens of this subject are for, where there are several."""
         return None if self.target is None else self.target(subject)

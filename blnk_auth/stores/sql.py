@@ -326,8 +326,8 @@ def _refuse_unsupported(engine: Engine) -> None:
         raise ConfigurationError(f"url_or_engine is for {engine.dialect.name}, which is not supported; use {_DIALECTS}")
     if engine.dialect.is_async:
         raise ConfigurationError(
-            f"url_or_engine has the asynchronous driver {engine.dialect.driver}; use a synchronous one: {_DIALECTS}. It "
-            "does not block an event loop, because stores are called on a worker thread"
+            f"url_or_engine has the asynchronous driver {engine.dialect.driver}; use a synchronous one, such as "
+            f"{_DIALECTS}. It does not block an event loop, because stores are called on a worker thread"
         )
 
 

@@ -19,7 +19,7 @@ from blnk_auth.cli.address import SandboxAddress
 from blnk_auth.cli.demo.remote import RemoteSandbox
 
 DEAD = SandboxAddress("http://127.0.0.1:9", "sandbox-of-yesterday", "secret", "http://127.0.0.1:8765/oauth/callback")
-COLOURS = re.compile(rb"\x1b\[[\d;]*\b[349][0-8]\b[\d;]*m")
+COLOURS = re.compile(rb"\x1b\[(?:\d+;)*[349][0-7](?:;\d+)*m")
 
 
 @pytest.fixture

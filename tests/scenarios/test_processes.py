@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-from scenarios.clients import HTTPX, KINDS, PATIENCE, REQUESTS, Kind, through_every_client
+from scenarios.clients import HTTPX, KINDS, PATIENCE, REQUESTS, Kind
 from scenarios.processes import SharedWorld
 from scenarios.servers import Hold
 from scenarios.world import ONE_RENEWAL
@@ -40,8 +40,7 @@ AFTER_THE_SAVE = ("saved", "unlocking")
 @pytest.mark.parametrize("step", [*BEFORE_THE_REQUEST, *AFTER_THE_SAVE])
 def test_f40_a_process_killed_at_any_other_step_costs_nothing(shared_world: SharedWorld, step: str) -> None:
     """Killed with -9 before the request or after the save, a process leaves everybody else with one refresh in all."""
-    alice = shared_world.expired()
-    del alice
+    shared_world.expired()
     survivor = shared_world.client().for_subject("alice")
     with shared_world.child("one_call", HTTPX, halt_at=step) as child, HTTPX.open(survivor) as http:
         assert child.says() == "ready"
@@ -69,10 +68,9 @@ def test_f40_a_process_killed_before_the_server_acts_costs_nothing(shared_world:
     assert shared_world.renewals == (2, 1, 0)
 
 
-@pytest.mark.parametrize("step", ["asking", "saving"])
-@through_every_client
+@pytest.mark.parametrize(("step", "kind"), [("asking", REQUESTS), ("saving", Kind("httpx", "asyncio"))], ids=str)
 def test_f40_a_process_killed_with_the_only_copy_costs_one_sign_in_and_no_loop(
-    shared_world: SharedWorld, kind: Kind, step: str
+    shared_world: SharedWorld, step: str, kind: Kind
 ) -> None:
     """Killed with -9 between the rotation and the save, a process takes the new pair with it: nobody can get it back.
 
@@ -99,17 +97,3 @@ def test_f40_a_process_killed_with_the_only_copy_costs_one_sign_in_and_no_loop(
     assert {outcome.reason for outcome in outcomes if isinstance(outcome, SignInRequired)} == {"refused"}
     assert shared_world.renewals == (2, 1, 1)
     assert survivor.state == "sign_in_required"
-
-
-@through_every_client
-def test_f40_a_lock_left_by_a_killed_process_is_free(shared_world: SharedWorld, kind: Kind) -> None:
-    """The operating system frees the lock of a process that was killed: the next one does not wait for it."""
-    shared_world.expired()
-    with shared_world.child("one_call", HTTPX, halt_at="locked") as child:
-        assert child.says() == "ready"
-        child.go_on()
-        assert child.says() == "locked"
-        child.kill()
-    with kind.open(shared_world.client().for_subject("alice")) as http:
-        assert http.get(shared_world.url).status == 200
-    assert shared_world.renewals == ONE_RENEWAL

@@ -127,3 +127,8 @@ class DelegatingStore:
 
     def keys(self, prefix: str = "") -> Any:
         return self.inner.keys(prefix)
+
+
+def fetched_secret() -> str:
+    """The sandbox's client secret, as a callable that a pickle can name."""
+    return "sandbox-secret"

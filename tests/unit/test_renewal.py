@@ -351,7 +351,7 @@ def test_conflict_with_an_older_pair_replaces_it(expired: Scene) -> None:
 
 @pytest.mark.parametrize("backwards", [0.0, 60.0], ids=["clock stands", "clock was put back"])
 def test_f50_a_rewrite_of_the_pair_we_just_spent_never_outlives_the_new_one(scene: Scene, backwards: float) -> None:
-    """F50: who stores the spent pair once more, with another version, does not undo the rotation, whatever the clock."""
+    """F50: who stores the spent pair once more, under another version, does not undo the rotation, by any clock."""
     scene.clock.advance(-backwards)
     spent = scene.stored.token
     scene.server.will(pair(1))

@@ -196,7 +196,7 @@ def test_f56_nothing_shows_when_the_server_is_gone(session: Session, caplog: pyt
 def test_f56_nothing_shows_when_tls_fails(
     name: str, sandbox: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """https to a server that speaks http: the handshake fails before anything is sent."""
+    """With https to a server that speaks http: the handshake fails before anything is sent."""
     caplog.set_level(logging.DEBUG)
     client = OAuthClient(
         BlnkCloud(base_url=sandbox.origin.replace("http:", "https:")),

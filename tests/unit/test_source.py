@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from helpers import World, acme, answer, everything_in, known_bug, leaks, pair, refusal, settle
+from helpers import World, acme, answer, everything_in, leaks, pair, refusal, settle
 
 from blnk_auth import (
     BlnkAuthError,
@@ -112,7 +112,6 @@ def test_state_after_a_verdict_is_sign_in_required(world: World) -> None:
     assert other.client.for_subject("alice").state == "sign_in_required"
 
 
-@known_bug("state says expired where the next call can only raise SignInRequired")
 @pytest.mark.parametrize("changes", [{"refresh_token": None}, {"refresh_expires_at": 1.0}], ids=repr)
 def test_state_of_a_grant_that_nothing_can_renew_is_sign_in_required(world: World, changes: dict[str, Any]) -> None:
     """`expired` would mean that the next call waits for a renewal; here it can only ask for a sign-in."""
@@ -253,7 +252,6 @@ def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute(world: World) -
         assert 1 <= len(world.server.requests) - before <= 2
 
 
-@known_bug("_Failure.until is taken at its word however far ahead it is")
 def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: World) -> None:
     """F22: a failure an hour ahead, as the clock then said, does not stop renewals for that hour."""
     source = world.signed_in()
@@ -449,7 +447,6 @@ def sealed() -> str:
     raise Unavailable("the vault is sealed")
 
 
-@known_bug("what a callable secret raises passes through untyped")
 def test_a_callable_secret_that_fails_is_a_typed_error() -> None:
     """token() promises a BlnkAuthError: it names the parameter, and the grant is untouched."""
     world = World(client_secret=sealed)
@@ -460,7 +457,6 @@ def test_a_callable_secret_that_fails_is_a_typed_error() -> None:
     assert world.stored(source).token.refresh_token == "rt0"
 
 
-@known_bug("what a callable secret raises passes through untyped")
 def test_a_callable_secret_that_fails_does_not_drag_the_refresh_token_along() -> None:
     """Neither the error's chain nor the locals of our frames lead to the form that was being written (promise 8)."""
     world = World(client_secret=sealed)
@@ -471,7 +467,6 @@ def test_a_callable_secret_that_fails_does_not_drag_the_refresh_token_along() ->
     assert leaks(everything_in(caught.value), ["rt0-of-alice"]) == []
 
 
-@known_bug("what a callable secret raises passes through untyped")
 def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> None:
     """In the mandatory window too, the current token is served, and the failure is told and cools down."""
     asked: list[int] = []
@@ -586,7 +581,6 @@ def test_renew_joins_the_renewal_under_way(world: World) -> None:
     assert len(world.server.requests) == 1
 
 
-@known_bug("renew() joins a flight whose goal the old token meets")
 def test_renew_never_passes_off_the_old_token_as_a_new_one(world: World) -> None:
     """It joins a renewal behind the callers, which then fails: they go on with the old token, renew() raises."""
     source = world.signed_in()
@@ -616,7 +610,6 @@ def test_renew_rejected_renews_the_current_token_only(world: World) -> None:
     assert len(world.server.requests) == 1
 
 
-@known_bug("renew(rejected=) forgets what was rejected where nothing is held")
 def test_renew_rejected_renews_in_a_process_that_holds_nothing_yet(world: World) -> None:
     """A source made anew looks into the store: if the rejected token is the stored one, it is renewed."""
     world.signed_in()
@@ -714,7 +707,6 @@ def test_adopt_ends_a_verdict_and_a_cool_down(world: World) -> None:
     assert (source.token().access_token, source.state) == ("at7", "fresh")
 
 
-@known_bug("adopt() does not check the types of what it is given")
 @pytest.mark.parametrize(
     "bad",
     [
@@ -748,7 +740,7 @@ def test_adopt_of_what_no_header_can_carry_is_refused_and_nothing_stored_is_lost
     """Promise 10: the parameter is named; the grant stays."""
     source = world.signed_in()
     before = world.store.texts
-    with pytest.raises(ConfigurationError, match="adopt: token.access_token"):
+    with pytest.raises(ConfigurationError, match="adopt: .*access_token"):
         source.adopt(Token(access_token))
     assert world.store.texts == before
 
@@ -792,8 +784,8 @@ class DawdlingStore(MemoryStore):
             def __enter__(self) -> None:
                 inner.__enter__()
 
-            def __exit__(self, *details: Any) -> None:
-                inner.__exit__(*details)
+            def __exit__(self, *details: object) -> None:
+                inner.__exit__(None, None, None)
                 if dawdles:
                     outer.released.set()
                     assert outer.go_on.wait(PATIENCE)
@@ -801,7 +793,6 @@ class DawdlingStore(MemoryStore):
         return Lock()
 
 
-@known_bug("_renew sets _held after the lock is released")
 @pytest.mark.parametrize("then", ["forget", "adopt"])
 def test_a_renewal_that_lands_late_does_not_undo_what_was_done_meanwhile(then: str) -> None:
     """Forgotten is forgotten, and a new sign-in stays, though a renewal that had already saved comes home after it."""
@@ -839,7 +830,6 @@ def test_revoke_tells_the_provider_then_forgets() -> None:
     assert world.told() == ["revoked"]
 
 
-@known_bug("revoke() reads the store only")
 def test_revoke_of_an_unsaved_pair_revokes_that_pair() -> None:
     """F64: what the store still holds is spent; the pair that lives is the one in memory."""
     world = World(acme(revocation_endpoint="https://as.acme.test/revoke"))

@@ -155,7 +155,7 @@ def test_without_an_access_token_there_is_no_token(value: object) -> None:
 
 
 def test_unknown_members_are_kept_as_they_are() -> None:
-    """bLink's `grant_id` and OpenID's `id_token` survive, whatever their type (trap 16)."""
+    """What bLink calls `grant_id` and OpenID's `id_token` survive, whatever their type (trap 16)."""
     token, _ = read(grant_id="g1", deep={"a": [1, None]}, expires_in="60")
     assert token.extra == {"grant_id": "g1", "deep": {"a": [1, None]}}
 
@@ -290,7 +290,7 @@ def test_reading_raises_only_for_a_missing_access_token(members: dict[str, Any],
     token = Token.from_response(response, now=NOW)
     assert token.access_token == access_token.strip()
     assert token.expires_at is None or math.isfinite(token.expires_at)
-    assert Token.from_dict(token.to_dict()) == token or token.extra != token.extra  # noqa: PLR0124 - NaN
+    assert Token.from_dict(token.to_dict()) == token or token.extra != token.extra
 
 
 @given(stored=st.dictionaries(NAMES, JSON))
