@@ -28,6 +28,7 @@ from .events import Event, OnEvent
 from .flight import Flight, launch
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken
+from .hidden import hidden
 from .origin import endpoint_origin
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -78,6 +79,7 @@ class OAuthClient:
         proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        client_secret, private_key = hidden(client_secret), hidden(private_key)
         policy = policy or RenewalPolicy()
         if not isinstance(provider, Provider):
             raise ConfigurationError("provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)")
@@ -165,10 +167,12 @@ class OAuthClient:
         Raises `SignInRequired` if the person said no or must start again, `ProtocolError`, `ConfigurationError`,
         `TemporarilyUnavailable`. Codes live for seconds: call it at once. It cannot be interrupted half-way.
         """
+        callback_url, unechoed_state = hidden(callback_url), hidden(unechoed_state)
         return self._engine.wait_for(self._finish(callback_url, unechoed_state))
 
     async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """The same as `finish_authorization`, for asyncio and trio."""
+        callback_url, unechoed_state = hidden(callback_url), hidden(unechoed_state)
         return await self._engine.await_for(self._finish(callback_url, unechoed_state))
 
     def _start(self, subject: str, scope: str | None, parameters: Mapping[str, str]) -> Flight[AuthorizationRequest]:

@@ -9,7 +9,7 @@ error that says what the caller can do:
     ProtocolError            no OAuth 2.0 answer at all
 
 No text of an answer enters an error except the RFC's own fields, cleaned of every secret that we sent.
-This is the only importer of authlib, whose transport-free layer writes the requests.
+authlib's transport-free layer writes the requests.
 """
 
 from __future__ import annotations

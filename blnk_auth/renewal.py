@@ -171,24 +171,29 @@ class Renewal:
 
     def _renew_locked(self, goal: Goal) -> HeldToken:
         record = self._load()
-        for last_chance in (False, True):
+        for attempts_left in (2, 1, 0):
             held = None if record is None else self._hold(record)
             if held is not None and goal.is_met_by(held, self.ports.clock()):
                 return self._adopt(held, goal)
             self._refuse_if_ended(held, goal)
+            if not attempts_left:
+                break
             try:
                 token = self._ask(None if held is None else held.grant.token)
             except SignInRequired as verdict:
                 found = self._load()
-                if not last_chance and found is not None and (record is None or found.version != record.version):
-                    # Somebody renewed without our lock (an expired lease, a store without one): judge that pair.
-                    record = found
-                    continue
-                raise self._end(verdict, record, held) from None
+                if found is None or (record is not None and found.version == record.version):
+                    raise self._end(verdict, record, held) from None
+                # Somebody renewed without our lock (an expired lease, a store without one): judge that pair.
+                record = found
+                continue
             if record is None:
                 return self._save(Grant(token), Predecessor())
             return self._save(Grant(token), Predecessor(record.version, None if held is None else held.grant.token))
-        raise AssertionError("unreachable: the second look either returns or raises")
+        raise TemporarilyUnavailable(
+            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held; "
+            "try again, and see that the store's lock excludes everyone who shares it"
+        )
 
     def _ask(self, current: Token | None) -> Token:
         call = self._build(current)
@@ -273,9 +278,10 @@ class Renewal:
                 raise sign_in_again("missing", self.subject)
             return self._hold_grant(grant, self._write(grant, None))
         found = self._hold(record)
-        if found.grant.ended is None and not _is_older(found.grant.token, grant.token, predecessor):
+        lives = found.grant.ended is None and not _is_older(found.grant.token, grant.token, predecessor)
+        if lives or found.grant.token == grant.token:
             return found
-        # An older pair, or a sibling's mark that the grant has ended, made because our renewal had spent its token.
+        # An older pair, or a sibling's mark that its grant has ended, made because our renewal had spent its token.
         return self._hold_grant(grant, self._write(grant, record.version))
 
     def _note_failure(self, name: str, failure: BlnkAuthError) -> None:

@@ -29,6 +29,7 @@ from .events import Event
 from .flight import Flight
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
+from .hidden import hidden
 from .origin import AllowedOrigins, Origin
 from .provider import per_call
 from .record import Grant
@@ -380,7 +381,8 @@ class TokenSource:
         # Not a failure that passes with time: each call looks into the store whether somebody has signed in meanwhile.
         self._failure = None
         held = self._held
-        if error.reason == "missing" or held is None:
+        if error.reason == "missing" or held is None or held.version is None:
+            # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
             self._held = None
         elif held.grant.ended is None:
             ended = Grant(held.grant.token, error.reason)
@@ -510,7 +512,7 @@ class StaticToken:
         return {}
 
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
-        value = value.strip() if isinstance(value, str) else ""
+        value = hidden(value.strip() if isinstance(value, str) else "")
         authorization = bearer(value)
         if authorization is None:
             raise ConfigurationError(

@@ -77,14 +77,14 @@ def test_a_killed_demo_goes_on_without_a_new_sign_in(state: Path) -> None:
 
 
 def test_a_figure_that_is_off_ends_it_with_1(state: Path) -> None:
-    """If somebody else spends the refresh token, calls fail and a reuse is seen; the demo says so and ends with 1."""
+    """If somebody else spends the refresh token, calls fail and it is used twice; the demo says so and ends with 1."""
     with started("demo", "--quick", "--state-dir", str(state)) as (process, output):
         read_until(output, "requests:")
         steal_refresh_token(state)
         rest = output.read()
         assert process.wait(TIMEOUT) == 1
-    assert "off: httpx: 1 of " in rest
-    assert "off: httpx: 1 refresh tokens were used twice" in rest
+    assert "refresh tokens used twice: 1" in rest
+    assert "calls failed, the first with" in rest
     assert "Everything as promised" not in rest
 
 

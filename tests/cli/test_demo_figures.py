@@ -61,15 +61,15 @@ def test_one_token_request_for_each_token_that_ended_is_as_promised() -> None:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (act(EXPIRED, REVOKED, NEWBORN), "1 renewals replaced a token that was neither"),
-        (act(EXPIRED, REVOKED, token_requests=3), "3 token requests for 2 tokens that ended"),
-        (act(EXPIRED, REVOKED, reuses=1), "1 refresh tokens were used twice"),
-        (act(EXPIRED, REVOKED, code_exchanges=1), "1 new sign-ins"),
+        (act(EXPIRED, REVOKED, NEWBORN), "needless renewals, of a token neither revoked nor in its last quarter: 1"),
+        (act(EXPIRED, REVOKED, token_requests=3), "token requests: 3, for 2 tokens that ended"),
+        (act(EXPIRED, REVOKED, reuses=1), "refresh tokens used twice: 1"),
+        (act(EXPIRED, REVOKED, code_exchanges=1), "new sign-ins: 1"),
         (act(EXPIRED, REVOKED, failed=2), "2 of 10 calls failed, the first with status 401"),
         (act(EXPIRED, REVOKED, calls=0), "no call was made"),
-        (act(REVOKED), "0 tokens expired, not 1"),
-        (act(EXPIRED), "0 tokens were revoked, not 1"),
-        (act(EXPIRED, EXPIRED, promise=Promise(expired=1, exactly=True)), "2 tokens expired, not 1"),
+        (act(REVOKED), "tokens that expired: 0, not 1"),
+        (act(EXPIRED), "tokens that were revoked: 0, not 1"),
+        (act(EXPIRED, EXPIRED, promise=Promise(expired=1, exactly=True)), "tokens that expired: 2, not 1"),
     ],
 )
 def test_each_figure_that_is_off_is_told(wrong: Act, complaint: str) -> None:

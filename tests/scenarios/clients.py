@@ -96,7 +96,9 @@ class Kind:
     @property
     def request_error(self) -> type[Exception]:
         """What every error raised through the shell must also be."""
-        error: type[Exception] = self.module.RequestException if self.package == "requests" else self.module.RequestError
+        error: type[Exception] = (
+            self.module.RequestException if self.package == "requests" else self.module.RequestError
+        )
         return error
 
     @property

@@ -94,7 +94,7 @@ class Child:
         self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """kill -9, which no code of the child survives."""
+        """Do what `kill -9` does, which no code of the child survives."""
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
 

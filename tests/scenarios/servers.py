@@ -83,9 +83,9 @@ Answering = Callable[[Received], Reply]
 class Site:
     """Serves `answer` on its own loopback origin while the `with` block is open.
 
-        with Site(lambda request: Reply(200)) as site:
-            httpx.get(site.origin)
-            assert site.received[0].authorization is None
+    with Site(lambda request: Reply(200)) as site:
+        httpx.get(site.origin)
+        assert site.received[0].authorization is None
     """
 
     def __init__(
@@ -218,11 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
 class Hold:
     """A place in a server or a store where work waits until the test lets it go on.
 
-        hold = Hold()
-        sandbox.fail_token_requests(Fault(rewrite=hold))   # the answer waits, after the rotation
-        ...
-        hold.reached.wait()
-        hold.release()
+    hold = Hold()
+    sandbox.fail_token_requests(Fault(rewrite=hold))   # the answer waits, after the rotation
+    ...
+    hold.reached.wait()
+    hold.release()
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from scenarios.clients import KINDS, REQUESTS, Kind, through_every_client
-from scenarios.servers import Reply, Site
 from scenarios.world import ONE_RENEWAL, World
 
 from blnk_auth.testing import RecordedRequest
@@ -232,7 +231,7 @@ def uploads(world: World) -> list[RecordedRequest]:
 def test_f34_a_rejected_body_is_repeated_whole_or_not_at_all(
     world: World, kind: Kind, body: Body, payload_file: Path
 ) -> None:
-    """A rejected request is repeated if its body is in memory or rewinds; else the 401 is returned, renewed for later."""
+    """A rejected request is repeated if its body is in memory or rewinds; else its 401 is returned."""
     alice = world.signed_in()
     world.sandbox.revoke_access_tokens()
     with kind.open(alice) as http, ExitStack() as stack:

@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio
-from scenarios.clients import HERD, KINDS, PATIENCE, Http, Kind, through_every_client, through_tasks, through_threads
+from scenarios.clients import HERD, KINDS, PATIENCE, Kind, through_every_client, through_tasks, through_threads
 from scenarios.servers import Acme, Hold, Received, Reply, Site
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, DelegatingStore, World
 
@@ -116,7 +117,7 @@ def lag_during(http: Any, call: Future[Any]) -> float:
         longest = 0.0
         while not call.done():
             before = time.perf_counter()
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             longest = max(longest, time.perf_counter() - before)
         return longest
 
@@ -149,7 +150,7 @@ def test_f03_all_clients_at_once_share_one_renewal(world: World) -> None:
 
 @through_tasks
 def test_f04_four_event_loops_share_one_renewal_and_again_in_a_second_run(world: World, kind: Kind) -> None:
-    """Four threads, each with an event loop of its own, cause one request for each expiry, and so do their next loops."""
+    """Four threads, each with an event loop of its own, cause one request per expiry, and so do their next loops."""
     alice = world.expired()
     auth = kind.auth(alice)
     world.sandbox.token_latency = 0.2
@@ -236,7 +237,9 @@ def rejection_of(kind: Kind, request: Any) -> Any:
 
 
 @pytest.mark.parametrize("stage", ["before sending", "after a rejection"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.manner == "sync" and kind.package != "requests"], ids=str)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.manner == "sync" and kind.package != "requests"], ids=str
+)
 def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Kind, stage: str) -> None:
     """The same for a synchronous flow, begun in one thread and closed in another."""
     alice = world.signed_in()
@@ -386,7 +389,7 @@ def test_f10_an_event_callback_may_call_the_api(world: World, kind: Kind) -> Non
 
 @through_every_client
 def test_f10_a_store_that_asks_for_the_token_it_holds_up_gets_an_error(world: World, kind: Kind) -> None:
-    """A store that calls back into the client in the middle of a renewal fails at once instead of waiting for itself."""
+    """A store that calls back into the client in mid-renewal fails at once instead of waiting for itself."""
     refused: list[str] = []
 
     class Recursive(DelegatingStore):
@@ -407,7 +410,7 @@ def test_f10_a_store_that_asks_for_the_token_it_holds_up_gets_an_error(world: Wo
 
 @through_every_client
 def test_f11_a_failed_renewal_fails_fifty_callers_with_one_request(world: World, kind: Kind) -> None:
-    """Fifty callers of a renewal that fails all get the same typed error from one request, and the next attempt waits."""
+    """Fifty callers of a renewal that fails get the same typed error from one request; the next attempt waits."""
     alice = world.expired()
     world.sandbox.token_latency = 0.2
     world.sandbox.fail_token_requests(Fault(status=503))

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
 import requests
 import trio
-from scenarios.clients import HTTPX, KINDS, PATIENCE, REQUESTS, Kind, through_every_client
-from scenarios.processes import Child, SharedWorld
+from scenarios.clients import HTTPX, PATIENCE, REQUESTS, Kind, through_every_client
+from scenarios.processes import SharedWorld
 from scenarios.servers import Hold
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World, fetched_secret
 
@@ -92,8 +92,7 @@ def run(manner: str, main: Callable[[], Any]) -> Any:
 def test_a_cancelled_task_leaves_and_the_renewal_goes_on(
     world: World, package: Any, manner: Any, cancelling: Any, role: str
 ) -> None:
-    """However a task is cancelled after the rotation, whether it caused the renewal or joined it, the others and the
-    next call get the new token, and no refresh token is spent twice."""
+    """However a task is cancelled, whether it caused the renewal or joined it, the others and the next call succeed."""
     kind, alice = Kind(package, manner), world.expired()
     statuses: dict[str, int] = {}
     cancellers: dict[str, Canceller] = {}
@@ -141,11 +140,13 @@ def test_a_loop_that_ends_in_mid_renewal_loses_nothing(world: World, package: An
             world.sandbox.fail_token_requests(Fault(rewrite=hold))
 
         async def left() -> None:
-            async with kind.module.AsyncClient(auth=kind.auth(alice), trust_env=False, verify=False) as http:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(http.get, world.url)
-                    await anyio.to_thread.run_sync(hold.wait_until_reached)
-                    tasks.cancel_scope.cancel()
+            async with (
+                kind.module.AsyncClient(auth=kind.auth(alice), trust_env=False, verify=False) as http,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(http.get, world.url)
+                await anyio.to_thread.run_sync(hold.wait_until_reached)
+                tasks.cancel_scope.cancel()
 
         run(manner, left)
         hold.release()
@@ -235,7 +236,7 @@ def test_ctrl_c_in_the_main_thread_does_not_stop_a_renewal(shared_world: SharedW
 
 
 def test_an_interpreter_that_exits_in_mid_renewal_saves_the_answer_first(shared_world: SharedWorld) -> None:
-    """A program that ends while a renewal is under way stays until the rotated pair is saved, and ends with status 0."""
+    """A program that ends while a renewal is under way stays until the rotated pair is saved; its status is 0."""
     alice = shared_world.expired()
     old = shared_world.stored(alice).token
     with Hold() as asking, shared_world.child("leaving", HTTPX) as child:
@@ -284,7 +285,7 @@ def test_a_token_can_be_renewed_while_the_interpreter_shuts_down(shared_world: S
 @has_fork
 @pytest.mark.parametrize("kind", [REQUESTS, HTTPX, Kind("httpx", "asyncio"), Kind("httpx2", "trio")], ids=str)
 def test_f52_a_process_forked_in_mid_renewal_works_on(shared_world: SharedWorld, kind: Kind) -> None:
-    """A child forked during a renewal neither waits for a thread it does not have nor spends the refresh token again."""
+    """A child forked during a renewal neither waits for a thread it does not have nor spends the token again."""
     alice = shared_world.expired()
     with Hold() as asking, shared_world.child("forking", kind) as child:
         shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
@@ -332,7 +333,7 @@ def app(environ, start_response):
 def test_f52_a_pre_forking_server_renews_once_for_all_workers(
     shared_world: SharedWorld, tmp_path: Path, threads: str
 ) -> None:
-    """gunicorn with --preload, whose master has used the token: its workers share one renewal after a rejection."""
+    """The workers of gunicorn --preload, whose master has used the token, share one renewal after a rejection."""
     shared_world.signed_in()
     (tmp_path / "preloaded.py").write_text(GUNICORN_APP)
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=3", f"--threads={threads}"]
@@ -341,10 +342,14 @@ def test_f52_a_pre_forking_server_renews_once_for_all_workers(
     with Server(command, {**os.environ, **settings}) as server, ThreadPoolExecutor(12) as callers:
         shared_world.sandbox.revoke_access_tokens()
         shared_world.sandbox.token_latency = 0.2
-        answers = list(callers.map(lambda _: requests.get(server.url, timeout=PATIENCE), range(24)))
+        answers = list(callers.map(lambda _: requests.get(server.url, headers=ONCE, timeout=PATIENCE), range(24)))
         assert {answer.headers["X-Status"] for answer in answers} == {"200"}
         assert len({answer.headers["X-Pid"] for answer in answers}) > 1
     assert shared_world.renewals == ONE_RENEWAL
+
+
+ONCE = {"Connection": "close"}
+"""A kept connection would keep a worker from ending."""
 
 
 class Server:
@@ -356,7 +361,7 @@ class Server:
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         self.url = ""
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         assert self._process.stderr is not None
         said: list[str] = []
         for line in self._process.stderr:
@@ -397,7 +402,7 @@ def test_f52_a_copy_shares_the_renewal(world: World, kind: Kind, copied: Callabl
 @pytest.mark.parametrize("secret", ["text", "callable"])
 @through_every_client
 def test_f52_a_pickle_carries_no_secret_and_works_again(shared_world: SharedWorld, kind: Kind, secret: str) -> None:
-    """A pickled auth object holds neither a token nor the client's secret; unpickled, it takes the token from the store."""
+    """A pickle of the auth holds neither a token nor the client's secret; unpickled, it reads the store."""
     settings = {"client_secret": fetched_secret} if secret == "callable" else {}
     alice = signed_in_to_pickle(shared_world, **settings)
     token = alice.token()
@@ -425,7 +430,9 @@ def signed_in_to_pickle(shared_world: SharedWorld, **settings: Any) -> TokenSour
     return shared_world.signed_in(clock=time.time, on_event=None, **settings)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))], ids=["deepcopy", "pickle"]
+)
 def test_f52_a_requests_session_that_holds_one_can_be_copied(
     shared_world: SharedWorld, copied: Callable[[Any], Any]
 ) -> None:

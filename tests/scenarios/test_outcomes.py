@@ -425,7 +425,7 @@ def test_f21_a_lifetime_within_the_early_window_is_not_renewed_on_each_call(worl
 @pytest.mark.parametrize("ahead", [-600.0, 600.0], ids=["ten minutes slow", "ten minutes fast"])
 @through_every_client
 def test_f22_a_wrong_local_clock_changes_nothing(kind: Kind, ahead: float) -> None:
-    """A lifetime counts from when we received it: a clock that is wrong by 10 minutes neither renews nor is rejected."""
+    """A lifetime counts from when we received it, so a clock that is wrong by ten minutes is no matter."""
     servers, ours = Clock(), Clock()
     ours.advance(ahead)
     with Sandbox(clock=servers) as sandbox:
@@ -467,16 +467,16 @@ def test_f22_a_machine_that_slept_renews_first(world: World, kind: Kind) -> None
 
 
 @through_every_client
-def test_f23_a_token_that_expired_while_we_were_down_is_renewed_first(
-    world: World, kind: Kind, tmp_path: Path
-) -> None:
+def test_f23_a_token_that_expired_while_we_were_down_is_renewed_first(world: World, kind: Kind, tmp_path: Path) -> None:
     """After a restart two hours later, the stored token is renewed before the first request: no 401 is seen."""
     with SQLiteStore(tmp_path / "tokens.db") as before:
         world.signed_in(store=before)
     world.clock.advance(7200)
-    with SQLiteStore(tmp_path / "tokens.db") as store:
-        with kind.open(world.client(store=store).for_subject("alice")) as http:
-            assert http.get(world.url).status == 200
+    with (
+        SQLiteStore(tmp_path / "tokens.db") as store,
+        kind.open(world.client(store=store).for_subject("alice")) as http,
+    ):
+        assert http.get(world.url).status == 200
     assert world.renewals == ONE_RENEWAL
     assert world.sandbox.counts.api_rejected == 0
 
@@ -634,7 +634,7 @@ def tls_acme(authority: Authority) -> Iterator[Acme]:
 def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
     world: World, kind: Kind, authority: Authority, tls_acme: Acme
 ) -> None:
-    """Token calls, the first and the later ones, use the client's cert, verify and proxy; API calls use none of them."""
+    """Every token call uses the client's cert, verify and proxy; API calls use none of them."""
     with Proxy() as proxy, Acme() as api:
         provider = acme_provider(tls_acme, api_origins=(api.origin,))
         client = world.client_of(

@@ -207,7 +207,7 @@ def redirected_provider(world: World, token_site: Site) -> Provider:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @through_every_client
 def test_f36_a_redirect_of_the_token_endpoint_is_refused(world: World, kind: Kind, status: int) -> None:
-    """Neither the client's secret nor the refresh token follows a redirect of the token endpoint; the error is typed."""
+    """No secret follows a redirect of the token endpoint; the error is typed and names the parameter."""
     with (
         Site(lambda _: Reply(200)) as foreign,
         Site(lambda _: Reply.redirect(f"{foreign.origin}/token", status)) as token_site,
@@ -290,10 +290,12 @@ def test_f39_a_pool_of_one_connection_never_deadlocks(world: World, kind: Kind, 
 def test_f39_a_rejection_that_is_returned_leaves_the_pool_usable(world: World, kind: Kind) -> None:
     """With a single connection, a rejection that is handed to the caller can be read whole, and the next call works."""
     rejections = iter([Reply(401, [b"a" * 10_000, b"b" * 10_000], {"WWW-Authenticate": "Basic"})])
-    with Site(lambda _: next(rejections, Reply(200))) as api:
-        with kind.open(world.signed_in(api_origins=(api.origin,)), pool=1) as http:
-            assert http.get(api.origin).body == b"a" * 10_000 + b"b" * 10_000
-            assert http.get(api.origin).status == 200
+    with (
+        Site(lambda _: next(rejections, Reply(200))) as api,
+        kind.open(world.signed_in(api_origins=(api.origin,)), pool=1) as http,
+    ):
+        assert http.get(api.origin).body == b"a" * 10_000 + b"b" * 10_000
+        assert http.get(api.origin).status == 200
     assert world.renewals == NO_RENEWAL
 
 

@@ -61,11 +61,12 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
 
 
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
-    (old, _), (new, ended) = read(happening.before), read(happening.after)
+    (old, had_ended), (new, ended) = read(happening.before), read(happening.after)
     if before.exclusive or setup.server != "grace":
         _hold(new >= old, f"2: the saved generation {old} is replaced by the older {new}")
     else:
         _hold(before.born_at[new] >= before.born_at[old], f"2: {old} is replaced by {new}, which arrived earlier")
+    _hold(new > old or had_ended is None or ended is not None, f"7: the mark that {old} has ended is taken off it")
     if ended is not None:
         _hold(new in before.refused, f"7: generation {new} is marked as ended, but the server never refused it")
 
@@ -89,7 +90,9 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
     _hold(not no_fault, f"3: {outcome!r} although nothing went wrong")
     if isinstance(outcome, SignInRequired):
         _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
-        _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
+        stored, ended = read(after.record)
+        overlooked = worker.overlooked and ended is None and stored > worker.presented
+        _hold(not overlooked, f"3: {outcome!r}, but a sibling's newer pair is in the store")
 
 
 def _token(after: State, token: Token, caller: Worker) -> None:

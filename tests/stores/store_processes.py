@@ -6,9 +6,12 @@ import ctypes
 import os
 import traceback
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from blnk_auth import BlnkCloud, OAuthClient, TokenSource
+from blnk_auth.stores.base import TokenStore
 from blnk_auth.stores.process_lock import process_lock
 from blnk_auth.stores.sqlite import SQLiteStore
 
@@ -49,12 +52,43 @@ def count_in_file(pipe: Connection, lock_file: Path, counter: Path, times: int) 
 
 def write_own_keys(pipe: Connection, path: Path, times: int) -> None:
     """Open the store when told, then save, replace and delete records of this process's own."""
+    write_own_keys_in(pipe, partial(SQLiteStore, path), times)
+
+
+def write_own_keys_in(pipe: Connection, open_store: Callable[[], TokenStore], times: int) -> None:
+    """The same in any store."""
     pipe.send("ready")
     pipe.recv()
-    with SQLiteStore(path) as store:
-        for number in range(times):
-            key = f"{os.getpid()}-{number}"
-            version = store.save(key, {"n": number}, expected=None)
-            store.save(key, {"n": number + 1}, expected=version)
-            store.save(f"{key}-gone", {}, expected=None)
-            store.delete(f"{key}-gone")
+    store = open_store()
+    for number in range(times):
+        key = f"{os.getpid()}-{number}"
+        version = store.save(key, {"n": number}, expected=None)
+        store.save(key, {"n": number + 1}, expected=version)
+        store.save(f"{key}-gone", {}, expected=None)
+        store.delete(f"{key}-gone")
+    close(store)
+
+
+def renew_in_process(pipe: Connection, open_store: Callable[[], TokenStore], origin: str, expired: str) -> None:
+    """Ask for a token when told; it must be another than the expired one."""
+    store = open_store()
+    alice = alice_of(store, origin)
+    pipe.send("ready")
+    pipe.recv()
+    assert alice.token().access_token != expired
+    close(store)
+
+
+def alice_of(store: TokenStore, origin: str) -> TokenSource:
+    """The source of one person at the sandbox."""
+    client = OAuthClient(
+        BlnkCloud(base_url=origin), client_id="sandbox-client", client_secret="sandbox-secret", store=store
+    )
+    return client.for_subject("alice")
+
+
+def close(store: TokenStore) -> None:
+    """Let go of what the store holds, if it holds anything."""
+    closing = getattr(store, "close", None)
+    if closing is not None:
+        closing()

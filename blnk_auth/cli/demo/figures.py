@@ -91,24 +91,29 @@ class Act:
         return []
 
     def _of_books(self) -> list[str]:
-        counts, endings, promise = self.books.counts, self.books.endings, self.promise
+        counts, endings, promise, ended = (
+            self.books.counts,
+            self.books.endings,
+            self.promise,
+            len(self.books.superseded),
+        )
+        needless = endings["needless"]
         found = {
-            f"{endings['needless']} renewals replaced a token that was neither revoked nor in its last quarter": (
-                endings["needless"] > 0
+            f"needless renewals, of a token neither revoked nor in its last quarter: {needless}": needless > 0,
+            f"token requests: {counts.token_requests}, for {ended} tokens that ended": counts.token_requests != ended,
+            f"refresh tokens used twice: {counts.reuses}": counts.reuses > 0,
+            f"new sign-ins: {counts.code_exchanges}": counts.code_exchanges > 0,
+            f"tokens that expired: {endings['expired']}, not {promise.expired}": (
+                self._is_other(endings["expired"], promise.expired)
             ),
-            f"{counts.token_requests} token requests for {len(self.books.superseded)} tokens that ended": (
-                counts.token_requests != len(self.books.superseded)
+            f"tokens that were revoked: {endings['revoked']}, not {promise.revoked}": (
+                self._is_other(endings["revoked"], promise.revoked)
             ),
-            f"{counts.reuses} refresh tokens were used twice": counts.reuses > 0,
-            f"{counts.code_exchanges} new sign-ins": counts.code_exchanges > 0,
         }
-        for kind, ended, wanted in (
-            ("expired", endings["expired"], promise.expired),
-            ("were revoked", endings["revoked"], promise.revoked),
-        ):
-            few = f"{ended} tokens {kind}, not {wanted}"
-            found[few] = ended < wanted or (promise.exactly and ended != wanted)
         return [complaint for complaint, is_true in found.items() if is_true]
+
+    def _is_other(self, figure: int, promised: int) -> bool:
+        return figure != promised if self.promise.exactly else figure < promised
 
 
 def total(acts: list[Act], books: Books) -> Act:

@@ -1,0 +1,317 @@
+"""Real Redis, PostgreSQL and MariaDB servers for the tests, on free loopback ports, with throw-away data.
+
+    def test_it(redis_url, postgres_url, mariadb_url): ...      # fixtures: one server for all tests of a session
+    with RedisServer() as server: ...                           # one of a test's own, to kill and to restart
+
+A URL in BLNK_TEST_REDIS_URL, BLNK_TEST_POSTGRES_URL or BLNK_TEST_MARIADB_URL is used instead of starting the shared
+server. A program that is not installed skips the test, with the reason. Under pytest-xdist the first worker that needs
+a server starts it, and the last one to leave stops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import filelock
+import psycopg
+import pymysql
+import pytest
+import redis
+
+PATIENCE = 60.0
+"""Seconds after which a server that does not start, or a wait for a condition, is a hang."""
+
+_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))))
+
+
+def program(name: str) -> str:
+    """Where a server program is; skips the test if it is not installed."""
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(reversed(_PLACES)))
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def wait_until(condition: Any, what: str) -> None:
+    """Poll until the condition holds: for what another process does and gives no signal of."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.02)
+
+
+class Server(ABC):
+    """A server process in a directory of its own. It keeps port and data through `kill()` and `start()`."""
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._find_programs()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"blnk-auth-{self.kind}-"))
+        self._own(self.directory)
+        self.port = _free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._initialize()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """For the store."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises unless the server answers."""
+
+    @abstractmethod
+    def _find_programs(self) -> None:
+        """Skips the test if one is missing."""
+
+    @abstractmethod
+    def _command(self) -> list[str]: ...
+
+    def _initialize(self) -> None:
+        """Make the data directory."""
+
+    def start(self) -> None:
+        """Start it, again if need be, and wait until it answers."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            if self.process is None or self.process.poll() is not None:
+                # PostgreSQL refuses to start for a moment after a kill, until the children of the former have gone.
+                self.process = self._run(self._command())
+            with contextlib.suppress(Exception):
+                self.ping()
+                return
+            assert time.monotonic() < deadline, f"{self.kind} does not start:\n{self.log}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        """Have it answer nobody until `resume()`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")[-4000:]
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+                **_somebody_else(),
+            )
+
+    def _finish(self, command: list[str]) -> None:
+        assert self._run(command).wait(PATIENCE) == 0, self.log
+
+    def _own(self, directory: Path) -> None:
+        # The database servers refuse to run as root.
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+
+
+def _somebody_else() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer(Server):
+    """Every write is on the disk before it is answered, as a token store wants it."""
+
+    kind = "redis"
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        super().__init__()
+
+    def _find_programs(self) -> None:
+        self._program = program("redis-server")
+
+    def _command(self) -> list[str]:
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", ""]
+        return [self._program, *where, "--appendonly", "yes", "--appendfsync", "always", *self._options]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, socket_timeout=PATIENCE)
+
+    def ping(self) -> None:
+        with redis.Redis(port=self.port, socket_timeout=1, retry=None) as client:
+            client.ping()
+
+
+class PostgresServer(Server):
+    kind = "postgres"
+
+    def _find_programs(self) -> None:
+        self._initdb, self._program = program("initdb"), program("postgres")
+
+    def _initialize(self) -> None:
+        data = str(self.directory / "data")
+        self._finish([self._initdb, "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"])
+
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "log_statement": "none",
+            # Small, because a container's shared memory is; a kill of the process loses nothing without fsync.
+            "shared_buffers": "16MB",
+            "fsync": "off",
+        }
+        return [self._program, "-D", str(self.directory / "data"), *(f"--{k}={v}" for k, v in settings.items())]
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/postgres"
+
+    def ping(self) -> None:
+        psycopg.connect(f"host=127.0.0.1 port={self.port} user=tester dbname=postgres connect_timeout=2").close()
+
+
+class MariaDBServer(Server):
+    kind = "mariadb"
+
+    def _find_programs(self) -> None:
+        self._install, self._program = program("mariadb-install-db"), program("mariadbd")
+
+    def _initialize(self) -> None:
+        self._finish([
+            *(self._install, "--no-defaults", f"--datadir={self.directory / 'data'}", "--skip-test-db"),
+            *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
+        ])  # fmt: skip
+
+    def _command(self) -> list[str]:
+        return [
+            *(self._program, "--no-defaults", f"--datadir={self.directory / 'data'}", "--bind-address=127.0.0.1"),
+            *(f"--port={self.port}", f"--socket={self.directory / 'socket'}", "--skip-name-resolve"),
+            *(f"--pid-file={self.directory / 'pid'}", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M"),
+            "--innodb-flush-log-at-trx-commit=2",
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"mariadb+pymysql://root@127.0.0.1:{self.port}/mysql"
+
+    def ping(self) -> None:
+        pymysql.connect(host="127.0.0.1", port=self.port, user="root", connect_timeout=2).close()
+
+
+# --- shared by a session ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def shared(kind: type[Server], variable: str, root: Path) -> Iterator[str]:
+    """The URL of the session's server: from the environment, else started by whichever process comes first."""
+    given = os.environ.get(variable)
+    if given:
+        yield given
+        return
+    with _counted(kind, root) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _counted(kind: type[Server], root: Path) -> Iterator[str]:
+    lock, state_file = filelock.FileLock(root / f"{kind.kind}.lock"), root / f"{kind.kind}.json"
+    with lock:
+        state = json.loads(state_file.read_text()) if state_file.exists() else _started(kind)
+        state["users"] += 1
+        state_file.write_text(json.dumps(state))
+    try:
+        yield state["url"]
+    finally:
+        with lock:
+            state = json.loads(state_file.read_text())
+            state["users"] -= 1
+            state_file.write_text(json.dumps(state))
+            if state["users"] == 0:
+                state_file.unlink()
+                _stop(state)
+
+
+def _started(kind: type[Server]) -> dict[str, Any]:
+    server = kind()
+    server.start()
+    assert server.process is not None
+    return {"url": server.url, "pid": server.process.pid, "directory": str(server.directory), "users": 0}
+
+
+def _stop(state: dict[str, Any]) -> None:
+    # By its session, of which it is the leader: PostgreSQL has children.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(state["pid"], signal.SIGKILL)
+    shutil.rmtree(state["directory"], ignore_errors=True)
+
+
+def session_root(factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of a pytest-xdist session have in common."""
+    root = factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with shared(RedisServer, "BLNK_TEST_REDIS_URL", session_root(tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with shared(PostgresServer, "BLNK_TEST_POSTGRES_URL", session_root(tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with shared(MariaDBServer, "BLNK_TEST_MARIADB_URL", session_root(tmp_path_factory)) as url:
+        yield url
