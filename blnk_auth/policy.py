@@ -60,7 +60,7 @@ class RenewalPolicy:
     max_retry_after: float = 3600.0
     """Longest `Retry-After` of the token endpoint that is obeyed."""
 
-    rejection_cooldown: float = 10.0
+    rejection_cooldown: float = 2.0
     """How long after a renewal that did not cure a rejection no further rejection causes one; doubled each time."""
 
     max_rejection_cooldown: float = 600.0

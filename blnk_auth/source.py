@@ -44,12 +44,35 @@ State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 class Source(Protocol):
     """What a shell needs from a source of tokens. Every method may be called from any thread or task."""
 
-    origins: AllowedOrigins
-    header_name: str
-    has_api_headers: bool
-    rejection_statuses: frozenset[int]
-    reads_rejection_body: bool
-    wait_timeout: float
+    @property
+    def origins(self) -> AllowedOrigins:
+        """Where its token may go."""
+        ...
+
+    @property
+    def header_name(self) -> str:
+        """The header that carries the token."""
+        ...
+
+    @property
+    def has_api_headers(self) -> bool:
+        """Whether further headers go with it."""
+        ...
+
+    @property
+    def rejection_statuses(self) -> frozenset[int]:
+        """The statuses of an answer that is looked at more closely."""
+        ...
+
+    @property
+    def reads_rejection_body(self) -> bool:
+        """Whether judging such an answer needs its body."""
+        ...
+
+    @property
+    def wait_timeout(self) -> float:
+        """The longest that a caller waits for a renewal, in seconds."""
+        ...
 
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
         """A token to send now, or the renewal to wait for. Does no I/O and waits for nothing."""

@@ -234,7 +234,7 @@ def _client_of(url_or_client: str | Client) -> Client:
     limits = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _READ_SECONDS, "retry": retry}
     with suppress(ValueError, TypeError):
         # What the URL says itself goes first.
-        return cast("type[Any]", redis.Redis).from_url(url_or_client, **limits)
+        return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
     # Outside of the except clause, because that error may quote a part of the password.
     raise ConfigurationError(
         "url_or_client is no Redis URL, such as 'redis://user:password@host:6379/0'; characters of the password that "

@@ -86,8 +86,10 @@ def _code(error: DBAPIError) -> str:
 
 
 def _first_line(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+    cause = error.orig
+    # MySQL's drivers give the number first.
+    text = str(cause.args[-1] if cause is not None and cause.args else cause)
+    return next(iter(text.strip().splitlines()), type(cause).__name__)
 
 
 def _is_pool_timeout(error: SQLAlchemyError) -> bool:

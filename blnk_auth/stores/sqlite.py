@@ -5,7 +5,8 @@ What it promises beyond `base`:
 * A `save` that returned is on the disk (write-ahead log, synchronous=FULL), also after a power cut.
 * The file has mode 0600 from its first moment, the directories made for it 0700; an older, laxer file is tightened.
 * A file that is not ours is refused and left as it was.
-* One unreadable record does not keep the others from being used.
+* One unreadable record does not keep the others from being used. A damaged database is refused: all of it is checked
+  on opening if it is small, each page of it when it is read, and all of it by `check`.
 * No database connection crosses a fork, see `_before_fork`.
 
 The lock is an operating system lock on a file in the directory `<path>-locks`, not a database transaction: the database
@@ -14,6 +15,7 @@ stays readable and writable for everyone during a renewal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -21,7 +23,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +31,8 @@ from weakref import WeakSet
 
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores.base import Record, Version, from_json, to_json
+from blnk_auth.stores.check import Unreadable
+from blnk_auth.stores.durable import sync_directory
 from blnk_auth.stores.private import create_file, make_directory, tighten
 from blnk_auth.stores.process_lock import process_lock
 
@@ -45,10 +49,19 @@ Append only: files in the field have the earlier ones behind them."""
 _BUSY_SECONDS = 30.0
 """How long another process may hold the database for writing before we give up; its writes take milliseconds."""
 
+_CHECKED_ON_OPENING = 8 * 1024 * 1024
+"""Bytes up to which the whole database is checked when a store is made: some 8,000 records in 10 to 20 ms. A million
+would take seconds, at each start of each process."""
+
 _FIRST_KEYS = "SELECT key FROM records WHERE key >= ? ORDER BY key LIMIT 500"
 _NEXT_KEYS = "SELECT key FROM records WHERE key > ? ORDER BY key LIMIT 500"
 
-_MOVE_ASIDE = "move the file aside and sign in again, or restore it from a backup"
+_FIRST_RECORDS = _FIRST_KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
+_NEXT_RECORDS = _NEXT_KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
+
+_MOVE_ASIDE = (
+    "restore it from a backup, or save what can be saved (`sqlite3 <file> .recover`), or move it aside and sign in again"
+)
 _MAKE_WRITABLE = "make the file and its directory writable for this user, or choose another path"
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: f"another process had it locked for {_BUSY_SECONDS:g} s; find it with lsof or fuser, end it",
@@ -83,9 +96,12 @@ class SQLiteStore:
         self._guard = threading.RLock()
         self._opened: _Opened | None = None
         self._path = _absolute(path)
+        self._locks = self._beside("-locks")
         with _registry:
             _stores.add(self)
-        with self._connected("opened"):
+        with self._connected("opened") as connection:
+            if self._path.stat().st_size <= _CHECKED_ON_OPENING:
+                self._check_pages(connection)
             # Only to find out now what is wrong with it. Closed again, so that a store made before a pre-forking
             # server forks, as uWSGI does without running our fork hooks, carries nothing into its workers.
             self._disconnect()
@@ -127,10 +143,7 @@ class SQLiteStore:
         [(version, text)] = rows
         data = from_json(text)
         if data is None:
-            raise StoreError(
-                f"path {str(self._path)!r}: the record under key {key!r} is not a JSON object; other records are not "
-                f"affected. Restore the file from a backup, or delete this record (`delete({key!r})`) and sign in again"
-            )
+            raise self._unreadable(key)
         return Record(data=data, version=version)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
@@ -178,13 +191,37 @@ class SQLiteStore:
                 yield key
             page = self._keys_page(_NEXT_KEYS, page[-1])
 
+    def check(self) -> Iterator[Unreadable]:
+        """What cannot be read; see `blnk_auth.stores.check`. Nothing is moved: each record is in nobody's way."""
+        try:
+            with self._connected("checked") as connection:
+                self._check_pages(connection)
+        except StoreError as problem:
+            yield Unreadable(str(self._path), problem.message)
+            return
+        page = self._records_page(_FIRST_RECORDS, "")
+        while page:
+            for key, text in page:
+                if from_json(text) is None:
+                    yield Unreadable(f"key {key!r}", self._unreadable(key).message)
+            page = self._records_page(_NEXT_RECORDS, page[-1][0])
+
+    def _records_page(self, query: str, start: str) -> list[tuple[str, bytes]]:
+        with self._connected("read") as connection:
+            return connection.execute(query, (start,)).fetchall()
+
+    def _check_pages(self, connection: sqlite3.Connection) -> None:
+        [(verdict,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if verdict != "ok":
+            what = str(verdict).splitlines()[-1]
+            raise StoreError(f"path {str(self._path)!r} cannot be used: the database is damaged ({what}); {_MOVE_ASIDE}")
+
     def _keys_page(self, query: str, start: str) -> list[str]:
         with self._connected("read") as connection:
             return [key for (key,) in connection.execute(query, (start,)).fetchall()]
 
     def _process_lock(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
-        directory = self._path.with_name(f"{self._path.name}-locks")
-        return process_lock(directory / f"{name}.lock", purpose=purpose, timeout=timeout)
+        return process_lock(self._locks / f"{name}.lock", purpose=purpose, timeout=timeout)
 
     @contextmanager
     def _connected(self, purpose: str) -> Generator[sqlite3.Connection]:
@@ -210,20 +247,17 @@ class SQLiteStore:
         return self._opened.connection
 
     def _open(self) -> _Opened:
-        make_directory(self._path.parent)
-        create_file(self._path)
+        parent = self._path.parent
+        make_directory(parent)
+        if not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
+        if not os.path.lexists(self._path):
+            self._create()
         if not stat.S_ISREG(self._path.lstat().st_mode):
             raise StoreError(
                 f"path {str(self._path)!r} is a symlink, a directory or a device; give the database file's own path"
             )
-        # mode=rw: SQLite would create a file that vanished just now anew with mode 0644.
-        connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = _connect(self._path)
         try:
             self._prepare(connection)
             return _Opened(connection, os.getpid(), _identity(self._path))
@@ -231,30 +265,73 @@ class SQLiteStore:
             connection.close()
             raise
 
+    def _create(self) -> None:
+        """Make the database elsewhere and move it into place: an empty file there is then never one of ours, half made.
+
+        A kill in between leaves the other file, which the next to come here removes.
+        """
+        with self._set_up():
+            if os.path.lexists(self._path):
+                return
+            for companion in ("", "-wal", "-shm"):
+                self._beside(f"-new{companion}").unlink(missing_ok=True)
+            new = self._beside("-new")
+            create_file(new)
+            with closing(_connect(new)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                migrate(connection, self._path)
+            # What a lost database left there would be read as if it belonged to the new one.
+            for companion in ("-wal", "-shm"):
+                self._beside(companion).unlink(missing_ok=True)
+            new.replace(self._path)
+            sync_directory(self._path.parent)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection, "DEFERRED"):
-            version = _schema_version(connection, len(MIGRATIONS), self._path)
-        if version < len(MIGRATIONS):
-            # SQLite does not wait its turn for a change of the journal mode, so newcomers queue up here.
-            with self._process_lock("setup", f"the set-up of {str(self._path)!r}", _BUSY_SECONDS):
+        was_in_use = self._locks.exists()
+        if self._version(connection) < len(MIGRATIONS):
+            with self._set_up():
+                if was_in_use and self._version(connection) == 0:
+                    raise StoreError(
+                        f"path {str(self._path)!r} is empty, and was not: {str(self._locks)!r} is from its use. Restore "
+                        "it from a backup; or, if nothing is lost, remove the empty file to start anew"
+                    )
+                # SQLite does not wait its turn for a change of the journal mode: hence the lock.
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
                 migrate(connection, self._path)
         # Only now, when the file is known to be ours.
         tighten(self._path)
         for companion in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
-                tighten(self._path.with_name(self._path.name + companion))
+                tighten(self._beside(companion))
         connection.execute("PRAGMA synchronous = FULL")
         # macOS reports data as written that a power cut can still lose, unless asked for this.
         connection.execute("PRAGMA fullfsync = ON")
+        # So that damage in a page is an error when it is met, not a record misread.
+        connection.execute("PRAGMA cell_size_check = ON")
         with _transaction(connection):
             pass  # raises if the file is read-only, which SQLite otherwise tells only at the first save
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        with _transaction(connection, "DEFERRED"):
+            return _schema_version(connection, len(MIGRATIONS), self._path)
+
+    def _set_up(self) -> AbstractContextManager[None]:
+        return self._process_lock("setup", f"the set-up of {str(self._path)!r}", _BUSY_SECONDS)
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
 
     def _disconnect(self) -> None:
         # A connection of another process must not even be closed here: https://www.sqlite.org/howtocorrupt.html 2.6
         if self._opened is not None and self._opened.pid == os.getpid():
             self._opened.connection.close()
             self._opened = None
+
+    def _unreadable(self, key: str) -> StoreError:
+        return StoreError(
+            f"path {str(self._path)!r}: the record under key {key!r} is not a JSON object; other records are not "
+            f"affected. Restore the file from a backup, or delete this record (`delete({key!r})`) and sign in again"
+        )
 
     def _failure(self, purpose: str, error: sqlite3.Error | OSError | UnicodeEncodeError) -> StoreError:
         if isinstance(error, UnicodeEncodeError):
@@ -274,6 +351,13 @@ class SQLiteStore:
 
     def _resume(self) -> None:
         self._guard.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: SQLite would create a file that vanished just now anew with mode 0644.
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[str, ...] = MIGRATIONS) -> None:

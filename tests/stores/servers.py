@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ import psycopg
 import pymysql
 import pytest
 import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 PATIENCE = 60.0
 """Seconds after which a server that does not start, or a wait for a condition, is a hang."""
@@ -246,7 +249,28 @@ class MariaDBServer(Server):
         pymysql.connect(host="127.0.0.1", port=self.port, user="root", connect_timeout=2).close()
 
 
+# --- a database of a test's own, on a server that others use too ------------------------------------------------------
+
+
+@contextlib.contextmanager
+def fresh_database(url: str) -> Iterator[str]:
+    """The URL of a new, empty database on the PostgreSQL or MariaDB server at `url`."""
+    name = f"blnk_auth_{secrets.token_hex(6)}"
+    administrator = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    force = " WITH (FORCE)" if administrator.dialect.name == "postgresql" else ""
+    with administrator.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield administrator.url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with administrator.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name}{force}"))
+
+
 # --- shared by a session ---------------------------------------------------------------------------------------------
+
+
+_started_here: list[subprocess.Popen[bytes]] = []
 
 
 @contextlib.contextmanager
@@ -283,11 +307,13 @@ def _started(kind: type[Server]) -> dict[str, Any]:
     server = kind()
     server.start()
     assert server.process is not None
+    # Python warns of a process that is forgotten while it runs.
+    _started_here.append(server.process)
     return {"url": server.url, "pid": server.process.pid, "directory": str(server.directory), "users": 0}
 
 
 def _stop(state: dict[str, Any]) -> None:
-    # By its session, of which it is the leader: PostgreSQL has children.
+    # By its session, of which it is the leader: the worker that stops it is not always the one that started it.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(state["pid"], signal.SIGKILL)
     shutil.rmtree(state["directory"], ignore_errors=True)

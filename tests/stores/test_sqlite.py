@@ -24,6 +24,7 @@ from stores.store_processes import (
     start_forked_child,
     write_own_keys,
 )
+from stores.trials import check_that_a_crowd_renews_once, check_that_kills_leave_old_or_new
 
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores.base import TokenStore
@@ -363,6 +364,69 @@ def test_a_damaged_file_is_an_error(path: Path) -> None:
         SQLiteStore(path).load("alice")
 
 
+def test_a_truncated_file_is_an_error(path: Path) -> None:
+    """F44: a database that lost its end raises StoreError with the remedy, when it is made or when the end is read."""
+    with SQLiteStore(path) as store:
+        for number in range(50):
+            store.save(f"key {number:02}", {"big": "x" * 5000}, expected=None)
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be .*(backup)"):
+        SQLiteStore(path)
+
+
+def test_an_emptied_file_is_an_error(path: Path) -> None:
+    """F44: a database cut to nothing is not taken for a new one, which would be to lose its records without a word."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"n": 1}, expected=None)
+    os.truncate(path, 0)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"path '.*tokens\.db' is empty, and was not.*backup.*remove"):
+            SQLiteStore(path)
+    path.unlink()
+    assert list(SQLiteStore(path).keys()) == []
+
+
+def test_a_removed_file_takes_its_log_with_it(path: Path) -> None:
+    """A database made anew where one was removed does not read what the old one's write-ahead log left there."""
+    store = SQLiteStore(path)
+    store.save("alice", {"n": 1}, expected=None)
+    leftover = {name: Path(f"{path}-{name}").read_bytes() for name in ("wal", "shm")}
+    store.close()
+    path.unlink()
+    for name, content in leftover.items():
+        Path(f"{path}-{name}").write_bytes(content)
+    assert list(SQLiteStore(path).keys()) == []
+
+
+def test_large_databases_are_not_checked_at_each_start(path: Path) -> None:
+    """Beyond a size, opening looks at no record: damage there is an error of that record, and `check` finds it."""
+    with SQLiteStore(path) as store:
+        for number in range(3):
+            store.save(f"key {number}", {"big": str(number) * 4_000_000}, expected=None)
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(content.index(b'{"big":"1'))
+        file.write(b"\xff" * 64)
+    with SQLiteStore(path) as store:
+        assert data_of(store, "key 0") is not None
+        with pytest.raises(StoreError, match="key 'key 1' is not a JSON object"):
+            store.load("key 1")
+        assert [each.where for each in store.check()] == ["key 'key 1'"]
+
+
+def test_check_tells_of_damaged_pages(path: Path, store: SQLiteStore) -> None:
+    """`check` says what is wrong with the database itself, and finds nothing wrong with a sound one."""
+    store.save("alice", {"big": "x" * 10_000}, expected=None)
+    assert list(store.check()) == []
+    store.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    [found] = store.check()
+    assert (found.where, found.moved_aside) == (str(path), False)
+    assert "backup" in found.problem
+
+
 def test_a_key_that_is_no_text_is_an_error(store: SQLiteStore) -> None:
     """A key with a lone surrogate raises StoreError that shows it."""
     with pytest.raises(StoreError, match=r"key '\\ud800'"):
@@ -485,8 +549,20 @@ def test_removing_lock_files_lets_no_two_in(tmp_path: Path) -> None:
 # Processes
 
 
-def test_eight_processes_create_and_write_at_once(path: Path) -> None:
-    """Eight processes open a file that does not exist and write to it at once, and none finds it locked."""
+@pytest.mark.parametrize("times", [15, pytest.param(200, marks=pytest.mark.deep)])
+def test_f44_a_kill_leaves_the_old_or_the_new_record(path: Path, times: int) -> None:
+    """F44: kill -9 at random moments, its first opening included, leaves a readable record and no lock held."""
+    check_that_kills_leave_old_or_new(partial(SQLiteStore, path), times)
+    assert run_sql(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_f40_eight_processes_renew_once(path: Path) -> None:
+    """F40: eight processes that share an expired, rotating token make one renewal and spend no token twice."""
+    check_that_a_crowd_renews_once(partial(SQLiteStore, path))
+
+
+def test_f46_f54_eight_processes_create_and_write_at_once(path: Path) -> None:
+    """F46, F54: eight processes open a file that does not exist and write to it at once, and none finds it locked."""
     run_processes(8, write_own_keys, path, 25)
     with SQLiteStore(path) as store:
         assert len(list(store.keys())) == 8 * 25

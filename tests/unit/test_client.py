@@ -52,7 +52,7 @@ def client(**settings: Any) -> OAuthClient:
         ("token_http", "requests"),
         ("token_http", httpx.AsyncClient),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: getattr(value, "__name__", repr(value))[:40],
 )
 def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
     """Before anything is stored or sent, and never as an error of Python's own."""
@@ -78,7 +78,7 @@ def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
         ("clock", 1_800_000_000.0),
         ("client_id", "\ud800"),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: getattr(value, "__name__", repr(value))[:40],
 )
 def test_a_bad_parameter_is_named_at_once_and_not_at_the_first_renewal(parameter: str, value: Any) -> None:
     """Certificates, proxies, the secret's type, a store's class instead of a store."""

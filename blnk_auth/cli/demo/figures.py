@@ -91,13 +91,8 @@ class Act:
         return []
 
     def _of_books(self) -> list[str]:
-        counts, endings, promise, ended = (
-            self.books.counts,
-            self.books.endings,
-            self.promise,
-            len(self.books.superseded),
-        )
-        needless = endings["needless"]
+        counts, endings, promise = self.books.counts, self.books.endings, self.promise
+        ended, needless = len(self.books.superseded), endings["needless"]
         found = {
             f"needless renewals, of a token neither revoked nor in its last quarter: {needless}": needless > 0,
             f"token requests: {counts.token_requests}, for {ended} tokens that ended": counts.token_requests != ended,

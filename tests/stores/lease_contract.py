@@ -1,0 +1,350 @@
+"""What holds, beyond the contract of every shared store, for those whose lock is a lease that a server keeps.
+
+A subclass gives the fixtures `open_store` (a picklable callable; `lease=` may be passed on) and `run_out`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import random
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from stores.lease_processes import count_up_for_ever, hold_until_told, renew_when_told
+from stores.store_processes import in_forked_child, start_forked_child
+
+from blnk_auth import BlnkCloud, OAuthClient, Token
+from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.testing import Clock, Sandbox
+from blnk_auth.testing.store_contract import LONG, SharedStoreContract, _process, _processes, _received
+
+forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+rounds = pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.deep)])
+kills = pytest.mark.parametrize("kills", [15, pytest.param(200, marks=pytest.mark.deep)])
+
+OpenStore = Callable[..., Any]
+
+
+class LeaseStoreContract(SharedStoreContract):
+    """Run against real servers."""
+
+    @pytest.fixture
+    def run_out(self) -> Callable[[str], None]:
+        """Ends the lease of a key on the server, as its time would."""
+        raise NotImplementedError
+
+    # --- the lease
+
+    def test_a_lost_lease_is_told(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
+        """A holder whose lease ran out and was taken learns it when leaving, and does not free its successor's."""
+        with open_store() as one, open_store() as other, open_store() as third:
+            first = one.lock("alice", timeout=LONG)
+            first.__enter__()
+            run_out("alice")
+            with other.lock("alice", timeout=LONG):
+                with pytest.raises(StoreError, match=r"'alice' was lost .*look at the key again"):
+                    first.__exit__(None, None, None)
+                with pytest.raises(StoreError), third.lock("alice", timeout=0):
+                    pass
+
+    def test_an_error_inside_matters_more(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
+        """What was raised inside the context is not replaced by the news that the lease was lost."""
+        with open_store() as store, pytest.raises(ZeroDivisionError), store.lock("alice", timeout=LONG):
+            run_out("alice")
+            with open_store() as other, other.lock("alice", timeout=LONG):
+                raise ZeroDivisionError
+
+    def test_a_save_under_a_lost_lease_replaces_no_successor(
+        self, open_store: OpenStore, run_out: Callable[[str], None]
+    ) -> None:
+        """A holder that lost its lease cannot replace what was saved since it looked."""
+        with open_store() as one, open_store() as other:
+            read = one.save("alice", {"n": 1}, expected=None)
+            with pytest.raises(StoreError, match="lost"), one.lock("alice", timeout=LONG):
+                run_out("alice")
+                with other.lock("alice", timeout=LONG):
+                    newer = other.save("alice", {"n": 2}, expected=read)
+                with pytest.raises(Conflict):
+                    one.save("alice", {"n": 3}, expected=read)
+            record = other.load("alice")
+            assert (record.data, record.version) == ({"n": 2}, newer)
+
+    def test_a_delete_under_a_lost_lease_removes_nothing(
+        self, open_store: OpenStore, run_out: Callable[[str], None]
+    ) -> None:
+        """A holder that lost its lease cannot delete its successor's record; without a lock anybody may delete."""
+        with open_store() as one, open_store() as other:
+            with pytest.raises(StoreError, match="lost"), one.lock("alice", timeout=LONG):
+                run_out("alice")
+                with other.lock("alice", timeout=LONG):
+                    other.save("alice", {"n": 2}, expected=None)
+                    with pytest.raises(StoreError, match="lost"):
+                        one.delete("alice")
+            assert other.load("alice").data == {"n": 2}
+            one.delete("alice")
+            assert other.load("alice") is None
+
+    def test_the_holder_deletes(self, open_store: OpenStore) -> None:
+        """Under a lock that is still held a delete works, also of nothing."""
+        with open_store() as store, store.lock("alice", timeout=LONG):
+            store.save("alice", {}, expected=None)
+            store.delete("alice")
+            store.delete("alice")
+            assert store.load("alice") is None
+
+    def test_a_lease_is_renewed_during_long_work(self, open_store: OpenStore) -> None:
+        """A lock is held for several times its lease while its holder works."""
+        with open_store(lease=0.3) as one, open_store(lease=0.3) as other, one.lock("alice", timeout=LONG):
+            with pytest.raises(StoreError, match=r"not free within 1.2 s.*says who holds it"):
+                other.lock("alice", timeout=1.2).__enter__()
+
+    def test_a_stopped_holder_loses_its_lease_and_is_told(self, open_store: OpenStore) -> None:
+        """A process that stands still longer than its lease keeps nobody waiting, and learns it when it goes on."""
+        short = partial(open_store, lease=0.5)
+        with short() as store, _process(hold_until_told, short, "alice") as (process, pipe):
+            assert _received(pipe) == "held"
+            os.kill(process.pid, signal.SIGSTOP)
+            with store.lock("alice", timeout=LONG):
+                os.kill(process.pid, signal.SIGCONT)
+                pipe.send("leave")
+                assert "was lost" in _received(pipe)
+                with short() as third, pytest.raises(StoreError):
+                    third.lock("alice", timeout=0).__enter__()
+
+    def test_no_thread_is_left(self, open_store: OpenStore) -> None:
+        """What renews a lease ends with it."""
+        with open_store() as store:
+            with store.lock("alice", timeout=LONG):
+                assert "blnk-auth lease" in {thread.name for thread in threading.enumerate()}
+            assert "blnk-auth lease" not in {thread.name for thread in threading.enumerate()}
+
+    # --- forks, pickles, copies
+
+    def test_a_forked_child_reads_and_writes(self, open_store: OpenStore) -> None:
+        """A child forked from a process that uses the store uses it too, on connections of its own."""
+        with open_store() as store:
+            first = store.save("alice", {"n": 1}, expected=None)
+
+            def child() -> None:
+                with store.lock("alice", timeout=LONG):
+                    store.save("alice", {"n": 2}, expected=first)
+
+            for _ in range(2):
+                in_forked_child(child) if store.load("alice").version == first else None
+            assert store.load("alice").data == {"n": 2}
+            store.save("bob", {}, expected=None)
+
+    @forks_with_threads
+    def test_a_child_forked_under_the_lock_does_not_free_it(self, open_store: OpenStore) -> None:
+        """The lock stays with the process that took it, whatever its child does with the context."""
+        with open_store() as store, open_store() as other:
+            context = store.lock("alice", timeout=LONG)
+            with context:
+                in_forked_child(lambda: context.__exit__(None, None, None) and None)
+                with pytest.raises(StoreError), other.lock("alice", timeout=0):
+                    pass
+            with other.lock("alice", timeout=0):
+                pass
+
+    @forks_with_threads
+    def test_a_fork_amid_other_threads_writes_is_safe(self, open_store: OpenStore) -> None:
+        """Children forked while threads save and hold locks can save and lock; the threads notice nothing."""
+        stop = threading.Event()
+        with open_store() as store:
+
+            def write(name: str) -> None:
+                version = None
+                while not stop.is_set():
+                    with store.lock(name, timeout=LONG):
+                        version = store.save(name, {}, expected=version)
+
+            def child(number: int) -> None:
+                with store.lock(f"child {number}", timeout=LONG):
+                    store.save(f"child {number}", {}, expected=None)
+
+            with ThreadPoolExecutor(3) as threads:
+                writers = [threads.submit(write, f"thread {number}") for number in range(3)]
+                try:
+                    for number in range(5):
+                        in_forked_child(partial(child, number))
+                finally:
+                    stop.set()
+                for writer in writers:
+                    writer.result(LONG)
+            assert len(list(store.keys("child "))) == 5
+
+    def test_a_pickle_carries_no_record(self, open_store: OpenStore) -> None:
+        """A pickled store opens the same data elsewhere, with the same settings."""
+        with open_store() as store:
+            store.save("alice", {"access_token": "s3cr3t"}, expected=None)
+            pickled = pickle.dumps(store)
+            assert b"s3cr3t" not in pickled
+            with pickle.loads(pickled) as restored:
+                assert repr(restored) == repr(store)
+                assert restored.load("alice").data == {"access_token": "s3cr3t"}
+                assert pickle.dumps(restored) == pickled
+
+    def test_a_copy_is_the_same_store(self, open_store: OpenStore) -> None:
+        """Copying, deep or not, gives the store itself."""
+        with open_store() as store:
+            assert copy.copy(store) is store
+            assert copy.deepcopy({"store": store})["store"] is store
+
+    def test_a_closed_store_opens_again(self, open_store: OpenStore) -> None:
+        """A renewal under way when the store is closed can still save."""
+        with open_store() as store:
+            store.save("alice", {"n": 1}, expected=None)
+            store.close()
+            assert store.load("alice").data == {"n": 1}
+
+    # --- with everything around it
+
+    @rounds
+    def test_f40_eight_processes_renew_an_expired_token_once(self, open_store: OpenStore, rounds: int) -> None:
+        """Eight processes that find one rotating token expired cause one refresh and no reuse, again and again."""
+        clock = Clock()
+        with Sandbox(clock=clock) as sandbox, open_store() as store:
+            sandbox.token_latency = 0.3
+            credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+            client = OAuthClient(BlnkCloud(base_url=sandbox.origin), store=store, clock=clock, **credentials)
+            client.for_subject("alice").adopt(Token.from_response(sandbox.issue("alice"), now=clock()))
+            with _processes(8, renew_when_told, open_store, sandbox.origin, credentials) as started:
+                pipes = [pipe for _, pipe in started]
+                assert [_received(pipe) for pipe in pipes] == ["ready"] * 8
+                for number in range(1, rounds + 1):
+                    clock.advance(sandbox.lifetime + 1)
+                    for pipe in pipes:
+                        pipe.send(clock())
+                    assert len({_received(pipe) for pipe in pipes}) == 1
+                    assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (number, 0)
+
+    @kills
+    def test_f44_a_killed_writer_leaves_the_old_or_the_new(self, open_store: OpenStore, kills: int) -> None:
+        """Whenever a writer is killed, the record is what it last reported as saved, or the one it was saving."""
+        chance = random.Random(44)
+        with open_store(lease=0.2) as store:
+            store.save("counter", {"n": 0, "again": [0] * 500}, expected=None)
+            for _ in range(kills):
+                known = store.load("counter").data["n"]
+                last = _killed_at_a_random_moment(partial(count_up_for_ever, store), chance) or known
+                data = store.load("counter").data
+                assert data["n"] in (last, last + 1)
+                assert data["again"] == [data["n"]] * 500
+
+
+def _killed_at_a_random_moment(work: Callable[[int], None], chance: random.Random) -> int | None:
+    """Fork a child that does `work(pipe)`, kill it, and return the last number that it wrote to the pipe."""
+    read_end, write_end = os.pipe()
+    child = start_forked_child(lambda: work(write_end))
+    os.close(write_end)
+    numbers = b""
+    # It has begun; then up to so many seconds more, some of them spent waiting for the pipe.
+    for seconds in (LONG, *(chance.uniform(0, 0.004) for _ in range(chance.randint(0, 4)))):
+        if select.select([read_end], [], [], seconds)[0]:
+            numbers += os.read(read_end, 8)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while more := os.read(read_end, 4096):
+        numbers += more
+    os.close(read_end)
+    return int.from_bytes(numbers[-8:], "big") if numbers else None
+
+
+# --- a server that dies ----------------------------------------------------------------------------------------------
+
+
+class Grant:
+    """Alice's grant at a sandbox, kept in a store whose server is going to die."""
+
+    def __init__(self, sandbox: Sandbox, store: Any, clock: Clock) -> None:
+        self.sandbox, self.clock = sandbox, clock
+        self.told: list[str] = []
+        self._changed = threading.Condition()
+        self.client = OAuthClient(
+            BlnkCloud(base_url=sandbox.origin),
+            client_id=sandbox.client_id,
+            client_secret=sandbox.client_secret,
+            store=store,
+            clock=clock,
+            on_event=self._on_event,
+        )
+        self.source = self.client.for_subject("alice")
+        self.source.adopt(Token.from_response(sandbox.issue("alice"), now=clock()))
+
+    def expire(self) -> None:
+        self.clock.advance(self.sandbox.lifetime + 1)
+
+    def wait_for(self, event: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: event in self.told, LONG), self.told
+
+    def _on_event(self, event: Any) -> None:
+        with self._changed:
+            self.told.append(event.name)
+            self._changed.notify_all()
+
+
+@contextmanager
+def alice_in(store: Any) -> Iterator[Grant]:
+    clock = Clock()
+    with Sandbox(clock=clock) as sandbox, store:
+        yield Grant(sandbox, store, clock)
+
+
+def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
+    """A valid token keeps working; a renewal fails with StoreError and asks nobody; it works once the server is back."""
+    with alice_in(store) as alice:
+        server.kill()
+        before = alice.source.token()
+        alice.clock.advance(10)
+        assert alice.source.token() == before
+        alice.expire()
+        with pytest.raises(StoreError, match="check that the"):
+            alice.source.token()
+        assert alice.sandbox.counts.token_requests == 0
+        server.start()
+        alice.clock.advance(120)
+        assert alice.source.token() != before
+        assert (alice.sandbox.counts.refreshes, alice.sandbox.counts.reuses) == (1, 0)
+        with pytest.raises(ZeroDivisionError), store.lock(alice.source.store_key, timeout=LONG):
+            raise ZeroDivisionError
+
+
+def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, server: Any) -> None:
+    """The new pair lives in memory, is used at once, and is saved when the server is back; one refresh in all."""
+    from blnk_auth.testing import Fault
+
+    with alice_in(store) as alice:
+
+        def kill(members: dict[str, Any]) -> dict[str, Any]:
+            server.kill()
+            return members
+
+        alice.expire()
+        alice.sandbox.fail_token_requests(Fault(rewrite=kill))
+        renewed = alice.source.token()
+        alice.wait_for("save_failed")
+        assert store_is_down(store, alice.source.store_key)
+        server.start()
+        alice.clock.advance(120)
+        assert alice.source.token() == renewed
+        alice.wait_for("saved")
+        assert store.load(alice.source.store_key).data["token"]["access_token"] == renewed.access_token
+        assert (alice.sandbox.counts.refreshes, alice.sandbox.counts.reuses) == (1, 0)
+
+
+def store_is_down(store: Any, key: str) -> bool:
+    try:
+        store.load(key)
+    except StoreError:
+        return True
+    return False

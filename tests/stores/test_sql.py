@@ -1,0 +1,337 @@
+"""SQLStore against the contract on real PostgreSQL, MariaDB and SQLite, and what it promises beyond it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import everything_in, leaks
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.engine import Engine
+from stores.lease_contract import (
+    LeaseStoreContract,
+    check_a_dead_server_stops_renewals_only,
+    check_a_server_that_dies_during_the_token_call_costs_no_pair,
+)
+from stores.lease_processes import create_schema_when_told
+from stores.servers import (
+    MariaDBServer,
+    PostgresServer,
+    Server,
+    fresh_database,
+    mariadb_url,
+    postgres_url,
+)
+
+from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.stores.base import TokenStore
+from blnk_auth.stores.sql import SQLStore, metadata
+from blnk_auth.testing.store_contract import run_processes
+
+__all__ = ["mariadb_url", "postgres_url"]
+
+KINDS = ("postgresql", "mariadb", "sqlite")
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database with nothing in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tokens.db'}"
+        return
+    server = request.getfixturevalue("postgres_url" if request.param == "postgresql" else "mariadb_url")
+    with fresh_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SQLStore]:
+    with SQLStore(url) as store:
+        store.create_schema()
+        yield store
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[Engine]:
+    """A connection past the store."""
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def run(engine: Engine, statement: str, **values: Any) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+class TestContract(LeaseStoreContract):
+    @pytest.fixture
+    def open_store(self, url: str, store: SQLStore) -> Callable[..., SQLStore]:
+        return partial(SQLStore, url, lease=2.0)
+
+    @pytest.fixture
+    def store(self, url: str) -> Iterator[SQLStore]:
+        with SQLStore(url, lease=2.0) as store:
+            store.create_schema()
+            yield store
+
+    @pytest.fixture
+    def run_out(self, raw: Engine) -> Callable[[str], None]:
+        return lambda key: run(raw, "UPDATE blnk_auth_leases SET expires_at = 1 WHERE owner <> ''")
+
+
+# The schema
+
+
+def test_missing_tables_are_an_error_with_the_remedy(url: str) -> None:
+    """Before create_schema() every verb says that it must be called."""
+    with SQLStore(url) as store:
+        for verb in (
+            lambda: store.load("alice"),
+            lambda: store.save("alice", {}, expected=None),
+            lambda: store.delete("alice"),
+            lambda: list(store.keys()),
+            lambda: store.lock("alice", timeout=1).__enter__(),
+        ):
+            with pytest.raises(StoreError, match=r"create_schema\(\)"):
+                verb()
+
+
+def test_the_schema_is_created_once(store: SQLStore) -> None:
+    """Creating the schema again changes nothing."""
+    store.save("alice", {"n": 1}, expected=None)
+    store.create_schema()
+    assert list(store.keys()) == ["alice"]
+
+
+def test_eight_processes_create_the_schema_at_once(url: str) -> None:
+    """Any number of processes may create the schema at the same moment."""
+    run_processes(8, create_schema_when_told, partial(SQLStore, url))
+    with SQLStore(url) as store:
+        store.save("alice", {}, expected=None)
+
+
+def test_metadata_describes_what_is_created(store: SQLStore, raw: Engine) -> None:
+    """A migration tool that reads `metadata` finds the tables as they are."""
+    assert set(inspect(raw).get_table_names()) == set(metadata.tables)
+    for name, table in metadata.tables.items():
+        assert [column["name"] for column in inspect(raw).get_columns(name)] == [column.name for column in table.columns]
+
+
+# The lock
+
+
+def test_a_lease_that_nobody_took_is_not_lost(store: SQLStore, raw: Engine) -> None:
+    """A holder that stood still, with nobody there to take its lease, goes on and saves and deletes."""
+    with store.lock("alice", timeout=1):
+        run(raw, "UPDATE blnk_auth_leases SET expires_at = 1")
+        store.delete("alice")
+
+
+def test_a_lock_leaves_no_row(store: SQLStore, raw: Engine) -> None:
+    """While it is held the row names host and process of its holder; afterwards no trace of the key is left."""
+    with store.lock("alice", timeout=1), raw.connect() as connection:
+        [(owner,)] = connection.execute(text("SELECT owner FROM blnk_auth_leases")).fetchall()
+        assert f"/{os.getpid()}/" in (owner.decode() if isinstance(owner, bytes) else owner)
+    with raw.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM blnk_auth_leases")).scalar() == 0
+
+
+def test_no_connection_is_held_under_the_lock(url: str) -> None:
+    """A pool of one connection is enough, since the lock holds none during the work."""
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=5, hide_parameters=True)
+    store = SQLStore(engine)
+    store.create_schema()
+    with store.lock("alice", timeout=1):
+        assert engine.pool.status().count("Checked out connections: 0") or "NullPool" in repr(engine.pool)
+        store.save("alice", {}, expected=None)
+    engine.dispose()
+
+
+# Keys
+
+
+def test_keys_are_read_page_by_page(store: SQLStore, raw: Engine) -> None:
+    """Over more keys than a page holds, `keys` gives each once in order while others are written and deleted."""
+    names = [f"k{number:04}" for number in range(1200)]
+    with raw.begin() as connection:
+        insert = text("INSERT INTO blnk_auth_records (store_key, version, data) VALUES (:key, 'v', '{}')")
+        connection.execute(insert, [{"key": name} for name in [*names, "l"]])
+    seen: list[str] = []
+    for key in store.keys("k"):
+        seen.append(key)
+        if len(seen) % 100 == 0:
+            store.delete(key)
+            store.save(f"a{key}", {}, expected=None)
+    assert seen == names
+
+
+def test_the_longest_key_fits(store: SQLStore) -> None:
+    """A key of 2,048 bytes works; a longer one is refused, not cut off."""
+    longest = "ü" * 1024
+    store.save(longest, {"n": 1}, expected=None)
+    with store.lock(longest, timeout=1):
+        assert list(store.keys("ü")) == [longest]
+    for verb in (store.load, store.delete):
+        with pytest.raises(StoreError, match="2049 bytes"):
+            verb(f"{longest}x")
+
+
+@pytest.mark.parametrize("key", ["\ud800", "nul \0"])
+def test_a_key_that_no_database_keeps_is_refused(store: SQLStore, key: str) -> None:
+    """A lone surrogate and a NUL character are refused by every verb."""
+    for verb in (store.load, store.delete, lambda key: store.save(key, {}, expected=None), store.keys):
+        with pytest.raises(StoreError, match="not valid Unicode or holds a NUL"):
+            list(verb(key) or ())
+
+
+# Faults
+
+
+@pytest.mark.parametrize("damage", ['{"access_token": "s3cr3t', '["s3cr3t"]', ""], ids=("cut short", "list", "empty"))
+def test_an_unreadable_record_is_an_error_of_its_own(store: SQLStore, raw: Engine, damage: str) -> None:
+    """It raises StoreError naming key and remedy and no secret; others work, and a delete heals it."""
+    store.save("alice", {"n": 1}, expected=None)
+    store.save("bob", {"n": 2}, expected=None)
+    run(raw, "UPDATE blnk_auth_records SET data = :damage WHERE store_key = 'alice'", damage=damage)
+    with pytest.raises(StoreError, match=r"'alice'.*delete\('alice'\)") as raised:
+        store.load("alice")
+    assert "s3cr3t" not in str(raised.value)
+    assert list(store.keys()) == ["alice", "bob"]
+    store.delete("alice")
+    store.save("alice", {"n": 3}, expected=None)
+
+
+def test_a_failed_save_tells_no_secret(store: SQLStore, raw: Engine) -> None:
+    """What the database quotes of a row that it could not write is not passed on."""
+    if raw.dialect.name == "sqlite":
+        run(raw, "CREATE TRIGGER no BEFORE INSERT ON blnk_auth_records BEGIN SELECT RAISE(ABORT, 's3cr3t'); END")
+    else:
+        run(raw, "ALTER TABLE blnk_auth_records ADD CONSTRAINT no_secret CHECK (data NOT LIKE '%s3cr3t%')")
+    # MariaDB's INSERT IGNORE turns the violation into a warning, so there an existing record is updated.
+    version = store.save("bob", {}, expected=None) if raw.dialect.name != "sqlite" else None
+    with pytest.raises(StoreError, match="cannot be written") as raised:
+        store.save("bob", {"access_token": "s3cr3t"}, expected=version)
+    assert leaks([str(raised.value), repr(raised.value)], ["s3cr3t"]) == []
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None
+
+
+def test_a_wrong_password_is_told_without_it() -> None:
+    """The error of a failed connection names the server and not the password."""
+    with SQLStore("postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none") as store:
+        with pytest.raises(StoreError, match="check that the database runs") as raised:
+            store.load("alice")
+        assert "127.0.0.1" in str(raised.value)
+        assert leaks([str(raised.value), repr(store), *everything_in(raised.value)], ["s3cr3t-word"]) == []
+
+
+def test_an_interrupted_save_recognizes_itself(store: SQLStore, raw: Engine) -> None:
+    """A save that is sent twice, as after a lost connection, is not a conflict with itself."""
+    version = store.save("alice", {"n": 1}, expected=None)
+    assert store._version("alice") == version
+    with pytest.raises(Conflict):
+        store.save("alice", {"n": 2}, expected=None)
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_a_connection_that_was_cut_is_replaced(store: SQLStore, raw: Engine) -> None:
+    """Idle connections that a restart or a timeout has cut cost no error."""
+    version = store.save("alice", {"n": 1}, expected=None)
+    if raw.dialect.name == "postgresql":
+        run(raw, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+    else:
+        with raw.connect() as connection:
+            mine = connection.execute(text("SELECT CONNECTION_ID()")).scalar()
+            query = text("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> :mine")
+            for (number,) in connection.execute(query, {"mine": mine}).fetchall():
+                connection.execute(text(f"KILL {number}"))
+    store.save("alice", {"n": 2}, expected=version)
+
+
+@pytest.mark.parametrize("server_type", [PostgresServer, MariaDBServer])
+def test_a_server_that_is_killed(server_type: type[Server]) -> None:
+    """Killed and restarted, it costs no valid token, no spent refresh token and no pair."""
+    with server_type() as server:
+        SQLStore(server.url).create_schema()
+        check_a_dead_server_stops_renewals_only(SQLStore(server.url, lease=1.0), server)
+        check_a_server_that_dies_during_the_token_call_costs_no_pair(SQLStore(server.url, lease=1.0), server)
+
+
+# The parameters
+
+
+def test_it_is_a_token_store(store: SQLStore) -> None:
+    """SQLStore has the five methods of the protocol."""
+    assert isinstance(store, TokenStore)
+
+
+def test_repr_shows_no_password() -> None:
+    """Neither the password in the URL nor one in its query is shown."""
+    store = SQLStore("postgresql+psycopg://user:s3cr3t@db.test/name?sslpassword=s3cr3t")
+    assert repr(store) == "SQLStore('postgresql+psycopg://user:***@db.test/name')"
+
+
+def test_a_store_with_an_engine_is_not_pickled(tmp_path: Path) -> None:
+    """The error says why, and what to do instead."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
+    with pytest.raises(TypeError, match="make it from a URL"):
+        pickle.dumps(SQLStore(engine))
+    engine.dispose()
+
+
+def test_an_engine_of_the_users_is_not_closed(tmp_path: Path) -> None:
+    """Closing the store leaves an engine that was given alone."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
+    with SQLStore(engine) as store:
+        store.create_schema()
+    pool = engine.pool
+    store.close()
+    assert engine.pool is pool
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("tokens.db", "url_or_engine must be an Engine or a SQLAlchemy URL"),
+        ("", "url_or_engine must be an Engine or a SQLAlchemy URL"),
+        (None, "url_or_engine must be an Engine or a SQLAlchemy URL"),
+        ("nosql://host/name", "does not know"),
+        ("oracle+oracledb://host/name", "needs the driver oracledb|not supported"),
+        ("mysql+mysqldb://host/name", "needs the driver MySQLdb|pip install"),
+        ("sqlite://", "MemoryStore"),
+        ("sqlite:///:memory:", "MemoryStore"),
+        ("sqlite+aiosqlite:///tokens.db", "asynchronous|needs the driver aiosqlite"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_at_once(url: Any, message: str) -> None:
+    """The error names the parameter and what to give instead."""
+    with pytest.raises(ConfigurationError, match=message):
+        SQLStore(url)
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), "10", None, True, 0.05])
+def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
+    """The error names the parameter."""
+    with pytest.raises(ConfigurationError, match="lease must be a number of seconds"):
+        SQLStore("sqlite:///tokens.db", lease=lease)
+
+
+def test_without_sqlalchemy_the_extra_is_named() -> None:
+    """Where SQLAlchemy is not installed, importing the store says how to install it."""
+    script = (
+        "import sys; sys.modules['sqlalchemy'] = None\n"
+        "try: import blnk_auth.stores.sql\n"
+        "except ImportError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run([sys.executable, "-c", script], check=True, env=environment, capture_output=True, text=True)
+    assert "pip install 'blnk-auth[sql]'" in finished.stdout
