@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .assertion import Signer
     from .authorization import AuthorizationRequest
     from .client import OAuthClient
     from .errors import (
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from .events import Event
     from .policy import RenewalPolicy
     from .provider import Provider
+    from .providers.blink import BLink
     from .providers.blnk_cloud import BlnkCloud
+    from .providers.flinks import Flinks
     from .shells.httpx import HttpxAuth
     from .shells.httpx2 import Httpx2Auth
     from .shells.requests import RequestsAuth
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthorizationRequest",
+    "BLink",
     "BlnkAuthError",
     "BlnkCloud",
     "ConfigurationError",
     "Event",
+    "Flinks",
     "Httpx2Auth",
     "HttpxAuth",
     "MemoryStore",
@@ -51,6 +56,7 @@ __all__ = [
     "RequestsAuth",
     "SQLiteStore",
     "SignInRequired",
+    "Signer",
     "StaticToken",
     "StoreError",
     "TemporarilyUnavailable",
@@ -62,10 +68,12 @@ __all__ = [
 
 _HOME = {
     "AuthorizationRequest": "authorization",
+    "BLink": "providers.blink",
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers.blnk_cloud",
     "ConfigurationError": "errors",
     "Event": "events",
+    "Flinks": "providers.flinks",
     "Httpx2Auth": "shells.httpx2",
     "HttpxAuth": "shells.httpx",
     "MemoryStore": "stores.memory",
@@ -76,6 +84,7 @@ _HOME = {
     "RequestsAuth": "shells.requests",
     "SQLiteStore": "stores.sqlite",
     "SignInRequired": "errors",
+    "Signer": "assertion",
     "StaticToken": "source",
     "StoreError": "errors",
     "TemporarilyUnavailable": "errors",

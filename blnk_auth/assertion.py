@@ -55,7 +55,9 @@ def load_key(material: KeyMaterial) -> Any:
         failure = "it is a public key"
     except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
         failure += f" ({type(error).__name__})"
-    raise ConfigurationError(f"private_key cannot be used: {failure}; pass the unencrypted private key")
+    raise ConfigurationError(
+        f"private_key cannot be used: {failure}; pass the content of the unencrypted private key file, or a JWK"
+    )
 
 
 def _from_pem(jwk: Any, pem: bytes) -> Any:
@@ -79,19 +81,27 @@ def sign_assertion(
         signer = Signer(loaded.private_key.sign, "EdDSA", key_id or loaded.kid)
         return _sign_elsewhere(signer, _claims(client_id, audience, now))
     header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
+    algorithm = algorithm or _algorithm_for(loaded)
     authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
-    # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
-    signed: str = authlib.private_key_jwt_sign(
-        loaded,
-        client_id,
-        audience,
-        alg=algorithm or _algorithm_for(loaded),
-        claims={},
-        header=header,
-        issued_at=int(now),
-        expires_in=LIFETIME,
+    try:
+        # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
+        signed: str = authlib.private_key_jwt_sign(
+            loaded,
+            client_id,
+            audience,
+            alg=algorithm,
+            claims={},
+            header=header,
+            issued_at=int(now),
+            expires_in=LIFETIME,
+        )
+    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds
+        failure = f"{type(error).__name__}: {error}"
+    else:
+        return signed
+    raise ConfigurationError(
+        f"signing_algorithm {algorithm!r} does not go with this {loaded.key_type} key ({failure}); name one that does"
     )
-    return signed
 
 
 def fetched(parameter: str, fetch: Callable[[], Fetched]) -> Fetched:

@@ -34,6 +34,7 @@ from .policy import RenewalPolicy
 from .provider import Provider
 from .source import TokenSource
 from .stores.base import TokenStore
+from .stores.bridge import AsyncTokenStore, as_token_store
 from .stores.memory import MemoryStore
 from .transport import Network
 from .wire import Call
@@ -44,7 +45,8 @@ class OAuthClient:
 
     `client_id`, `client_secret`: from the registration; the secret may be a callable, asked afresh for each request.
     `redirect_uri`: where the provider sends people back to; needed only to sign in.
-    `store`: where tokens live; None keeps them in this process's memory, which loses them at exit.
+    `store`: where tokens live, with methods that block or are all `async def` (see `blnk_auth.stores.bridge`); None
+    keeps them in this process's memory, which loses them at exit.
     `client_auth`: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
     `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
     support where the provider says what it supports.
@@ -66,7 +68,7 @@ class OAuthClient:
         client_id: str,
         client_secret: ClientSecret = None,
         redirect_uri: str | None = None,
-        store: TokenStore | None = None,
+        store: TokenStore | AsyncTokenStore | None = None,
         client_auth: str | None = None,
         private_key: PrivateKey | None = None,
         key_id: str | None = None,
@@ -85,8 +87,6 @@ class OAuthClient:
             raise ConfigurationError("provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)")
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
-        if store is not None and not isinstance(store, TokenStore):
-            raise ConfigurationError("store must have load, save, delete, lock and keys, such as SQLiteStore(path)")
         self.redirect_uri = redirect_uri
         self._engine = Engine(
             provider=provider,
@@ -101,7 +101,7 @@ class OAuthClient:
                 has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
             ),
             redirect_uri=redirect_uri,
-            store=MemoryStore() if store is None else store,
+            store=MemoryStore() if store is None else as_token_store(store),
             policy=policy,
             network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
             on_event=on_event,

@@ -75,7 +75,10 @@ class ClientCredentials:
                 "private_key is missing, and client_auth 'private_key_jwt' needs it; pass a PEM, a JWK, or a Signer"
             )
         if not callable(self.private_key) and not isinstance(self.private_key, Signer):
-            load_key(self.private_key)
+            if load_key(self.private_key).key_type == "oct":
+                raise ConfigurationError("private_key is a shared secret; use client_auth 'client_secret_jwt' for that")
+            # Once for nothing: whether key and algorithm go together is better known now than at the first renewal.
+            self.prove(audience="", now=0.0)
 
     def secret(self) -> str:
         """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from .client_auth import METHODS
 from .errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
 from .origin import endpoint_origin
 from .provider import Provider
@@ -76,7 +75,6 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
             f"issuer: the metadata of {issuer!r} names no token_endpoint; build a Provider by hand"
         )
     methods = _strings(document.get("token_endpoint_auth_methods_supported")) or ("client_secret_basic",)
-    known = tuple(method for method in methods if method in METHODS)
     challenges = _strings(document.get("code_challenge_methods_supported"))
     found: dict[str, Any] = {
         "name": urlsplit(issuer).hostname or issuer,
@@ -86,7 +84,8 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
         "revocation_endpoint": document.get("revocation_endpoint"),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "grants": _grants(_strings(document.get("grant_types_supported"))),
-        "client_auth_supported": known,
+        # A method that the caller names needs no choosing.
+        "client_auth_supported": () if "client_auth" in settings else methods,
         # A server that does not list the methods ignores a challenge that it does not know.
         "pkce": not challenges or "S256" in challenges,
     }

@@ -39,6 +39,10 @@ _CONFIGURATION_CODES = frozenset(
 _TRANSIENT_CODES = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 _KNOWN_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
 
+ANSWER_LOST = "the authorization server may have renewed, but its answer was lost"
+
+# A gateway's word on a server behind it, which may have done what it was asked.
+_GATEWAY_STATUSES = frozenset({502, 504})
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 # What these name does not heal by itself: method, media types, not implemented.
 _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
@@ -47,6 +51,8 @@ _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
 _QUOTED_PARAMETER = re.compile(
     r"""((?:refresh_token|access_token|client_secret|client_assertion|code|code_verifier|token)["']?\s*[=:]\s*)["']?\S+"""
 )
+
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
 _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier")
 
@@ -188,15 +194,26 @@ def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: flo
 def _outcome(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]] | BlnkAuthError:
     document = _read_document(response)
     if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
+        members, notes = _members(call.provider, document, now)
         try:
-            return read_token(call.provider.read_answer(document, now), received_at=now)
+            token, odd = read_token(members, received_at=now)
         except ValueError as error:
             why = str(error)
+        else:
+            return token, (*notes, *odd)
         return ProtocolError(
             f"the token endpoint answered {response.status_code}, but {why}; is token_endpoint the right URL?",
             status_code=response.status_code,
         )
     return _refusal(response, document, call, now=now)
+
+
+def _members(provider: Provider, document: Mapping[str, Any], now: float) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The answer in the members of RFC 6749. A reader that fails must not cost the pair that was issued."""
+    try:
+        return provider.read_answer(document, now), ()
+    except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+        return document, (f"read_answer of the provider raised {type(error).__name__}; the answer was read as it is",)
 
 
 def _authlib(module: str) -> Any:
@@ -258,7 +275,7 @@ def _refusal(
 ) -> BlnkAuthError:
     provider, status = call.provider, response.status_code
     code, description, uri = _verdict(document, call.secrets)
-    correlation_id = _clean(response.headers.get(provider.correlation_header or ""), call.secrets)
+    correlation_id = _correlation(response.headers.get(provider.correlation_header or ""), call.secrets)
     told: dict[str, Any] = {"error": code, "error_description": description, "error_uri": uri, "status_code": status}
     because = (f": {description}" if description else "") + (f" ({correlation_id})" if correlation_id else "")
     answered = f"the authorization server answered {status}" + (f" {code}" if code else "") + because
@@ -267,7 +284,8 @@ def _refusal(
         return SignInRequired(f"{answered}; the person must sign in again", reason="refused", **told)
     if verdict == "transient":
         retry_after = _retry_after(response.headers.get("retry-after"), now)
-        return TemporarilyUnavailable(f"{answered}; try again later", retry_after=retry_after, **told)
+        lost = f"; {ANSWER_LOST}" if status in _GATEWAY_STATUSES else ""
+        return TemporarilyUnavailable(f"{answered}{lost}; try again later", retry_after=retry_after, **told)
     if verdict == "configuration":
         return ConfigurationError(f"{answered}; {_remedy(status, code)}", **told)
     return ProtocolError(f"{answered}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
@@ -329,6 +347,13 @@ def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
     # A server may quote a token that we did not send; no word of prose, and no part of a path, is this long.
     text = re.sub(r"[^\s/]{32,}", "[redacted]", text)
     return re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]+", " ", text).strip()[:200]
+
+
+def _correlation(text: str | None, secrets: tuple[str, ...]) -> str | None:
+    """What support asks for: a UUID or its like as it is, though it is as long as a token; else cleaned."""
+    if text is not None and _IDENTIFIER.fullmatch(text) and text not in secrets:
+        return text
+    return _clean(text, secrets)
 
 
 def _integer(text: str) -> int | None:

@@ -58,6 +58,8 @@ class AllowedOrigins:
     def __init__(self, origins: Iterable[str], *, parameter: str = "api_origins") -> None:
         if isinstance(origins, str):
             raise ConfigurationError(f"{parameter} must be a sequence of origins, as in ({origins!r},)")
+        if not isinstance(origins, Iterable):
+            raise ConfigurationError(f'{parameter} must be a sequence of origins, as in ("https://api.example.com",)')
         named = tuple(origins)
         self.any_secure = ANY_ORIGIN in named
         self.listed = frozenset(parse_origin(origin, parameter) for origin in named if origin != ANY_ORIGIN)
@@ -104,6 +106,21 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
             "(plain http is accepted only for a loopback address)"
         )
     return origin
+
+
+def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
+    """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
+    origin = endpoint_origin(url, parameter)
+    if "?" in url or "#" in url:
+        raise ConfigurationError(f"{parameter} must have no query and no fragment: paths are added to it")
+    return origin, url.rstrip("/")
+
+
+def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
+    """A provider's own origin and those that its user adds as `api_origins`."""
+    if isinstance(further, str):
+        raise ConfigurationError(f"api_origins must be a sequence of origins, as in ({further!r},)")
+    return str(own), *further
 
 
 def _shown(url: str) -> str:

@@ -6,9 +6,9 @@ a callable, it is asked afresh for each attempt, on whatever thread the attempt 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .challenge import is_curable
 from .client_auth import METHODS, AssertionAudience, BasicEncoding
@@ -26,6 +26,15 @@ PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
 
 _NONE: Mapping[str, str] = {}
 
+_GRANTS: tuple[GrantType, ...] = get_args(GrantType)
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "client_auth": METHODS,
+    "basic_encoding": get_args(BasicEncoding),
+    "assertion_audience": get_args(AssertionAudience),
+    "token_body": ("form", "json"),
+    "revocation": ("tokens", "connection"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -37,6 +46,11 @@ class Refusal:
     response: HttpResponse
     document: Mapping[str, Any] | None = field(repr=False)
     error: str | None
+
+    @property
+    def is_legible(self) -> bool:
+        """Whether the body could be the server's own: an object, or empty. A page is a gateway's, and no verdict."""
+        return self.document is not None or not self.response.body.strip()
 
 
 def _as_it_is(document: Mapping[str, Any], _now: float) -> Mapping[str, Any]:
@@ -153,17 +167,26 @@ class Provider:
     """The origin of the token endpoint: a test and a production server never share a stored token."""
 
     def __post_init__(self) -> None:
-        if not self.name:
+        if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError("name is empty; give the provider a short, lasting name")
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
-        for parameter in ("authorization_endpoint", "revocation_endpoint"):
-            url = getattr(self, parameter)
-            if url is not None:
-                endpoint_origin(url, parameter)
-        if self.client_auth not in METHODS:
-            raise ConfigurationError(f"client_auth {self.client_auth!r} is unknown; use one of {', '.join(METHODS)}")
+        for parameter in ("token_endpoint", "authorization_endpoint", "revocation_endpoint"):
+            _check_endpoint(getattr(self, parameter), parameter)
+        self._check_choices()
+        if self.issuer is not None and not isinstance(self.issuer, str):
+            raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
+        for parameter in ("read_answer", "judge_refusal", "is_rejection"):
+            if not callable(getattr(self, parameter)):
+                raise ConfigurationError(f"{parameter} must be a callable; leave it out for what the RFCs say")
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
         object.__setattr__(self, "environment", str(token_origin))
+
+    def _check_choices(self) -> None:
+        for parameter, known in _CHOICES.items():
+            if getattr(self, parameter) not in known:
+                raise ConfigurationError(f"{parameter} {getattr(self, parameter)!r} is unknown; {_one_of(known)}")
+        if isinstance(self.grants, str) or not set(self.grants) <= set(_GRANTS):
+            raise ConfigurationError(f"grants must be a sequence of grant types; {_one_of(_GRANTS)}")
 
     @classmethod
     def discover(
@@ -195,6 +218,18 @@ class Provider:
     def target_of(self, subject: str | None) -> str | None:
         """The party that the tokens of this subject are for, where there are several."""
         return None if self.target is None else self.target(subject)
+
+
+def _check_endpoint(url: str | None, parameter: str) -> None:
+    if url is None:
+        return
+    endpoint_origin(url, parameter)
+    if "#" in url:
+        raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)")
+
+
+def _one_of(known: Sequence[str]) -> str:
+    return f"use one of {', '.join(known)}"
 
 
 def per_call(setting: PerCall, call: Call) -> Mapping[str, str]:

@@ -33,7 +33,7 @@ from .events import Event
 from .grants import sign_in_again
 from .guard import guarded
 from .held import HeldToken, Predecessor, bearer
-from .messages import TokenCall
+from .messages import ANSWER_LOST, TokenCall
 from .policy import RenewalPolicy
 from .record import Grant
 from .stores.base import Record, TokenStore, Version
@@ -42,8 +42,6 @@ from .wire import HttpRequest, HttpResponse, NoAnswer
 
 _MOVED = 60.0
 """Seconds by which a renewal must put off the refresh token's end to count as doing so; servers round."""
-
-ANSWER_LOST = "the authorization server may have renewed, but its answer was lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +150,17 @@ class Renewal:
         with self._locked():
             if self._load() is None:
                 return
-            token = self._renew_locked(Goal(None)).grant.token
-            call = build(token.access_token, "access_token")
-            messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
+            held = self._renew_locked(Goal(None))
+            try:
+                self._revoke_with(held, build)
+            except SignInRequired:
+                # The access token was refused, not the grant: it had ended before its time, or nobody knew its time.
+                self._revoke_with(self._renew_locked(Goal(None, forced=True)), build)
             guarded("written", self.ports.store.delete, self.key)
+
+    def _revoke_with(self, held: HeldToken, build: Callable[[str, str], TokenCall]) -> None:
+        call = build(held.grant.token.access_token, "access_token")
+        messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
 
     def exchange(self, call: TokenCall) -> HeldToken:
         """Exchange an authorization code and store the grant. The code is spent, so a failed save is kept in memory."""

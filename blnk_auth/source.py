@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 from urllib.parse import quote
 
+from .assertion import fetched
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
 from .errors import (
@@ -30,10 +31,11 @@ from .flight import Flight
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
 from .hidden import hidden
+from .messages import ANSWER_LOST
 from .origin import AllowedOrigins, Origin
 from .provider import per_call
 from .record import Grant
-from .renewal import ANSWER_LOST, Goal, Renewal
+from .renewal import Goal, Renewal
 from .stores.base import to_json
 from .token import Token
 from .wire import ApiAnswer, Call, Package
@@ -255,7 +257,10 @@ class TokenSource:
         return bool(self._engine.provider.api_headers)
 
     def api_headers(self) -> Mapping[str, str]:
-        return per_call(self._engine.provider.api_headers, Call("api", self.subject))
+        made: Mapping[str, str] = fetched(
+            "api_headers", lambda: per_call(self._engine.provider.api_headers, Call("api", self.subject))
+        )
+        return made
 
     @property
     def rejection_statuses(self) -> frozenset[int]:
@@ -303,7 +308,12 @@ class TokenSource:
             self._uncured = _Uncured(count, now, now + wait)
 
     def report_withheld(self, origin: Origin) -> None:
-        detail = f"{origin} is not one of the provider's api_origins; the request went without the token"
+        remedy = (
+            f"if the token belongs there too, add it to the provider: api_origins=({str(origin)!r},)"
+            if origin.is_secure
+            else "a token travels over https only"
+        )
+        detail = f"{origin} is not one of the provider's api_origins; the request went without the token; {remedy}"
         self._engine.tell([Event("token_withheld", self._key, detail)])
 
     # --- inside --------------------------------------------------------------------------------------------------

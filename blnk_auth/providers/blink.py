@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..challenge import is_curable
 from ..errors import ConfigurationError
-from ..origin import endpoint_origin
+from ..origin import origins_of_provider, parse_base_url
 from ..provider import Provider, Refusal, Verdict
 from ..wire import ApiAnswer, Call
 
@@ -57,8 +57,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     `client_auth="none"` is for the closed network that needs no certificate.
     Raises `ConfigurationError` for a value that bLink would refuse.
     """
-    origin = endpoint_origin(base_url, "base_url")
-    base_url = base_url.rstrip("/")
+    origin, base_url = parse_base_url(base_url, "base_url")
     customer = _Customer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
     customer.check()
     return Provider(
@@ -66,7 +65,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         authorization_endpoint=authorization_endpoint,
         token_endpoint=f"{base_url}/oauth/token",
         revocation_endpoint=f"{base_url}/oauth/revoke",
-        api_origins=(str(origin), *api_origins),
+        api_origins=origins_of_provider(origin, api_origins),
         grants=("authorization_code", "refresh_token") if renewable else ("authorization_code",),
         client_auth=client_auth,
         pkce=consent == "3.0",
@@ -140,7 +139,7 @@ def _judge_refusal(refusal: Refusal) -> Verdict | None:
     source = refusal.response.headers.get("x-corapi-source", "").upper()
     if status in (401, 403) and source == "PLATFORM":
         return "configuration"
-    if status in (400, 401) and source == "PROVIDER":
+    if status in (400, 401) and source == "PROVIDER" and refusal.is_legible:
         return "sign_in"
     return None
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..challenge import is_curable
-from ..origin import endpoint_origin
+from ..origin import origins_of_provider, parse_base_url
 from ..provider import Provider
 from ..wire import ApiAnswer
 
@@ -25,14 +25,13 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
     `base_url` is the address of a self-hosted Cloud (Production License); default: the hosted one. `api_origins` adds
     origins that may receive its tokens; its own origin always may. Raises `ConfigurationError` for a bad URL.
     """
-    origin = endpoint_origin(base_url, "base_url")
-    base_url = base_url.rstrip("/")
+    origin, base_url = parse_base_url(base_url, "base_url")
     return Provider(
         name="blnk_cloud",
         issuer=base_url,
         authorization_endpoint=f"{base_url}/oauth/authorize",
         token_endpoint=f"{base_url}/oauth/token",
-        api_origins=(str(origin), *api_origins),
+        api_origins=origins_of_provider(origin, api_origins),
         grants=("authorization_code", "refresh_token"),
         client_auth="client_secret_basic",
         # Every page shows `curl -u`, which does not percent-encode.

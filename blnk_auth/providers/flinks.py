@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ..challenge import is_curable
 from ..errors import ConfigurationError
-from ..origin import endpoint_origin
+from ..origin import Origin, origins_of_provider, parse_origin
 from ..provider import Provider, Refusal, Verdict
 from ..token import read_seconds
 from ..wire import ApiAnswer
@@ -25,7 +25,6 @@ FLINKS_PREPRODUCTION = "ob-preprod.flinksapp.dev"
 
 _IDLE_LIFETIME = 30 * 86_400.0
 
-_FDX_PATH = "/api/fdx/"
 _PARTNER_PATHS = ("/api/v1/recipients", "/api/v1/providers", "/api/v2/providers")
 
 
@@ -52,7 +51,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
         token_endpoint=f"{origin}/api/v1/token",
         revocation_endpoint=f"{origin}/api/v1/revoke",
         revocation="connection",
-        api_origins=(origin, *api_origins),
+        api_origins=origins_of_provider(origin, api_origins),
         client_auth=client_auth,
         token_body="json",
         pkce=False,
@@ -70,14 +69,10 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
     )
 
 
-def _origin(host: str) -> str:
+def _origin(host: str) -> Origin:
     if not isinstance(host, str) or not host:
         raise ConfigurationError(f"host is empty; give the one you were assigned, such as {FLINKS_PRODUCTION!r}")
-    url = host if "://" in host else f"https://{host}"
-    origin = str(endpoint_origin(url, "host"))
-    if url.rstrip("/").lower() != origin:
-        raise ConfigurationError(f"host {host!r} has more than a host name; write only {origin!r}")
-    return origin
+    return parse_origin(host if "://" in host else f"https://{host}", "host")
 
 
 def _read_answer(document: Mapping[str, Any], now: float) -> Mapping[str, Any]:
@@ -110,7 +105,7 @@ def _judge_refusal(refusal: Refusal) -> Verdict | None:
     """
     if refusal.error == "access_denied":
         return "sign_in"
-    if refusal.error is None and refusal.document is not None and refusal.response.status_code in (400, 401, 403):
+    if refusal.error is None and refusal.is_legible and refusal.response.status_code in (400, 401, 403):
         return "sign_in"
     return None
 
@@ -123,7 +118,7 @@ def _is_rejection(answer: ApiAnswer) -> bool:
     if document is None:
         return is_curable(answer)
     # FDX error 602 and its like are about consent; an expired token comes with a message and nothing else.
-    return "code" not in document and "debugMessage" not in document
+    return document.get("code") is None and document.get("debugMessage") is None
 
 
 def _document(body: bytes | None) -> dict[str, Any] | None:

@@ -134,7 +134,10 @@ class HttpxFlow:
         if self._is_plain:
             request.headers["Authorization"] = held.header
         else:
-            further = {source.header_name: held.header, **source.api_headers()}
+            try:
+                further = {source.header_name: held.header, **source.api_headers()}
+            except BlnkAuthError as error:
+                raise self._dress(error, request) from None
             request.headers = unredirected(self._httpx, request.headers, further)
         request.extensions[_MARK] = held
 

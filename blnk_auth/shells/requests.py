@@ -232,8 +232,12 @@ def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
 
 def _attach(source: Source, request: requests.PreparedRequest, held: HeldToken) -> None:
     request.headers[source.header_name] = held.header
-    if source.has_api_headers:
+    if not source.has_api_headers:
+        return
+    try:
         request.headers.update(source.api_headers())
+    except BlnkAuthError as error:
+        raise _dress(error, request) from None
 
 
 def _was_attached(request: requests.PreparedRequest) -> bool:

@@ -43,6 +43,7 @@ try:
     )
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
+    from sqlalchemy.schema import CreateTable
     from sqlalchemy.sql.dml import Delete, Insert, Update
 
     from blnk_auth.stores.sql_errors import judge
@@ -117,7 +118,8 @@ class SQLStore:
         self._engine = url_or_engine if isinstance(url_or_engine, Engine) else _engine_for(_parsed(url_or_engine))
         _refuse_unsupported(self._engine)
         # One statement, one transaction: also under REPEATABLE READ each sees what is stored now.
-        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # The row count of an INSERT is not kept without being asked for.
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
         self._locks = LeaseLocks(_SQLLeases(self._write, self._engine.dialect.name, self._lease), self._lease)
         reset_in_child(self)
 
@@ -152,7 +154,7 @@ class SQLStore:
 
     def create_schema(self) -> None:
         """Create the two tables where they are missing. Any number of processes may do so at once."""
-        self._perform("set up", metadata.create_all)
+        self._perform("set up", _create_tables)
 
     def load(self, key: str) -> Record | None:
         """The record under `key`, or None. Raises `StoreError` if it cannot be read."""
@@ -258,6 +260,12 @@ class SQLStore:
             if not problem.is_transient or not attempts_left:
                 raise StoreError(f"{self!r} cannot be {done}: {problem.text}")
             time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - spreads attempts, protects nothing
+
+
+def _create_tables(connection: Connection) -> None:
+    for table in metadata.sorted_tables:
+        # Not metadata.create_all, which looks first and then fails if somebody was faster.
+        connection.execute(CreateTable(table, if_not_exists=True))
 
 
 class _SQLLeases:

@@ -45,8 +45,8 @@ _REMEDIES = {
 _TRANSIENT = {
     # Deadlock, and a transaction that cannot be put in order: https://www.postgresql.org/docs/current/errcodes-appendix.html
     *("40001", "40P01", "1213"),
-    # Two processes ran create_schema() at the same moment; the second attempt finds the table.
-    *("23505", "42P07", "1050"),
+    # Two processes ran create_schema() at the same moment, for which PostgreSQL's IF NOT EXISTS is not enough.
+    *("23505", "42P07"),
 }
 
 
@@ -60,9 +60,10 @@ class Problem:
 
 def judge(error: SQLAlchemyError, password: str | None = None) -> Problem:
     """What to make of an error, while connecting or afterwards. `password` is struck out, should a driver quote it."""
+    if isinstance(error, PoolTimeoutError):
+        return Problem("no connection of the pool was free in time; make the pool larger", is_transient=False)
     if not isinstance(error, DBAPIError):
-        remedy = "more threads use the store than its pool has connections" if _is_pool_timeout(error) else _OTHER
-        return Problem(f"{type(error).__name__}; {remedy}", is_transient=False)
+        return Problem(f"{type(error).__name__}; {_OTHER}", is_transient=False)
     code = _code(error)
     if error.statement is None:
         text = _first_line(error)
@@ -90,7 +91,3 @@ def _first_line(error: DBAPIError) -> str:
     # MySQL's drivers give the number first.
     text = str(cause.args[-1] if cause is not None and cause.args else cause)
     return next(iter(text.strip().splitlines()), type(cause).__name__)
-
-
-def _is_pool_timeout(error: SQLAlchemyError) -> bool:
-    return isinstance(error, PoolTimeoutError)

@@ -60,7 +60,7 @@ _FIRST_RECORDS = _FIRST_KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
 _NEXT_RECORDS = _NEXT_KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
 
 _MOVE_ASIDE = (
-    "restore it from a backup, or save what can be saved (`sqlite3 <file> .recover`), or move it aside and sign in again"
+    "restore it from a backup, or move the file aside and sign in again (`sqlite3 <file> .recover` may save records)"
 )
 _MAKE_WRITABLE = "make the file and its directory writable for this user, or choose another path"
 _REMEDIES = {
@@ -214,7 +214,9 @@ class SQLiteStore:
         [(verdict,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
         if verdict != "ok":
             what = str(verdict).splitlines()[-1]
-            raise StoreError(f"path {str(self._path)!r} cannot be used: the database is damaged ({what}); {_MOVE_ASIDE}")
+            raise StoreError(
+                f"path {str(self._path)!r} cannot be used: the database is damaged ({what}); {_MOVE_ASIDE}"
+            )
 
     def _keys_page(self, query: str, start: str) -> list[str]:
         with self._connected("read") as connection:
@@ -292,8 +294,8 @@ class SQLiteStore:
             with self._set_up():
                 if was_in_use and self._version(connection) == 0:
                     raise StoreError(
-                        f"path {str(self._path)!r} is empty, and was not: {str(self._locks)!r} is from its use. Restore "
-                        "it from a backup; or, if nothing is lost, remove the empty file to start anew"
+                        f"path {str(self._path)!r} is empty, and was not: {str(self._locks)!r} is from its use. "
+                        "Restore it from a backup; or, if nothing is lost, remove the empty file to start anew"
                     )
                 # SQLite does not wait its turn for a change of the journal mode: hence the lock.
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()

@@ -49,12 +49,12 @@ class Answer:
         return (self.sent.get("authorization") or "").removeprefix("Bearer ") or None
 
 
-class Streamed(Protocol):
+@dataclass(frozen=True, slots=True)
+class Streamed:
     """A response whose body nobody has read yet."""
 
     status: int
-
-    def close(self) -> None: ...
+    close: Callable[[], object]
 
 
 class Http(Protocol):
@@ -193,7 +193,7 @@ class _Requests(_Threaded):
 
     def stream(self, url: str) -> Streamed:
         response = self._send("GET", url, stream=True)
-        return _Open(response.status_code, response.close)
+        return Streamed(response.status_code, response.close)
 
     def _send(self, method: str, url: str, **native: Any) -> requests.Response:
         return self.native.request(method, url, **{"allow_redirects": self._follow, "timeout": PATIENCE, **native})
@@ -222,7 +222,7 @@ class _Httpx(_Threaded):
 
     def stream(self, url: str) -> Streamed:
         response = self.native.send(self.native.build_request("GET", url), stream=True)
-        return _Open(response.status_code, response.close)
+        return Streamed(response.status_code, response.close)
 
 
 class _HttpxAsync(_Adapter):
@@ -245,13 +245,7 @@ class _HttpxAsync(_Adapter):
             return await self.native.send(self.native.build_request("GET", url), stream=True)
 
         response = self.portal.call(call)
-        return _Open(response.status_code, lambda: self.portal.call(response.aclose))
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    status: int
-    close: Callable[[], object]
+        return Streamed(response.status_code, lambda: self.portal.call(response.aclose))
 
 
 def _httpx_settings(kind: Kind, auth: Any, settings: Settings) -> dict[str, Any]:
@@ -282,7 +276,7 @@ def _from_httpx(response: Any) -> Answer:
     )
 
 
-def _from_requests(response: requests.Response) -> Answer:
+def _from_requests(response: Any) -> Answer:
     return Answer(
         response.status_code,
         response.content,

@@ -263,7 +263,7 @@ def test_f34_a_stream_of_the_callers_own_is_never_repeated(world: World, kind: K
     """A request built on a stream object of the caller's own is sent once."""
     alice = world.signed_in()
     world.sandbox.revoke_access_tokens()
-    base = kind.module.AsyncByteStream if kind.is_async else kind.module.SyncByteStream
+    base: Any = kind.module.AsyncByteStream if kind.is_async else kind.module.SyncByteStream
 
     class Own(base):  # type: ignore[misc]
         def __iter__(self) -> Iterator[bytes]:

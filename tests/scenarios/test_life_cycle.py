@@ -34,7 +34,7 @@ has_signals = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is anot
 
 # --- cancelled ---------------------------------------------------------------------------------------------------
 
-Canceller = Callable[[], None]
+Canceller = Callable[[], object]
 
 
 @asynccontextmanager
@@ -94,6 +94,7 @@ def test_a_cancelled_task_leaves_and_the_renewal_goes_on(
 ) -> None:
     """However a task is cancelled, whether it caused the renewal or joined it, the others and the next call succeed."""
     kind, alice = Kind(package, manner), world.expired()
+    http: Any = None
     statuses: dict[str, int] = {}
     cancellers: dict[str, Canceller] = {}
 
@@ -116,7 +117,6 @@ def test_a_cancelled_task_leaves_and_the_renewal_goes_on(
                 asking.release()
             statuses["next"] = (await http.get(world.url)).status_code
 
-    http: Any = None
     with Hold() as asking:
         world.sandbox.fail_token_requests(Fault(rewrite=asking))
         run(manner, main)

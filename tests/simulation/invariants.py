@@ -3,8 +3,8 @@
 1.  No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
     And one call never presents the same refresh token twice, whatever happens.
-2.  No saved pair is replaced by an older one, in the server's order.
-3.  Every call ends with a valid token or with a typed error; with a token if there was no fault.
+2.  No saved pair is replaced by an older one, in the server's order, nor the mark that one has ended taken off it.
+3.  Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
     A pair is used only when it is saved, or when saving it has failed.
     `SignInRequired` is raised only after `invalid_grant`, and not if a sibling's newer pair was there to be found.
 4.  No deadlock, and no lock outlives its call.
@@ -15,9 +15,10 @@
 8.  Everything heals: once the faults are over, every process gets a valid token with its next call and again after the
     next expiry, if the newest pair is one that the server still honours; and that pair is then in the store.
 
-Without exclusion (a lost lease, a store without a lock) 1 and 5 are excused as said. And at a server with a grace period
-2 and 6 then follow the order in which the answers arrived, since two live pairs exist and no client can know the
-server's order.
+Without exclusion (a lost lease, a store without a lock) the weaker rest holds: refresh tokens may be spent twice (1), also
+without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow the order in which
+the answers arrived, since two live pairs exist and no client can know the server's order. At such a server an older pair
+may also replace a newer one that has ended: it may be the one that lives.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
 
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
     (old, had_ended), (new, ended) = read(happening.before), read(happening.after)
-    if before.exclusive or setup.server != "grace":
-        _hold(new >= old, f"2: the saved generation {old} is replaced by the older {new}")
+    if setup.server == "grace" and (had_ended or not before.exclusive):
+        arrived_later = before.born_at[new] >= before.born_at[old]
+        _hold(arrived_later or had_ended is not None, f"2: {old} is replaced by {new}, which arrived earlier")
     else:
-        _hold(before.born_at[new] >= before.born_at[old], f"2: {old} is replaced by {new}, which arrived earlier")
-    _hold(new > old or had_ended is None or ended is not None, f"7: the mark that {old} has ended is taken off it")
+        _hold(new >= old, f"2: the saved generation {old} is replaced by the older {new}")
+    _hold(new != old or had_ended is None or ended is not None, f"7: the mark that {old} has ended is taken off it")
     if ended is not None:
         _hold(new in before.refused, f"7: generation {new} is marked as ended, but the server never refused it")
 
@@ -88,6 +90,7 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
     _hold(isinstance(outcome, _EXPECTED_ERRORS), f"3: nothing here explains {outcome!r}")
     no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged
     _hold(not no_fault, f"3: {outcome!r} although nothing went wrong")
+    _hold(not worker.renewed or worker.aged, f"3: {outcome!r} although a new pair has arrived")
     if isinstance(outcome, SignInRequired):
         _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
         stored, ended = read(after.record)
@@ -151,12 +154,12 @@ def _check_healing(world: World, state: State, *, honoured: bool) -> None:
 
 def _unsaved_first(state: State) -> list[int]:
     """Whoever has a pair that nobody else knows comes first: the others cannot know that theirs is spent."""
-    return sorted(range(len(state.workers)), key=lambda index: not _has_unsaved(state, index))
+    return sorted(range(len(state.workers)), key=lambda index: -_unsaved(state, index))
 
 
-def _has_unsaved(state: State, index: int) -> bool:
+def _unsaved(state: State, index: int) -> int:
     held = state.workers[index].moment.held
-    return held is not None and held.version is None
+    return generation_of(held.grant.token) if held is not None and held.version is None else NONE
 
 
 def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseException | None]:

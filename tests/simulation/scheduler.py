@@ -139,6 +139,8 @@ def replay(setup: Setup, choices: Iterable[tuple[int, str]]) -> State:
 
 
 def _choices(world: World, state: State) -> list[Choice]:
-    if not world.plain_choices(state):
+    """Every step that may come next: first those that are no fault."""
+    plain = world.plain_choices(state)
+    if not plain:
         check_going_on(world, state)
-    return world.choices(state)
+    return plain + world.faults(state)

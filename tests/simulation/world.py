@@ -1,7 +1,7 @@
 """The simulated world: some processes that share one grant, its record in a store, a lock, a server and a clock.
 
 A `State` is a value: everything there is at one moment. A `Choice` is one step that may come next, a fault included;
-`World.choices` lists them and `World.take` takes one. Nothing happens otherwise: between two steps of one process, every
+`plain_choices` and `faults` list them, `take` takes one. Nothing happens otherwise: between two steps of one process, every
 other may take any number of steps. What a process does with the outcome of its step is the real code's decision, see
 process.py. What must hold in every state is in invariants.py, who tries all the orders in scheduler.py.
 
@@ -21,14 +21,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from simulation.process import (
     BEGIN,
     LIFETIME,
-    REJECTED,
     TOKEN,
-    Landing,
     Moment,
     Processes,
     Seen,
@@ -69,9 +67,6 @@ class Setup:
     """How often, at any moment, so much time passes that every token there is expires."""
 
     faults: int = 1
-    without: frozenset[str] = frozenset()
-    """Steps that are left out."""
-
     source_type: type[SimulatedSource] = SimulatedSource
     crash_frees_lock: bool = True
     shielded: bool = True
@@ -108,6 +103,9 @@ class Worker(NamedTuple):
 
     overlooked: bool = False
     """A sibling's newer pair was in the store when its request was refused."""
+
+    renewed: bool = False
+    """A new pair has arrived during the call under way."""
 
     deserted: bool = False
     """The caller was cancelled."""
@@ -182,7 +180,8 @@ _PLAIN = {
     "unlock": "unlocks",
     "send": "asks the server",
 }
-_FAULTS = {
+_NO_FAULTS = frozenset((*_PLAIN.values(), "answer arrives"))
+_FAULTS: dict[str, tuple[str, ...]] = {
     "begin": (),
     "load": ("cannot load",),
     "save": ("cannot save", "saves, yet fails"),
@@ -201,6 +200,7 @@ class World:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.processes = Processes(setup.source_type)
+        self._numbers: dict[object, int] = {}
         self._deeds = {
             "makes a call": self._begin,
             "loads": self._load,
@@ -244,23 +244,19 @@ class World:
             workers=(Worker(self.processes.newborn),) * self.setup.workers,
         )
 
-    def key(self, state: State) -> tuple[object, ...]:
+    def key(self, state: State) -> tuple[int, ...]:
         """Equal for states from which the same can follow: workers are alike, so their order does not count."""
-        return state[:-1], tuple(sorted((each.moment.serial, each[1:]) for each in state.workers))
+        numbers = self._numbers
+        # Numbers for the parts, of which there are few, make small keys of states, of which there are millions.
+        workers = sorted([numbers.setdefault(each, len(numbers)) for each in state.workers])
+        return (numbers.setdefault(state[:-1], len(numbers)), *workers)
 
     def is_over(self, state: State) -> bool:
         """Whether every call has been made and nothing is on its way."""
         return not state.late and all(self._is_done(each) for each in state.workers)
 
-    def choices(self, state: State) -> list[Choice]:
-        """Every step that may come next: first those that are no fault."""
-        found = self.plain_choices(state)
-        if state.faults_left and not self.is_over(state):
-            found += [each for each in self._faults(state) if each.deed not in self.setup.without]
-        return found
-
     def plain_choices(self, state: State) -> list[Choice]:
-        """The steps that are no fault."""
+        """Every step that may come next and is no fault."""
         found = [Choice(NOBODY, LATE_ARRIVES)] if state.late else []
         for index, worker in enumerate(state.workers):
             if not self._is_done(worker):
@@ -279,26 +275,31 @@ class World:
             return []
         return [Choice(index, _PLAIN[what])]
 
-    def _faults(self, state: State) -> list[Choice]:
+    def faults(self, state: State) -> list[Choice]:
+        """Every fault that may come next."""
+        if not state.faults_left or self.is_over(state):
+            return []
         found = [] if state.revoked else [Choice(NOBODY, WITHDRAWN)]
         for index, worker in enumerate(state.workers):
-            if self._is_done(worker) or worker.moment is self.processes.newborn:
-                continue
-            failures = _FAULTS[worker.moment.wish.what] if worker.answer == NOT_ASKED else (LOST,)
-            found += [Choice(index, deed) for deed in failures]
-            found.append(Choice(index, KILLED))
-            if worker.moment.wish is not BEGIN and not worker.deserted:
-                found.append(Choice(index, DESERTED))
-            if worker.holds_lock and self.setup.lock == "lease":
-                found.append(Choice(index, LEASE_LOST))
+            # A process that has just started may as well be killed: it starts again.
+            if not self._is_done(worker) and worker.moment is not self.processes.newborn:
+                found += [Choice(index, deed) for deed in self._mishaps(worker)]
         return found
+
+    def _mishaps(self, worker: Worker) -> tuple[str, ...]:
+        mishaps = (*_FAULTS[worker.moment.wish.what], KILLED) if worker.answer == NOT_ASKED else (LOST, KILLED)
+        if worker.moment.wish is not BEGIN and not worker.deserted:
+            mishaps += (DESERTED,)
+        if worker.holds_lock and self.setup.lock == "lease":
+            mishaps += (LEASE_LOST,)
+        return mishaps
 
     def take(self, state: State, choice: Choice) -> tuple[State, list[Happening]]:
         """The state after a step, and what an onlooker has seen."""
         seen: list[Happening] = []
         if choice.worker == NOBODY:
             return self._happen(state, choice.deed, seen), seen
-        if choice.deed not in _PLAIN.values() and choice.deed != ARRIVES:
+        if choice.deed not in _NO_FAULTS:
             state = state._replace(faults_left=state.faults_left - 1)
         return self._deeds[choice.deed](state, choice.worker, seen), seen
 
@@ -316,18 +317,17 @@ class World:
 
     # --- what workers do -----------------------------------------------------------------------------------------
 
-    def _go_on(self, state: State, index: int, came: Seen, seen: list[Happening], **changes: object) -> State:
+    def _go_on(self, state: State, index: int, came: Seen, seen: list[Happening], **changes: Any) -> State:
         """Let the real code go on with what came of its wish, up to its next wish or the end of the call."""
-        worker = state.workers[index]._replace(**changes)  # type: ignore[arg-type]
+        worker = state.workers[index]
         following = self.processes.go_on(worker.moment, came, self._call_of(worker))
-        if isinstance(following, Landing):
-            seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
-            # What concerns the call is forgotten with it, so that alike states are equal.
-            rested = {"moment": following.rest, "presented": NONE, "overlooked": False, "deserted": False, "aged": False}
-            worker = worker._replace(calls_made=worker.calls_made + 1, **rested)
-        else:
-            worker = worker._replace(moment=following)
-        return _with(state, index, worker)
+        if isinstance(following, Moment):
+            return _with(state, index, worker._replace(moment=following, **changes))
+        worker = worker._replace(**changes)
+        seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
+        # What concerns the call is forgotten with it, so that alike states are equal.
+        at_rest = Worker(following.rest, worker.calls_made + 1, NOT_ASKED, worker.holds_lock, worker.spent, worker.received)
+        return _with(state, index, at_rest)
 
     def _call_of(self, worker: Worker) -> str:
         calls = self.setup.calls
@@ -390,7 +390,7 @@ class World:
         if answer >= 0:
             born_at = (*state.born_at[:answer], state.now, *state.born_at[answer + 1 :])
             arrived = Seen("done", state.now, number=answer)
-            return self._go_on(state._replace(born_at=born_at), index, arrived, seen, answer=NOT_ASKED)
+            return self._go_on(state._replace(born_at=born_at), index, arrived, seen, answer=NOT_ASKED, renewed=True)
         state = state._replace(refused=state.refused | {worker.presented})
         generation, ended = read(state.record)
         overlooked = generation > worker.presented and ended is None

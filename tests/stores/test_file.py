@@ -277,11 +277,10 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_f44_a_damaged_record_is_moved_aside(
-    directory: Path, store: FileStore, damage: Callable[[str], str]
-) -> None:
+def test_f44_a_damaged_record_is_moved_aside(directory: Path, store: FileStore, damage: Callable[[str], str]) -> None:
     """F44: it raises StoreError naming file and remedy, again and again, is never taken for missing or overwritten,
-    keeps its bytes, and disturbs no other record; a delete heals it."""
+    keeps its bytes, and disturbs no other record; a delete heals it.
+    """
     version = store.save("alice", {"access_token": SECRET}, expected=None)
     store.save("bob", {"n": 2}, expected=None)
     path = next(path for path in records(directory) if '"alice"' in path.read_text())

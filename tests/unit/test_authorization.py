@@ -445,7 +445,6 @@ def test_an_outage_at_the_exchange_is_told_as_one(world: World) -> None:
         world.client.finish_authorization(callback(start))
 
 
-@known_bug("callback_url is a local of finish_authorization")
 @pytest.mark.parametrize(
     "changes",
     [{"iss": "https://evil.test"}, {"state": "wrong-state"}, {"error": "access_denied"}],

@@ -49,6 +49,7 @@ def client(**settings: Any) -> OAuthClient:
         ("redirect_uri", "https://app.test:x/cb"),
         ("store", "tokens.db"),
         ("store", {}),
+        ("store", MemoryStore),
         ("token_http", "requests"),
         ("token_http", httpx.AsyncClient),
     ],
@@ -72,7 +73,6 @@ def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
         ("redirect_uri", "https://[::1/cb"),
         ("client_secret", b"s3cret"),
         ("client_secret", 7),
-        ("store", MemoryStore),
         ("policy", {"cooldown": 1}),
         ("on_event", "print"),
         ("clock", 1_800_000_000.0),
@@ -180,7 +180,6 @@ def test_production_and_test_never_share_a_token() -> None:
     assert len(keys) == 8
 
 
-@known_bug("client_secret is a local of OAuthClient.__init__")
 @pytest.mark.parametrize(
     "settings",
     [{"client_id": ""}, {"redirect_uri": "http://app.test/"}, {"store": "x"}, {"client_auth": "x"}],

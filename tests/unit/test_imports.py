@@ -77,7 +77,7 @@ CONTRACT = {
         "MemoryStore",
         "SQLiteStore",
     ),
-    *("Provider", "BlnkCloud", "HttpxAuth", "Httpx2Auth", "RequestsAuth"),
+    *("Provider", "BlnkCloud", "BLink", "Flinks", "Signer", "HttpxAuth", "Httpx2Auth", "RequestsAuth"),
     *("BlnkAuthError", "SignInRequired", "TemporarilyUnavailable", "ConfigurationError", "StoreError", "ProtocolError"),
 }
 """The names that users rely on; more may be public, none of these may go."""

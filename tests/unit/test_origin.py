@@ -122,8 +122,8 @@ def test_an_origin_is_no_url(url: str) -> None:
         ("https://a.test", "sequence"),
         (("https://a.test", "b.test"), "absolute URL"),
         ((7,), "api_origins"),
-        pytest.param(None, "api_origins", marks=known_bug("tuple() raises TypeError")),
-        pytest.param(7, "api_origins", marks=known_bug("tuple() raises TypeError")),
+        (None, "api_origins"),
+        (7, "api_origins"),
     ],
     ids=repr,
 )

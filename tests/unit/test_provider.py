@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers import acme, known_bug
+from helpers import acme
 
 from blnk_auth import ConfigurationError, Provider
 from blnk_auth.wire import ApiAnswer
@@ -37,7 +37,6 @@ def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
         acme(**{parameter: value})
 
 
-@known_bug("not checked by Provider.__post_init__")
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [

@@ -3,8 +3,8 @@
 Rules of this file: time comes from the given clock, one lock guards everything, and a method either does all of its
 work or raises `OAuthError` (RFC 6749 section 5.2).
 
-Refresh tokens rotate on every use. A refresh token that comes back after it was spent has leaked or was raced for;
-nobody can tell which, so its whole family dies (RFC 9700 section 4.14.2):
+Refresh tokens rotate on every use, unless `rotates` is False. One that comes back after it was spent has leaked or was
+raced for; nobody can tell which, so its whole family dies (RFC 9700 section 4.14.2):
 
     "If a refresh token is compromised and subsequently used by both the attacker and the legitimate client, one of
     them will present an invalidated refresh token, which will inform the authorization server of the breach."
@@ -15,16 +15,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 CODE_LIFETIME = 60.0
 """Seconds an authorization code can be exchanged. RFC 6749 section 4.1.2 recommends at most ten minutes."""
 
 CODE_CHALLENGE_METHODS = ("S256", "plain")
+
+ITSELF = ""
+"""The subject of a token that a client got for itself."""
+
+AccessState = Literal["valid", "expired", "rejected", "ended", "unknown"]
+"""`rejected`: only this access token was revoked; `ended`: the grant was."""
 
 
 class OAuthError(Exception):
@@ -71,6 +78,8 @@ class Grant:
     client_id: str
     subject: str
     scope: str
+    target: str | None = None
+    """Which of several parties behind the server it is for."""
     revoked: bool = False
 
 
@@ -95,7 +104,9 @@ class _AccessToken:
 class _RefreshToken:
     grant: Grant
     access_token: _AccessToken
+    used_at: float
     spent: bool = False
+    revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +127,18 @@ class AuthorizationServer:
     """Issues codes and tokens, rotates refresh tokens, checks access tokens.
 
     `clock` returns the current time in seconds. `lifetime` is that of the access tokens issued from now on, in seconds;
-    it may be assigned at any time.
+    it and the settings below may be assigned at any time.
     """
 
     def __init__(self, *, clock: Callable[[], float], lifetime: float) -> None:
         self.lifetime = lifetime
+        self.rotates = True
+        """Whether a refresh replaces the refresh token, and the old one is spent."""
+        self.code_lifetime = CODE_LIFETIME
+        self.refresh_idle_lifetime = math.inf
+        """Seconds without use after which a refresh token dies."""
+        self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
+        """The access token of a grant that ends at the given time."""
         self._clock = clock
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
@@ -147,16 +165,22 @@ class AuthorizationServer:
         return client
 
     def issue_code(
-        self, client: RegisteredClient, *, subject: str, scope: str, code_challenge: CodeChallenge | None
+        self,
+        client: RegisteredClient,
+        *,
+        subject: str,
+        scope: str,
+        code_challenge: CodeChallenge | None,
+        target: str | None = None,
     ) -> str:
-        """A code for one exchange within `CODE_LIFETIME` seconds, by the client and redirect URI it was issued to."""
+        """A code for one exchange within `code_lifetime` seconds, by the client and redirect URI it was issued to."""
         code = f"blnk_ac_{secrets.token_urlsafe(24)}"
         with self._lock:
             self._codes[code] = _Code(
-                self._new_grant(client, subject, scope),
+                self._new_grant(client, subject, scope, target),
                 client.redirect_uri,
                 code_challenge,
-                expires_at=self._clock() + CODE_LIFETIME,
+                expires_at=self._clock() + self.code_lifetime,
             )
         return code
 
@@ -178,34 +202,49 @@ class AuthorizationServer:
             return self._new_pair(issued.grant, None)
 
     def refresh(self, client: RegisteredClient, *, refresh_token: str) -> dict[str, Any]:
-        """The next pair of the family; the presented refresh token is spent. Otherwise `invalid_grant`."""
+        """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`."""
         with self._lock:
-            presented = self._refresh_tokens.get(refresh_token)
-            if presented is None or presented.grant.client_id != client.client_id:
-                raise OAuthError("invalid_grant", "The refresh token is unknown")
-            if presented.spent:
-                presented.grant.revoked = True
-                raise RefreshTokenReuse("invalid_grant", "The refresh token was used before; its family is now revoked")
-            if presented.grant.revoked:
-                raise OAuthError("invalid_grant", "The grant is revoked")
-            presented.spent = True
+            presented = self._usable(client, refresh_token)
+            presented.used_at = self._clock()
+            presented.spent = self.rotates
             self._note_superseded(presented.access_token)
-            return self._new_pair(presented.grant, None)
+            return self._new_pair(presented.grant, None, None if self.rotates else refresh_token)
 
     def issue(
-        self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None = None
+        self,
+        client: RegisteredClient,
+        *,
+        subject: str,
+        scope: str,
+        lifetime: float | None = None,
+        target: str | None = None,
     ) -> dict[str, Any]:
         """The token answer of a new grant. `lifetime` in seconds is for this access token only; None is the usual."""
         with self._lock:
-            return self._new_pair(self._new_grant(client, subject, scope), lifetime)
+            return self._new_pair(self._new_grant(client, subject, scope, target), lifetime)
+
+    def issue_to_itself(self, client: RegisteredClient, *, scope: str) -> dict[str, Any]:
+        """The answer of the client credentials grant: an access token and nothing else (RFC 6749 section 4.4.3)."""
+        with self._lock:
+            grant = self._new_grant(client, ITSELF, scope)
+            return self._new_access_token(grant, self.lifetime)[1]
 
     def check(self, access_token: str) -> Grant | None:
         """The grant of a valid access token; None if it is unknown, expired or revoked."""
+        state, grant = self.look_up(access_token)
+        return grant if state == "valid" else None
+
+    def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
+        """What is the matter with an access token, and the grant it belongs to."""
         with self._lock:
             issued = self._access_tokens.get(access_token)
-            if issued is None or issued.revoked or issued.grant.revoked or self._clock() >= issued.expires_at:
-                return None
-            return issued.grant
+            if issued is None:
+                return "unknown", None
+            if issued.grant.revoked:
+                return "ended", issued.grant
+            if issued.revoked:
+                return "rejected", issued.grant
+            return ("expired" if self._clock() >= issued.expires_at else "valid"), issued.grant
 
     @property
     def superseded(self) -> tuple[Superseded, ...]:
@@ -220,11 +259,31 @@ class AuthorizationServer:
                 if subject is None or issued.grant.subject == subject:
                     issued.revoked = True
 
+    def revoke_token(self, token: str) -> None:
+        """End this one access or refresh token (RFC 7009), and nothing else; an unknown one is none of our business."""
+        with self._lock:
+            found = self._access_tokens.get(token) or self._refresh_tokens.get(token)
+            if found is not None:
+                found.revoked = True
+
     def revoke_grant(self, subject: str) -> None:
         """End every grant of `subject`: access tokens are rejected, refresh tokens answer `invalid_grant`."""
         with self._lock:
             for grant in self._grants.get(subject, []):
                 grant.revoked = True
+
+    def _usable(self, client: RegisteredClient, refresh_token: str) -> _RefreshToken:
+        presented = self._refresh_tokens.get(refresh_token)
+        if presented is None or presented.grant.client_id != client.client_id:
+            raise OAuthError("invalid_grant", "The refresh token is unknown")
+        if presented.spent:
+            presented.grant.revoked = True
+            raise RefreshTokenReuse("invalid_grant", "The refresh token was used before; its family is now revoked")
+        if presented.grant.revoked or presented.revoked:
+            raise OAuthError("invalid_grant", "The grant is revoked")
+        if self._clock() - presented.used_at >= self.refresh_idle_lifetime:
+            raise OAuthError("invalid_grant", "The refresh token was idle for too long")
+        return presented
 
     def _note_superseded(self, old: _AccessToken) -> None:
         self._superseded.append(
@@ -245,22 +304,28 @@ class AuthorizationServer:
         elif code_verifier is None or not issued.code_challenge.accepts(code_verifier):
             raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge")
 
-    def _new_grant(self, client: RegisteredClient, subject: str, scope: str) -> Grant:
-        grant = Grant(client.client_id, subject, scope)
+    def _new_grant(self, client: RegisteredClient, subject: str, scope: str, target: str | None = None) -> Grant:
+        grant = Grant(client.client_id, subject, scope, target)
         self._grants.setdefault(subject, []).append(grant)
         return grant
 
-    def _new_pair(self, grant: Grant, lifetime: float | None) -> dict[str, Any]:
-        expires_in = self.lifetime if lifetime is None else lifetime
-        access_token = f"blnk_at_{secrets.token_urlsafe(32)}"
-        refresh_token = f"blnk_rt_{secrets.token_urlsafe(32)}"
+    def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
+        issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime)
+        refresh_token = refresh_token or f"blnk_rt_{secrets.token_urlsafe(32)}"
+        self._refresh_tokens[refresh_token] = _RefreshToken(grant, issued, self._clock())
+        return {**answer, "refresh_token": refresh_token, "scope": grant.scope}
+
+    def _new_access_token(self, grant: Grant, expires_in: float) -> tuple[_AccessToken, dict[str, Any]]:
         now = self._clock()
+        access_token = self.name_access_token(grant, now + expires_in)
         issued = self._access_tokens[access_token] = _AccessToken(grant, now, now + expires_in)
-        self._refresh_tokens[refresh_token] = _RefreshToken(grant, issued)
-        return {
+        return issued, {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": int(expires_in) if float(expires_in).is_integer() else expires_in,
-            "refresh_token": refresh_token,
             "scope": grant.scope,
         }
+
+
+def _opaque_access_token(_grant: Grant, _expires_at: float) -> str:
+    return f"blnk_at_{secrets.token_urlsafe(32)}"

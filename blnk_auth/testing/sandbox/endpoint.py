@@ -51,7 +51,8 @@ class EndpointSpec:
 class Endpoint:
     """An `EndpointSpec` as an ASGI application.
 
-    `latency` tells how many seconds each answer is held back; `cut` closes the connection of a client's address.
+    `latency` tells how many seconds each answer is held back; `cut` closes the connection of a client's address, and
+    `certificate_of` tells the common name in the certificate that it was made with.
     """
 
     def __init__(
@@ -62,16 +63,18 @@ class Endpoint:
         faults: FaultQueue,
         latency: Callable[[], float],
         cut: Callable[[tuple[str, int]], None],
+        certificate_of: Callable[[tuple[str, int]], str | None],
     ) -> None:
         self._spec = spec
         self._journal = journal
         self._faults = faults
         self._latency = latency
         self._cut = cut
+        self._certificate_of = certificate_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request = await _read_request(Request(scope, receive))
+            request = await _read_request(Request(scope, receive), self._certificate_of(scope["client"]))
         except ClientDisconnect:
             return
         if self._spec.kind == "control":
@@ -109,7 +112,7 @@ def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
     return replace(genuine, headers={**genuine.headers, **fault.headers})
 
 
-async def _read_request(request: Request) -> RecordedRequest:
+async def _read_request(request: Request, certificate: str | None) -> RecordedRequest:
     """Reads the body to its end but keeps only its beginning: an upload may be larger than memory."""
     digest, length, kept = hashlib.sha256(), 0, bytearray()
     async for chunk in request.stream():
@@ -127,6 +130,7 @@ async def _read_request(request: Request) -> RecordedRequest:
         body_length=length,
         body=bytes(kept),
         body_sha256=digest.hexdigest(),
+        certificate=certificate,
     )
 
 

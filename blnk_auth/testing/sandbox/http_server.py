@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
+import ssl
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,17 +24,21 @@ _STOP_TIMEOUT = 10.0
 
 
 class HTTPServer:
-    """Serves `app` on `HOST` from `start` to `stop`. Port 0 means any free one; the bound one is `port`."""
+    """Serves `app` on `HOST` from `start` to `stop`. Port 0 means any free one; the bound one is `port`.
 
-    def __init__(self, port: int) -> None:
+    With `tls` it speaks TLS, and asks for a client certificate if the context says so.
+    """
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         # The socket listens from here on: a client that comes before the server runs waits in the backlog.
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
+        self._tls = tls
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, app: ASGIApp) -> None:
-        self._server = _Server(app)
+        self._server = _Server(app, self._tls)
         self._thread = threading.Thread(target=self._run, args=(self._server,), name="blnk-auth-sandbox", daemon=True)
         self._thread.start()
         self._server.ready.wait()
@@ -49,6 +57,10 @@ class HTTPServer:
         if self._server is not None:
             self._server.cut(client)
 
+    def certificate_of(self, client: tuple[str, int]) -> str | None:
+        """The common name in the certificate of the client at this address. To be called on the server's own loop."""
+        return None if self._server is None or self._tls is None else self._server.certificate_of(client)
+
     def _run(self, server: _Server) -> None:
         try:
             server.run(sockets=[self._socket])
@@ -59,7 +71,7 @@ class HTTPServer:
 class _Server(uvicorn.Server):
     """uvicorn asks every 0.1 s whether to stop, and waits for busy connections; tests can afford neither."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
             # Pinned, so that the sandbox behaves alike whether or not uvloop and httptools are installed.
@@ -77,6 +89,8 @@ class _Server(uvicorn.Server):
             backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE,
         )
+        config.load()
+        config.ssl = tls
         super().__init__(config)
         self.ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,9 +101,20 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def cut(self, client: tuple[str, int]) -> None:
-        for connection in list(self.server_state.connections):
-            if connection.transport.get_extra_info("peername") == tuple(client):
-                connection.transport.abort()
+        for transport in self._transports(client):
+            transport.abort()
+
+    def certificate_of(self, client: tuple[str, int]) -> str | None:
+        for transport in self._transports(client):
+            certificate: Mapping[str, Any] = transport.get_extra_info("peercert") or {}
+            for name, value in itertools.chain.from_iterable(certificate.get("subject", ())):
+                if name == "commonName":
+                    return str(value)
+        return None
+
+    def _transports(self, client: tuple[str, int]) -> list[Any]:
+        transports: list[Any] = [connection.transport for connection in list(self.server_state.connections)]
+        return [transport for transport in transports if transport.get_extra_info("peername") == tuple(client)]
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
-Kind = Literal["token", "api", "page", "control"]
+Kind = Literal["token", "revocation", "api", "page", "control"]
 """What a request was for. Requests to the sandbox's own controls are neither recorded nor counted."""
 
 MAX_RECORDED_REQUESTS = 10_000
@@ -27,11 +28,13 @@ class Counts:
     refreshes: int = 0
     """Refresh tokens exchanged for a new pair, also if a fault then withheld the answer."""
     client_credentials: int = 0
-    """Tokens issued to a client for itself; always 0 at Blnk Cloud, which has no such grant."""
+    """Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such grant."""
     reuses: int = 0
     """Times a spent refresh token came back. Each one revoked a family; a correct client causes none."""
     refused: int = 0
     """Token requests answered with an error status."""
+    revocations: int = 0
+    """Tokens or connections that a client revoked; always 0 at Blnk Cloud, which has no endpoint for it."""
     api_requests: int = 0
     """Requests that arrived at the API, whatever became of them."""
     api_rejected: int = 0
@@ -44,6 +47,7 @@ class RecordedRequest:
 
     `path` is percent-decoded, `query` is not and has no question mark. The names in `headers` are lower case.
     `body` is cut off after 64 KiB; `body_length` and `body_sha256` (hexadecimal) are of the whole.
+    `certificate` is the common name of the client certificate that the connection was made with, if any.
     """
 
     method: str
@@ -53,6 +57,7 @@ class RecordedRequest:
     body_length: int = 0
     body: bytes = b""
     body_sha256: str = ""
+    certificate: str | None = None
 
     def __repr__(self) -> str:
         return f"<RecordedRequest {self.method} {self.path} body_length={self.body_length}>"
@@ -61,6 +66,15 @@ class RecordedRequest:
     def form(self) -> dict[str, str]:
         """The members of a form body; the last one where a name is repeated."""
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The members of a JSON body; empty if it is no JSON object."""
+        try:
+            members = json.loads(self.body)
+        except ValueError:
+            return {}
+        return cast("dict[str, Any]", members) if isinstance(members, dict) else {}
 
 
 class Journal:

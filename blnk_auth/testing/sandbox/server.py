@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,16 +15,20 @@ from starlette.routing import Route
 
 from . import person
 from .authorization_server import AuthorizationServer, RegisteredClient
-from .blnk_cloud import DEFAULT_SCOPE, BlnkCloud
+from .blink import BLink
+from .blnk_cloud import BlnkCloud
 from .control import Control, checked_lifetime
 from .endpoint import Endpoint, EndpointSpec
 from .faults import Fault, FaultQueue
+from .flinks import Flinks
 from .http_server import HOST, HTTPServer
 from .journal import Counts, Journal, Kind, RecordedRequest
 
+PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
+
 
 class Sandbox:
-    """A provider to test against: Blnk Cloud's authorization server and API on `http://127.0.0.1`.
+    """A provider to test against: the authorization server and API of Blnk Cloud, bLink or Flinks on `127.0.0.1`.
 
         with Sandbox(lifetime=60) as sandbox:
             client = OAuthClient(BlnkCloud(base_url=sandbox.origin), client_id=sandbox.client_id,
@@ -39,10 +44,14 @@ class Sandbox:
 
     `lifetime` is that of access tokens in seconds, `clock` what expiry goes by (`time.time`, or a `Clock` to move),
     `port` 0 means any free one. `client_id`, `client_secret` and `redirect_uri` are those of the one registered client.
+    `personality`: "blnk_cloud", "blink" or "flinks"; their modules say what is particular to them. `tls`: a server's
+    `ssl.SSLContext`, for https; bLink's personality then wants a client certificate with the `client_id` as its common
+    name, for which the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of the client certificates.
     """
 
     def __init__(
         self,
+        personality: PersonalityName = "blnk_cloud",
         *,
         lifetime: float = 3600.0,
         clock: Callable[[], float] = time.time,
@@ -50,24 +59,36 @@ class Sandbox:
         client_id: str = "sandbox-client",
         client_secret: str = "sandbox-secret",
         redirect_uri: str = "http://127.0.0.1:8765/oauth/callback",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.clock = clock
         self.token_latency = 0.0
         """Seconds between a token request taking effect (the rotation!) and its answer; others are not held up."""
-        self._client = RegisteredClient(client_id, client_secret, redirect_uri, DEFAULT_SCOPE)
         self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
-        self._authorization_server.register(self._client)
         self._journal = Journal()
-        self._token_faults = FaultQueue()
-        self._api_faults = FaultQueue()
+        self._faults: dict[Kind, FaultQueue] = {"token": FaultQueue(), "revocation": FaultQueue(), "api": FaultQueue()}
         self._port = port
+        self._tls = tls
         self._http: HTTPServer | None = None
-        self._personality = BlnkCloud(self._authorization_server, origin=lambda: self.origin, count=self._journal.count)
+        self.personality = self._make_personality(personality)
+        """The provider it plays, with that provider's own switches."""
+        self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
+        self._authorization_server.register(self._client)
+
+    def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
+        server, count = self._authorization_server, self._journal.count
+        if name == "blnk_cloud":
+            return BlnkCloud(server, origin=lambda: self.origin, count=count)
+        if name == "blink":
+            return BLink(server, demands_certificate=self._tls is not None, count=count)
+        if name == "flinks":
+            return Flinks(server, origin=lambda: self.origin, count=count)
+        raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
 
     def __enter__(self) -> Self:
         if self._http is not None:
             raise RuntimeError("this Sandbox was entered before; make a new one")
-        self._http = HTTPServer(self._port)
+        self._http = HTTPServer(self._port, self._tls)
         self._http.start(self._application(self._http))
         return self
 
@@ -87,7 +108,7 @@ class Sandbox:
         """Scheme, host and port, as `http://127.0.0.1:49152`: the base URL and the issuer."""
         if self._http is None:
             raise RuntimeError("the Sandbox has no address until it runs; use it as `with Sandbox() as sandbox:`")
-        return f"http://{HOST}:{self._http.port}"
+        return f"{'http' if self._tls is None else 'https'}://{HOST}:{self._http.port}"
 
     @property
     def client_id(self) -> str:
@@ -106,15 +127,16 @@ class Sandbox:
 
     # --- people and their grants ----------------------------------------------------------------------------------
 
-    def issue(
-        self, subject: str = "alice", scope: str = DEFAULT_SCOPE, lifetime: float | None = None
-    ) -> dict[str, Any]:
+    def issue(self, subject: str = "alice", scope: str | None = None, lifetime: float | None = None) -> dict[str, Any]:
         """A token answer as though `subject` had just signed in; `TokenSource.adopt(Token.from_response(...))` it.
 
-        `lifetime` in seconds is for this access token only; None is the sandbox's.
+        `scope` None is what the registered client gets by default. `lifetime` in seconds is for this access token only;
+        None is the sandbox's.
         """
         checked = None if lifetime is None else checked_lifetime(lifetime, "lifetime")
-        return self._authorization_server.issue(self._client, subject=subject, scope=scope, lifetime=checked)
+        return self.personality.issue(
+            self._client, subject=subject, scope=scope or self._client.scope, lifetime=checked
+        )
 
     def sign_in(self, authorization_url: str, *, subject: str = "alice", approve: bool = True) -> str:
         """Play the person over real HTTP: open the page, sign in as `subject`, approve or deny.
@@ -146,21 +168,39 @@ class Sandbox:
         self._authorization_server.lifetime = checked_lifetime(seconds, "lifetime")
 
     @property
+    def rotates(self) -> bool:
+        """Whether a refresh replaces the refresh token; assign to change it. At first False for Flinks only."""
+        return self._authorization_server.rotates
+
+    @rotates.setter
+    def rotates(self, rotates: bool) -> None:
+        self._authorization_server.rotates = rotates
+
+    @property
     def core_rejects(self) -> bool:
         """Assign True to have `/proxy` answer the 401 of a Blnk Core that rejects Cloud's key: renewing cannot help."""
-        return self._personality.core_rejects
+        return self._blnk_cloud().core_rejects
 
     @core_rejects.setter
     def core_rejects(self, rejects: bool) -> None:
-        self._personality.core_rejects = rejects
+        self._blnk_cloud().core_rejects = rejects
+
+    def _blnk_cloud(self) -> BlnkCloud:
+        if not isinstance(self.personality, BlnkCloud):
+            raise AttributeError("core_rejects belongs to the personality 'blnk_cloud'")
+        return self.personality
 
     def fail_token_requests(self, *faults: Fault) -> None:
         """Queue what happens to the next token requests, one `Fault` each; after the last one all is well again."""
-        self._token_faults.add(*faults)
+        self._faults["token"].add(*faults)
 
     def fail_api_requests(self, *faults: Fault) -> None:
         """Queue what happens to the next API requests, one `Fault` each; after the last one all is well again."""
-        self._api_faults.add(*faults)
+        self._faults["api"].add(*faults)
+
+    def fail_revocations(self, *faults: Fault) -> None:
+        """Queue what happens to the next revocations, one `Fault` each; after the last one all is well again."""
+        self._faults["revocation"].add(*faults)
 
     # --- what happened --------------------------------------------------------------------------------------------
 
@@ -193,18 +233,18 @@ class Sandbox:
 
     def _application(self, http: HTTPServer) -> Starlette:
         control = Control(self._authorization_server, self._journal)
-        specs = [*control.endpoints(), *self._personality.endpoints()]
+        specs = [*control.endpoints(), *self.personality.endpoints()]
         routes = [Route(spec.path, self._endpoint(spec, http)) for spec in specs]
         return Starlette(routes=routes, exception_handlers={Exception: _report})
 
     def _endpoint(self, spec: EndpointSpec, http: HTTPServer) -> Endpoint:
-        faults: dict[Kind, FaultQueue] = {"token": self._token_faults, "api": self._api_faults}
         return Endpoint(
             spec,
             journal=self._journal,
-            faults=faults.get(spec.kind) or FaultQueue(),
+            faults=self._faults.get(spec.kind) or FaultQueue(),
             latency=lambda: self.token_latency if spec.kind == "token" else 0.0,
             cut=http.cut,
+            certificate_of=http.certificate_of,
         )
 
 

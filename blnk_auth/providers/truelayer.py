@@ -1,0 +1,24 @@
+"""TrueLayer's Data API: form bodies, the secret in the body, refresh tokens that must be used every 30 days.
+
+From support.truelayer.com 360002750513 (refresh tokens). Not verified against the real service: the hosts, and that its
+credentials are deleted through its own API instead of RFC 7009, are general knowledge. Payments need signed requests.
+"""
+
+from __future__ import annotations
+
+from ..provider import Provider
+
+
+def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Provider:  # noqa: N802 - a provider's name
+    """TrueLayer's Data API as a provider; `sandbox=True` is its test environment."""
+    domain = "truelayer-sandbox.com" if sandbox else "truelayer.com"
+    return Provider(
+        name="truelayer",
+        authorization_endpoint=f"https://auth.{domain}/",
+        token_endpoint=f"https://auth.{domain}/connect/token",
+        api_origins=(f"https://api.{domain}", *api_origins),
+        client_auth="client_secret_post",
+        requires_scope=True,
+        revocation_advice="delete the credentials through TrueLayer's API, then call forget() to drop the token here",
+        refresh_idle_lifetime=30 * 86_400.0,
+    )

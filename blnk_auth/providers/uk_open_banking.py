@@ -1,0 +1,28 @@
+"""A bank of UK Open Banking, or any other server of the FAPI 1.0 Advanced kind: private_key_jwt over mutual TLS.
+
+From the OBIE Read/Write profile: fresh `x-fapi-interaction-id` for each call. Not verified against a real bank, and
+request objects, PAR and payment signatures are not part of it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from ..provider import Provider
+
+
+def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: Any) -> Provider:  # noqa: N802 - a name
+    """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
+    return Provider(
+        name=name,
+        issuer=issuer,
+        token_endpoint=token_endpoint,
+        client_auth="private_key_jwt",
+        # FAPI: the interaction id is that of one call, also of a retry.
+        **{
+            "api_headers": lambda _call: {"x-fapi-interaction-id": str(uuid.uuid4())},
+            "requires_scope": True,
+            **settings,
+        },
+    )

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from simulation.mutations import MUTATIONS
+from simulation.process import REJECTED, TOKEN
+from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
+from simulation.world import FRESH, STALE, Setup, State, World
+
+Tell = Callable[[str, object], None]
+
+SERVERS = ("revokes", "single use", "grace")
+ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
+
+# The first is the world of the promise: three processes, two renewals each, one fault anywhere.
+WORLDS: dict[str, Setup] = {
+    "one fault": Setup(),
+    "one fault, single use": Setup(server="single use", calls=ONCE),
+    "one fault, grace": Setup(server="grace", calls=ONCE),
+    "two faults": Setup(workers=2, calls=ONCE, faults=2),
+    "two faults, grace": Setup(server="grace", workers=2, calls=ONCE, faults=2),
+    "stale at first": Setup(workers=2, age=STALE),
+    "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
+    "lease": Setup(lock="lease", workers=2),
+    "lease, single use": Setup(lock="lease", server="single use", workers=2),
+    "lease, grace": Setup(lock="lease", server="grace", workers=2),
+    "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
+}
+
+DEEP_WORLDS: dict[str, Setup] = {
+    **{f"one fault, {server}": Setup(server=server) for server in SERVERS},
+    **{f"two faults, {server}": Setup(server=server, workers=2, faults=2) for server in SERVERS},
+    **{f"lease, {server}": Setup(lock="lease", server=server, calls=ONCE) for server in SERVERS},
+    **{f"lease, two faults, {server}": Setup(lock="lease", server=server, workers=2, faults=2) for server in SERVERS},
+    **{f"no lock, {server}": Setup(lock="none", server=server, workers=2) for server in SERVERS},
+    "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),
+    "stale, two faults": Setup(workers=2, age=STALE, faults=2),
+    "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_without_faults_each_expiry_costs_one_request(server: str, record_property: Tell) -> None:
+    """Whatever the order of three processes' steps: one request for each expiry, and a valid token for every call."""
+    setup = Setup(server=server, faults=0)  # type: ignore[arg-type]
+    record_property("explored", str(explore(setup)))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_invariant_holds_in_every_schedule(world: str, record_property: Tell) -> None:
+    """Whatever the order of all steps, and whichever fault comes at whichever step, all of invariants.py holds."""
+    explored = explore(WORLDS[world])
+    record_property("explored", str(explored))
+    assert explored.schedules >= 100_000
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("world", DEEP_WORLDS)
+def test_every_invariant_holds_in_every_schedule_of_larger_worlds(world: str, record_property: Tell) -> None:
+    """The same with more processes, calls, expiries and faults."""
+    record_property("explored", str(explore(DEEP_WORLDS[world])))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("lock", ["exclusive", "lease", "none"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_invariant_holds_in_random_schedules_with_three_faults(server: str, lock: str) -> None:
+    """Three processes, three calls each, two expiries, three faults: too many to try all, so some at random."""
+    setup = Setup(server=server, lock=lock, calls=(TOKEN,) * 3, expiries=2, faults=3)  # type: ignore[arg-type]
+    wander(setup, schedules=20_000, seed=1)
+
+
+def test_merging_equal_states_leaves_no_schedule_out(record_property: Tell) -> None:
+    """Walking each schedule by itself, with nothing remembered, meets as many schedules and the same ends."""
+    setup = Setup(workers=2, calls=ONCE, expiries=0)
+    world = World(setup)
+    ends = Counter(_end(world, state) for state in enumerate_schedules(world))
+    explored = explore(setup)
+    record_property("explored", f"{ends.total():,} schedules one by one, {len(ends)} different ends")
+    assert (explored.schedules, explored.ends) == (ends.total(), len(ends))
+
+
+def _end(world: World, state: State) -> tuple[int, ...]:
+    return world.key(state)
+
+
+def test_a_schedule_is_replayed_step_by_step() -> None:
+    """A schedule that breaks nothing leads where it leads, and one with an impossible step is refused."""
+    calls = [(0, "makes a call"), (0, "loads"), (0, "locks"), (0, "loads"), (0, "asks the server")]
+    state = replay(Setup(), calls)
+    assert state.spent_at == (state.now, -1)
+    with pytest.raises(ValueError, match="after 5 steps there is no step worker 1: unlocks"):
+        replay(Setup(), [*calls, (1, "unlocks")])
+
+
+def test_a_violation_tells_the_schedule() -> None:
+    """The error of a broken invariant lists the steps in words and the choices for `replay`."""
+    with pytest.raises(Violation) as found:
+        explore(MUTATIONS["keeps the old refresh token"])
+    text = str(found.value)
+    assert text.startswith("1: refresh token 0 is spent twice, and no fault explains it\n   1. worker 0: makes a call\n")
+    assert "replay(setup, [(0, 'makes a call'), (0, 'loads')" in text

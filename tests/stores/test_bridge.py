@@ -1,0 +1,258 @@
+"""An asynchronous store is a store like any other, wherever it is called from."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from helpers import World, pair
+from stores.async_store import AsyncSQLiteStore, open_bridged
+from stores.store_processes import in_forked_child
+from stores.trials import check_that_a_crowd_renews_once
+
+from blnk_auth.errors import ConfigurationError, StoreError
+from blnk_auth.stores import bridge
+from blnk_auth.stores.base import Record, TokenStore, Version
+from blnk_auth.stores.bridge import BridgedStore, as_token_store
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.testing.store_contract import SharedStoreContract
+
+forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+class TestBridgedStore(SharedStoreContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
+        return partial(open_bridged, tmp_path / "tokens.db")
+
+
+class AsyncMemoryStore:
+    """A MemoryStore in `async def`; a test overrides what interests it."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+
+    async def load(self, key: str) -> Record | None:
+        return self.inner.load(key)
+
+    async def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        return self.inner.save(key, data, expected=expected)
+
+    async def delete(self, key: str) -> None:
+        self.inner.delete(key)
+
+    @asynccontextmanager
+    async def lock(self, key: str, *, timeout: float) -> AsyncIterator[None]:
+        with self.inner.lock(key, timeout=0):
+            yield
+
+    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        for key in self.inner.keys(prefix):
+            yield key
+
+
+def test_a_client_takes_an_asynchronous_store(tmp_path: Path) -> None:
+    """An `async def` store is accepted as `store=`, and a renewal through it asks once and saves the new pair."""
+    store = AsyncSQLiteStore(tmp_path / "tokens.db")
+    world = World(store=store)
+    alice = world.client.for_subject("alice")
+    alice.adopt(world.token(0))
+    world.clock.advance(3700)
+    world.server.will(pair(1))
+    assert alice.token().access_token == "at1"
+    assert "at1" in str(asyncio.run(store.load(alice.store_key)).data)  # type: ignore[union-attr]
+
+
+def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path: Path) -> None:
+    """Tasks of asyncio and of trio get their token, and the store has only ever seen one loop, the private one."""
+    store = AsyncSQLiteStore(tmp_path / "tokens.db")
+    world = World(store=store)
+    alice = world.client.for_subject("alice")
+
+    async def adopt_and_ask() -> str:
+        await alice.aadopt(world.token(0))
+        return (await alice.atoken()).access_token
+
+    assert asyncio.run(adopt_and_ask()) == "at0"
+    assert trio.run(adopt_and_ask) == "at0"
+    assert alice.token().access_token == "at0"
+    assert store.loops == {bridge._loop_thread.loop()}
+
+
+def test_f40_eight_processes_renew_once(tmp_path: Path) -> None:
+    """F40: eight processes that share an asynchronous store make one renewal and spend no token twice."""
+    check_that_a_crowd_renews_once(partial(open_bridged, tmp_path / "tokens.db"))
+
+
+def test_a_store_that_blocks_is_used_as_it_is() -> None:
+    """Nothing stands in front of a store whose methods are no coroutines."""
+    store = MemoryStore()
+    assert as_token_store(store) is store
+
+
+def test_half_a_store_is_refused() -> None:
+    """A store that lacks a method, or mixes `def` and `async def`, is refused by the name of what is wrong."""
+
+    class NoKeys:
+        load = save = delete = lock = MemoryStore.load
+
+    class Mixed(MemoryStore):
+        async def load(self, key: str) -> Record | None:  # type: ignore[override]
+            return None
+
+    for wrong, message in (
+        (NoKeys(), "store must have load, save, delete, lock and keys.*this NoKeys has no keys"),
+        (Mixed(), "store: only load of its methods is async"),
+        (MemoryStore, r"store is the class MemoryStore; make one: MemoryStore\("),
+        ("tokens.db", "this str has no load and no save"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            as_token_store(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="store must have"):
+        World(store=42)
+
+
+def test_an_error_of_the_store_arrives(tmp_path: Path) -> None:
+    """What a coroutine of the store raises, its caller gets, also a TimeoutError of its own."""
+
+    class Failing(AsyncMemoryStore):
+        async def load(self, key: str) -> Record | None:
+            raise TimeoutError("the store's own")
+
+        async def delete(self, key: str) -> None:
+            raise asyncio.CancelledError
+
+    store = BridgedStore(Failing())
+    with pytest.raises(TimeoutError, match="the store's own"):
+        store.load("alice")
+    with pytest.raises(StoreError, match="cancelled"):
+        store.delete("alice")
+
+
+def test_a_lock_that_fails_says_so() -> None:
+    """A lock that is refused on entry raises its error there, and one that fails on leaving raises it then."""
+
+    class Failing(AsyncMemoryStore):
+        @asynccontextmanager
+        async def lock(self, key: str, *, timeout: float) -> AsyncIterator[None]:
+            if key == "refused":
+                raise StoreError("no lock for you")
+            yield
+            raise StoreError("the lease was lost")
+
+    store = BridgedStore(Failing())
+    with pytest.raises(StoreError, match="no lock"), store.lock("refused", timeout=1):
+        pytest.fail("it was not had")
+    entered = False
+    with pytest.raises(StoreError, match="lease was lost"), store.lock("alice", timeout=1):
+        entered = True
+    assert entered
+
+
+class Silent(AsyncMemoryStore):
+    """Never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled = threading.Event()
+
+    async def load(self, key: str) -> Record | None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return None
+
+    def lock(self, key: str, *, timeout: float) -> AbstractAsyncContextManager[None]:
+        @asynccontextmanager
+        async def never() -> AsyncIterator[None]:
+            await self.load(key)
+            yield
+
+        return never()
+
+
+def test_a_silent_store_is_given_up_on() -> None:
+    """A call that gets no answer raises StoreError after its time, and its coroutine is cancelled."""
+    store = Silent()
+    with pytest.raises(StoreError, match="has not answered within 0.05 s"):
+        BridgedStore(store, call_seconds=0.05).load("alice")
+    assert store.cancelled.wait(10)
+    store.cancelled.clear()
+    with (
+        pytest.raises(StoreError, match="has not answered"),
+        BridgedStore(store, call_seconds=0.05).lock("alice", timeout=0),
+    ):
+        pytest.fail("it was not had")
+    assert store.cancelled.wait(10)
+
+
+def test_a_store_that_waits_for_itself_is_told() -> None:
+    """A coroutine of the store that calls its own bridge raises StoreError instead of waiting for ever."""
+
+    class Circular(AsyncMemoryStore):
+        async def load(self, key: str) -> Record | None:
+            return bridged.load(key)
+
+    bridged = BridgedStore(Circular())
+    with pytest.raises(StoreError, match="await it"):
+        bridged.load("alice")
+
+
+def test_keys_left_half_way_are_closed() -> None:
+    """Who stops listing early ends the store's own iteration; a long list comes whole and in order."""
+
+    class Listing(AsyncMemoryStore):
+        closed = threading.Event()
+
+        async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+            try:
+                for number in range(1700):
+                    yield f"{number:04}"
+            finally:
+                self.closed.set()
+
+    store = BridgedStore(Listing())
+    listing = store.keys()
+    assert next(listing) == "0000"
+    listing.close()  # type: ignore[attr-defined]
+    assert Listing.closed.wait(10)
+    assert list(store.keys()) == [f"{number:04}" for number in range(1700)]
+
+
+@forks_with_threads
+def test_a_forked_child_gets_a_loop_of_its_own(tmp_path: Path) -> None:
+    """A bridge in use before a fork works in the child, and in the parent afterwards."""
+    store = open_bridged(tmp_path / "tokens.db")
+    version = store.save("alice", {"n": 1}, expected=None)
+
+    def child() -> None:
+        with store.lock("alice", timeout=5):
+            store.save("alice", {"n": 2}, expected=version)
+
+    in_forked_child(child)
+    record = store.load("alice")
+    assert record is not None
+    assert record.data == {"n": 2}
+
+
+def test_no_loop_runs_before_it_is_wanted() -> None:
+    """The private loop starts with the first call, in a daemon thread, which no exit waits for."""
+    fresh = bridge._LoopThread()
+    assert fresh._thread is None
+    loop = fresh.loop()
+    assert fresh.loop() is loop
+    thread = fresh._thread
+    assert thread is not None
+    assert thread.daemon
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()

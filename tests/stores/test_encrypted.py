@@ -1,0 +1,328 @@
+"""What EncryptedStore promises: nothing readable below it, keys that rotate, and no record lost to a wrong key."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import World, leaks, pair
+from stores.encrypted_files import KEY, fetch_keys, open_encrypted
+from stores.trials import check_that_a_crowd_renews_once
+
+from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.stores.base import Record, TokenStore
+from blnk_auth.stores.encrypted import EncryptedStore
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
+
+SECRET = "s3cr3t-value"
+OLD, NEW, OTHER = (bytes([number]) * 32 for number in (1, 2, 3))
+
+
+class TestEncryptedMemoryStore(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> Callable[[], TokenStore]:
+        return lambda: EncryptedStore(MemoryStore(), keys=[OLD])
+
+
+class TestEncryptedFileStore(SharedStoreContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
+        return open_encrypted(tmp_path / "tokens")
+
+
+@pytest.fixture
+def inner() -> MemoryStore:
+    return MemoryStore()
+
+
+def loaded(store: TokenStore, key: str) -> dict[str, Any]:
+    record = store.load(key)
+    assert record is not None
+    return record.data
+
+
+def replace(inner: MemoryStore, key: str, **changes: Any) -> None:
+    record = inner.load(key)
+    assert record is not None
+    inner.save(key, {**record.data, **changes}, expected=record.version)
+
+
+def test_nothing_readable_lies_below(tmp_path: Path) -> None:
+    """Neither the data nor the names of its members are in the file; no two saves of the same data look alike."""
+    store = open_encrypted(tmp_path / "tokens")()
+    version = store.save("alice", {"access_token": SECRET}, expected=None)
+    texts = []
+    for _ in range(2):
+        texts.append("".join(path.read_text() for path in (tmp_path / "tokens").glob("*.json")))
+        version = store.save("alice", {"access_token": SECRET}, expected=version)
+    assert leaks(texts, [SECRET, "access_token", base64.b64encode(SECRET.encode()).decode()[:10]]) == []
+    sealed = [text.partition('"sealed":')[2] for text in texts]
+    assert sealed[0] != sealed[1]
+
+
+def test_f53_a_wrong_key_is_an_error_and_overwrites_nothing(inner: MemoryStore) -> None:
+    """F53: whoever has another key gets a StoreError that names the key's id, asks no server, and changes nothing."""
+    world = World(store=EncryptedStore(inner, keys=[OLD]))
+    alice = world.client.for_subject("alice")
+    alice.adopt(world.token(0))
+    before = inner.load(alice.store_key)
+    assert before is not None
+    wrong = World(store=EncryptedStore(inner, keys=[OTHER]))
+    theirs = wrong.client.for_subject("alice")
+    for attempt in (theirs.token, theirs.renew, lambda: theirs.adopt(world.token(1))):
+        with pytest.raises(StoreError, match=f"encrypted with the key '{before.data['key_id']}'.*add that key"):
+            attempt()
+    with pytest.raises(Conflict):
+        EncryptedStore(inner, keys=[OTHER]).save(alice.store_key, {}, expected=None)
+    assert wrong.server.requests == []
+    assert inner.load(alice.store_key) == before
+    assert alice.token().access_token == "at0"
+
+
+def test_f53_a_rotated_key_reads_the_old_and_writes_the_new(inner: MemoryStore) -> None:
+    """F53: with a new key in front, old records open, and what is renewed is sealed with the new one."""
+    EncryptedStore(inner, keys=[OLD]).save("alice", {"n": 1}, expected=None)
+    rotated = EncryptedStore(inner, keys=[NEW, OLD])
+    record = rotated.load("alice")
+    assert record is not None
+    assert record.data == {"n": 1}
+    rotated.save("alice", {"n": 2}, expected=record.version)
+    assert loaded(EncryptedStore(inner, keys=[NEW]), "alice") == {"n": 2}
+    with pytest.raises(StoreError):
+        EncryptedStore(inner, keys=[OLD]).load("alice")
+
+
+def test_reencrypt_lets_the_old_key_go(inner: MemoryStore) -> None:
+    """`reencrypt` seals every record with the newest key, tells how far it is, and touches none a second time."""
+    old = EncryptedStore(inner, keys=[OLD])
+    for number in range(5):
+        old.save(f"key {number}", {"n": number}, expected=None)
+    both = EncryptedStore(inner, keys=[NEW, OLD])
+    both.save("new", {"n": 9}, expected=None)
+    progress: list[tuple[int, int]] = []
+    assert both.reencrypt(lambda done, total: progress.append((done, total))) == 5
+    assert progress == [(number, 6) for number in range(1, 7)]
+    new = EncryptedStore(inner, keys=[NEW])
+    assert [loaded(new, key)["n"] for key in new.keys()] == [0, 1, 2, 3, 4, 9]
+    versions = [inner.load(key) for key in inner.keys()]
+    assert both.reencrypt() == 0
+    assert [inner.load(key) for key in inner.keys()] == versions
+
+
+def test_reencrypt_waits_for_a_renewal(inner: MemoryStore) -> None:
+    """A record whose lock is held is rewritten under that lock only, so that no renewal meets a conflict."""
+    EncryptedStore(inner, keys=[OLD]).save("alice", {"n": 1}, expected=None)
+
+    class Watched(MemoryStore):
+        held = False
+
+        def lock(self, key: str, *, timeout: float) -> Any:
+            self.held = True
+            return super().lock(key, timeout=timeout)
+
+        def save(self, key: str, data: dict[str, Any], *, expected: str | None) -> str:
+            assert self.held
+            return super().save(key, data, expected=expected)
+
+    watched = Watched()
+    watched._texts = inner._texts
+    assert EncryptedStore(watched, keys=[NEW, OLD]).reencrypt() == 1
+
+
+def test_reencrypt_goes_past_what_does_not_open(inner: MemoryStore) -> None:
+    """A record that cannot be opened is left and told at the end; the others are done."""
+    EncryptedStore(inner, keys=[OTHER]).save("b", {}, expected=None)
+    for key in ("a", "c"):
+        EncryptedStore(inner, keys=[OLD]).save(key, {}, expected=None)
+    lost = inner.load("b")
+    with pytest.raises(StoreError, match=r"1 of 3 records are not re-encrypted.*'b'"):
+        EncryptedStore(inner, keys=[NEW, OLD]).reencrypt()
+    assert inner.load("b") == lost
+    assert [loaded(EncryptedStore(inner, keys=[NEW]), key) for key in ("a", "c")] == [{}, {}]
+
+
+def test_a_plain_record_is_refused_until_told_otherwise(inner: MemoryStore) -> None:
+    """A record that is not encrypted raises StoreError that says how to bring it in, which then works once told."""
+    inner.save("alice", {"access_token": SECRET, "key_id": "00000000"}, expected=None)
+    store = EncryptedStore(inner, keys=[OLD])
+    with pytest.raises(StoreError, match=r"not encrypted.*reencrypt\(encrypt_plain=True\)") as raised:
+        store.load("alice")
+    assert leaks([raised.value], [SECRET]) == []
+    with pytest.raises(StoreError, match="not encrypted"):
+        store.reencrypt()
+    assert store.reencrypt(encrypt_plain=True) == 1
+    assert loaded(store, "alice")["access_token"] == SECRET
+    assert SECRET not in str(inner._texts)
+
+
+def swapped(text: str) -> str:
+    return text[:40] + ("A" if text[40] != "A" else "B") + text[41:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda sealed: {"sealed": swapped(sealed)}, "does not open"),
+        (lambda sealed: {"sealed": sealed[:-8]}, "does not open"),
+        (lambda sealed: {"sealed": ""}, "does not open"),
+        (lambda sealed: {"sealed": "no base64!"}, "does not open"),
+        (lambda sealed: {"sealed": None}, "does not open"),
+        (lambda sealed: {"encrypted": 2}, "format that this blnk_auth does not know; upgrade"),
+        (lambda sealed: {"encrypted": None}, "not encrypted"),
+        (lambda sealed: {"key_id": 7}, "does not know"),
+        (lambda sealed: {"key_id": "ffffffff"}, "'ffffffff', none of keys"),
+    ],
+)
+def test_a_damaged_record_is_an_error(
+    inner: MemoryStore, damage: Callable[[str], dict[str, Any]], message: str
+) -> None:
+    """An altered record raises StoreError, stays, and leaves the others usable; a delete heals it."""
+    store = EncryptedStore(inner, keys=[OLD])
+    store.save("alice", {"n": 1}, expected=None)
+    store.save("bob", {"n": 2}, expected=None)
+    record = inner.load("alice")
+    assert record is not None
+    replace(inner, "alice", **damage(record.data["sealed"]))
+    damaged = inner.load("alice")
+    with pytest.raises(StoreError, match=message):
+        store.load("alice")
+    with pytest.raises(Conflict):
+        store.save("alice", {}, expected=None)
+    assert inner.load("alice") == damaged
+    assert loaded(store, "bob") == {"n": 2}
+    store.delete("alice")
+    store.save("alice", {"n": 3}, expected=None)
+
+
+def test_a_record_moved_to_another_key_does_not_open(inner: MemoryStore) -> None:
+    """Who can write to the inner store cannot hand one person's token to another."""
+    store = EncryptedStore(inner, keys=[OLD])
+    store.save("alice", {"access_token": SECRET}, expected=None)
+    record = inner.load("alice")
+    assert isinstance(record, Record)
+    inner.save("mallory", record.data, expected=None)
+    with pytest.raises(StoreError, match="moved there from another key"):
+        store.load("mallory")
+
+
+def test_keys_may_be_bytes_text_or_a_callable(inner: MemoryStore) -> None:
+    """The same key in each of its forms opens the same record."""
+    EncryptedStore(inner, keys=[OLD]).save("alice", {"n": 1}, expected=None)
+    text = base64.b64encode(OLD).decode()
+    urlsafe = base64.urlsafe_b64encode(OLD).decode()
+    for keys in ([text], [urlsafe], [f" {text}\n"], (OLD,), lambda: [OLD], lambda: [OTHER, text]):
+        assert loaded(EncryptedStore(inner, keys=keys), "alice") == {"n": 1}
+
+
+def test_a_key_may_come_from_the_environment() -> None:
+    """The variable's text is the key; one that is missing or no key is an error that names it and shows nothing."""
+    script = (
+        "from blnk_auth.stores.encrypted import EncryptedStore as E\n"
+        "from blnk_auth.errors import ConfigurationError\n"
+        "print(E.key_from_env('GOOD'))\n"
+        "for name in ('BAD', 'MISSING'):\n"
+        "    try: E.key_from_env(name)\n"
+        "    except ConfigurationError as error: print(error)\n"
+    )
+    variables = {"GOOD": KEY, "BAD": SECRET, "PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **variables}, capture_output=True, text=True, check=True
+    )
+    good, bad, missing = finished.stdout.splitlines()
+    assert good == KEY
+    assert "BAD is no key" in bad
+    assert "MISSING is not set" in missing
+    assert SECRET not in bad
+
+
+def test_new_keys_are_keys() -> None:
+    """`new_key` makes a different key each time, which is accepted."""
+    one, other = EncryptedStore.new_key(), EncryptedStore.new_key()
+    assert one != other
+    assert len(base64.b64decode(one)) == 32
+    EncryptedStore(MemoryStore(), keys=[one, other])
+
+
+@pytest.mark.parametrize(
+    "keys", [[], [b"short"], ["not base64"], [base64.b64encode(b"x" * 31).decode()], OLD, "text", [None], [b"x" * 33]]
+)
+def test_what_is_no_key_is_refused(keys: Any) -> None:
+    """Anything but a list of 32-byte keys is a ConfigurationError that says what a key is, and shows none."""
+    with pytest.raises(ConfigurationError, match="keys") as raised:
+        EncryptedStore(MemoryStore(), keys=keys)
+    assert leaks([raised.value], ["short", "not base64", "xxxx"]) == []
+    with pytest.raises(ConfigurationError, match="keys"):
+        EncryptedStore(MemoryStore(), keys=lambda: keys).save("alice", {}, expected=None)
+
+
+def test_a_callable_is_asked_when_needed_and_when_a_key_is_unknown(inner: MemoryStore) -> None:
+    """A key service is asked once, and again for a record that names a key which was made since."""
+    keys, asked = [OLD], []
+
+    def fetch() -> list[bytes]:
+        asked.append(len(asked))
+        return list(keys)
+
+    store = EncryptedStore(inner, keys=fetch)
+    assert asked == []
+    for number in range(3):
+        store.save(f"key {number}", {}, expected=None)
+        store.load(f"key {number}")
+    assert asked == [0]
+    EncryptedStore(inner, keys=[NEW, OLD]).save("alice", {"n": 1}, expected=None)
+    keys.insert(0, NEW)
+    assert loaded(store, "alice") == {"n": 1}
+    assert asked == [0, 1]
+
+
+def test_a_key_service_that_is_down_is_a_store_error(inner: MemoryStore) -> None:
+    """What the callable raises arrives as StoreError, without its text."""
+
+    def fetch() -> list[bytes]:
+        raise RuntimeError(SECRET)
+
+    with pytest.raises(StoreError, match=r"callable failed \(RuntimeError\)") as raised:
+        EncryptedStore(inner, keys=fetch).save("alice", {}, expected=None)
+    assert leaks([raised.value, raised.value.__context__], [SECRET]) == []
+
+
+def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
+    """A pickled store asks its callable again; one made with a list says that its keys did not travel."""
+    store = open_encrypted(tmp_path / "tokens")()
+    store.save("alice", {"n": 1}, expected=None)
+    assert loaded(pickle.loads(pickle.dumps(store)), "alice") == {"n": 1}
+    assert copy.deepcopy([store]) == [store] == [copy.copy(store)]
+    fixed = EncryptedStore(MemoryStore(), keys=[OLD])
+    pickled = pickle.dumps(fixed)
+    assert OLD not in pickled
+    with pytest.raises(ConfigurationError, match="not carried in a pickle"):
+        pickle.loads(pickled).save("alice", {}, expected=None)
+    assert KEY not in repr(fetch_keys)
+    assert repr(fixed) == "EncryptedStore(<MemoryStore keys=0>)"
+
+
+def test_f40_eight_processes_renew_once(tmp_path: Path) -> None:
+    """F40: the lock and the compare-and-set of the inner store hold through the encryption."""
+    check_that_a_crowd_renews_once(open_encrypted(tmp_path / "tokens"))
+
+
+def test_a_renewal_goes_through(inner: MemoryStore) -> None:
+    """Two renewals in a row through an encrypted store, the second from what the first sealed."""
+    world = World(store=EncryptedStore(inner, keys=[OLD]))
+    alice = world.client.for_subject("alice")
+    alice.adopt(world.token(0))
+    for number in (1, 2):
+        world.clock.advance(3700)
+        world.server.will(pair(number))
+        assert alice.token().access_token == f"at{number}"
+    assert [form["refresh_token"] for form in world.server.forms] == ["rt0", "rt1"]
+    assert leaks([inner._texts], ["at2", "rt2"]) == []
