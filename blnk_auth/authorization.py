@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from .errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
 from .guard import guarded
@@ -81,7 +81,9 @@ def parse_callback(callback_url: str) -> Callback:
     """Read the redirect's query. Raises `ProtocolError` if a parameter comes twice (RFC 6749 section 3.1)."""
     if not isinstance(callback_url, str) or "?" not in callback_url:
         raise ConfigurationError("callback_url must be the full URL that the browser was redirected to, with its query")
-    parameters = parse_qs(urlsplit(callback_url).query, keep_blank_values=True)
+    # Not urlsplit: it fails on hosts that are none, which anybody can send.
+    query = callback_url.partition("?")[2].partition("#")[0]
+    parameters = parse_qs(query, keep_blank_values=True)
 
     def one(name: str) -> str | None:
         values = parameters.get(name, [])
@@ -101,7 +103,7 @@ class PendingSignIns:
 
     def key(self, state: str) -> str:
         # Hashed: who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.
-        return self._prefix + hashlib.sha256(state.encode()).hexdigest()
+        return self._prefix + hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
     def add(self, state: str, pending: Pending) -> None:
         """Keep a started sign-in. Raises `StoreError`."""
@@ -153,7 +155,7 @@ def check(callback: Callback, *, issuer: str | None) -> None:
         raise ProtocolError("callback_url has neither code nor error; it is not an authorization response")
 
 
-def code_of(callback: Callback) -> str:
+def code_of(callback: Callback, *, subject: str) -> str:
     """The code of a callback whose state was right. Raises `SignInRequired` if it brings an error instead."""
     if callback.error is None and callback.code is not None:
         return callback.code
@@ -163,6 +165,7 @@ def code_of(callback: Callback) -> str:
         if denied
         else "the authorization server ended the sign-in with an error; check scope and redirect_uri, and start again",
         reason="denied" if denied else "restart",
+        subject=subject,
         error=_printable(callback.error),
         error_description=_printable(callback.error_description),
     )

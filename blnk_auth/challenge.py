@@ -19,7 +19,7 @@ _PARAMETER = re.compile(
         (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\s,"']*))\s*(?:,|$)""",
     re.VERBOSE,
 )
-_SCHEME = re.compile(r"\s*(?P<scheme>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|\s*,|\s*$)")
+_SCHEME = re.compile(r"[\s,]*(?P<scheme>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|\s*,|\s*$)")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*\s*(?:,|$)")
 
 
@@ -59,5 +59,8 @@ def is_curable(answer: ApiAnswer) -> bool:
     header = answer.headers.get("www-authenticate", "")
     if not header.strip():
         return True
-    bearer = [challenge for challenge in parse_challenges(header) if challenge.scheme == "bearer"]
-    return any(challenge.parameters.get("error") not in _USELESS_ERRORS for challenge in bearer)
+    errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == "bearer"]
+    if "insufficient_scope" in header and "invalid_token" not in errors:
+        # However badly it is written: no renewal widens a scope.
+        return False
+    return any(error not in _USELESS_ERRORS for error in errors)

@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from . import messages
 from .assertion import PrivateKey
@@ -82,7 +81,12 @@ class OAuthClient:
         clock: Callable[[], float] = time.time,
     ) -> None:
         client_secret, private_key = hidden(client_secret), hidden(private_key)
-        policy = policy or RenewalPolicy()
+        policy = RenewalPolicy() if policy is None else policy
+        if not isinstance(policy, RenewalPolicy):
+            raise ConfigurationError("policy must be a RenewalPolicy")
+        for parameter, value in (("on_event", on_event or _nothing), ("clock", clock)):
+            if not callable(value):
+                raise ConfigurationError(f"{parameter} must be callable")
         if not isinstance(provider, Provider):
             raise ConfigurationError("provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)")
         if redirect_uri is not None:
@@ -137,6 +141,8 @@ class OAuthClient:
             raise ConfigurationError(
                 f"for_itself: {self.provider.name} does not offer the client_credentials grant; use for_subject()"
             )
+        if scope is not None and not _is_text(scope):
+            raise ConfigurationError("scope must be text: scopes separated by spaces, or None")
         return TokenSource.of(self._engine, ClientGrant(scope))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
@@ -183,9 +189,6 @@ class OAuthClient:
         verifier = new_code_verifier() if self.provider.pkce else None
 
         def work() -> AuthorizationRequest:
-            now = self._engine.clock()
-            self._pending.sweep(now)
-            self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier))
             url = messages.build_authorization_url(
                 self.provider,
                 self._engine.credentials.client_id,
@@ -195,6 +198,9 @@ class OAuthClient:
                 code_verifier=verifier,
                 parameters=parameters,
             )
+            now = self._engine.clock()
+            self._pending.sweep(now)
+            self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier))
             return AuthorizationRequest(url, state, now + PENDING_LIFETIME)
 
         return launch(work, _nothing)
@@ -208,7 +214,7 @@ class OAuthClient:
         def work() -> TokenSource:
             pending = self._pending.claim(state, self._engine.clock())
             source = self.for_subject(pending.subject)
-            source.install(self._exchange(source, pending, code_of(callback), events))
+            source.install(self._exchange(source, pending, code_of(callback, subject=pending.subject), events))
             return source
 
         return launch(work, lambda: self._engine.tell(events))
@@ -258,13 +264,18 @@ def _best_method(provider: Provider, key: object, secret: object, certificate: o
 
 
 def _named_subject(subject: str) -> str:
-    if not isinstance(subject, str) or not subject.strip():
+    if not _is_text(subject) or not subject.strip():
         raise ConfigurationError("subject is empty; pass your own lasting id of the person who gave the grant")
     return subject
 
 
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be written as UTF-8, as store keys are."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _check_redirect_uri(redirect_uri: str) -> None:
-    scheme = urlsplit(redirect_uri).scheme if isinstance(redirect_uri, str) else ""
+    scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
     if not scheme or "#" in redirect_uri:
         raise ConfigurationError("redirect_uri must be an absolute URI without a fragment, as registered")
     if scheme in ("http", "https"):

@@ -53,8 +53,9 @@ class ClientCredentials:
     has_certificate: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.client_id, str) or not self.client_id.strip():
-            raise ConfigurationError("client_id is empty; pass the id that the provider gave your application")
+        self._check_id()
+        if not isinstance(self.client_secret, str | None) and not callable(self.client_secret):
+            raise ConfigurationError("client_secret must be text, or a callable that returns text")
         if self.method not in METHODS:
             raise ConfigurationError(f"client_auth {self.method!r} is unknown; use one of {', '.join(METHODS)}")
         if self.method in _BY_SECRET and not self.client_secret:
@@ -68,6 +69,15 @@ class ClientCredentials:
             )
         if self.method == "private_key_jwt":
             self._check_key()
+
+    def _check_id(self) -> None:
+        if not isinstance(self.client_id, str) or not self.client_id.strip():
+            raise ConfigurationError("client_id is empty; pass the id that the provider gave your application")
+        if not self.client_id.isprintable():
+            raise ConfigurationError("client_id has characters that are none; pass the id as the provider wrote it")
+        if ":" in self.client_id and self.method == "client_secret_basic" and self.basic_encoding == "raw":
+            # RFC 7617 section 2: the server would read what follows the colon as the secret.
+            raise ConfigurationError("client_id has a colon, which raw HTTP Basic cannot carry; use client_secret_post")
 
     def _check_key(self) -> None:
         if self.private_key is None:

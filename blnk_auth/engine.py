@@ -127,7 +127,7 @@ class Engine:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
-        state = {**self.__dict__, "on_event": None, "network": replace(self.network, client=None)}
+        state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
         for of_this_process in ("flights", "installing", "_sources", "_sources_lock"):
             del state[of_this_process]
         if isinstance(self.credentials.client_secret, str):

@@ -8,6 +8,7 @@ never from a second one, so that what is checked is what is connected to.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from .errors import ConfigurationError
 
 ANY_ORIGIN = "*"
+# What is neither a letter-digit-hyphen name nor an address (RFC 3986 section 3.2.2) some parsers take for another host.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?|[0-9a-f:.]*:[0-9a-f:.%a-z0-9]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -99,7 +102,12 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
         raise ConfigurationError(f"{parameter} must be an absolute URL such as https://host/path, not {_shown(url)!r}")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{parameter} must not hold a user name or password; pass credentials separately")
-    origin = normalize(parts.scheme, host, port)
+    origin = normalize(parts.scheme, _in_ascii(host), port)
+    if not _HOST.fullmatch(origin.host):
+        raise ConfigurationError(
+            f"{parameter}: {origin.host[:100]!r} is no host name that every client reads alike; write it in ASCII, an "
+            "international name as xn--..."
+        )
     if not origin.is_secure:
         raise ConfigurationError(
             f"{parameter} uses http to {origin.host!r}, where a secret could be read on the way; use https "
@@ -128,15 +136,21 @@ def _shown(url: str) -> str:
     return url.rsplit("@", 1)[-1][:100]
 
 
+def _in_ascii(host: str) -> str:
+    """The name as it is looked up: by IDNA 2008, as HTTP clients do, for which faß.de and fass.de are two hosts."""
+    if host.isascii():
+        return host
+    import idna
+
+    try:
+        return idna.encode(host.lower()).decode("ascii")
+    except idna.IDNAError:
+        return host
+
+
 def _normalize_host(host: str) -> str:
     host = host.lower().strip("[]")
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
-        pass
-    if host.isascii():
-        return host
-    try:
-        return host.encode("idna").decode("ascii")
-    except UnicodeError:
         return host

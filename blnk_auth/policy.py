@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 from .errors import ConfigurationError
+
+_ENDLESS = 1e12
+"""More seconds than anybody means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class RenewalPolicy:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _ENDLESS:
                 raise ConfigurationError(f"policy: {each.name} must be a number of at least 0, not {value!r}")
         for name in ("advisory_fraction", "mandatory_fraction", "jitter"):
             if getattr(self, name) > 1:

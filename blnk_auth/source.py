@@ -546,12 +546,17 @@ class StaticToken:
 
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
         value = hidden(value.strip() if isinstance(value, str) else "")
-        authorization = bearer(value)
+        authorization = hidden(bearer(value))
         if authorization is None:
             raise ConfigurationError(
                 "value is empty or has characters that no HTTP header can carry; pass the key itself"
             )
-        if not header or not header.isascii() or not header.replace("-", "").replace("_", "").isalnum():
+        if (
+            not isinstance(header, str)
+            or not header
+            or not header.isascii()
+            or not header.replace("-", "").replace("_", "").isalnum()
+        ):
             raise ConfigurationError(f"header {header!r} is not the name of an HTTP header")
         self.header_name = header
         self.origins = AllowedOrigins(api_origins)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 import blnk_auth
 from blnk_auth import OAuthClient, Provider, Token, TokenSource
@@ -27,11 +26,6 @@ from blnk_auth.wire import HttpRequest, HttpResponse
 PACKAGE_DIRECTORY = str(Path(blnk_auth.__file__).parent)
 TOKEN_ENDPOINT = "https://as.acme.test/token"
 API = "https://api.acme.test"
-
-
-def known_bug(reason: str) -> pytest.MarkDecorator:
-    """The test says what is right, the code does not do it yet; once it does, the mark must go."""
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]

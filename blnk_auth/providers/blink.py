@@ -93,12 +93,14 @@ class _Customer:
 
     def check(self) -> None:
         """Refuse at once what each call would be refused for."""
+        if self.consent not in ("2.0", "3.0"):
+            raise ConfigurationError(f'consent {self.consent!r} is unknown; use "2.0" or "3.0"')
         _check_header("user_agent", self.user_agent)
         if not callable(self.target_id):
             self.target(None)
         if self.consent == "2.0" and self.username is None:
             raise ConfigurationError("username is missing; bLink Consent 2.0 wants the e-banking user with token calls")
-        if isinstance(self.username, str):
+        if self.username is not None and not callable(self.username):
             _check_username(self.username)
         for parameter in ("psu_ip_address", "psu_user_agent"):
             if not callable(value := getattr(self, parameter)):

@@ -1,6 +1,6 @@
 """Mastercard Open Finance Europe (formerly Aiia): a JSON body together with HTTP Basic.
 
-From developer.mastercard.com/open-finance-europe (refreshing): JSON plus Basic, access for an hour, refresh for 14 days.
+From developer.mastercard.com/open-finance-europe (refreshing): access tokens for an hour, refresh tokens for 14 days.
 Not verified against the real service; the paths are given by its user.
 """
 

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from ..provider import Provider
+from ..wire import Call
 
 
 def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: Any) -> Provider:  # noqa: N802 - a name
@@ -19,10 +20,9 @@ def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: An
         issuer=issuer,
         token_endpoint=token_endpoint,
         client_auth="private_key_jwt",
-        # FAPI: the interaction id is that of one call, also of a retry.
-        **{
-            "api_headers": lambda _call: {"x-fapi-interaction-id": str(uuid.uuid4())},
-            "requires_scope": True,
-            **settings,
-        },
+        **{"api_headers": _interaction, "requires_scope": True, **settings},
     )
+
+
+def _interaction(_call: Call) -> dict[str, str]:
+    return {"x-fapi-interaction-id": str(uuid.uuid4())}

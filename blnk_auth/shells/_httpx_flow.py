@@ -36,7 +36,7 @@ class HttpxFlow:
         self._is_plain = source.header_name == "Authorization" and not source.has_api_headers
         self._header_name = source.header_name.lower().encode("ascii")
         self._listed = {
-            (o.scheme, o.host, None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
+            (o.scheme, o.host.encode("ascii"), None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
             for o in source.origins.listed
         }
 
@@ -114,8 +114,8 @@ class HttpxFlow:
     def _may_sign(self, request: Any) -> bool:
         """Whether the request may have the token, and has no header of the user's own in its place."""
         source, url = self._source, request.url
-        if (url.scheme, url.host, url.port) not in self._listed:
-            origin = normalize(url.scheme, url.host, url.port)
+        if (url.scheme, url.raw_host, url.port) not in self._listed:
+            origin = normalize(url.scheme, url.raw_host.decode("ascii"), url.port)
             if not source.origins.permits(origin):
                 source.report_withheld(origin)
                 return False

@@ -20,7 +20,6 @@ The directory holds
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 import stat
@@ -28,32 +27,24 @@ import sys
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.stores.base import Record, Version, from_json, to_json
+from blnk_auth.stores.base import Record, Version
 from blnk_auth.stores.check import Unreadable
 from blnk_auth.stores.durable import past_sharing_errors, sync_directory, turn, write_new
+from blnk_auth.stores.envelope import Damage, disclose, enclose, key_in
 from blnk_auth.stores.names import is_name, may_begin_with, name_of
 from blnk_auth.stores.private import make_directory
 from blnk_auth.stores.process_lock import process_lock
-
-FORMAT = 1
-"""The version of the files' format, in each file."""
 
 _SUFFIX = ".json"
 _ASIDE = ".json.unreadable"
 _OTHERS = 0o077
 _WRITERS = 16
 """How many saves of different keys may go on at once; each has a lock file of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Damage:
-    reason: str
 
 
 class FileStore:
@@ -93,7 +84,7 @@ class FileStore:
         path = self._path(key)
         with self._errors("read", path):
             found = self._read(path, key)
-            if not isinstance(found, _Damage):
+            if not isinstance(found, Damage):
                 return found
             with self._turn(path):
                 return self._current(path, key)
@@ -104,7 +95,7 @@ class FileStore:
         Raises `Conflict` if the stored version is another, `StoreError` if it cannot be written.
         """
         path, version = self._path(key), secrets.token_hex(8)
-        text = f'{{"blnk_auth":{FORMAT},"key":{json.dumps(key)},"version":"{version}","data":{to_json(data)}}}\n'
+        text = enclose(key, version, data)
         with self._errors("written", path), self._turn(path):
             current = self._current(path, key)
             if (None if current is None else current.version) != expected:
@@ -160,14 +151,14 @@ class FileStore:
     def _current(self, path: Path, key: str | None) -> Record | None:
         """What is stored, read in our turn: a file that is damaged now is moved aside, for nobody is writing it."""
         found = self._read(path, key)
-        if not isinstance(found, _Damage):
+        if not isinstance(found, Damage):
             return found
         aside = next(each for each in _asides(path, also_the_next=True) if not _exists(each))
         past_sharing_errors(lambda: path.replace(aside))
         sync_directory(self._directory)
         raise _unreadable(aside, found.reason)
 
-    def _read(self, path: Path, key: str | None) -> Record | _Damage | None:
+    def _read(self, path: Path, key: str | None) -> Record | Damage | None:
         """The record of `key`, or of any key if that is None."""
         try:
             text = past_sharing_errors(lambda: self._content(path))
@@ -181,9 +172,8 @@ class FileStore:
     def _key_in(self, path: Path) -> str | None:
         """The key of a record; None if the file is gone, unreadable or no record, which `check` tells."""
         with suppress(OSError, StoreError):
-            members = from_json(self._content(path)) or {}
-            key = members.get("key")
-            if isinstance(key, str) and path.name == name_of(key) + _SUFFIX:
+            key = key_in(self._content(path))
+            if key is not None and path.name == name_of(key) + _SUFFIX:
                 return key
         return None
 
@@ -281,22 +271,11 @@ class FileStore:
         return StoreError(f"{str(path)!r} cannot be {purpose}: {error.strerror or type(error).__name__}; {remedy}")
 
 
-def _parsed(text: bytes, path: Path, key: str | None) -> Record | _Damage:
-    members = from_json(text)
-    if members is None:
-        return _Damage("it is empty" if not text.strip() else "it is cut short or not written by blnk_auth")
-    written, version, data = members.get("blnk_auth"), members.get("version"), members.get("data")
-    if isinstance(written, int) and written > FORMAT:
-        raise StoreError(
-            f"{str(path)!r} was written by a newer blnk_auth (format {written}, this one knows {FORMAT}) and was left "
-            "as it is; upgrade blnk_auth here, or choose another directory"
-        )
-    if written != FORMAT or not isinstance(version, str) or not isinstance(data, dict):
-        return _Damage("it was not written by blnk_auth")
-    its_key = members.get("key")
-    if not isinstance(its_key, str) or path.name != name_of(its_key) + _SUFFIX or key not in (None, its_key):
-        return _Damage("it holds the record of another key")
-    return Record(data=cast("dict[str, Any]", data), version=version)
+def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
+    its_key = key_in(text) if key is None else key
+    if its_key is not None and path.name != name_of(its_key) + _SUFFIX:
+        return Damage("it holds the record of another key")
+    return disclose(text, its_key or "", repr(str(path)))
 
 
 def _unreadable(aside: Path, reason: str) -> StoreError:

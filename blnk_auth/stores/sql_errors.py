@@ -50,6 +50,10 @@ _TRANSIENT = {
 }
 
 
+_CODE_ATTRIBUTES = ("sqlstate", "pgcode", "sqlite_errorname")
+"""Of psycopg, psycopg2 and sqlite3."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """`text` says what is wrong and what to do, and holds no secret; `is_transient` that the next attempt may work."""
@@ -81,9 +85,10 @@ def _code(error: DBAPIError) -> str:
     if str(cause).startswith("no such table"):
         return "42P01"
     first = cause.args[0] if cause is not None and cause.args else None
-    number = first if isinstance(first, int) else ""
-    named = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
-    return str(next(filter(None, named), number))
+    # MySQL's own numbers say more than its SQLSTATEs.
+    if isinstance(first, int):
+        return str(first)
+    return next((str(getattr(cause, name)) for name in _CODE_ATTRIBUTES if getattr(cause, name, None)), "")
 
 
 def _first_line(error: DBAPIError) -> str:

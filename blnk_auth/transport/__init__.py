@@ -6,17 +6,22 @@ that the caller's hooks, cookies, redirects, pools and cancellation never touch 
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 from ..policy import RenewalPolicy
 from ..wire import Package
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from ..wire import Transport
 
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 
 
@@ -30,13 +35,44 @@ class Network:
     proxy: str | None = field(default=None, repr=False)
     client: Any = None
 
+    tls: SSLContext | None = field(init=False, repr=False, compare=False)
+    """The context for `verify` and `cert`; None where they are the defaults, which each package provides itself."""
+
     def __post_init__(self) -> None:
-        if self.client is None:
-            return
+        if self.client is not None:
+            self._check_client()
+        if self.proxy is not None:
+            _check_proxy(self.proxy)
+        tls = None
+        if self.verify is not True or self.cert is not None:
+            from .tls import context
+
+            tls = context(self.verify, self.cert)
+        object.__setattr__(self, "tls", tls)
+
+    def _check_client(self) -> None:
         if _package_of(self.client) is None:
             raise ConfigurationError("token_http must be a requests.Session, an httpx.Client or an httpx2.Client")
         if self.verify is not True or self.cert is not None or self.proxy is not None:
             raise ConfigurationError("token_http brings its own verify, cert and proxy; set them there, not here")
+
+    def without_secrets(self) -> Network:
+        """The same for a pickle: no user's client, no password of a key, no credentials for the proxy."""
+        proxy = None if self.proxy is None else re.sub(r"//[^/]*@", "//", self.proxy)
+        cert = self.cert if self.cert is None or isinstance(self.cert, str) else self.cert[:2]
+        return Network(self.policy, self.verify, cert, proxy)
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _PROXY_SCHEMES and parts.hostname and (parts.port or True)
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            f"proxy must be a URL such as http://proxy.example.com:3128 ({', '.join(_PROXY_SCHEMES)})"
+        )
 
 
 def transport_for(package: Package | None, network: Network) -> Transport:

@@ -25,6 +25,11 @@ class Deadline:
         self._timer.daemon = True
         self._timer.name = "blnk-auth deadline"
 
+    @property
+    def has_watched(self) -> bool:
+        """Whether a connection was ever made."""
+        return bool(self._sockets)
+
     def watch(self, connection: socket.socket | None) -> None:
         """Cut this socket too when the time is up."""
         with self._lock:

@@ -17,7 +17,7 @@ from ..wire import HttpRequest, HttpResponse, NoAnswer
 from . import Network
 from .common import USER_AGENT, capped, untrusted_certificate
 from .deadline import Deadline
-from .tls import certificate_failure, context
+from .tls import certificate_failure
 
 
 class HttpxTransport:
@@ -51,7 +51,7 @@ class HttpxTransport:
         if network.client is not None:
             yield network.client
             return
-        tls = context(network.verify, network.cert) or _default_context(self._httpx.__name__)
+        tls = network.tls or _default_context(self._httpx.__name__)
         with self._httpx.Client(verify=tls, proxy=network.proxy, follow_redirects=False) as client:
             yield client
 

@@ -17,7 +17,7 @@ from ..wire import HttpRequest, HttpResponse, NoAnswer
 from . import Network
 from .common import USER_AGENT, capped, untrusted_certificate
 from .deadline import Deadline
-from .tls import certificate_failure, context
+from .tls import certificate_failure
 
 
 class RequestsTransport:
@@ -43,7 +43,7 @@ class RequestsTransport:
             yield network.client
             return
         with requests.Session() as session:
-            adapter = _WatchedAdapter(deadline, context(network.verify, network.cert))
+            adapter = _WatchedAdapter(deadline, network.tls)
             session.mount("https://", adapter)
             session.mount("http://", adapter)
             if network.proxy is not None:
@@ -76,9 +76,12 @@ def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exceptio
     if deadline.has_passed:
         return NoAnswer(f"not complete within {deadline.seconds:g} seconds", sent=True)
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    unsent = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or isinstance(
+    unsent = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError)
+    unsent = unsent or isinstance(
         reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError
     )
+    # An adapter of ours tells for certain: nothing is sent before a connection, TLS included, has been made.
+    unsent = unsent and not deadline.has_watched
     # The text of a requests error may quote the request; that of its reason does not.
     return NoAnswer(
         f"{type(error).__name__}: {type(reason).__name__}" if reason else type(error).__name__, sent=not unsent
@@ -98,6 +101,11 @@ class _WatchedAdapter(HTTPAdapter):
             kwargs["ssl_context"] = self._tls
         super().init_poolmanager(*args, **kwargs)
         self._watch(self.poolmanager)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        # requests would load its own bundle of authorities into a context that was made to trust a single one.
+        if self._tls is None:
+            super().cert_verify(conn, url, verify, cert)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         if self._tls is not None:

@@ -1,50 +1,55 @@
-"""The TLS context for the authorization server, made once: making one costs tens of milliseconds."""
+"""The TLS context for the authorization server, made once a client: making one costs tens of milliseconds."""
 
 from __future__ import annotations
 
-import functools
 import ssl
 from collections.abc import Iterator
+from os import PathLike, fspath
 
 from ..errors import ConfigurationError
 
 
-@functools.lru_cache(maxsize=64)
-def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None) -> ssl.SSLContext | None:
-    """The context for these settings; None if they are the defaults, which each HTTP package provides itself.
-
-    Raises `ConfigurationError` for a certificate, key or CA file that cannot be read.
-    """
-    if verify is True and cert is None:
-        return None
+def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None) -> ssl.SSLContext:
+    """The context for these settings. Raises `ConfigurationError` for a certificate, key or CA file that is no good."""
     if isinstance(verify, ssl.SSLContext):
-        made = verify
-    elif isinstance(verify, str):
-        made = _with_authorities(verify)
-    elif verify is True:
-        made = ssl.create_default_context()
-    else:
+        if cert is not None:
+            raise ConfigurationError(
+                "cert: load the certificate into the SSLContext given as verify, or pass a CA file"
+            )
+        return verify
+    if verify is not True and not isinstance(verify, str | PathLike):
         raise ConfigurationError(
             "verify must be True, the path of a CA file, or an ssl.SSLContext: without verification anybody could "
             "read the client secret"
         )
+    made = ssl.create_default_context() if verify is True else _with_authorities(fspath(verify))
     if cert is not None:
-        files = (cert,) if isinstance(cert, str) else cert
-        try:
-            made.load_cert_chain(*files)
-        except (OSError, TypeError) as error:
-            raise ConfigurationError(
-                f"cert cannot be loaded ({type(error).__name__}: {error}); "
-                "give a PEM file, or a tuple of file, key file and password"
-            ) from None
+        _load_certificate(made, (cert,) if isinstance(cert, str | PathLike) else cert)
     return made
+
+
+def _load_certificate(made: ssl.SSLContext, files: tuple[str, ...]) -> None:
+    try:
+        # A callable in place of the password: without one OpenSSL would ask on the terminal.
+        password = files[2] if len(files) > 2 else ""
+        made.load_cert_chain(files[0], files[1] if len(files) > 1 else None, lambda: password)
+    except (OSError, TypeError, IndexError, ValueError) as error:
+        why = (
+            type(error).__name__ if not isinstance(error, OSError) else error.strerror or "no certificate with its key"
+        )
+    else:
+        return
+    raise ConfigurationError(
+        f"cert cannot be loaded ({why}); give a PEM file, or a tuple of file, key file and the key's password"
+    )
 
 
 def _with_authorities(path: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:
-        raise ConfigurationError(f"verify: the CA file {path!r} cannot be loaded ({error})") from None
+        why = error.strerror or "it holds no certificate"
+        raise ConfigurationError(f"verify: the CA file {path!r} cannot be loaded ({why})") from None
 
 
 def certificate_failure(error: BaseException) -> str | None:

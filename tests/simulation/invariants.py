@@ -15,10 +15,10 @@
 8.  Everything heals: once the faults are over, every process gets a valid token with its next call and again after the
     next expiry, if the newest pair is one that the server still honours; and that pair is then in the store.
 
-Without exclusion (a lost lease, a store without a lock) the weaker rest holds: refresh tokens may be spent twice (1), also
-without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow the order in which
-the answers arrived, since two live pairs exist and no client can know the server's order. At such a server an older pair
-may also replace a newer one that has ended: it may be the one that lives.
+Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
+twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow
+the order in which the answers arrived, since two live pairs exist and no client can know the server's order. At such a
+server an older pair may also replace a newer one that has ended: it may be the one that lives.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from simulation.process import SimulatedSource
-from simulation.world import TOKEN, Setup
+from simulation.process import TOKEN, SimulatedSource
+from simulation.world import Setup
 
 from blnk_auth.errors import BlnkAuthError, Conflict, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.held import HeldToken, Predecessor

@@ -280,7 +280,7 @@ class Processes:
         except Suspended:
             assert script.wish is not None
             return self._new(script.wish, moment.memory, call, history)
-        except BaseException as error:  # noqa: BLE001 - judged by invariants.py
+        except BaseException as error:
             outcome = error.with_traceback(None)
         return Landing(outcome, self._rest({name: getattr(source, name) for name in _REMEMBERED}))
 

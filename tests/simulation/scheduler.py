@@ -1,9 +1,9 @@
 """Takes every step in every order, or follows one schedule.
 
-`explore` goes depth first through all schedules of a world. States that are equal have equal futures, so each is explored
-once: the number of schedules below it is remembered and added wherever it is reached again. The count is therefore
-exact, and every schedule counted has been judged to its end. `enumerate_schedules` walks each schedule by itself and
-remembers nothing: it is slow, and shows that the shortcut leaves nothing out.
+`explore` goes depth first through all schedules of a world. States that are equal have equal futures, so each is
+explored once: the number of schedules below it is remembered and added wherever it is reached again. The count is
+therefore exact, and every schedule counted has been judged to its end. `enumerate_schedules` walks each schedule by
+itself and remembers no state: it is slow, and shows that the shortcut leaves nothing out.
 
 A broken invariant is raised as `Violation` with the schedule that led there; `replay` follows that schedule again.
 """
@@ -96,13 +96,15 @@ def explore(setup: Setup) -> Explored:
 
 def enumerate_schedules(world: World) -> Iterator[State]:
     """The last state of every schedule, each walked by itself."""
-    waiting = [world.start()]
+    waiting, ends = [world.start()], set[tuple[int, ...]]()
     while waiting:
         state = waiting.pop()
         choices = _choices(world, state)
         waiting.extend(step(world, state, choice) for choice in choices)
         if not choices:
-            check_end(world, state)
+            if world.key(state) not in ends:
+                check_end(world, state)
+                ends.add(world.key(state))
             yield state
 
 
@@ -121,7 +123,7 @@ def wander(setup: Setup, *, schedules: int, seed: int) -> None:
 
 
 def replay(setup: Setup, choices: Iterable[tuple[int, str]]) -> State:
-    """Follow one schedule. Raises `Violation` where it breaks an invariant, `ValueError` where it cannot be followed."""
+    """Follow one schedule. Raises `Violation` where it breaks an invariant, `ValueError` if it cannot be followed."""
     world = World(setup)
     state, path = world.start(), list[Choice]()
     try:

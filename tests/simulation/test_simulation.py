@@ -7,11 +7,12 @@ import pytest
 from simulation.mutations import MUTATIONS
 from simulation.process import REJECTED, TOKEN
 from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
-from simulation.world import FRESH, STALE, Setup, State, World
+from simulation.world import FRESH, STALE, Lock, Server, Setup, World
 
 Tell = Callable[[str, object], None]
 
-SERVERS = ("revokes", "single use", "grace")
+SERVERS: tuple[Server, ...] = ("revokes", "single use", "grace")
+LOCKS: tuple[Lock, ...] = ("exclusive", "lease", "none")
 ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
 
 # The first is the world of the promise: three processes, two renewals each, one fault anywhere.
@@ -34,7 +35,8 @@ DEEP_WORLDS: dict[str, Setup] = {
     **{f"two faults, {server}": Setup(server=server, workers=2, faults=2) for server in SERVERS},
     **{f"lease, {server}": Setup(lock="lease", server=server, calls=ONCE) for server in SERVERS},
     **{f"lease, two faults, {server}": Setup(lock="lease", server=server, workers=2, faults=2) for server in SERVERS},
-    **{f"no lock, {server}": Setup(lock="none", server=server, workers=2) for server in SERVERS},
+    **{f"no lock, {server}": Setup(lock="none", server=server, workers=2, faults=0) for server in SERVERS},
+    **{f"no lock, one fault, {server}": Setup(lock="none", server=server, workers=2, calls=ONCE) for server in SERVERS},
     "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
@@ -42,9 +44,9 @@ DEEP_WORLDS: dict[str, Setup] = {
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_without_faults_each_expiry_costs_one_request(server: str, record_property: Tell) -> None:
+def test_without_faults_each_expiry_costs_one_request(server: Server, record_property: Tell) -> None:
     """Whatever the order of three processes' steps: one request for each expiry, and a valid token for every call."""
-    setup = Setup(server=server, faults=0)  # type: ignore[arg-type]
+    setup = Setup(server=server, faults=0)
     record_property("explored", str(explore(setup)))
 
 
@@ -64,26 +66,27 @@ def test_every_invariant_holds_in_every_schedule_of_larger_worlds(world: str, re
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("lock", ["exclusive", "lease", "none"])
+@pytest.mark.parametrize("lock", LOCKS)
 @pytest.mark.parametrize("server", SERVERS)
-def test_every_invariant_holds_in_random_schedules_with_three_faults(server: str, lock: str) -> None:
+def test_every_invariant_holds_in_random_schedules_with_three_faults(server: Server, lock: Lock) -> None:
     """Three processes, three calls each, two expiries, three faults: too many to try all, so some at random."""
-    setup = Setup(server=server, lock=lock, calls=(TOKEN,) * 3, expiries=2, faults=3)  # type: ignore[arg-type]
+    setup = Setup(server=server, lock=lock, calls=(TOKEN,) * 3, expiries=2, faults=3)
     wander(setup, schedules=20_000, seed=1)
 
 
-def test_merging_equal_states_leaves_no_schedule_out(record_property: Tell) -> None:
+SMALL_WORLDS: dict[str, Setup] = {
+    "no fault": Setup(workers=2, faults=0),
+    **{f"one fault, {server}": Setup(server=server, workers=2, calls=ONCE, expiries=0) for server in SERVERS},
+}
+
+
+@pytest.mark.parametrize("world", SMALL_WORLDS)
+def test_merging_equal_states_leaves_no_schedule_out(world: str, record_property: Tell) -> None:
     """Walking each schedule by itself, with nothing remembered, meets as many schedules and the same ends."""
-    setup = Setup(workers=2, calls=ONCE, expiries=0)
-    world = World(setup)
-    ends = Counter(_end(world, state) for state in enumerate_schedules(world))
-    explored = explore(setup)
+    rules, explored = World(SMALL_WORLDS[world]), explore(SMALL_WORLDS[world])
+    ends = Counter(rules.key(state) for state in enumerate_schedules(rules))
     record_property("explored", f"{ends.total():,} schedules one by one, {len(ends)} different ends")
     assert (explored.schedules, explored.ends) == (ends.total(), len(ends))
-
-
-def _end(world: World, state: State) -> tuple[int, ...]:
-    return world.key(state)
 
 
 def test_a_schedule_is_replayed_step_by_step() -> None:
@@ -100,5 +103,7 @@ def test_a_violation_tells_the_schedule() -> None:
     with pytest.raises(Violation) as found:
         explore(MUTATIONS["keeps the old refresh token"])
     text = str(found.value)
-    assert text.startswith("1: refresh token 0 is spent twice, and no fault explains it\n   1. worker 0: makes a call\n")
+    assert text.startswith(
+        "1: refresh token 0 is spent twice, and no fault explains it\n   1. worker 0: makes a call\n"
+    )
     assert "replay(setup, [(0, 'makes a call'), (0, 'loads')" in text

@@ -1,9 +1,9 @@
 """The simulated world: some processes that share one grant, its record in a store, a lock, a server and a clock.
 
 A `State` is a value: everything there is at one moment. A `Choice` is one step that may come next, a fault included;
-`plain_choices` and `faults` list them, `take` takes one. Nothing happens otherwise: between two steps of one process, every
-other may take any number of steps. What a process does with the outcome of its step is the real code's decision, see
-process.py. What must hold in every state is in invariants.py, who tries all the orders in scheduler.py.
+`plain_choices` and `faults` list them, `take` takes one. Nothing happens otherwise: between two steps of one process,
+every other may take any number of steps. What a process does with the outcome of its step is the real code's decision,
+see process.py. What must hold in every state is in invariants.py, who tries all the orders in scheduler.py.
 
 The faults, of which at most `Setup.faults` happen in one schedule:
 
@@ -20,7 +20,7 @@ The faults, of which at most `Setup.faults` happen in one schedule:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from simulation.process import (
@@ -50,14 +50,18 @@ FRESH, STALE, EXPIRED = 0, 80, LIFETIME
 """Ages of generation 0, which is in the store when a schedule begins."""
 
 
+Server = Literal["revokes", "single use", "grace"]
+Lock = Literal["exclusive", "lease", "none"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """One world to explore."""
 
-    server: Literal["revokes", "single use", "grace"] = "revokes"
+    server: Server = "revokes"
     """What it does when a spent refresh token comes: revoke all, refuse it, or accept it for a while, then revoke."""
 
-    lock: Literal["exclusive", "lease", "none"] = "exclusive"
+    lock: Lock = "exclusive"
     workers: int = 3
     calls: tuple[str, ...] = (TOKEN, TOKEN)
     """What each worker's callers want, one after the other."""
@@ -150,7 +154,7 @@ class State(NamedTuple):
 
 
 class Happening(NamedTuple):
-    """What an onlooker sees in a step: a refresh token presented, a record's texts before and after, a call's outcome."""
+    """What an onlooker sees in a step: a refresh token presented, a record before and after, the outcome of a call."""
 
     what: Literal["presented", "saved", "deleted", "landed"]
     worker: int
@@ -161,7 +165,7 @@ class Happening(NamedTuple):
     after: str = ""
 
 
-@lru_cache(maxsize=None)
+@cache
 def read(text: str) -> tuple[int, str | None]:
     """The generation in a record's text, and why it ended; NONE if there is no record."""
     data = from_json(text)
@@ -326,7 +330,9 @@ class World:
         worker = worker._replace(**changes)
         seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
         # What concerns the call is forgotten with it, so that alike states are equal.
-        at_rest = Worker(following.rest, worker.calls_made + 1, NOT_ASKED, worker.holds_lock, worker.spent, worker.received)
+        at_rest = Worker(
+            following.rest, worker.calls_made + 1, NOT_ASKED, worker.holds_lock, worker.spent, worker.received
+        )
         return _with(state, index, at_rest)
 
     def _call_of(self, worker: Worker) -> str:

@@ -24,7 +24,7 @@ from stores.store_processes import in_forked_child, start_forked_child
 
 from blnk_auth import BlnkCloud, OAuthClient, Token
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.testing import Clock, Sandbox
+from blnk_auth.testing import Clock, Fault, Sandbox
 from blnk_auth.testing.store_contract import LONG, SharedStoreContract, _process, _processes, _received
 
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -47,21 +47,28 @@ class LeaseStoreContract(SharedStoreContract):
     def test_a_lost_lease_is_told(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
         """A holder whose lease ran out and was taken learns it when leaving, and does not free its successor's."""
         with open_store() as one, open_store() as other, open_store() as third:
-            first = one.lock("alice", timeout=LONG)
-            first.__enter__()
-            run_out("alice")
-            with other.lock("alice", timeout=LONG):
-                with pytest.raises(StoreError, match=r"'alice' was lost .*look at the key again"):
-                    first.__exit__(None, None, None)
-                with pytest.raises(StoreError), third.lock("alice", timeout=0):
-                    pass
+            successor = other.lock("alice", timeout=LONG)
+            with loses_its_lock(one, "alice"):
+                run_out("alice")
+                successor.__enter__()
+            with pytest.raises(StoreError), third.lock("alice", timeout=0):
+                pass
+            successor.__exit__(None, None, None)
+            with third.lock("alice", timeout=0):
+                pass
 
     def test_an_error_inside_matters_more(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
         """What was raised inside the context is not replaced by the news that the lease was lost."""
-        with open_store() as store, pytest.raises(ZeroDivisionError), store.lock("alice", timeout=LONG):
-            run_out("alice")
-            with open_store() as other, other.lock("alice", timeout=LONG):
-                raise ZeroDivisionError
+        with open_store() as one, open_store() as other:
+
+            def fail_inside() -> None:
+                with one.lock("alice", timeout=LONG):
+                    run_out("alice")
+                    with other.lock("alice", timeout=LONG):
+                        raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                fail_inside()
 
     def test_a_save_under_a_lost_lease_replaces_no_successor(
         self, open_store: OpenStore, run_out: Callable[[str], None]
@@ -69,7 +76,7 @@ class LeaseStoreContract(SharedStoreContract):
         """A holder that lost its lease cannot replace what was saved since it looked."""
         with open_store() as one, open_store() as other:
             read = one.save("alice", {"n": 1}, expected=None)
-            with pytest.raises(StoreError, match="lost"), one.lock("alice", timeout=LONG):
+            with loses_its_lock(one, "alice"):
                 run_out("alice")
                 with other.lock("alice", timeout=LONG):
                     newer = other.save("alice", {"n": 2}, expected=read)
@@ -83,7 +90,7 @@ class LeaseStoreContract(SharedStoreContract):
     ) -> None:
         """A holder that lost its lease cannot delete its successor's record; without a lock anybody may delete."""
         with open_store() as one, open_store() as other:
-            with pytest.raises(StoreError, match="lost"), one.lock("alice", timeout=LONG):
+            with loses_its_lock(one, "alice"):
                 run_out("alice")
                 with other.lock("alice", timeout=LONG):
                     other.save("alice", {"n": 2}, expected=None)
@@ -103,9 +110,13 @@ class LeaseStoreContract(SharedStoreContract):
 
     def test_a_lease_is_renewed_during_long_work(self, open_store: OpenStore) -> None:
         """A lock is held for several times its lease while its holder works."""
-        with open_store(lease=0.3) as one, open_store(lease=0.3) as other, one.lock("alice", timeout=LONG):
-            with pytest.raises(StoreError, match=r"not free within 1.2 s.*says who holds it"):
-                other.lock("alice", timeout=1.2).__enter__()
+        with (
+            open_store(lease=0.3) as one,
+            open_store(lease=0.3) as other,
+            one.lock("alice", timeout=LONG),
+            pytest.raises(StoreError, match=r"not free within 1.2 s.*says who holds it"),
+        ):
+            other.lock("alice", timeout=1.2).__enter__()
 
     def test_a_stopped_holder_loses_its_lease_and_is_told(self, open_store: OpenStore) -> None:
         """A process that stands still longer than its lease keeps nobody waiting, and learns it when it goes on."""
@@ -138,8 +149,7 @@ class LeaseStoreContract(SharedStoreContract):
                 with store.lock("alice", timeout=LONG):
                     store.save("alice", {"n": 2}, expected=first)
 
-            for _ in range(2):
-                in_forked_child(child) if store.load("alice").version == first else None
+            in_forked_child(child)
             assert store.load("alice").data == {"n": 2}
             store.save("bob", {}, expected=None)
 
@@ -241,6 +251,16 @@ class LeaseStoreContract(SharedStoreContract):
                 assert data["again"] == [data["n"]] * 500
 
 
+@contextmanager
+def loses_its_lock(store: Any, key: str) -> Iterator[None]:
+    """Hold the lock, and fail unless leaving it says that it was lost."""
+    lock = store.lock(key, timeout=LONG)
+    lock.__enter__()
+    yield
+    with pytest.raises(StoreError, match=f"'{key}' was lost .*look at the key again"):
+        lock.__exit__(None, None, None)
+
+
 def _killed_at_a_random_moment(work: Callable[[int], None], chance: random.Random) -> int | None:
     """Fork a child that does `work(pipe)`, kill it, and return the last number that it wrote to the pipe."""
     read_end, write_end = os.pipe()
@@ -301,7 +321,7 @@ def alice_in(store: Any) -> Iterator[Grant]:
 
 
 def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
-    """A valid token keeps working; a renewal fails with StoreError and asks nobody; it works once the server is back."""
+    """A valid token keeps working; a renewal fails with StoreError and asks nobody; all is well once the server is back."""
     with alice_in(store) as alice:
         server.kill()
         before = alice.source.token()
@@ -315,14 +335,10 @@ def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
         alice.clock.advance(120)
         assert alice.source.token() != before
         assert (alice.sandbox.counts.refreshes, alice.sandbox.counts.reuses) == (1, 0)
-        with pytest.raises(ZeroDivisionError), store.lock(alice.source.store_key, timeout=LONG):
-            raise ZeroDivisionError
 
 
 def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, server: Any) -> None:
     """The new pair lives in memory, is used at once, and is saved when the server is back; one refresh in all."""
-    from blnk_auth.testing import Fault
-
     with alice_in(store) as alice:
 
         def kill(members: dict[str, Any]) -> dict[str, Any]:

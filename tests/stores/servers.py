@@ -93,8 +93,9 @@ class Server(ABC):
     @abstractmethod
     def _command(self) -> list[str]: ...
 
+    @abstractmethod
     def _initialize(self) -> None:
-        """Make the data directory."""
+        """Make the data, if the server does not do so itself."""
 
     def start(self) -> None:
         """Start it, again if need be, and wait until it answers."""
@@ -174,6 +175,9 @@ class RedisServer(Server):
 
     def _find_programs(self) -> None:
         self._program = program("redis-server")
+
+    def _initialize(self) -> None:
+        pass
 
     def _command(self) -> list[str]:
         where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", ""]

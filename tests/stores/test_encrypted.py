@@ -112,10 +112,10 @@ def test_reencrypt_lets_the_old_key_go(inner: MemoryStore) -> None:
     assert both.reencrypt(lambda done, total: progress.append((done, total))) == 5
     assert progress == [(number, 6) for number in range(1, 7)]
     new = EncryptedStore(inner, keys=[NEW])
-    assert [loaded(new, key)["n"] for key in new.keys()] == [0, 1, 2, 3, 4, 9]
-    versions = [inner.load(key) for key in inner.keys()]
+    assert [loaded(new, key)["n"] for key in list(new.keys())] == [0, 1, 2, 3, 4, 9]
+    versions = [inner.load(key) for key in list(inner.keys())]
     assert both.reencrypt() == 0
-    assert [inner.load(key) for key in inner.keys()] == versions
+    assert [inner.load(key) for key in list(inner.keys())] == versions
 
 
 def test_reencrypt_waits_for_a_renewal(inner: MemoryStore) -> None:

@@ -24,7 +24,8 @@ from stores.trials import check_that_a_crowd_renews_once, check_that_kills_leave
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores.base import Record, TokenStore
 from blnk_auth.stores.durable import past_sharing_errors
-from blnk_auth.stores.file import FORMAT, FileStore
+from blnk_auth.stores.envelope import FORMAT
+from blnk_auth.stores.file import FileStore
 from blnk_auth.testing.store_contract import SharedStoreContract, run_processes
 
 SECRET = "s3cr3t-value"

@@ -259,15 +259,18 @@ def test_an_interrupted_save_recognizes_itself(store: SQLStore, raw: Engine) -> 
         store.save("alice", {"n": 2}, expected=None)
 
 
+_CUT_ALL_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
+
+
 @pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
 def test_a_connection_that_was_cut_is_replaced(store: SQLStore, raw: Engine) -> None:
     """Idle connections that a restart or a timeout has cut cost no error."""
     version = store.save("alice", {"n": 1}, expected=None)
     if raw.dialect.name == "postgresql":
-        run(
-            raw,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
-        )
+        run(raw, _CUT_ALL_OTHERS)
     else:
         with raw.connect() as connection:
             mine = connection.execute(text("SELECT CONNECTION_ID()")).scalar()
@@ -281,7 +284,8 @@ def test_a_connection_that_was_cut_is_replaced(store: SQLStore, raw: Engine) -> 
 def test_a_server_that_is_killed(server_type: type[Server]) -> None:
     """Killed and restarted, it costs no valid token, no spent refresh token and no pair."""
     with server_type() as server:
-        SQLStore(server.url).create_schema()
+        with SQLStore(server.url) as store:
+            store.create_schema()
         check_a_dead_server_stops_renewals_only(SQLStore(server.url, lease=1.0), server)
         check_a_server_that_dies_during_the_token_call_costs_no_pair(SQLStore(server.url, lease=1.0), server)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from helpers import World, acme, answer, everything_in, known_bug, leaks, pair, refusal
+from helpers import World, acme, answer, everything_in, leaks, pair, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +100,6 @@ def test_a_provider_without_pkce_gets_none() -> None:
             {"authorization_endpoint": None},
             {},
             "authorization_endpoint",
-            marks=known_bug("the pending sign-in is stored before the URL is built"),
         ),
         ({}, {"redirect_uri": None}, "redirect_uri"),
     ],
@@ -269,7 +268,6 @@ def test_what_is_no_callback_is_refused(world: World, url: Any) -> None:
         world.client.finish_authorization(url)
 
 
-@known_bug("urlsplit and str.encode raise through finish_authorization")
 @pytest.mark.parametrize("url", ["https://[::1/callback?code=c&state=s", "https://app.test/cb?code=c&state=\ud800"])
 def test_a_malformed_callback_is_a_typed_error(world: World, url: str) -> None:
     """Whatever a client sends, the web application gets one of our errors."""
@@ -366,7 +364,6 @@ def test_an_error_from_the_server_is_told(world: World, error: str, reason: str)
     assert world.server.requests == []
 
 
-@known_bug("code_of does not know the subject")
 def test_an_error_says_whose_sign_in_it_was(world: World) -> None:
     """A web application wants to know who said no."""
     start = world.client.start_authorization("alice")

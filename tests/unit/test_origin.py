@@ -6,15 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from helpers import known_bug
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from blnk_auth.errors import ConfigurationError
 from blnk_auth.origin import AllowedOrigins, Origin, endpoint_origin, is_loopback, normalize, parse_origin
-
-IDNA_2003 = known_bug("_normalize_host is IDNA 2003, httpx connects by IDNA 2008")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +85,6 @@ def test_what_is_no_endpoint_is_refused_by_name(url: Any) -> None:
         endpoint_origin(url, "token_endpoint")
 
 
-@known_bug("_normalize_host lets any host pass")
 @pytest.mark.parametrize(
     "url",
     ["https://good.test\\evil.test", "https://%65xample.test", "https://a\u200bb.test"],
@@ -175,7 +171,6 @@ def read(parser: str, url: str) -> Origin:
     return normalize(parts.scheme or "", parts.host or "", parts.port)
 
 
-@known_bug("_normalize_host is IDNA 2003, httpx connects by IDNA 2008")
 @pytest.mark.parametrize(
     ("listed", "url"), [("https://fass.test", "https://faß.test"), ("https://\u03c3.test", "https://ς.test")]
 )
@@ -187,7 +182,7 @@ def test_f38_two_hosts_that_idna_tells_apart_are_two(listed: str, url: str) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["https://bücher.test", *(pytest.param(url, marks=IDNA_2003) for url in ("https://faß.test", "https://ς.test"))],
+    ["https://bücher.test", *(pytest.param(url) for url in ("https://faß.test", "https://ς.test"))],
 )
 def test_what_is_listed_is_what_the_client_connects_to(url: str) -> None:
     """An international name in api_origins permits the host that httpx really asks for."""

@@ -7,7 +7,6 @@ from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
-from helpers import known_bug
 
 from blnk_auth import ConfigurationError, RenewalPolicy
 
@@ -22,7 +21,6 @@ def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: Any) 
         RenewalPolicy(**{name: value})
 
 
-@known_bug("math.isfinite raises OverflowError")
 def test_a_number_beyond_a_float_is_refused_by_name() -> None:
     """Python's integers have no end; seconds do."""
     with pytest.raises(ConfigurationError, match="policy: cooldown "):

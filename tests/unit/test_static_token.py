@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
-from helpers import everything_in, known_bug, leaks
+from helpers import everything_in, leaks
 
 from blnk_auth import ConfigurationError, StaticToken
 from blnk_auth.origin import parse_origin
@@ -54,7 +54,7 @@ def test_what_no_header_can_carry_is_refused_by_name(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "two words", "X:Y", "X\r\nY", "X-Schlüssel", None, pytest.param(7, marks=known_bug("AttributeError"))],
+    ["", "two words", "X:Y", "X\r\nY", "X-Schlüssel", None, pytest.param(7)],
     ids=repr,
 )
 def test_what_is_no_header_is_refused_by_name(header: Any) -> None:
@@ -94,7 +94,6 @@ def test_it_is_neither_shown_nor_pickled() -> None:
         pickle.dumps(key)
 
 
-@known_bug("value is a local of StaticToken.__init__")
 def test_f56_a_refused_key_is_not_in_the_locals_of_our_frames() -> None:
     """The traceback of a typo in `header=` does not show the key (promise 8)."""
     with pytest.raises(ConfigurationError) as caught:

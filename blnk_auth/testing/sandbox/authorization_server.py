@@ -234,6 +234,11 @@ class AuthorizationServer:
         state, grant = self.look_up(access_token)
         return grant if state == "valid" else None
 
+    def grant_of(self, access_token: str) -> Grant:
+        """The grant that an access token of ours belongs to, whatever has become of it."""
+        with self._lock:
+            return self._access_tokens[access_token].grant
+
     def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
         """What is the matter with an access token, and the grant it belongs to."""
         with self._lock:

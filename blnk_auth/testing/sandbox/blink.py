@@ -107,9 +107,8 @@ class BLink:
 
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
         """The token answer of a new grant, as though the person had just signed in at `DEFAULT_TARGET`."""
-        return self._dressed(
-            self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET), subject
-        )
+        answer = self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET)
+        return self._dressed(answer, self._server.grant_of(answer["access_token"]))
 
     # --- the platform ---------------------------------------------------------------------------------------------
 
@@ -174,20 +173,20 @@ class BLink:
             answer = perform_grant(
                 self._server, client, form, offered=("authorization_code", "refresh_token"), count=self._count
             )
-            grant = self._server.look_up(answer["access_token"])[1]
+            grant = self._server.grant_of(answer["access_token"])
             if not self._fits(grant, request, username):
                 self._server.revoke_token(answer["access_token"])
                 raise OAuthError("invalid_grant", "The grant is another person's, or at another bank")
         except OAuthError as refusal:
             return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
-        return _from_bank(200, self._dressed(answer, username))
+        return _from_bank(200, self._dressed(answer, grant))
 
-    def _fits(self, grant: Grant | None, request: RecordedRequest, username: str) -> bool:
-        is_hers = self.consent == "3.0" or (grant is not None and grant.subject == username)
-        return grant is not None and is_hers and grant.target == request.headers["x-corapi-target-id"]
+    def _fits(self, grant: Grant, request: RecordedRequest, username: str) -> bool:
+        is_hers = self.consent == "3.0" or grant.subject == username
+        return is_hers and grant.target == request.headers["x-corapi-target-id"]
 
-    def _dressed(self, answer: dict[str, Any], subject: str) -> dict[str, Any]:
-        grant_id = {"grant_id": f"grant-of-{subject}"} if self.consent == "3.0" else {}
+    def _dressed(self, answer: dict[str, Any], grant: Grant) -> dict[str, Any]:
+        grant_id = {"grant_id": f"grant-of-{grant.subject}"} if self.consent == "3.0" else {}
         return {**answer, "token_type": "bearer", **grant_id}
 
     def _revoke(self, request: RecordedRequest) -> Answer:

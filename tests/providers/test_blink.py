@@ -1,0 +1,522 @@
+"""bLink as its documentation says, against the sandbox's bLink, which refuses whatever bLink would refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from helpers import everything_in, leaks, settle
+from providers.world import DAY, USER_AGENT, Certificates, ProviderWorld
+from scenarios.clients import HTTPX, Kind, through_every_client
+
+from blnk_auth import (
+    BLink,
+    ConfigurationError,
+    OAuthClient,
+    Provider,
+    SignInRequired,
+    SQLiteStore,
+    TemporarilyUnavailable,
+    Token,
+)
+from blnk_auth.provider import Refusal
+from blnk_auth.testing import Fault
+from blnk_auth.testing.sandbox.blink import DEFAULT_TARGET, authorize_path, problem
+from blnk_auth.wire import ApiAnswer, Call, HttpResponse
+
+FIVE_HEADERS = {"x-correlation-id", "user-agent", "x-corapi-target-id", "x-psu-ip-address", "x-psu-user-agent"}
+
+
+def provider(**settings: Any) -> Provider:
+    usual: dict[str, Any] = {
+        "base_url": "https://api-qa.np.six-group.com/api/consent/v2",
+        "target_id": "IIDX99999",
+        "username": "alice",
+        "user_agent": USER_AGENT,
+    }
+    return BLink(**{**usual, **settings})
+
+
+# --- what it is -----------------------------------------------------------------------------------------------------
+
+
+def test_the_endpoints_are_those_of_the_consent_module() -> None:
+    """Token and revocation under the base URL, the authorization endpoint at the bank."""
+    made = provider(authorization_endpoint="https://bank.test/authorize")
+    base = "https://api-qa.np.six-group.com/api/consent/v2"
+    assert (made.token_endpoint, made.revocation_endpoint) == (f"{base}/oauth/token", f"{base}/oauth/revoke")
+    assert made.authorization_endpoint == "https://bank.test/authorize"
+    assert repr(made.origins) == "<AllowedOrigins https://api-qa.np.six-group.com>"
+    assert (made.client_auth, made.token_body, made.pkce) == ("tls_client_auth", "form", False)
+    assert made.grants == ("authorization_code", "refresh_token")
+    assert made.environment == "https://api-qa.np.six-group.com"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("base_url", "api-qa.np.six-group.com/consent"),
+        ("base_url", "http://api-qa.np.six-group.com"),
+        ("base_url", "https://api-qa.np.six-group.com/?x=1"),
+        ("base_url", ""),
+        ("base_url", None),
+        ("authorization_endpoint", "bank.test/authorize"),
+        ("target_id", ""),
+        ("target_id", "IIDX\r\nX: 1"),
+        ("target_id", None),
+        ("user_agent", ""),
+        ("user_agent", "Acme\n1.0"),
+        ("user_agent", "Ācme 1.0"),
+        ("username", "u" * 65),
+        ("username", ""),
+        ("username", None),
+        ("username", 7),
+        ("psu_ip_address", "203.0.113.7\r\nX-Evil: 1"),
+        ("psu_ip_address", ""),
+        ("psu_user_agent", "Mozilla\x00"),
+        ("psu_user_agent", None),
+        ("consent", "4.0"),
+        ("client_auth", "basic"),
+        ("api_origins", "https://api.test"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_bad_input_is_named_at_once(parameter: str, value: Any) -> None:
+    """Before any request: bLink would refuse each of these, or worse, take part of it for another header."""
+    with pytest.raises(ConfigurationError, match=parameter):
+        provider(**{parameter: value})
+
+
+def test_a_rule_of_the_provider_is_told() -> None:
+    """Not only that a username is too long, but how long it may be, and who says so."""
+    with pytest.raises(ConfigurationError, match="1 to 64 characters.*bLink"):
+        provider(username="u" * 65)
+    provider(username="u" * 64)
+
+
+def test_nothing_is_guessed() -> None:
+    """Trap 35: SIX documents no host, so none is built in."""
+    with pytest.raises(TypeError, match="base_url"):
+        BLink(target_id="IIDX99999", username="alice", user_agent=USER_AGENT)  # type: ignore[call-arg]
+
+
+def test_a_secret_does_not_prove_anybody(blink: ProviderWorld) -> None:
+    """ "OAuth Client Secret is not supported": without a certificate the client cannot be made."""
+    with pytest.raises(ConfigurationError, match="cert is missing.*tls_client_auth"):
+        blink.client(blink.provider(client_auth="tls_client_auth"), client_secret="s3cret")
+
+
+@pytest.mark.parametrize("value", ["u" * 65, "", None, 7])
+def test_a_username_from_a_callable_is_checked_at_the_call(blink: ProviderWorld, value: Any) -> None:
+    """A person without a usable e-banking user gets an error that says so, and no request is sent."""
+    source = blink.signed_in(client=blink.client(blink.provider(username=lambda _subject: value)))
+    blink.expire()
+    with pytest.raises(ConfigurationError, match="username must have 1 to 64 characters"):
+        source.token()
+    assert blink.token_requests == []
+
+
+@through_every_client
+def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderWorld, kind: Kind) -> None:
+    """The look-up of a bank that fails for one request fails that request, and can be caught like any other."""
+    asked: list[str | None] = []
+
+    def target(subject: str | None) -> str:
+        asked.append(subject)
+        if len(asked) > 1:
+            raise KeyError("no database")
+        return DEFAULT_TARGET
+
+    source = blink.signed_in(client=blink.client(blink.provider(target_id=target)))
+    with (
+        blink.open(kind, source) as http,
+        pytest.raises(TemporarilyUnavailable, match="api_headers.*KeyError") as caught,
+    ):
+        http.get(blink.url())
+    assert isinstance(caught.value, kind.request_error)
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_code_exchange_has_what_blink_demands(blink: ProviderWorld) -> None:
+    """Form, `client_id`, `username`, the five headers; neither a secret nor a challenge, nor two ways to authenticate."""
+    source = blink.sign_in(blink.client())
+    sent = blink.token_request
+    assert set(sent.form) == {"grant_type", "code", "redirect_uri", "client_id", "username"}
+    assert (sent.form["username"], sent.form["client_id"]) == ("alice", blink.sandbox.client_id)
+    assert sent.headers.keys() >= FIVE_HEADERS
+    assert "authorization" not in sent.headers
+    assert sent.headers["user-agent"] == USER_AGENT
+    assert sent.headers["x-corapi-target-id"] == DEFAULT_TARGET
+    assert (sent.headers["x-psu-ip-address"], sent.headers["x-psu-user-agent"]) == ("AUTO", "AUTO")
+    assert blink.stored(source).token.expires_at == blink.clock() + DAY
+
+
+def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: ProviderWorld) -> None:
+    """Consent 2.0 knows no PKCE; state is standard."""
+    url = urlsplit(blink.client().start_authorization("alice").url)
+    assert url.path == authorize_path()
+    assert set(parse_qs(url.query)) == {"response_type", "client_id", "redirect_uri", "state"}
+
+
+@through_every_client
+def test_resource_requests_are_decorated_too(blink: ProviderWorld, kind: Kind) -> None:
+    """Target, correlation and User-Agent go to the API; the PSU pair does not, unless it is asked for."""
+    source = blink.signed_in()
+    assert blink.get(kind, source, "/ais/v6/healthcheck").status == 200
+    headers = blink.requests("/healthcheck")[0].headers
+    assert headers["user-agent"] == USER_AGENT
+    assert headers.keys() >= FIVE_HEADERS - {"x-psu-ip-address", "x-psu-user-agent"}
+    assert "x-psu-ip-address" not in headers
+    assert headers["authorization"] == f"Bearer {source.token().access_token}"
+
+
+@through_every_client
+def test_the_psu_pair_goes_to_the_api_where_it_is_asked_for(blink: ProviderWorld, kind: Kind) -> None:
+    """Some endpoints demand it, as the health check does."""
+    asked: list[Call] = []
+
+    def address(call: Call) -> str:
+        asked.append(call)
+        return "203.0.113.7"
+
+    made = blink.provider(psu_headers_for_api=True, psu_ip_address=address, psu_user_agent="Mozilla/5.0")
+    source = blink.signed_in(client=blink.client(made))
+    assert blink.get(kind, source).status == 200
+    headers = blink.requests("/accounts")[0].headers
+    assert (headers["x-psu-ip-address"], headers["x-psu-user-agent"]) == ("203.0.113.7", "Mozilla/5.0")
+    assert asked == [Call("api", "alice")]
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_it_works_whether_or_not_the_bank_rotates(blink: ProviderWorld, rotates: bool) -> None:
+    """The field is in every answer; what it holds is the bank's affair."""
+    blink.sandbox.rotates = rotates
+    source = blink.signed_in()
+    before = blink.stored(source).token.refresh_token
+    for _ in range(3):
+        blink.expire()
+        assert blink.get(HTTPX, source).status == 200
+    assert (blink.stored(source).token.refresh_token != before) is rotates
+    assert (blink.sandbox.counts.refreshes, blink.sandbox.counts.reuses) == (3, 0)
+
+
+def test_tokens_of_different_people_and_banks_are_kept_apart(blink: ProviderWorld) -> None:
+    """A token is for one bank: the bank is part of the store key."""
+    one = blink.client()
+    other = blink.client(blink.provider(target_id="IIDX00001"))
+    keys = {one.for_subject("alice").store_key, one.for_subject("bob").store_key, other.for_subject("alice").store_key}
+    assert len(keys) == 3
+
+
+def test_a_token_is_refused_at_another_bank(blink: ProviderWorld) -> None:
+    """What the sandbox checks, so that a header mixed up would be seen."""
+    token = Token.from_response(blink.sandbox.issue("alice"), now=blink.clock())
+    elsewhere = blink.client(blink.provider(target_id="IIDX00001")).for_subject("alice")
+    elsewhere.adopt(token)
+    with blink.open(HTTPX, elsewhere) as http, pytest.raises(SignInRequired):
+        http.get(blink.url())
+
+
+# --- permission mode, Consent 3.0 -----------------------------------------------------------------------------------
+
+
+def test_in_permission_mode_nothing_is_refreshed(blink: ProviderWorld) -> None:
+    """A client whose tokens bLink renews says so, and needs a new one from outside when it ends."""
+    source = blink.signed_in(client=blink.client(blink.provider(renewable=False)))
+    assert blink.get(HTTPX, source).status == 200
+    blink.clock.advance(DAY - 1)
+    assert source.state == "fresh"
+    blink.expire()
+    with pytest.raises(SignInRequired) as caught:
+        source.token()
+    assert caught.value.reason == "no_refresh_token"
+    assert blink.token_requests == []
+
+
+def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: ProviderWorld) -> None:
+    """S256 is mandatory there, the username is gone, and `grant_id` must be persisted."""
+    blink.sandbox.personality.consent = "3.0"
+    source = blink.sign_in(blink.client(blink.provider(consent="3.0", username=None)))
+    assert "username" not in blink.token_request.form
+    assert len(blink.token_request.form["code_verifier"]) >= 43
+    blink.expire()
+    assert source.token().extra["grant_id"] == "grant-of-alice"
+    assert "username" not in blink.token_request.form
+
+
+def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: ProviderWorld) -> None:
+    """As documented for the migration; it is kept through the next answer, which may lack it."""
+    source = blink.signed_in()
+    assert "grant_id" not in blink.stored(source).token.extra
+    blink.sandbox.personality.consent = "3.0"
+    source.renew()
+    blink.sandbox.personality.consent = "2.0"
+    source.renew()
+    assert blink.stored(source).token.extra["grant_id"] == "grant-of-alice"
+
+
+def test_grant_management_parameters_can_be_sent(blink: ProviderWorld) -> None:
+    """`grant_management_action` is a parameter of the authorization request."""
+    client = blink.client(blink.provider(consent="3.0", username=None))
+    start = client.start_authorization("alice", parameters={"grant_management_action": "replace", "grant_id": "g1"})
+    query = parse_qs(urlsplit(start.url).query)
+    assert (query["grant_management_action"], query["grant_id"]) == (["replace"], ["g1"])
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def refusal(status: int, source: str | None, document: dict[str, Any] | None, error: str | None = None) -> Refusal:
+    headers = {} if source is None else {"x-corapi-source": source}
+    return Refusal(HttpResponse(status, headers, b"" if document is not None else b"<html>"), document, error)
+
+
+@pytest.mark.parametrize(
+    ("status", "source", "kind", "verdict"),
+    [
+        (400, "PLATFORM", "INVALID_PAYLOAD", "configuration"),
+        (400, "PROVIDER", "INVALID_PAYLOAD", "configuration"),
+        (400, "PROVIDER", "MALFORMED_PAYLOAD", "configuration"),
+        (400, "PROVIDER", "INVALID_TOKEN", "sign_in"),
+        (400, "PROVIDER", None, "sign_in"),
+        (401, "PROVIDER", "EXPIRED_TOKEN", "sign_in"),
+        (401, "PROVIDER", "INVALID_TOKEN", "sign_in"),
+        (401, "provider", "INVALID_TOKEN", "sign_in"),
+        (401, "PLATFORM", "INVALID_TOKEN", "configuration"),
+        (401, "PLATFORM", None, "configuration"),
+        (403, "PLATFORM", "INSUFFICIENT_PRIVILEGES", "configuration"),
+        (403, "PROVIDER", "INSUFFICIENT_PRIVILEGES", None),
+        (401, None, None, None),
+        (404, "PROVIDER", "NOT_IMPLEMENTED", None),
+        (406, "PROVIDER", None, "configuration"),
+        (415, "PLATFORM", None, "configuration"),
+        (501, "PROVIDER", "NOT_IMPLEMENTED", "configuration"),
+        (500, "PROVIDER", "TECHNICAL_ERROR", None),
+        (502, "PLATFORM", None, None),
+        (504, "PLATFORM", None, None),
+    ],
+)
+def test_who_answered_decides_who_is_at_fault(status: int, source: str | None, kind: str | None, verdict: Any) -> None:
+    """The platform judges certificate and client, the bank the grant; None leaves it to the RFC."""
+    document = {} if kind is None else {"type": f"/problems/{kind}"}
+    assert provider().judge_refusal(refusal(status, source, document)) == verdict
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
+def test_a_code_of_the_rfc_goes_first(error: str) -> None:
+    """A bank that speaks RFC 6749 is taken at its word."""
+    assert provider().judge_refusal(refusal(400, "PROVIDER", {"error": error}, error)) is None
+
+
+def test_a_page_in_the_banks_name_ends_no_grant(blink: ProviderWorld) -> None:
+    """A gateway's page says nothing about the grant, whatever header it passes on."""
+    source = blink.signed_in()
+    page = Fault(status=401, body=b"<html>Access denied</html>", headers={"X-CorAPI-Source": "PROVIDER"})
+    blink.sandbox.fail_token_requests(page)
+    with pytest.raises(ConfigurationError):
+        source.renew()
+    assert blink.stored(source).ended is None
+
+
+def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: ProviderWorld) -> None:
+    """Support asks for the id; the detail tells the developer what is wrong."""
+    source = blink.signed_in()
+    refresh_token = blink.stored(source).token.refresh_token or ""
+    detail = f"username: must not be null; refresh_token {refresh_token} was sent"
+    fault = problem("INVALID_PAYLOAD", detail=detail)
+    named = Fault(
+        status=400,
+        body=fault.body,
+        headers={**fault.headers, "X-Correlation-ID": "6f1e2b34-0000-4000-8000-1234567890ab"},
+    )
+    blink.sandbox.fail_token_requests(named)
+    with pytest.raises(
+        ConfigurationError, match="username: must not be null.*6f1e2b34-0000-4000-8000-1234567890ab"
+    ) as caught:
+        source.renew()
+    assert leaks(everything_in(caught.value), [refresh_token]) == []
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateways_silence_leaves_the_outcome_unknown(blink: ProviderWorld, status: int) -> None:
+    """The old pair is kept, and the next attempt succeeds if the bank did nothing."""
+    source = blink.signed_in()
+    kept = blink.stored(source)
+    blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status, source="PLATFORM"))
+    with pytest.raises(TemporarilyUnavailable, match="may have renewed"):
+        source.renew()
+    assert blink.stored(source) == kept
+    blink.clock.advance(60)
+    assert source.renew().refresh_token != kept.token.refresh_token
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_technical_error_is_no_verdict(blink: ProviderWorld, status: int) -> None:
+    """Bounded retry, nothing lost."""
+    source = blink.signed_in()
+    blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status))
+    with pytest.raises(TemporarilyUnavailable):
+        source.renew()
+    assert blink.stored(source).ended is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "curable"),
+    [
+        (ApiAnswer(401, {"www-authenticate": "Bearer error='invalid_token'", "x-corapi-source": "PROVIDER"}), True),
+        (ApiAnswer(401, {"www-authenticate": "Bearer error='insufficient_scope'"}), False),
+        (ApiAnswer(401, {"x-corapi-source": "PROVIDER"}), True),
+        (ApiAnswer(401, {}), True),
+        (ApiAnswer(401, {"x-corapi-source": "PLATFORM"}), False),
+        (ApiAnswer(401, {"x-corapi-source": "platform", "www-authenticate": "Bearer error='invalid_token'"}), False),
+        (ApiAnswer(403, {"x-corapi-source": "PROVIDER"}), False),
+    ],
+)
+def test_which_rejections_a_new_token_cures(answer: ApiAnswer, curable: bool) -> None:
+    """A 401 by the bank, in single quotes or none; not one about the certificate, nor a 403."""
+    assert provider().is_rejection(answer) is curable
+
+
+@through_every_client
+def test_an_expired_token_is_renewed_and_the_request_repeated(blink: ProviderWorld, kind: Kind) -> None:
+    """/problems/EXPIRED_TOKEN, with the bank's clock ahead of ours."""
+    source = blink.signed_in()
+    blink.sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))
+    assert blink.get(kind, source).status == 200
+    assert blink.sandbox.counts.refreshes == 1
+
+
+@through_every_client
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (403, "INSUFFICIENT_PRIVILEGES"),
+        (404, "INSUFFICIENT_PRIVILEGES"),
+        (500, "RESOURCE_TOO_LARGE"),
+        (405, "WRONG_METHOD"),
+    ],
+)
+def test_the_other_problems_go_to_the_caller(blink: ProviderWorld, kind: Kind, status: int, name: str) -> None:
+    """They are the application's."""
+    source = blink.signed_in()
+    blink.sandbox.fail_api_requests(problem(name, status=status))
+    answer = blink.get(kind, source)
+    assert (answer.status, name.encode() in answer.body) == (status, True)
+    assert blink.token_requests == []
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def test_revoking_is_one_post_for_each_token(blink: ProviderWorld) -> None:
+    """The refresh token first; both with the five headers, each call with an id of its own."""
+    source = blink.signed_in()
+    token = blink.stored(source).token
+    source.revoke()
+    revocations = blink.requests("/revoke")
+    assert [(r.form["token"], r.form["token_type_hint"]) for r in revocations] == [
+        (token.refresh_token, "refresh_token"),
+        (token.access_token, "access_token"),
+    ]
+    assert all(r.method == "POST" and r.headers.keys() >= FIVE_HEADERS for r in revocations)
+    assert len({r.headers["x-correlation-id"] for r in revocations}) == 2
+    assert source.state == "missing"
+    assert blink.sandbox.counts.revocations == 2
+
+
+def test_nothing_is_forgotten_before_the_provider_has_answered(blink: ProviderWorld) -> None:
+    """A revocation that fails half-way can be tried again."""
+    source = blink.signed_in()
+    blink.sandbox.fail_revocations(Fault(), problem("TECHNICAL_ERROR", status=503))
+    with pytest.raises(TemporarilyUnavailable):
+        source.revoke()
+    assert blink.stored(source).token.refresh_token is not None
+    source.revoke()
+    assert source.state == "missing"
+
+
+def test_the_refresh_token_slides(blink: ProviderWorld) -> None:
+    """Its 30 days are counted from the last use: known, so that a keep-alive can be planned."""
+    assert blink.provider().refresh_idle_lifetime == 30 * DAY
+
+
+def test_a_second_consent_shows_as_a_failing_refresh(blink: ProviderWorld) -> None:
+    """Some banks allow one token per contract: nothing tells the client, and the record is marked and kept."""
+    source = blink.signed_in()
+    blink.sandbox.revoke_grant("alice")
+    with pytest.raises(SignInRequired) as caught:
+        source.renew()
+    assert (caught.value.reason, caught.value.subject) == ("refused", "alice")
+    assert blink.stored(source).ended == "refused"
+
+
+# --- mutual TLS -----------------------------------------------------------------------------------------------------
+
+
+@through_every_client
+def test_the_certificate_proves_the_client(secure_blink: ProviderWorld, certificates: Certificates, kind: Kind) -> None:
+    """At the token endpoint through our own client, at the API through the user's."""
+    world = secure_blink
+    client = world.client(
+        world.provider(client_auth="tls_client_auth"), cert=certificates.files("CIDX12345"), verify=certificates.ca_file
+    )
+    source = world.sign_in(client)
+    world.expire()
+    assert world.get(kind, source).status == 200
+    assert [request.certificate for request in world.token_requests] == ["CIDX12345"] * 2
+    assert world.sandbox.counts.refreshes == 1
+
+
+@pytest.mark.parametrize("shown", ["another client's", "none"])
+def test_without_the_right_certificate_it_is_a_matter_of_configuration(
+    secure_blink: ProviderWorld, certificates: Certificates, shown: str
+) -> None:
+    """401 by the platform: no reason to sign anybody in again, and the grant is untouched."""
+    world = secure_blink
+    cert = certificates.files("CIDX99999") if shown == "another client's" else None
+    auth = "none" if cert is None else "tls_client_auth"
+    client = world.client(world.provider(client_auth=auth), cert=cert, verify=certificates.ca_file)
+    source = world.signed_in(client=client)
+    with pytest.raises(ConfigurationError, match="401"):
+        source.renew()
+    assert world.stored(source).ended is None
+
+
+@through_every_client
+def test_a_platform_401_at_the_api_causes_no_renewal(
+    secure_blink: ProviderWorld, certificates: Certificates, kind: Kind
+) -> None:
+    """The user's own HTTP client lacks the certificate: a new token would not help."""
+    world = secure_blink
+    client = world.client(cert=certificates.files("CIDX12345"), verify=certificates.ca_file)
+    source = world.signed_in(client=client)
+    with kind.open(source, verify=certificates.context("CIDX99999")) as http:
+        answer = http.get(world.url())
+    assert (answer.status, answer.headers["x-corapi-source"]) == (401, "PLATFORM")
+    assert world.token_requests == []
+
+
+def test_a_record_survives_a_restart(blink: ProviderWorld, tmp_path: Any) -> None:
+    """With a store on disk, another process goes on where this one ended."""
+    with SQLiteStore(tmp_path / "tokens.db") as store:
+        blink.signed_in(client=blink.client(store=store))
+    with SQLiteStore(tmp_path / "tokens.db") as store:
+        source = blink.client(store=store).for_subject("alice")
+        blink.expire()
+        assert blink.get(HTTPX, source).status == 200
+        settle()
+
+
+def test_it_is_used_as_the_readme_says() -> None:
+    """The call of the contract, with nothing else."""
+    made = BLink(
+        base_url="https://api.test/consent",
+        authorization_endpoint="https://bank.test/authorize",
+        target_id="IIDX99999",
+        username="e-banking user",
+        user_agent="Acme 1.0",
+    )
+    assert OAuthClient(made, client_id="CIDX1", client_auth="none").provider is made
