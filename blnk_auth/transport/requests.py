@@ -107,6 +107,13 @@ class _WatchedAdapter(HTTPAdapter):
         if self._tls is None:
             super().cert_verify(conn, url, verify, cert)
 
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
+        if self._tls is not None:
+            # The same bundle again, this time from REQUESTS_CA_BUNDLE.
+            tls = {name: value for name, value in tls.items() if name not in ("ca_certs", "ca_cert_dir")}
+        return host, tls
+
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         if self._tls is not None:
             kwargs["ssl_context"] = self._tls
