@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 import trustme
-from scenarios.clients import KINDS, REQUESTS, Http, Kind, through_every_client
+from scenarios.clients import REQUESTS, Http, Kind, through_every_client
 from scenarios.servers import Everywhere, Received, Reply
 from scenarios.world import NO_RENEWAL, World
 
@@ -240,7 +240,7 @@ def test_f35_a_redirect_from_clear_to_tls_is_another_origin(
 ) -> None:
     """Even from http to https of the same host the token follows only if that origin is listed too.
 
-    httpx and httpx2 keep `Authorization` from port 80 to port 443 of one host, which no auth object can prevent; since a
+    httpx and httpx2 keep `Authorization` from port 80 to 443 of one host, which no auth object can prevent; since a
     token goes over http to loopback only, it stays on this machine (docs/reference/limits.md).
     """
     carrier = carrying(world, "http://127.0.0.1")
