@@ -3,6 +3,8 @@
 #   make demo   see the main job work against a sandbox on this machine
 #   make test   lint, types, and the tests against the wheel that would ship
 #
+# `make test-deep` adds the tests that take minutes.
+#
 # Both build .venv from the hashed lock in requirements/dev.txt, once; `make clean` removes it.
 
 VENV := .venv
@@ -21,13 +23,18 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test lint types bench-hot-path lock clean
+.PHONY: demo test test-deep lint types bench-hot-path lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
 
+# Two processes, because many tests wait for sockets; one after another with PYTEST_FLAGS=-n0.
 test: lint types $(INSTALLED)
-	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS)
+
+# What takes minutes: the deeper simulation, hundreds of kills, many grants.
+test-deep: $(INSTALLED)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep $(PYTEST_FLAGS)
 
 lint: $(LOCKED)
 	$(BIN)/ruff check .
