@@ -1,193 +1,166 @@
-"""What a valid token costs for each request, as ratios measured side by side in one run.
+"""What a valid token costs for each request: the auth step alone, and a whole request over a mock transport.
 
-For each client two figures: the auth step alone (an auth object driven to its first request), against a trivial auth
-class that sets a constant header; and a whole request over a mock transport, against a header that is hard-coded.
-Rounds are interleaved and the median of each is taken, since a machine's speed drifts; only ratios count.
+The auth step is what the client runs between a request that is ready and its sending: the flow up to the request it
+lets through (httpx, httpx2), or the call of the `AuthBase` (requests). Requests are made beforehand, alike for all.
+Counted in instructions where `valgrind` is there; whole requests are timed as well, in interleaved rounds.
 
-Run: python benchmarks/hot_path.py [--rounds N]
+Run: python benchmarks/hot_path.py [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import platform
+import json
 import statistics
+import sys
 import time
-from collections.abc import Callable, Generator
 from typing import Any
 
-import httpx
-import httpx2
-import requests
-from requests.adapters import BaseAdapter
-from requests.auth import AuthBase
+import instructions
+import peers
+from peers import Grant, Mock, Peer
 
-from blnk_auth import Httpx2Auth, HttpxAuth, OAuthClient, Provider, RequestsAuth, Token
-
-URL = "https://api.example.com/data/accounts?instance_id=instance_1"
-HEADERS = {"Accept": "application/json", "X-Request-Id": "7d44c7a0", "Content-Type": "application/json"}
-BEARER = "Bearer " + "a" * 43
-
-Timed = Callable[[int], float]
+URL = f"{peers.MOCKED}/data/accounts?instance_id=instance_1"
+OURS_AND_LIMITS = ("hard-coded header", "trivial auth", "blnk_auth")
+PAIR = {"access_token": "a" * 43, "refresh_token": "r" * 43}
 
 
-def source() -> Any:
-    provider = Provider(
-        name="bench", token_endpoint="https://as.example.com/token", api_origins=("https://api.example.com",)
-    )
-    alice = OAuthClient(provider, client_id="id", client_secret="secret").for_subject("alice")
-    alice.adopt(Token(access_token="a" * 43, refresh_token="r" * 43, expires_at=time.time() + 86_400))
-    alice.token()
-    return alice
+def grant() -> Grant:
+    return Grant.of(PAIR, "https://as.example.com/token", expires_in=86_400)
 
 
-# --- auth classes to compare with ------------------------------------------------------------------------------------
+def requests_made(client: str, times: int) -> list[Any]:
+    """Requests as their client would hand them to an auth step."""
+    if client == "requests":
+        import requests
+
+        session = requests.Session()
+        one = session.prepare_request(requests.Request("GET", URL))
+        return [one.copy() for _ in range(times)]
+    package = peers.packaged(client.split()[0])
+    template, url = package.Client(verify=peers.shared_context()).build_request("GET", URL), package.URL(URL)
+    return [package.Request("GET", url, headers=template.headers) for _ in range(times)]
 
 
-def trivial_flow(package: Any) -> Any:
-    class Trivial(package.Auth):  # type: ignore[misc]  # one class for each package
-        def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            request.headers["Authorization"] = BEARER
-            yield request
+def step_case(peer: Peer | None, client: str) -> instructions.Case:
+    """The auth step on so many requests; without a peer, only their making."""
+    step = None if peer is None or peer.step is None else peer.step(grant())
 
-    return Trivial()
+    async def run(times: int) -> None:
+        made = requests_made(client, times)
+        if step is not None:
+            for request in made:
+                step(request)
 
-
-class TrivialRequestsAuth(AuthBase):
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = BEARER
-        return request
-
-
-# --- the auth step alone ---------------------------------------------------------------------------------------------
+    # In an event loop, since some steps ask which one they are in.
+    return lambda times: asyncio.run(run(times))
 
 
-def httpx_step(package: Any, auth: Any) -> Timed:
-    response = package.Response(200)
+def whole_case(peer: Peer) -> instructions.Case:
+    """So many whole requests, one after another."""
+    if not peer.is_async:
+        caller = peer.open(grant(), Mock())
+        caller.request("GET", URL)
 
-    def run(times: int) -> float:
-        made = [package.Request("GET", URL, headers=HEADERS) for _ in range(times)]
-        began_at = time.perf_counter()
-        for request in made:
-            flow = auth.sync_auth_flow(request)
-            next(flow)
-            try:
-                flow.send(response)
-            except StopIteration:
-                pass
-        return (time.perf_counter() - began_at) / times
-
-    return run
-
-
-def requests_step(auth: Any) -> Timed:
-    def run(times: int) -> float:
-        made = [requests.Request("GET", URL, headers=HEADERS).prepare() for _ in range(times)]
-        began_at = time.perf_counter()
-        for request in made:
-            auth(request)
-        return (time.perf_counter() - began_at) / times
-
-    return run
-
-
-# --- whole requests over a mock transport ----------------------------------------------------------------------------
-
-
-def httpx_requests(package: Any, auth: Any, headers: dict[str, str]) -> Timed:
-    transport = package.MockTransport(lambda request: package.Response(200, content=b"{}"))
-    client = package.Client(transport=transport, auth=auth, headers={**HEADERS, **headers})
-
-    def run(times: int) -> float:
-        began_at = time.perf_counter()
-        for _ in range(times):
-            client.get(URL)
-        return (time.perf_counter() - began_at) / times
-
-    return run
-
-
-def httpx_async_requests(package: Any, auth: Any, headers: dict[str, str]) -> Timed:
-    async def calls(times: int) -> float:
-        transport = package.MockTransport(lambda request: package.Response(200, content=b"{}"))
-        async with package.AsyncClient(transport=transport, auth=auth, headers={**HEADERS, **headers}) as client:
-            began_at = time.perf_counter()
+        def run(times: int) -> None:
             for _ in range(times):
-                await client.get(URL)
-            return (time.perf_counter() - began_at) / times
+                caller.request("GET", URL)
 
-    return lambda times: asyncio.run(calls(times))
+        return run
 
-
-class MockAdapter(BaseAdapter):
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code, response.request, response.url = 200, request, request.url or ""
-        response._content = b"{}"
-        return response
-
-    def close(self) -> None:
-        pass
-
-
-def requests_requests(auth: Any, headers: dict[str, str]) -> Timed:
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("https://", MockAdapter())
-    session.headers.update({**HEADERS, **headers})
-    session.auth = auth
-
-    def run(times: int) -> float:
-        began_at = time.perf_counter()
+    async def arun(times: int) -> None:
+        caller = peer.open(grant(), Mock())
+        await caller.request("GET", URL)
         for _ in range(times):
-            session.get(URL)
+            await caller.request("GET", URL)
+
+    return lambda times: asyncio.run(arun(times))
+
+
+def chosen(*, everybody: bool) -> list[Peer]:
+    return [peer for peer in peers.PEERS if everybody or peer.name in OURS_AND_LIMITS]
+
+
+def cases(part: str, *, everybody: bool) -> dict[str, instructions.Case]:
+    """The cases of one part, by label; of the auth step, also the making of requests."""
+    if part == "whole":
+        return {peer.label: whole_case(peer) for peer in chosen(everybody=everybody)}
+    measured = [peer for peer in chosen(everybody=everybody) if peer.step is not None]
+    made = {f"({client})": step_case(None, client) for client in {peer.client: None for peer in measured}}
+    return {**made, **{peer.label: step_case(peer, peer.client) for peer in measured}}
+
+
+def count_steps(*, everybody: bool) -> dict[str, float]:
+    """Instructions of the auth step, by label."""
+    counted = instructions.count(__file__, ["--part", "step", *(["--everybody"] if everybody else [])])
+    empty = {label: value for label, value in counted.items() if label.startswith("(")}
+    return {
+        label: value - empty["(" + label.rpartition("(")[2]] for label, value in counted.items() if label not in empty
+    }
+
+
+def count_whole(*, everybody: bool) -> dict[str, float]:
+    """Instructions of a whole request, by label."""
+    return instructions.count(__file__, ["--part", "whole", *(["--everybody"] if everybody else [])])
+
+
+def time_whole(*, everybody: bool, rounds: int, times: int) -> dict[str, dict[str, float]]:
+    """Microseconds of a whole request, and the median of its ratio to the hard-coded header in the same round."""
+    timed = {peer: _timed(whole_case(peer), times) for peer in chosen(everybody=everybody)}
+    spent: dict[Peer, list[float]] = {peer: [] for peer in timed}
+    for _ in range(rounds + 1):
+        for peer, run in timed.items():
+            spent[peer].append(run())
+    limits = {peer.client: spent[peer][1:] for peer in timed if peer.name == "hard-coded header"}
+    return {
+        peer.label: {
+            "microseconds": statistics.median(took[1:]) * 1e6,
+            "ratio": statistics.median(a / b for a, b in zip(took[1:], limits[peer.client], strict=True)),
+        }
+        for peer, took in spent.items()
+    }
+
+
+def _timed(case: instructions.Case, times: int) -> Any:
+    def run() -> float:
+        began_at = time.perf_counter()
+        case(times)
         return (time.perf_counter() - began_at) / times
 
     return run
 
 
-# --- report ----------------------------------------------------------------------------------------------------------
+def ratios(figures: dict[str, float], over: str) -> dict[str, float]:
+    """Each figure over that of `over` in the same client."""
+    return {label: value / figures[f"{over} ({label.rpartition('(')[2]}"] for label, value in figures.items()}
 
 
-def ratio(ours: Timed, theirs: Timed, *, times: int, rounds: int) -> float:
-    """Ours over theirs, in interleaved rounds after one to warm up."""
-    ours(times), theirs(times)
-    pairs = [(ours(times), theirs(times)) for _ in range(rounds)]
-    return statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
+def measure(*, quick: bool) -> dict[str, Any]:
+    """All figures of this section."""
+    found: dict[str, Any] = {
+        "timed": time_whole(everybody=not quick, rounds=5 if quick else 15, times=50 if quick else 100)
+    }
+    if instructions.is_available():
+        steps = count_steps(everybody=not quick)
+        found["step"] = {"instructions": steps, "over_trivial": ratios(steps, "trivial auth"),
+                         "over_hard_coded": ratios(steps, "hard-coded header")}  # fmt: skip
+        whole = count_whole(everybody=not quick)
+        found["whole"] = {"instructions": whole, "over_hard_coded": ratios(whole, "hard-coded header")}
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=25, help="interleaved rounds of each pair (default 25)")
-    rounds = parser.parse_args().rounds
-    alice, hard_coded = source(), {"Authorization": BEARER}
-    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, {rounds} rounds")
-    print(f"{'':24}{'auth step / trivial auth':>28}{'whole request / hard-coded':>30}")
-    for name, step, whole in (
-        (
-            "httpx",
-            (httpx_step(httpx, HttpxAuth(alice)), httpx_step(httpx, trivial_flow(httpx))),
-            (httpx_requests(httpx, HttpxAuth(alice), {}), httpx_requests(httpx, None, hard_coded)),
-        ),
-        (
-            "httpx async",
-            None,
-            (httpx_async_requests(httpx, HttpxAuth(alice), {}), httpx_async_requests(httpx, None, hard_coded)),
-        ),
-        (
-            "httpx2",
-            (httpx_step(httpx2, Httpx2Auth(alice)), httpx_step(httpx2, trivial_flow(httpx2))),
-            (httpx_requests(httpx2, Httpx2Auth(alice), {}), httpx_requests(httpx2, None, hard_coded)),
-        ),
-        (
-            "requests",
-            (requests_step(RequestsAuth(alice)), requests_step(TrivialRequestsAuth())),
-            (requests_requests(RequestsAuth(alice), {}), requests_requests(None, hard_coded)),
-        ),
-    ):
-        step_ratio = f"{ratio(*step, times=300, rounds=rounds):.2f}" if step else ""
-        print(f"{name:24}{step_ratio:>28}{ratio(*whole, times=100, rounds=rounds):>30.3f}")
+    parser.add_argument("--quick", action="store_true", help="only the limits and blnk_auth")
+    parser.add_argument("--part", choices=["step", "whole"], help=argparse.SUPPRESS)
+    parser.add_argument("--everybody", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        few, many = (100, 600) if arguments.part == "step" else (10, 60)
+        instructions.run_cases(cases(arguments.part, everybody=arguments.everybody), few=few, many=many)
+        return
+    json.dump(measure(quick=arguments.quick), sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ joserfc signs; authlib names the claims. A key that must not leave its hardware 
 from __future__ import annotations
 
 import base64
+import hmac
 import importlib
 import json
 import secrets
@@ -20,6 +21,7 @@ Fetched = TypeVar("Fetched")
 LIFETIME = 60
 """Seconds for which an assertion is good: it is used at once."""
 
+_HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _ALGORITHMS = {("EC", "P-256"): "ES256", ("EC", "P-384"): "ES384", ("EC", "P-521"): "ES512"}
 
 
@@ -50,9 +52,12 @@ def load_key(material: KeyMaterial) -> Any:
             key = jwk.import_key(dict(material))
         else:
             key = _from_pem(jwk, material.encode() if isinstance(material, str) else material)
-        if key.key_type == "oct" or key.is_private:
-            return key
         failure = "it is a public key"
+        if key.key_type == "oct":
+            failure = "it is a shared secret, which client_auth 'client_secret_jwt' is for"
+        # Asked for here, since it fails for a curve that JOSE does not know.
+        elif key.is_private and key.kid != "":
+            return key
     except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
         failure += f" ({type(error).__name__})"
     raise ConfigurationError(
@@ -76,10 +81,10 @@ def sign_assertion(
     if isinstance(key, Signer):
         return _sign_elsewhere(key, _claims(client_id, audience, now))
     loaded = load_key(key)
-    if loaded.key_type == "OKP" and algorithm in (None, "EdDSA"):
+    sign = getattr(loaded.private_key, "sign", None)
+    if loaded.key_type == "OKP" and algorithm in (None, "EdDSA") and sign is not None:
         # The name that servers know, and that joserfc warns of since RFC 9864 gave each curve a name of its own.
-        signer = Signer(loaded.private_key.sign, "EdDSA", key_id or loaded.kid)
-        return _sign_elsewhere(signer, _claims(client_id, audience, now))
+        return _sign_elsewhere(Signer(sign, "EdDSA", key_id or loaded.kid), _claims(client_id, audience, now))
     header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
     algorithm = algorithm or _algorithm_for(loaded)
     authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
@@ -102,6 +107,28 @@ def sign_assertion(
     raise ConfigurationError(
         f"signing_algorithm {algorithm!r} does not go with this {loaded.key_type} key ({failure}); name one that does"
     )
+
+
+def sign_by_secret(
+    secret: str, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
+) -> str:
+    """A new assertion for `client_secret_jwt`: an HMAC of the secret's own bytes, whatever they spell."""
+    digest = hmac_digest(algorithm)
+
+    def sign(message: bytes) -> bytes:
+        return hmac.digest(secret.encode(), message, digest)
+
+    return _sign_elsewhere(Signer(sign, algorithm or "HS256", key_id), _claims(client_id, audience, now))
+
+
+def hmac_digest(algorithm: str | None) -> str:
+    """The hash that goes with an HMAC's JWS name; None is HS256. Raises `ConfigurationError` for another name."""
+    digest = _HMACS.get(algorithm or "HS256")
+    if digest is None:
+        raise ConfigurationError(
+            f"signing_algorithm {algorithm!r} needs a private_key; with a client_secret use one of {', '.join(_HMACS)}"
+        )
+    return digest
 
 
 def fetched(parameter: str, fetch: Callable[[], Fetched]) -> Fetched:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,9 @@ PENDING_LIFETIME = 600.0
 """Seconds in which a person must come back. Authorization codes themselves live 30 seconds to 10 minutes."""
 
 _SWEEP_AT_MOST = 100
+
+Pasted = Iterable[str] | Callable[[], str | None]
+"""What a person pastes: texts, or a callable that waits for the next one and returns None after the last."""
 
 
 @dataclass(frozen=True, slots=True)

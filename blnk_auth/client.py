@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from . import messages
 from .assertion import PrivateKey
 from .authorization import (
     PENDING_LIFETIME,
     AuthorizationRequest,
+    Pasted,
     Pending,
     PendingSignIns,
     check,
@@ -21,6 +23,7 @@ from .authorization import (
     parse_callback,
 )
 from .client_auth import ClientCredentials, ClientSecret, choose_method
+from .device import DeviceAuthorization, DeviceSignIn, apoll, poll
 from .engine import Engine
 from .errors import ConfigurationError
 from .events import Event, OnEvent
@@ -37,6 +40,9 @@ from .stores.bridge import AsyncTokenStore, as_token_store
 from .stores.memory import MemoryStore
 from .transport import Network
 from .wire import Call
+
+if TYPE_CHECKING:
+    from .interactive import InteractiveSignIn
 
 
 class OAuthClient:
@@ -80,7 +86,7 @@ class OAuthClient:
         proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        client_secret, private_key = hidden(client_secret), hidden(private_key)
+        client_secret, private_key, cert = hidden(client_secret), hidden(private_key), hidden(cert)
         policy = RenewalPolicy() if policy is None else policy
         if not isinstance(policy, RenewalPolicy):
             raise ConfigurationError("policy must be a RenewalPolicy")
@@ -111,6 +117,17 @@ class OAuthClient:
             on_event=on_event,
             clock=clock,
         )
+
+    @classmethod
+    def from_config(cls, profile: str = "default", path: str | PathLike[str] | None = None) -> OAuthClient:
+        """The client that a profile of the configuration file describes, see `docs/reference/command-line.md`.
+
+        `path` None is the file of the environment variable BLNK_AUTH_CONFIG, else of this user's configuration.
+        Raises `ConfigurationError`, which names the file, the profile and the key.
+        """
+        from .config import load_profile
+
+        return load_profile(profile, path).make(cls)
 
     @property
     def provider(self) -> Provider:
@@ -157,13 +174,13 @@ class OAuthClient:
         Flinks' `provider_id`. The answer is accepted for 10 minutes, once.
         Raises `ConfigurationError` without a redirect_uri or where nobody can sign in, and `StoreError`.
         """
-        return self._engine.wait_for(self._start(subject, scope, parameters or {}))
+        return self._engine.wait_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
 
     async def astart_authorization(
         self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        return await self._engine.await_for(self._start(subject, scope, parameters or {}))
+        return await self._engine.await_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """End a sign-in: check the answer, exchange its code, save the tokens, return the person's source.
@@ -181,8 +198,133 @@ class OAuthClient:
         callback_url, unechoed_state = hidden(callback_url), hidden(unechoed_state)
         return await self._engine.await_for(self._finish(callback_url, unechoed_state))
 
-    def _start(self, subject: str, scope: str | None, parameters: Mapping[str, str]) -> Flight[AuthorizationRequest]:
-        subject, redirect_uri = _named_subject(subject), self.redirect_uri
+    def authorize_interactively(
+        self,
+        subject: str,
+        *,
+        scope: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        port: int | None = None,
+        timeout: float = 300.0,
+        open_browser: bool = True,
+        pasted: Pasted | None = None,
+        on_url: Callable[[str], object] | None = None,
+        on_problem: Callable[[str], object] | None = None,
+    ) -> TokenSource:
+        """Sign a person in who sits at this machine, and return their source: RFC 8252, for programs and scripts.
+
+        Listens on the host and path of the client's redirect_uri, which must be http on a loopback address, until the
+        browser comes back. `port` None means the port in redirect_uri or, if it has none, any free one, as 0 does.
+        `timeout` is in seconds, 600 at most. `on_url` is told the address to open; `open_browser` opens it as well.
+        `pasted` (texts, or a callable that returns the next text or None) is for when the browser runs elsewhere: what
+        it yields is tried as the address the browser was sent to, and the first right one wins, pasted or not;
+        `on_problem` is told what is wrong with the others. With it, any redirect_uri will do. These callables are
+        called on threads of their own.
+        Raises `SignInRequired` if the person said no or did not come back, `ConfigurationError` (also if the port is in
+        use), `StoreError`, and what `finish_authorization` raises. See docs/explanation/sign-in.md.
+        """
+        sign_in = self._interactive(
+            subject,
+            scope,
+            parameters,
+            port=port,
+            timeout=timeout,
+            open_browser=open_browser,
+            pasted=pasted,
+            on_url=on_url,
+            on_problem=on_problem,
+        )
+        return sign_in.run()
+
+    async def aauthorize_interactively(
+        self,
+        subject: str,
+        *,
+        scope: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        port: int | None = None,
+        timeout: float = 300.0,
+        open_browser: bool = True,
+        pasted: Pasted | None = None,
+        on_url: Callable[[str], object] | None = None,
+        on_problem: Callable[[str], object] | None = None,
+    ) -> TokenSource:
+        """The same as `authorize_interactively`, for asyncio and trio. Cancelling it ends the sign-in."""
+        sign_in = self._interactive(
+            subject,
+            scope,
+            parameters,
+            port=port,
+            timeout=timeout,
+            open_browser=open_browser,
+            pasted=pasted,
+            on_url=on_url,
+            on_problem=on_problem,
+        )
+        return await sign_in.arun()
+
+    def authorize_device(
+        self,
+        subject: str,
+        *,
+        scope: str | None = None,
+        on_prompt: Callable[[DeviceAuthorization], object],
+        timeout: float | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> TokenSource:
+        """Sign a person in who has a browser on another device (RFC 8628), and return their source.
+
+        `on_prompt` is told the code and where to enter it, and must show both; then the server is asked again and again
+        until the person has decided. `timeout` in seconds ends it earlier than the server would. `wait` is called with
+        the seconds between two questions.
+        Raises `SignInRequired` if the person said no or took too long, `ConfigurationError` where the provider has no
+        device_authorization_endpoint, `ProtocolError`, `StoreError`. An outage is waited out.
+        """
+        sign_in = self._device_sign_in(subject, scope, timeout)
+        on_prompt(self._engine.wait_for(launch(sign_in.begin, _nothing)))
+        return poll(sign_in, wait)
+
+    async def aauthorize_device(
+        self,
+        subject: str,
+        *,
+        scope: str | None = None,
+        on_prompt: Callable[[DeviceAuthorization], object],
+        timeout: float | None = None,
+        wait: Callable[[float], Awaitable[object]] | None = None,
+    ) -> TokenSource:
+        """The same as `authorize_device`, for asyncio and trio. `wait` None is the event loop's own sleep."""
+        sign_in = self._device_sign_in(subject, scope, timeout)
+        on_prompt(await self._engine.await_for(launch(sign_in.begin, _nothing)))
+        return await apoll(sign_in, wait)
+
+    def _device_sign_in(self, subject: str, scope: str | None, timeout: float | None) -> DeviceSignIn:
+        return DeviceSignIn(self._engine, self.for_subject(subject), scope=scope, timeout=timeout)
+
+    def _interactive(
+        self, subject: str, scope: str | None, parameters: Mapping[str, str] | None, **settings: Any
+    ) -> InteractiveSignIn:
+        from .interactive import InteractiveSignIn
+
+        _named_subject(subject)
+
+        async def start(redirect_uri: str) -> AuthorizationRequest:
+            return await self._engine.await_for(self._start(subject, scope, parameters or {}, redirect_uri))
+
+        return InteractiveSignIn(
+            provider=self.provider.name,
+            issuer=self.provider.issuer,
+            redirect_uri=self.redirect_uri,
+            start=start,
+            finish=self.afinish_authorization,
+            patience=2 * self._engine.wait_timeout,
+            **settings,
+        )
+
+    def _start(
+        self, subject: str, scope: str | None, parameters: Mapping[str, str], redirect_uri: str | None
+    ) -> Flight[AuthorizationRequest]:
+        subject = _named_subject(subject)
         if redirect_uri is None:
             raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
         state = new_state()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote_plus
 
-from .assertion import KeyMaterial, PrivateKey, Signer, fetched, load_key, sign_assertion
+from .assertion import KeyMaterial, PrivateKey, Signer, fetched, hmac_digest, sign_assertion, sign_by_secret
 from .errors import ConfigurationError
 
 ClientSecret = str | Callable[[], str] | None
@@ -69,6 +69,12 @@ class ClientCredentials:
             )
         if self.method == "private_key_jwt":
             self._check_key()
+        if self.method == "client_secret_jwt":
+            hmac_digest(self.signing_algorithm)
+        if self.method == "client_secret_basic" and self.basic_encoding == "raw" and ":" in self.client_id:
+            raise ConfigurationError(
+                "client_id has a colon, which ends it in a raw Basic header; use client_auth 'client_secret_post'"
+            )
 
     def _check_id(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
@@ -85,8 +91,6 @@ class ClientCredentials:
                 "private_key is missing, and client_auth 'private_key_jwt' needs it; pass a PEM, a JWK, or a Signer"
             )
         if not callable(self.private_key) and not isinstance(self.private_key, Signer):
-            if load_key(self.private_key).key_type == "oct":
-                raise ConfigurationError("private_key is a shared secret; use client_auth 'client_secret_jwt' for that")
             # Once for nothing: whether key and algorithm go together is better known now than at the first renewal.
             self.prove(audience="", now=0.0)
 
@@ -112,25 +116,23 @@ class ClientCredentials:
         return Proof({}, {"client_id": self.client_id})
 
     def _prove_by_assertion(self, audience: str, now: float) -> Proof:
-        by_secret = self.method == "client_secret_jwt"
-        secret = self.secret() if by_secret else None
-        assertion = sign_assertion(
-            self._key() if secret is None else _octets(secret),
-            client_id=self.client_id,
-            audience=audience,
-            now=now,
-            key_id=self.key_id,
-            algorithm=self.signing_algorithm or ("HS256" if by_secret else None),
-        )
+        signing: dict[str, Any] = {
+            "client_id": self.client_id,
+            "audience": audience,
+            "now": now,
+            "key_id": self.key_id,
+            "algorithm": self.signing_algorithm,
+        }
+        secrets = (self.secret(),) if self.method == "client_secret_jwt" else ()
+        assertion = sign_by_secret(*secrets, **signing) if secrets else sign_assertion(self._key(), **signing)
         parameters = {"client_id": self.client_id, "client_assertion_type": _ASSERTION_TYPE}
-        secrets = (assertion,) if secret is None else (assertion, secret)
-        return Proof({}, {**parameters, "client_assertion": assertion}, secrets)
+        return Proof({}, {**parameters, "client_assertion": assertion}, (assertion, *secrets))
 
     def _key(self) -> KeyMaterial | Signer:
         key = self.private_key
-        if key is None or isinstance(key, str | bytes | Mapping | Signer):
-            return key or ""
-        return fetched("private_key", key)
+        if callable(key):
+            return fetched("private_key", key)
+        return "" if key is None else key
 
     def basic(self, secret: str) -> str:
         """What follows `Basic ` in the Authorization header for `client_secret_basic`."""
@@ -139,11 +141,6 @@ class ClientCredentials:
             # RFC 6749 section 2.3.1: both are form-encoded first. Servers that document `curl -u` want them raw.
             client_id, secret = quote_plus(client_id), quote_plus(secret)
         return base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")
-
-
-def _octets(secret: str) -> Mapping[str, str]:
-    # As an octet key, since a bare string that looks like a PEM would be taken for one.
-    return {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode("ascii")}
 
 
 def choose_method(supported: tuple[str, ...], *, has_key: bool, has_certificate: bool, has_secret: bool) -> str | None:

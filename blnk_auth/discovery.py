@@ -28,7 +28,7 @@ LIFETIME = 3600.0
 _MOST_KEPT = 64
 
 
-class _Kept:
+class Documents:
     """The documents of the last hour, by issuer. Thread-safe; bounded."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Kept:
                 self._documents.popitem(last=False)
 
 
-_kept = _Kept()
+_kept = Documents()
 
 
 def discover(issuer: str, network: Network, settings: Mapping[str, Any]) -> Provider:
@@ -82,6 +82,7 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
         "token_endpoint": token_endpoint,
         "authorization_endpoint": document.get("authorization_endpoint"),
         "revocation_endpoint": document.get("revocation_endpoint"),
+        "device_authorization_endpoint": document.get("device_authorization_endpoint"),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "grants": _grants(_strings(document.get("grant_types_supported"))),
         # A method that the caller names needs no choosing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -130,8 +130,12 @@ class Engine:
         state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
         for of_this_process in ("flights", "installing", "_sources", "_sources_lock"):
             del state[of_this_process]
-        if isinstance(self.credentials.client_secret, str):
-            state["credentials"] = replace(self.credentials, client_secret=_not_pickled)
+        credentials = self.credentials
+        if isinstance(credentials.client_secret, str):
+            credentials = replace(credentials, client_secret=_not_pickled)
+        if isinstance(credentials.private_key, str | bytes | Mapping):
+            credentials = replace(credentials, private_key=_key_not_pickled)
+        state["credentials"] = credentials
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -142,4 +146,10 @@ class Engine:
 def _not_pickled() -> str:
     raise ConfigurationError(
         "client_secret: a secret given as text is not carried in a pickle; give OAuthClient a callable that fetches it"
+    )
+
+
+def _key_not_pickled() -> str:
+    raise ConfigurationError(
+        "private_key: a key given as such is not carried in a pickle; give OAuthClient a callable that fetches it"
     )

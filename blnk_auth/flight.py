@@ -46,7 +46,7 @@ class Flight(Generic[Result]):
     async def wait_async(self, timeout: float) -> Result:
         """The same for a task of asyncio or trio."""
         if not self._done:
-            await (_wait_in_trio if _in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
+            await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
         return self._outcome()
 
     def run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
@@ -146,7 +146,8 @@ def _still_running(timeout: float) -> TemporarilyUnavailable:
     )
 
 
-def _in_trio() -> bool:
+def in_trio() -> bool:
+    """Whether the caller is a task of trio."""
     # Asked first: in trio's guest mode asyncio.get_running_loop() succeeds inside trio tasks too.
     trio = sys.modules.get("trio")
     return trio is not None and trio.lowlevel.in_trio_task()

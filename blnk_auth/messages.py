@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from .client_auth import ClientCredentials
@@ -54,7 +54,9 @@ _QUOTED_PARAMETER = re.compile(
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
-_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier")
+_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ class TokenCall:
     request: HttpRequest
     provider: Provider
     secrets: tuple[str, ...] = field(repr=False)
+
+
+class Judge(Protocol):
+    """Reads the answer of the token endpoint: the token and notes on what was odd; or raises."""
+
+    def __call__(self, response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]]: ...
 
 
 # Each builder makes one attempt: `call` is what the provider's own parameters and headers may depend on, and `now`, in
@@ -110,6 +118,38 @@ def build_code_exchange(
     """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636."""
     parameters = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier}
     return _build(provider, credentials, "authorization_code", parameters=parameters, call=call, now=now)
+
+
+def build_device_authorization(
+    provider: Provider, credentials: ClientCredentials, scope: str | None, *, call: Call, now: float
+) -> TokenCall:
+    """The request for a device code, RFC 8628 section 3.1. Raises `ConfigurationError` where there is none."""
+    endpoint = provider.device_authorization_endpoint
+    if endpoint is None:
+        raise ConfigurationError(
+            f"{provider.name} has no device_authorization_endpoint; use authorize_interactively(), with pasted= where "
+            "no browser can reach this machine"
+        )
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
+    parameters = {**named, **per_call(provider.token_parameters, call), **proof.parameters}
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": _FORM,
+        **per_call(provider.token_headers, call),
+        **proof.headers,
+    }
+    request = HttpRequest("POST", endpoint, headers, urlencode(parameters).encode("ascii"))
+    return TokenCall(request, provider, proof.secrets)
+
+
+def build_device_exchange(
+    provider: Provider, credentials: ClientCredentials, device_code: str, *, call: Call, now: float
+) -> TokenCall:
+    """One question whether the person has decided, RFC 8628 section 3.4."""
+    # "REQUIRED if the client is not authenticating"; servers that compare it with the device code's want it always.
+    parameters = {"device_code": device_code, "client_id": credentials.client_id}
+    return _build(provider, credentials, DEVICE_GRANT, parameters=parameters, call=call, now=now)
 
 
 def build_revocation(
@@ -182,6 +222,34 @@ def judge_token_answer(response: HttpResponse, call: TokenCall, *, now: float) -
     if isinstance(outcome, BlnkAuthError):
         raise outcome
     return outcome
+
+
+def judge_device_authorization(response: HttpResponse, call: TokenCall, *, now: float) -> Mapping[str, Any]:
+    """The members of the answer of RFC 8628 section 3.2; else the error that says what to do."""
+    document = _read_document(response)
+    if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
+        return document
+    raise _refusal(response, document, call, now=now)
+
+
+def judge_device_answer(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]]:
+    """As `judge_token_answer`, with the codes of RFC 8628 section 3.5.
+
+    Raises `TemporarilyUnavailable` with the `error` `authorization_pending` or `slow_down` while the person has not
+    decided, and `SignInRequired` if they said no or took too long.
+    """
+    document = _read_document(response) if response.status_code >= 400 else None
+    code = None if document is None else document.get("error")
+    told: dict[str, Any] = {"error": code, "status_code": response.status_code}
+    if code in ("authorization_pending", "slow_down"):
+        raise TemporarilyUnavailable("the person has not decided yet; ask again later", **told)
+    if code == "access_denied":
+        raise SignInRequired(
+            "the person did not give access; ask again if they change their mind", reason="denied", **told
+        )
+    if code == "expired_token":
+        raise SignInRequired("nobody has entered the code in time; start it again", reason="restart", **told)
+    return judge_token_answer(response, call, now=now)
 
 
 def judge_revocation_answer(response: HttpResponse, call: TokenCall, *, now: float) -> None:

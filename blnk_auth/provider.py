@@ -26,6 +26,7 @@ PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
 
 _NONE: Mapping[str, str] = {}
 
+_ENDPOINTS = ("token_endpoint", "authorization_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 _GRANTS: tuple[GrantType, ...] = get_args(GrantType)
 _CHOICES: Mapping[str, Sequence[str]] = {
     "client_auth": METHODS,
@@ -82,6 +83,9 @@ class Provider:
 
     revocation_endpoint: str | None = None
     """RFC 7009; None if the server has none."""
+
+    device_authorization_endpoint: str | None = None
+    """RFC 8628 section 3.1; None if nobody can sign in there with a device code."""
 
     issuer: str | None = None
     """If given, an `iss` in the authorization response must equal it (RFC 9207)."""
@@ -170,7 +174,7 @@ class Provider:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError("name is empty; give the provider a short, lasting name")
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
-        for parameter in ("token_endpoint", "authorization_endpoint", "revocation_endpoint"):
+        for parameter in _ENDPOINTS:
             _check_endpoint(getattr(self, parameter), parameter)
         self._check_choices()
         if self.issuer is not None and not isinstance(self.issuer, str):

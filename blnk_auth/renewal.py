@@ -162,9 +162,9 @@ class Renewal:
         call = build(held.grant.token.access_token, "access_token")
         messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
 
-    def exchange(self, call: TokenCall) -> HeldToken:
-        """Exchange an authorization code and store the grant. The code is spent, so a failed save is kept in memory."""
-        token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())
+    def exchange(self, call: TokenCall, judge: messages.Judge = messages.judge_token_answer) -> HeldToken:
+        """Exchange a code and store the grant. The code is spent, so a failed save is kept in memory."""
+        token, notes = judge(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
         try:
             held = self.put(Grant(token))

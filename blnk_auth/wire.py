@@ -13,7 +13,7 @@ Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
 
-Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "revocation", "api"]
+Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "device_code", "revocation", "api"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,17 @@ runs. So `blnk-auth --help` is quick.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from .._version import __version__
+from .outcome import reported
 
-_COMMANDS = ("demo", "sandbox")
+_COMMANDS = (
+    *("demo", "init", "login", "logout", "status", "token", "renew", "keepalive", "doctor"),
+    *("sandbox", "store"),
+)
 
 
 class _LazyGroup(click.Group):
@@ -25,8 +30,14 @@ class _LazyGroup(click.Group):
         command: click.Command = import_module(f".{cmd_name}", __package__).command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        with reported():
+            return super().invoke(ctx)
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BLNK_AUTH"}
+)
 @click.version_option(__version__, prog_name="blnk-auth")
 def group() -> None:
     """OAuth 2.0 for httpx, httpx2 and requests: renewed once, kept safe."""

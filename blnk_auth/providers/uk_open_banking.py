@@ -15,13 +15,9 @@ from ..wire import Call
 
 def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: Any) -> Provider:  # noqa: N802 - a name
     """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
-    return Provider(
-        name=name,
-        issuer=issuer,
-        token_endpoint=token_endpoint,
-        client_auth="private_key_jwt",
-        **{"api_headers": _interaction, "requires_scope": True, **settings},
-    )
+    # FAPI: the interaction id is that of one call, also of a retry.
+    usual: dict[str, Any] = {"client_auth": "private_key_jwt", "api_headers": _interaction, "requires_scope": True}
+    return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **{**usual, **settings})
 
 
 def _interaction(_call: Call) -> dict[str, str]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 _INDEX = "index"
-_WRITING_SECONDS = 30.0
+_TURN_SECONDS = 30.0
 
 
 class KeyringStore:
@@ -84,7 +84,10 @@ class KeyringStore:
         """The record under `key`, or None. Raises `StoreError` if it cannot be read."""
         if self._fallback is not None and (record := self._fallback.load(key)) is not None:
             return record
-        return None if self._entries is None else self._load(self._entries, key)
+        if self._entries is None:
+            return None
+        with self._turn():
+            return _load(self._entries, key, self._service)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace the version `expected` (None: the key must not exist yet) and return the new version.
@@ -97,8 +100,8 @@ class KeyringStore:
         assert entries is not None  # noqa: S101 - without a keyring there is a fallback
         version = secrets.token_hex(8)
         text = enclose(key, version, data)
-        with self._writing():
-            current = self._load_in_turn(entries, key)
+        with self._turn():
+            current = _load(entries, key, self._service)
             if (None if current is None else current.version) != expected:
                 raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
             if current is None:
@@ -111,7 +114,7 @@ class KeyringStore:
         if self._fallback is not None:
             self._fallback.delete(key)
         if self._entries is not None:
-            with self._writing():
+            with self._turn():
                 self._entries.remove(name_of(key))
                 self._unlist(self._entries, key)
 
@@ -136,9 +139,10 @@ class KeyringStore:
         found: set[str] = set() if self._fallback is None else set(self._fallback.keys(prefix))
         entries = self._entries
         if entries is not None:
-            listed = [key for key in self._listed(entries) if key.startswith(prefix) and key not in found]
-            # A kill between listing and writing leaves a key that is listed and nothing else.
-            found.update(key for key in listed if entries.has(name_of(key)))
+            with self._turn():
+                listed = [key for key in self._listed(entries) if key.startswith(prefix) and key not in found]
+                # A kill between listing and writing leaves a key that is listed and nothing else.
+                found.update(key for key in listed if entries.has(name_of(key)))
         return iter(sorted(found))
 
     # --- the keyring ---------------------------------------------------------------------------------------------
@@ -146,29 +150,17 @@ class KeyringStore:
     def _usable_entries(self) -> Entries | None:
         try:
             entries = Entries(system_keyring() if self._backend is None else self._backend, self._service)
-            entries.probe()
+            with self._turn():
+                entries.probe()
         except StoreError:
             if self._fallback is None:
                 raise
             return None
         return entries
 
-    def _load(self, entries: Entries, key: str) -> Record | None:
-        try:
-            return _record(entries.read(name_of(key)), key, self._service)
-        except Torn:
-            with self._writing():
-                return self._load_in_turn(entries, key)
-
-    def _load_in_turn(self, entries: Entries, key: str) -> Record | None:
-        """The record, while nobody is writing."""
-        try:
-            return _record(entries.read(name_of(key)), key, self._service)
-        except Torn:
-            raise _unreadable(key, self._service, "parts of it are missing or altered") from None
-
-    def _writing(self) -> AbstractContextManager[None]:
-        return self._lock_file("writing", f"the keyring service {self._service!r} for writing", _WRITING_SECONDS)
+    def _turn(self) -> AbstractContextManager[None]:
+        """One at a time, reading too: keyrings answer many at once with errors of all kinds, or end."""
+        return self._lock_file("turn", f"the keyring service {self._service!r}", _TURN_SECONDS)
 
     def _lock_file(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
         return process_lock(self._locks / f"{name}.lock", purpose=purpose, timeout=timeout)
@@ -179,17 +171,7 @@ class KeyringStore:
         try:
             text = entries.read(_INDEX)
         except Torn:
-            with self._writing():
-                text = self._index_in_turn(entries)
-        return self._keys_in(text)
-
-    def _index_in_turn(self, entries: Entries) -> str | None:
-        try:
-            return entries.read(_INDEX)
-        except Torn:
-            return "damaged"
-
-    def _keys_in(self, text: str | None) -> list[str]:
+            text = ""
         if text is None:
             return []
         keys = cast("list[object] | None", (from_json(text) or {}).get("keys"))
@@ -202,17 +184,21 @@ class KeyringStore:
         return cast("list[str]", keys)
 
     def _list(self, entries: Entries, key: str) -> None:
-        keys = self._keys_in(self._index_in_turn(entries))
+        keys = self._listed(entries)
         if key not in keys:
             entries.write(_INDEX, json.dumps({"keys": [*keys, key]}))
 
     def _unlist(self, entries: Entries, key: str) -> None:
-        keys = self._keys_in(self._index_in_turn(entries))
+        keys = self._listed(entries)
         if key in keys:
             entries.write(_INDEX, json.dumps({"keys": [each for each in keys if each != key]}))
 
 
-def _record(text: str | None, key: str, service: str) -> Record | None:
+def _load(entries: Entries, key: str, service: str) -> Record | None:
+    try:
+        text = entries.read(name_of(key))
+    except Torn:
+        raise _unreadable(key, service, "parts of it are missing or altered") from None
     if text is None:
         return None
     found = disclose(text, key, f"the record under key {key!r} in the keyring service {service!r}")

@@ -3,7 +3,7 @@
 Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts. They are written first, as
 the generation, `a` or `b`, that is not in use; then the head that points to them, in one step; then the parts of the
 other generation are removed. A kill at any moment leaves the old or the new text, and at most some parts that the next
-write overwrites. The head holds a hash of the whole, so that parts of two texts are never taken for one.
+long text or a removal clears away. The head holds a hash of the whole, so that parts of two texts are never taken for one.
 
 Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
 """
@@ -69,11 +69,11 @@ class _Verbs(Protocol):
 
 
 class Torn(Exception):
-    """The parts do not make up the text: somebody is just replacing it, or it is damaged."""
+    """The parts do not make up the text: it is damaged."""
 
 
 class Entries:
-    """The texts of one service in one keyring. Reading is safe at any time; writing is for one at a time."""
+    """The texts of one service in one keyring, for one user of this object's methods at a time."""
 
     def __init__(self, backend: KeyringBackend, service: str) -> None:
         self._backend = cast("_Verbs", backend)
@@ -97,7 +97,7 @@ class Entries:
             raise StoreError(f"the keyring {self.name} does not keep what is written to it; {_REMEDY}")
 
     def read(self, name: str) -> str | None:
-        """The text, or None. Raises `Torn` if it is being replaced or is damaged, `StoreError` if it cannot be read."""
+        """The text, or None. Raises `Torn` if it is damaged, `StoreError` if the keyring cannot be read."""
         first = self._get(name)
         head = None if first is None else _head(first)
         if head is None:
@@ -119,6 +119,8 @@ class Entries:
         if len(text) <= self._limit:
             self._put(name, text)
             generation = None
+            if old is None:
+                return
         else:
             generation = "b" if old is not None and old.generation == "a" else "a"
             pieces = [text[start : start + self._limit] for start in range(0, len(text), self._limit)]

@@ -25,6 +25,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.fork import reset_in_child
 from blnk_auth.stores.base import Record, Version, from_json, to_json
 from blnk_auth.stores.lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 
@@ -50,6 +51,9 @@ _READ_SECONDS = 3.0
 _RETRIES = 2
 """What a client made from a URL waits for a connection and for an answer, and how often it tries again: a dead server
 is told after ten seconds."""
+
+_inherited: list[object] = []
+"""Clients of our parent process: kept, because collecting them would close what is not ours."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _GLOB_CHARACTERS = re.compile(r"([*?\[\]\\^-])")
@@ -82,7 +86,7 @@ class RedisStore:
 
     `url_or_client`: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
     few seconds, or a synchronous client of redis-py of yours: `redis.Redis`, a Sentinel's `master_for(...)`, or
-    `redis.cluster.RedisCluster`, which brings its own.
+    `redis.cluster.RedisCluster`, which brings its own. A client that is in use during a fork may hang in the child.
     `namespace`: what all keys in the server begin with, so that several stores can share it.
     `lease`: seconds after which the lock of a crashed holder is free.
     `expire_with_refresh_token`: True lets the server remove a record once neither its refresh token nor its access
@@ -114,6 +118,7 @@ class RedisStore:
         self._names = _Names(namespace)
         self._expires = expire_with_refresh_token
         self._locks = LeaseLocks(_RedisLeases(self._server, self._names, lease), lease)
+        reset_in_child(self)
 
     def __repr__(self) -> str:
         return self._name
@@ -195,6 +200,15 @@ class RedisStore:
         Keys written or deleted meanwhile may or may not appear.
         """
         return iter(sorted(self._names.key(name) for name in self._server.scan(self._names.pattern(prefix))))
+
+    def reset_after_fork(self) -> None:
+        """Called in a forked child: its parent's connections are not to be used, nor to be closed.
+
+        redis-py looks after this itself, but waits for ever if another thread was at the pool during the fork.
+        """
+        if self._url is not None:
+            _inherited.append(self._server.client)
+            self._server.client = _client_of(self._url)
 
 
 class _RedisLeases:

@@ -12,8 +12,15 @@ from typing import Any, cast
 import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -73,16 +80,18 @@ _SCAN_COUNT = 1000
 _SIGN_IN = "check the user and the password in the url"
 _OTHER = "look into the server's log for the cause"
 _CONNECT = "check that the server runs and that the url leads to it"
-_REMEDIES = {
-    "CLUSTERDOWN": "the cluster has no master for this key; wait for its fail-over, or repair it",
-    "CROSSSLOT": "give a redis.cluster.RedisCluster client for a cluster",
-    "LOADING": "the server is starting; try again in a moment",
+_WRONG_CLIENT = "the server is part of a cluster; give a redis.cluster.RedisCluster client"
+_REMEDIES: dict[str | type[RedisError], str] = {
+    # redis-py has classes for some of the server's error codes and strips those; the other codes begin the text.
+    MovedError: _WRONG_CLIENT,
+    AskError: _WRONG_CLIENT,
+    ClusterCrossSlotError: _WRONG_CLIENT,
+    ClusterDownError: "the cluster has no master for this key; wait for its fail-over, or repair it",
+    NoPermissionError: "allow the user EVAL, EVALSHA, SCAN and what the scripts call, on keys that begin with {",
+    OutOfMemoryError: "the server's memory is full; raise maxmemory",
+    ReadOnlyError: "the server is a replica; lead to the master, with Sentinel by master_for()",
     "MISCONF": "the server cannot write its snapshot; look into its log and at its disk",
-    "MOVED": "the server is part of a cluster; give a redis.cluster.RedisCluster client",
-    "NOAUTH": "give the password in the url",
-    "NOPERM": "allow the user EVAL, EVALSHA, SCAN and the commands that the scripts call, on keys that begin with {",
-    "OOM": "the server's memory is full; raise maxmemory",
-    "READONLY": "the server is a replica; lead to the master, with Sentinel by master_for()",
+    "NOREPLICAS": "too few replicas are in step for min-replicas-to-write; look at them",
     "WRONGTYPE": "a key of another program has this name; choose another namespace",
 }
 
@@ -127,5 +136,7 @@ def _judge(error: RedisError | RedisClusterException) -> str:
         return f"{text}; {_SIGN_IN}"
     if isinstance(error, ResponseError):
         code = text.partition(" ")[0]
-        return f"{type(error).__name__} {code}; {_REMEDIES.get(code, _OTHER)}"
+        remedy = _REMEDIES.get(type(error)) or _REMEDIES.get(code, _OTHER)
+        # The code in capitals is the server's; any other first word is part of a sentence.
+        return f"{type(error).__name__}{f' {code}' if code.isupper() else ''}; {remedy}"
     return f"{text or type(error).__name__}; {_CONNECT}"

@@ -102,7 +102,7 @@ def test_nothing_is_guessed() -> None:
 
 
 def test_a_secret_does_not_prove_anybody(blink: ProviderWorld) -> None:
-    """ "OAuth Client Secret is not supported": without a certificate the client cannot be made."""
+    """As documented, a client secret is not supported: without a certificate the client cannot be made."""
     with pytest.raises(ConfigurationError, match="cert is missing.*tls_client_auth"):
         blink.client(blink.provider(client_auth="tls_client_auth"), client_secret="s3cret")
 
@@ -141,7 +141,7 @@ def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderW
 
 
 def test_the_code_exchange_has_what_blink_demands(blink: ProviderWorld) -> None:
-    """Form, `client_id`, `username`, the five headers; neither a secret nor a challenge, nor two ways to authenticate."""
+    """Form, `client_id`, `username`, the five headers; neither a secret nor a challenge, and no second proof."""
     source = blink.sign_in(blink.client())
     sent = blink.token_request
     assert set(sent.form) == {"grant_type", "code", "redirect_uri", "client_id", "username"}

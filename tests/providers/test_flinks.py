@@ -1,4 +1,4 @@
-"""Flinks Outbound as its documentation says, against the sandbox's Flinks, which refuses whatever Flinks would refuse."""
+"""Flinks Outbound as its documentation says, against the sandbox's Flinks, which refuses what Flinks would refuse."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ server an older pair may also replace a newer one that has ended: it may be the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from simulation.process import LIFETIME, REJECTED, generation_of
 from simulation.world import NONE, Happening, Setup, State, Worker, World, read
@@ -125,19 +125,21 @@ def check_going_on(world: World, state: State) -> None:
 def check_end(world: World, state: State) -> None:
     """Judge a schedule's last state, and whether all is well with what comes after it."""
     _hold(not any(each.holds_lock for each in state.workers), "4: a lock is held at the end")
-    kept = newest_kept(state)
-    arrived = [each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost]
-    if not state.exclusive and world.setup.server == "grace":
-        # Of two live pairs the one that arrived later stays.
-        arrived = [each for each in arrived if state.born_at[each] > state.born_at[kept]]
-    _hold(kept >= max(arrived, default=NONE), f"6: generation {max(arrived, default=NONE)} is lost")
+    by_arrival = world.setup.server == "grace" and not state.exclusive
+
+    def newest(generations: Iterable[int]) -> int:
+        return max(generations, key=lambda each: state.born_at[each] if by_arrival else each)
+
+    arrived = (each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost)
+    last, kept = newest(arrived), newest(_kept(state))
+    _hold(newest((kept, last)) == kept, f"6: generation {last} is lost")
     _check_healing(world, state, honoured=not state.revoked and state.spent_at[kept] == NONE)
 
 
-def newest_kept(state: State) -> int:
-    """The newest generation in the store or in the memory of a process."""
-    remembered = [generation_of(each.moment.held.grant.token) for each in state.workers if each.moment.held is not None]
-    return max(read(state.record)[0], *remembered, NONE)
+def _kept(state: State) -> set[int]:
+    """The generations in the store and in the memories of the processes."""
+    held = {generation_of(each.moment.held.grant.token) for each in state.workers if each.moment.held is not None}
+    return held | {read(state.record)[0]} - {NONE}
 
 
 def _check_healing(world: World, state: State, *, honoured: bool) -> None:

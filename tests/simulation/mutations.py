@@ -221,7 +221,7 @@ class _SavesAnEndedPairForEver(SimulatedSource):
 
 def _with(renewal: type[Renewal], **setup: Any) -> Setup:
     source_type = type(renewal.__name__, (SimulatedSource,), {"__slots__": (), "renewal_type": renewal})
-    return Setup(source_type=source_type, **{"workers": 2, **setup})
+    return Setup(source_type=source_type, workers=2, **setup)
 
 
 _ONCE = (TOKEN,)

@@ -11,10 +11,10 @@ What a moment cannot see (other processes, the server, when and in which order t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qs
 
 from blnk_auth.client_auth import ClientCredentials
@@ -135,7 +135,7 @@ class Script:
         raise NotImplementedError("a renewal lists no keys")
 
     @contextmanager
-    def lock(self, key: str, *, timeout: float) -> Iterator[None]:
+    def lock(self, key: str, *, timeout: float) -> Generator[None]:
         seen = self.call(Wish("lock"))
         if seen.what != "done":
             _fail(seen, StoreError("the lock was not had in time"))
@@ -313,6 +313,7 @@ def _frozen(value: Any) -> Hashable:
     if is_dataclass(value) and not isinstance(value, type):
         return type(value), tuple(_frozen(getattr(value, each.name)) for each in fields(value))
     if isinstance(value, Mapping):
-        return tuple(sorted((name, _frozen(each)) for name, each in value.items()))
+        members = cast("Mapping[str, Any]", value)
+        return tuple(sorted((name, _frozen(each)) for name, each in members.items()))
     hash(value)
     return value  # type: ignore[no-any-return]

@@ -18,22 +18,20 @@ ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
 # The first is the world of the promise: three processes, two renewals each, one fault anywhere.
 WORLDS: dict[str, Setup] = {
     "one fault": Setup(),
-    "one fault, single use": Setup(server="single use", calls=ONCE),
     "one fault, grace": Setup(server="grace", calls=ONCE),
     "two faults": Setup(workers=2, calls=ONCE, faults=2),
-    "two faults, grace": Setup(server="grace", workers=2, calls=ONCE, faults=2),
     "stale at first": Setup(workers=2, age=STALE),
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
-    "lease": Setup(lock="lease", workers=2),
     "lease, single use": Setup(lock="lease", server="single use", workers=2),
-    "lease, grace": Setup(lock="lease", server="grace", workers=2),
     "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
 }
 
 DEEP_WORLDS: dict[str, Setup] = {
     **{f"one fault, {server}": Setup(server=server) for server in SERVERS},
     **{f"two faults, {server}": Setup(server=server, workers=2, faults=2) for server in SERVERS},
+    "two faults, one call, grace": Setup(server="grace", workers=2, calls=ONCE, faults=2),
     **{f"lease, {server}": Setup(lock="lease", server=server, calls=ONCE) for server in SERVERS},
+    **{f"lease, two calls, {server}": Setup(lock="lease", server=server, workers=2) for server in SERVERS},
     **{f"lease, two faults, {server}": Setup(lock="lease", server=server, workers=2, faults=2) for server in SERVERS},
     **{f"no lock, {server}": Setup(lock="none", server=server, workers=2, faults=0) for server in SERVERS},
     **{f"no lock, one fault, {server}": Setup(lock="none", server=server, workers=2, calls=ONCE) for server in SERVERS},

@@ -292,8 +292,9 @@ class World:
 
     def _mishaps(self, worker: Worker) -> tuple[str, ...]:
         mishaps = (*_FAULTS[worker.moment.wish.what], KILLED) if worker.answer == NOT_ASKED else (LOST, KILLED)
-        if worker.moment.wish is not BEGIN and not worker.deserted:
-            mishaps += (DESERTED,)
+        # When the caller leaves makes no difference to a renewal that does not notice: once for each call is enough.
+        if len(worker.moment.history) == 1 or (worker.moment.history and not self.setup.shielded):
+            mishaps += (DESERTED,) if not worker.deserted else ()
         if worker.holds_lock and self.setup.lock == "lease":
             mishaps += (LEASE_LOST,)
         return mishaps
@@ -464,4 +465,5 @@ class World:
 
 def _with(state: State, index: int, worker: Worker) -> State:
     workers = state.workers
-    return state._replace(workers=(*workers[:index], worker, *workers[index + 1 :]))
+    # The last field; the same as _replace and three times as fast, which counts here.
+    return State._make((*state[:-1], (*workers[:index], worker, *workers[index + 1 :])))

@@ -124,10 +124,13 @@ def secret_service() -> Iterator[None]:
             yield
         finally:
             _restore(before)
+            ended = [process.poll() for process in (daemon, bus)]
             for process in (daemon, bus):
                 process.terminate()
                 process.wait(10)
-            bus.stdout.close()
+                assert process.stdout is not None
+                process.stdout.close()
+            assert ended == [None, None], "gnome-keyring or its bus ended too soon"
 
 
 def _unlocked_daemon(environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -144,7 +147,6 @@ def _unlocked_daemon(environment: dict[str, str]) -> subprocess.Popen[bytes]:
     daemon.stdin.close()
     # It says where it listens once it does.
     daemon.stdout.readline()
-    daemon.stdout.close()
     return daemon
 
 

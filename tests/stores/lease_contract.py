@@ -39,14 +39,14 @@ class LeaseStoreContract(SharedStoreContract):
 
     @pytest.fixture
     def run_out(self) -> Callable[[str], None]:
-        """Ends the lease of a key on the server, as its time would."""
+        """Ends the lease of a key on the server, as its time would, unless it is renewed just then."""
         raise NotImplementedError
 
     # --- the lease
 
     def test_a_lost_lease_is_told(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
         """A holder whose lease ran out and was taken learns it when leaving, and does not free its successor's."""
-        with open_store() as one, open_store() as other, open_store() as third:
+        with open_store(lease=LONG) as one, open_store() as other, open_store() as third:
             successor = other.lock("alice", timeout=LONG)
             with loses_its_lock(one, "alice"):
                 run_out("alice")
@@ -59,7 +59,7 @@ class LeaseStoreContract(SharedStoreContract):
 
     def test_an_error_inside_matters_more(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
         """What was raised inside the context is not replaced by the news that the lease was lost."""
-        with open_store() as one, open_store() as other:
+        with open_store(lease=LONG) as one, open_store() as other:
 
             def fail_inside() -> None:
                 with one.lock("alice", timeout=LONG):
@@ -74,7 +74,7 @@ class LeaseStoreContract(SharedStoreContract):
         self, open_store: OpenStore, run_out: Callable[[str], None]
     ) -> None:
         """A holder that lost its lease cannot replace what was saved since it looked."""
-        with open_store() as one, open_store() as other:
+        with open_store(lease=LONG) as one, open_store() as other:
             read = one.save("alice", {"n": 1}, expected=None)
             with loses_its_lock(one, "alice"):
                 run_out("alice")
@@ -89,7 +89,7 @@ class LeaseStoreContract(SharedStoreContract):
         self, open_store: OpenStore, run_out: Callable[[str], None]
     ) -> None:
         """A holder that lost its lease cannot delete its successor's record; without a lock anybody may delete."""
-        with open_store() as one, open_store() as other:
+        with open_store(lease=LONG) as one, open_store() as other:
             with loses_its_lock(one, "alice"):
                 run_out("alice")
                 with other.lock("alice", timeout=LONG):
@@ -321,7 +321,7 @@ def alice_in(store: Any) -> Iterator[Grant]:
 
 
 def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
-    """A valid token keeps working; a renewal fails with StoreError and asks nobody; all is well once the server is back."""
+    """A valid token keeps working; a renewal fails with StoreError, asking nobody, until the server is back."""
     with alice_in(store) as alice:
         server.kill()
         before = alice.source.token()

@@ -70,7 +70,11 @@ class Server(ABC):
         self._initialize()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -159,9 +163,13 @@ def _somebody_else() -> dict[str, Any]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        # A Redis cluster's own port is that much higher.
+        if port + 10_000 < 65_536:
+            return port
 
 
 class RedisServer(Server):

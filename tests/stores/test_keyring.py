@@ -9,8 +9,10 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,22 @@ class TestSecretService(SharedStoreContract):
     @pytest.fixture
     def open_store(self, service: str) -> Callable[[], TokenStore]:
         return partial(open_service, service)
+
+    # Each save is five visits to the daemon: half a minute for each of these.
+
+    @pytest.mark.deep
+    def test_threads_under_the_lock_lose_no_update(self, store: TokenStore) -> None:
+        super().test_threads_under_the_lock_lose_no_update(store)
+
+    @pytest.mark.deep
+    def test_threads_without_the_lock_lose_no_update(self, store: TokenStore) -> None:
+        super().test_threads_without_the_lock_lose_no_update(store)
+
+    @pytest.mark.deep
+    def test_processes_under_the_lock_lose_no_update(
+        self, store: TokenStore, open_store: Callable[[], TokenStore]
+    ) -> None:
+        super().test_processes_under_the_lock_lose_no_update(store, open_store)
 
 
 # A real keyring
@@ -332,35 +350,38 @@ def test_a_kill_while_a_key_is_first_stored_lists_no_key(service: str, backend: 
     assert list(store.keys()) == ["alice"]
 
 
-class Replacing(MemoryKeyring):
-    """Lets a writer in before the next read of a part."""
+class Crowded(MemoryKeyring):
+    """Ends, as real keyrings do, when two callers come at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.write: Callable[[], object] | None = None
+        self.inside = threading.Semaphore(1)
 
     def get_password(self, service: str, username: str) -> str | None:
-        write, is_part = self.write, service.count("/") == 2
-        if write is not None and is_part:
-            self.write = None
-            write()
-        return super().get_password(service, username)
+        if not self.inside.acquire(blocking=False):
+            raise ConnectionResetError("two at once")
+        try:
+            threading.Event().wait(0.001)
+            return super().get_password(service, username)
+        finally:
+            self.inside.release()
 
 
-@pytest.mark.parametrize("replacements", [1, 2])
-def test_a_reader_meets_no_half_of_two_records(service: str, replacements: int) -> None:
-    """A record replaced, once or twice, while its parts are read is read again, and comes whole."""
-    backend = Replacing()
-    store = KeyringStore(service, backend=backend)
-    version = store.save("alice", {"token": "o" * 5000}, expected=None)
+def test_f67_a_keyring_is_asked_by_one_at_a_time(service: str) -> None:
+    """F67: threads and handles that load, save and list at once never meet in the backend."""
+    backend = Crowded()
+    stores = [KeyringStore(service, backend=backend) for _ in range(2)]
 
-    def write() -> None:
-        current = version
-        for number in range(replacements):
-            current = store.save("alice", {"token": str(number) * 5000}, expected=current)
+    def work(number: int) -> None:
+        store = stores[number % 2]
+        version = store.save(f"key {number}", {"token": FIVE_KB}, expected=None)
+        store.save(f"key {number}", {"token": "short"}, expected=version)
+        assert loaded(store, f"key {number}") == {"token": "short"}
+        assert f"key {number}" in list(store.keys())
 
-    backend.write = write
-    assert loaded(store, "alice") == {"token": str(replacements - 1) * 5000}
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(work, number) for number in range(6)]:
+            done.result(60)
 
 
 def test_many_keys_are_listed(store: KeyringStore, backend: MemoryKeyring) -> None:

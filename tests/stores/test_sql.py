@@ -127,9 +127,9 @@ def test_the_schema_is_created_once(store: SQLStore) -> None:
     assert list(store.keys()) == ["alice"]
 
 
-def test_eight_processes_create_the_schema_at_once(url: str) -> None:
+def test_four_processes_create_the_schema_at_once(url: str) -> None:
     """Any number of processes may create the schema at the same moment."""
-    run_processes(8, create_schema_when_told, partial(SQLStore, url))
+    run_processes(4, create_schema_when_told, partial(SQLStore, url))
     with SQLStore(url) as store:
         store.save("alice", {}, expected=None)
 

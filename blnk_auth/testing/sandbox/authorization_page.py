@@ -50,17 +50,17 @@ class AuthorizationPage:
             self._check(query)
             code_challenge = _code_challenge(query)
         except OAuthError as wrong:
-            return self._redirect(client, query, error=wrong.error, error_description=wrong.description)
+            return self._redirect(query, error=wrong.error, error_description=wrong.description)
         scope = query.get("scope") or client.scope
         if request.method == "GET":
-            return consent_page(client_id=client.client_id, scope=scope, redirect_uri=client.redirect_uri)
+            return consent_page(client_id=client.client_id, scope=scope, redirect_uri=query["redirect_uri"])
         return self._decide(request, client, query, scope, code_challenge)
 
     def _requesting_client(self, query: dict[str, str]) -> RegisteredClient:
         client = self._server.client(query.get("client_id", ""))
         if client is None:
             raise OAuthError("invalid_request", "No application with this client_id is registered.")
-        if query.get("redirect_uri") != client.redirect_uri:
+        if not client.may_be_sent_to(query.get("redirect_uri", "")):
             raise OAuthError("invalid_request", "The redirect_uri is not exactly the one this application registered.")
         return client
 
@@ -81,22 +81,27 @@ class AuthorizationPage:
     ) -> Answer:
         decision, subject = request.form.get("decision"), request.form.get("subject", "").strip()
         if decision == "deny":
-            return self._redirect(client, query, error="access_denied", error_description="The person said no")
+            return self._redirect(query, error="access_denied", error_description="The person said no")
         if decision != "approve" or not subject:
             return error_page("The form needs a name to sign in as, and a decision.")
         code = self._server.issue_code(
-            client, subject=subject, scope=scope, code_challenge=code_challenge, target=self._target_of(request)
+            client,
+            subject=subject,
+            scope=scope,
+            code_challenge=code_challenge,
+            target=self._target_of(request),
+            redirect_uri=query["redirect_uri"],
         )
-        return self._redirect(client, query, code=code)
+        return self._redirect(query, code=code)
 
-    def _redirect(self, client: RegisteredClient, query: dict[str, str], **members: str) -> Answer:
+    def _redirect(self, query: dict[str, str], **members: str) -> Answer:
         issuer = self._issuer()
         if "state" in query:
             members["state"] = query["state"]
         if issuer is not None:
             members["iss"] = issuer
-        separator = "&" if "?" in client.redirect_uri else "?"
-        location = f"{client.redirect_uri}{separator}{urlencode(members)}"
+        separator = "&" if "?" in query["redirect_uri"] else "?"
+        location = f"{query['redirect_uri']}{separator}{urlencode(members)}"
         return Answer(302, b"", {"location": location, "cache-control": "no-store", "referrer-policy": "no-referrer"})
 
 

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import hmac
 import math
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -29,6 +30,8 @@ CODE_CHALLENGE_METHODS = ("S256", "plain")
 
 ITSELF = ""
 """The subject of a token that a client got for itself."""
+
+_LOOPBACK_WITHOUT_PORT = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(?=/|$)")
 
 AccessState = Literal["valid", "expired", "rejected", "ended", "unknown"]
 """`rejected`: only this access token was revoked; `ended`: the grant was."""
@@ -55,6 +58,20 @@ class RegisteredClient:
     client_secret: str = field(repr=False)
     redirect_uri: str
     scope: str
+
+    def may_be_sent_to(self, redirect_uri: str) -> bool:
+        """Whether it is the registered one, to the letter; or, if that is on loopback without a port, with any port.
+
+        RFC 8252 section 7.3: "The authorization server MUST allow any port to be specified at the time of the request
+        for loopback IP redirect URIs". A registered port is taken for a fixed one, as many servers do.
+        """
+        if redirect_uri == self.redirect_uri:
+            return True
+        registered = _LOOPBACK_WITHOUT_PORT.match(self.redirect_uri)
+        if registered is None:
+            return False
+        host, rest = registered[0], self.redirect_uri[registered.end() :]
+        return re.fullmatch(f"{re.escape(host)}:[0-9]{{1,5}}{re.escape(rest)}", redirect_uri) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +189,17 @@ class AuthorizationServer:
         scope: str,
         code_challenge: CodeChallenge | None,
         target: str | None = None,
+        redirect_uri: str | None = None,
     ) -> str:
-        """A code for one exchange within `code_lifetime` seconds, by the client and redirect URI it was issued to."""
+        """A code for one exchange within `code_lifetime` seconds, by the client and redirect URI it was issued to.
+
+        `redirect_uri` None is the registered one.
+        """
         code = f"blnk_ac_{secrets.token_urlsafe(24)}"
         with self._lock:
             self._codes[code] = _Code(
                 self._new_grant(client, subject, scope, target),
-                client.redirect_uri,
+                client.redirect_uri if redirect_uri is None else redirect_uri,
                 code_challenge,
                 expires_at=self._clock() + self.code_lifetime,
             )

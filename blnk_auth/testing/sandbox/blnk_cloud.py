@@ -15,9 +15,10 @@ from typing import Any
 
 from .authorization_page import AuthorizationPage
 from .authorization_server import CODE_CHALLENGE_METHODS, AuthorizationServer, Grant, OAuthError, RegisteredClient
+from .device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT, DeviceFlow
 from .endpoint import Answer, EndpointSpec
 from .journal import RecordedRequest
-from .token_request import authenticated_client, perform_grant, token_form
+from .token_request import authenticated_client, perform_grant, required, token_form
 
 DEFAULT_SCOPE = "data:read data:write proxy:write"
 
@@ -34,16 +35,25 @@ class BlnkCloud:
 
     `origin` tells the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, whatever the token.
+    `device_flow` adds sign-in by device code, which Blnk Cloud does not have.
     """
 
     default_scope = DEFAULT_SCOPE
 
-    def __init__(self, server: AuthorizationServer, *, origin: Callable[[], str], count: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: AuthorizationServer,
+        *,
+        origin: Callable[[], str],
+        count: Callable[[str], None],
+        device_flow: DeviceFlow | None = None,
+    ) -> None:
         self.core_rejects = False
         self._server = server
         self._origin = origin
         self._count = count
         self._page = AuthorizationPage(server, issuer=origin)
+        self._device_flow = device_flow
         self._ledgers: deque[dict[str, str]] = deque(maxlen=1000)
 
     def endpoints(self) -> list[EndpointSpec]:
@@ -54,6 +64,7 @@ class BlnkCloud:
             EndpointSpec("/.well-known/openid-configuration", "page", self._metadata),
             EndpointSpec("/oauth/authorize", "page", self._page.answer),
             EndpointSpec("/oauth/token", "token", self._token),
+            *(() if self._device_flow is None else self._device_flow.endpoints()),
             EndpointSpec("/{path:path}", "api", self._api),
         ]
 
@@ -65,7 +76,7 @@ class BlnkCloud:
         if request.method not in ("GET", "HEAD"):
             return _method_not_allowed("GET")
         origin = self._origin()
-        members = {
+        members: dict[str, Any] = {
             "issuer": origin,
             "authorization_endpoint": f"{origin}/oauth/authorize",
             "token_endpoint": f"{origin}/oauth/token",
@@ -76,6 +87,9 @@ class BlnkCloud:
             # Not in Blnk's document; RFC 9207 section 3 obliges a server that sends `iss`, as this one does.
             "authorization_response_iss_parameter_supported": True,
         }
+        if self._device_flow is not None:
+            members["device_authorization_endpoint"] = f"{origin}{DEVICE_AUTHORIZATION_PATH}"
+            members["grant_types_supported"] = [*_GRANTS, DEVICE_GRANT]
         return Answer.json(200, members)
 
     # --- token endpoint -------------------------------------------------------------------------------------------
@@ -86,7 +100,10 @@ class BlnkCloud:
         try:
             form = token_form(request)
             client = authenticated_client(self._server, request, form)
-            answer = perform_grant(self._server, client, form, offered=_GRANTS, count=self._count)
+            if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
+                answer = self._device_flow.exchange(client, required(form, "device_code"))
+            else:
+                answer = perform_grant(self._server, client, form, offered=_GRANTS, count=self._count)
             return Answer.json(200, answer, {"pragma": "no-cache"})
         except OAuthError as refusal:
             members = {"error": refusal.error, "error_description": refusal.description}

@@ -27,6 +27,8 @@ class Counts:
     """Authorization codes exchanged for tokens."""
     refreshes: int = 0
     """Refresh tokens exchanged for a new pair, also if a fault then withheld the answer."""
+    device_exchanges: int = 0
+    """Device codes exchanged for tokens."""
     client_credentials: int = 0
     """Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such grant."""
     reuses: int = 0

@@ -34,6 +34,16 @@ def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
     )
 
 
+def device_page(*, user_code: str) -> Answer:
+    """Asks for the code that a device shows, who signs in, and whether the device may have access."""
+    return _page(200, "device.html", form_action="'self'", user_code=user_code)
+
+
+def done_page(done: str) -> Answer:
+    """Tells the person that nothing is left to do here."""
+    return _page(200, "done.html", form_action="'none'", done=done)
+
+
 def error_page(problem: str, *, status: int = 400) -> Answer:
     """Tells the person what is wrong, without any way back to a client that may be an impostor."""
     return _page(status, "error.html", form_action="'none'", problem=problem)

@@ -18,6 +18,7 @@ from .authorization_server import AuthorizationServer, RegisteredClient
 from .blink import BLink
 from .blnk_cloud import BlnkCloud
 from .control import Control, checked_lifetime
+from .device import DeviceFlow
 from .endpoint import Endpoint, EndpointSpec
 from .faults import Fault, FaultQueue
 from .flinks import Flinks
@@ -47,6 +48,8 @@ class Sandbox:
     `personality`: "blnk_cloud", "blink" or "flinks"; their modules say what is particular to them. `tls`: a server's
     `ssl.SSLContext`, for https; bLink's personality then wants a client certificate with the `client_id` as its common
     name, for which the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of the client certificates.
+    `device_flow`: with "blnk_cloud", also sign-in by device code, which Blnk Cloud itself does not have.
+    A `redirect_uri` on loopback without a port stands for every port (RFC 8252 section 7.3).
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Sandbox:
         client_secret: str = "sandbox-secret",
         redirect_uri: str = "http://127.0.0.1:8765/oauth/callback",
         tls: ssl.SSLContext | None = None,
+        device_flow: bool = False,
     ) -> None:
         self.clock = clock
         self.token_latency = 0.0
@@ -70,6 +74,11 @@ class Sandbox:
         self._port = port
         self._tls = tls
         self._http: HTTPServer | None = None
+        self._device_flow: DeviceFlow | None = None
+        if device_flow:
+            self._device_flow = DeviceFlow(
+                self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
+            )
         self.personality = self._make_personality(personality)
         """The provider it plays, with that provider's own switches."""
         self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
@@ -78,7 +87,9 @@ class Sandbox:
     def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
         server, count = self._authorization_server, self._journal.count
         if name == "blnk_cloud":
-            return BlnkCloud(server, origin=lambda: self.origin, count=count)
+            return BlnkCloud(server, origin=lambda: self.origin, count=count, device_flow=self._device_flow)
+        if self._device_flow is not None:
+            raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
         if name == "blink":
             return BLink(server, demands_certificate=self._tls is not None, count=count)
         if name == "flinks":
@@ -147,6 +158,15 @@ class Sandbox:
         if not authorization_url.startswith(f"{self.origin}/"):
             raise ValueError(f"authorization_url must begin with {self.origin}/, where this sandbox is")
         return person.sign_in(authorization_url, subject=subject, approve=approve)
+
+    def enter_user_code(self, user_code: str, *, subject: str = "alice", approve: bool = True) -> None:
+        """Play the person with the other device: enter the code that ours shows, approve or deny.
+
+        Raises `ValueError` if no device waits under this code, or without `device_flow=True`.
+        """
+        if self._device_flow is None:
+            raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
+        self._device_flow.decide(user_code, subject=subject, approve=approve)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
         """Reject the access tokens issued so far, of `subject` or (None) of all; refreshing still works."""

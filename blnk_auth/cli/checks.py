@@ -1,0 +1,260 @@
+"""The checks of `blnk-auth doctor`. Each yields what it found, with what to do about it; none changes a grant."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ..client import OAuthClient
+from ..config import Profile
+from ..config.document import is_open_to_others
+from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable
+from ..origin import Origin, endpoint_origin
+from ..policy import RenewalPolicy
+from ..provider import Provider
+from ..stores.base import TokenStore
+from ..transport import Network, transport_for
+from ..wire import HttpRequest, NoAnswer
+from .outcome import CONFIGURATION, OK, UNAVAILABLE
+from .show import span
+
+Verdict = Literal["ok", "warning", "failed", "unavailable"]
+
+_TIMEOUT = 10.0
+_SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
+_CERTIFICATE_WARNING = 21 * 86_400.0
+_COMPARED = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `unavailable` is a failure that may pass by itself."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+    @property
+    def status(self) -> int:
+        """The exit status it calls for."""
+        return {"failed": CONFIGURATION, "unavailable": UNAVAILABLE}.get(self.verdict, OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is examined."""
+
+    profile: Profile
+    client: OAuthClient
+    network: Network
+
+    @classmethod
+    def of(cls, profile: Profile) -> Patient:
+        """Raises `ConfigurationError` if the profile makes no client."""
+        client = profile.make(OAuthClient)
+        return cls(profile, client, Network(RenewalPolicy(), **profile.network_settings()))
+
+    @property
+    def provider(self) -> Provider:
+        return self.client.provider
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Where the authorization server's endpoints are."""
+        endpoints = ((name, getattr(self.provider, name)) for name in _COMPARED)
+        return list(dict.fromkeys(endpoint_origin(url, name) for name, url in endpoints if url is not None))
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    """The file, the profile, and whether its secret can be had."""
+    profile = patient.profile
+    yield Finding("configuration", "ok", f"profile {profile.name!r} of {profile.path}: {patient.client!r}")
+    if profile.path.exists() and is_open_to_others(profile.path):
+        yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {profile.path}")
+    secret = profile.settings.get("client_secret")
+    if callable(secret):
+        secret()
+        yield Finding("secret", "ok", "client_secret is in the keyring")
+    if profile.settings.get("redirect_uri") is None and "authorization_code" in patient.provider.grants:
+        yield Finding("configuration", "warning", "nobody can sign in", "write redirect_uri, as registered")
+
+
+def names(patient: Patient) -> Iterator[Finding]:
+    """DNS."""
+    if patient.network.proxy is not None:
+        yield Finding("dns", "ok", "left to the proxy")
+        return
+    for origin in patient.origins:
+        try:
+            found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            remedy = "check the host's spelling, this machine's network and its DNS"
+            yield Finding("dns", "unavailable", f"{origin.host} has no address ({error.strerror})", remedy)
+        else:
+            addresses = dict.fromkeys(str(address[4][0]) for address in found)
+            yield Finding("dns", "ok", f"{origin.host} is {', '.join(addresses)}")
+
+
+def tls(patient: Patient) -> Iterator[Finding]:
+    """The server's certificate, and the client's own."""
+    for origin in patient.origins if patient.network.proxy is None else ():
+        if origin.scheme != "https":
+            yield Finding("tls", "ok", f"{origin} is this machine and needs none")
+            continue
+        yield _handshake(origin, patient.network.tls or ssl.create_default_context())
+    cert = patient.profile.settings.get("cert")
+    if cert is not None:
+        yield _own_certificate(Path(cert))
+
+
+def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
+    try:
+        with (
+            socket.create_connection((origin.host, origin.port), _TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=origin.host) as secured,
+        ):
+            certificate, version = secured.getpeercert() or {}, secured.version()
+    except ssl.SSLCertVerificationError as refused:
+        remedy = "if your network inspects TLS, name its certificate authority as verify; else do not go on"
+        return Finding("tls", "failed", f"{origin}: certificate refused ({refused.verify_message})", remedy)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", "check network, firewall and proxy")
+    ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return _certificate_finding(f"{origin}: {version}, certificate", ends_at, "its operator must renew it")
+
+
+def _own_certificate(path: Path) -> Finding:
+    try:
+        from cryptography import x509
+    except ImportError:
+        remedy = "pip install cryptography, to see its dates"
+        return Finding("certificate", "warning", f"{path}: its dates were not read", remedy)
+    try:
+        loaded = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return Finding("certificate", "failed", f"{path} cannot be read ({type(error).__name__})", "give a PEM file")
+    return _certificate_finding(str(path), loaded.not_valid_after_utc.timestamp(), "renew it and register the new one")
+
+
+def _certificate_finding(what: str, ends_at: float, remedy: str) -> Finding:
+    left = ends_at - time.time()
+    if left <= 0:
+        return Finding("certificate", "failed", f"{what} has expired", remedy)
+    verdict: Verdict = "ok" if left > _CERTIFICATE_WARNING else "warning"
+    return Finding("certificate", verdict, f"{what} is good for {span(left)}", "" if verdict == "ok" else remedy)
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """This machine's clock against the server's."""
+    request = HttpRequest("GET", patient.provider.token_endpoint, {"Accept": "application/json"}, b"")
+    asked_at = time.time()
+    try:
+        answer = transport_for(None, patient.network).send(request)
+    except NoAnswer as failure:
+        yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", "see the lines above")
+        return
+    skew = clock_skew(answer.headers, asked_at, time.time())
+    if skew is None:
+        yield Finding("clock", "ok", "the server does not say what time it is")
+        return
+    yield skew_finding(skew)
+
+
+def clock_skew(headers: Mapping[str, str], asked_at: float, answered_at: float) -> float | None:
+    """Seconds by which this clock is ahead of the server's `Date` (RFC 9110 section 6.6.1), 0 within its precision."""
+    try:
+        served_at = parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return None
+    if asked_at - 1 <= served_at <= answered_at + 1:
+        return 0.0
+    return (asked_at + answered_at) / 2 - served_at
+
+
+def skew_finding(skew: float) -> Finding:
+    """What to make of a skew."""
+    if abs(skew) < _SKEW_WARNING:
+        return Finding("clock", "ok", f"agrees with the server's within {max(1, round(abs(skew)))} s")
+    detail = f"this clock is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
+    verdict: Verdict = "failed" if abs(skew) >= _SKEW_FAILURE else "warning"
+    return Finding("clock", verdict, detail, "set it by NTP, as with: timedatectl set-ntp true")
+
+
+def discovery(patient: Patient) -> Iterator[Finding]:
+    """Whether the server's metadata agrees with what we use."""
+    provider = patient.provider
+    if provider.issuer is None:
+        yield Finding("discovery", "ok", "no issuer is known, so there is nothing to compare")
+        return
+    try:
+        described = Provider.discover(provider.issuer, **patient.profile.network_settings())
+    except ProtocolError:
+        yield Finding("discovery", "ok", f"{provider.issuer} publishes no metadata, so there is nothing to compare")
+        return
+    different = [name for name in _COMPARED if _differ(getattr(provider, name), getattr(described, name))]
+    for name in different:
+        yield Finding(
+            "discovery",
+            "warning",
+            f"{name} is {getattr(provider, name)}, but the server names {getattr(described, name)}",
+            "check the profile, or use provider = 'discover'",
+        )
+    if not different:
+        yield Finding("discovery", "ok", f"the metadata of {provider.issuer} agrees")
+
+
+def _differ(ours: str | None, theirs: str | None) -> bool:
+    return ours is not None and theirs is not None and ours != theirs
+
+
+def store(patient: Patient) -> Iterator[Finding]:
+    """Whether the store can be locked, written, read and listed, and who else may read it."""
+    tokens = patient.client.store
+    _exercise(tokens, f"doctor/{secrets.token_hex(8)}")
+    yield Finding("store", "ok", f"{tokens!r} can be locked, written, read and listed")
+    path = cast("Any", tokens).path if hasattr(tokens, "path") else None
+    if isinstance(path, str | Path) and Path(path).exists() and is_open_to_others(Path(path)):
+        yield Finding("store", "failed", f"other users may read {path}", f"chmod go-rwx {path}")
+
+
+def _exercise(tokens: TokenStore, key: str) -> None:
+    with tokens.lock(key, timeout=_TIMEOUT):
+        try:
+            version = tokens.save(key, {"doctor": 1}, expected=None)
+            tokens.save(key, {"doctor": 2}, expected=version)
+            tokens.load(key)
+            with closing(cast("Any", tokens.keys(key))) as found:
+                next(found, None)
+        finally:
+            tokens.delete(key)
+
+
+CHECKS: tuple[tuple[str, Callable[[Patient], Iterator[Finding]]], ...] = (
+    ("configuration", configuration),
+    ("dns", names),
+    ("tls", tls),
+    ("clock", clock),
+    ("discovery", discovery),
+    ("store", store),
+)
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """All checks, one after the other; an error of one is its finding."""
+    for name, check in CHECKS:
+        try:
+            yield from check(patient)
+        except BlnkAuthError as error:
+            verdict: Verdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
+            what, _, remedy = error.message.rpartition("; ")
+            yield Finding(name, verdict, what or remedy, remedy if what else "")

@@ -1,0 +1,56 @@
+"""`blnk-auth doctor`: looks for what could go wrong before it does, and says what to fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+from rich.text import Text
+
+from ..errors import ConfigurationError
+from .checks import Finding, Patient, examine
+from .options import EPILOG, Selection, client_options, json_option
+from .outcome import CONFIGURATION, OK, UNAVAILABLE
+from .show import printable, screen, show_json
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}
+
+
+@click.command("doctor", epilog=EPILOG)
+@client_options()
+@json_option
+def command(selection: Selection, as_json: bool) -> None:
+    """Check configuration, network, clock, server and store.
+
+    It ends with 0 if nothing is wrong, 2 if something must be fixed, 3 if only something was out of reach.
+    """
+    found: list[Finding] = []
+    for finding in _findings(selection):
+        found.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        show_json([asdict(each) for each in found])
+    statuses = {each.status for each in found}
+    status = next((each for each in (CONFIGURATION, UNAVAILABLE) if each in statuses), OK)
+    click.get_current_context().exit(status)
+
+
+def _findings(selection: Selection) -> Iterator[Finding]:
+    try:
+        patient = Patient.of(selection.load())
+    except ConfigurationError as error:
+        what, _, remedy = error.message.rpartition("; ")
+        yield Finding("configuration", "failed", what or remedy, remedy if what else "")
+    else:
+        yield from examine(patient)
+
+
+def _show(finding: Finding) -> None:
+    text = Text.assemble(
+        (f"{finding.verdict:<12}", _STYLES[finding.verdict]), f"{finding.check:<14}", printable(finding.detail)
+    )
+    if finding.remedy:
+        text.append(f"\n{'':<26}-> {printable(finding.remedy)}")
+    screen().print(text, soft_wrap=True)

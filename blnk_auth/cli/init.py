@@ -1,0 +1,175 @@
+"""`blnk-auth init`: writes a profile of the configuration file, by asking."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..client import OAuthClient
+from ..config import config_path, load_profile, profile_names
+from ..config.references import has_reference, is_in_keyring, is_plain
+from ..config.settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
+from ..errors import ConfigurationError
+from ..stores.memory import MemoryStore
+from ..stores.private import create_file, make_directory
+from .options import profile_options, setting_options, take_settings
+from .outcome import sign_in_command
+
+_REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
+_ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
+_ASKED_LAST = ("cert", "cert_key", "redirect_uri", "scope", "subject")
+_HEAD = """\
+# Written by `blnk-auth init`; edit it as you like. docs/reference/command-line.md lists every key.
+# ${NAME} in a text is an environment variable; keyring:service/name, as a secret, an entry of the keyring.
+
+"""
+
+
+@click.command("init")
+@profile_options
+@setting_options()
+@click.option(
+    "--client-secret-from",
+    metavar="REFERENCE",
+    help="Where the secret is: '${VARIABLE}' (in single quotes) or keyring:service/name.",
+)
+@click.option("--non-interactive", is_flag=True, help="Ask nothing: take the options, and fail if one is missing.")
+@click.option("--force", is_flag=True, help="Replace the profile if there is one.")
+def command(
+    profile: str,
+    config: Path | None,
+    client_secret_from: str | None,
+    non_interactive: bool,
+    force: bool,
+    **values: Any,
+) -> None:
+    """Write a profile of the configuration file, by asking.
+
+    Other profiles and comments in the file stay. The file is for this user only.
+    """
+    path = config_path(config).resolve()
+    _check_name(profile)
+    if profile in profile_names(path) and not force:
+        _allow_replacing(path, profile, ask=not non_interactive)
+    given = take_settings(values)
+    # A secret in the environment stays there.
+    given |= {name: f"${{BLNK_AUTH_{name.upper()}}}" for name in SECRETS if name in given}
+    if client_secret_from is not None:
+        given["client_secret"] = _reference(client_secret_from)
+    table = _complete(given) if non_interactive else _ask(given)
+    _try(path, profile, table)
+    _write(path, profile, table)
+    click.echo(f"Wrote profile {profile!r} to {path}.")
+    click.echo(f"Next: {sign_in_command(None, profile)}")
+
+
+def _check_name(profile: str) -> None:
+    if not profile.strip() or not profile.isprintable():
+        raise click.UsageError("--profile must be a name, such as default")
+
+
+def _allow_replacing(path: Path, profile: str, *, ask: bool) -> None:
+    if not ask:
+        raise click.UsageError(
+            f"{path} has a profile {profile!r} already; --force replaces it, --profile names another"
+        )
+    click.confirm(f"{path} has a profile {profile!r} already. Replace it?", abort=True, err=True)
+
+
+def _reference(text: str) -> str:
+    if is_plain(text) or not has_reference(text):
+        # Not the text, which may be a secret that a shell put in the place of "${NAME}".
+        raise click.UsageError(
+            "--client-secret-from must be '${VARIABLE}', in single quotes, or keyring:service/name; never the secret"
+        )
+    return text
+
+
+def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
+    if "provider" not in given:
+        raise click.UsageError(f"--provider is missing; it is one of {', '.join(PROVIDERS)}")
+    for setting in (*COMMON, *PROVIDERS[given["provider"]]):
+        if setting.required and setting.name not in given:
+            raise click.UsageError(f"{setting.option} (or {setting.variable}) is missing. {setting.help}")
+    return dict(given)
+
+
+def _ask(given: Mapping[str, Any]) -> dict[str, Any]:
+    table = dict(given)
+    if "provider" not in table:
+        choices = click.Choice(PROVIDER.choices)
+        table["provider"] = click.prompt("Provider", type=choices, default=PROVIDER.choices[0], err=True)
+    for setting in _to_ask(table["provider"]):
+        if setting.name not in table:
+            answer = _answer(setting, table["provider"])
+            if answer:
+                table[setting.name] = answer
+    return table
+
+
+def _to_ask(provider: str) -> list[Setting]:
+    own = PROVIDERS[provider]
+    known = {each.name: each for each in (*COMMON, *own)}
+    names = [*(each.name for each in own if each.required), *_ASKED, *_ASKED_LAST]
+    by_certificate = provider == "blink"
+    left_out = ("client_secret", "scope") if by_certificate else ("cert", "cert_key")
+    return [known[name] for name in dict.fromkeys(names) if name in known and name not in left_out]
+
+
+def _answer(setting: Setting, provider: str) -> Any:
+    hosted = "https://api.cloud.blnkfinance.com" if provider == "blnk_cloud" else ""
+    default = {"base_url": hosted, "redirect_uri": _REDIRECT_URI, "subject": "me"}.get(setting.name, "")
+    click.echo(click.style(setting.help, dim=True), err=True)
+    answer: str = click.prompt(
+        setting.name,
+        default=None if setting.required and not default else default,
+        show_default=bool(default),
+        hide_input=setting.is_secret,
+        err=True,
+    ).strip()
+    return answer.split() if setting.kind == "texts" else answer
+
+
+def _try(path: Path, profile: str, table: Mapping[str, Any]) -> None:
+    """Make the client once for nothing: what cannot work is better known now. What it refers to may not be here yet."""
+    texts = [value for value in table.values() if isinstance(value, str)]
+    if table["provider"] == "discover" or any(has_reference(each) or is_in_keyring(each) for each in texts):
+        return
+    load_profile(profile, path, overrides=table).make(OAuthClient, store=MemoryStore())
+
+
+def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
+    """Write the file, readable for this user only, in one step: nobody ever reads half of it."""
+    text = _with_profile(path.read_text("utf-8") if path.exists() else _HEAD, profile, table)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        make_directory(path.parent)
+        create_file(unfinished)
+        unfinished.write_text(text, "utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written ({error.strerror}); choose another with --config FILE"
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _with_profile(text: str, profile: str, table: Mapping[str, Any]) -> str:
+    tomlkit = _tomlkit()
+    document = tomlkit.parse(text)
+    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
+    profiles[profile] = {name: [*value] if isinstance(value, tuple) else value for name, value in table.items()}
+    return str(tomlkit.dumps(document))
+
+
+def _tomlkit() -> Any:
+    try:
+        return importlib.import_module("tomlkit")
+    except ImportError:
+        raise ConfigurationError("init needs the package tomlkit: pip install 'blnk-auth[cli]'") from None

@@ -1,0 +1,119 @@
+"""`blnk-auth login`: a person signs in, in a browser here, in one elsewhere, or with a code on another device."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from ..client import OAuthClient
+from ..config import Profile
+from ..device import DeviceAuthorization
+from ..errors import ConfigurationError
+from ..source import TokenSource
+from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
+from .report import tell_token
+from .show import printable
+
+
+@click.command("login", epilog=EPILOG)
+@client_options("subject", "scope")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the page people come back to. [default: any]")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open a browser, or only show the URL.")
+@click.option("--paste", is_flag=True, help="Open nothing; you paste the URL that the browser was sent to.")
+@click.option("--device", is_flag=True, help="Show a code to enter on another device.")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 600), default=300.0, show_default=True, help="Seconds to wait for the person."
+)
+@parameters_option
+@json_option
+def command(selection: Selection, as_json: bool, **way: Any) -> None:
+    """Sign in, and keep the tokens in the store.
+
+    The browser comes back to this command by itself. Where it cannot, as over SSH, paste the URL that it was sent to,
+    although the page there does not load.
+    """
+    if way["device"] and way["paste"]:
+        raise click.UsageError("--device and --paste exclude each other")
+    if way["device"] and way["parameters"]:
+        raise click.UsageError("--parameter has no meaning with --device; leave one out")
+    profile = selection.load()
+    client = selection.open(profile)
+    subject = subject_of(profile)
+    source = _sign_in(client, subject, profile, **way)
+    tell_token("signed in", client, subject, source.token(), as_json=as_json)
+
+
+def _sign_in(
+    client: OAuthClient,
+    subject: str,
+    profile: Profile,
+    *,
+    port: int | None,
+    browser: bool,
+    paste: bool,
+    device: bool,
+    timeout: float,
+    parameters: Mapping[str, str] | None,
+) -> TokenSource:
+    if device:
+        return client.authorize_device(subject, scope=profile.scope, on_prompt=_show_code, timeout=timeout)
+    if paste:
+        _show_url(client.start_authorization(subject, scope=profile.scope, parameters=parameters).url)
+        return client.finish_authorization(_pasted() or "")
+    return client.authorize_interactively(
+        subject,
+        scope=profile.scope,
+        parameters=parameters,
+        port=port,
+        timeout=timeout,
+        open_browser=browser,
+        pasted=_pasted,
+        on_url=_show_url,
+        on_problem=_show_problem,
+    )
+
+
+def _show_url(url: str) -> None:
+    click.echo(
+        f"Open this address in a browser and sign in:\n\n  {url}\n\n"
+        "If the browser then shows a page that does not load, paste that page's address here:",
+        err=True,
+    )
+
+
+def _show_problem(problem: str) -> None:
+    click.echo(f"Not that one: {printable(problem)}. Paste the address you were sent to:", err=True)
+
+
+def _show_code(authorization: DeviceAuthorization) -> None:
+    where = authorization.verification_uri_complete or authorization.verification_uri
+    if "utf" in (sys.stderr.encoding or "").lower() and (code := _qr_code(where)):
+        click.echo(code, err=True)
+    click.echo(f"On any device, open {authorization.verification_uri} and enter {authorization.user_code}", err=True)
+
+
+def _qr_code(url: str) -> str | None:
+    from ..qr import terminal_qr_code
+
+    try:
+        return terminal_qr_code(url)
+    except ConfigurationError:
+        return None
+
+
+def _pasted() -> str | None:
+    """The next line of standard input; None at its end.
+
+    Read without Python's buffer, whose lock a thread that waits here would still hold when the interpreter ends.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        read = os.read(0, 4096)
+        if not read:
+            break
+        line += read
+    return line.decode("utf-8", "replace").strip() if line else None

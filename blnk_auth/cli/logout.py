@@ -1,0 +1,49 @@
+"""`blnk-auth logout`: the end of a grant, at the provider and here."""
+
+from __future__ import annotations
+
+import click
+
+from ..client import OAuthClient
+from ..errors import SignInRequired
+from .inventory import stored
+from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
+from .outcome import CONFIGURATION, SIGN_IN, Failure
+from .report import ITSELF
+from .show import printable, show_json
+
+
+@click.command("logout", epilog=EPILOG)
+@client_options("subject", "scope")
+@itself_option
+@click.option("--forget", is_flag=True, help="Only drop the tokens here; the provider is not told.")
+@json_option
+def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> None:
+    """Revoke the tokens at the provider, then forget them here."""
+    profile = selection.load()
+    client = selection.open(profile)
+    source = source_of(profile, client, itself=itself)
+    whose = ITSELF if source.subject is None else printable(source.subject)
+    if not forget:
+        _refuse_if_not_revocable(client)
+        if stored(client, source) is None:
+            raise Failure(f"{whose}: nothing is stored, so there is nothing to revoke", SIGN_IN)
+    try:
+        source.forget() if forget else source.revoke()
+    except SignInRequired as ended:
+        raise Failure(
+            f"{whose}: the provider says that the grant has ended already ({ended.error or ended.reason}); drop what "
+            "is stored with: blnk-auth logout --forget",
+            SIGN_IN,
+        ) from None
+    if as_json:
+        show_json({"subject": source.subject, "provider": client.provider.name, "revoked": not forget})
+    else:
+        click.echo(f"{whose}: {'forgotten here; the provider was not told' if forget else 'revoked and forgotten'}")
+
+
+def _refuse_if_not_revocable(client: OAuthClient) -> None:
+    provider = client.provider
+    if provider.revocation_endpoint is None:
+        advice = provider.revocation_advice.replace("call forget()", "use --forget")
+        raise Failure(f"{provider.name} cannot be told: {advice}. Nothing was changed", CONFIGURATION)

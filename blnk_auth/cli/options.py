@@ -1,0 +1,165 @@
+"""The options that all commands with a client share: which profile, and each setting of it by its own name.
+
+A setting comes from the option, else from the variable BLNK_AUTH_<SETTING>, else from the file. A secret is no option.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..client import OAuthClient
+from ..config import Profile, config_path, load_profile, profile_names
+from ..config.settings import SECRETS, Setting, every_setting
+from ..errors import BlnkAuthError
+from ..events import OnEvent
+from ..source import TokenSource
+
+Function = Callable[..., Any]
+
+EPILOG = "Each setting of a profile is an option too, such as --base-url; `blnk-auth init --help` lists them."
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which client the user means."""
+
+    name: str
+    path: Path | None
+    overrides: Mapping[str, Any] = field(repr=False)
+
+    def load(self) -> Profile:
+        """Its profile."""
+        return load_profile(self.name, self.path, overrides=self.overrides)
+
+    def open(self, profile: Profile, on_event: OnEvent | None = None) -> OAuthClient:
+        """The client itself."""
+        return profile.make(OAuthClient, on_event=on_event)
+
+
+def subject_of(profile: Profile) -> str:
+    """Whose tokens. Raises `ConfigurationError` if nobody said."""
+    if not profile.subject:
+        raise profile.blame("subject", "is missing; say whose tokens: --subject NAME, or write subject in the profile")
+    return profile.subject
+
+
+def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSource:
+    """The tokens that the options ask for."""
+    return client.for_itself(scope=profile.scope) if itself else client.for_subject(subject_of(profile))
+
+
+def client_options(*visible: str) -> Callable[[Function], Function]:
+    """Hand a `Selection` to the command. The settings named in `visible` are shown in its help."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def command(profile: str, config: Path | None, **values: Any) -> Any:
+            click.get_current_context().meta["profile"] = profile
+            return function(Selection(profile, config, take_settings(values)), **values)
+
+        return profile_options(setting_options(visible)(command))
+
+    return decorate
+
+
+def profile_options(function: Function) -> Function:
+    """`--profile` and `--config`."""
+    named = click.option(
+        *("--profile", "-p"),
+        envvar="BLNK_AUTH_PROFILE",
+        default="default",
+        show_default=True,
+        shell_complete=_complete_profile,
+        help="Which profile of the configuration file.",
+    )
+    where = click.option(
+        "--config",
+        envvar="BLNK_AUTH_CONFIG",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The configuration file. [default: this user's]",
+    )
+    return named(where(function))
+
+
+def setting_options(visible: Sequence[str] | None = None) -> Callable[[Function], Function]:
+    """An option for each setting that is no secret. `visible` None shows them all in the help."""
+
+    def decorate(function: Function) -> Function:
+        for setting in reversed(every_setting()):
+            if not setting.is_secret:
+                function = _option(setting, hidden=visible is not None and setting.name not in visible)(function)
+        return function
+
+    return decorate
+
+
+def take_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were given, taken out of a command's values; secrets come from the environment."""
+    given = {each.name: values.pop(each.name) for each in every_setting() if each.name in values}
+    chosen = {name: value for name, value in given.items() if value not in (None, ())}
+    return {**chosen, **{name: secret for name in SECRETS if (secret := os.environ.get(f"BLNK_AUTH_{name.upper()}"))}}
+
+
+def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]:
+    given: dict[str, Any] = {"envvar": setting.variable, "help": setting.help, "hidden": hidden, "default": None}
+    names = [setting.option, setting.name]
+    if setting.kind == "flag":
+        names[0] = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
+    elif setting.choices:
+        given["type"] = click.Choice(setting.choices)
+    elif setting.kind == "number":
+        given["type"] = float
+    elif setting.kind == "texts":
+        given |= {"multiple": True, "metavar": "TEXT, repeated"}
+    elif setting.kind == "table":
+        given |= {"multiple": True, "metavar": "NAME=VALUE, repeated", "callback": _table}
+    return click.option(*names, **given)
+
+
+def _table(_ctx: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:
+    split = [pair.partition("=") for pair in pairs]
+    if any(not equals for _, equals, _ in split):
+        raise click.BadParameter("write it as NAME=VALUE", param=parameter)
+    return {name: value for name, _, value in split} or None
+
+
+parameters_option = click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_table,
+    help="A further parameter of this sign-in, such as Flinks' provider_id.",
+)
+
+itself_option = click.option("--itself", is_flag=True, help="The client's own token instead of a person's.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for scripts.")
+
+
+def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        names = profile_names(config_path(ctx.params.get("config")))
+    except BlnkAuthError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def duration(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Seconds, from a text such as 90, 30m, 12h or 7d."""
+    if text is None:
+        return None
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:], 0)
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e10:
+        raise click.BadParameter(f"{text!r} is no time; write it as 90, 30m, 12h or 7d", param=parameter)
+    return seconds

@@ -1,0 +1,19 @@
+"""`blnk-auth renew`: one renewal now, whether or not it is due."""
+
+from __future__ import annotations
+
+import click
+
+from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
+from .report import tell_token
+
+
+@click.command("renew", epilog=EPILOG)
+@client_options("subject", "scope")
+@itself_option
+@json_option
+def command(selection: Selection, itself: bool, as_json: bool) -> None:
+    """Renew the access token now."""
+    profile = selection.load()
+    source = source_of(profile, client := selection.open(profile), itself=itself)
+    tell_token("renewed", client, source.subject, source.renew(), as_json=as_json)

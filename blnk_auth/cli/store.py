@@ -1,0 +1,137 @@
+"""`blnk-auth store`: copy, list and check the records of stores, which are named by URL. Never shows a token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ..stores.check import Unreadable
+
+_URLS = """\b
+Stores are named by URL:
+  sqlite:///tokens.db   file:///var/lib/acme/tokens   keyring:acme   memory:
+  postgresql+psycopg://user@host/name   mysql+pymysql://...   redis://host:6379/0   rediss://...
+"""
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress bar.")
+
+
+@click.group("store", epilog=_URLS)
+def command() -> None:
+    """Copy, list and check what stores hold."""
+
+
+@command.command("copy", epilog=_URLS)
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--overwrite", is_flag=True, help="Replace records that the target has and that differ.")
+@_as_json
+def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> None:
+    """Copy every record from one store to another and read each back.
+
+    Stop what renews tokens in FROM first. May be repeated: equal records are skipped, different ones reported and left.
+    Ends with status 1 unless TO then holds all that FROM holds.
+    """
+    from ..stores.copying import copy_store
+    from ..stores.urls import open_store
+
+    opened = open_store(source, create=False), open_store(target)
+    with _progress("Copying", hidden=as_json) as on_progress:
+        report = copy_store(*opened, on_progress, overwrite=overwrite)
+    found = {
+        "copied": len(report.copied),
+        "equal": len(report.equal),
+        "different": report.different,
+        "failed": _described(report.failed),
+        "complete": report.is_complete,
+    }
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo(f"{len(report.copied)} copied and read back, {len(report.equal)} were equal already.")
+        _list("Different in the target and left (--overwrite replaces them)", report.different)
+        _list("Not copied", [f"{each.where}: {each.problem}" for each in report.failed])
+    _end(report.is_complete)
+
+
+@command.command("list", epilog=_URLS)
+@click.argument("store")
+@click.option("--prefix", default="", help="Only keys that begin with this.")
+@_as_json
+def list_command(store: str, prefix: str, as_json: bool) -> None:
+    """List the keys of a store."""
+    from ..stores.urls import open_store
+
+    keys = open_store(store, create=False).keys(prefix)
+    if as_json:
+        _print_json({"keys": list(keys)})
+        return
+    for key in keys:
+        click.echo(_printable(key))
+
+
+@command.command("check", epilog=_URLS)
+@click.argument("store")
+@_as_json
+def check_command(store: str, as_json: bool) -> None:
+    """Read every record of a store and tell which cannot be read.
+
+    What is no record is moved aside where the store can; nothing is deleted. Ends with status 1 if anything is wrong.
+    """
+    from ..stores.copying import check_store
+    from ..stores.urls import open_store
+
+    opened = open_store(store, create=False)
+    with _progress("Checking", hidden=as_json) as on_progress:
+        report = check_store(opened, on_progress)
+    if as_json:
+        _print_json({"sound": report.sound, "unreadable": _described(report.unreadable)})
+    else:
+        click.echo(f"{report.sound} records can be read.")
+        _list("Cannot be read", [_problem(each) for each in report.unreadable])
+    _end(not report.unreadable)
+
+
+@contextmanager
+def _progress(doing: str, *, hidden: bool) -> Generator[Callable[[int, int], object]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # On standard error, so that what is printed can be piped; nothing there where that is no terminal.
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _described(unreadable: list[Unreadable]) -> list[dict[str, Any]]:
+    return [{"where": each.where, "problem": each.problem, "moved_aside": each.moved_aside} for each in unreadable]
+
+
+def _problem(each: Unreadable) -> str:
+    return f"{each.where}: {each.problem}" + (" [moved aside]" if each.moved_aside else "")
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if lines:
+        click.echo(f"{title}:")
+    for line in lines:
+        click.echo(f"  {_printable(line)}")
+
+
+def _printable(text: str) -> str:
+    """Any key, also one with control characters or lone surrogates, as something a terminal can be sent."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    click.echo(json.dumps(found, indent=2))
+
+
+def _end(is_good: bool) -> None:
+    if not is_good:
+        raise SystemExit(1)

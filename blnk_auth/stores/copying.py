@@ -1,0 +1,108 @@
+"""Moving records from one store to another, and looking for those that cannot be read. Knows no terminal.
+
+Nothing is deleted, and nothing overwritten unless asked: a copy that was interrupted is taken up by calling it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.guard import guarded
+from blnk_auth.stores.base import Record, TokenStore
+from blnk_auth.stores.check import SelfChecking, Unreadable
+
+OnProgress = Callable[[int, int], object]
+"""Called with how many records are done, and of how many."""
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What became of each record. `different` holds the keys under which the target has something else."""
+
+    copied: list[str] = field(default_factory=list[str])
+    equal: list[str] = field(default_factory=list[str])
+    different: list[str] = field(default_factory=list[str])
+    failed: list[Unreadable] = field(default_factory=list[Unreadable])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the target now holds all that the source holds."""
+        return not self.different and not self.failed
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """How many records are sound, and what is not."""
+
+    sound: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
+
+
+def copy_store(
+    source: TokenStore, target: TokenStore, on_progress: OnProgress | None = None, *, overwrite: bool = False
+) -> CopyReport:
+    """Copy every record of `source` into `target`, reading each back, and report.
+
+    A record that the target holds already is skipped if it is equal, and otherwise left and reported as different,
+    unless `overwrite`. So is one that changes in the source meanwhile: stop what renews tokens there first, for a pair
+    renewed after its copy is spent in the target. Raises `StoreError` if the source cannot list its keys.
+    """
+    report, keys = CopyReport(), guarded("listed", lambda: list(source.keys()))
+    for done, key in enumerate(keys, 1):
+        try:
+            _outcome(report, source, target, key, overwrite=overwrite).append(key)
+        except StoreError as problem:
+            report.failed.append(Unreadable(f"key {key!r}", problem.message))
+        if on_progress is not None:
+            on_progress(done, len(keys))
+    return report
+
+
+def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> CheckReport:
+    """Read every record of `store` and report what cannot be read.
+
+    What is no record at all is moved aside by stores that can, so that it is in nobody's way; nothing is deleted.
+    Raises `StoreError` if the store cannot list its keys.
+    """
+    report = CheckReport()
+    if isinstance(store, SelfChecking):
+        report.unreadable += guarded("checked", lambda: list(store.check()))
+    known = {each.where for each in report.unreadable}
+    keys = guarded("listed", lambda: list(store.keys()))
+    for done, key in enumerate(keys, 1):
+        where = f"key {key!r}"
+        try:
+            report.sound += guarded("read", store.load, key) is not None
+        except StoreError as problem:
+            if where not in known and not any(each.where in problem.message for each in report.unreadable):
+                report.unreadable.append(Unreadable(where, problem.message))
+        if on_progress is not None:
+            on_progress(done, len(keys))
+    return report
+
+
+def _outcome(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> list[str]:
+    """The list of the report that `key` belongs to, once what is to be done for it is done. Raises `StoreError`."""
+    record, found = guarded("read", source.load, key), guarded("read", target.load, key)
+    if record is None:
+        # Deleted since it was listed.
+        return []
+    if found is not None and found.data == record.data:
+        return report.equal
+    if found is not None and not overwrite:
+        return report.different
+    try:
+        guarded("written", target.save, key, record.data, expected=None if found is None else found.version)
+    except Conflict:
+        return report.different
+    return report.copied if _same(source, target, key, record) else report.different
+
+
+def _same(source: TokenStore, target: TokenStore, key: str, copied: Record) -> bool:
+    """Whether what was copied is in the target, and still in the source."""
+    written, now = guarded("read", target.load, key), guarded("read", source.load, key)
+    if written is None or written.data != copied.data:
+        raise StoreError(f"the record under key {key!r} does not read back as it was written; check the target")
+    return now is not None and now.version == copied.version

@@ -1,0 +1,65 @@
+"""gql hands `auth=` on to requests and httpx; its httpx transports use httpx2 where that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from clients.world import RENEWED, ClientWorld, Ending, either_way
+from scenarios.servers import Received, Site
+
+from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
+
+gql = pytest.importorskip("gql")
+over_requests = pytest.importorskip("gql.transport.requests")
+over_httpx = pytest.importorskip("gql.transport.httpx")
+
+QUERY = "query { ledgers }"
+
+
+def answer(request: Received) -> dict[str, Any]:
+    assert "ledgers" in json.loads(request.body)["query"]
+    return {"data": {"ledgers": ["first"]}}
+
+
+def httpx_auth(alice: TokenSource) -> Httpx2Auth | HttpxAuth:
+    return {"httpx2": Httpx2Auth, "httpx": HttpxAuth}[over_httpx.httpx.__name__](alice)
+
+
+def transport(name: str, site: Site, alice: TokenSource) -> Any:
+    if name == "requests":
+        return over_requests.RequestsHTTPTransport(site.origin, auth=RequestsAuth(alice))
+    return over_httpx.HTTPXTransport(site.origin, auth=httpx_auth(alice))
+
+
+@either_way
+@pytest.mark.parametrize("name", ["requests", "httpx"])
+def test_a_query_is_answered(world: ClientWorld, ending: Ending, name: str) -> None:
+    """A query after the token's end is answered like the one before it."""
+    with (
+        world.api(answer) as site,
+        gql.Client(transport=transport(name, site, world.alice_for(site.origin))) as session,
+    ):
+        assert session.execute(gql.gql(QUERY)) == {"ledgers": ["first"]}
+        world.end(ending)
+        assert session.execute(gql.gql(QUERY)) == {"ledgers": ["first"]}
+    assert world.story == RENEWED[ending]
+
+
+@either_way
+def test_a_query_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending) -> None:
+    """The same through the asynchronous transport."""
+
+    async def main(site: Site) -> None:
+        transport = over_httpx.HTTPXAsyncTransport(site.origin, auth=httpx_auth(world.alice_for(site.origin)))
+        async with gql.Client(transport=transport) as session:
+            for _ in range(2):
+                assert await session.execute(gql.gql(QUERY)) == {"ledgers": ["first"]}
+                if not world.story.refreshes:
+                    world.end(ending)
+
+    with world.api(answer) as site:
+        asyncio.run(main(site))
+    assert world.story == RENEWED[ending]

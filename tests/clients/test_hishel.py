@@ -1,0 +1,60 @@
+"""hishel caches below the auth flow, in an adapter of requests or a transport of httpx and httpx2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from clients.world import RENEWED, ClientWorld, Ending, either_way
+
+from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
+
+hishel = pytest.importorskip("hishel")
+pytest.importorskip("hishel.requests")
+pytest.importorskip("hishel.httpx")
+pytest.importorskip("hishel.httpx2")
+
+
+@contextmanager
+def over_requests(alice: TokenSource, storage: Any) -> Iterator[Any]:
+    with requests.Session() as session:
+        session.auth = RequestsAuth(alice)
+        session.mount("http://", hishel.requests.CacheAdapter(storage=storage))
+        yield session
+
+
+@contextmanager
+def over_httpx(alice: TokenSource, storage: Any) -> Iterator[Any]:
+    with hishel.httpx.CacheClient(auth=HttpxAuth(alice), storage=storage) as http:
+        yield http
+
+
+@contextmanager
+def over_httpx2(alice: TokenSource, storage: Any) -> Iterator[Any]:
+    with hishel.httpx2.CacheClient(auth=Httpx2Auth(alice), storage=storage) as http:
+        yield http
+
+
+@either_way
+@pytest.mark.parametrize("opened", [over_requests, over_httpx, over_httpx2])
+def test_the_cured_answer_is_kept(
+    world: ClientWorld, ending: Ending, opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What is fetched after the token's end is the API's answer, and comes from the cache the next time."""
+    with (
+        closing(hishel.SqliteStorage(database_path=tmp_path / "cache.db")) as storage,
+        opened(world.signed_in(), storage) as http,
+    ):
+        assert http.get(world.url).status_code == 200
+        world.end(ending)
+        fetched = http.get(f"{world.url}?page=2")
+        asked = world.sandbox.counts.api_requests
+        cached = http.get(f"{world.url}?page=2")
+    assert (fetched.status_code, cached.status_code) == (200, 200)
+    assert cached.json() == fetched.json()
+    assert world.sandbox.counts.api_requests == asked
+    assert world.story == RENEWED[ending]

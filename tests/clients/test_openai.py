@@ -1,0 +1,79 @@
+"""The openai SDK takes an `httpx2.Client`. It sets an Authorization header of its own unless a call says to omit it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from clients.world import RENEWED, ClientWorld, Ending, either_way
+from scenarios.servers import Received, Site
+
+from blnk_auth import Httpx2Auth, TokenSource
+
+openai = pytest.importorskip("openai")
+
+ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def answer(request: Received) -> dict[str, Any]:
+    assert json.loads(request.body)["messages"] == ASKED["messages"]
+    message = {"role": "assistant", "content": "hello yourself"}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+
+
+def settings(site: Site) -> dict[str, Any]:
+    # No retries: what is cured here is cured by the auth.
+    return {"base_url": f"{site.origin}/v1", "api_key": "of the SDK", "max_retries": 0}
+
+
+OURS = {"extra_headers": {"Authorization": openai.omit}}
+"""Keeps the SDK's own header out of the way; as a default header of the client the SDK refuses it."""
+
+
+@either_way
+def test_a_completion_is_answered(world: ClientWorld, ending: Ending) -> None:
+    """A completion after the token's end is answered like the one before it."""
+    with world.api(answer) as site, httpx2.Client(auth=auth(world, site)) as http:
+        client = openai.OpenAI(http_client=http, **settings(site))
+        for _ in range(2):
+            assert client.chat.completions.create(**ASKED, **OURS).choices[0].message.content == "hello yourself"
+            if not world.story.refreshes:
+                world.end(ending)
+    assert world.story == RENEWED[ending]
+
+
+@either_way
+def test_a_completion_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending) -> None:
+    """The same through AsyncOpenAI."""
+
+    async def main(site: Site) -> None:
+        async with httpx2.AsyncClient(auth=auth(world, site)) as http:
+            client = openai.AsyncOpenAI(http_client=http, **settings(site))
+            for _ in range(2):
+                answered = await client.chat.completions.create(**ASKED, **OURS)
+                assert answered.choices[0].message.content == "hello yourself"
+                if not world.story.refreshes:
+                    world.end(ending)
+
+    with world.api(answer) as site:
+        asyncio.run(main(site))
+    assert world.story == RENEWED[ending]
+
+
+def test_the_header_of_the_sdk_is_never_replaced(world: ClientWorld) -> None:
+    """Without that, the SDK's key travels: a header that somebody set stays, and no token is asked for in vain."""
+    with world.api(answer) as site, httpx2.Client(auth=auth(world, site)) as http:
+        world.expire()
+        with pytest.raises(openai.AuthenticationError):
+            openai.OpenAI(http_client=http, **settings(site)).chat.completions.create(**ASKED)
+        assert site.authorizations == ["Bearer of the SDK"]
+    assert world.renewals == (0, 0, 0)
+
+
+def auth(world: ClientWorld, site: Site) -> Httpx2Auth:
+    alice: TokenSource = world.alice_for(site.origin)
+    return Httpx2Auth(alice)

@@ -1,0 +1,33 @@
+"""pytest-httpx's `httpx_mock` sees what httpx sends, from any thread: the API call and the token request alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from clients.mocked import API_URL, TOKEN_URL, MockedWorld
+from clients.world import Ending, either_way
+
+from blnk_auth import HttpxAuth
+
+pytest.importorskip("pytest_httpx")
+
+
+@either_way
+@pytest.mark.httpx_mock(can_send_already_matched_responses=True)
+def test_the_mock_sees_the_token_request(ending: Ending, httpx_mock: Any) -> None:
+    """Both endpoints are mocked; one token request is seen, and the API is called with the new token."""
+    world = MockedWorld()
+    httpx_mock.add_callback(lambda request: _response(*world.token(request.content)), url=TOKEN_URL, method="POST")
+    httpx_mock.add_callback(lambda request: _response(*world.api(request.headers.get("authorization"))), url=API_URL)
+    with httpx.Client(auth=HttpxAuth(world.alice)) as http:
+        assert http.get(API_URL).status_code == 200
+        world.end(ending)
+        assert http.get(API_URL).status_code == 200
+    assert len(httpx_mock.get_requests(url=TOKEN_URL)) == 1
+    assert len(httpx_mock.get_requests(url=API_URL)) == (2 if ending == "expired" else 3)
+
+
+def _response(status: int, headers: dict[str, str], body: bytes) -> httpx.Response:
+    return httpx.Response(status, headers=headers, content=body)

@@ -1,0 +1,48 @@
+"""requests-cache stands in front of the network: what it keeps is the answer that counts, and no token."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from clients.world import RENEWED, ClientWorld, Ending, either_way
+
+from blnk_auth import RequestsAuth
+
+requests_cache = pytest.importorskip("requests_cache")
+
+
+def session_of(world: ClientWorld) -> Any:
+    session = requests_cache.CachedSession(backend="memory")
+    session.auth = RequestsAuth(world.signed_in())
+    return session
+
+
+@either_way
+def test_the_cured_answer_is_kept(world: ClientWorld, ending: Ending) -> None:
+    """After the token's end the API's answer is fetched once and then comes from the cache; the 401 is not in it."""
+    with session_of(world) as session:
+        assert session.get(world.url).status_code == 200
+        world.end(ending)
+        fetched = session.get(world.url, force_refresh=True)
+        cached = session.get(world.url)
+    assert (fetched.status_code, fetched.from_cache) == (200, False)
+    assert (cached.status_code, cached.from_cache, cached.json()) == (200, True, fetched.json())
+    assert world.story == RENEWED[ending]
+
+
+@either_way
+def test_no_token_is_in_the_cache(world: ClientWorld, ending: Ending) -> None:
+    """Neither the old nor the new token is in what the cache keeps, the history of a cured call included."""
+    with session_of(world) as session:
+        alice = session.auth._source
+        tokens = [alice.token().access_token]
+        session.get(world.url)
+        world.end(ending)
+        session.get(world.url, force_refresh=True)
+        tokens.append(alice.token().access_token)
+        kept = b"".join(pickle.dumps(response) for response in session.cache.responses.values())
+    assert len(set(tokens)) == 2
+    assert kept
+    assert not [token for token in tokens if token.encode() in kept]

@@ -1,0 +1,28 @@
+"""responses sees what requests sends, from any thread: the API call and the token request alike."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from clients.mocked import API_URL, TOKEN_URL, MockedWorld
+from clients.world import Ending, either_way
+
+from blnk_auth import RequestsAuth
+
+responses = pytest.importorskip("responses")
+
+
+@either_way
+def test_the_mock_sees_the_token_request(ending: Ending) -> None:
+    """Both endpoints are mocked; one token request is seen, and the API is called with the new token."""
+    world = MockedWorld()
+    with responses.RequestsMock() as mock, requests.Session() as session:
+        mock.add_callback("POST", TOKEN_URL, lambda request: world.token(request.body))
+        mock.add_callback("GET", API_URL, lambda request: world.api(request.headers.get("authorization")))
+        session.auth = RequestsAuth(world.alice)
+        assert session.get(API_URL).status_code == 200
+        world.end(ending)
+        assert session.get(API_URL).status_code == 200
+        called = [call.request.url for call in mock.calls]
+    assert called.count(TOKEN_URL) == 1
+    assert called.count(API_URL) == (2 if ending == "expired" else 3)

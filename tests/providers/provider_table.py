@@ -1,0 +1,345 @@
+"""What docs/reference/providers.md says, made from the provider values: `python tests/providers/provider_table.py`.
+
+A cell is computed from the `Provider` wherever it holds the fact; the rest is what the sandbox of that provider does.
+Each cell names the test that would fail if it were wrong; test_provider_table.py checks that it exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from blnk_auth import BLink, BlnkCloud, Flinks, Provider
+from blnk_auth.wire import Call
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "providers.md"
+
+PROVIDERS = {
+    "Blnk Cloud": BlnkCloud(),
+    "bLink (SIX), Consent 2.0": BLink(
+        base_url="https://base.example", target_id="IIDX99999", username="{username}", user_agent="{user agent}"
+    ),
+    "Flinks Outbound": Flinks(host="host.example"),
+}
+
+Cell = str | Callable[[Provider], str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A behaviour: what to say of each provider, and the test behind each of the three cells."""
+
+    behaviour: str
+    cells: Cell | tuple[Cell, Cell, Cell]
+    tests: str | tuple[str, str, str]
+
+    def texts(self) -> list[str]:
+        cells = self.cells if isinstance(self.cells, tuple) else (self.cells,) * 3
+        return [
+            cell if isinstance(cell, str) else cell(each) for cell, each in zip(cells, PROVIDERS.values(), strict=True)
+        ]
+
+    def named(self) -> tuple[str, str, str]:
+        return self.tests if isinstance(self.tests, tuple) else (self.tests,) * 3
+
+
+def _url(url: str | None) -> str:
+    return "none" if url is None else f"`{url.replace('base.example', '{base}').replace('host.example', '{host}')}`"
+
+
+def _days(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds / 86_400:.0f} days without use"
+
+
+def _client_auth(provider: Provider) -> str:
+    raw = f", {provider.basic_encoding}" if provider.client_auth == "client_secret_basic" else ""
+    return f"`{provider.client_auth}`{raw}"
+
+
+def _parameters(provider: Provider) -> str:
+    settings = provider.token_parameters
+    made = settings(Call("refresh_token", "alice")) if callable(settings) else settings
+    return ", ".join(f"`{name}`" for name in made) or "none"
+
+
+def _headers(setting: str) -> Callable[[Provider], str]:
+    def cell(provider: Provider) -> str:
+        settings = getattr(provider, setting)
+        made = settings(Call("api", "alice")) if callable(settings) else settings
+        return ", ".join(f"`{name}`" for name in made) or "none"
+
+    return cell
+
+
+def _revocation(provider: Provider) -> str:
+    if provider.revocation_endpoint is None:
+        return "none; `revoke()` says where to do it"
+    if provider.revocation == "connection":
+        return f"DELETE {_url(provider.revocation_endpoint)} with the access token, renewed first if it has expired"
+    return f"POST {_url(provider.revocation_endpoint)}, once for each token, the refresh token first"
+
+
+def _statuses(provider: Provider) -> str:
+    return ", ".join(map(str, sorted(provider.rejection_statuses)))
+
+
+ROWS = (
+    Row(
+        "Token endpoint",
+        lambda p: _url(p.token_endpoint),
+        (
+            "test_the_endpoints_are_the_documented_ones",
+            "test_the_endpoints_are_those_of_the_consent_module",
+            "test_the_endpoints_are_the_documented_ones",
+        ),
+    ),
+    Row("Body", lambda p: p.token_body, "test_trap_01_each_provider_gets_its_own_body_encoding"),
+    Row("Client authentication", _client_auth, "test_trap_02_exactly_one_client_authentication"),
+    Row(
+        "Grants",
+        lambda p: ", ".join(p.grants),
+        (
+            "test_nobody_signs_in_for_the_client_itself",
+            "test_the_endpoints_are_those_of_the_consent_module",
+            "test_the_client_gets_a_token_for_itself",
+        ),
+    ),
+    Row(
+        "Further token parameters",
+        (_parameters, _parameters, "`scope`, with client_credentials only"),
+        (
+            "test_a_refresh_sends_the_refresh_token_and_nothing_else",
+            "test_trap_03_provider_parameters_go_with_each_refresh",
+            "test_trap_09_no_parameter_goes_where_it_is_not_wanted",
+        ),
+    ),
+    Row(
+        "Further headers, token",
+        _headers("token_headers"),
+        (
+            "test_trap_02_exactly_one_client_authentication",
+            "test_the_code_exchange_has_what_blink_demands",
+            "test_the_credentials_go_to_one_place",
+        ),
+    ),
+    Row(
+        "Further headers, API",
+        _headers("api_headers"),
+        (
+            "test_the_query_of_a_request_is_left_alone",
+            "test_resource_requests_are_decorated_too",
+            "test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told",
+        ),
+    ),
+    Row(
+        "PKCE",
+        (
+            lambda p: "S256" if p.pkce else "none",
+            'none; S256 with `consent="3.0"`',
+            lambda p: "S256" if p.pkce else "none",
+        ),
+        (
+            "test_signing_in_sends_s256_and_state",
+            "test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id",
+            "test_signing_in_sends_what_flinks_demands",
+        ),
+    ),
+    Row(
+        "Authorization endpoint",
+        (
+            lambda p: _url(p.authorization_endpoint),
+            "the bank's own, as `authorization_endpoint`",
+            lambda p: _url(p.authorization_endpoint),
+        ),
+        (
+            "test_the_endpoints_are_the_documented_ones",
+            "test_the_authorization_request_goes_to_the_bank_without_a_challenge",
+            "test_signing_in_sends_what_flinks_demands",
+        ),
+    ),
+    Row(
+        "`state`",
+        "always sent, always checked",
+        (
+            "test_signing_in_sends_s256_and_state",
+            "test_the_authorization_request_goes_to_the_bank_without_a_challenge",
+            "test_signing_in_sends_what_flinks_demands",
+        ),
+    ),
+    Row(
+        "`scope` when signing in",
+        lambda p: "required" if p.requires_scope else "optional",
+        (
+            "test_signing_in_sends_s256_and_state",
+            "test_the_authorization_request_goes_to_the_bank_without_a_challenge",
+            "test_a_scope_is_demanded_before_anybody_is_sent_there",
+        ),
+    ),
+    Row(
+        "`token_type`",
+        ("`Bearer`", "`bearer`, sent as `Bearer`", "`Bearer`"),
+        (
+            "test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh",
+            "test_trap_15_a_lower_case_token_type_is_sent_as_bearer",
+            "test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh",
+        ),
+    ),
+    Row(
+        "`expires_in`",
+        ("as it says", "as it says", "as it says; 0 or absent: the JWT's `exp`; else unknown"),
+        (
+            "test_trap_18_opaque_tokens_are_not_read",
+            "test_trap_18_opaque_tokens_are_not_read",
+            "test_how_long_a_token_lives",
+        ),
+    ),
+    Row(
+        "Access token",
+        ("opaque", "opaque", "JWT, read for `exp` only and not verified"),
+        (
+            "test_trap_18_opaque_tokens_are_not_read",
+            "test_trap_18_opaque_tokens_are_not_read",
+            "test_expires_in_zero_falls_back_to_the_jwt",
+        ),
+    ),
+    Row(
+        "Refresh token in a refresh answer",
+        ("a new one, which replaces the old", "replaces the old one if it comes", "never; the old one is kept"),
+        (
+            "test_each_refresh_brings_a_new_refresh_token",
+            "test_it_works_whether_or_not_the_bank_rotates",
+            "test_the_refresh_token_never_changes",
+        ),
+    ),
+    Row(
+        "Refresh token dies after",
+        lambda p: _days(p.refresh_idle_lifetime),
+        (
+            "test_trap_27_a_refresh_token_may_die_silently",
+            "test_the_refresh_token_slides",
+            "test_thirty_idle_days_end_a_connection_and_a_renewal_puts_that_off",
+        ),
+    ),
+    Row("Concurrent refresh", "one for all", "test_trap_23_a_stampede_makes_one_token_call"),
+    Row(
+        "Silent death of a grant",
+        "`SignInRequired`, told once; the record is kept",
+        "test_trap_27_a_refresh_token_may_die_silently",
+    ),
+    Row(
+        "Token error body",
+        (
+            "RFC 6749; a sentence is no code",
+            "RFC 6749 or a problem document; `X-CorAPI-Source` says whose fault",
+            "RFC 6749; 400, 401, 403 without a code mean sign in",
+        ),
+        (
+            "test_trap_28_prose_is_no_oauth_code",
+            "test_who_answered_decides_who_is_at_fault",
+            "test_a_refusal_without_a_known_error_means_sign_in",
+        ),
+    ),
+    Row(
+        "Wrong client credentials",
+        "`ConfigurationError`; no grant is ended",
+        "test_trap_26_a_wrong_secret_ends_no_grant",
+    ),
+    Row(
+        "Statuses of a rejection",
+        _statuses,
+        (
+            "test_only_a_401_is_looked_at",
+            "test_which_rejections_a_new_token_cures",
+            "test_which_rejections_a_new_token_cures",
+        ),
+    ),
+    Row(
+        'The API says "expired"',
+        ("401", "401 by the bank, challenge in any quotes", "401 or 403 without `code`; 400 at partner endpoints"),
+        (
+            "test_trap_19_cores_own_401_is_not_cured_by_renewal",
+            "test_trap_30_challenges_in_any_quotes",
+            "test_trap_20_a_403_without_code_and_a_partners_400_are_cured",
+        ),
+    ),
+    Row(
+        "A rejection that no token cures",
+        ("Core's `AUTH_*` through /proxy", "a 401 by the platform (certificate)", "FDX `code`, such as 602"),
+        "test_trap_19_a_401_that_no_token_cures_causes_no_refresh",
+    ),
+    Row(
+        "Try later",
+        ("429, 5xx", "500, 502, 503, 504; after 502 and 504 the outcome is unknown", "429, 500, 503"),
+        (
+            "test_trap_29_no_body_reaches_an_error",
+            "test_a_gateways_silence_leaves_the_outcome_unknown",
+            "test_each_error_of_the_table",
+        ),
+    ),
+    Row("Revoke", _revocation, "test_trap_34_each_provider_revokes_in_its_own_way"),
+    Row(
+        "Correlation id in errors",
+        lambda p: f"`{p.correlation_header}`" if p.correlation_header else "none",
+        (
+            "test_trap_28_prose_is_no_oauth_code",
+            "test_a_problem_is_told_with_its_correlation_id_and_without_secrets",
+            "test_an_error_carries_the_correlation_id",
+        ),
+    ),
+    Row(
+        "Discovery",
+        ("RFC 8414, built in and also through `Provider.discover`", "none (bLink directory)", "none"),
+        ("test_the_metadata_agrees_with_the_built_in_endpoints", "test_nothing_is_guessed", "test_a_host_is_demanded"),
+    ),
+    Row(
+        "Environment",
+        ("one host, or your own", "by `base_url`, with its own certificate", "by `host`"),
+        (
+            "test_a_self_hosted_cloud_is_another_environment",
+            "test_trap_05_environments_share_neither_certificates_nor_store_keys",
+            "test_connections_are_kept_apart",
+        ),
+    ),
+    Row(
+        "Static key instead",
+        (
+            '`StaticToken`: a Cloud API key, or Core\'s with `header="X-Blnk-Key"`',
+            "none; for permission mode `renewable=False`",
+            "none",
+        ),
+        (
+            "test_a_static_key_goes_to_its_origin_only",
+            "test_in_permission_mode_nothing_is_refreshed",
+            "test_a_host_is_demanded",
+        ),
+    ),
+)
+
+_HEAD = """\
+# Providers
+
+How each provider behaves here, made from the provider values by `tests/providers/provider_table.py`.
+`{base}` and `{host}` are given at onboarding.
+The providers were not called: this is what their documentation says.
+Each cell has a test, against a server that does the same.
+
+"""
+
+
+def render() -> str:
+    """The page."""
+    names = list(PROVIDERS)
+    lines = [_line("behaviour", *names), _line(*["---"] * 4)]
+    lines += [_line(row.behaviour, *row.texts()) for row in ROWS]
+    tests = ["", "## The tests behind it", "", _line("behaviour", *names), _line(*["---"] * 4)]
+    tests += [_line(row.behaviour, *(f"`{name}`" for name in row.named())) for row in ROWS]
+    return _HEAD + "\n".join([*lines, *tests]) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), "utf-8")

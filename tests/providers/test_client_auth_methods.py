@@ -1,0 +1,511 @@
+"""Each way for a client to prove itself, against a loopback server that verifies the proof as a real one would."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import pickle
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
+from helpers import everything_in, leaks
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
+from providers.world import Certificates
+from scenarios.clients import HTTPX, KINDS, Kind
+from scenarios.servers import Acme, Received, Reply, Site
+
+from blnk_auth import ConfigurationError, OAuthClient, Provider, Signer, TemporarilyUnavailable
+from blnk_auth.client_auth import choose_method
+
+CLIENT_ID = "client-1"
+SECRET = "a-client-secret-of-more-than-thirty-two-bytes"
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+NOW = 1_800_000_000.0
+ISSUER = "https://as.acme.test"
+
+
+def pem(key: Any, password: bytes | None = None) -> str:
+    hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden).decode()
+
+
+RSA = rsa.generate_private_key(65537, 2048)
+EC_256 = ec.generate_private_key(ec.SECP256R1())
+ED25519 = ed25519.Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def acme() -> Iterator[Acme]:
+    with Acme() as server:
+        yield server
+
+
+def provider(acme: Acme, **settings: Any) -> Provider:
+    return Provider(
+        **{"name": "acme", "token_endpoint": f"{acme.origin}/token", "api_origins": (acme.origin,), **settings}
+    )
+
+
+def ask(acme: Acme, times: int = 1, settings: dict[str, Any] | None = None, **client: Any) -> list[Received]:
+    """The token requests of a client that asks for its own token so many times."""
+    made = OAuthClient(provider(acme, **(settings or {})), client_id=CLIENT_ID, clock=lambda: NOW, **client)
+    source = made.for_itself(scope="read")
+    for _ in range(times):
+        source.renew()
+    return acme.token_requests
+
+
+def verified(request: Received, key: Any, algorithm: str) -> jwt.Token:
+    """The assertion in a request, once a server has verified it."""
+    form = request.form
+    assert form["client_assertion_type"] == JWT_BEARER
+    assert request.authorization is None
+    assert "client_secret" not in form
+    return jwt.decode(form["client_assertion"], key, algorithms=[algorithm])
+
+
+# --- one method, and no other ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "in_header", "members"),
+    [
+        ({"client_secret": SECRET, "client_auth": "client_secret_basic"}, True, set()),
+        ({"client_secret": SECRET, "client_auth": "client_secret_post"}, False, {"client_id", "client_secret"}),
+        (
+            {"client_secret": SECRET, "client_auth": "client_secret_jwt"},
+            False,
+            {"client_id", "client_assertion", "client_assertion_type"},
+        ),
+        (
+            {"private_key": pem(RSA), "client_auth": "private_key_jwt", "client_secret": SECRET},
+            False,
+            {"client_id", "client_assertion", "client_assertion_type"},
+        ),
+        ({"client_auth": "none", "client_secret": SECRET}, False, {"client_id"}),
+    ],
+    ids=lambda value: value.get("client_auth") if isinstance(value, dict) else "",
+)
+def test_exactly_one_method_is_used(acme: Acme, settings: dict[str, Any], in_header: bool, members: set[str]) -> None:
+    """RFC 6749 section 2.3 forbids two, also where the client has the means for both."""
+    (request,) = ask(acme, **settings)
+    assert (request.authorization is not None) is in_header
+    assert request.form.keys() - {"grant_type", "scope"} == members
+
+
+@pytest.mark.parametrize("encoding", ["rfc6749", "raw"])
+@pytest.mark.parametrize(
+    ("client_id", "secret"),
+    [("id", "s3cret"), ("i d+%", "p:a/s+s%2B"), ("kunde-ä", "gehéim-鍵-🔑"), ("https://app.test/client", "=&?")],
+)
+def test_basic_survives_every_character(acme: Acme, encoding: Any, client_id: str, secret: str) -> None:
+    """Form-encoded as RFC 6749 section 2.3.1 says, or raw as `curl -u` does; non-Latin text as UTF-8."""
+    made = provider(acme, basic_encoding=encoding)
+    if encoding == "raw" and ":" in client_id:
+        with pytest.raises(ConfigurationError, match="client_id has a colon"):
+            OAuthClient(made, client_id=client_id, client_secret=secret)
+        return
+    OAuthClient(made, client_id=client_id, client_secret=secret).for_itself().token()
+    basic = acme.token_requests[0].basic
+    assert basic is not None
+    assert tuple(map(unquote_plus, basic) if encoding == "rfc6749" else basic) == (client_id, secret)
+
+
+# --- assertions -----------------------------------------------------------------------------------------------------
+
+ALGORITHMS = [
+    ("RS256", RSA, None),
+    ("RS384", RSA, "RS384"),
+    ("RS512", RSA, "RS512"),
+    ("PS256", RSA, "PS256"),
+    ("PS384", RSA, "PS384"),
+    ("PS512", RSA, "PS512"),
+    ("ES256", EC_256, None),
+    ("ES384", ec.generate_private_key(ec.SECP384R1()), None),
+    ("ES512", ec.generate_private_key(ec.SECP521R1()), None),
+    ("EdDSA", ED25519, None),
+    ("EdDSA", ED25519, "EdDSA"),
+    ("EdDSA", ed448.Ed448PrivateKey.generate(), None),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*EdDSA.*")
+@pytest.mark.parametrize("form", ["PEM", "bytes", "JWK"])
+@pytest.mark.parametrize(
+    ("algorithm", "key", "named"), ALGORITHMS, ids=[f"{a}-{n}-{i}" for i, (a, _, n) in enumerate(ALGORITHMS)]
+)
+def test_private_key_jwt(acme: Acme, algorithm: str, key: Any, named: str | None, form: str) -> None:
+    """RFC 7523 section 3: issuer and subject are the client, the audience is the token endpoint; the key fits."""
+    public = import_key(pem(key), {"EC": "EC", "RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}[algorithm[:2]])
+    material: Any = {"PEM": pem(key), "bytes": pem(key).encode(), "JWK": public.as_dict(private=True)}[form]
+    (request,) = ask(acme, private_key=material, client_auth="private_key_jwt", signing_algorithm=named)
+    token = verified(request, public, algorithm)
+    assert token.claims["iss"] == token.claims["sub"] == CLIENT_ID
+    assert token.claims["aud"] == f"{acme.origin}/token"
+    assert token.claims["iat"] == NOW
+    assert NOW < token.claims["exp"] <= NOW + 300
+    assert token.header["alg"] == algorithm
+
+
+@pytest.mark.filterwarnings("ignore:.*EdDSA.*")
+@pytest.mark.parametrize(
+    ("method", "means", "key", "algorithm"),
+    [
+        ("private_key_jwt", {"private_key": pem(EC_256)}, import_key(pem(EC_256), "EC"), "ES256"),
+        ("private_key_jwt", {"private_key": pem(ED25519)}, import_key(pem(ED25519), "OKP"), "EdDSA"),
+        ("client_secret_jwt", {"client_secret": SECRET}, OctKey.import_key(SECRET), "HS256"),
+    ],
+    ids=["ES256", "EdDSA", "HS256"],
+)
+def test_each_attempt_has_a_jti_and_an_iat_of_its_own(
+    acme: Acme, method: str, means: dict[str, Any], key: Any, algorithm: str
+) -> None:
+    """Servers refuse a `jti` that they have seen (OpenID Connect Core section 9), and an `iat` that is old."""
+    now = [NOW]
+    made = OAuthClient(provider(acme, client_auth=method), client_id=CLIENT_ID, clock=lambda: now[0], **means)
+    source = made.for_itself()
+    for _ in range(5):
+        source.renew()
+        now[0] += 7
+    tokens = [verified(request, key, algorithm) for request in acme.token_requests]
+    assert len({token.claims["jti"] for token in tokens}) == 5
+    assert [token.claims["iat"] for token in tokens] == [NOW + 7 * n for n in range(5)]
+    assert all(len(token.claims["jti"]) >= 22 for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"), [("token_endpoint", None), ("issuer", ISSUER)], ids=["token_endpoint", "issuer"]
+)
+@pytest.mark.parametrize("method", ["private_key_jwt", "client_secret_jwt"])
+def test_the_audience_can_be_chosen(acme: Acme, audience: Any, expected: str | None, method: str) -> None:
+    """Some servers accept only the token endpoint, some only the issuer."""
+    means: dict[str, Any] = {"private_key": pem(EC_256)} if method == "private_key_jwt" else {"client_secret": SECRET}
+    settings = {"assertion_audience": audience, "issuer": ISSUER}
+    (request,) = ask(acme, settings=settings, client_auth=method, **means)
+    key = ECKey.import_key(pem(EC_256)) if method == "private_key_jwt" else OctKey.import_key(SECRET)
+    claims = verified(request, key, "ES256" if method == "private_key_jwt" else "HS256").claims
+    assert claims["aud"] == (expected or f"{acme.origin}/token")
+
+
+@pytest.mark.parametrize(
+    ("given", "in_jwk", "expected"), [("k1", None, "k1"), (None, "k2", "k2"), ("k1", "k2", "k1"), (None, None, None)]
+)
+@pytest.mark.parametrize("key", [RSA, ED25519], ids=["RSA", "Ed25519"])
+def test_the_kid_names_the_key(
+    acme: Acme, key: Any, given: str | None, in_jwk: str | None, expected: str | None
+) -> None:
+    """As given, else the JWK's own, else none."""
+    kind: Any = RSAKey if key is RSA else OKPKey
+    jwk = {**kind.import_key(pem(key)).as_dict(private=True)}
+    jwk.pop("kid", None)
+    if in_jwk:
+        jwk["kid"] = in_jwk
+    (request,) = ask(acme, private_key=jwk, key_id=given, client_auth="private_key_jwt")
+    header = json.loads(base64.urlsafe_b64decode(request.form["client_assertion"].split(".")[0] + "=="))
+    assert header.get("kid") == expected
+
+
+def test_a_callable_is_asked_for_todays_key(acme: Acme) -> None:
+    """Rotating the key needs no restart."""
+    keys = [EC_256, ec.generate_private_key(ec.SECP256R1())]
+    todays = iter(keys)
+    requests = ask(acme, 2, private_key=lambda: pem(next(todays)), client_auth="private_key_jwt")
+    for request, key in zip(requests, keys, strict=True):
+        verified(request, ECKey.import_key(pem(key)), "ES256")
+
+
+def test_a_callable_is_asked_for_todays_secret(acme: Acme) -> None:
+    """For each method that uses one."""
+    todays = iter(["s1", "s2"])
+    requests = ask(acme, 2, client_secret=lambda: next(todays))
+    assert [request.basic for request in requests] == [(CLIENT_ID, "s1"), (CLIENT_ID, "s2")]
+
+
+def test_a_signer_never_shows_its_key(acme: Acme) -> None:
+    """A key in an HSM: it gets bytes and returns a signature in the form that JWS wants."""
+    asked: list[bytes] = []
+
+    def sign(message: bytes) -> bytes:
+        asked.append(message)
+        return RSA.sign(message, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+
+    signer = Signer(sign, "PS256", key_id="hsm-1")
+    (request,) = ask(acme, private_key=signer, client_auth="private_key_jwt")
+    token = verified(request, RSAKey.import_key(pem(RSA)), "PS256")
+    assert (token.header["kid"], token.claims["sub"], len(asked)) == ("hsm-1", CLIENT_ID, 1)
+
+
+def test_a_secret_may_look_like_a_key(acme: Acme) -> None:
+    """client_secret_jwt signs with the secret's own bytes, whatever they spell."""
+    secret = "-----BEGIN PUBLIC KEY----- and more than 32 bytes"
+    (request,) = ask(acme, client_secret=secret, client_auth="client_secret_jwt")
+    message, _, signature = request.form["client_assertion"].rpartition(".")
+    assert base64.urlsafe_b64decode(signature + "==") == hmac.digest(secret.encode(), message.encode(), "sha256")
+
+
+@pytest.mark.parametrize("algorithm", [None, "HS256", "HS384", "HS512"])
+def test_client_secret_jwt(acme: Acme, algorithm: str | None) -> None:
+    """An HMAC with the client secret."""
+    secret = SECRET * 2
+    (request,) = ask(acme, client_secret=secret, client_auth="client_secret_jwt", signing_algorithm=algorithm)
+    token = verified(request, OctKey.import_key(secret), algorithm or "HS256")
+    assert token.claims["sub"] == CLIENT_ID
+
+
+def test_an_algorithm_that_needs_a_key_is_refused_for_a_secret(acme: Acme) -> None:
+    """At once."""
+    with pytest.raises(ConfigurationError, match="signing_algorithm 'RS256' needs a private_key.*HS256"):
+        ask(acme, client_secret=SECRET, client_auth="client_secret_jwt", signing_algorithm="RS256")
+
+
+# --- what cannot work -----------------------------------------------------------------------------------------------
+
+PUBLIC = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("", "private_key"),
+        (None, "private_key is missing"),
+        ("no key", "neither a PEM"),
+        ("/etc/keys/client.pem", "content of the unencrypted"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "neither a PEM"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "neither a PEM"),
+        (PUBLIC.decode(), "public key"),
+        (pem(RSA, b"passw0rd"), "unencrypted"),
+        ({}, "private_key"),
+        ({"kty": "EC", "crv": "P-256"}, "neither a PEM"),
+        ({"kty": "XX"}, "neither a PEM"),
+        (RSAKey.import_key(pem(RSA)).as_dict(private=False), "public key"),
+        ({"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}, "shared secret"),
+        (pem(x25519.X25519PrivateKey.generate()), "private_key|signing_algorithm"),
+        (pem(ec.generate_private_key(ec.SECP192R1())), "private_key|signing_algorithm"),
+        (7, "private_key"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_key_that_is_none_is_named_at_once(acme: Acme, key: Any, said: str) -> None:
+    """When the client is made, and without a word of the key."""
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        OAuthClient(provider(acme), client_id=CLIENT_ID, private_key=key, client_auth="private_key_jwt")
+    texts = [key] if isinstance(key, str) else [str(value) for value in key.values()] if isinstance(key, dict) else []
+    parts = [part for text in texts for part in text.split("\n") if len(part) > 20]
+    assert not parts or leaks(everything_in(caught.value), parts) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [(RSA, "ES256"), (EC_256, "RS256"), (EC_256, "ES384"), (RSA, "HS256"), (RSA, "none"), (RSA, "XX")],
+)
+def test_an_algorithm_that_does_not_fit_is_named_at_once(acme: Acme, key: Any, algorithm: str) -> None:
+    """Not at the first renewal, and not as something that may heal."""
+    with pytest.raises(ConfigurationError, match=f"signing_algorithm '{algorithm}'"):
+        OAuthClient(
+            provider(acme),
+            client_id=CLIENT_ID,
+            private_key=pem(key),
+            client_auth="private_key_jwt",
+            signing_algorithm=algorithm,
+        )
+
+
+def test_a_signer_that_fails_for_now_is_told_as_such(acme: Acme) -> None:
+    """An HSM that is away comes back; what its driver says may hold secrets and is left out."""
+
+    def sign(_: bytes) -> bytes:
+        raise OSError("pin 1234 refused")
+
+    with pytest.raises(TemporarilyUnavailable, match="private_key.*OSError") as caught:
+        ask(acme, private_key=Signer(sign, "ES256"), client_auth="private_key_jwt")
+    assert leaks(everything_in(caught.value), ["pin 1234"]) == []
+    assert acme.token_requests == []
+
+
+@pytest.mark.parametrize("returned", [None, "no key", 7, {}])
+def test_a_callable_that_returns_no_key_is_named(acme: Acme, returned: Any) -> None:
+    """At the request, since it may change."""
+    with pytest.raises(ConfigurationError, match="private_key"):
+        ask(acme, private_key=lambda: returned, client_auth="private_key_jwt")
+
+
+def test_no_key_is_shown(acme: Acme) -> None:
+    """Neither by the client nor by what it is made of, nor by an error of the server that quotes the assertion."""
+    material = pem(EC_256)
+    made = OAuthClient(provider(acme), client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
+    assert leaks([made, made._engine.credentials, Signer(lambda _: b"", "ES256")], [material[40:80]]) == []
+
+    def quoting(request: Received) -> Reply:
+        return Reply.json(
+            {"error": "invalid_client", "error_description": f"bad {request.form['client_assertion']}"}, 401
+        )
+
+    with Site(quoting) as site:
+        elsewhere = Provider(name="q", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,))
+        client = OAuthClient(elsewhere, client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
+        with pytest.raises(ConfigurationError, match="private_key") as caught:
+            client.for_itself().token()
+        assertion = site.received[0].form["client_assertion"]
+    assert leaks(everything_in(caught.value), [assertion, assertion.split(".")[2]]) == []
+
+
+# --- certificates ---------------------------------------------------------------------------------------------------
+
+
+class MutualTLS:
+    """A token endpoint that takes nobody without a certificate of the authority."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.certificates = certificates
+        self.site = Site(self._answer, tls=certificates.server(client_certificate=ssl.CERT_REQUIRED))
+
+    def _answer(self, request: Received) -> Reply:
+        return Reply.json({"access_token": "at-mtls", "token_type": "Bearer", "expires_in": 3600})
+
+    def client(self, **settings: Any) -> OAuthClient:
+        usual = {"client_id": CLIENT_ID, "client_auth": "tls_client_auth", "verify": self.certificates.ca_file}
+        made = Provider(name="m", token_endpoint=f"{self.site.origin}/token", api_origins=(self.site.origin,))
+        return OAuthClient(made, **{**usual, **settings})
+
+
+@pytest.fixture
+def mutual_tls(certificates: Certificates) -> Iterator[MutualTLS]:
+    server = MutualTLS(certificates)
+    with server.site:
+        yield server
+
+
+@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.manner == "sync"], ids=str)
+def test_tls_client_auth(mutual_tls: MutualTLS, certificates: Certificates, kind: Kind, method: str) -> None:
+    """RFC 8705: the certificate proves the client, and the body names it."""
+    source = mutual_tls.client(cert=certificates.files(CLIENT_ID), client_auth=method).for_itself()
+    with kind.open(source, verify=certificates.context(CLIENT_ID)) as http:
+        assert http.get(mutual_tls.site.origin).token == "at-mtls"
+    request = mutual_tls.site.received[0]
+    assert request.form == {"grant_type": "client_credentials", "client_id": CLIENT_ID}
+    assert request.authorization is None
+
+
+def test_private_key_jwt_over_mutual_tls(mutual_tls: MutualTLS, certificates: Certificates) -> None:
+    """As FAPI wants it: the certificate is for the connection, the assertion proves the client."""
+    client = mutual_tls.client(
+        cert=certificates.files(CLIENT_ID),
+        private_key=pem(RSA),
+        signing_algorithm="PS256",
+        client_auth="private_key_jwt",
+    )
+    assert client.for_itself().token().access_token == "at-mtls"
+    verified(mutual_tls.site.received[0], RSAKey.import_key(pem(RSA)), "PS256")
+
+
+def test_without_a_certificate_the_connection_fails(mutual_tls: MutualTLS) -> None:
+    """The server hangs up, which from here looks like any other broken connection."""
+    with pytest.raises(TemporarilyUnavailable):
+        mutual_tls.client(client_auth="none").for_itself().token()
+
+
+def test_a_key_with_a_password(mutual_tls: MutualTLS, certificates: Certificates, tmp_path: Path) -> None:
+    """Given as the third of the tuple; a wrong one is named and never shown."""
+    cert, key = certificates.files(CLIENT_ID)
+    loaded = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.write_text(pem(loaded, b"r1ght-passw0rd"))
+    client = mutual_tls.client(cert=(cert, str(locked), "r1ght-passw0rd"))
+    assert client.for_itself().token().access_token == "at-mtls"
+    with pytest.raises(ConfigurationError, match="cert cannot be loaded") as caught:
+        mutual_tls.client(cert=(cert, str(locked), "wr0ng-passw0rd")).for_itself().token()
+    assert leaks(everything_in(caught.value), ["wr0ng-passw0rd"]) == []
+
+
+@pytest.mark.parametrize("which", ["missing", "no PEM", "no key", "another's key"])
+def test_a_certificate_that_cannot_be_loaded_is_named(
+    mutual_tls: MutualTLS, certificates: Certificates, tmp_path: Path, which: str
+) -> None:
+    """The file is missing, is none, has no key, or the key is another's."""
+    cert, _ = certificates.files(CLIENT_ID)
+    odd = tmp_path / "odd.pem"
+    odd.write_text("no certificate")
+    given: Any = {
+        "missing": (cert, str(tmp_path / "gone.key")),
+        "no PEM": str(odd),
+        "no key": cert,
+        "another's key": (cert, certificates.files("somebody-else")[1]),
+    }[which]
+    with pytest.raises(ConfigurationError, match="cert"):
+        mutual_tls.client(cert=given).for_itself().token()
+
+
+@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+def test_a_missing_certificate_is_named_at_once(acme: Acme, method: str) -> None:
+    """The method says that there is one."""
+    with pytest.raises(ConfigurationError, match="cert is missing"):
+        OAuthClient(provider(acme), client_id=CLIENT_ID, client_auth=method)
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("supported", "means", "chosen"),
+    [
+        ("client_secret_basic client_secret_post", "secret", "client_secret_basic"),
+        ("client_secret_post", "secret", "client_secret_post"),
+        ("client_secret_post client_secret_jwt", "secret", "client_secret_jwt"),
+        ("client_secret_basic private_key_jwt tls_client_auth", "secret key certificate", "private_key_jwt"),
+        ("client_secret_basic tls_client_auth", "secret certificate", "tls_client_auth"),
+        ("client_secret_basic", "key", None),
+        ("client_secret_basic none", "", "none"),
+        ("none", "secret", None),
+        ("private_key_jwt", "", None),
+        ("", "secret", None),
+        ("something_new", "secret key certificate", None),
+    ],
+)
+def test_the_best_that_both_sides_can(supported: str, means: str, chosen: str | None) -> None:
+    """Asymmetric before symmetric, a header before the body, and never nothing where there is a secret."""
+    has = {f"has_{each}": each in means.split() for each in ("key", "certificate", "secret")}
+    assert choose_method(tuple(supported.split()), **has) == chosen
+
+
+def test_fifty_threads_share_one_key(acme: Acme) -> None:
+    """Signing is safe for any thread: no two assertions are the same."""
+    made = OAuthClient(
+        provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(EC_256), clock=lambda: NOW
+    )
+    with ThreadPoolExecutor(10) as threads:
+        tokens = list(threads.map(lambda n: made.for_itself(scope=str(n)).token().access_token, range(50)))
+    assert len(set(tokens)) == 50
+    assert len({request.form["client_assertion"] for request in acme.token_requests}) == 50
+
+
+def test_through_httpx_too(acme: Acme) -> None:
+    """The method is the client's own affair, whatever carries the request."""
+    made = OAuthClient(provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(ED25519))
+    with HTTPX.open(made.for_itself()) as http:
+        assert http.get(acme.origin).status == 200
+
+
+@pytest.mark.parametrize("form", ["PEM", "bytes", "JWK"])
+def test_a_pickle_carries_no_key(acme: Acme, form: str) -> None:
+    """As with a secret given as text: the other process is told to use a callable."""
+    material: Any = {
+        "PEM": pem(EC_256),
+        "bytes": pem(EC_256).encode(),
+        "JWK": ECKey.import_key(pem(EC_256)).as_dict(private=True),
+    }[form]
+    made = OAuthClient(provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=material)
+    secret = material["d"].encode() if form == "JWK" else pem(EC_256).splitlines()[1].encode()
+    pickled = pickle.dumps(made.for_itself())
+    assert secret not in pickled
+    with pytest.raises(ConfigurationError, match="private_key.*callable"):
+        pickle.loads(pickled).token()

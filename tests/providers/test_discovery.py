@@ -1,0 +1,312 @@
+"""`Provider.discover`: a document is believed only if it speaks for the issuer that was asked for."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from providers.world import Certificates
+from scenarios.servers import Received, Reply, Site, endless
+
+from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Provider, TemporarilyUnavailable
+from blnk_auth.discovery import LIFETIME, Documents, provider_of
+
+ISSUER = "https://as.acme.test"
+METADATA: dict[str, Any] = {
+    "issuer": ISSUER,
+    "token_endpoint": f"{ISSUER}/token",
+    "authorization_endpoint": f"{ISSUER}/authorize",
+    "revocation_endpoint": f"{ISSUER}/revoke",
+    "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", "urn:odd"],
+    "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+    "code_challenge_methods_supported": ["S256"],
+}
+
+
+class Described:
+    """A server that describes itself at the paths given, as `members` say; `others` is what it says elsewhere."""
+
+    def __init__(self, path: str = "", *, at: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.members: dict[str, Any] = {}
+        self.others = Reply(404)
+        self.instead: Reply | None = None
+        self._path = path
+        self._at = at or f"/.well-known/oauth-authorization-server{path}"
+        self.site = Site(self._answer, tls=tls)
+
+    @property
+    def issuer(self) -> str:
+        return self.site.origin + self._path
+
+    def _answer(self, request: Received) -> Reply:
+        if request.path != self._at:
+            return self.others
+        if self.instead is not None:
+            return self.instead
+        moved = json.loads(json.dumps(METADATA).replace(ISSUER, self.issuer))
+        members = {**moved, **self.members}
+        return Reply.json({name: value for name, value in members.items() if value is not None})
+
+
+@pytest.fixture
+def server() -> Iterator[Described]:
+    described = Described()
+    with described.site:
+        yield described
+
+
+# --- where it is ----------------------------------------------------------------------------------------------------
+
+
+def test_the_metadata_becomes_a_provider(server: Described) -> None:
+    """Endpoints, grants, methods, PKCE; only the issuer's own origin gets tokens."""
+    made = Provider.discover(server.issuer)
+    assert made.issuer == server.issuer
+    assert made.token_endpoint == f"{server.issuer}/token"
+    assert made.authorization_endpoint == f"{server.issuer}/authorize"
+    assert made.revocation_endpoint == f"{server.issuer}/revoke"
+    assert made.grants == ("authorization_code", "refresh_token", "client_credentials")
+    assert made.client_auth_supported == ("client_secret_post", "private_key_jwt")
+    assert repr(made.origins) == f"<AllowedOrigins {server.site.origin}>"
+    assert made.pkce
+
+
+@pytest.mark.parametrize(
+    ("path", "at"),
+    [
+        ("/tenant", "/.well-known/oauth-authorization-server/tenant"),
+        ("/tenant", "/tenant/.well-known/openid-configuration"),
+        ("/", "/.well-known/oauth-authorization-server"),
+        ("/tenant/", "/tenant/.well-known/openid-configuration"),
+        ("", "/.well-known/openid-configuration"),
+    ],
+)
+def test_both_places_are_looked_at(path: str, at: str) -> None:
+    """RFC 8414 puts the path behind the well-known part, OpenID Connect Discovery before it."""
+    described = Described(path, at=at)
+    with described.site:
+        assert Provider.discover(described.issuer).token_endpoint == f"{described.issuer}/token"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 302])
+def test_a_server_may_know_only_the_other_place(status: int) -> None:
+    """Whatever it says to the first."""
+    described = Described(at="/.well-known/openid-configuration")
+    described.others = Reply(status, b'{"error":"Authorization header is required"}', {"Location": "/login"})
+    with described.site:
+        assert Provider.discover(described.issuer).issuer == described.issuer
+
+
+def test_a_redirect_is_not_followed(server: Described) -> None:
+    """It could lead to another server that calls itself by this name."""
+    with Site(lambda _: Reply.json({**METADATA, "issuer": server.issuer})) as elsewhere:
+        server.instead = Reply.redirect(elsewhere.origin)
+        with pytest.raises(ProtocolError, match="302"):
+            Provider.discover(server.issuer)
+        assert elsewhere.received == []
+
+
+# --- what is believed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["/", "/x", "?", ""])
+def test_the_issuer_must_match_to_the_letter(server: Described, suffix: str) -> None:
+    """RFC 8414 section 3.3; a slash at the end counts."""
+    server.members = {"issuer": server.issuer + suffix if suffix else "https://other.test"}
+    with pytest.raises(ConfigurationError, match="issuer.*another issuer.*slash"):
+        Provider.discover(server.issuer)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"token_endpoint": None}, "token_endpoint"),
+        ({"token_endpoint": 7}, "token_endpoint"),
+        ({"token_endpoint": "http://as.acme.test/token"}, "token_endpoint"),
+        ({"token_endpoint": "/token"}, "token_endpoint"),
+        ({"authorization_endpoint": 7}, "authorization_endpoint"),
+        ({"revocation_endpoint": "javascript:alert(1)"}, "revocation_endpoint"),
+        ({"issuer": None}, "issuer"),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[str, Any], said: str) -> None:
+    """By the member that is missing or odd."""
+    server.members = members
+    with pytest.raises(ConfigurationError, match=said):
+        Provider.discover(server.issuer)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"\xff", b"[" * 50_000])
+def test_what_is_no_document_is_none(server: Described, body: bytes) -> None:
+    """A page, an array: the error names both places."""
+    server.instead = Reply(200, body)
+    with pytest.raises(ProtocolError, match="oauth-authorization-server.*openid-configuration"):
+        Provider.discover(server.issuer)
+
+
+def test_an_endless_document_is_cut_off(server: Described) -> None:
+    """Size is capped as for a token answer."""
+    server.instead = Reply(200, endless())
+    with pytest.raises(ProtocolError, match="longer than"):
+        Provider.discover(server.issuer)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_down_may_come_back(server: Described, status: int) -> None:
+    """No reason to say that there is no description."""
+    server.instead = Reply(status)
+    with pytest.raises(TemporarilyUnavailable, match="issuer"):
+        Provider.discover(server.issuer)
+
+
+def test_a_server_that_is_away_may_come_back() -> None:
+    """Nothing listens."""
+    with Site(lambda _: Reply(200)) as gone:
+        issuer = gone.origin
+    with pytest.raises(TemporarilyUnavailable, match="issuer"):
+        Provider.discover(issuer)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "",
+        None,
+        7,
+        "as.acme.test",
+        "http://as.acme.test",
+        "https://as.acme.test/?a=b",
+        "https://as.acme.test/#x",
+        "https://u:s3cret@as.acme.test",
+    ],
+)
+def test_a_bad_issuer_is_named(issuer: Any) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ConfigurationError, match="issuer") as caught:
+        Provider.discover(issuer)
+    assert "s3cret" not in str(caught.value)
+
+
+# --- what is made of it ---------------------------------------------------------------------------------------------
+
+
+def built(settings: dict[str, Any] | None = None, *, has_certificate: bool = False, **members: Any) -> Provider:
+    document = {name: value for name, value in {**METADATA, **members}.items() if value is not None}
+    return provider_of(document, has_certificate=has_certificate, settings=settings or {})
+
+
+@pytest.mark.parametrize(
+    ("listed", "grants"),
+    [
+        (None, ("authorization_code", "refresh_token")),
+        ([], ("authorization_code", "refresh_token")),
+        (["authorization_code"], ("authorization_code", "refresh_token")),
+        (["client_credentials"], ("refresh_token", "client_credentials")),
+        ("authorization_code", ("authorization_code", "refresh_token")),
+        ([7, None], ("authorization_code", "refresh_token")),
+    ],
+)
+def test_which_grants_are_offered(listed: Any, grants: tuple[str, ...]) -> None:
+    """Servers that issue refresh tokens often do not list the grant; RFC 8414's default does not."""
+    assert built(grant_types_supported=listed).grants == grants
+
+
+@pytest.mark.parametrize(
+    ("listed", "pkce"), [(None, True), ([], True), (["S256"], True), (["plain", "S256"], True), (["plain"], False)]
+)
+def test_whether_a_challenge_is_sent(listed: Any, pkce: bool) -> None:
+    """Unless the server says that it knows other methods only."""
+    assert built(code_challenge_methods_supported=listed).pkce is pkce
+
+
+def test_settings_take_the_place_of_what_is_described() -> None:
+    """For what a server forgets to say, or says wrongly."""
+    made = built({"name": "acme", "api_origins": ("https://api.acme.test",), "pkce": False, "token_body": "json"})
+    assert (made.name, made.pkce, made.token_body) == ("acme", False, "json")
+    assert repr(made.origins) == "<AllowedOrigins https://api.acme.test>"
+
+
+def chosen(provider: Provider, **means: Any) -> str:
+    method: str = OAuthClient(provider, client_id="id", **means)._engine.credentials.method
+    return method
+
+
+@pytest.mark.parametrize(
+    ("supported", "method"),
+    [
+        (["client_secret_post", "private_key_jwt"], "client_secret_post"),
+        (["client_secret_post", "client_secret_basic"], "client_secret_basic"),
+        (["client_secret_jwt", "client_secret_basic"], "client_secret_jwt"),
+        (None, "client_secret_basic"),
+    ],
+)
+def test_the_best_method_that_both_sides_support_is_taken(supported: Any, method: str) -> None:
+    """With a secret as the only means; absent means Basic (RFC 8414 section 2)."""
+    assert chosen(built(token_endpoint_auth_methods_supported=supported), client_secret="s3cret") == method
+
+
+@pytest.mark.parametrize("supported", [["private_key_jwt"], ["something_new"]])
+def test_no_method_in_common_is_told(supported: list[str]) -> None:
+    """With what the server supports, also if we do not know it."""
+    with pytest.raises(ConfigurationError, match=f"supports {supported[0]}.*private_key"):
+        chosen(built(token_endpoint_auth_methods_supported=supported), client_secret="s3cret")
+
+
+def test_a_method_that_is_named_needs_no_choosing() -> None:
+    """By the client, or among the settings of the provider."""
+    assert chosen(built(), client_secret="s3cret", client_auth="client_secret_basic") == "client_secret_basic"
+    assert chosen(built({"client_auth": "client_secret_basic"}), client_secret="s3cret") == "client_secret_basic"
+
+
+@pytest.mark.parametrize("has_certificate", [True, False])
+def test_with_a_certificate_the_mtls_aliases_are_used(has_certificate: bool) -> None:
+    """RFC 8705 section 5: there the server asks for it."""
+    aliases = {"token_endpoint": "https://mtls.acme.test/token", "odd": 7}
+    made = built(has_certificate=has_certificate, mtls_endpoint_aliases=aliases)
+    assert made.token_endpoint == ("https://mtls.acme.test/token" if has_certificate else f"{ISSUER}/token")
+    assert made.revocation_endpoint == f"{ISSUER}/revoke"
+
+
+def test_over_tls_with_the_users_own_authority(certificates: Certificates) -> None:
+    """`verify` is that of `OAuthClient`."""
+    described = Described(tls=certificates.server())
+    with described.site:
+        assert Provider.discover(described.issuer, verify=certificates.ca_file).issuer == described.issuer
+        with pytest.raises(ConfigurationError, match="not trusted"):
+            Provider.discover(described.site.origin + "/other")
+
+
+# --- keeping --------------------------------------------------------------------------------------------------------
+
+
+def test_a_document_is_asked_for_once_an_hour(server: Described) -> None:
+    """Clients that are made in a hurry do not ask each time; settings differ all the same."""
+    for name in ("a", "b", "c"):
+        assert Provider.discover(server.issuer, name=name).name == name
+    assert len(server.site.received) == 1
+
+
+def test_a_failure_is_not_kept(server: Described) -> None:
+    """The next try asks again."""
+    server.instead = Reply(503)
+    with pytest.raises(TemporarilyUnavailable):
+        Provider.discover(server.issuer)
+    server.instead = None
+    assert Provider.discover(server.issuer).issuer == server.issuer
+
+
+def test_documents_are_kept_for_their_lifetime_and_within_bounds() -> None:
+    """An hour, and 64 of them; a clock put back makes none older than it is."""
+    kept = Documents()
+    kept.put("a", 1000.0, METADATA)
+    assert kept.get("a", 1000.0 + LIFETIME - 1) == METADATA
+    assert kept.get("a", 1000.0 + LIFETIME) is None
+    assert kept.get("a", 999.0) is None
+    for number in range(100):
+        kept.put(str(number), 2000.0, METADATA)
+    assert kept.get("a", 1000.0) is None
+    assert kept.get("35", 2000.0) is None
+    assert kept.get("36", 2000.0) == METADATA

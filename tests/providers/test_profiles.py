@@ -1,0 +1,204 @@
+"""A provider is data: three more of them, each a short file without a branch elsewhere, and the guide's own."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from providers.world import Certificates
+from scenarios.clients import HTTPX, Kind, through_every_client
+from scenarios.servers import Received, Reply, Site
+
+import blnk_auth
+from blnk_auth import ConfigurationError, OAuthClient, Provider, Token
+from blnk_auth.providers.mastercard_open_finance_europe import MastercardOpenFinanceEurope
+from blnk_auth.providers.truelayer import TrueLayer
+from blnk_auth.providers.uk_open_banking import UKOpenBanking
+from blnk_auth.testing import Clock
+
+PACKAGE = Path(blnk_auth.__file__).parent
+PROFILES = ("mastercard_open_finance_europe", "truelayer", "uk_open_banking")
+NOW = 1_800_000_000.0
+
+
+class Bank:
+    """A server that renews and an API that rejects the first token; what arrived is in `site.received`."""
+
+    def __init__(self, tls: Any = None) -> None:
+        self.site = Site(self._answer, tls=tls)
+
+    def _answer(self, request: Received) -> Reply:
+        if request.path == "/token":
+            return Reply.json(
+                {"access_token": "at1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt1"}
+            )
+        return Reply.json({}) if request.authorization == "Bearer at1" else Reply.rejected()
+
+    def of(self, path: str) -> list[Received]:
+        return [request for request in self.site.received if request.path == path]
+
+
+def at_the(bank: Bank, provider: Provider) -> Provider:
+    """The same provider at another address."""
+    origin = bank.site.origin
+    return dataclasses.replace(provider, token_endpoint=f"{origin}/token", api_origins=(origin,))
+
+
+def go_through(kind: Kind, client: OAuthClient, bank: Bank, **settings: Any) -> None:
+    """A rejection, a renewal, and the request again."""
+    source = client.for_subject("alice")
+    source.adopt(Token("at0", refresh_token="rt0", expires_at=NOW + 3600))
+    with kind.open(source, **settings) as http:
+        assert http.get(f"{bank.site.origin}/accounts").status == 200
+
+
+@through_every_client
+def test_mastercard_takes_json_with_basic(kind: Kind) -> None:
+    """Encoding and client authentication are independent settings."""
+    made = MastercardOpenFinanceEurope(
+        token_endpoint="https://mc.test/token",
+        authorization_endpoint="https://mc.test/authorize",
+        api_origins=("https://api.mc.test",),
+    )
+    bank = Bank()
+    with bank.site:
+        client = OAuthClient(at_the(bank, made), client_id="id", client_secret="s3cret", clock=Clock())
+        go_through(kind, client, bank)
+    (sent,) = bank.of("/token")
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.body == b'{"grant_type": "refresh_token", "refresh_token": "rt0"}'
+    assert sent.basic == ("id", "s3cret")
+
+
+@through_every_client
+def test_truelayer_takes_a_form_with_the_secret(kind: Kind) -> None:
+    """And wants to be used every 30 days."""
+    bank = Bank()
+    with bank.site:
+        client = OAuthClient(at_the(bank, TrueLayer()), client_id="id", client_secret="s3cret", clock=Clock())
+        go_through(kind, client, bank)
+    (sent,) = bank.of("/token")
+    assert sent.form["client_secret"] == "s3cret"
+    assert sent.authorization is None
+
+
+def test_truelayer_has_a_sandbox_of_its_own() -> None:
+    """Other hosts, and so other store keys; credentials are deleted elsewhere."""
+    live, test = TrueLayer(), TrueLayer(sandbox=True, api_origins=("https://mirror.test",))
+    assert live.environment == "https://auth.truelayer.com"
+    assert test.environment == "https://auth.truelayer-sandbox.com"
+    assert repr(test.origins) == "<AllowedOrigins https://api.truelayer-sandbox.com https://mirror.test>"
+    source = OAuthClient(live, client_id="id", client_secret="s").for_subject("alice")
+    source.adopt(Token("at", refresh_token="rt"))
+    with pytest.raises(ConfigurationError, match="TrueLayer's API"):
+        source.revoke()
+
+
+@through_every_client
+def test_uk_open_banking_is_private_key_jwt_over_mutual_tls(kind: Kind, certificates: Certificates) -> None:
+    """Signed for each attempt, with the certificate, and an interaction id of its own for each API call."""
+    key = rsa.generate_private_key(65537, 2048) if not KEYS else KEYS[0]
+    KEYS[:] = [key]
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    bank = Bank(tls=certificates.server())
+    with bank.site:
+        origin = bank.site.origin
+        made = UKOpenBanking(
+            name="acme_bank",
+            issuer=origin,
+            token_endpoint=f"{origin}/token",
+            api_origins=(origin,),
+            assertion_audience="issuer",
+        )
+        client = OAuthClient(
+            made,
+            client_id="software-1",
+            private_key=pem,
+            key_id="k1",
+            signing_algorithm="PS256",
+            cert=certificates.files("software-1"),
+            verify=certificates.ca_file,
+            clock=Clock(),
+        )
+        go_through(kind, client, bank, verify=certificates.context("software-1"))
+    (sent,) = bank.of("/token")
+    claims = jwt.decode(sent.form["client_assertion"], RSAKey.import_key(pem), algorithms=["PS256"]).claims
+    assert (claims["aud"], claims["sub"]) == (made.issuer, "software-1")
+    ids = [request.headers["x-fapi-interaction-id"] for request in bank.of("/accounts")]
+    assert len(set(ids)) == 2
+
+
+KEYS: list[rsa.RSAPrivateKey] = []
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_has_under_thirty_lines_and_says_that_it_is_unverified(name: str) -> None:
+    """Nobody mistakes general knowledge for a promise."""
+    text = (PACKAGE / "providers" / f"{name}.py").read_text("utf-8")
+    assert len(text.splitlines()) < 30
+    assert "ot verified against" in (ast.get_docstring(ast.parse(text)) or "")
+
+
+def test_the_profiles_are_not_among_the_public_names() -> None:
+    """They are imported from their own modules."""
+    assert {"TrueLayer", "UKOpenBanking", "MastercardOpenFinanceEurope"} & set(blnk_auth.__all__) == set()
+
+
+def test_no_other_code_knows_who_a_provider_is() -> None:
+    """A new provider is one file: nothing outside `providers`, the sandbox and the front door names one."""
+    names = ("blnk_cloud", "blink", "flinks", *PROFILES)
+    core = [path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
+    for path in [*core, *(PACKAGE / "shells").glob("*.py"), *(PACKAGE / "transport").glob("*.py")]:
+        constants = [
+            node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
+        ]
+        assert not [value for value in constants if value in names], path
+
+
+def test_a_reader_that_fails_costs_no_pair() -> None:
+    """A provider's author makes a mistake: the answer is read as it is, and an event says so."""
+
+    def read(document: Any, _now: float) -> Any:
+        return document["data"]
+
+    events: list[Any] = []
+    bank = Bank()
+    with bank.site:
+        origin = bank.site.origin
+        made = Provider(name="x", token_endpoint=f"{origin}/token", api_origins=(origin,), read_answer=read)
+        client = OAuthClient(made, client_id="id", client_secret="s", clock=Clock(), on_event=events.append)
+        go_through(HTTPX, client, bank)
+        assert client.for_subject("alice").token().refresh_token == "rt1"
+    assert [event.detail for event in events if event.name == "odd_answer"] == [
+        "read_answer of the provider raised KeyError; the answer was read as it is"
+    ]
+
+
+def test_an_answer_in_other_words_is_read() -> None:
+    """Members renamed, lifetimes in milliseconds, as elsewhere in open finance."""
+
+    def read(document: Any, _now: float) -> dict[str, Any]:
+        return {
+            "access_token": document["access"],
+            "expires_in": document["access_ms"] / 1000,
+            "refresh_token": document["refresh"],
+        }
+
+    def answer(_: Received) -> Reply:
+        return Reply.json({"access": "at1", "access_ms": 3_600_000, "refresh": "rt1"})
+
+    with Site(answer) as site:
+        made = Provider(name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), read_answer=read)
+        source = OAuthClient(made, client_id="id", client_secret="s", clock=Clock()).for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0"))
+        token = source.renew()
+    assert (token.access_token, token.refresh_token, token.expires_at) == ("at1", "rt1", NOW + 3600)

@@ -1,0 +1,44 @@
+"""The reference page of the providers is up to date, and each of its cells has a test behind it."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+from providers.provider_table import PAGE, PROVIDERS, ROWS, Row, render
+
+TESTS = Path(__file__).parents[1]
+OF_A_PROVIDER = (
+    ("providers/test_blnk_cloud.py", "unit/test_blnk_cloud.py"),
+    ("providers/test_blink.py",),
+    ("providers/test_flinks.py",),
+)
+"""Where the tests of each provider are; the traps are for all."""
+
+
+@cache
+def named_in(file: str) -> frozenset[str]:
+    """The names of the tests in a file."""
+    tree = ast.parse((TESTS / file).read_text("utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return frozenset(name for name in names if name.startswith("test_"))
+
+
+def test_the_page_is_what_the_values_say() -> None:
+    """Run `python tests/providers/provider_table.py` after a change."""
+    assert PAGE.read_text("utf-8") == render()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.behaviour)
+def test_each_cell_has_its_test(row: Row) -> None:
+    """A test of that name, among those of that provider or the traps."""
+    for name, files in zip(row.named(), OF_A_PROVIDER, strict=True):
+        assert any(name in named_in(file) for file in (*files, "providers/test_traps.py")), name
+
+
+def test_no_cell_is_empty_and_no_behaviour_comes_twice() -> None:
+    """Every row says something of all three."""
+    assert len({row.behaviour for row in ROWS}) == len(ROWS) == 29
+    assert all(len(row.texts()) == len(PROVIDERS) and all(row.texts()) for row in ROWS)

@@ -1,0 +1,40 @@
+"""A process of its own that makes requests against the real server: `child.py SETTINGS`.
+
+It says "ready"; each time it hears that it may go on, it moves its clock by a step, makes a request, and says what
+became of it. It is run by its path and imports nothing of the tests, so that it sees `blnk_auth` as any program does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import requests
+
+from blnk_auth import OAuthClient, Provider, RequestsAuth, SQLiteStore
+from blnk_auth.testing import Clock
+
+
+def say(what: Any) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201 - this is how it speaks
+
+
+def main(settings: dict[str, Any]) -> None:
+    clock = Clock(settings["now"])
+    alice = OAuthClient(
+        Provider.discover(settings["issuer"]),
+        client_id="basic",
+        client_secret=settings["client_secret"],
+        store=SQLiteStore(settings["path"]),
+        clock=clock,
+    ).for_subject("alice")
+    say("ready")
+    while sys.stdin.readline():
+        clock.advance(settings["step"])
+        answer = requests.get(f"{settings['issuer']}/me", auth=RequestsAuth(alice), timeout=20)
+        say({"status": answer.status_code, "token": alice.token().access_token})
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

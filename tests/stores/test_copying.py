@@ -1,0 +1,237 @@
+"""Copying and checking stores, and the commands that do it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from helpers import leaks
+from stores.test_bridge import AsyncMemoryStore
+
+from blnk_auth.cli.app import group
+from blnk_auth.errors import StoreError
+from blnk_auth.stores.base import Record, Version
+from blnk_auth.stores.bridge import BridgedStore
+from blnk_auth.stores.copying import check_store, copy_store
+from blnk_auth.stores.encrypted import EncryptedStore
+from blnk_auth.stores.file import FileStore
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores.sqlite import SQLiteStore
+
+SECRET = "s3cr3t-value"
+
+
+def contents(store: Any) -> dict[str, Any]:
+    return {key: store.load(key).data for key in list(store.keys())}
+
+
+def filled(store: Any, *names: str) -> Any:
+    for name in names:
+        store.save(name, {"token": f"{SECRET} {name}"}, expected=None)
+    return store
+
+
+def damage(directory: Path, key: str) -> None:
+    path = next(path for path in directory.glob("*.json") if json.loads(path.read_text())["key"] == key)
+    path.write_text(path.read_text()[:-9])
+
+
+# The functions
+
+
+def test_any_store_is_copied_to_any(tmp_path: Path) -> None:
+    """Through a chain of all kinds that need no server, every record arrives as it was."""
+    first = filled(MemoryStore(), "a", "ключ", "token/x/y")
+    stores = [
+        first,
+        FileStore(tmp_path / "tokens"),
+        SQLiteStore(tmp_path / "tokens.db"),
+        EncryptedStore(MemoryStore(), keys=[b"k" * 32]),
+        BridgedStore(AsyncMemoryStore()),
+    ]
+    for source, target in itertools.pairwise(stores):
+        report = copy_store(source, target)
+        assert report.copied == sorted(contents(first))
+        assert report.is_complete
+        assert contents(target) == contents(first)
+
+
+def test_a_copy_tells_how_far_it_is() -> None:
+    """`on_progress` hears of each record, and of how many there are."""
+    heard: list[tuple[int, int]] = []
+    copy_store(filled(MemoryStore(), "a", "b"), MemoryStore(), lambda done, total: heard.append((done, total)))
+    assert heard == [(1, 2), (2, 2)]
+
+
+def test_an_interrupted_copy_is_taken_up() -> None:
+    """Repeated after an interruption, a copy does the rest and rewrites nothing."""
+    source, target = filled(MemoryStore(), "a", "b", "c"), MemoryStore()
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_store(source, target, interrupt)
+    before = [target.load(key) for key in ("a", "b")]
+    report = copy_store(source, target)
+    assert (report.equal, report.copied, report.is_complete) == (["a", "b"], ["c"], True)
+    assert [target.load(key) for key in ("a", "b")] == before
+
+
+def test_a_different_record_is_left_unless_told_otherwise() -> None:
+    """What the target has and the source has not is never touched; what differs only with `overwrite`."""
+    source, target = filled(MemoryStore(), "a", "b"), MemoryStore()
+    target.save("a", {"newer": True}, expected=None)
+    target.save("z", {"theirs": True}, expected=None)
+    report = copy_store(source, target)
+    assert (report.different, report.copied, report.is_complete) == (["a"], ["b"], False)
+    assert contents(target)["a"] == {"newer": True}
+    assert copy_store(source, target, overwrite=True).is_complete
+    assert contents(target) == {**contents(source), "z": {"theirs": True}}
+
+
+class Interfering(MemoryStore):
+    """Does something once, after its first save."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self.then: Callable[[], object] | None = then
+
+    def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        version = super().save(key, data, expected=expected)
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return version
+
+
+def test_a_record_renewed_meanwhile_is_reported() -> None:
+    """A pair that rotates in the source while it is copied is reported as different: its copy is spent."""
+    source = MemoryStore()
+    version = source.save("a", {"n": 1}, expected=None)
+    target = Interfering(lambda: source.save("a", {"n": 2}, expected=version))
+    assert copy_store(source, target).different == ["a"]
+    assert copy_store(source, target, overwrite=True).copied == ["a"]
+    assert contents(target) == {"a": {"n": 2}}
+
+
+def test_a_target_that_keeps_something_else_is_found_out() -> None:
+    """Each record is read back: a target that does not keep what it was given is an error."""
+
+    class Lossy(MemoryStore):
+        def load(self, key: str) -> Record | None:
+            record = super().load(key)
+            return record and Record({**record.data, "token": "rounded"}, record.version)
+
+    report = copy_store(filled(MemoryStore(), "a"), Lossy())
+    assert [each.where for each in report.failed] == ["key 'a'"]
+    assert "does not read back" in report.failed[0].problem
+    assert not report.is_complete
+
+
+def test_an_unreadable_record_does_not_stop_the_others(tmp_path: Path) -> None:
+    """What cannot be read is reported, and all else is copied."""
+    source = EncryptedStore(inner := MemoryStore(), keys=[b"k" * 32])
+    filled(source, "a", "c")
+    inner.save("b", {"token": SECRET}, expected=None)
+    target = FileStore(tmp_path / "tokens")
+    report = copy_store(source, target)
+    assert (report.copied, [each.where for each in report.failed]) == (["a", "c"], ["key 'b'"])
+    assert leaks([report], [SECRET]) == []
+
+
+def test_a_sound_store_is_sound(tmp_path: Path) -> None:
+    """Every record of a store without damage is counted, and nothing is reported."""
+    for store in (MemoryStore(), FileStore(tmp_path / "tokens"), SQLiteStore(tmp_path / "tokens.db")):
+        report = check_store(filled(store, "a", "b"))
+        assert (report.sound, report.unreadable) == (2, [])
+
+
+def test_check_tells_each_damage_once(tmp_path: Path) -> None:
+    """In a file store the damaged record is moved aside; in a database it is told once; all else is sound."""
+    files, database = FileStore(tmp_path / "tokens"), SQLiteStore(tmp_path / "tokens.db")
+    for store in (files, database):
+        filled(store, "a", "b", "c")
+    damage(tmp_path / "tokens", "b")
+    with closing(sqlite3.connect(tmp_path / "tokens.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE records SET data = substr(data, 3) WHERE key = 'b'")
+    for store, moved_aside in ((files, True), (database, False)):
+        report = check_store(store)
+        assert report.sound == 2
+        assert [each.moved_aside for each in report.unreadable] == [moved_aside]
+        assert leaks(report.unreadable, [SECRET]) == []
+        with pytest.raises(StoreError):
+            store.load("b")
+
+
+# The commands
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(group, ["store", *arguments])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> str:
+    filled(FileStore(tmp_path / "tokens"), "a", "b\n\x1b[31m")
+    return f"file://{tmp_path}/tokens"
+
+
+def test_copy_copies_and_says_so(tmp_path: Path, files: str) -> None:
+    """`store copy` ends well, tells the counts, and shows no token; repeated it finds all equal."""
+    target = f"sqlite:///{tmp_path}/tokens.db"
+    said = run("copy", files, target)
+    assert (said.exit_code, said.stdout) == (0, "2 copied and read back, 0 were equal already.\n")
+    assert contents(SQLiteStore(tmp_path / "tokens.db")) == contents(FileStore(tmp_path / "tokens"))
+    assert run("copy", files, target).stdout == "0 copied and read back, 2 were equal already.\n"
+
+
+def test_copy_ends_badly_when_something_is_left(tmp_path: Path, files: str) -> None:
+    """A different record makes the status 1 and is named; `--overwrite` replaces it; `--json` says all of it."""
+    SQLiteStore(tmp_path / "tokens.db").save("a", {"newer": SECRET}, expected=None)
+    target = f"sqlite:///{tmp_path}/tokens.db"
+    said = run("copy", files, target)
+    assert said.exit_code == 1
+    assert "Different in the target and left (--overwrite replaces them):\n  a\n" in said.stdout
+    as_json = run("copy", files, target, "--json")
+    assert as_json.exit_code == 1
+    found = {"copied": 0, "equal": 1, "different": ["a"], "failed": [], "complete": False}
+    assert json.loads(as_json.stdout) == found
+    assert run("copy", files, target, "--overwrite").exit_code == 0
+    assert SECRET not in said.stdout + as_json.stdout
+
+
+def test_list_lists_keys_and_no_tokens(files: str) -> None:
+    """`store list` gives one key in a line, with nothing in it that a terminal would act on."""
+    assert run("list", files).stdout == "a\nb\\n\\x1b[31m\n"
+    assert run("list", files, "--prefix", "b").stdout == "b\\n\\x1b[31m\n"
+    assert json.loads(run("list", files, "--json").stdout) == {"keys": ["a", "b\n\x1b[31m"]}
+
+
+def test_check_reports_and_deletes_nothing(tmp_path: Path, files: str) -> None:
+    """`store check` ends with status 1 if anything cannot be read, says where it lies now, and keeps it there."""
+    assert run("check", files).stdout == "2 records can be read.\n"
+    damage(tmp_path / "tokens", "a")
+    said = run("check", files)
+    assert said.exit_code == 1
+    assert "1 records can be read.\nCannot be read:\n" in said.stdout
+    assert "[moved aside]" in said.stdout
+    found = json.loads(run("check", files, "--json").stdout)
+    assert (found["sound"], [each["moved_aside"] for each in found["unreadable"]]) == (1, [True])
+    assert len(list((tmp_path / "tokens").glob("*.unreadable"))) == 1
+    assert SECRET not in said.stdout
+
+
+def test_a_misspelt_source_is_no_empty_store(tmp_path: Path) -> None:
+    """Copying from, listing or checking a file that does not exist is an error and creates none."""
+    for arguments in (("copy", f"sqlite:///{tmp_path}/no.db", "memory:"), ("list", f"file://{tmp_path}/no")):
+        assert "there is no store at" in str(run(*arguments).exception)
+    assert list(tmp_path.iterdir()) == []

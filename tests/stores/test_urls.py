@@ -1,0 +1,107 @@
+"""A URL names a store; what it names, and what it does not, is said clearly and without a password."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blnk_auth.errors import ConfigurationError
+from blnk_auth.stores.file import FileStore
+from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.stores.urls import KNOWN, open_store
+
+
+def test_paths(tmp_path: Path) -> None:
+    """The URLs of files and directories lead to their paths, percent-decoded."""
+    for url, expected in (
+        (f"sqlite:///{tmp_path}/a%20b.db", f"SQLiteStore('{tmp_path}/a b.db')"),
+        (f"SQLITE:///{tmp_path}/a.db", f"SQLiteStore('{tmp_path}/a.db')"),
+        (f"file://{tmp_path}/to%20kens", f"FileStore('{tmp_path}/to kens')"),
+    ):
+        store = open_store(url)
+        assert isinstance(store, (SQLiteStore, FileStore))
+        assert repr(store) == expected
+    assert isinstance(open_store("memory:"), MemoryStore)
+
+
+def test_relative_and_home_paths(tmp_path: Path) -> None:
+    """Three slashes before a sqlite path leave it relative, and ~ is the home directory."""
+    script = (
+        "from blnk_auth.stores.urls import open_store as o\n"
+        "print(o('sqlite:///tokens.db'), o('sqlite:///~/home.db'), o('file:///~/tokens'))"
+    )
+    environment = {"HOME": f"{tmp_path}/home", "PYTHONPATH": ":".join(sys.path)}
+    (tmp_path / "home").mkdir()
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.split() == [
+        f"SQLiteStore('{tmp_path}/tokens.db')",
+        f"SQLiteStore('{tmp_path}/home/home.db')",
+        f"FileStore('{tmp_path}/home/tokens')",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["mongodb://user:s3cr3t@host/db", "sqlite+aiosqlite:///x.db", "file+ssh:///x", "tokens.db", ":", ""]
+)
+def test_an_unknown_scheme_lists_the_known(url: str) -> None:
+    """What names no store is answered with all that would, and without the password in it."""
+    with pytest.raises(ConfigurationError, match="names no kind of store") as raised:
+        open_store(url)
+    assert all(known in str(raised.value) for known in KNOWN)
+    assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://tokens.db", "sqlite:tokens.db", "file://host/tokens", "file:/tokens", "file:///"]
+)
+def test_a_path_needs_three_slashes(url: str) -> None:
+    """A path where a host belongs is an error, not another place."""
+    with pytest.raises(ConfigurationError, match="with three slashes"):
+        open_store(url)
+
+
+def test_a_misspelt_path_makes_no_store(tmp_path: Path) -> None:
+    """Where a store must exist, a path that does not is an error, and nothing is made."""
+    for url in (f"sqlite:///{tmp_path}/tpyo.db", f"file://{tmp_path}/tpyo"):
+        with pytest.raises(ConfigurationError, match="there is no store at '.*tpyo"):
+            open_store(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "unwanted"),
+    [("memory:", "sqlite3 cryptography keyring redis sqlalchemy"), ("sqlite:///x.db", "keyring redis sqlalchemy")],
+)
+def test_only_what_is_needed_is_imported(tmp_path: Path, url: str, unwanted: str) -> None:
+    """Opening one kind of store imports no other's packages."""
+    script = (
+        "import sys; from blnk_auth.stores.urls import open_store; open_store(sys.argv[1])\n"
+        f"print(*sorted({set(unwanted.split())!r} & sys.modules.keys()))"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    finished = subprocess.run(
+        [sys.executable, "-c", script, url], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.strip() == ""
+
+
+def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
+    """A store whose package is not installed says which extra brings it."""
+    script = (
+        "import sys; sys.modules['keyring'] = None\n"
+        "from blnk_auth.stores.urls import open_store\n"
+        "try: open_store('keyring:acme')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    finished = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.startswith("ConfigurationError keyring: ")
+    assert "pip install 'blnk-auth[keyring]'" in finished.stdout
