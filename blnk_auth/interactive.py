@@ -100,7 +100,7 @@ class InteractiveSignIn:
         self._address: Address | None = None
         self._expected_state = ""
         self._problem = ""
-        self._from_browser = False
+        self._awaited = 0
 
     def run(self) -> TokenSource:
         """Block until the person has signed in. Ctrl-C closes the listener; an exchange under way is still saved."""
@@ -186,7 +186,7 @@ class InteractiveSignIn:
 
     async def _see_the_browser_off(self) -> None:
         """Give the browser the time to fetch its page: when we return, nothing listens any more."""
-        if self._from_browser:
+        if self._awaited and not self._stopped:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER):
                     await self._shown.wait()
@@ -202,12 +202,10 @@ class InteractiveSignIn:
             raise ProtocolError("the address belongs to another sign-in (its state is not the one that was sent)")
         check(callback, issuer=self._issuer)
 
-    def _take(self, callback_url: str) -> bool:
-        """Whether it is the first answer."""
-        if self._callback.done():
-            return False
-        self._callback.set_result(callback_url)
-        return True
+    def _take(self, callback_url: str) -> None:
+        """End the wait, if this is the first answer."""
+        if not self._callback.done():
+            self._callback.set_result(callback_url)
 
     def _give_up(self, error: BaseException) -> None:
         if not self._callback.done():
@@ -238,8 +236,9 @@ class InteractiveSignIn:
             self._judge(callback_url)
         except BlnkAuthError:
             return page("stray", provider=self._provider)
-        self._from_browser = self._take(callback_url) or self._from_browser
+        self._awaited += 1
         # A second hit is shown what came of the first, and does nothing.
+        self._take(callback_url)
         return redirect(_DONE + await asyncio.shield(self._outcome))
 
     def _last_page(self, outcome: str) -> Answer:
@@ -247,7 +246,12 @@ class InteractiveSignIn:
             return refusal(404, "Nothing here.")
         problem = self._problem if outcome == "failed" else ""
         shown = page(self._outcome.result(), provider=self._provider, problem=problem)
-        return Answer(shown.status, shown.headers, shown.body, self._shown.set)
+        return Answer(shown.status, shown.headers, shown.body, self._count_shown)
+
+    def _count_shown(self) -> None:
+        self._awaited -= 1
+        if self._awaited <= 0:
+            self._shown.set()
 
     # --- the person ----------------------------------------------------------------------------------------------
 

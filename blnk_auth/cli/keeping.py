@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 from ..client import OAuthClient
@@ -128,18 +129,25 @@ class Keeper:
         # In an order of our own, so that hosts that start at once do not wait for each other at every grant.
         random.shuffle(found)
         waiting = iter(found)
+        # Not by several threads at once: one would see another's half-imported module.
+        import_module("httpx")
+        try:
+            self._work_in_parallel(client, waiting, lambda: on_progress(self.tally.looked_at, len(found)))
+        finally:
+            self._count_renewals()
+        return self.tally
+
+    def _work_in_parallel(self, client: OAuthClient, waiting: Iterator[str], on_progress: Callable[[], object]) -> None:
         with ThreadPoolExecutor(self._plan.workers, thread_name_prefix="blnk-auth keepalive") as pool:
             workers = [pool.submit(self._work, client, waiting) for _ in range(self._plan.workers)]
             try:
                 while wait(workers, _LOOK_EVERY).not_done:
-                    on_progress(self.tally.looked_at, len(found))
+                    on_progress()
             finally:
                 self.stop.set()
+        on_progress()
         for worker in workers:
             worker.result()
-        self._count_renewals()
-        on_progress(self.tally.looked_at, len(found))
-        return self.tally
 
     def _count_renewals(self) -> None:
         # Events are told after the waiters have been woken, by the threads of the renewals.

@@ -19,6 +19,7 @@ from ..config import Profile, config_path, load_profile, profile_names
 from ..config.settings import SECRETS, Setting, every_setting
 from ..errors import BlnkAuthError
 from ..events import OnEvent
+from ..hidden import hidden
 from ..source import TokenSource
 
 Function = Callable[..., Any]
@@ -104,7 +105,7 @@ def take_settings(values: dict[str, Any]) -> dict[str, Any]:
     """The settings that were given, taken out of a command's values; secrets come from the environment."""
     given = {each.name: values.pop(each.name) for each in every_setting() if each.name in values}
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
-    return {**chosen, **{name: secret for name in SECRETS if (secret := os.environ.get(f"BLNK_AUTH_{name.upper()}"))}}
+    return {**chosen, **{name: hidden(secret) for name in SECRETS if (secret := os.environ.get(f"BLNK_AUTH_{name.upper()}"))}}
 
 
 def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]:

@@ -59,6 +59,8 @@ def reported() -> Generator[None]:
     except BlnkAuthError as error:
         failure = failure_of(error, profile=click.get_current_context().meta.get("profile"))
     except (KeyboardInterrupt, click.Abort):
+        # Off the line of the question that was being asked.
+        click.echo(err=True)
         failure = Failure("interrupted; what was stored is still stored", INTERRUPTED)
     click.echo(f"blnk-auth: {' '.join(str(failure).split())}", err=True)
     raise click.exceptions.Exit(failure.status)

@@ -122,18 +122,18 @@ def _watch(look: Callable[[], RenderableType], interval: float) -> None:
 
 def _table(found: list[Standing]) -> RenderableType:
     table, now = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), time.time()
-    headings = ["subject", "provider", "scope", "expires in", "refresh token\ndies in", "state"]
+    headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\ndies in", "state"]
     has_errors = any(each.last_error for each in found)
     for heading in (*headings, "last error") if has_errors else headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("provider", "state"))
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("subject", "last error"))
     for each in found:
         cells: list[str | Text] = [
             Text(ITSELF if each.subject is None else printable(each.subject)),
             each.provider,
-            Text(printable(each.scope or "")),
+            Text(printable(each.scope or "").replace(" ", "\n")),
             _left(each.expires_at, now),
             _left(each.refresh_expires_at, now),
-            Text(each.state.replace("_", " "), style=_STYLES.get(each.state, "")),
+            Text(each.state.replace("sign_in_", "sign in\n"), style=_STYLES.get(each.state, "")),
             Text(printable(each.last_error or "")),
         ]
         table.add_row(*cells[: len(table.columns)])

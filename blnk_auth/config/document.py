@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ConfigurationError
+from ..hidden import hidden
 from .settings import did_you_mean
 
 _PROFILES = "profiles"
@@ -53,9 +54,17 @@ def is_open_to_others(path: Path) -> bool:
     return sys.platform != "win32" and bool(path.stat().st_mode & _OTHERS)
 
 
+def _hidden(value: Any) -> Any:
+    """The same with each text unreadable in a traceback: which of them are secrets is found out later."""
+    if isinstance(value, dict):
+        return {key: _hidden(each) for key, each in cast("dict[str, Any]", value).items()}
+    return [_hidden(each) for each in cast("list[Any]", value)] if isinstance(value, list) else hidden(value)
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        document: dict[str, Any] = _hidden(tomllib.loads(path.read_text("utf-8")))
+        return document
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:

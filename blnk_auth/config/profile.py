@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
-from ..hidden import Hidden
+from ..hidden import Hidden, hidden
 from ..provider import Provider
 from ..stores.base import TokenStore
 from . import references
@@ -200,8 +200,10 @@ def _resolve(setting: Setting, value: Any, directory: Path, environment: Mapping
     if setting.kind == "file":
         return str(directory / Path(expanded).expanduser())
     if setting.kind == "texts":
-        return tuple(expanded)
-    return Hidden(expanded) if setting.is_secret and isinstance(expanded, str) else expanded
+        return tuple(map(str, expanded))
+    if setting.is_secret or setting.name in _WITH_PASSWORD:
+        return hidden(expanded)
+    return str(expanded) if isinstance(expanded, str) else expanded
 
 
 def _may_be_in_keyring(setting: Setting) -> bool:

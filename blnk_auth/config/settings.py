@@ -96,6 +96,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("api_origins", "The origins that may receive the tokens; * is any https one.", "texts", required=True),
         Setting("authorization_endpoint", _SIGN_IN),
         Setting("revocation_endpoint", "Where tokens are revoked."),
+        Setting("device_authorization_endpoint", "Where device codes are issued."),
         Setting("issuer", "The issuer that sign-ins must name."),
         Setting("grants", "The grant types that the server offers.", "texts"),
         Setting("basic_encoding", "How id and secret go into HTTP Basic.", choices=("rfc6749", "raw")),
@@ -171,7 +172,7 @@ def _check_value(setting: Setting, value: Any, blame: Blame) -> None:
     if not is_right(value):
         raise blame(setting.name, f"must be {right}, not {_named(value)}")
     if setting.choices and "${" not in value and value not in setting.choices:
-        raise blame(setting.name, f"{value!r} is unknown; {did_you_mean(value, setting.choices)}")
+        raise blame(setting.name, f"{str(value)!r} is unknown; {did_you_mean(value, setting.choices)}")
 
 
 def _is_text(value: Any) -> bool:
@@ -202,6 +203,6 @@ _KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
 
 def _named(value: Any) -> str:
     # The type and not the value, which may be a secret in the wrong place.
-    names = {"str": "a text", "bool": "true or false", "list": "a list", "dict": "a table"}
+    names = {"str": "a text", "Hidden": "a text", "bool": "true or false", "list": "a list", "dict": "a table"}
     kind = str(type(value).__name__)
     return names.get(kind, "a number" if _is_number(value) else f"a {kind}")

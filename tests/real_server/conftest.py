@@ -38,5 +38,7 @@ def server(shared_clock: Clock, certificates: Certificates, key: RSAKey) -> Iter
 
 @pytest.fixture
 def world(server: RealServer, shared_clock: Clock, certificates: Certificates, key: RSAKey) -> RealWorld:
+    # Also after a test that left them apart because it failed.
+    server.set_clock(shared_clock())
     server.reset_counts()
     return RealWorld(server, shared_clock, certificates, key)

@@ -93,9 +93,7 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
     _hold(not worker.renewed or worker.aged, f"3: {outcome!r} although a new pair has arrived")
     if isinstance(outcome, SignInRequired):
         _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
-        stored, ended = read(after.record)
-        overlooked = worker.overlooked and ended is None and stored > worker.presented
-        _hold(not overlooked, f"3: {outcome!r}, but a sibling's newer pair is in the store")
+        _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
 
 
 def _token(after: State, token: Token, caller: Worker) -> None:

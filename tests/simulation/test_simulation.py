@@ -32,7 +32,7 @@ DEEP_WORLDS: dict[str, Setup] = {
     "two faults, one call, grace": Setup(server="grace", workers=2, calls=ONCE, faults=2),
     **{f"lease, {server}": Setup(lock="lease", server=server, calls=ONCE) for server in SERVERS},
     **{f"lease, two calls, {server}": Setup(lock="lease", server=server, workers=2) for server in SERVERS},
-    **{f"lease, two faults, {server}": Setup(lock="lease", server=server, workers=2, faults=2) for server in SERVERS},
+    "lease, two faults": Setup(lock="lease", server="single use", workers=2, calls=ONCE, faults=2),
     **{f"no lock, {server}": Setup(lock="none", server=server, workers=2, faults=0) for server in SERVERS},
     **{f"no lock, one fault, {server}": Setup(lock="none", server=server, workers=2, calls=ONCE) for server in SERVERS},
     "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),

@@ -106,7 +106,7 @@ class Worker(NamedTuple):
     """The generation it asked the server with during the call under way."""
 
     overlooked: bool = False
-    """A sibling's newer pair was in the store when its request was refused."""
+    """A sibling's newer pair was in the store when its request was refused, and when it looked again, if it did."""
 
     renewed: bool = False
     """A new pair has arrived during the call under way."""
@@ -344,7 +344,10 @@ class World:
         return self._go_on(state, index, Seen("done", state.now), seen)
 
     def _load(self, state: State, index: int, seen: list[Happening]) -> State:
-        return self._go_on(state, index, Seen("done", state.now, state.record, state.version), seen)
+        presented = state.workers[index].presented
+        overlooked = presented in state.refused and _has_newer(state, presented)
+        record = Seen("done", state.now, state.record, state.version)
+        return self._go_on(state, index, record, seen, overlooked=overlooked)
 
     def _lock(self, state: State, index: int, seen: list[Happening]) -> State:
         return self._go_on(state, index, Seen("done", state.now), seen, holds_lock=self.setup.lock != "none")
@@ -399,9 +402,8 @@ class World:
             arrived = Seen("done", state.now, number=answer)
             return self._go_on(state._replace(born_at=born_at), index, arrived, seen, answer=NOT_ASKED, renewed=True)
         state = state._replace(refused=state.refused | {worker.presented})
-        generation, ended = read(state.record)
-        overlooked = generation > worker.presented and ended is None
         refusal = Seen("refused", state.now, "invalid_grant")
+        overlooked = _has_newer(state, worker.presented)
         return self._go_on(state, index, refusal, seen, answer=NOT_ASKED, overlooked=overlooked)
 
     # --- faults --------------------------------------------------------------------------------------------------
@@ -461,6 +463,11 @@ class World:
 
     def _lose_lease(self, state: State, index: int, seen: list[Happening]) -> State:
         return _with(state._replace(exclusive=False), index, state.workers[index]._replace(holds_lock=False))
+
+
+def _has_newer(state: State, generation: int) -> bool:
+    stored, ended = read(state.record)
+    return stored > generation and ended is None
 
 
 def _with(state: State, index: int, worker: Worker) -> State:

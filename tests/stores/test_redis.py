@@ -7,6 +7,7 @@ import pickle
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -22,13 +23,15 @@ from stores.lease_contract import (
     LeaseStoreContract,
     check_a_dead_server_stops_renewals_only,
     check_a_server_that_dies_during_the_token_call_costs_no_pair,
+    forks_with_threads,
 )
 from stores.servers import RedisServer, redis_url, wait_until
+from stores.store_processes import start_forked_child
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores.base import TokenStore
 from blnk_auth.stores.redis import RedisStore
-from blnk_auth.testing.store_contract import AWKWARD_KEYS
+from blnk_auth.testing.store_contract import AWKWARD_KEYS, LONG
 
 __all__ = ["redis_url"]
 
@@ -302,6 +305,28 @@ def test_a_wrong_password_is_told_without_it() -> None:
             assert leaks([repr(store), *everything_in(raised.value)], ["s3cr3t-word"]) == []
         with RedisStore(server.url) as store, pytest.raises(StoreError, match="password"):
             store.load("alice")
+
+
+@forks_with_threads
+def test_a_fork_while_another_thread_is_at_the_pool(store: RedisStore) -> None:
+    """redis-py's pool keeps its lock in the child for ever then; the store does not wait for it."""
+    version = store.save("alice", {}, expected=None)
+    held, done = threading.Event(), threading.Event()
+
+    def be_at_the_pool() -> None:
+        with store._server.client.connection_pool._lock:
+            held.set()
+            done.wait(LONG)
+
+    thread = threading.Thread(target=be_at_the_pool)
+    thread.start()
+    held.wait(LONG)
+    try:
+        child = start_forked_child(lambda: store.save("alice", {}, expected=version) and None)
+        wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0), "the child has saved")
+    finally:
+        done.set()
+        thread.join()
 
 
 # Clients of the user's

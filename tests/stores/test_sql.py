@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from helpers import everything_in, leaks
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Dialect, create_engine, inspect, text
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Engine
+from sqlalchemy.schema import CreateTable
 from stores.lease_contract import (
     LeaseStoreContract,
     check_a_dead_server_stops_renewals_only,
@@ -37,6 +39,7 @@ from blnk_auth.testing.store_contract import run_processes
 
 __all__ = ["mariadb_url", "postgres_url"]
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("postgresql", "mariadb", "sqlite")
 
 
@@ -141,6 +144,14 @@ def test_metadata_describes_what_is_created(store: SQLStore, raw: Engine) -> Non
         assert [column["name"] for column in inspect(raw).get_columns(name)] == [
             column.name for column in table.columns
         ]
+
+
+@pytest.mark.parametrize("dialect", [postgresql.dialect(), mysql.dialect()], ids=("postgresql", "mysql"))
+def test_the_documents_show_the_schema(dialect: Dialect) -> None:
+    """The DDL in the how-to is what create_schema() runs."""
+    shown = "".join((ROOT / "docs" / "how-to" / "use-postgresql-or-redis.md").read_text("utf-8").split())
+    for table in metadata.sorted_tables:
+        assert "".join(str(CreateTable(table).compile(dialect=dialect)).split()) in shown
 
 
 # The lock

@@ -50,10 +50,13 @@ LAYERS = (
     layer("transport", third_party="httpx httpx2 requests urllib3"),
     layer("discovery engine"),
     layer("source authorization"),
+    layer("sign_in_page loopback interactive device config", third_party="anyio h11 keyring platformdirs tomlkit trio"),
     layer("passage client"),
     layer("shells", third_party="httpx httpx2 requests urllib3"),
     layer("testing", third_party="jinja2 pytest starlette uvicorn"),
-    layer("cli", third_party="blnk_sdk click httpx httpx2 platformdirs requests rich trio"),
+    layer(
+        "cli qr", third_party="blnk_sdk click cryptography httpx httpx2 platformdirs requests rich segno tomlkit trio"
+    ),
 )
 """`blnk_auth/__init__.py` stands above them all: it lists the public names, and nothing imports it."""
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -49,7 +49,7 @@ class Attempt:
         )
         self.browser = httpx.Client(timeout=LONG, trust_env=False)
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> Self:
         self.outcome.add_done_callback(lambda _: self._urls.put(""))
         self.url = self._urls.get(timeout=LONG)
         if not self.url:
@@ -284,10 +284,7 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
         assert attempt.come_back(attempt.callback(state="x")).status_code == 400
         go_on.set()
         assert attempt.source().token().access_token == "at1"
-        if first == "http":
-            assert [hit.result(LONG).url.path for hit in hits] == ["/done/success"] * 2
-        else:
-            assert isinstance(hits[0].exception(LONG), httpx.HTTPError | None)
+        assert {hit.result(LONG).url.path for hit in hits} == {"/done/success"}
         pasted.put(None)
     assert len(attempt.world.server.requests) == 1
 
@@ -342,15 +339,6 @@ def test_f58_nobody_comes_and_it_ends() -> None:
     assert error.reason == "restart"
     assert "within 0 seconds" in str(error)
     assert is_free(attempt.port)
-
-
-def test_f58_the_time_out_does_not_cut_an_exchange_off() -> None:
-    """The person was in time: how long the server takes is another matter."""
-    with Attempt(world(), timeout=LONG) as attempt:
-        slow = threading.Event()
-        attempt.world.server.will(lambda _: (slow.wait(0.01), pair(1))[1])
-        attempt.come_back()
-        assert attempt.source()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
@@ -438,13 +426,16 @@ def test_what_is_no_request_is_refused(sent: bytes, status: bytes) -> None:
         assert attempt.source()
 
 
-def test_a_browser_that_does_not_wait_for_its_page_loses_nothing() -> None:
-    """The connection is cut as soon as the code is sent; the tokens are stored all the same."""
+def test_a_browser_that_drops_its_connection_loses_nothing() -> None:
+    """The code is exchanged although nobody waits for the answer, and the page may be asked for anew."""
     with Attempt(world()) as attempt:
         attempt.world.server.will(pair(1))
         with socket.create_connection(("127.0.0.1", attempt.port)) as connection:
             target = attempt.callback().partition(str(attempt.port))[2]
             connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{attempt.port}\r\n\r\n".encode())
+        page = f"http://127.0.0.1:{attempt.port}/done/success"
+        until_shown = iter(lambda: attempt.browser.get(page).status_code, 200)
+        assert set(until_shown) <= {404}
         assert attempt.source().token().access_token == "at1"
 
 

@@ -1,0 +1,78 @@
+"""A real Chromium without a screen, and the directory for its screenshots: BLNK_TEST_ARTIFACTS, else a temporary one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+pytest.importorskip("selenium", reason="selenium is not installed; it is in the dependency group `test`")
+
+from selenium import webdriver  # noqa: E402 - only once it is known to be there
+from selenium.webdriver.chrome.options import Options  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.chrome.webdriver import WebDriver  # noqa: E402
+
+OpenBrowser = Callable[..., WebDriver]
+
+
+@contextmanager
+def chromium(profile: Path, *, width: int, height: int) -> Iterator[WebDriver]:
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
+    try:
+        driver.set_page_load_timeout(60)
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def open_browser(tmp_path: Path) -> Iterator[OpenBrowser]:
+    """Opens a browser with a profile of its own: `dark`, and of a size in CSS pixels."""
+    if CHROMIUM is None or CHROMEDRIVER is None:
+        pytest.skip("Chromium is not installed: on Debian, apt-get install chromium chromium-driver")
+    with ExitStack() as browsers:
+
+        def open_one(*, dark: bool = False, width: int = 1000, height: int = 720) -> WebDriver:
+            # Headless Chromium has a window of at least 500 pixels; a phone is emulated.
+            driver = browsers.enter_context(chromium(tmp_path / "profile", width=1000, height=720))
+            scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+            metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 600}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            return driver
+
+        yield open_one
+
+
+@pytest.fixture
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are kept."""
+    named = os.environ.get("BLNK_TEST_ARTIFACTS")
+    directory = Path(named) if named else tmp_path_factory.mktemp("screenshots", numbered=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

@@ -1,0 +1,105 @@
+"""Runs commands in this process against a sandbox, with a configuration file and a store of a test's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from blnk_auth import OAuthClient, Token
+from blnk_auth.cli.app import group
+from blnk_auth.record import Grant
+from blnk_auth.testing.sandbox import Sandbox
+
+SECRET = "sandbox-s3cret"
+DAY = 86_400.0
+
+
+@dataclass
+class CommandLine:
+    """`blnk-auth` as a user has it: a directory, a file in it, a sandbox somewhere."""
+
+    directory: Path
+    sandbox: Sandbox | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "config.toml"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Nothing of whoever runs the tests."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("BLNK_AUTH_")}
+        return {
+            **own,
+            "BLNK_AUTH_CONFIG": str(self.file),
+            "XDG_DATA_HOME": str(self.directory / "data"),
+            "SANDBOX_SECRET": SECRET,
+            **self.variables,
+        }
+
+    def write(self, text: str, mode: int = 0o600) -> None:
+        self.file.write_text(text, "utf-8")
+        self.file.chmod(mode)
+
+    def configure(self, provider: str = "blnk_cloud", **settings: str) -> None:
+        """A profile for the sandbox; `settings` are TOML values."""
+        assert self.sandbox is not None
+        where = "host" if provider == "flinks" else "base_url"
+        known = {
+            "provider": f'"{provider}"',
+            where: f'"{self.sandbox.origin}"',
+            "client_id": f'"{self.sandbox.client_id}"',
+            "client_secret": '"${SANDBOX_SECRET}"',
+            "redirect_uri": f'"{self.sandbox.redirect_uri}"',
+            "store": f'"sqlite:///{self.directory}/tokens.db"',
+            "subject": '"alice"',
+            **settings,
+        }
+        self.write("[profiles.default]\n" + "".join(f"{name} = {value}\n" for name, value in known.items()))
+
+    def run(self, *arguments: str, input: str | None = None, **variables: str | None) -> Result:  # noqa: A002
+        unset = {name: None for name in os.environ if name.startswith("BLNK_AUTH_")}
+        environment: Mapping[str, str | None] = {**unset, **self.environment, **variables}
+        return CliRunner().invoke(group, arguments, input=input, env=environment, prog_name="blnk-auth")
+
+    def client(self) -> OAuthClient:
+        """The same client in code."""
+        environment = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            return OAuthClient.from_config(path=self.file)
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
+
+    def give(self, client: OAuthClient, subject: str, *, idle: float = 0.0, **changes: Any) -> None:
+        """A grant of `subject` that was last renewed `idle` seconds ago."""
+        assert self.sandbox is not None
+        token = Token.from_response(self.sandbox.issue(subject), now=time.time())
+        client.for_subject(subject).adopt(token.replace(issued_at=time.time() - idle, **changes))
+
+    def end(self, client: OAuthClient, subject: str) -> None:
+        """Mark a grant as ended, as a renewal that was refused does."""
+        key = client.for_subject(subject).store_key
+        record = client.store.load(key)
+        assert record is not None
+        ended = Grant(Grant.from_data(record.data, key).token, "refused")
+        client.store.save(key, ended.to_data(), expected=record.version)
+
+    def install(self) -> dict[str, str]:
+        """An environment for real processes in which `blnk-auth` and `python` are the ones under test."""
+        programs = self.directory / "bin"
+        programs.mkdir()
+        for name, arguments in (("blnk-auth", "-m blnk_auth.cli"), ("python", "")):
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            program.chmod(0o755)
+        return {**self.environment, "PATH": f"{programs}:{os.environ['PATH']}"}

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.command_line import CommandLine
+from helpers import everything_in, leaks
+
+from blnk_auth import ConfigurationError, OAuthClient
+from blnk_auth.client_auth import METHODS
+from blnk_auth.config import config_path, load_profile, profile_names
+from blnk_auth.config.profile import _MAKERS
+from blnk_auth.config.settings import COMMON, PROVIDERS
+from blnk_auth.stores.memory import MemoryStore
+
+GOOD: dict[str, dict[str, Any]] = {
+    "blnk_cloud": {"client_secret": "s"},
+    "blink": {
+        "base_url": "https://blink.test/x",
+        "target_id": "IIDX99999",
+        "user_agent": "Acme 1",
+        "username": "u",
+        "client_auth": "none",
+    },
+    "flinks": {"host": "ob.flinks.test", "client_secret": "s"},
+    "custom": {
+        "name": "acme",
+        "token_endpoint": "https://as.test/token",
+        "api_origins": ["https://api.test"],
+        "client_secret": "s",
+    },
+}
+
+BASE = '[profiles.default]\nprovider = "blnk_cloud"\nclient_id = "id"\n'
+
+
+def load(tmp_path: Path, text: str, name: str = "default", mode: int = 0o600, **environment: str) -> Any:
+    file = tmp_path / "config.toml"
+    file.write_text(text, "utf-8")
+    file.chmod(mode)
+    return load_profile(name, file, environment=environment)
+
+
+@pytest.mark.parametrize("provider", GOOD)
+def test_each_provider_becomes_a_client(provider: str, tmp_path: Path) -> None:
+    """A profile with what its provider requires makes a client of that provider."""
+    overrides = {"provider": provider, "client_id": "id", **GOOD[provider]}
+    profile = load_profile("default", tmp_path / "none.toml", overrides=overrides)
+    client = profile.make(OAuthClient, store=MemoryStore())
+    assert client.provider.name in (provider, "acme")
+
+
+def test_every_provider_of_the_tables_can_be_made() -> None:
+    """The tables of settings and the makers of providers know the same providers."""
+    assert PROVIDERS.keys() == _MAKERS.keys()
+
+
+def test_every_client_authentication_is_a_choice() -> None:
+    """The configuration offers exactly the methods that the library knows."""
+    assert next(each for each in COMMON if each.name == "client_auth").choices == METHODS
+
+
+def test_a_wrong_certificate_file_is_told_with_file_and_profile(tmp_path: Path) -> None:
+    """What the client itself refuses is told with the file and the profile it comes from."""
+    profile = load(tmp_path, f'{BASE}client_secret = "s"\nbase_url = "http://api.test"')
+    with pytest.raises(ConfigurationError, match=r"config.toml: profile 'default': base_url uses http"):
+        profile.make(OAuthClient, store=MemoryStore())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('client_idd = "x"', r"profile 'default': client_idd is no setting.*did you mean 'client_id'\?"),
+        ('host = "x"', r"host does not belong to provider 'blnk_cloud', but to 'flinks'"),
+        ("redirect_uri = 7", r"redirect_uri must be text in quotes, not a number"),
+        ('api_origins = "https://a.test"', r"api_origins must be a list of texts.*not a text"),
+        ("api_origins = [1]", r"api_origins must be a list of texts.*not a list"),
+        ("scope = true", r"scope must be text in quotes, not true or false"),
+        ('client_auth = "client_secret_bsic"', r"client_auth.*did you mean 'client_secret_basic'\?"),
+        ('scope = "${NOT_SET}"', r"scope refers to the environment variable NOT_SET, which is not set"),
+        ('scope = "${NOT SET}"', r"scope has a \$\{ that begins no"),
+        ('scope = "${NOT_CLOSED"', r"scope has a \$\{ that begins no"),
+        ('client_secret = "keyring:nothing"', r"client_secret must be written keyring:service/name"),
+    ],
+)
+def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, message: str) -> None:
+    """A typo, a wrong type or a missing variable is told with file, profile and key, and what is right instead."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load(tmp_path, BASE + text)
+    assert str(tmp_path / "config.toml") in str(caught.value)
+    assert "'default'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[profile.default]\n", r"'profile' does not belong at the top; did you mean 'profiles'\?"),
+        ("profiles = 1\n", r"profiles must be tables"),
+        ("[profiles]\ndefault = 1\n", r"profiles.default must be a table"),
+        ("[profiles.default\n", r"it is not TOML.*line 1"),
+        ("[profiles.default]\n", r"provider is missing; write one of blnk_cloud, blink"),
+        ('[profiles.default]\nprovider = "blnk-cloud"\n', r"provider 'blnk-cloud' is unknown; did you mean"),
+        ('[profiles.default]\nprovider = "blnk_cloud"\n', r"client_id is missing"),
+        ('[profiles.acme]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; it has: acme"),
+        ('[profiles.defalt]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; did you mean 'defalt'\?"),
+    ],
+)
+def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: str) -> None:
+    """A file with another shape, without the profile, or with a broken line is told with what to change."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load(tmp_path, text)
+    assert str(tmp_path / "config.toml") in str(caught.value)
+
+
+def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None:
+    """Without a file, the error says where it was looked for and that `init` writes it."""
+    with pytest.raises(ConfigurationError, match=r"none.toml does not exist; write it with: blnk-auth init"):
+        load_profile("default", tmp_path / "none.toml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is an error that names it."""
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(it is not UTF-8 text\)"):
+        load_profile("default", tmp_path / "config.toml")
+
+
+def test_references_are_replaced_anywhere_and_can_be_escaped(tmp_path: Path) -> None:
+    """`${NAME}` is replaced inside texts, lists and tables, and `$${` stands for itself."""
+    text = BASE + 'scope = "a:${X} $${X}"\napi_origins = ["https://${HOST}"]\nclient_secret = "${X}"'
+    profile = load(tmp_path, text, X="1", HOST="api.test")
+    assert profile.scope == "a:1 ${X}"
+    assert profile.settings["api_origins"] == ("https://api.test",)
+    assert profile.settings["client_secret"] == "1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [
+        ('client_secret = "s3cr3t"', True),
+        ('client_secret = "${X}"', False),
+        ('client_secret = "s3cr3t${X}"', True),
+        ('client_secret = "keyring:acme/secret"', False),
+        ('cert_password = "s3cr3t"', True),
+        ('store = "redis://user:s3cr3t@host/0"', True),
+        ('store = "redis://user:${X}@host/0"', False),
+        ('proxy = "http://user:s3cr3t@proxy.test:1"', True),
+        ('scope = "s3cr3t"', False),
+    ],
+)
+def test_a_secret_in_a_file_that_others_may_read_is_refused(tmp_path: Path, text: str, *, is_refused: bool) -> None:
+    """A written-out secret needs mode 0600; a reference does not, and the error does not tell the secret."""
+    load(tmp_path, BASE + text, X="1")
+    if not is_refused:
+        load(tmp_path, BASE + text, mode=0o644, X="1")
+        return
+    with pytest.raises(
+        ConfigurationError, match=r"is a secret, and other users may read the file: chmod 600"
+    ) as caught:
+        load(tmp_path, BASE + text, mode=0o640, X="1")
+    assert leaks(everything_in(caught.value), ["s3cr3t"]) == []
+
+
+def test_a_profile_hides_its_secrets(tmp_path: Path) -> None:
+    """The repr of a profile and of its client shows no secret."""
+    profile = load(tmp_path, f'{BASE}client_secret = "s3cr3t"')
+    client = profile.make(OAuthClient, store=MemoryStore())
+    assert leaks([repr(profile), repr(client), repr(profile.settings["client_secret"])], ["s3cr3t"]) == []
+
+
+def test_files_are_found_beside_the_configuration(tmp_path: Path) -> None:
+    """A relative file name means the directory of the configuration file; one that is missing is told by key."""
+    profile = load(tmp_path, f'{BASE}private_key = "keys/client.pem"\nclient_auth = "private_key_jwt"')
+    assert profile.settings["private_key"] == str(tmp_path / "keys" / "client.pem")
+    with pytest.raises(ConfigurationError, match=r"profile 'default': private_key '.*client.pem' cannot be read"):
+        profile.make(OAuthClient, store=MemoryStore())
+
+
+def test_a_store_that_is_none_is_told_by_key(tmp_path: Path) -> None:
+    """A store URL of no known kind is told with file, profile and key."""
+    with pytest.raises(ConfigurationError, match=r"profile 'default': store cannot be used: .*known are"):
+        load(tmp_path, f'{BASE}store = "floppy:a"').open_store()
+
+
+def test_the_subject_goes_where_blink_wants_it(tmp_path: Path) -> None:
+    """In bLink's username and target_id, {subject} stands for whose tokens they are."""
+    overrides = {**GOOD["blink"], "provider": "blink", "client_id": "id", "target_id": "II-{subject}"}
+    profile = load_profile("default", tmp_path / "none.toml", overrides=overrides)
+    assert profile.provider().target_of("DX1") == "II-DX1"
+
+
+def test_an_option_that_is_wrong_is_named_as_option(tmp_path: Path) -> None:
+    """What comes from an option or variable is blamed on it and not on the file."""
+    with pytest.raises(ConfigurationError, match=r"^--host or BLNK_AUTH_HOST does not belong to provider"):
+        load_profile("x", tmp_path / "none", overrides={"provider": "blnk_cloud", "client_id": "id", "host": "x"})
+
+
+def test_profiles_are_listed(tmp_path: Path) -> None:
+    """The profiles of a file are listed in order; a file that does not exist has none."""
+    assert profile_names(tmp_path / "none.toml") == []
+    (tmp_path / "config.toml").write_text("[profiles.b]\n[profiles.a]\n")
+    assert profile_names(tmp_path / "config.toml") == ["a", "b"]
+
+
+def test_the_path_given_goes_before_the_usual_one(tmp_path: Path) -> None:
+    """A path that is given is used as it is; otherwise the file is this user's own."""
+    assert config_path(tmp_path / "x.toml") == tmp_path / "x.toml"
+    assert config_path().name == "config.toml"
+
+
+def test_code_gets_the_same_client_as_the_command_line(blnk_auth_cli: CommandLine) -> None:
+    """A token that code stored through `from_config` is the one that the command line prints, and the other way."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    assert blnk_auth_cli.run("token").stdout == client.for_subject("alice").token().access_token + "\n"

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from typing import Any
+
+import pytest
+from cli.command_line import DAY, SECRET, CommandLine
+from cli.demo_process import TIMEOUT, command
+from sqlalchemy import create_engine, insert
+from stores.servers import fresh_database, postgres_url
+
+from blnk_auth import OAuthClient, Token
+from blnk_auth.cli.keeping import Keeper, Pace, Plan
+from blnk_auth.record import Grant
+from blnk_auth.stores.base import to_json
+from blnk_auth.stores.sql import SQLStore
+from blnk_auth.stores.sql_schema import records
+from blnk_auth.testing.sandbox import Fault, Sandbox
+
+__all__ = ["postgres_url"]
+
+PLAN = Plan(horizon=7 * DAY, idle_lifetime=30 * DAY)
+FAST = ("--rate", "100000", "--json")
+DUE = (*FAST, "--idle-lifetime", "30d")
+
+
+def token(**changes: Any) -> Token:
+    return Token("at", refresh_token="rt", issued_at=0.0, expires_at=300.0).replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "is_due"),
+    [
+        (22.9, {}, False),
+        (23.1, {}, True),
+        (29.0, {}, True),
+        (31.0, {}, True),
+        (23.1, {"refresh_token": None}, False),
+        (0.5, {"refresh_expires_at": 4 * DAY}, True),
+        (0.3, {"refresh_expires_at": 4 * DAY}, False),
+        (1.0, {"refresh_expires_at": 9 * DAY}, False),
+        (23.1, {"issued_at": None}, False),
+        (23.1, {"issued_at": None, "refresh_expires_at": 25 * DAY}, True),
+    ],
+)
+def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:  # noqa: FBT001
+    """A grant is due if its refresh token dies within the horizon, unless it is young, as after a renewal elsewhere."""
+    assert PLAN.is_due(token(**changes), day * DAY) is is_due
+
+
+def test_renewals_are_spaced() -> None:
+    """However many come at once, they pass at the given rate; whoever comes late does not wait."""
+    pace = Pace(rate=4)
+    assert [pace.delay(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
+    assert pace.delay(200.0) == 0.0
+
+
+def outcome(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
+    result = command_line.run("keepalive", *arguments)
+    assert result.exit_code in (0, 1, 2), result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found["status"] == result.exit_code
+    return found
+
+
+def test_only_what_would_die_is_renewed(blnk_auth_cli: CommandLine) -> None:
+    """What nobody has used for long is renewed, and nothing else; a second run finds nothing to do."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "old", idle=25 * DAY)
+    blnk_auth_cli.give(client, "new", idle=1 * DAY)
+    first = outcome(blnk_auth_cli, *DUE)
+    assert (first["grants"], first["due"], first["renewed"], first["status"]) == (2, 1, 1, 0)
+    assert outcome(blnk_auth_cli, *DUE)["due"] == 0
+    assert blnk_auth_cli.sandbox is not None
+    assert [request.form["grant_type"] for request in blnk_auth_cli.sandbox.requests if request.form] == [
+        "refresh_token"
+    ]
+
+
+def test_flinks_own_idle_time_is_known(blnk_auth_cli: CommandLine) -> None:
+    """For Flinks the provider's own 30 days count, without an option."""
+    with Sandbox("flinks", client_secret=SECRET) as sandbox:
+        flinks = CommandLine(blnk_auth_cli.directory, sandbox)
+        flinks.configure("flinks")
+        flinks.give(flinks.client(), "alice", idle=24 * DAY)
+        assert outcome(flinks, *FAST)["renewed"] == 1
+
+
+def test_a_provider_that_does_not_say_is_told(blnk_auth_cli: CommandLine) -> None:
+    """Where nobody knows when a refresh token dies, it is left, and the summary says so."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=300 * DAY)
+    assert outcome(blnk_auth_cli, *FAST)["unknown"] == 1
+    assert "1 were left: blnk_cloud does not say" in blnk_auth_cli.run("keepalive").stdout
+
+
+def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -> None:
+    """A grant that has ended, is refused now, or will end whatever we do is named; the others are renewed."""
+    client = blnk_auth_cli.client()
+    for subject in ("alice", "bob", "carol"):
+        blnk_auth_cli.give(client, subject, idle=25 * DAY)
+    blnk_auth_cli.end(client, "bob")
+    blnk_auth_cli.give(client, "dave", idle=25 * DAY, refresh_expires_at=time.time() + DAY)
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.sandbox.revoke_grant("carol")
+    found = outcome(blnk_auth_cli, *DUE)
+    assert sorted(found["sign_in_required"]) == ["bob", "carol"]
+    assert (found["renewed"], found["renewed_elsewhere"], found["status"]) == (2, 0, 1)
+    shown = blnk_auth_cli.run("keepalive", "--idle-lifetime", "30d")
+    assert shown.exit_code == 1
+    assert "Must sign in again:\n" in shown.stdout
+
+
+def test_a_grant_whose_end_stays_is_told(blnk_auth_cli: CommandLine) -> None:
+    """Where a renewal does not put off the end of the refresh token, the person must sign in."""
+    with Sandbox(client_secret=SECRET) as sandbox:
+        command_line = CommandLine(blnk_auth_cli.directory, sandbox)
+        command_line.configure()
+        client = command_line.client()
+        sandbox.fail_token_requests(Fault(rewrite=lambda members: {**members, "refresh_expires_in": 3600}))
+        command_line.give(client, "alice", idle=25 * DAY, refresh_expires_at=time.time() + DAY)
+        found = outcome(command_line, *FAST)
+    assert (found["expiring"], found["renewed"], found["status"]) == (["alice"], 1, 1)
+
+
+def test_a_failure_ends_with_2_and_the_others_go_on(blnk_auth_cli: CommandLine) -> None:
+    """One failed renewal is told with its key; all others are made, and the exit status is 2."""
+    client = blnk_auth_cli.client()
+    for number in range(5):
+        blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.sandbox.fail_token_requests(Fault(status=503))
+    found = outcome(blnk_auth_cli, *DUE)
+    assert (found["renewed"], len(found["failed"]), found["gave_up"], found["status"]) == (4, 1, None, 2)
+
+
+def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> None:
+    """After 20 failures in a row it gives up, instead of asking once for each of the others."""
+    client = blnk_auth_cli.client()
+    for number in range(40):
+        blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.sandbox.fail_token_requests(*[Fault(status=503)] * 100)
+    found = outcome(blnk_auth_cli, *DUE, "--workers", "1")
+    assert found["status"] == 2
+    assert found["gave_up"]
+    assert blnk_auth_cli.sandbox.counts.token_requests == 20
+
+
+def test_a_wrong_secret_stops_at_once(blnk_auth_cli: CommandLine) -> None:
+    """What would fail for every grant alike, as a wrong client secret, is tried once."""
+    client = blnk_auth_cli.client()
+    for number in range(10):
+        blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
+    blnk_auth_cli.variables["SANDBOX_SECRET"] = "wrong"
+    found = outcome(blnk_auth_cli, *DUE, "--workers", "1")
+    assert found["gave_up"]
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.token_requests == 1
+
+
+def test_a_grant_renewed_since_it_was_seen_is_left(blnk_auth_cli: CommandLine) -> None:
+    """What another host has renewed between our look and our turn is not renewed again."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice", idle=25 * DAY)
+    other = blnk_auth_cli.client()
+
+    class Late(Keeper):
+        def _renew(self, source: Any, seen: Token) -> None:
+            other.for_subject("alice").renew()
+            super()._renew(source, seen)
+
+    keeper = Late(Plan(7 * DAY, 30 * DAY, rate=1e5))
+    tally = keeper.run(client, lambda _done, _total: None)
+    assert (tally.due, tally.renewed, tally.renewed_elsewhere) == (1, 0, 1)
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.refreshes == 1
+
+
+def test_four_processes_renew_each_due_grant_once(blnk_auth_cli: CommandLine) -> None:
+    """Four processes at once on one store renew each due grant exactly once between them, and leave the others."""
+    client = blnk_auth_cli.client()
+    for number in range(30):
+        blnk_auth_cli.give(client, f"due{number}", idle=25 * DAY)
+        blnk_auth_cli.give(client, f"young{number}", idle=DAY)
+    sandbox = blnk_auth_cli.sandbox
+    assert sandbox is not None
+    sandbox.token_latency = 0.02
+    tallies = at_once(blnk_auth_cli, 4)
+    assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (30, 0)
+    assert sum(tally["renewed"] for tally in tallies) == 30
+    assert {tally["status"] for tally in tallies} == {0}
+    assert all(tally["looked_at"] == 60 for tally in tallies)
+
+
+@pytest.mark.deep
+def test_four_processes_on_postgresql_renew_100000_grants_once(
+    blnk_auth_cli: CommandLine,
+    postgres_url: str,
+) -> None:
+    """On PostgreSQL, with 100,000 grants of which 2,000 are due, four processes renew each due one exactly once."""
+    with fresh_database(postgres_url) as url:
+        blnk_auth_cli.configure(store=f'"{url}"')
+        client = blnk_auth_cli.client()
+        fill(blnk_auth_cli, client, young=98_000, due=2_000)
+        tallies = at_once(blnk_auth_cli, 4)
+    sandbox = blnk_auth_cli.sandbox
+    assert sandbox is not None
+    assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (2_000, 0)
+    assert sum(tally["renewed"] for tally in tallies) == 2_000
+    assert {tally["looked_at"] for tally in tallies} == {100_000}
+
+
+def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int) -> None:
+    """Grants by the thousand, behind the store's back: one by one it would take minutes."""
+    assert isinstance(client.store, SQLStore)
+    assert command_line.sandbox is not None
+    client.store.create_schema()
+    now, key = time.time(), client.for_subject("NAME").store_key
+    rows = [_row(key, f"young{number}", token(issued_at=now - DAY)) for number in range(young)]
+    for number in range(due):
+        issued = Token.from_response(command_line.sandbox.issue(f"due{number}"), now=now)
+        rows.append(_row(key, f"due{number}", issued.replace(issued_at=now - 25 * DAY)))
+    with create_engine(client.store._engine.url).begin() as connection:
+        for start in range(0, len(rows), 5_000):
+            connection.execute(insert(records), rows[start : start + 5_000])
+
+
+def _row(key: str, subject: str, stored: Token) -> dict[str, str]:
+    return {"store_key": key.replace("NAME", subject), "version": "1", "data": to_json(Grant(stored).to_data())}
+
+
+def at_once(command_line: CommandLine, processes: int) -> list[dict[str, Any]]:
+    running = [
+        subprocess.Popen(
+            command("keepalive", *DUE),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=command_line.environment,
+        )
+        for _ in range(processes)
+    ]
+    tallies: list[dict[str, Any]] = []
+    for process in running:
+        output, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+        tallies.append(json.loads(output))
+    return tallies
+
+
+def test_ctrl_c_ends_it_in_good_order(blnk_auth_cli: CommandLine) -> None:
+    """Ctrl-C ends it with 130 and a summary; what had been renewed by then is stored."""
+    client = blnk_auth_cli.client()
+    for number in range(20):
+        blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
+    sandbox = blnk_auth_cli.sandbox
+    assert sandbox is not None
+    arguments = command("keepalive", "--rate", "2", "--json", "--idle-lifetime", "30d")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=blnk_auth_cli.environment
+    ) as process:
+        sandbox.wait_for_token_requests(2, timeout=TIMEOUT)
+        process.send_signal(2)
+        output, errors = process.communicate(timeout=TIMEOUT)
+    found = json.loads(output)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert found["interrupted"] is True
+    assert found["renewed"] == sandbox.counts.refreshes < 20
+
+
+@pytest.mark.parametrize("horizon", ["soon", "-1", "0", "d", "1e99"])
+def test_a_time_that_is_none_is_refused(blnk_auth_cli: CommandLine, horizon: str) -> None:
+    """A horizon that is no length of time ends with 2 and the right way to write it."""
+    result = blnk_auth_cli.run("keepalive", "--horizon", horizon)
+    assert result.exit_code == 2
+    assert "write it as 90, 30m, 12h or 7d" in " ".join(result.stderr.split())

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from cli.command_line import DAY, CommandLine
+from cli.demo_process import TIMEOUT, command
+from helpers import leaks
+
+from blnk_auth.cli.show import printable, span
+from blnk_auth.testing.sandbox import Fault
+
+
+def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
+    return {each["subject"]: each for each in json.loads(command_line.run("status", "--json").stdout)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "unknown"),
+        (0.5, "over"),
+        (-3, "over"),
+        (1, "1s"),
+        (61, "1m 1s"),
+        (3600, "1h"),
+        (3661, "1h 1m"),
+        (86_400 * 3 + 7200 + 5, "3d 2h"),
+        (86_405, "1d"),
+    ],
+)
+def test_a_time_is_shown_in_its_two_largest_units(seconds: float | None, text: str) -> None:
+    """A length of time is rounded down to at most two neighbouring units."""
+    assert span(seconds) == text
+
+
+def test_nothing_shown_steers_a_terminal() -> None:
+    """Escape sequences in what others chose are shown, not obeyed."""
+    assert printable("a\x1b[31mb\nc") == "a?[31mb?c"
+
+
+def test_everybody_is_listed_with_what_will_happen(blnk_auth_cli: CommandLine) -> None:
+    """The status of each subject of this client says how long the tokens live and why one has ended."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    blnk_auth_cli.give(client, "bob/2", refresh_expires_at=time.time() + 5 * DAY)
+    blnk_auth_cli.give(client, "carol", expires_at=time.time() - 5)
+    blnk_auth_cli.give(client, "dave")
+    blnk_auth_cli.end(client, "dave")
+    client.start_authorization("nobody")
+    found = statuses(blnk_auth_cli)
+    assert {subject: each["state"] for subject, each in found.items()} == {
+        "alice": "fresh",
+        "bob/2": "fresh",
+        "carol": "expired",
+        "dave": "sign_in_required",
+    }
+    assert found["alice"]["refresh_expires_in"] is None
+    assert found["bob/2"]["refresh_expires_in"] == pytest.approx(5 * DAY, abs=60)
+    assert found["dave"]["last_error"] == "the provider ended the grant"
+    shown = blnk_auth_cli.run("status").stdout
+    assert "the provider" in shown
+    assert "ended the grant" in shown
+    assert "4d 23h" in shown
+    assert leaks([shown, blnk_auth_cli.run("status", "--json").stdout], ["blnk_at_", "blnk_rt_"]) == []
+
+
+def test_idle_death_is_foretold(blnk_auth_cli: CommandLine) -> None:
+    """Where a provider's refresh tokens die unused, the status says when."""
+    blnk_auth_cli.configure("flinks")
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=10 * DAY)
+    assert statuses(blnk_auth_cli)["alice"]["refresh_expires_in"] == pytest.approx(20 * DAY, abs=60)
+
+
+def test_a_record_that_cannot_be_read_does_not_hide_the_others(blnk_auth_cli: CommandLine) -> None:
+    """A broken record is listed as unreadable, beside those that are well."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    client.store.save(client.for_subject("bob").store_key, {"schema": 1}, expected=None)
+    found = statuses(blnk_auth_cli)
+    assert (found["alice"]["state"], found["bob"]["state"]) == ("fresh", "unreadable")
+    assert "cannot be read" in found["bob"]["last_error"]
+
+
+def test_nobody_is_not_found(blnk_auth_cli: CommandLine) -> None:
+    """An empty store ends with 1, and says what to type."""
+    result = blnk_auth_cli.run("status")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("sign in with: blnk-auth login --subject alice\n")
+    assert json.loads(blnk_auth_cli.run("status", "--json").stdout) == []
+
+
+def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
+    """`status --watch` shows the table until Ctrl-C, which ends it with 0."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
+    arguments = command("status", "--watch", "--interval", "0.1")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=terminal(blnk_auth_cli)
+    ) as process:
+        assert process.stdout is not None
+        while "alice" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(2)
+        _, errors = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, errors) == (0, "")
+
+
+def terminal(command_line: CommandLine) -> dict[str, str]:
+    # Rich writes what it shows at once, as to a terminal.
+    return {**command_line.environment, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+
+
+def test_a_terminal_without_utf8_or_colours_is_served(blnk_auth_cli: CommandLine) -> None:
+    """On an ASCII terminal the table is made of ASCII, and a name that needs more is escaped."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "Zoë")
+    environment = {**blnk_auth_cli.environment, "PYTHONIOENCODING": "ascii", "TERM": "dumb", "NO_COLOR": "1"}
+    finished = subprocess.run(command("status"), capture_output=True, env=environment, timeout=TIMEOUT, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert b"Zo\\xeb" in finished.stdout
+    assert finished.stdout.isascii()
+    assert b"\x1b" not in finished.stdout
+
+
+# --- token, renew, logout ---------------------------------------------------------------------------------------------
+
+
+def test_token_prints_the_token_and_nothing_else(blnk_auth_cli: CommandLine) -> None:
+    """The access token stands alone on standard output, renewed if it had expired."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice", expires_at=time.time() - 5)
+    result = blnk_auth_cli.run("token")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.count("\n") == 1
+    assert result.stdout.strip() == blnk_auth_cli.client().for_subject("alice").token().access_token
+    assert json.loads(blnk_auth_cli.run("token", "--json").stdout)["access_token"] == result.stdout.strip()
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.refreshes == 1
+
+
+@pytest.mark.parametrize("name", ["token", "renew"])
+def test_who_never_signed_in_is_told_how(blnk_auth_cli: CommandLine, name: str) -> None:
+    """A subject without a grant ends with 1, nothing on standard output, and one line with the command to type."""
+    result = blnk_auth_cli.run(name, "--subject", "bob")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "blnk-auth: nothing is stored for subject 'bob': it was never authorized here, or was forgotten; "
+        "sign in with: blnk-auth login --subject bob\n"
+    )
+
+
+def test_an_outage_is_another_status(blnk_auth_cli: CommandLine) -> None:
+    """A server that is down for now ends with 3."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.sandbox.fail_token_requests(Fault(status=503))
+    result = blnk_auth_cli.run("renew")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("blnk-auth: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_renew_renews_and_shows_no_token(blnk_auth_cli: CommandLine) -> None:
+    """`renew` makes one renewal and says how long the new token lives, without showing it."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
+    result = blnk_auth_cli.run("renew", "--json")
+    assert json.loads(result.stdout).keys() == {"subject", "provider", "scope", "expires_at", "refresh_expires_at"}
+    assert leaks([result.output, blnk_auth_cli.run("renew").output], ["blnk_at_", "blnk_rt_"]) == []
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.refreshes == 2
+
+
+def test_logout_says_where_a_provider_cannot_be_told(blnk_auth_cli: CommandLine) -> None:
+    """Without a revocation endpoint nothing is changed, and --forget drops the tokens here."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
+    refused = blnk_auth_cli.run("logout")
+    assert refused.exit_code == 2
+    assert "use --forget to drop the token here. Nothing was changed" in refused.stderr
+    assert statuses(blnk_auth_cli)["alice"]["state"] == "fresh"
+    assert blnk_auth_cli.run("logout", "--forget").exit_code == 0
+    assert statuses(blnk_auth_cli) == {}
+
+
+def test_the_default_subject_must_be_known(blnk_auth_cli: CommandLine) -> None:
+    """Without a subject anywhere, the error names file, profile and option."""
+    blnk_auth_cli.configure(subject='""')
+    result = blnk_auth_cli.run("token")
+    assert result.exit_code == 2
+    assert "profile 'default': subject is missing; say whose tokens: --subject NAME" in result.stderr
+
+
+def test_settings_may_come_without_any_file(blnk_auth_cli: CommandLine) -> None:
+    """In a container, variables alone make a client; an option goes before a variable."""
+    blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
+    sandbox = blnk_auth_cli.sandbox
+    assert sandbox is not None
+    result = blnk_auth_cli.run(
+        *("token", "--subject", "alice"),
+        BLNK_AUTH_CONFIG=str(blnk_auth_cli.directory / "none.toml"),
+        BLNK_AUTH_PROVIDER="blnk_cloud",
+        BLNK_AUTH_BASE_URL=sandbox.origin,
+        BLNK_AUTH_CLIENT_ID=sandbox.client_id,
+        BLNK_AUTH_CLIENT_SECRET=sandbox.client_secret,
+        BLNK_AUTH_STORE=f"sqlite:///{blnk_auth_cli.directory}/tokens.db",
+        BLNK_AUTH_SUBJECT="bob",
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("blnk_at_")
+
+
+def test_a_typo_in_the_file_ends_with_2_in_one_line(blnk_auth_cli: CommandLine) -> None:
+    """Each command reports a typo in the configuration in one line on standard error."""
+    blnk_auth_cli.configure(sope='"x"')
+    for name in ("login", "logout", "status", "token", "renew", "keepalive"):
+        result = blnk_auth_cli.run(name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("blnk-auth: ")
+        assert "did you mean 'scope'?" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_profiles_are_completed(blnk_auth_cli: CommandLine) -> None:
+    """The shell completes profile names from the configuration file."""
+    environment = {
+        **blnk_auth_cli.environment,
+        "_BLNK_AUTH_COMPLETE": "bash_complete",
+        "COMP_WORDS": "blnk-auth token --profile de",
+        "COMP_CWORD": "3",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-m", "blnk_auth.cli"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert finished.stdout == "plain,default\n"
