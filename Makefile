@@ -3,7 +3,7 @@
 #   make demo   see the main job work against a sandbox on this machine
 #   make test   lint, types, and the tests against the wheel that would ship
 #
-# `make test-deep` adds the tests that take minutes.
+# `make test-clients` and `make test-deep` add what needs more packages, and what takes minutes.
 #
 # Both build .venv from the hashed lock in requirements/dev.txt, once; `make clean` removes it.
 
@@ -15,6 +15,8 @@ INSTALLED := $(VENV)/.installed
 # Directories count too, so that a deleted file is noticed.
 SOURCES := $(shell find blnk_auth -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
+CLIENTS := $(VENV)/clients
+CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 # What is tested is the installed wheel: neither the checkout nor anybody's PYTHONPATH may stand in front of it,
@@ -23,7 +25,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test test-deep lint types bench-hot-path lock clean
+.PHONY: demo test test-clients test-deep lint types bench-hot-path lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -31,6 +33,10 @@ demo: $(INSTALLED)
 # Two processes, because many tests wait for sockets; one after another with PYTEST_FLAGS=-n0.
 test: lint types $(INSTALLED)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS)
+
+# The same wheel inside other people's clients, and against an authorization server from npm.
+test-clients: $(CLIENTS)/.installed
+	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server $(PYTEST_FLAGS)
 
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
@@ -53,7 +59,9 @@ bench-hot-path: $(INSTALLED)
 lock: $(LOCKED)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/dev.txt
-	@! grep -n '://' requirements/dev.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group clients --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/clients.txt
+	@! grep -n '://' requirements/*.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -75,6 +83,16 @@ $(LOCKED): requirements/dev.txt
 	echo "Creating $(VENV) with $$("$$found" --version) from requirements/dev.txt (once, about a minute)"; \
 	"$$found" -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+$(CLIENTS)/.locked: requirements/clients.txt $(LOCKED)
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+	@$(CLIENT_PIP) install --require-hashes --only-binary :all: -r requirements/clients.txt
+	@touch $@
+
+$(CLIENTS)/.installed: $(CLIENTS)/.locked $(INSTALLED)
+	@$(CLIENT_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@$(CLIENT_PIP) check
 	@touch $@
 
 # The wheel is built from the sdist, so both are known to hold what they should.

@@ -1,0 +1,221 @@
+"""Signing in as a new user does: real processes in a real terminal, the commands as the tutorial has them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from cli.command_line import CommandLine
+from cli.demo_process import TIMEOUT, read_until, started
+from helpers import leaks
+
+from blnk_auth.testing.sandbox import person
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-token.md"
+PROMPT = "ready> "
+
+# What a person does in a browser: agrees, and is sent back to the address on this machine.
+_BROWSER = """\
+import sys, urllib.request
+from blnk_auth.testing.sandbox import person
+callback = person.sign_in(sys.argv[1], subject="alice", approve={approve})
+page = urllib.request.urlopen(callback, timeout=60).read().decode()
+open({page!r}, "w").write(page)
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def commands_of_the_tutorial() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def browser(directory: Path, *, approve: bool = True) -> str:
+    """For the variable BROWSER: a person who signs in as alice."""
+    script = directory / "person.py"
+    script.write_text(_BROWSER.format(approve=approve, page=str(directory / "page.html")))
+    return f'"{sys.executable}" "{script}" %s'
+
+
+@contextmanager
+def terminal(command_line: CommandLine, **variables: str) -> Iterator[Any]:
+    """A shell at a terminal, in which `blnk-auth` is installed, for somebody without a screen."""
+    environment = {**command_line.install(), "TERM": "dumb", "PS1": PROMPT, **variables}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        environment.pop(name, None)
+    shell = pexpect.spawn(
+        *("/bin/sh", ["-i"]),
+        env=environment,
+        cwd=str(command_line.directory),
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        dimensions=(50, 200),
+    )
+    try:
+        shell.expect_exact(PROMPT)
+        yield shell
+    finally:
+        shell.close(force=True)
+
+
+def finish(shell: Any, command: str) -> str:
+    """Run a command at the prompt; what it showed."""
+    shell.sendline(command)
+    return shown(shell)
+
+
+def shown(shell: Any) -> str:
+    """What is shown until the prompt is back."""
+    shell.expect(rf"\n{PROMPT}")
+    text: str = shell.before
+    return text
+
+
+def status_of(shell: Any) -> int:
+    return int(finish(shell, "echo status=$?").rpartition("status=")[2])
+
+
+def loopback(command_line: CommandLine) -> None:
+    """A redirect URI on a port of this test's own."""
+    sandbox = command_line.sandbox
+    assert sandbox is not None
+    command_line.configure()
+
+
+def test_the_tutorial_holds(offline: CommandLine) -> None:
+    """A reader who types the commands of the tutorial and gives its answers gets the API's answer in curl and Python."""
+    port = free_port()
+    init, login, status, curl, code, logout = (
+        text.replace("8400", str(port)).rstrip() for text in commands_of_the_tutorial()
+    )
+    variables = {"BROWSER": browser(offline.directory)}
+    with started("sandbox", "--port", str(port)) as (_, output), terminal(offline, **variables) as shell:
+        told = "".join(read_until(output, "  )"))
+        answers = {
+            "base_url": f"http://127.0.0.1:{port}",
+            **{name: re.findall(rf"{name} +(\S+)", told)[0] for name in ("client_id", "client_secret")},
+        }
+        shell.sendline(init)
+        for question in ("Provider", "base_url", "client_id", "client_secret", "redirect_uri", "scope", "subject"):
+            shell.expect(rf"\n{question}.*: ")
+            shell.sendline(answers.get(question, ""))
+        assert "Next: blnk-auth login" in (asked := shown(shell))
+        assert answers["client_secret"] not in asked
+
+        shell.sendline(login)
+        assert "me: signed in at blnk_cloud" in shown(shell)
+        assert "close" in (offline.directory / "page.html").read_text()
+        assert re.search(r"me +blnk_cloud", finish(shell, status))
+        assert '"subject": "alice"' in finish(shell, curl)
+        for line in code.splitlines()[:-1]:
+            shell.sendline(line)
+        assert "alice" in finish(shell, code.splitlines()[-1])
+        assert "me: forgotten here" in finish(shell, logout)
+        assert "nobody has signed in" in finish(shell, status)
+
+
+def test_without_a_browser_the_address_is_pasted(blnk_auth_cli: CommandLine) -> None:
+    """Over SSH nothing opens; a wrong address is refused, the right one signs in, and no token is shown."""
+    with terminal(blnk_auth_cli) as shell:
+        shell.sendline(f"blnk-auth login --port {free_port()}")
+        # The port is part of the redirect URI, which this sandbox registered with another: it is only shown a page.
+        shell.expect(r"https?://\S+/oauth/authorize\?\S+")
+        shell.sendintr()
+        shown(shell)
+        assert status_of(shell) == 130
+
+        shell.sendline("blnk-auth login --paste")
+        shell.expect(r"http://\S+/oauth/authorize\?\S+")
+        url = shell.after
+        shell.expect("paste that page's address here:")
+        shell.sendline(person.sign_in(url, subject="alice", approve=True))
+        output = shown(shell)
+        assert "alice: signed in at blnk_cloud" in output
+        assert leaks([output], ["blnk_at_", "blnk_rt_"]) == []
+
+
+def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine) -> None:
+    """Where a browser might come back too, a pasted address of another sign-in is refused, and the next one counts."""
+    with terminal(blnk_auth_cli) as shell:
+        shell.sendline("blnk-auth login")
+        shell.expect(r"http://\S+/oauth/authorize\?\S+")
+        url = shell.after
+        shell.expect("paste that page's address here:")
+        shell.sendline("http://127.0.0.1/oauth/callback?code=x&state=y")
+        shell.expect("Not that one:")
+        shell.sendline(person.sign_in(url, subject="alice", approve=True))
+        assert "alice: signed in" in shown(shell)
+        assert status_of(shell) == 0
+
+
+def test_a_person_who_says_no_ends_with_1(blnk_auth_cli: CommandLine) -> None:
+    """Denied access ends with 1 and one line; nothing is stored."""
+    result = paste(blnk_auth_cli, approve=False)
+    assert result.exit_code == 1
+    assert "the person did not give access; sign in with: blnk-auth login" in result.stderr
+    assert blnk_auth_cli.run("token").exit_code == 1
+
+
+def paste(command_line: CommandLine, *, approve: bool) -> Any:
+    client = command_line.client()
+    url = client.start_authorization("alice").url
+    callback = person.sign_in(url, subject="alice", approve=approve)
+    with terminal(command_line) as shell:
+        shell.sendline("blnk-auth login --paste")
+        shell.expect("paste that page's address here:")
+        shell.sendline(callback)
+        text = shown(shell)
+        return Ended(status_of(shell), text)
+
+
+class Ended:
+    def __init__(self, exit_code: int, text: str) -> None:
+        self.exit_code = exit_code
+        self.stderr = text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "--paste"), "--device and --paste exclude each other"),
+        (("--device", "--parameter", "a=b"), "--parameter has no meaning with --device"),
+        (("--parameter", "a"), "write it as NAME=VALUE"),
+        (("--timeout", "601"), "601"),
+        (("--device",), "device"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    blnk_auth_cli: CommandLine, arguments: tuple[str, ...], message: str
+) -> None:
+    """Options that contradict each other or the provider end with 2 and say so."""
+    result = blnk_auth_cli.run("login", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("way", ["", "--paste"])
+def test_ctrl_c_while_waiting_ends_at_once(blnk_auth_cli: CommandLine, way: str) -> None:
+    """Ctrl-C while the person is awaited ends with 130, in one line, without a traceback."""
+    with terminal(blnk_auth_cli) as shell:
+        shell.sendline(f"blnk-auth login {way}")
+        shell.expect("paste that page's address here:")
+        began = time.monotonic()
+        shell.sendintr()
+        text = shown(shell)
+        assert time.monotonic() - began < 60
+        assert "blnk-auth: interrupted; what was stored is still stored" in text
+        assert "Traceback" not in text
+        assert "Fatal" not in text
+        assert status_of(shell) == 130
