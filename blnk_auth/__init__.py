@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from .shells.requests import RequestsAuth
     from .source import StaticToken, TokenSource
     from .stores.base import TokenStore
+    from .stores.encrypted import EncryptedStore
+    from .stores.file import FileStore
+    from .stores.key_value import KeyValueStore
+    from .stores.keyring import KeyringStore
     from .stores.memory import MemoryStore
+    from .stores.redis import RedisStore
+    from .stores.sql import SQLStore
     from .stores.sqlite import SQLiteStore
     from .token import Token
 
@@ -44,16 +50,22 @@ __all__ = [
     "BlnkAuthError",
     "BlnkCloud",
     "ConfigurationError",
+    "EncryptedStore",
     "Event",
+    "FileStore",
     "Flinks",
     "Httpx2Auth",
     "HttpxAuth",
+    "KeyValueStore",
+    "KeyringStore",
     "MemoryStore",
     "OAuthClient",
     "ProtocolError",
     "Provider",
+    "RedisStore",
     "RenewalPolicy",
     "RequestsAuth",
+    "SQLStore",
     "SQLiteStore",
     "SignInRequired",
     "Signer",
@@ -72,16 +84,22 @@ _HOME = {
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers.blnk_cloud",
     "ConfigurationError": "errors",
+    "EncryptedStore": "stores.encrypted",
     "Event": "events",
+    "FileStore": "stores.file",
     "Flinks": "providers.flinks",
     "Httpx2Auth": "shells.httpx2",
     "HttpxAuth": "shells.httpx",
+    "KeyValueStore": "stores.key_value",
+    "KeyringStore": "stores.keyring",
     "MemoryStore": "stores.memory",
     "OAuthClient": "client",
     "ProtocolError": "errors",
     "Provider": "provider",
+    "RedisStore": "stores.redis",
     "RenewalPolicy": "policy",
     "RequestsAuth": "shells.requests",
+    "SQLStore": "stores.sql",
     "SQLiteStore": "stores.sqlite",
     "SignInRequired": "errors",
     "Signer": "assertion",

@@ -7,8 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -26,18 +30,15 @@ FLAGS = (
     "--hide-scrollbars",
 )
 
-pytest.importorskip("selenium", reason="selenium is not installed; it is in the dependency group `test`")
-
-from selenium import webdriver  # noqa: E402 - only once it is known to be there
-from selenium.webdriver.chrome.options import Options  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.chrome.webdriver import WebDriver  # noqa: E402
-
-OpenBrowser = Callable[..., WebDriver]
+OpenBrowser = Callable[..., "WebDriver"]
 
 
 @contextmanager
 def chromium(profile: Path, *, width: int, height: int) -> Iterator[WebDriver]:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
     options = Options()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
@@ -53,6 +54,7 @@ def chromium(profile: Path, *, width: int, height: int) -> Iterator[WebDriver]:
 @pytest.fixture
 def open_browser(tmp_path: Path) -> Iterator[OpenBrowser]:
     """Opens a browser with a profile of its own: `dark`, and of a size in CSS pixels."""
+    pytest.importorskip("selenium", reason="selenium is not installed; it is in the dependency group `test`")
     if CHROMIUM is None or CHROMEDRIVER is None:
         pytest.skip("Chromium is not installed: on Debian, apt-get install chromium chromium-driver")
     with ExitStack() as browsers:

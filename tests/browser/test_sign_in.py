@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from browser.conftest import OpenBrowser
-from selenium.webdriver.chrome.webdriver import WebDriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from blnk_auth import BlnkCloud, OAuthClient, SignInRequired, TokenSource
 from blnk_auth.testing import Sandbox
 from blnk_auth.testing.sandbox import Fault
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
 
 LONG = 60.0
 
@@ -86,9 +86,15 @@ def begin(sandbox: Sandbox, pool: ThreadPoolExecutor, **settings: Any) -> tuple[
 def decide(browser: WebDriver, url: str, decision: str) -> None:
     """Open the sandbox's page, click, and wait for the page that the redirects end on."""
     browser.get(url)
-    browser.find_element(By.CSS_SELECTOR, f"button[value={decision}]").click()
-    WebDriverWait(browser, LONG).until(lambda each: "/done/" in each.current_url)
-    WebDriverWait(browser, LONG).until(lambda each: each.execute_script("return document.readyState") == "complete")
+    browser.find_element("css selector", f"button[value={decision}]").click()
+    wait_until(browser, lambda: "/done/" in browser.current_url)
+    wait_until(browser, lambda: browser.execute_script("return document.readyState") == "complete")
+
+
+def wait_until(browser: WebDriver, holds: Callable[[], bool]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, LONG, poll_frequency=0.05).until(lambda _: holds())
 
 
 def keep(browser: WebDriver, directory: Path, name: str) -> None:
@@ -98,14 +104,14 @@ def keep(browser: WebDriver, directory: Path, name: str) -> None:
 def check_page(browser: WebDriver, title: str) -> None:
     """What a reader of the page relies on, with eyes or without."""
     assert browser.title == title
-    assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
-    (main,) = browser.find_elements(By.TAG_NAME, "main")
+    assert browser.find_element("tag name", "html").get_attribute("lang") == "en"
+    (main,) = browser.find_elements("tag name", "main")
     assert main.aria_role == "main"
-    (heading,) = browser.find_elements(By.TAG_NAME, "h1")
+    (heading,) = browser.find_elements("tag name", "h1")
     assert heading.text == title
-    (status,) = main.find_elements(By.CSS_SELECTOR, "[role=status]")
+    (status,) = main.find_elements("css selector", "[role=status]")
     assert title in status.text
-    assert browser.find_element(By.TAG_NAME, "svg").get_attribute("aria-hidden") == "true"
+    assert browser.find_element("tag name", "svg").get_attribute("aria-hidden") == "true"
     contrast = browser.execute_script(CONTRAST)
     # WCAG 2.2, level AA: 4.5 for text, 3 for a sign.
     assert contrast["text"] >= 4.5
@@ -162,8 +168,8 @@ def test_an_exchange_that_fails(
     decide(browser, url, "approve")
     keep(browser, artifacts, f"failed-{look}")
     check_page(browser, "The sign-in did not work")
-    assert str(source.exception(LONG)) in browser.find_element(By.TAG_NAME, "main").text
-    assert "<b>no</b>" in browser.find_element(By.CLASS_NAME, "problem").text
+    assert str(source.exception(LONG)) in browser.find_element("tag name", "main").text
+    assert "<b>no</b>" in browser.find_element("class name", "problem").text
 
 
 def test_an_old_link_ends_nothing(
@@ -189,6 +195,6 @@ def test_the_back_button_does_nothing_bad(
     decide(browser, url, "approve")
     assert source.result(LONG)
     browser.back()
-    WebDriverWait(browser, LONG).until(lambda each: "/done/" not in each.current_url)
+    wait_until(browser, lambda: "/done/" not in browser.current_url)
     assert browser.current_url.startswith(f"{sandbox.origin}/")
     assert sandbox.counts.code_exchanges == 1
