@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import instructions
@@ -30,25 +32,24 @@ def grant() -> Grant:
     return Grant.of(PAIR, "https://as.example.com/token", expires_in=86_400)
 
 
-def requests_made(client: str, times: int) -> list[Any]:
-    """Requests as their client would hand them to an auth step."""
+def request_maker(client: str) -> Callable[[], Any]:
+    """Makes requests as their client hands them to an auth step."""
     if client == "requests":
         import requests
 
-        session = requests.Session()
-        one = session.prepare_request(requests.Request("GET", URL))
-        return [one.copy() for _ in range(times)]
+        return requests.Session().prepare_request(requests.Request("GET", URL)).copy
     package = peers.packaged(client.split()[0])
-    template, url = package.Client(verify=peers.shared_context()).build_request("GET", URL), package.URL(URL)
-    return [package.Request("GET", url, headers=template.headers) for _ in range(times)]
+    headers = package.Client(verify=peers.shared_context(), trust_env=False).build_request("GET", URL).headers
+    return functools.partial(package.Request, "GET", package.URL(URL), headers=headers)
 
 
 def step_case(peer: Peer | None, client: str) -> instructions.Case:
     """The auth step on so many requests; without a peer, only their making."""
     step = None if peer is None or peer.step is None else peer.step(grant())
+    make = request_maker(client)
 
     async def run(times: int) -> None:
-        made = requests_made(client, times)
+        made = [make() for _ in range(times)]
         if step is not None:
             for request in made:
                 step(request)
@@ -157,7 +158,7 @@ def main() -> None:
     parser.add_argument("--everybody", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
-        few, many = (100, 600) if arguments.part == "step" else (10, 60)
+        few, many = (10, 60) if arguments.part == "step" else (2, 12)
         instructions.run_cases(cases(arguments.part, everybody=arguments.everybody), few=few, many=many)
         return
     json.dump(measure(quick=arguments.quick), sys.stdout, indent=1)

@@ -37,7 +37,7 @@ def count(script: str, arguments: list[str]) -> dict[str, float]:
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
-            raise RuntimeError(f"{script} failed under valgrind:\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"{script} ended with {done.returncode} under valgrind:\n{done.stderr[-2000:]}")
         cases = json.loads(done.stdout.splitlines()[-1])
         return {
             name: (_total(Path(scratch, str(many[1]))) - _total(Path(scratch, str(few[1])))) / (many[0] - few[0])

@@ -105,7 +105,8 @@ def take_settings(values: dict[str, Any]) -> dict[str, Any]:
     """The settings that were given, taken out of a command's values; secrets come from the environment."""
     given = {each.name: values.pop(each.name) for each in every_setting() if each.name in values}
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
-    return {**chosen, **{name: hidden(secret) for name in SECRETS if (secret := os.environ.get(f"BLNK_AUTH_{name.upper()}"))}}
+    secrets = {name: hidden(os.environ.get(f"BLNK_AUTH_{name.upper()}")) for name in SECRETS}
+    return {**chosen, **{name: secret for name, secret in secrets.items() if secret}}
 
 
 def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]:

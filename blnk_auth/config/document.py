@@ -58,7 +58,7 @@ def _hidden(value: Any) -> Any:
     """The same with each text unreadable in a traceback: which of them are secrets is found out later."""
     if isinstance(value, dict):
         return {key: _hidden(each) for key, each in cast("dict[str, Any]", value).items()}
-    return [_hidden(each) for each in cast("list[Any]", value)] if isinstance(value, list) else hidden(value)
+    return [_hidden(each) for each in cast("list[object]", value)] if isinstance(value, list) else hidden(value)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -44,6 +44,7 @@ class RequestsAuth(AuthBase):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._header_name = source.header_name.lower()
         # A prepared URL spells its origin in lower case and always has a path.
         self._listed = tuple(f"{origin}/" for origin in source.origins.listed)
 
@@ -54,7 +55,8 @@ class RequestsAuth(AuthBase):
         source = self._source
         if not (request.url or "").startswith(self._listed) and not self._may_receive(request):
             return request
-        if source.header_name in request.headers and not _was_attached(request):
+        # Not `in request.headers`, which raises and catches a KeyError for each request.
+        if self._header_name in map(str.lower, request.headers) and not _was_attached(request):
             return request
         try:
             held = source.ready("requests")

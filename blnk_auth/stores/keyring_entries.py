@@ -3,7 +3,7 @@
 Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts. They are written first, as
 the generation, `a` or `b`, that is not in use; then the head that points to them, in one step; then the parts of the
 other generation are removed. A kill at any moment leaves the old or the new text, and at most some parts that the next
-long text or a removal clears away. The head holds a hash of the whole, so that parts of two texts are never taken for one.
+long text or a removal clears away. The head holds a hash of the whole, so parts of two texts are never taken for one.
 
 Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
 """

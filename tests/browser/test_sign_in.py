@@ -77,9 +77,7 @@ def begin(sandbox: Sandbox, pool: ThreadPoolExecutor, **settings: Any) -> tuple[
         **settings,
     )
     urls: queue.Queue[str] = queue.Queue()
-    source = pool.submit(
-        client.authorize_interactively, "alice", open_browser=False, on_url=urls.put, timeout=2 * LONG
-    )
+    source = pool.submit(client.authorize_interactively, "alice", open_browser=False, on_url=urls.put, timeout=2 * LONG)
     return urls.get(timeout=LONG), source
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -19,6 +20,13 @@ from blnk_auth.testing.sandbox import Sandbox
 
 SECRET = "sandbox-s3cret"
 DAY = 86_400.0
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 @dataclass
@@ -102,4 +110,7 @@ class CommandLine:
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
             program.chmod(0o755)
-        return {**self.environment, "PATH": f"{programs}:{os.environ['PATH']}"}
+        # Absolute, since the processes run elsewhere.
+        path = os.pathsep.join(str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        searched = {"PYTHONPATH": path} if "PYTHONPATH" in os.environ else {}
+        return {**self.environment, **searched, "PATH": f"{programs}:{os.environ['PATH']}"}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.command_line import SECRET, CommandLine
+from cli.command_line import SECRET, CommandLine, free_port
 
 from blnk_auth.testing.sandbox import Sandbox
 
@@ -12,7 +12,9 @@ from blnk_auth.testing.sandbox import Sandbox
 @pytest.fixture
 def blnk_auth_cli(tmp_path: Path) -> Iterator[CommandLine]:
     """The command line with a profile for a running sandbox of Blnk Cloud."""
-    with Sandbox(client_secret=SECRET) as sandbox:
+    # A redirect URI of the test's own: several may sign in at once.
+    redirect_uri = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    with Sandbox(client_secret=SECRET, redirect_uri=redirect_uri) as sandbox:
         command_line = CommandLine(tmp_path, sandbox)
         command_line.configure()
         yield command_line

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
 from typing import Any
 
 import pytest
 from cli.command_line import DAY, SECRET, CommandLine
 from cli.demo_process import TIMEOUT, command
-from sqlalchemy import create_engine, insert
+from sqlalchemy import NullPool, create_engine, insert
 from stores.servers import fresh_database, postgres_url
 
 from blnk_auth import OAuthClient, Token
@@ -46,7 +45,7 @@ def token(**changes: Any) -> Token:
         (23.1, {"issued_at": None, "refresh_expires_at": 25 * DAY}, True),
     ],
 )
-def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:  # noqa: FBT001
+def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:
     """A grant is due if its refresh token dies within the horizon, unless it is young, as after a renewal elsewhere."""
     assert PLAN.is_due(token(**changes), day * DAY) is is_due
 
@@ -206,6 +205,7 @@ def test_four_processes_on_postgresql_renew_100000_grants_once(
         client = blnk_auth_cli.client()
         fill(blnk_auth_cli, client, young=98_000, due=2_000)
         tallies = at_once(blnk_auth_cli, 4)
+        client.store.close()
     sandbox = blnk_auth_cli.sandbox
     assert sandbox is not None
     assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (2_000, 0)
@@ -223,7 +223,8 @@ def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int
     for number in range(due):
         issued = Token.from_response(command_line.sandbox.issue(f"due{number}"), now=now)
         rows.append(_row(key, f"due{number}", issued.replace(issued_at=now - 25 * DAY)))
-    with create_engine(client.store._engine.url).begin() as connection:
+    engine = create_engine(client.store._engine.url, poolclass=NullPool)
+    with engine.begin() as connection:
         for start in range(0, len(rows), 5_000):
             connection.execute(insert(records), rows[start : start + 5_000])
 

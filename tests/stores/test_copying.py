@@ -233,5 +233,6 @@ def test_check_reports_and_deletes_nothing(tmp_path: Path, files: str) -> None:
 def test_a_misspelt_source_is_no_empty_store(tmp_path: Path) -> None:
     """Copying from, listing or checking a file that does not exist is an error and creates none."""
     for arguments in (("copy", f"sqlite:///{tmp_path}/no.db", "memory:"), ("list", f"file://{tmp_path}/no")):
-        assert "there is no store at" in str(run(*arguments).exception)
+        said = run(*arguments)
+        assert "there is no store at" in f"{said.output} {said.exception}"
     assert list(tmp_path.iterdir()) == []

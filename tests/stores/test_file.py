@@ -384,13 +384,20 @@ def test_f44_what_a_kill_left_half_written_is_swept(directory: Path, store: File
     [path] = records(directory)
     left = directory / ".new" / path.name
     left.write_text(SECRET)
+    reading, writing = os.pipe()
+
+    def child() -> None:
+        os.write(writing, b"begun")
+        FileStore(directory)
+        os.write(writing, b"swept")
+
     with store._turn(path):
-        reading, writing = os.pipe()
-        child = start_forked_child(lambda: FileStore(directory) and os.write(writing, b"swept") and None)
-        assert select.select([reading], [], [], 0.2)[0] == []
+        pid = start_forked_child(child)
+        assert os.read(reading, 5) == b"begun"
+        assert select.select([reading], [], [], 0.5)[0] == []
         assert left.exists()
     assert os.read(reading, 5) == b"swept"
-    assert os.waitpid(child, 0)[1] == 0
+    assert os.waitpid(pid, 0)[1] == 0
     assert not left.exists()
     os.close(reading)
     os.close(writing)
@@ -505,11 +512,13 @@ def test_a_child_forked_during_a_save_blocks_nobody(store: FileStore) -> None:
         if pid == 0:
             os.read(reading, 1)
             os._exit(0)
-    store.save("alice", {}, expected=None)
-    os.write(writing, b".")
-    assert os.waitpid(pid, 0)[1] == 0
-    os.close(reading)
-    os.close(writing)
+    try:
+        store.save("alice", {}, expected=None)
+    finally:
+        os.write(writing, b".")
+        assert os.waitpid(pid, 0)[1] == 0
+        os.close(reading)
+        os.close(writing)
 
 
 def test_any_text_is_a_key(store: FileStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -321,12 +322,18 @@ def test_a_fork_while_another_thread_is_at_the_pool(store: RedisStore) -> None:
     thread = threading.Thread(target=be_at_the_pool)
     thread.start()
     held.wait(LONG)
+    child = start_forked_child(lambda: store.save("alice", {}, expected=version) and None)
     try:
-        child = start_forked_child(lambda: store.save("alice", {}, expected=version) and None)
-        wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0), "the child has saved")
+        wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child, "the child has ended")
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        raise
     finally:
         done.set()
         thread.join()
+    saved = store.load("alice")
+    assert saved is not None
+    assert saved.version != version
 
 
 # Clients of the user's

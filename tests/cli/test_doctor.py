@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import datetime
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cli.command_line import SECRET, CommandLine
+from helpers import leaks
+
+from blnk_auth.cli.checks import clock_skew, skew_finding
+from blnk_auth.testing.sandbox import Sandbox
+
+
+def findings(command_line: CommandLine, *arguments: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    result = command_line.run("doctor", "--json", *arguments)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in json.loads(result.stdout):
+        found.setdefault(each["check"], []).append(each)
+    return result.exit_code, found
+
+
+def served(seconds: float) -> dict[str, str]:
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return {"date": format_datetime(moment, usegmt=True)}
+
+
+def test_a_healthy_client_has_nothing_to_fix(blnk_auth_cli: CommandLine) -> None:
+    """Everything is looked at, everything is well, and neither a grant nor a secret is touched or shown."""
+    status, found = findings(blnk_auth_cli)
+    assert status == 0
+    assert found.keys() == {"configuration", "dns", "tls", "clock", "discovery", "store"}
+    assert {each["verdict"] for check in found.values() for each in check} == {"ok"}
+    shown = blnk_auth_cli.run("doctor").output
+    assert leaks([shown], [SECRET]) == []
+    assert list(blnk_auth_cli.client().store.keys()) == []
+
+
+def test_a_configuration_that_makes_no_client_is_the_only_finding(blnk_auth_cli: CommandLine) -> None:
+    """A typo ends the examination with 2 and what is right instead."""
+    blnk_auth_cli.configure(sope='"x"')
+    status, found = findings(blnk_auth_cli)
+    assert status == 2
+    assert found["configuration"][0]["verdict"] == "failed"
+    assert "did you mean 'scope'?" in found["configuration"][0]["remedy"]
+
+
+def test_a_file_that_others_may_read_is_a_warning(blnk_auth_cli: CommandLine) -> None:
+    """Without a secret in it, a file that others may read is a warning with the command that mends it."""
+    blnk_auth_cli.file.chmod(0o644)
+    status, found = findings(blnk_auth_cli)
+    assert status == 0
+    assert found["configuration"][1]["remedy"] == f"chmod 600 {blnk_auth_cli.file}"
+
+
+def test_what_is_out_of_reach_ends_with_3(blnk_auth_cli: CommandLine) -> None:
+    """A server that does not answer is out of reach; the store is examined all the same."""
+    status, found = findings(blnk_auth_cli, "--base-url", "http://127.0.0.1:9")
+    assert status == 3
+    assert found["clock"][0]["verdict"] == "unavailable"
+    assert found["store"][0]["verdict"] == "ok"
+
+
+def test_a_host_that_does_not_exist_is_found_by_name(blnk_auth_cli: CommandLine) -> None:
+    """A host without an address is told as such, with what to check."""
+    _, found = findings(blnk_auth_cli, "--base-url", "https://nowhere.invalid")
+    assert found["dns"][0]["verdict"] == "unavailable"
+    assert "nowhere.invalid has no address" in found["dns"][0]["detail"]
+
+
+def test_another_issuer_in_the_metadata_must_be_fixed(blnk_auth_cli: CommandLine) -> None:
+    """Where the metadata names another issuer than the profile, discovery fails and says so."""
+    assert blnk_auth_cli.sandbox is not None
+    status, found = findings(
+        blnk_auth_cli, "--base-url", blnk_auth_cli.sandbox.origin.replace("127.0.0.1", "localhost")
+    )
+    assert status == 2
+    assert "another issuer" in found["discovery"][0]["detail"]
+
+
+def test_a_store_that_cannot_be_opened_must_be_fixed(blnk_auth_cli: CommandLine) -> None:
+    """A store that is no store ends with 2."""
+    (blnk_auth_cli.directory / "tokens.db").write_text("this is no database, but it is long enough to be read as one")
+    result = blnk_auth_cli.run("doctor", "--json")
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"),
+    [(0, "ok"), (29, "ok"), (-29, "ok"), (60, "warning"), (-60, "warning"), (301, "failed"), (-301, "failed")],
+)
+def test_a_clock_that_is_off_is_judged_by_how_much(ahead: float, verdict: str) -> None:
+    """Half a minute is nothing, a few minutes are a warning, and more breaks signed assertions."""
+    skew = clock_skew(served(1_700_000_000), 1_700_000_000 + ahead, 1_700_000_000 + ahead)
+    assert skew is not None
+    assert skew == pytest.approx(ahead, abs=1)
+    assert skew_finding(skew).verdict == verdict
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"date": ""}])
+def test_a_server_without_a_date_tells_nothing(headers: dict[str, str]) -> None:
+    """Without a legible Date there is no skew."""
+    assert clock_skew(headers, 0.0, 0.0) is None
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def over_tls(tmp_path: Path, authority: trustme.CA, days: float) -> Iterator[CommandLine]:
+    ends = datetime.datetime.fromtimestamp(time.time() + days * 86_400, datetime.UTC)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=ends).configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with Sandbox(client_secret=SECRET, tls=context) as sandbox:
+        command_line = CommandLine(tmp_path, sandbox)
+        command_line.configure(verify='"ca.pem"')
+        yield command_line
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(90, "ok"), (5, "warning")])
+def test_a_certificate_tells_how_long_it_is_good(
+    tmp_path: Path, authority: trustme.CA, days: float, verdict: str
+) -> None:
+    """The server's certificate is good until its end, and a warning in its last three weeks."""
+    for command_line in over_tls(tmp_path, authority, days):
+        status, found = findings(command_line)
+        assert status == 0
+        assert found["certificate"][0]["verdict"] == verdict
+
+
+def test_a_certificate_that_is_not_trusted_must_be_fixed(tmp_path: Path, authority: trustme.CA) -> None:
+    """A certificate of an unknown authority, or one that has expired, fails with the reason."""
+    for command_line in over_tls(tmp_path, authority, 90):
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        status, found = findings(command_line)
+        assert status == 2
+        assert "certificate refused" in found["tls"][0]["detail"]
+    for command_line in over_tls(tmp_path, authority, -1):
+        _, found = findings(command_line)
+        assert "expired" in found["tls"][0]["detail"]
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(90, "ok"), (5, "warning"), (-1, "failed")])
+def test_the_clients_own_certificate_is_read(
+    blnk_auth_cli: CommandLine, authority: trustme.CA, days: float, verdict: str
+) -> None:
+    """The client's certificate is judged by its dates too."""
+    ends = datetime.datetime.fromtimestamp(time.time() + days * 86_400, datetime.UTC)
+    made = authority.issue_cert("client", not_after=ends)
+    made.private_key_and_cert_chain_pem.write_to_path(str(blnk_auth_cli.directory / "client.pem"))
+    blnk_auth_cli.configure(cert='"client.pem"')
+    _, found = findings(blnk_auth_cli)
+    assert found["certificate"][0]["verdict"] == verdict
