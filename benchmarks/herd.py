@@ -42,7 +42,7 @@ def threads(caller: Any, number: int) -> tuple[float, int]:
         try:
             if caller.request("GET", URL) != 200:
                 failed.append(1)
-        except Exception:  # noqa: BLE001 - counted
+        except Exception:
             failed.append(1)
 
     crowd = [threading.Thread(target=call) for _ in range(number)]
@@ -140,7 +140,9 @@ def measure_processes(remote: server.Remote, peer: Peer, number: int = 8) -> dic
         given |= {"endpoint": grant.token_endpoint, "label": peer.label, "stored": is_stored}
         command = [sys.executable, __file__, "--child", json.dumps(given)]
         children = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
             for _ in range(number)
         ]
         ready = [child.stdout.readline() for child in children if child.stdout]
@@ -164,12 +166,14 @@ def child(given: dict[str, Any]) -> None:
     """One of the processes: ready, then one call when told."""
     directory = Path(given["directory"]) if given["directory"] else None
     known = {"access_token": "", "refresh_token": ""} if given["stored"] else given
-    caller = peers.named(given["label"]).open(Grant.of(known, given["endpoint"], expires_in=-5, directory=directory), None)
+    caller = peers.named(given["label"]).open(
+        Grant.of(known, given["endpoint"], expires_in=-5, directory=directory), None
+    )
     print("ready", flush=True)
     sys.stdin.readline()
     try:
         print(caller.request("GET", given["api"]))
-    except Exception as error:  # noqa: BLE001 - reported
+    except Exception as error:
         print(type(error).__name__)
 
 

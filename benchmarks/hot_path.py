@@ -38,7 +38,7 @@ def request_maker(client: str) -> Callable[[], Any]:
         import requests
 
         return requests.Session().prepare_request(requests.Request("GET", URL)).copy
-    package = peers.packaged(client.split()[0])
+    package = peers.packaged(client.split(maxsplit=1)[0])
     headers = package.Client(verify=peers.shared_context(), trust_env=False).build_request("GET", URL).headers
     return functools.partial(package.Request, "GET", package.URL(URL), headers=headers)
 

@@ -204,7 +204,7 @@ def raw_connection(engine: Engine) -> Iterator[Callable[[str, tuple[Any, ...]], 
 
 def growth(small: SQLStore, large: SQLStore, *, records: int, loads: int) -> None:
     """Print the load times of both tables, any key of them at random, in turn."""
-    chance = random.Random(1)  # noqa: S311 - picks keys
+    chance = random.Random(1)
     times: list[tuple[float, float]] = []
     for number in range(loads + 1000):
         keys = KEY.format(chance.randrange(1000)), KEY.format(chance.randrange(records))

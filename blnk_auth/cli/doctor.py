@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
-from rich.text import Text
 
 from ..errors import ConfigurationError
 from .checks import Finding, Patient, examine
@@ -48,6 +47,8 @@ def _findings(selection: Selection) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
+    from rich.text import Text
+
     text = Text.assemble(
         (f"{finding.verdict:<12}", _STYLES[finding.verdict]), f"{finding.check:<14}", printable(finding.detail)
     )

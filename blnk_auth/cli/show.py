@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def screen(*, stderr: bool = False) -> Console:
     """The terminal; without colours if NO_COLOR is set or nobody would see them."""
+    from rich.console import Console
+
     return Console(highlight=False, stderr=stderr)
 
 

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from ..client import OAuthClient
-from ..errors import StoreError
-from ..source import TokenSource
-from .inventory import dies_at, keys, source_at, stored
 from .options import EPILOG, Selection, client_options, json_option
 from .outcome import SIGN_IN, Failure, sign_in_command
-from .report import ITSELF
-from .show import printable, screen, show_json, span
+from .show import screen, show_json
 
-_ENDED = {
-    "refused": "the provider ended the grant",
-    "expired": "the refresh token expired",
-    "no_refresh_token": "nothing can renew it",
-}
-_STYLES = {"fresh": "green", "stale": "green", "expired": "yellow", "sign_in_required": "bold red", "unreadable": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One grant as it stands. Times are UTC epoch seconds, None where nobody knows. Holds no secret.
-
-    `state` is one of `TokenSource.state`, or `unreadable`.
-    """
-
-    subject: str | None
-    provider: str
-    state: str
-    scope: str | None = None
-    expires_at: float | None = None
-    refresh_expires_at: float | None = None
-    last_error: str | None = None
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command("status", epilog=EPILOG)
@@ -62,83 +30,28 @@ class Standing:
 @json_option
 def command(selection: Selection, watch: bool, interval: float, as_json: bool) -> None:
     """Show everybody who has signed in, and how long their tokens live."""
+    from .standing import members_of, standings, table_of
+
     profile = selection.load()
     client = selection.open(profile)
     if watch and not as_json:
         with suppress(KeyboardInterrupt):
-            _watch(lambda: _table(list(standings(client))), interval)
+            _watch(lambda: table_of(list(standings(client))), interval)
         return
     found = list(standings(client))
     if as_json:
-        show_json([_members(each) for each in found])
+        show_json([members_of(each) for each in found])
     elif found:
-        screen().print(_table(found))
+        screen().print(table_of(found))
     if not found:
         command = sign_in_command(profile.subject, profile.name)
         raise Failure(f"nobody has signed in at {client.provider.name} yet; sign in with: {command}", SIGN_IN)
 
 
-def standings(client: OAuthClient) -> Iterator[Standing]:
-    """All grants of this client in its store."""
-    for key in keys(client):
-        source = source_at(client, key)
-        standing = None if source is None else _standing(client, source)
-        if standing is not None:
-            yield standing
-
-
-def _standing(client: OAuthClient, source: TokenSource) -> Standing | None:
-    provider = client.provider
-    try:
-        grant, state = stored(client, source), source.state
-    except StoreError as error:
-        return Standing(source.subject, provider.name, "unreadable", last_error=error.message)
-    if grant is None:
-        return None
-    token = grant.token
-    return Standing(
-        source.subject,
-        provider.name,
-        state,
-        token.scope,
-        token.expires_at,
-        dies_at(token, provider.refresh_idle_lifetime),
-        None if grant.ended is None else _ENDED.get(grant.ended, grant.ended),
-    )
-
-
-def _members(standing: Standing) -> dict[str, Any]:
-    now = time.time()
-    ends = {"expires_in": standing.expires_at, "refresh_expires_in": standing.refresh_expires_at}
-    return {**asdict(standing), **{name: None if at is None else round(at - now, 3) for name, at in ends.items()}}
-
-
 def _watch(look: Callable[[], RenderableType], interval: float) -> None:
+    from rich.live import Live
+
     never = threading.Event()
     with Live(look(), console=screen(), auto_refresh=False) as live:
         while not never.wait(interval):
             live.update(look(), refresh=True)
-
-
-def _table(found: list[Standing]) -> RenderableType:
-    table, now = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), time.time()
-    headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\ndies in", "state"]
-    has_errors = any(each.last_error for each in found)
-    for heading in (*headings, "last error") if has_errors else headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("subject", "last error"))
-    for each in found:
-        cells: list[str | Text] = [
-            Text(ITSELF if each.subject is None else printable(each.subject)),
-            each.provider,
-            Text(printable(each.scope or "").replace(" ", "\n")),
-            _left(each.expires_at, now),
-            _left(each.refresh_expires_at, now),
-            Text(each.state.replace("sign_in_", "sign in\n"), style=_STYLES.get(each.state, "")),
-            Text(printable(each.last_error or "")),
-        ]
-        table.add_row(*cells[: len(table.columns)])
-    return table
-
-
-def _left(at: float | None, now: float) -> str:
-    return span(None if at is None else at - now)

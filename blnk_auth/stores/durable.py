@@ -34,6 +34,8 @@ _TURN_SECONDS = 30.0
 
 _TURN_POLL_SECONDS = 0.002
 
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None) if sys.platform != "win32" else None
 
 
@@ -106,17 +108,24 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def turn(lock: Path, written: Path) -> Generator[None]:
+def turn(lock: Path, written: Path, prepare: Callable[[], object]) -> Generator[None]:
     """Write the file `written` one at a time, across threads and processes.
 
+    `prepare` is called if the directory of `lock` is gone, to make it again.
     The file `lock` stays: unlike `process_lock`, this costs microseconds, not a quarter of a save.
     Raises `StoreError` if it is not our turn within 30 s.
     """
     if sys.platform == "win32":
+        if not lock.parent.exists():
+            prepare()
         with process_lock(lock, purpose=repr(str(written)), timeout=_TURN_SECONDS):
             yield
         return
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(lock, _LOCK_FLAGS, 0o600)
+    except FileNotFoundError:
+        prepare()
+        descriptor = os.open(lock, _LOCK_FLAGS, 0o600)
     try:
         _wait_for_turn(descriptor, lock, written)
         try:

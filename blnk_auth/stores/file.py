@@ -26,7 +26,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -190,18 +190,9 @@ class FileStore:
     def _replace(self, new: Path, path: Path) -> None:
         new.replace(path)
 
-    @contextmanager
-    def _turn(self, path: Path) -> Generator[None]:
-        """Nobody else writes `path` while this is open."""
-        lock = self._turns[zlib.crc32(path.name.encode()) % _WRITERS]
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(turn(lock, path))
-            except FileNotFoundError:
-                # Somebody removed the directory under us.
-                self._prepare()
-                stack.enter_context(turn(lock, path))
-            yield
+    def _turn(self, path: Path) -> AbstractContextManager[None]:
+        """Nobody else writes `path` while this is open. A directory that was removed under us is made again."""
+        return turn(self._turns[zlib.crc32(path.name.encode()) % _WRITERS], path, self._prepare)
 
     def _prepare(self) -> None:
         existing = next(parent for parent in self._directory.parents if parent.exists())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os import PathLike, fspath
 
 from ..errors import ConfigurationError
@@ -28,7 +28,7 @@ def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | N
     return made
 
 
-def _load_certificate(made: ssl.SSLContext, files: tuple[str, ...]) -> None:
+def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
     try:
         # A callable in place of the password: without one OpenSSL would ask on the terminal.
         password = files[2] if len(files) > 2 else ""
