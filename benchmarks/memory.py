@@ -1,0 +1,143 @@
+"""What holding tokens costs in memory, beyond the tokens' own strings.
+
+Per subject whose token is held: 1,000, 10,000 and 100,000 of them. Per renewal under way. And a soak: renewals one
+after another, in which nothing may grow. Bytes as `tracemalloc` counts them, which no other process disturbs.
+
+Run: python benchmarks/memory.py [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import threading
+import time
+import tracemalloc
+from typing import Any
+
+from blnk_auth import OAuthClient, Provider, Token, TokenSource
+from blnk_auth.stores.base import Record, Version
+
+ENDPOINT = "http://127.0.0.1:9/token"
+
+
+class FullStore:
+    """A store that has a token for everybody and keeps none: what is measured is the process, not the store."""
+
+    def load(self, key: str) -> Record | None:
+        now = time.time()
+        token = Token("a" * 1200 + key[-12:], "Bearer", now + 3600, "r" * 43 + key[-12:], issued_at=now)
+        return Record({"schema": 1, "token": token.to_dict()}, "1")
+
+    def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        return "2"
+
+    def delete(self, key: str) -> None:
+        pass
+
+    def lock(self, key: str, *, timeout: float) -> Any:
+        return threading.Lock()
+
+    def keys(self, prefix: str = "") -> Any:
+        return iter(())
+
+
+def client(store: Any = None) -> OAuthClient:
+    provider = Provider(name="bench", token_endpoint=ENDPOINT, api_origins=("https://api.example.com",))
+    return OAuthClient(provider, client_id="id", client_secret="secret", store=store)
+
+
+def own_strings(source: TokenSource) -> int:
+    """The bytes of the strings that any holder of this token would hold: the token, and whose it is."""
+    token = source.token()
+    return sum(sys.getsizeof(text) for text in (token.access_token, token.refresh_token, source.subject))
+
+
+def per_subject(number: int) -> dict[str, float]:
+    """Bytes for each subject whose token is held, and how long finding one takes."""
+    registered, held = client(FullStore()), []
+    registered.for_subject("warm").token()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for index in range(number):
+        source = registered.for_subject(f"subject-{index}")
+        source.token()
+        held.append(source)
+    gc.collect()
+    whole = (tracemalloc.get_traced_memory()[0] - before) / number
+    tracemalloc.stop()
+    strings = sum(map(own_strings, held[:100])) / min(number, 100)
+    return {"bytes": whole, "own_strings": strings, "above": whole - strings, "lookup_us": _lookup(registered, number)}
+
+
+def _lookup(registered: OAuthClient, number: int) -> float:
+    began_at = time.perf_counter()
+    for index in range(1000):
+        registered.for_subject(f"subject-{index * 7919 % number}")
+    return (time.perf_counter() - began_at) * 1e3
+
+
+def per_flight(number: int = 50) -> float:
+    """Bytes for each renewal under way, its thread's stack left out."""
+    gate, started = threading.Event(), threading.Semaphore(0)
+
+    class Waiting(FullStore):
+        def load(self, key: str) -> Record | None:
+            started.release()
+            gate.wait()
+            return super().load(key)
+
+    registered = client(Waiting())
+    sources = [registered.for_subject(f"subject-{index}") for index in range(number)]
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    flights = [source.ready("requests") for source in sources]
+    for _ in sources:
+        started.acquire()
+    bytes_each = (tracemalloc.get_traced_memory()[0] - before) / len(flights)
+    tracemalloc.stop()
+    gate.set()
+    for source in sources:
+        source.token()
+    return bytes_each
+
+
+def soak(seconds: float) -> dict[str, float]:
+    """Renewals one after another, from a store where a sibling has always renewed already."""
+    source = client(FullStore()).for_subject("alice")
+    for _ in range(200):
+        source.renew(rejected=source.token())
+    gc.collect()
+    tracemalloc.start()
+    before, renewals, until = tracemalloc.get_traced_memory()[0], 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        source.renew(rejected=source.token())
+        renewals += 1
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return {"renewals": renewals, "bytes_grown": grown, "bytes_each": grown / renewals}
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """All figures of this section."""
+    numbers = (1_000,) if quick else (1_000, 10_000, 100_000)
+    return {
+        "per_subject": {str(number): per_subject(number) for number in numbers},
+        "per_flight_bytes": per_flight(),
+        "soak": soak(2 if quick else 30),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="1,000 subjects only, a short soak")
+    json.dump(measure(quick=parser.parse_args().quick), sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main()
