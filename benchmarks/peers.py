@@ -362,7 +362,7 @@ def open_authlib(grant: Grant, mock: Mock | None = None) -> Any:
 
 def authlib_requests_step(grant: Grant) -> Callable[[Any], object]:
     session = authlib_session(grant)
-    return lambda request: session.token_auth(request)
+    return session.token_auth
 
 
 def oauthlib_session(grant: Grant) -> Any:

@@ -95,10 +95,8 @@ async def task_traffic(peer: Peer, grant: Grant, seconds: float) -> Tally:
 def measure_one(remote: server.Remote, peer: Peer, seconds: float) -> dict[str, Any]:
     pair = remote.begin(latency=LATENCY, lifetime=LIFETIME)
     grant = Grant.of(pair, remote.token_endpoint, expires_in=LIFETIME)
-    if peer.is_async:
-        tally = asyncio.run(task_traffic(peer, grant, seconds))
-    else:
-        tally = thread_traffic(peer, grant, seconds)
+    traffic = task_traffic(peer, grant, seconds) if peer.is_async else None
+    tally = thread_traffic(peer, grant, seconds) if traffic is None else asyncio.run(traffic)
     return {**tally.figures(), "token_requests": remote.control()["token"]}
 
 

@@ -223,12 +223,10 @@ class InteractiveSignIn:
         if address is None or request.host.lower() != address.netloc:
             # A page of another site whose name was made to point here (DNS rebinding) would bring its own host.
             return refusal(421, "Nothing here for this host.")
-        if path not in (address.path, _DONE + "success", _DONE + "denied", _DONE + "failed"):
-            return refusal(404, "Nothing here.")
         if request.method != "GET":
             return refusal(405, "Only GET.", allow="GET")
         if path != address.path:
-            return self._last_page(path.removeprefix(_DONE))
+            return self._last_page(path)
         return await self._answer_callback(hidden(f"{address.redirect_uri.partition('?')[0]}?{_query(request.target)}"))
 
     async def _answer_callback(self, callback_url: str) -> Answer:
@@ -241,11 +239,11 @@ class InteractiveSignIn:
         self._take(callback_url)
         return redirect(_DONE + await asyncio.shield(self._outcome))
 
-    def _last_page(self, outcome: str) -> Answer:
-        if not self._outcome.done() or self._outcome.result() != outcome:
+    def _last_page(self, path: str) -> Answer:
+        if not self._outcome.done() or path != _DONE + self._outcome.result():
             return refusal(404, "Nothing here.")
-        problem = self._problem if outcome == "failed" else ""
-        shown = page(self._outcome.result(), provider=self._provider, problem=problem)
+        outcome = self._outcome.result()
+        shown = page(outcome, provider=self._provider, problem=self._problem if outcome == "failed" else "")
         return Answer(shown.status, shown.headers, shown.body, self._count_shown)
 
     def _count_shown(self) -> None:

@@ -1,4 +1,4 @@
-"""A real Chromium without a screen, and the directory for its screenshots: BLNK_TEST_ARTIFACTS, else a temporary one."""
+"""A real Chromium without a screen, and where its screenshots go: BLNK_TEST_ARTIFACTS, else a temporary directory."""
 
 from __future__ import annotations
 

@@ -71,6 +71,19 @@ class Attempt:
         """The browser follows the redirect to the end."""
         return self.browser.get(self.callback() if url is None else url, follow_redirects=True)
 
+    def send(self, url: str) -> socket.socket:
+        """A browser that has sent its request: the listener reads it before any that is sent later."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LONG)
+        target = url.partition(str(self.port))[2]
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
+        return connection
+
+    def follow(self, connection: socket.socket) -> httpx.Response:
+        """It gets its answer, a redirect, and follows it."""
+        with connection, connection.makefile("rb") as received:
+            (location,) = [line for line in received.read().decode().splitlines() if line.startswith("location: ")]
+        return self.browser.get(f"http://127.0.0.1:{self.port}{location.removeprefix('location: ')}")
+
     def source(self) -> TokenSource:
         return self.outcome.result(LONG)
 
@@ -128,6 +141,7 @@ def test_neither_code_nor_state_stays_in_the_address_bar() -> None:
     with Attempt(world()) as attempt:
         attempt.world.server.will(pair(1))
         first = attempt.browser.get(attempt.callback())
+        assert attempt.browser.get(f"http://127.0.0.1:{attempt.port}/done/denied").status_code == 404
         page = attempt.browser.get(f"http://127.0.0.1:{attempt.port}{first.headers['location']}")
         attempt.source()
     assert (first.status_code, first.headers["location"], first.content) == (303, "/done/success", b"")
@@ -271,20 +285,20 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
         return pair(1)
 
     pasted: queue.Queue[str | None] = queue.Queue()
-    with Attempt(world(), pasted=pasted.get) as attempt, ThreadPoolExecutor(2) as browsers:
+    with Attempt(world(), pasted=pasted.get) as attempt:
         attempt.world.server.will(exchange)
         hits = []
         if first == "http":
-            hits.append(browsers.submit(attempt.come_back))
+            hits.append(attempt.send(attempt.callback()))
         else:
             pasted.put(attempt.callback())
         assert arrived.wait(LONG)
-        hits.append(browsers.submit(attempt.come_back, attempt.callback(code="another")))
-        # A stray hit is answered meanwhile, so the second one has arrived too.
+        hits.append(attempt.send(attempt.callback(code="another")))
+        # It comes after the second hit, and its answer says that that one has been read.
         assert attempt.come_back(attempt.callback(state="x")).status_code == 400
         go_on.set()
+        assert [attempt.follow(hit).url.path for hit in hits] == ["/done/success"] * len(hits)
         assert attempt.source().token().access_token == "at1"
-        assert {hit.result(LONG).url.path for hit in hits} == {"/done/success"}
         pasted.put(None)
     assert len(attempt.world.server.requests) == 1
 
@@ -430,9 +444,7 @@ def test_a_browser_that_drops_its_connection_loses_nothing() -> None:
     """The code is exchanged although nobody waits for the answer, and the page may be asked for anew."""
     with Attempt(world()) as attempt:
         attempt.world.server.will(pair(1))
-        with socket.create_connection(("127.0.0.1", attempt.port)) as connection:
-            target = attempt.callback().partition(str(attempt.port))[2]
-            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{attempt.port}\r\n\r\n".encode())
+        attempt.send(attempt.callback()).close()
         page = f"http://127.0.0.1:{attempt.port}/done/success"
         until_shown = iter(lambda: attempt.browser.get(page).status_code, 200)
         assert set(until_shown) <= {404}
@@ -497,7 +509,7 @@ def test_f59_when_nothing_more_can_be_pasted_it_ends(pasted: Any) -> None:
     with Attempt(world("https://app.test/callback"), pasted=pasted) as attempt:
         error = attempt.error()
     assert isinstance(error, SignInRequired)
-    assert error.reason == "restart"
+    assert (error.reason, str(error)) == ("restart", "nothing more can be pasted; start it again")
 
 
 def test_f59_a_closed_terminal_leaves_the_listener_alone() -> None:
