@@ -35,12 +35,25 @@ def grant() -> Grant:
 def request_maker(client: str) -> Callable[[], Any]:
     """Makes requests as their client hands them to an auth step."""
     if client == "requests":
-        import requests
-
-        return requests.Session().prepare_request(requests.Request("GET", URL)).copy
+        return _requests_maker()
     package = peers.packaged(client.split(maxsplit=1)[0])
     headers = package.Client(verify=peers.shared_context(), trust_env=False).build_request("GET", URL).headers
     return functools.partial(package.Request, "GET", package.URL(URL), headers=headers)
+
+
+def _requests_maker() -> Callable[[], Any]:
+    import requests
+    from requests.hooks import default_hooks
+
+    template = requests.Session().prepare_request(requests.Request("GET", URL))
+
+    def make() -> Any:
+        made = template.copy()
+        # A copy shares its hooks with the original; requests that a session prepares do not.
+        made.hooks = default_hooks()
+        return made
+
+    return make
 
 
 def step_case(peer: Peer | None, client: str) -> instructions.Case:

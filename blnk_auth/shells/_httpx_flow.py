@@ -82,7 +82,7 @@ class HttpxFlow:
     def _sign_at_once(self, request: Any) -> HeldToken | None:
         """The hot path: attach a token that is there to a request that may plainly have it; None for all other cases.
 
-        Setting a header in a copy shows, by its length, whether the user had set it: looking for it costs thrice that.
+        Setting a header in a copy shows, by its length, whether the user had set it; to look for it costs more.
         """
         if not self._is_plain or _origin_in_bytes(request.url) not in self._listed:
             return None
@@ -92,9 +92,10 @@ class HttpxFlow:
             raise self._dress(error, request) from None
         if type(held) is not HeldToken:
             return None
-        headers = self._httpx.Headers(request.headers)
+        before = request.headers
+        headers = self._httpx.Headers(before)
         headers["Authorization"] = held.header
-        if len(headers) == len(request.headers):
+        if len(headers) == len(before):
             return None
         request.headers = headers
         request.extensions[_MARK] = held

@@ -44,7 +44,8 @@ class RequestsAuth(AuthBase):
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._header_name = source.header_name.lower()
+        self._header_name = source.header_name
+        self._has_api_headers = source.has_api_headers
         # A prepared URL spells its origin in lower case and always has a path.
         self._listed = tuple(f"{origin}/" for origin in source.origins.listed)
 
@@ -55,8 +56,7 @@ class RequestsAuth(AuthBase):
         source = self._source
         if not (request.url or "").startswith(self._listed) and not self._may_receive(request):
             return request
-        # Not `in request.headers`, which raises and catches a KeyError for each request.
-        if self._header_name in map(str.lower, request.headers) and not _was_attached(request):
+        if self._header_name in request.headers and not _was_attached(request):
             return request
         try:
             held = source.ready("requests")
@@ -64,7 +64,9 @@ class RequestsAuth(AuthBase):
                 held = take(token_to_send(source, "requests"))
         except BlnkAuthError as error:
             raise _dress(error, request) from None
-        _attach(source, request, held)
+        request.headers[self._header_name] = held.header
+        if self._has_api_headers:
+            _attach_api_headers(source, request)
         hooks = request.hooks["response"]
         if hooks:
             # One for each prepared request, however often it is prepared.
@@ -234,8 +236,11 @@ def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
 
 def _attach(source: Source, request: requests.PreparedRequest, held: HeldToken) -> None:
     request.headers[source.header_name] = held.header
-    if not source.has_api_headers:
-        return
+    if source.has_api_headers:
+        _attach_api_headers(source, request)
+
+
+def _attach_api_headers(source: Source, request: requests.PreparedRequest) -> None:
     try:
         request.headers.update(source.api_headers())
     except BlnkAuthError as error:

@@ -114,7 +114,7 @@ def test_the_servers_pace_is_kept(members: dict[str, Any], answers: list[Any], w
     [
         (refusal("access_denied"), SignInRequired, "denied"),
         (refusal("expired_token"), SignInRequired, "restart"),
-        (refusal("invalid_grant"), SignInRequired, "refused"),
+        (refusal("invalid_grant", error_description="d3vice-code is unknown"), SignInRequired, "refused"),
         (refusal("invalid_client", 401), ConfigurationError, None),
         (refusal("unsupported_grant_type"), ConfigurationError, None),
         (HttpResponse(200, {}, b"<html>"), ProtocolError, None),

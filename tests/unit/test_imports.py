@@ -66,7 +66,10 @@ DOORS = {
 }
 """Imports that look up, each inside the one method where users expect to find what is above: `Provider.discover`."""
 
-HEAVY = ("asyncio", "authlib", "click", "httpx", "httpx2", "requests", "rich", "sqlite3", "starlette", "trio")
+HEAVY = (
+    *("asyncio", "authlib", "click", "httpx", "httpx2", "redis", "requests", "rich"),
+    *("sqlalchemy", "sqlite3", "starlette", "trio"),
+)
 """Top-level modules that `import blnk_auth` must not load."""
 
 CONTRACT = {
