@@ -49,7 +49,7 @@ lint: $(LOCKED)
 # pyright runs on the Node.js of the lock, and the variable stops it from asking a registry for newer versions.
 types: $(LOCKED)
 	$(BIN)/mypy
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 bench-hot-path: $(INSTALLED)
 	@$(BIN)/python benchmarks/hot_path.py

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -134,10 +135,14 @@ class HttpxCaller:
 
 
 class AsyncHttpxCaller:
-    """Any asynchronous httpx or httpx2 client."""
+    """Any asynchronous httpx or httpx2 client. `again` makes another with the same auth, where the two are separate."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, again: Callable[[], Any] | None = None) -> None:
+        self._client, self._again = client, again
+
+    def in_new_loop(self) -> AsyncHttpxCaller:
+        """The same auth in a client for another event loop; the same client where it is the auth itself."""
+        return self if self._again is None else AsyncHttpxCaller(self._again(), self._again)
 
     async def request(self, method: str, url: str, body: Any = None) -> int:
         answer = await self._client.request(method, url, content=body, follow_redirects=True)
@@ -221,7 +226,8 @@ def open_httpx(package: str, auth: Callable[[Any, Grant], Any], *, is_async: boo
         else:
             settings["auth"] = made
         if is_async:
-            return AsyncHttpxCaller(httpx.AsyncClient(**settings))
+            again = functools.partial(httpx.AsyncClient, **settings)
+            return AsyncHttpxCaller(again(), again)
         return HttpxCaller(httpx.Client(**settings))
 
     return opened
