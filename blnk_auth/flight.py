@@ -149,8 +149,9 @@ def _still_running(timeout: float) -> TemporarilyUnavailable:
 def in_trio() -> bool:
     """Whether the caller is a task of trio."""
     # Asked first: in trio's guest mode asyncio.get_running_loop() succeeds inside trio tasks too.
-    trio = sys.modules.get("trio")
-    return trio is not None and trio.lowlevel.in_trio_task()
+    # Nobody is a task of a trio that another thread is only just importing.
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    return lowlevel is not None and lowlevel.in_trio_task()
 
 
 async def _wait_in_trio(call_when_done: Callable[[Callable[[], object]], bool], timeout: float) -> None:

@@ -93,6 +93,9 @@ def _package_in_use() -> Package:
 
 
 def _package_of(client: Any) -> Package | None:
+    # Nothing is asked of the packages without need: another thread may be in the middle of importing one.
+    if client is None:
+        return None
     return next((package for package in _PACKAGES if _is_client_of(package, client)), None)
 
 

@@ -1,0 +1,311 @@
+"""The page of figures: Markdown tables and SVG plots, made from what `run.py` measured and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Target = tuple[str, float, float, str]
+"""What is measured, its figure, the most it may be, and how the two are written."""
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def of(label: str) -> tuple[str, str]:
+    """The library and the client of a label."""
+    name, _, client = label.rpartition(" (")
+    return name, client.rstrip(")")
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def _hot_path_targets(found: dict[str, Any]) -> list[Target]:
+    rows: list[Target] = []
+    for label, ratio in found.get("step", {}).get("over_trivial", {}).items():
+        name, client = of(label)
+        if name == "blnk_auth":
+            limit = 2.5 if client == "requests" else 1.15
+            rows.append((f"auth step over a trivial one, {client}", ratio, limit, "{:.2f}"))
+    for label, ratio in found.get("whole", {}).get("over_hard_coded", {}).items():
+        name, client = of(label)
+        if name == "blnk_auth":
+            rows.append((f"whole request over a hard-coded header, {client}", ratio, 1.02, "{:.3f}"))
+    return rows
+
+
+def _herd_targets(found: dict[str, Any]) -> list[Target]:
+    rows: list[Target] = []
+    for crowd, figures in found.items():
+        for label, each in figures.items() if isinstance(figures, dict) else ():
+            if not label.startswith("blnk_auth"):
+                continue
+            rows.append((f"token requests, {crowd}, {of(label)[1]}", each["token_requests"], 1, "{:.0f}"))
+            rows.append((f"failed calls, {crowd}, {of(label)[1]}", each["failed_calls"], 0, "{:.0f}"))
+            if "over_ideal" in each:
+                rows.append((f"last answer over the ideal, {crowd}, {of(label)[1]}", each["over_ideal"], 1.3, "{:.2f}"))
+    return rows
+
+
+def _stall_targets(found: dict[str, Any]) -> list[Target]:
+    rows: list[Target] = []
+    for label, each in found.items():
+        name, client = of(label)
+        if name != "blnk_auth":
+            continue
+        limit = found[f"hard-coded header ({client})"]["waited"]
+        rows.append((f"calls that waited beyond those of the hard-coded header, {client}",
+                     max(each["waited"] - limit, 0), 0, "{:.0f}"))  # fmt: skip
+        rows.append((f"p99 over the hard-coded header, {client}", each["p99_over_hard_coded"], 1.3, "{:.2f}"))
+    return rows
+
+
+def _import_targets(found: dict[str, Any]) -> list[Target]:
+    rows: list[Target] = [("`import blnk_auth`, ms", found["net_ms"]["import blnk_auth"], 10, "{:.1f}")]
+    shells = found["shell_over_client"].items()
+    return rows + [(f"a shell's import over that of {client}", share, 0.10, "{:.0%}") for client, share in shells]
+
+
+def _memory_targets(found: dict[str, Any]) -> list[Target]:
+    rows: list[Target] = [
+        (f"bytes above its strings per held token, {int(number):,} subjects", each["above"], 400, "{:.0f}")
+        for number, each in found["per_subject"].items()
+    ]
+    return [*rows, ("bytes grown per renewal in the soak", found["soak"]["bytes_each"], 1, "{:.1f}")]
+
+
+def _embedded_targets(found: dict[str, Any]) -> list[Target]:
+    saves = [(name, each["ratio"]) for name, each in found["operations"].items() if name.endswith("save")]
+    rows: list[Target] = [(f"{name} over the raw operation", ratio, 1.3, "{:.2f}") for name, ratio in saves[1:]]
+    growth = found["growth"]
+    return [*rows, (f"p99 of a load, {growth['records']:,} records over 1,000", growth["p99_ratio"], 1.5, "{:.2f}")]
+
+
+_TARGETS: dict[str, Callable[[dict[str, Any]], list[Target]]] = {
+    "hot_path": _hot_path_targets,
+    "herd": _herd_targets,
+    "stalls": _stall_targets,
+    "embedded": _embedded_targets,
+    "imports": _import_targets,
+    "memory": _memory_targets,
+}
+
+
+def targets(found: dict[str, Any]) -> str:
+    """Every target, whether it is met, and by how much it is missed."""
+    rows = []
+    for section, make in _TARGETS.items():
+        for what, figure, limit, shape in make(found[section]) if section in found else ():
+            missed = "met" if figure <= limit else f"missed by {(figure / limit - 1):.0%}" if limit else "missed"
+            rows.append((what, shape.format(figure), shape.format(limit), missed))
+    return table(("target", "measured", "at most", ""), rows)
+
+
+# --- sections --------------------------------------------------------------------------------------------------------
+
+
+def _hot_path(found: dict[str, Any], plots: Path) -> str:
+    step, whole, timed = found.get("step"), found.get("whole"), found["timed"]
+    rows = []
+    for label in timed:
+        counted = step and step["instructions"].get(label)
+        rows.append((
+            *of(label)[::-1],
+            f"{counted:,.0f}" if counted else "",
+            f"{step['over_trivial'][label]:.2f}" if counted else "",
+            f"{whole['over_hard_coded'][label]:.3f}" if whole else "",
+            f"{timed[label]['microseconds']:.0f}",
+        ))  # fmt: skip
+    heads = "client|library|auth step, instructions|over trivial|whole request over hard-coded|whole request, us"
+    text = table(heads.split("|"), rows)
+    if step:
+        bars(plots / "performance-hot-path.svg", step["instructions"], "instructions of the auth step", log=True)
+        text += "\n![Instructions of the auth step](performance-hot-path.svg)\n"
+    return text
+
+
+def _herd(found: dict[str, Any], plots: Path) -> str:
+    parts = []
+    for crowd, figures in found.items():
+        if not isinstance(figures, dict):
+            continue
+        rows = [
+            (
+                label,
+                each["token_requests"],
+                each["reuses"],
+                each["failed_calls"],
+                "**yes**" if each["grant_revoked"] else "no",
+                f"{each['over_ideal']:.2f}" if "over_ideal" in each else "",
+            )
+            for label, each in figures.items()
+        ]
+        heads = ("", "token requests", "reuses", "failed calls", "grant revoked", "last answer over the ideal")
+        parts.append(f"### {crowd}\n\n" + table(heads, rows))
+    requests = {label: each["token_requests"] for label, each in found["64 threads"].items()}
+    bars(plots / "performance-herd.svg", requests, "token requests for 64 threads on one expired token")
+    return "\n".join(parts) + "\n![Token requests of 64 threads](performance-herd.svg)\n"
+
+
+def _stalls(found: dict[str, Any], plots: Path) -> str:
+    rows = [
+        (
+            label,
+            each["token_requests"],
+            each["calls"],
+            each["waited"],
+            each["failed_calls"],
+            *(f"{each[name]:.0f}" for name in ("p50_ms", "p99_ms", "max_ms")),
+            f"{each['p99_over_hard_coded']:.2f}",
+        )
+        for label, each in found.items()
+    ]
+    p99 = {label: each["p99_over_hard_coded"] for label, each in found.items()}
+    bars(plots / "performance-stalls.svg", p99, "p99 over the hard-coded header in the same client", log=True)
+    heads = ("", "token requests", "calls", "waited", "failed", "p50 ms", "p99 ms", "max ms", "p99 over hard-coded")
+    return table(heads, rows) + "\n![p99 across expiries](performance-stalls.svg)\n"
+
+
+def _embedded(found: dict[str, Any], plots: Path) -> str:
+    rows = [
+        (name, f"{each['us']:.1f}", f"{each['raw_us']:.1f}", f"{each['ratio']:.2f}")
+        for name, each in found["operations"].items()
+    ]
+    growth = found["growth"]
+    return table(("", "us", "raw, us", "ratio"), rows) + (
+        f"\nLoading from {growth['records']:,} records takes {growth['p50_ratio']:.2f} times as long as from 1,000 in "
+        f"the median, and {growth['p99_ratio']:.2f} times at the 99th percentile.\n"
+        "`python benchmarks/stores.py` compares the Redis and SQL stores with theirs, where servers are there.\n"
+    )
+
+
+def _imports(found: dict[str, Any], plots: Path) -> str:
+    modules = found["modules"]
+    rows = [
+        (name, f"{value:.1f}", ", ".join(f"`{module}`" for module in modules.get(name, ())))
+        for name, value in found["net_ms"].items()
+        if name != "bare"
+    ]
+    bare = f"A bare interpreter: {found['bare_ms']:.0f} ms.\n\n"
+    return bare + table(("import", "CPU ms over a bare interpreter", "heavy modules loaded"), rows)
+
+
+def _memory(found: dict[str, Any], plots: Path) -> str:
+    rows = [
+        (f"{int(number):,}", *(f"{each[name]:.0f}" for name in ("bytes", "own_strings", "above")),
+         f"{each['lookup_us']:.1f}")
+        for number, each in found["per_subject"].items()
+    ]  # fmt: skip
+    soak = found["soak"]
+    return table(("subjects", "bytes each", "its own strings", "above them", "lookup, us"), rows) + (
+        f"\nA renewal under way: {found['per_flight_bytes']:,.0f} bytes and the stack of its thread.\n"
+        f"After {soak['renewals']:,} renewals: {soak['bytes_grown']:,} bytes more than before them.\n"
+    )
+
+
+def _failures(found: dict[str, Any], herd: dict[str, Any]) -> str:
+    scenarios = {
+        "F04": "4 event loops", "F05": "10 requests of 0.3 s at once", "F07": "renewing task cancelled",
+        "F12": "token endpoint down", "F16": '`expires_in: "3600.5"`', "F30": "revoked token, 50 calls",
+        "F34": "one-shot body, 401", "F35": "API redirects away", "F36": "token endpoint redirects away",
+        "F38": "call to another origin",
+    }  # fmt: skip
+    mark = {True: "✓", False: "✗", None: "-"}
+    labels = list(found)
+    rows = []
+    for label in labels:
+        crowd = herd["64 threads"].get(label) or herd["1,000 tasks"].get(label)
+        processes = herd["8 processes"].get(label)
+        cells = [_herd_cell(crowd), *(f"{mark[found[label][s]['held']]} {found[label][s]['what']}" for s in scenarios)]
+        rows.append((label, *cells, _herd_cell(processes)))
+    heads = ["", "F01 crowd", *(f"{number} {name}" for number, name in scenarios.items()), "F40 8 processes"]
+    return table(heads, rows)
+
+
+def _herd_cell(each: dict[str, Any] | None) -> str:
+    if each is None:
+        return "-"
+    good = each["token_requests"] == 1 and not each["reuses"] and not each["failed_calls"]
+    return f"{'✓' if good else '✗'} {each['token_requests']} renewals, {each['failed_calls']} calls failed"
+
+
+_SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
+    "hot_path": (
+        "A valid token",
+        (
+            "What each request costs. The auth step is what the client runs between a request that is ready and its "
+            "sending; the whole request goes to a mock transport, and its ratio is one of instructions."
+        ),
+        _hot_path,
+    ),
+    "herd": (
+        "A crowd on an expired token",
+        (
+            "The refresh token rotates, and a spent one that comes again ends the grant. The ideal is the same crowd "
+            "with a valid token, plus one answer of the token endpoint (200 ms)."
+        ),
+        _herd,
+    ),
+    "stalls": (
+        "Steady traffic across expiries",
+        (
+            "Tokens live 2 s, the token endpoint takes 200 ms, the API 10 ms; 16 threads or 200 tasks. A call waited "
+            "if it took over 110 ms."
+        ),
+        _stalls,
+    ),
+    "embedded": ("Stores", "Each beside its raw limit.", _embedded),
+    "imports": ("Import", "CPU time over a bare interpreter.", _imports),
+    "memory": ("Memory", "A token of 1,200 characters for each subject.", _memory),
+}
+
+
+def write(found: dict[str, Any], page: Path) -> None:
+    """Write the page and its plots."""
+    where, versions = found["machine"], found["machine"]["versions"]
+    notes = Path(__file__).with_name("missed.md")
+    parts = [
+        "# Performance\n",
+        "This page is made by `make bench`; nothing on it is written by hand but the notes on missed targets.",
+        f"Measured {where['date']} on {where['system']}, {where['python']}; the load at the end was {where['load']:.1f}.",
+        "Only ratios within one run mean something on another machine.\n",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n",
+        "## Targets\n",
+        targets(found),
+        notes.read_text() if notes.exists() else "",
+    ]
+    for name, (title, introduction, make) in _SECTIONS.items():
+        if name in found:
+            parts += [f"## {title}\n", introduction + "\n", make(found[name], page.parent)]
+    if "failures" in found and "herd" in found:
+        parts += ["## How each fails\n", "Measured in this run, each library in a process of its own.\n"]
+        parts.append(_failures(found["failures"], found["herd"]))
+        import peers
+
+        parts += [f"* {peer.label}: {peer.note}." for peer in peers.PEERS if peer.note]
+    page.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def bars(path: Path, figures: dict[str, float], title: str, *, log: bool = False) -> None:
+    """A horizontal bar for each figure; ours stand out."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "blnk_auth"
+    from matplotlib import pyplot
+
+    labels = list(figures)[::-1]
+    colours = ["#0b6e4f" if label.startswith("blnk_auth") else "#9aa5b1" for label in labels]
+    figure, axes = pyplot.subplots(figsize=(8, 0.28 * len(labels) + 1))
+    axes.barh(labels, [figures[label] for label in labels], color=colours)
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(labelsize=8)
+    if log:
+        axes.set_xscale("log")
+    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)

@@ -1,0 +1,121 @@
+"""Every benchmark in one run: figures as JSON, a Markdown page and plots.
+
+    python benchmarks/run.py            everything, beside every peer; writes the page of the documentation
+    python benchmarks/run.py --quick    blnk_auth beside the limits, in under three minutes; fails if the hot path takes
+                                        over 10 % more instructions than benchmarks/baseline.json says
+    python benchmarks/run.py --report   the page anew from the figures of the last full run
+
+The baseline holds ratios to a trivial auth class in the same run, which do not depend on the machine. After a change
+that is meant to cost something: `python benchmarks/run.py --quick --accept`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
+RESULTS, BASELINE = HERE / "results.json", HERE / "baseline.json"
+SECTIONS = ("hot_path", "herd", "stalls", "embedded", "imports", "memory", "failures")
+QUICK_SECTIONS = ("hot_path", "herd", "stalls", "embedded", "imports", "memory")
+ALLOWED = 1.10
+"""A hot path may become this much dearer before `--quick` fails."""
+
+PACKAGES = (
+    "blnk-auth httpx httpx2 requests authlib requests-oauthlib requests-oauth2client httpx-auth requests-auth "
+    "google-auth msal msal-extensions azure-core mcp botocore"
+).split()
+
+
+def section(name: str, *, quick: bool) -> Any:
+    """The figures of one section, measured in a process of its own."""
+    began_at = time.monotonic()
+    command = [sys.executable, str(HERE / f"{name}.py"), *(["--quick"] if quick else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    print(f"{name}: {time.monotonic() - began_at:.0f} s", file=sys.stderr)
+    if done.returncode:
+        sys.exit(f"benchmarks: {name} failed")
+    return json.loads(done.stdout)
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what the figures were taken."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "from the checkout"
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "versions": versions,
+    }
+
+
+def regressions(found: dict[str, Any]) -> list[str]:
+    """What became dearer than the baseline allows."""
+    now = found["hot_path"].get("step", {}).get("over_trivial")
+    if now is None:
+        print("hot path: no valgrind here, so instructions were not counted and not compared", file=sys.stderr)
+        return []
+    before: dict[str, float] = json.loads(BASELINE.read_text())
+    return [
+        f"{label}: {now[label]:.3f} times the trivial auth, {now[label] / ratio - 1:+.1%} against the baseline {ratio:.3f}"
+        for label, ratio in before.items()
+        if now[label] > ratio * ALLOWED
+    ]
+
+
+def accept(found: dict[str, Any]) -> None:
+    """Make the ratios of this run the baseline."""
+    ratios = found["hot_path"]["step"]["over_trivial"]
+    ours = {label: round(ratio, 3) for label, ratio in ratios.items() if label.startswith("blnk_auth")}
+    BASELINE.write_text(json.dumps(ours, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="blnk_auth and the limits only; compare with the baseline")
+    parser.add_argument("--accept", action="store_true", help="make this run's hot path the baseline")
+    parser.add_argument("--report", action="store_true", help="write the page from the figures of the last full run")
+    parser.add_argument(
+        "--only", nargs="*", choices=SECTIONS, help="only these sections; the others keep their figures"
+    )
+    arguments = parser.parse_args()
+    if arguments.report:
+        found = json.loads(RESULTS.read_text())
+    else:
+        names = arguments.only or (QUICK_SECTIONS if arguments.quick else SECTIONS)
+        kept = json.loads(RESULTS.read_text()) if arguments.only and RESULTS.exists() and not arguments.quick else {}
+        measured = {name: section(name, quick=arguments.quick) for name in names}
+        found = {**kept, "machine": machine(), **measured}
+    if arguments.accept:
+        accept(found)
+    import report
+
+    if arguments.quick:
+        print(report.targets(found))
+        dearer = regressions(found) if "hot_path" in found else []
+        if dearer:
+            sys.exit("benchmarks: the hot path became slower\n  " + "\n  ".join(dearer))
+        return
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    report.write(found, PAGE)
+    print(report.targets(found))
+
+
+if __name__ == "__main__":
+    main()
