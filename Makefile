@@ -40,7 +40,7 @@ test-clients: $(CLIENTS)/.installed
 
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
-	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 
 lint: $(LOCKED)
 	$(BIN)/ruff check .

@@ -684,6 +684,5 @@ def test_f29_a_client_of_the_users_own_serves_the_token_endpoint(world: World, k
 
 def test_f29_blnk_cloud_takes_them_too(world: World, authority: Authority) -> None:
     """A certificate that cannot be loaded is a configuration error that names the parameter."""
-    alice = world.expired(provider=BlnkCloud(base_url=world.sandbox.origin), cert=authority.ca_file)
     with pytest.raises(ConfigurationError, match="cert"):
-        alice.token()
+        world.expired(provider=BlnkCloud(base_url=world.sandbox.origin), cert=authority.ca_file)

@@ -81,6 +81,7 @@ def desktop() -> Iterator[None]:
         yield
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 class TestSecretService(SharedStoreContract):
     @pytest.fixture
@@ -107,12 +108,14 @@ class TestSecretService(SharedStoreContract):
 # A real keyring
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_f40_eight_processes_renew_once(service: str) -> None:
     """F40: processes that share a keyring make one renewal and spend no token twice."""
     check_that_a_crowd_renews_once(partial(open_service, service))
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.deep)])
 def test_f44_a_kill_leaves_the_old_or_the_new_record(service: str, times: int) -> None:
@@ -120,6 +123,7 @@ def test_f44_a_kill_leaves_the_old_or_the_new_record(service: str, times: int) -
     check_that_kills_leave_old_or_new(partial(open_service, service), times)
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_the_system_keyring_is_named(service: str) -> None:
     """The repr says which backend was found, and shows no record."""
@@ -141,6 +145,7 @@ except StoreError:
 """
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_f41_two_configurations_of_one_keyring_exclude_each_other(service: str, tmp_path: Path) -> None:
     """F41: a process with other configuration and state directories is kept out, for it shares the credential."""
@@ -495,6 +500,7 @@ def test_a_usable_keyring_is_preferred_to_the_fallback(service: str, backend: Me
 # Handles
 
 
+@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_a_pickle_carries_the_service_alone(service: str) -> None:
     """A pickled store opens the same keyring elsewhere and holds no record; a copy is the same store."""
