@@ -50,12 +50,11 @@ class HttpxFlow:
         return f"<{type(self).__name__} for {self._source!r}>"
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        sent = self._sign_at_once(request)
-        if sent is None:
-            if not self._may_sign(request):
-                yield request
-                return
-            sent = take(self._sign(request))
+        if not self._may_sign(request):
+            yield request
+            return
+        ready = self._sign_at_once(request)
+        sent = take(self._sign(request)) if ready is None else ready
         response = yield request
         if response.status_code not in self._rejection_statuses:
             return
@@ -65,12 +64,11 @@ class HttpxFlow:
             take(self._judge(request, newer, response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        sent = self._sign_at_once(request)
-        if sent is None:
-            if not self._may_sign(request):
-                yield request
-                return
-            sent = await atake(self._sign(request))
+        if not self._may_sign(request):
+            yield request
+            return
+        ready = self._sign_at_once(request)
+        sent = await atake(self._sign(request)) if ready is None else ready
         response = yield request
         if response.status_code not in self._rejection_statuses:
             return
@@ -80,25 +78,14 @@ class HttpxFlow:
             await atake(self._judge(request, newer, response))
 
     def _sign_at_once(self, request: Any) -> HeldToken | None:
-        """The hot path: attach a token that is there to a request that may plainly have it; None for all other cases.
-
-        Setting a header in a copy shows, by its length, whether the user had set it; to look for it costs more.
-        """
-        if not self._is_plain or _origin_in_bytes(request.url) not in self._listed:
-            return None
+        """The hot path: attach a token that is there; None if one must be waited for."""
         try:
             held = self._source.ready(self._package)
         except BlnkAuthError as error:
             raise self._dress(error, request) from None
         if type(held) is not HeldToken:
             return None
-        before = request.headers
-        headers = self._httpx.Headers(before)
-        headers["Authorization"] = held.header
-        if len(headers) == len(before):
-            return None
-        request.headers = headers
-        request.extensions[_MARK] = held
+        self._attach(request, held)
         return held
 
     def _sign(self, request: Any) -> Steps[HeldToken]:
