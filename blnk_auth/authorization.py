@@ -49,6 +49,7 @@ class Pending:
     redirect_uri: str
     expires_at: float
     code_verifier: str | None = field(repr=False)
+    target: str | None = None
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -56,6 +57,7 @@ class Pending:
             "redirect_uri": self.redirect_uri,
             "expires_at": self.expires_at,
             "code_verifier": self.code_verifier,
+            "target": self.target,
         }
 
 
@@ -182,7 +184,11 @@ def _read(record: Record) -> Pending:
     data = record.data
     try:
         return Pending(
-            str(data["subject"]), str(data["redirect_uri"]), float(data["expires_at"]), data.get("code_verifier")
+            str(data["subject"]),
+            str(data["redirect_uri"]),
+            float(data["expires_at"]),
+            data.get("code_verifier"),
+            data.get("target"),
         )
     except (KeyError, TypeError, ValueError):
         raise _restart("the record of this sign-in cannot be read") from None

@@ -39,7 +39,6 @@ from .stores.base import TokenStore
 from .stores.bridge import AsyncTokenStore, as_token_store
 from .stores.memory import MemoryStore
 from .transport import Network
-from .wire import Call
 
 if TYPE_CHECKING:
     from .interactive import InteractiveSignIn
@@ -145,8 +144,14 @@ class OAuthClient:
     # --- whose token ---------------------------------------------------------------------------------------------
 
     def for_subject(self, subject: str) -> TokenSource:
-        """The tokens of the grant that `subject` gave. Reads nothing yet; the same subject gets the same source."""
-        return TokenSource.of(self._engine, PersonGrant(_named_subject(subject)))
+        """The tokens of the grant that `subject` gave. Reads nothing yet; the same subject gets the same source.
+
+        Where the provider's tokens are for one of several targets (bLink's banks), a callable that names it is asked
+        here, and the source keeps to its answer: when the answer changes, the next call makes another source, with
+        tokens of its own. Raises `TemporarilyUnavailable` if that callable fails.
+        """
+        subject = _named_subject(subject)
+        return TokenSource.of(self._engine, PersonGrant(subject, self.provider.target_of(subject)))
 
     def for_itself(self, *, scope: str | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
@@ -160,7 +165,7 @@ class OAuthClient:
             )
         if scope is not None and not _is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None")
-        return TokenSource.of(self._engine, ClientGrant(scope))
+        return TokenSource.of(self._engine, ClientGrant(scope, self.provider.target_of(None)))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
@@ -329,6 +334,7 @@ class OAuthClient:
             raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
         state = new_state()
         verifier = new_code_verifier() if self.provider.pkce else None
+        target = self.provider.target_of(subject)
 
         def work() -> AuthorizationRequest:
             url = messages.build_authorization_url(
@@ -339,10 +345,11 @@ class OAuthClient:
                 state=state,
                 code_verifier=verifier,
                 parameters=parameters,
+                target=target,
             )
             now = self._engine.clock()
             self._pending.sweep(now)
-            self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier))
+            self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier, target))
             return AuthorizationRequest(url, state, now + PENDING_LIFETIME)
 
         return launch(work, _nothing)
@@ -355,7 +362,8 @@ class OAuthClient:
 
         def work() -> TokenSource:
             pending = self._pending.claim(state, self._engine.clock())
-            source = self.for_subject(pending.subject)
+            # Where the person was sent, even if a callable would name another target by now: its code is good there.
+            source = TokenSource.of(self._engine, PersonGrant(pending.subject, pending.target))
             source.install(self._exchange(source, pending, code_of(callback, subject=pending.subject), events))
             return source
 
@@ -368,7 +376,7 @@ class OAuthClient:
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
-            call=Call("authorization_code", pending.subject),
+            call=source.call("authorization_code"),
             now=self._engine.clock(),
         )
         exchange = source.renewal()

@@ -143,7 +143,7 @@ class DeviceSignIn:
 
     @property
     def _call(self) -> Call:
-        return Call("device_code", self._source.subject)
+        return self._source.call("device_code")
 
 
 def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:

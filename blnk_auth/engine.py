@@ -16,7 +16,7 @@ from .errors import ConfigurationError
 from .events import Event, OnEvent, tell
 from .flight import Flight, Flights, launch
 from .fork import reset_in_child
-from .grants import Asker
+from .grants import Asker, ClientGrant, PersonGrant
 from .held import HeldToken
 from .messages import TokenCall
 from .policy import RenewalPolicy
@@ -25,7 +25,7 @@ from .record import Grant
 from .renewal import Ports, hold
 from .stores.base import TokenStore, Version
 from .transport import Network, transport_for
-from .wire import Call, Package
+from .wire import Package
 
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
@@ -98,9 +98,9 @@ class Engine:
         """This client, about to make an attempt."""
         return Asker(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
 
-    def revocation(self, subject: str | None, token: str, hint: str) -> TokenCall:
+    def revocation(self, grant: PersonGrant | ClientGrant, token: str, hint: str) -> TokenCall:
         """The request that revokes one token."""
-        call = Call("revocation", subject)
+        call = grant.call("revocation")
         return messages.build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
 
     def hold_ended(self, ended: Grant, version: Version | None) -> HeldToken:

@@ -12,7 +12,7 @@ from .messages import TokenCall
 from .provider import Provider
 from .record import Grant
 from .token import Token
-from .wire import Call
+from .wire import Call, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,17 @@ class PersonGrant:
     """A grant that a person gave in the browser; renewed with its refresh token (RFC 6749 section 6)."""
 
     subject: str
+    target: str | None = None
+    """Fixed for good: a token of one bank must never be sent to another, whatever a callable says by then."""
 
     @property
     def slot(self) -> str:
         """Its part of the store key."""
-        return f"subject/{quote(self.subject, safe='')}"
+        return f"subject/{quote(self.subject, safe='')}{_of_target(self.target)}"
+
+    def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
+        """One HTTP call for this grant."""
+        return Call(purpose, self.subject, in_background, self.target)
 
     def is_renewable(self, grant: Grant, asker: Asker) -> bool:
         """Whether something is there to renew it with."""
@@ -59,7 +65,7 @@ class PersonGrant:
             asker.credentials,
             current.refresh_token or "",
             redirect_uri=asker.redirect_uri,
-            call=Call("refresh_token", self.subject, asker.in_background),
+            call=self.call("refresh_token", in_background=asker.in_background),
             now=asker.now,
         )
 
@@ -69,12 +75,17 @@ class ClientGrant:
     """The client's own token (RFC 6749 section 4.4); renewed by asking for another one."""
 
     scope: str | None
+    target: str | None = None
     subject: None = None
 
     @property
     def slot(self) -> str:
         """Its part of the store key: each scope has a token of its own."""
-        return f"itself/{quote(self.scope or '', safe='')}"
+        return f"itself/{quote(self.scope or '', safe='')}{_of_target(self.target)}"
+
+    def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
+        """One HTTP call for this grant."""
+        return Call(purpose, None, in_background, self.target)
 
     def is_renewable(self, grant: Grant, asker: Asker) -> bool:
         """Always: the client's credentials renew it."""
@@ -86,9 +97,13 @@ class ClientGrant:
             asker.provider,
             asker.credentials,
             self.scope,
-            call=Call("client_credentials", None, asker.in_background),
+            call=self.call("client_credentials", in_background=asker.in_background),
             now=asker.now,
         )
+
+
+def _of_target(target: str | None) -> str:
+    return "" if target is None else f"/{quote(target, safe='')}"
 
 
 def sign_in_again(reason: str, subject: str | None) -> SignInRequired:

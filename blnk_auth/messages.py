@@ -187,9 +187,11 @@ def build_authorization_url(
     state: str,
     code_verifier: str | None,
     parameters: Mapping[str, str] = MappingProxyType({}),
+    target: str | None = None,
 ) -> str:
     """Where to send the person, RFC 6749 section 4.1.1, with an S256 code challenge."""
-    if provider.authorization_endpoint is None:
+    endpoint = provider.authorization_endpoint_of(target)
+    if endpoint is None:
         raise ConfigurationError(f"{provider.name} has no authorization_endpoint, so no person can sign in")
     if provider.requires_scope and not scope:
         raise ConfigurationError(f"scope is missing; {provider.name} wants one with every authorization request")
@@ -200,7 +202,7 @@ def build_authorization_url(
             "code_challenge_method": "S256",
         }
     url: str = _authlib("oauth2.rfc6749.parameters").prepare_grant_uri(
-        provider.authorization_endpoint,
+        endpoint,
         client_id,
         "code",
         redirect_uri=redirect_uri,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from .assertion import fetched
 from .challenge import is_curable
 from .client_auth import METHODS, AssertionAudience, BasicEncoding
 from .errors import ConfigurationError
@@ -26,7 +27,7 @@ PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
 
 _NONE: Mapping[str, str] = {}
 
-_ENDPOINTS = ("token_endpoint", "authorization_endpoint", "revocation_endpoint", "device_authorization_endpoint")
+_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 _GRANTS: tuple[GrantType, ...] = get_args(GrantType)
 _CHOICES: Mapping[str, Sequence[str]] = {
     "client_auth": METHODS,
@@ -78,8 +79,8 @@ class Provider:
     api_origins: tuple[str, ...]
     """The origins that may receive the tokens; `("*",)` allows any https origin."""
 
-    authorization_endpoint: str | None = None
-    """RFC 6749 section 3.1; None if no person can sign in there."""
+    authorization_endpoint: str | Callable[[str], str] | None = None
+    """RFC 6749 section 3.1; None if no person can sign in there. With `target` it may be a callable of the target."""
 
     revocation_endpoint: str | None = None
     """RFC 7009; None if the server has none."""
@@ -132,7 +133,8 @@ class Provider:
     """Whether a refresh request repeats the redirect_uri. RFC 6749 says no."""
 
     target: Callable[[str | None], str] | None = field(default=None, repr=False)
-    """Which of several parties behind the server the tokens of a subject are for; part of the store key."""
+    """Which of several parties behind the server the tokens of a subject are for. Part of the store key, asked once for
+    each source, and told to every callable here as `Call.target`: a token of one party never goes to another."""
 
     # --- what comes back ---------------------------------------------------------------------------------------------
 
@@ -176,6 +178,8 @@ class Provider:
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
         for parameter in _ENDPOINTS:
             _check_endpoint(getattr(self, parameter), parameter)
+        if self.authorization_endpoint is not None:
+            self._check_authorization_endpoint()
         self._check_choices()
         if self.issuer is not None and not isinstance(self.issuer, str):
             raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
@@ -191,6 +195,12 @@ class Provider:
                 raise ConfigurationError(f"{parameter} {getattr(self, parameter)!r} is unknown; {_one_of(known)}")
         if isinstance(self.grants, str) or not set(self.grants) <= set(_GRANTS):
             raise ConfigurationError(f"grants must be a sequence of grant types; {_one_of(_GRANTS)}")
+
+    def _check_authorization_endpoint(self) -> None:
+        if not callable(self.authorization_endpoint):
+            _check_endpoint(self.authorization_endpoint, "authorization_endpoint")
+        elif self.target is None:
+            raise ConfigurationError("authorization_endpoint is a callable of the target, and there is no target")
 
     @classmethod
     def discover(
@@ -220,8 +230,26 @@ class Provider:
         return discover(issuer, network, settings)
 
     def target_of(self, subject: str | None) -> str | None:
-        """The party that the tokens of this subject are for, where there are several."""
-        return None if self.target is None else self.target(subject)
+        """The party that the tokens of this subject are for, where there are several.
+
+        Raises `TemporarilyUnavailable` if the callable fails, and `ConfigurationError` if it names none.
+        """
+        target = self.target
+        if target is None:
+            return None
+        named = fetched("target", lambda: target(subject))
+        if not isinstance(named, str) or not named:
+            raise ConfigurationError(f"target: the callable named none for the subject {subject!r}")
+        return named
+
+    def authorization_endpoint_of(self, target: str | None) -> str | None:
+        """Where a person signs in for this target. Raises as `target_of` does."""
+        endpoint = self.authorization_endpoint
+        if not callable(endpoint):
+            return endpoint
+        named = fetched("authorization_endpoint", lambda: endpoint(target or ""))
+        _check_endpoint(named, "authorization_endpoint")
+        return named
 
 
 def _check_endpoint(url: str | None, parameter: str) -> None:

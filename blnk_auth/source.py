@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
-from urllib.parse import quote
 
 from .assertion import fetched
 from .decision import NEVER, Before, before, cooldown
@@ -38,7 +37,7 @@ from .record import Grant
 from .renewal import Goal, Renewal
 from .stores.base import to_json
 from .token import Token
-from .wire import ApiAnswer, Call, Package
+from .wire import ApiAnswer, Call, Package, Purpose
 
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
@@ -158,8 +157,7 @@ class TokenSource:
     @classmethod
     def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
         """The one source of this grant, shared by all who ask this client for it."""
-        target = engine.provider.target_of(grant.subject)
-        key = f"token/{engine.slot}/{grant.slot}" + (f"/{quote(target, safe='')}" if target is not None else "")
+        key = f"token/{engine.slot}/{grant.slot}"
         return engine.the_one(key, lambda: cls(engine, grant, key))
 
     def __repr__(self) -> str:
@@ -258,7 +256,7 @@ class TokenSource:
 
     def api_headers(self) -> Mapping[str, str]:
         made: Mapping[str, str] = fetched(
-            "api_headers", lambda: per_call(self._engine.provider.api_headers, Call("api", self.subject))
+            "api_headers", lambda: per_call(self._engine.provider.api_headers, self.call("api"))
         )
         return made
 
@@ -356,6 +354,10 @@ class TokenSource:
         return self._engine.flights.join_or_start(
             self._key, lambda: self._renew(renewal, goal), lambda: self._engine.tell(renewal.events)
         )
+
+    def call(self, purpose: Purpose) -> Call:
+        """One HTTP call for this grant."""
+        return self._grant.call(purpose)
 
     def renewal(self, package: Package | None = None, *, in_background: bool = False) -> Renewal:
         """The renewal of this grant, through the given HTTP package."""
@@ -470,7 +472,7 @@ class TokenSource:
 
     def _revoke(self) -> list[Event]:
         engine, renewal = self._engine, self.renewal()
-        build = functools.partial(engine.revocation, self.subject)
+        build = functools.partial(engine.revocation, self._grant)
         if engine.provider.revocation == "connection":
             renewal.revoke_connection(build)
         else:

@@ -21,12 +21,14 @@ class Call:
     """One HTTP call, as a provider's parameters and headers may depend on it. Made anew for each attempt.
 
     `subject` is whose grant it is for, None for the client's own. `in_background` is True for a renewal that runs
-    behind the callers, when nobody waits for it.
+    behind the callers, when nobody waits for it. `target` is the party behind the server that the grant is for, where
+    there are several (`Provider.target`): the same in every call of one source.
     """
 
     purpose: Purpose
     subject: str | None = None
     in_background: bool = False
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..assertion import fetched
 from ..challenge import is_curable
 from ..errors import ConfigurationError
 from ..origin import origins_of_provider, parse_base_url
@@ -34,7 +35,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     target_id: OfSubject,
     user_agent: str,
     username: OfSubject | None = None,
-    authorization_endpoint: str | None = None,
+    authorization_endpoint: str | Callable[[str], str] | None = None,
     psu_ip_address: OfCall = AUTO,
     psu_user_agent: OfCall = AUTO,
     psu_headers_for_api: bool = False,
@@ -46,10 +47,11 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     """BLink as a provider. Nothing has a default that SIX does not document: each value is given at onboarding.
 
     `base_url`: of the consent module; its origin may receive the tokens, `api_origins` adds others.
-    `target_id`: the bank (`IIDP99999`), or a callable of the subject; tokens of different banks are stored apart.
+    `target_id`: the bank (`IIDP99999`), or a callable of the subject, which is asked when a source is made: a source is
+    for one bank for good, and tokens of different banks are stored apart.
     `user_agent`: name and version of your software. `username`: the person's e-banking user, or a callable of the
     subject; needed for Consent 2.0, at most 64 characters. `authorization_endpoint`: the bank's, from the bLink
-    directory; None if nobody signs in here.
+    directory, or a callable of the `target_id`; None if nobody signs in here.
     `psu_ip_address`, `psu_user_agent`: a value, `AUTO` (no person present), or a callable that sees the `Call`, whose
     `in_background` is True when nobody waits; it runs in a copy of the caller's context, so it may read a context
     variable of yours. `psu_headers_for_api`: send the two with API requests too, which only some endpoints take.
@@ -107,7 +109,8 @@ class _Customer:
                 _check_header(parameter, value)
 
     def target(self, subject: str | None) -> str:
-        return _check_header("target_id", self.target_id(subject) if callable(self.target_id) else self.target_id)
+        named = self.target_id
+        return _check_header("target_id", fetched("target_id", lambda: named(subject)) if callable(named) else named)
 
     def parameters(self, call: Call) -> Mapping[str, str]:
         username = self.username
@@ -119,7 +122,8 @@ class _Customer:
         return {
             # It names one REST call: a retry is another call.
             "X-Correlation-ID": str(uuid.uuid4()),
-            "X-CorAPI-Target-ID": self.target(call.subject),
+            # The one that the grant was given for, whatever `target_id` would say by now.
+            "X-CorAPI-Target-ID": _check_header("target_id", call.target),
             "User-Agent": self.user_agent,
         }
 
@@ -168,7 +172,7 @@ def _check_username(username: str) -> str:
     return username
 
 
-def _check_header(parameter: str, value: str) -> str:
+def _check_header(parameter: str, value: str | None) -> str:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise ConfigurationError(
             f"{parameter} must be printable ASCII without line breaks, since bLink takes it as a header"

@@ -119,16 +119,13 @@ def test_a_username_from_a_callable_is_checked_at_the_call(blink: ProviderWorld,
 
 @through_every_client
 def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderWorld, kind: Kind) -> None:
-    """The look-up of a bank that fails for one request fails that request, and can be caught like any other."""
-    asked: list[str | None] = []
+    """The look-up of a person that fails for one request fails that request, and can be caught like any other."""
 
-    def target(subject: str | None) -> str:
-        asked.append(subject)
-        if len(asked) > 1:
-            raise KeyError("no database")
-        return DEFAULT_TARGET
+    def address(call: Call) -> str:
+        raise KeyError("no database")
 
-    source = blink.signed_in(client=blink.client(blink.provider(target_id=target)))
+    made = blink.provider(psu_headers_for_api=True, psu_ip_address=address)
+    source = blink.signed_in(client=blink.client(made))
     with (
         blink.open(kind, source) as http,
         pytest.raises(TemporarilyUnavailable, match="api_headers.*KeyError") as caught,
@@ -187,7 +184,7 @@ def test_the_psu_pair_goes_to_the_api_where_it_is_asked_for(blink: ProviderWorld
     assert blink.get(kind, source).status == 200
     headers = blink.requests("/accounts")[0].headers
     assert (headers["x-psu-ip-address"], headers["x-psu-user-agent"]) == ("203.0.113.7", "Mozilla/5.0")
-    assert asked == [Call("api", "alice")]
+    assert asked == [Call("api", "alice", target=DEFAULT_TARGET)]
 
 
 @pytest.mark.parametrize("rotates", [True, False])
@@ -218,6 +215,92 @@ def test_a_token_is_refused_at_another_bank(blink: ProviderWorld) -> None:
     elsewhere.adopt(token)
     with blink.open(HTTPX, elsewhere) as http, pytest.raises(SignInRequired):
         http.get(blink.url())
+
+
+BANKS = {"alice": "IIDX00001", "bob": "IIDX00002"}
+
+
+def many_banks(blink: ProviderWorld, banks: dict[str, str]) -> Any:
+    """A provider for people at several banks, each of which signs its people in by itself."""
+    return blink.provider(
+        target_id=lambda subject: banks[subject or ""],
+        authorization_endpoint=lambda target: blink.sandbox.origin + authorize_path(target),
+    )
+
+
+@through_every_client
+def test_one_client_serves_people_at_many_banks(blink: ProviderWorld, kind: Kind) -> None:
+    """Each is sent to their own bank to sign in, and each call names the bank that issued the token it carries."""
+    client = blink.client(many_banks(blink, BANKS))
+    sources = {subject: blink.sign_in(client, subject) for subject in BANKS}
+    blink.expire()
+    for source in sources.values():
+        assert blink.get(kind, source).status == 200
+    settle()
+    signed_in_at = [r.path.split("/")[2] for r in blink.sandbox.requests if r.path.startswith("/banks/")]
+    assert set(signed_in_at) == set(BANKS.values())
+    assert {key: source.store_key.rsplit("/", 1)[-1] for key, source in sources.items()} == BANKS
+    named = [r.headers["x-corapi-target-id"] for r in (*blink.token_requests, *blink.requests("/accounts"))]
+    assert sorted(named) == sorted(3 * list(BANKS.values()))
+
+
+@through_every_client
+def test_a_source_keeps_to_its_bank(blink: ProviderWorld, kind: Kind) -> None:
+    """When `target_id` changes its answer, no token travels under another bank's id: not to the API, not to renew, and
+    not to be revoked. The other bank's tokens are those of another source.
+    """
+    banks = dict(BANKS)
+    client = blink.client(many_banks(blink, banks))
+    source = blink.sign_in(client)
+    with blink.open(kind, source) as http:
+        banks["alice"] = "IIDX00003"
+        assert http.get(blink.url()).status == 200
+        blink.expire()
+        assert http.get(blink.url()).status == 200
+        other = client.for_subject("alice")
+        assert (other.state, source.state) == ("missing", "fresh")
+        make, parts = source.__reduce__()
+        assert make(*parts) is source, "as a pickle brings it back"
+    source.revoke()
+    sent = [*blink.token_requests, *blink.requests("/accounts"), *blink.requests("/revoke")]
+    assert len(sent) == 6
+    assert {request.headers["x-corapi-target-id"] for request in sent} == {"IIDX00001"}
+
+
+def test_a_sign_in_ends_at_the_bank_where_it_began(blink: ProviderWorld) -> None:
+    """The code is exchanged, and the tokens are kept, for the bank that the person was sent to."""
+    banks = dict(BANKS)
+    client = blink.client(many_banks(blink, banks))
+    callback_url = blink.sandbox.sign_in(client.start_authorization("alice").url)
+    banks["alice"] = "IIDX00003"
+    source = client.finish_authorization(callback_url)
+    assert source.store_key.endswith("/IIDX00001")
+    assert blink.token_request.headers["x-corapi-target-id"] == "IIDX00001"
+    assert blink.get(HTTPX, source).status == 200
+
+
+@pytest.mark.parametrize("named", [None, "", "II\nDX"])
+def test_a_person_without_a_bank_gets_a_clear_error(blink: ProviderWorld, named: Any) -> None:
+    """Whatever the look-up returns for somebody unknown; and nothing is sent."""
+    client = blink.client(blink.provider(target_id=lambda _subject: named))
+    with pytest.raises(ConfigurationError, match="target_id"):
+        client.for_subject("carol")
+    with pytest.raises(ConfigurationError, match="target_id"):
+        client.start_authorization("carol")
+
+
+def test_a_look_up_that_fails_is_told_without_its_text(blink: ProviderWorld) -> None:
+    """The directory of banks may be back in a moment."""
+    client = blink.client(many_banks(blink, BANKS))
+    with pytest.raises(TemporarilyUnavailable, match="target_id: the callable that was given raised KeyError"):
+        client.for_subject("carol")
+    unknown = blink.client(blink.provider(authorization_endpoint={}.__getitem__))
+    with pytest.raises(TemporarilyUnavailable, match="authorization_endpoint: the callable .* KeyError"):
+        unknown.start_authorization("alice")
+    for endpoint, complaint in (("http://bank.test/authorize", "uses http"), (None, "has no authorization_endpoint")):
+        made: Any = blink.provider(authorization_endpoint=lambda _target, endpoint=endpoint: endpoint)
+        with pytest.raises(ConfigurationError, match=complaint):
+            blink.client(made).start_authorization("alice")
 
 
 # --- permission mode, Consent 3.0 -----------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from helpers import acme
 
-from blnk_auth import ConfigurationError, Provider
-from blnk_auth.wire import ApiAnswer
+from blnk_auth import ConfigurationError, OAuthClient, Provider
+from blnk_auth.wire import ApiAnswer, Call
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ from blnk_auth.wire import ApiAnswer
         ("token_endpoint", None),
         ("authorization_endpoint", "http://as.acme.test/authorize"),
         ("authorization_endpoint", ""),
+        ("authorization_endpoint", "https://as.acme.test/authorize#fragment"),
+        ("authorization_endpoint", len),
         ("revocation_endpoint", "ftp://as.acme.test/"),
         ("api_origins", ()),
         ("api_origins", "https://api.acme.test"),
@@ -68,6 +70,36 @@ def test_endpoints_may_be_elsewhere_and_have_a_query() -> None:
     """As bLink's authorization endpoint, which belongs to the bank; RFC 6749 section 3.1 allows a query."""
     provider = acme(authorization_endpoint="https://bank.test/auth?tenant=1", revocation_endpoint="https://b.test/r")
     assert provider.authorization_endpoint == "https://bank.test/auth?tenant=1"
+
+
+def test_a_target_is_told_to_every_call_and_names_the_authorization_endpoint() -> None:
+    """Where several parties stand behind one server, their tokens are kept apart and each signs its people in."""
+    heard: list[Call] = []
+
+    def api_headers(call: Call) -> dict[str, str]:
+        heard.append(call)
+        return {"X-Party": call.target or ""}
+
+    provider = acme(
+        target=lambda subject: f"party-of-{subject}",
+        authorization_endpoint=lambda target: f"https://{target}.test/authorize",
+        api_headers=api_headers,
+    )
+    client = OAuthClient(provider, client_id="id", client_secret="s", redirect_uri="https://app.test/cb")
+    alice = client.for_subject("alice")
+    assert alice.api_headers() == {"X-Party": "party-of-alice"}
+    assert heard == [Call("api", "alice", target="party-of-alice")]
+    assert alice.store_key.endswith("/subject/alice/party-of-alice")
+    assert client.for_itself().store_key.endswith("/party-of-None")
+    assert client.start_authorization("alice").url.startswith("https://party-of-alice.test/authorize?")
+
+
+@pytest.mark.parametrize("named", [None, "", 7])
+def test_a_target_that_is_none_is_named(named: Any) -> None:
+    """A look-up that knows nobody of that name must not put tokens under a key that others share."""
+    client = OAuthClient(acme(target=lambda _subject: named), client_id="id", client_secret="s")
+    with pytest.raises(ConfigurationError, match="target: the callable named none for the subject 'alice'"):
+        client.for_subject("alice")
 
 
 def test_the_environment_is_the_origin_of_the_token_endpoint() -> None:
