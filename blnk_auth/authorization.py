@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 from .errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
 from .guard import guarded
+from .provider import Provider
 from .stores.base import Record, TokenStore
 
 PENDING_LIFETIME = 600.0
@@ -149,12 +150,18 @@ class PendingSignIns:
         return None if record is None or record.data.get("claimed") else record
 
 
-def check(callback: Callback, *, issuer: str | None) -> None:
+def check(callback: Callback, provider: Provider) -> None:
     """Refuse what is no answer to us, before anything is used up. Raises `ProtocolError`.
 
-    A wrong `iss` means that another server answered (the mix-up attack, RFC 9207): its code must not be sent on.
+    A wrong `iss` means that another server answered (the mix-up attack, RFC 9207): its code must not be sent on. Where
+    the server always sends it, one that is missing means the same (section 2.4).
     """
-    if callback.issuer is not None and issuer is not None and callback.issuer != issuer:
+    if callback.issuer is None and provider.sends_iss:
+        raise ProtocolError(
+            "callback_url has no iss, which this provider sends with each answer (sends_iss), so it may be another "
+            "server's; start the sign-in again"
+        )
+    if callback.issuer is not None and provider.issuer is not None and callback.issuer != provider.issuer:
         raise ProtocolError("callback_url: iss names another authorization server than this provider's issuer")
     if callback.code is None and callback.error is None:
         raise ProtocolError("callback_url has neither code nor error; it is not an authorization response")

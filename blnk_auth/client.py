@@ -317,8 +317,7 @@ class OAuthClient:
             return await self._engine.await_for(self._start(subject, scope, parameters or {}, redirect_uri))
 
         return InteractiveSignIn(
-            provider=self.provider.name,
-            issuer=self.provider.issuer,
+            provider=self.provider,
             redirect_uri=self.redirect_uri,
             start=start,
             finish=self.afinish_authorization,
@@ -356,7 +355,7 @@ class OAuthClient:
 
     def _finish(self, callback_url: str, unechoed_state: str | None) -> Flight[TokenSource]:
         callback = parse_callback(callback_url)
-        check(callback, issuer=self.provider.issuer)
+        check(callback, self.provider)
         state = callback.state if callback.state is not None else unechoed_state
         events: list[Event] = []
 

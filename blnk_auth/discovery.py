@@ -80,6 +80,7 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
         "name": urlsplit(issuer).hostname or issuer,
         "issuer": issuer,
         "token_endpoint": token_endpoint,
+        "sends_iss": document.get("authorization_response_iss_parameter_supported") is True,
         "authorization_endpoint": document.get("authorization_endpoint"),
         "revocation_endpoint": document.get("revocation_endpoint"),
         "device_authorization_endpoint": document.get("device_authorization_endpoint"),

@@ -32,6 +32,7 @@ from .flight import launch
 from .hidden import hidden
 from .loopback import Answer, Request, listen, serve
 from .origin import is_loopback
+from .provider import Provider
 from .sign_in_page import Outcome, page, redirect, refusal
 from .source import TokenSource
 
@@ -66,8 +67,7 @@ class InteractiveSignIn:
     def __init__(
         self,
         *,
-        provider: str,
-        issuer: str | None,
+        provider: Provider,
         redirect_uri: str | None,
         port: int | None,
         timeout: float,
@@ -82,7 +82,6 @@ class InteractiveSignIn:
         _check_callables(pasted, on_url=on_url, on_problem=on_problem)
         _check_numbers(port, timeout)
         self._provider = provider
-        self._issuer = issuer
         self._redirect_uri = _checked_redirect_uri(redirect_uri, pasted)
         self._port = port
         self._timeout = timeout
@@ -200,7 +199,7 @@ class InteractiveSignIn:
         # Before anything else that it says is believed. As bytes: compare_digest refuses text that is not ASCII.
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._expected_state.encode()):
             raise ProtocolError("the address belongs to another sign-in (its state is not the one that was sent)")
-        check(callback, issuer=self._issuer)
+        check(callback, self._provider)
 
     def _take(self, callback_url: str) -> None:
         """End the wait, if this is the first answer."""
@@ -233,7 +232,7 @@ class InteractiveSignIn:
         try:
             self._judge(callback_url)
         except BlnkAuthError:
-            return page("stray", provider=self._provider)
+            return page("stray", provider=self._provider.name)
         self._awaited += 1
         # A second hit is shown what came of the first, and does nothing.
         self._take(callback_url)
@@ -243,7 +242,7 @@ class InteractiveSignIn:
         if not self._outcome.done() or path != _DONE + self._outcome.result():
             return refusal(404, "Nothing here.")
         outcome = self._outcome.result()
-        shown = page(outcome, provider=self._provider, problem=self._problem if outcome == "failed" else "")
+        shown = page(outcome, provider=self._provider.name, problem=self._problem if outcome == "failed" else "")
         return Answer(shown.status, shown.headers, shown.body, self._count_shown)
 
     def _count_shown(self) -> None:

@@ -91,6 +91,10 @@ class Provider:
     issuer: str | None = None
     """If given, an `iss` in the authorization response must equal it (RFC 9207)."""
 
+    sends_iss: bool = False
+    """Whether each authorization response brings `iss`, as the server's metadata may promise; one without is then
+    refused (RFC 9207 section 2.4). Needs `issuer`."""
+
     # --- what is sent ------------------------------------------------------------------------------------------------
 
     grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
@@ -183,6 +187,8 @@ class Provider:
         self._check_choices()
         if self.issuer is not None and not isinstance(self.issuer, str):
             raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
+        if self.sends_iss and self.issuer is None:
+            raise ConfigurationError("sends_iss needs the issuer that iss must name; give the provider its issuer")
         for parameter in ("read_answer", "judge_refusal", "is_rejection"):
             if not callable(getattr(self, parameter)):
                 raise ConfigurationError(f"{parameter} must be a callable; leave it out for what the RFCs say")

@@ -98,6 +98,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("revocation_endpoint", "Where tokens are revoked."),
         Setting("device_authorization_endpoint", "Where device codes are issued."),
         Setting("issuer", "The issuer that sign-ins must name."),
+        Setting("sends_iss", "Whether it always names itself (RFC 9207); an answer without is then refused.", "flag"),
         Setting("grants", "The grant types that the server offers.", "texts"),
         Setting("basic_encoding", "How id and secret go into HTTP Basic.", choices=("rfc6749", "raw")),
         Setting("assertion_audience", "Whom assertions are meant for.", choices=("token_endpoint", "issuer")),

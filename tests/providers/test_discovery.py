@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from scenarios.servers import Received, Reply, Site, endless
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Provider, TemporarilyUnavailable
 from blnk_auth.discovery import LIFETIME, Documents, provider_of
+from blnk_auth.testing import Sandbox
 
 ISSUER = "https://as.acme.test"
 METADATA: dict[str, Any] = {
@@ -220,6 +222,30 @@ def test_which_grants_are_offered(listed: Any, grants: tuple[str, ...]) -> None:
 def test_whether_a_challenge_is_sent(listed: Any, pkce: bool) -> None:
     """Unless the server says that it knows other methods only."""
     assert built(code_challenge_methods_supported=listed).pkce is pkce
+
+
+@pytest.mark.parametrize(("said", "sends_iss"), [(None, False), (False, False), (True, True), ("true", False)])
+def test_whether_iss_is_promised(said: Any, sends_iss: bool) -> None:
+    """RFC 9207 section 3: what a server promises in its metadata is demanded of its answers."""
+    assert built(authorization_response_iss_parameter_supported=said).sends_iss is sends_iss
+
+
+def test_an_answer_without_the_promised_iss_is_refused() -> None:
+    """From the metadata to the redirect: the sandbox promises `iss`, and what comes without it is not its answer."""
+    with Sandbox() as sandbox:
+        client = OAuthClient(
+            Provider.discover(sandbox.origin),
+            client_id=sandbox.client_id,
+            client_secret=sandbox.client_secret,
+            redirect_uri=sandbox.redirect_uri,
+        )
+        callback_url = sandbox.sign_in(client.start_authorization("alice").url)
+        stripped = re.sub(r"&iss=[^&]*", "", callback_url)
+        assert stripped != callback_url
+        with pytest.raises(ProtocolError, match="callback_url has no iss"):
+            client.finish_authorization(stripped)
+        assert sandbox.counts.token_requests == 0
+        assert client.finish_authorization(callback_url).state == "fresh"
 
 
 def test_settings_take_the_place_of_what_is_described() -> None:

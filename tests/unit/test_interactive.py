@@ -232,6 +232,16 @@ def test_f57_an_answer_that_is_not_ours_ends_nothing(changes: dict[str, str | No
         assert attempt.source().token().access_token == "at1"
 
 
+def test_an_answer_without_the_promised_iss_ends_nothing() -> None:
+    """RFC 9207 section 2.4: it may be another server's, and the right answer still works."""
+    with Attempt(World(acme(issuer=ISSUER, sends_iss=True), redirect_uri="http://127.0.0.1/callback")) as attempt:
+        assert attempt.come_back(attempt.callback(iss=None)).status_code == 400
+        assert attempt.world.server.requests == []
+        attempt.world.server.will(pair(1))
+        attempt.come_back()
+        assert attempt.source()
+
+
 @pytest.mark.parametrize("name", ["state", "code", "iss"])
 def test_f57_a_parameter_that_comes_twice_ends_nothing(name: str) -> None:
     """F57: which of the two is meant cannot be known."""

@@ -49,6 +49,7 @@ def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
         ("grants", ("client_credential",)),
         ("grants", "authorization_code"),
         ("issuer", 7),
+        ("sends_iss", True),
         ("token_endpoint", "https://as.acme.test/token#fragment"),
         ("is_rejection", None),
     ],
