@@ -7,6 +7,7 @@ survival depends on. Its clock and ours are the same, and move only when a test 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from real_server.world import AWKWARD_SECRET, STEP, RealWorld
 from scenarios.clients import HERD, HTTPX, KINDS, PATIENCE, Answer, Http
 from scenarios.processes import Child
 
-from blnk_auth import ConfigurationError, OAuthClient, SignInRequired, SQLiteStore, TokenSource
+from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, SignInRequired, SQLiteStore, TokenSource
 from blnk_auth.assertion import Signer
 
 EXPIRIES = 10
@@ -49,6 +50,7 @@ def test_the_server_is_found_by_discovery(world: RealWorld) -> None:
     assert provider.token_endpoint == f"{issuer}/token"
     assert provider.revocation_endpoint == f"{issuer}/token/revocation"
     assert provider.authorization_endpoint == f"{issuer}/auth"
+    assert provider.sends_iss
 
 
 def test_a_person_signs_in_and_the_api_knows_who_it_is(world: RealWorld) -> None:
@@ -59,6 +61,19 @@ def test_a_person_signs_in_and_the_api_knows_who_it_is(world: RealWorld) -> None
     assert (answer.status, json.loads(answer.body)) == (200, {"sub": "alice"})
     assert world.renewals == (1, 0, 0)
     assert alice.state == "fresh"
+
+
+def test_an_answer_without_the_promised_iss_is_refused(world: RealWorld) -> None:
+    """The metadata promises `iss` (RFC 9207): the redirect without it ends nothing, and the whole one signs in."""
+    client = world.client()
+    start = client.start_authorization("alice", scope="openid")
+    callback_url = sign_in(start.url, "alice")
+    stripped = re.sub(r"&iss=[^&]*", "", callback_url)
+    assert stripped != callback_url
+    with pytest.raises(ProtocolError, match="has no iss"):
+        client.finish_authorization(stripped)
+    assert world.renewals == (0, 0, 0)
+    assert client.finish_authorization(callback_url).state == "fresh"
 
 
 def test_the_server_insists_on_pkce(world: RealWorld) -> None:

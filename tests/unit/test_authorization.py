@@ -390,7 +390,7 @@ def test_iss_may_be_missing(world: World, iss: str | None) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"code": None, "error": "access_denied"}], ids=["code", "error"])
 def test_iss_must_be_there_where_the_server_always_sends_it(changes: dict[str, str | None]) -> None:
-    """RFC 9207 section 2.4: an answer without it may be another server's. Nothing is used up, and no code is sent on."""
+    """RFC 9207 section 2.4: an answer without it may be another server's; nothing is used up, and no code is sent."""
     world = World(acme(issuer=ISSUER, sends_iss=True))
     start = world.client.start_authorization("alice")
     with pytest.raises(ProtocolError, match="callback_url has no iss.*sends_iss"):
