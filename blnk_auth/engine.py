@@ -62,6 +62,7 @@ class Engine:
     def _begin_life(self) -> None:
         self.flights = Flights()
         self._sources: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self._unsaved: set[object] = set()
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -89,6 +90,10 @@ class Engine:
             if source is None:
                 source = self._sources[key] = make()
             return source
+
+    def keep(self, source: object, *, until_saved: bool) -> None:
+        """Keep a source alive while it has the only copy of a pair, although nobody refers to it any more."""
+        (self._unsaved.add if until_saved else self._unsaved.discard)(source)
 
     def ports(self, package: Package | None) -> Ports:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
@@ -128,7 +133,7 @@ class Engine:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
         state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
-        for of_this_process in ("flights", "installing", "_sources", "_sources_lock"):
+        for of_this_process in ("flights", "installing", "_sources", "_sources_lock", "_unsaved"):
             del state[of_this_process]
         credentials = self.credentials
         if isinstance(credentials.client_secret, str):

@@ -392,7 +392,7 @@ class TokenSource:
         """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
         with self._engine.installing:
             if self._epoch == epoch:
-                self._held = renewed
+                self._hold(renewed)
             return self._held or renewed
 
     def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
@@ -418,7 +418,7 @@ class TokenSource:
         held = self._held
         if error.reason == "missing" or held is None or held.version is None:
             # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
-            self._held = None
+            self._hold(None)
         elif held.grant.ended is None:
             ended = Grant(held.grant.token, error.reason)
             self._held = self._engine.hold_ended(ended, held.version)
@@ -468,7 +468,12 @@ class TokenSource:
     def _begin_anew(self, held: HeldToken | None) -> None:
         with self._engine.installing:
             self._epoch += 1
-            self._held, self._failure, self._uncured = held, None, None
+            self._hold(held)
+            self._failure, self._uncured = None, None
+
+    def _hold(self, held: HeldToken | None) -> None:
+        self._held = held
+        self._engine.keep(self, until_saved=held is not None and held.version is None)
 
     def _revoke(self) -> list[Event]:
         engine, renewal = self._engine, self.renewal()

@@ -193,6 +193,9 @@ class ScriptedEngine(Engine):
         )
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the one method that a source uses
 
+    def keep(self, source: object, *, until_saved: bool) -> None:
+        """Nothing: what a process remembers is kept as a `Memory`."""
+
     def ports(self, package: Package | None) -> Ports:
         return Ports(self.script, self.script.send, self.clock, lambda: 0.5, self.policy)
 

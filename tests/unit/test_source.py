@@ -918,6 +918,27 @@ def test_the_same_subject_is_the_same_source_while_somebody_holds_it(world: Worl
     assert seen() is None
 
 
+def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: World) -> None:
+    """A source that a web handler has let go keeps its pair until that is saved, and no longer: the next one to ask
+    for this subject gets it, and the old refresh token is not spent again.
+    """
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(pair(1))
+    world.store.interfere("save", OSError("full"))
+    source.token()
+    settle()
+    seen = weakref.ref(source)
+    del source
+    gc.collect()
+    assert world.client.for_subject("alice").token().access_token == "at1"
+    settle()
+    assert [form["refresh_token"] for form in world.server.forms] == ["rt0"]
+    assert [event.name for event in world.events] == ["save_failed", "saved"]
+    gc.collect()
+    assert seen() is None
+
+
 def test_copies_are_the_source_itself(world: World) -> None:
     """A second engine beside the first would renew a second time (F52)."""
     source = world.signed_in()
