@@ -162,9 +162,15 @@ def check(callback: Callback, provider: Provider) -> None:
             "server's; start the sign-in again"
         )
     if callback.issuer is not None and provider.issuer is not None and callback.issuer != provider.issuer:
-        raise ProtocolError("callback_url: iss names another authorization server than this provider's issuer")
+        raise ProtocolError(
+            "callback_url: iss names another authorization server than this provider's issuer; start the sign-in "
+            "again, and if it is the right server, correct the provider's issuer"
+        )
     if callback.code is None and callback.error is None:
-        raise ProtocolError("callback_url has neither code nor error; it is not an authorization response")
+        raise ProtocolError(
+            "callback_url has neither code nor error, so it is no authorization response; pass the whole URL that the "
+            "browser was redirected to"
+        )
 
 
 def code_of(callback: Callback, *, subject: str) -> str:
@@ -175,7 +181,8 @@ def code_of(callback: Callback, *, subject: str) -> str:
     raise SignInRequired(
         "the person did not give access; ask again if they change their mind"
         if denied
-        else "the authorization server ended the sign-in with an error; check scope and redirect_uri, and start again",
+        else f"the authorization server ended the sign-in with {_described(callback)}; check scope and redirect_uri, "
+        "and start again",
         reason="denied" if denied else "restart",
         subject=subject,
         error=_printable(callback.error),
@@ -204,6 +211,12 @@ def _read(record: Record) -> Pending:
 def _expires_at(data: Mapping[str, Any]) -> float:
     value = data.get("expires_at")
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _described(callback: Callback) -> str:
+    """The error in words, without a semicolon, which in our messages comes before what to do."""
+    said = filter(None, (_printable(callback.error), _printable(callback.error_description)))
+    return ": ".join(said).replace(";", ",")
 
 
 def _printable(text: str | None) -> str | None:

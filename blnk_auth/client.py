@@ -55,8 +55,8 @@ class OAuthClient:
     `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
     support where the provider says what it supports.
     `private_key` (for `private_key_jwt`): a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for a
-    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: what fits the key; HS256
-    for `client_secret_jwt`) go into the assertion.
+    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: what fits the key and
+    the provider's `assertion_algorithms`; HS256 for `client_secret_jwt`) go into the assertion.
     `verify` (True, a CA file, or an `ssl.SSLContext`), `cert` (file, or file, key file and optional password) and
     `proxy` (URL) are for the authorization server only; so is `token_http`, a `requests.Session`, `httpx.Client` or
     `httpx2.Client` to use instead of our own, which comes from the package of whoever needs the token.
@@ -107,6 +107,7 @@ class OAuthClient:
                 private_key,
                 key_id,
                 signing_algorithm,
+                provider.assertion_algorithms,
                 has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
             ),
             redirect_uri=redirect_uri,
@@ -212,6 +213,7 @@ class OAuthClient:
         port: int | None = None,
         timeout: float = 300.0,
         open_browser: bool = True,
+        listen: bool = True,
         pasted: Pasted | None = None,
         on_url: Callable[[str], object] | None = None,
         on_problem: Callable[[str], object] | None = None,
@@ -223,8 +225,8 @@ class OAuthClient:
         `timeout` is in seconds, 600 at most. `on_url` is told the address to open; `open_browser` opens it as well.
         `pasted` (texts, or a callable that returns the next text or None) is for when the browser runs elsewhere: what
         it yields is tried as the address the browser was sent to, and the first right one wins, pasted or not;
-        `on_problem` is told what is wrong with the others. With it, any redirect_uri will do. These callables are
-        called on threads of their own.
+        `on_problem` is told what is wrong with the others. With it, any redirect_uri will do, and `listen` False opens
+        no port at all. These callables are called on threads of their own.
         Raises `SignInRequired` if the person said no or did not come back, `ConfigurationError` (also if the port is in
         use), `StoreError`, and what `finish_authorization` raises. See docs/explanation/sign-in.md.
         """
@@ -235,6 +237,7 @@ class OAuthClient:
             port=port,
             timeout=timeout,
             open_browser=open_browser,
+            listen=listen,
             pasted=pasted,
             on_url=on_url,
             on_problem=on_problem,
@@ -250,6 +253,7 @@ class OAuthClient:
         port: int | None = None,
         timeout: float = 300.0,
         open_browser: bool = True,
+        listen: bool = True,
         pasted: Pasted | None = None,
         on_url: Callable[[str], object] | None = None,
         on_problem: Callable[[str], object] | None = None,
@@ -262,6 +266,7 @@ class OAuthClient:
             port=port,
             timeout=timeout,
             open_browser=open_browser,
+            listen=listen,
             pasted=pasted,
             on_url=on_url,
             on_problem=on_problem,

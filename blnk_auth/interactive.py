@@ -72,6 +72,7 @@ class InteractiveSignIn:
         port: int | None,
         timeout: float,
         open_browser: bool,
+        listen: bool,
         pasted: Pasted | None,
         on_url: Callable[[str], object] | None,
         on_problem: Callable[[str], object] | None,
@@ -82,7 +83,10 @@ class InteractiveSignIn:
         _check_callables(pasted, on_url=on_url, on_problem=on_problem)
         _check_numbers(port, timeout)
         self._provider = provider
+        if not listen and pasted is None:
+            raise ConfigurationError("listen=False needs pasted=: how else could the person come back?")
         self._redirect_uri = _checked_redirect_uri(redirect_uri, pasted)
+        self._listens = listen and _is_loopback_uri(self._redirect_uri)
         self._port = port
         self._timeout = timeout
         self._open_browser = open_browser
@@ -135,9 +139,9 @@ class InteractiveSignIn:
                 each.close()
 
     def _listen(self) -> list[socket.socket]:
-        parts = urlsplit(self._redirect_uri)
-        if not _is_loopback_uri(self._redirect_uri):
+        if not self._listens:
             return []
+        parts = urlsplit(self._redirect_uri)
         host = str(parts.hostname)
         listening = listen(host, (parts.port or 0) if self._port is None else self._port)
         self._address = Address(host, int(listening[0].getsockname()[1]), parts.path or "/", parts.query)
@@ -232,7 +236,7 @@ class InteractiveSignIn:
         try:
             self._judge(callback_url)
         except BlnkAuthError:
-            return page("stray", provider=self._provider.name)
+            return page("stray", provider=self._provider.display_name)
         self._awaited += 1
         # A second hit is shown what came of the first, and does nothing.
         self._take(callback_url)
@@ -242,7 +246,8 @@ class InteractiveSignIn:
         if not self._outcome.done() or path != _DONE + self._outcome.result():
             return refusal(404, "Nothing here.")
         outcome = self._outcome.result()
-        shown = page(outcome, provider=self._provider.name, problem=self._problem if outcome == "failed" else "")
+        problem = self._problem if outcome == "failed" else ""
+        shown = page(outcome, provider=self._provider.display_name, problem=problem)
         return Answer(shown.status, shown.headers, shown.body, self._count_shown)
 
     def _count_shown(self) -> None:

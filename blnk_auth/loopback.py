@@ -107,8 +107,9 @@ def _listen(address: str, port: int) -> socket.socket:
 def _cannot_listen(host: str, port: int, refused: OSError) -> ConfigurationError:
     if refused.errno == errno.EADDRINUSE:
         return ConfigurationError(
-            f"port {port} on {host} is in use by another program (or another sign-in); end that one, or pass another "
-            "port that the provider accepts in redirect_uri (port=0 takes any free one)"
+            f"port {port} on {host} is in use by another program (or another sign-in); end that one, pass another port "
+            "that the provider accepts in redirect_uri (port=0 takes any free one), or open none and have the address "
+            "pasted (listen=False; blnk-auth login --paste)"
         )
     return ConfigurationError(f"port {port} on {host} cannot be listened on ({refused.strerror}); pass another port")
 

@@ -73,6 +73,9 @@ class Provider:
     name: str
     """Part of the key under which tokens are stored; choose it once."""
 
+    display_name: str = ""
+    """What people read, as on the page that ends a sign-in. Default: `name`."""
+
     token_endpoint: str
     """RFC 6749 section 3.2."""
 
@@ -111,6 +114,10 @@ class Provider:
 
     assertion_audience: AssertionAudience = "token_endpoint"
     """Whom a signed client assertion is meant for: servers accept the one, the other, or both (RFC 7523 section 3)."""
+
+    assertion_algorithms: tuple[str, ...] = ()
+    """The JWS algorithms of signed assertions that the server says it accepts; if given, an RSA key signs with one of
+    them by default (banks of the FAPI kind refuse RS256)."""
 
     token_body: Literal["form", "json"] = "form"
     """How the body of a token request is written. RFC 6749 says form."""
@@ -179,21 +186,27 @@ class Provider:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError("name is empty; give the provider a short, lasting name")
+        if not isinstance(self.display_name, str):
+            raise ConfigurationError("display_name must be text, such as 'Acme Bank'; leave it out for the name")
+        object.__setattr__(self, "display_name", self.display_name or self.name)
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
         for parameter in _ENDPOINTS:
             _check_endpoint(getattr(self, parameter), parameter)
         if self.authorization_endpoint is not None:
             self._check_authorization_endpoint()
         self._check_choices()
-        if self.issuer is not None and not isinstance(self.issuer, str):
-            raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
-        if self.sends_iss and self.issuer is None:
-            raise ConfigurationError("sends_iss needs the issuer that iss must name; give the provider its issuer")
+        self._check_issuer()
         for parameter in ("read_answer", "judge_refusal", "is_rejection"):
             if not callable(getattr(self, parameter)):
                 raise ConfigurationError(f"{parameter} must be a callable; leave it out for what the RFCs say")
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
         object.__setattr__(self, "environment", str(token_origin))
+
+    def _check_issuer(self) -> None:
+        if self.issuer is not None and not isinstance(self.issuer, str):
+            raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
+        if self.sends_iss and self.issuer is None:
+            raise ConfigurationError("sends_iss needs the issuer that iss must name; give the provider its issuer")
 
     def _check_choices(self) -> None:
         for parameter, known in _CHOICES.items():

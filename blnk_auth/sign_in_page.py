@@ -47,20 +47,20 @@ _WORDS: Mapping[Page, _Words] = {
         200,
         "You did not give access",
         "You said no, so the application has no access to <strong>$provider</strong>.",
-        "You can close this tab. If you change your mind, start the sign-in again in the application and agree.",
+        "You can close this tab. If you change your mind, start again in the application and agree.",
         _BAR,
     ),
     "failed": _Words(
         200,
-        "The sign-in did not work",
-        "You are back from <strong>$provider</strong>, but the sign-in could not be completed:",
+        "Signing in did not work",
+        "You are back from <strong>$provider</strong>, but then something went wrong:",
         "Go back to the application and start again. If it happens again, tell whoever runs it what is said here.",
         _CROSS,
     ),
     "stray": _Words(
         400,
         "This link is not valid here",
-        "It does not belong to the sign-in that is going on: it is old, incomplete, or was made by somebody else.",
+        "It is old, incomplete, or was made by somebody else.",
         "Go back to the application and open the latest link that it shows.",
         _CROSS,
     ),
@@ -68,7 +68,7 @@ _WORDS: Mapping[Page, _Words] = {
 
 
 def page(which: Page, *, provider: str, problem: str = "") -> Answer:
-    """The page for an outcome, as an answer. `provider` is its name, `problem` what an error says."""
+    """The page for an outcome, as an answer. `provider` is the name that people read, `problem` what an error says."""
     words = _WORDS[which]
     body = Template(_resource("sign_in.html")).substitute(
         style=_resource("sign_in.css"),

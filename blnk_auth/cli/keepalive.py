@@ -62,7 +62,7 @@ def command(
     if as_json:
         show_json({"profile": profile.name, "interrupted": interrupted, **asdict(tally), "status": tally.status})
     else:
-        _sum_up(tally, client.provider.name)
+        _sum_up(tally, client.provider.display_name)
     if interrupted:
         raise Failure("interrupted; what was renewed is stored, the rest is for the next run", INTERRUPTED)
     click.get_current_context().exit(tally.status)

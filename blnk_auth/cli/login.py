@@ -38,6 +38,8 @@ def command(selection: Selection, as_json: bool, **way: Any) -> None:
     """
     if way["device"] and way["paste"]:
         raise click.UsageError("--device and --paste exclude each other")
+    if way["paste"] and way["port"]:
+        raise click.UsageError("--port has no meaning with --paste, which opens none; leave one out")
     if way["device"] and way["parameters"]:
         raise click.UsageError("--parameter has no meaning with --device; leave one out")
     profile = selection.load()
@@ -61,32 +63,33 @@ def _sign_in(
 ) -> TokenSource:
     if device:
         return client.authorize_device(subject, scope=profile.scope, on_prompt=_show_code, timeout=timeout)
-    if paste:
-        _show_url(client.start_authorization(subject, scope=profile.scope, parameters=parameters).url)
-        return client.finish_authorization(_pasted() or "")
+    opens = browser and not paste
     return client.authorize_interactively(
         subject,
         scope=profile.scope,
         parameters=parameters,
         port=port,
         timeout=timeout,
-        open_browser=browser,
+        open_browser=opens,
+        listen=not paste,
         pasted=_pasted,
-        on_url=_show_url,
+        on_url=lambda url: _show_url(url, opens=opens),
         on_problem=_show_problem,
     )
 
 
-def _show_url(url: str) -> None:
+def _show_url(url: str, *, opens: bool) -> None:
     click.echo(
-        f"Open this address in a browser and sign in:\n\n  {url}\n\n"
-        "If the browser then shows a page that does not load, paste that page's address here:",
+        f"{'If no browser opens, open' if opens else 'Open'} this address in one, and sign in there:\n\n  {url}\n\n"
+        "If the browser ends on a page that does not load, paste that page's address here:",
         err=True,
     )
 
 
 def _show_problem(problem: str) -> None:
-    click.echo(f"Not that one: {printable(problem)}. Paste the address you were sent to:", err=True)
+    # The library names its parameter; here that is what was pasted.
+    why = printable(problem).replace("callback_url", "the address")
+    click.echo(f"Not that one: {why}. Paste the address that the browser was sent to:", err=True)
 
 
 def _show_code(authorization: DeviceAuthorization) -> None:

@@ -46,4 +46,4 @@ def _refuse_if_not_revocable(client: OAuthClient) -> None:
     provider = client.provider
     if provider.revocation_endpoint is None:
         advice = provider.revocation_advice.replace("call forget()", "use --forget")
-        raise Failure(f"{provider.name} cannot be told: {advice}. Nothing was changed", CONFIGURATION)
+        raise Failure(f"{provider.display_name} cannot be told: {advice}. Nothing was changed", CONFIGURATION)

@@ -24,7 +24,7 @@ def tell_token(what: str, client: OAuthClient, subject: str | None, token: Token
         return
     whose = ITSELF if subject is None else printable(subject)
     lives = None if token.expires_at is None else token.expires_at - now
-    text = f"{whose}: {what} at {provider.name}; the access token expires in {span(lives)}"
+    text = f"{whose}: {what} at {provider.display_name}; the access token expires in {span(lives)}"
     if refresh_expires_at is not None:
         text += f", the refresh token dies in {span(refresh_expires_at - now)} if it is not used"
     click.echo(text)

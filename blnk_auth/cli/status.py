@@ -45,7 +45,7 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
         screen().print(table_of(found))
     if not found:
         command = sign_in_command(profile.subject, profile.name)
-        raise Failure(f"nobody has signed in at {client.provider.name} yet; sign in with: {command}", SIGN_IN)
+        raise Failure(f"nobody has signed in at {client.provider.display_name} yet; sign in with: {command}", SIGN_IN)
 
 
 def _watch(look: Callable[[], RenderableType], interval: float) -> None:

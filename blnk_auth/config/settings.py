@@ -40,6 +40,7 @@ class Setting:
 
 _ORIGINS = "Further origins that may receive the tokens."
 _SIGN_IN = "Where people sign in."
+_DISPLAY_NAME = "Name that people read; default: name."
 
 COMMON: tuple[Setting, ...] = (
     Setting("client_id", "The id that the provider gave your application.", required=True),
@@ -86,12 +87,14 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
     "discover": (
         Setting("issuer", "URL of the authorization server, whose metadata says the rest.", required=True),
         Setting("name", "Name under which tokens are stored; default: the host."),
+        Setting("display_name", _DISPLAY_NAME),
         Setting("api_origins", "The origins that may receive the tokens; default: the issuer's.", "texts"),
         Setting("authorization_parameters", "Further parameters of the sign-in.", "table"),
         Setting("refresh_idle_lifetime", "Seconds without use after which a refresh token dies.", "number"),
     ),
     "custom": (
         Setting("name", "Name under which tokens are stored.", required=True),
+        Setting("display_name", _DISPLAY_NAME),
         Setting("token_endpoint", "Where tokens are issued.", required=True),
         Setting("api_origins", "The origins that may receive the tokens; * is any https one.", "texts", required=True),
         Setting("authorization_endpoint", _SIGN_IN),

@@ -64,6 +64,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     customer.check()
     return Provider(
         name="blink",
+        display_name="bLink",
         authorization_endpoint=authorization_endpoint,
         token_endpoint=f"{base_url}/oauth/token",
         revocation_endpoint=f"{base_url}/oauth/revoke",

@@ -28,6 +28,7 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
     origin, base_url = parse_base_url(base_url, "base_url")
     return Provider(
         name="blnk_cloud",
+        display_name="Blnk Cloud",
         issuer=base_url,
         authorization_endpoint=f"{base_url}/oauth/authorize",
         token_endpoint=f"{base_url}/oauth/token",

@@ -47,6 +47,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
     origin = _origin(host)
     return Provider(
         name="flinks",
+        display_name="Flinks",
         authorization_endpoint=f"{origin}/api/v1/authorize",
         token_endpoint=f"{origin}/api/v1/token",
         revocation_endpoint=f"{origin}/api/v1/revoke",

@@ -15,6 +15,7 @@ def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
     """Mastercard Open Finance Europe as a provider; the URLs are those of your environment."""
     return Provider(
         name="mastercard_open_finance_europe",
+        display_name="Mastercard Open Finance Europe",
         token_endpoint=token_endpoint,
         authorization_endpoint=authorization_endpoint,
         api_origins=api_origins,

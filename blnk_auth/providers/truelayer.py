@@ -14,6 +14,7 @@ def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Pr
     domain = "truelayer-sandbox.com" if sandbox else "truelayer.com"
     return Provider(
         name="truelayer",
+        display_name="TrueLayer",
         authorization_endpoint=f"https://auth.{domain}/",
         token_endpoint=f"https://auth.{domain}/connect/token",
         api_origins=(f"https://api.{domain}", *api_origins),

@@ -165,7 +165,7 @@ def test_an_exchange_that_fails(
     sandbox.fail_token_requests(Fault(status=401, body=b'{"error":"invalid_client","error_description":"<b>no</b>"}'))
     decide(browser, url, "approve")
     keep(browser, artifacts, f"failed-{look}")
-    check_page(browser, "The sign-in did not work")
+    check_page(browser, "Signing in did not work")
     assert str(source.exception(LONG)) in browser.find_element("tag name", "main").text
     assert "<b>no</b>" in browser.find_element("class name", "problem").text
 

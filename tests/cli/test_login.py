@@ -101,7 +101,7 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
         assert answers["client_secret"] not in asked
 
         shell.sendline(login)
-        assert "me: signed in at blnk_cloud" in shown(shell)
+        assert "me: signed in at Blnk Cloud" in shown(shell)
         assert "close" in (offline.directory / "page.html").read_text()
         assert re.search(r"me +blnk_cloud", finish(shell, status))
         assert '"subject": "alice"' in finish(shell, curl)
@@ -123,14 +123,15 @@ def test_without_a_browser_the_address_is_pasted(blnk_auth_cli: CommandLine) -> 
         shell.expect("paste that page's address here:")
         shell.sendline(person.sign_in(url, subject="alice", approve=True))
         output = shown(shell)
-        assert "alice: signed in at blnk_cloud" in output
+        assert "alice: signed in at Blnk Cloud" in output
         assert leaks([output], ["blnk_at_", "blnk_rt_"]) == []
 
 
-def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine) -> None:
-    """Where a browser might come back too, a pasted address of another sign-in is refused, and the next one counts."""
+@pytest.mark.parametrize("way", ["", "--paste"])
+def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine, way: str) -> None:
+    """A pasted address of another sign-in is refused, whether or not a browser might come back too; the next counts."""
     with terminal(blnk_auth_cli) as shell:
-        shell.sendline("blnk-auth login")
+        shell.sendline(f"blnk-auth login {way}")
         shell.expect(r"http://\S+/oauth/authorize\?\S+")
         url = shell.after
         shell.expect("paste that page's address here:")
@@ -155,6 +156,7 @@ def test_a_person_who_says_no_ends_with_1(blnk_auth_cli: CommandLine) -> None:
     [
         (("--device", "--paste"), "--device and --paste exclude each other"),
         (("--device", "--parameter", "a=b"), "--parameter has no meaning with --device"),
+        (("--paste", "--port", "8765"), "--port has no meaning with --paste"),
         (("--parameter", "a"), "write it as NAME=VALUE"),
         (("--timeout", "601"), "601"),
         (("--device",), "device"),

@@ -361,6 +361,7 @@ def test_an_error_from_the_server_is_told(world: World, error: str, reason: str)
     with pytest.raises(SignInRequired) as caught:
         world.client.finish_authorization(url)
     assert (caught.value.reason, caught.value.error, caught.value.error_description) == (reason, error, "no  way")
+    assert (f"{error}: no  way" in str(caught.value)) is (reason == "restart")
     assert world.server.requests == []
 
 

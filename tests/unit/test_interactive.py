@@ -159,7 +159,7 @@ def test_a_person_who_says_no_is_told_what_to_do() -> None:
         error = attempt.error()
     assert shown.url.path == "/done/denied"
     assert "You did not give access" in shown.text
-    assert "start the sign-in again" in shown.text
+    assert "start again in the application" in shown.text
     assert isinstance(error, SignInRequired)
     assert (error.reason, error.subject) == ("denied", "alice")
     assert attempt.world.server.requests == []
@@ -511,6 +511,24 @@ def test_f59_pasting_works_for_a_redirect_uri_elsewhere() -> None:
         attempt.world.server.will(pair(1))
         pasted.put(attempt.callback())
         assert attempt.source()
+
+
+def test_f59_no_port_need_be_opened_at_all() -> None:
+    """F59: with `listen` False a port that somebody else has is no obstacle, and the address is pasted."""
+    pasted: queue.Queue[str] = queue.Queue()
+    with taken() as port:
+        redirect_uri = f"http://127.0.0.1:{port}/callback"
+        with Attempt(world(redirect_uri), pasted=pasted.get, listen=False) as attempt:
+            assert attempt.redirect_uri == redirect_uri
+            attempt.world.server.will(pair(1))
+            pasted.put(attempt.callback())
+            assert attempt.source()
+
+
+def test_f59_without_a_port_somebody_must_paste() -> None:
+    """F59: nobody could come back from a sign-in that neither listens nor reads, so it does not begin."""
+    with pytest.raises(ConfigurationError, match="listen=False needs pasted="):
+        world().client.authorize_interactively("alice", listen=False)
 
 
 @pytest.mark.parametrize("pasted", [[], ["nonsense"], lambda: None], ids=["nothing", "nonsense", "closed"])

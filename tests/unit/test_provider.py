@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from helpers import acme
 
-from blnk_auth import ConfigurationError, OAuthClient, Provider
+from blnk_auth import BlnkCloud, ConfigurationError, Flinks, OAuthClient, Provider
 from blnk_auth.wire import ApiAnswer, Call
 
 
@@ -16,6 +16,7 @@ from blnk_auth.wire import ApiAnswer, Call
     [
         ("name", ""),
         ("name", None),
+        ("display_name", None),
         ("token_endpoint", ""),
         ("token_endpoint", "as.acme.test/token"),
         ("token_endpoint", "http://as.acme.test/token"),
@@ -106,6 +107,13 @@ def test_a_target_that_is_none_is_named(named: Any) -> None:
 def test_the_environment_is_the_origin_of_the_token_endpoint() -> None:
     """Trap 5: test and production tokens are kept apart."""
     assert acme(token_endpoint="https://AS.acme.test:443/x").environment == "https://as.acme.test"
+
+
+def test_people_read_a_display_name() -> None:
+    """The providers have the names that they go by; any other is shown under its plain name unless it has one."""
+    assert (BlnkCloud().display_name, Flinks(host="ob.test").display_name) == ("Blnk Cloud", "Flinks")
+    assert acme().display_name == "acme"
+    assert acme(display_name="Acme Bank").display_name == "Acme Bank"
 
 
 def test_a_provider_is_immutable_and_compares_by_its_data() -> None:
