@@ -204,7 +204,7 @@ class Renewal:
         call = self._build(current)
         token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
-        renewed = succeed(token, current)
+        renewed = succeed(token, current, slides=call.provider.refresh_idle_lifetime is not None)
         self._warn_of_the_end(renewed, current)
         return renewed
 
@@ -348,16 +348,18 @@ def hold(
     return HeldToken(grant, due, header or "", version, predecessor, due.renew_at)
 
 
-def succeed(new: Token, old: Token | None) -> Token:
-    """A new token with all that its answer left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6)."""
+def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
+    """A new token with all that its answer left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6).
+
+    So is the end of a refresh token that stays, whether the answer repeats it or not; except where each use puts it off
+    (`slides`): then nobody knows it, and to go by the old one would end a grant that lives.
+    """
     if old is None:
         return new
-    kept_refresh_token = new.refresh_token is None
+    stays = new.refresh_token is None or new.refresh_token == old.refresh_token
     return new.replace(
-        refresh_token=old.refresh_token if kept_refresh_token else new.refresh_token,
-        refresh_expires_at=(
-            old.refresh_expires_at if kept_refresh_token and new.refresh_expires_at is None else new.refresh_expires_at
-        ),
+        refresh_token=new.refresh_token or old.refresh_token,
+        refresh_expires_at=new.refresh_expires_at or (old.refresh_expires_at if stays and not slides else None),
         scope=new.scope or old.scope,
         extra={**old.extra, **new.extra} if old.extra else new.extra,
     )

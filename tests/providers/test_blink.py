@@ -521,9 +521,20 @@ def test_nothing_is_forgotten_before_the_provider_has_answered(blink: ProviderWo
     assert source.state == "missing"
 
 
-def test_the_refresh_token_slides(blink: ProviderWorld) -> None:
-    """Its 30 days are counted from the last use: known, so that a keep-alive can be planned."""
+@pytest.mark.parametrize("rotates", [True, False])
+def test_the_refresh_token_slides(blink: ProviderWorld, rotates: bool) -> None:
+    """Its 30 days are counted from the last use: an end that was once noted does not outlive a renewal."""
     assert blink.provider().refresh_idle_lifetime == 30 * DAY
+    blink.sandbox.rotates = rotates
+    source = blink.signed_in()
+    source.adopt(source.token().replace(refresh_expires_at=blink.clock() + 30 * DAY))
+    for _ in range(3):
+        blink.clock.advance(20 * DAY)
+        assert source.token().refresh_expires_at is None
+    blink.clock.advance(30 * DAY)
+    with pytest.raises(SignInRequired):
+        source.token()
+    assert blink.stored(source).ended == "refused"
 
 
 def test_a_second_consent_shows_as_a_failing_refresh(blink: ProviderWorld) -> None:

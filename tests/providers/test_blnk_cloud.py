@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from providers.world import ProviderWorld
+from providers.world import DAY, ProviderWorld
 from scenarios.clients import HTTPX, Kind, through_every_client
 from scenarios.servers import Reply, Site
 
@@ -47,6 +47,19 @@ def test_each_refresh_brings_a_new_refresh_token(blnk_cloud: ProviderWorld) -> N
         source.renew()
         seen.add(blnk_cloud.stored(source).token.refresh_token)
     assert (len(seen), blnk_cloud.sandbox.counts.reuses) == (6, 0)
+
+
+def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: ProviderWorld) -> None:
+    """Nothing says that a use puts its end off here: once noted, it stands until the server names another."""
+    blnk_cloud.sandbox.rotates = False
+    source = blnk_cloud.signed_in()
+    ends_at = blnk_cloud.clock() + 30 * DAY
+    source.adopt(source.token().replace(refresh_expires_at=ends_at))
+    assert source.renew().refresh_expires_at == ends_at
+    blnk_cloud.clock.advance(30 * DAY)
+    with pytest.raises(SignInRequired) as caught:
+        source.token()
+    assert caught.value.reason == "expired"
 
 
 def test_nobody_signs_in_for_the_client_itself(blnk_cloud: ProviderWorld) -> None:

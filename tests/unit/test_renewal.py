@@ -210,11 +210,27 @@ def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: d
     assert stored.refresh_expires_at == kept["refresh_expires_at"]
 
 
-def test_a_new_refresh_token_does_not_inherit_the_end_of_the_old_one() -> None:
-    """What is known of a spent refresh token's lifetime says nothing about its successor's."""
+@pytest.mark.parametrize(
+    ("given", "stated", "slides", "ends_at"),
+    [
+        (None, None, False, 1000.0),
+        ("rt0", None, False, 1000.0),
+        ("rt1", None, False, None),
+        (None, None, True, None),
+        ("rt0", None, True, None),
+        ("rt1", None, True, None),
+        (None, 2000.0, False, 2000.0),
+        ("rt0", 2000.0, True, 2000.0),
+        ("rt1", 2000.0, True, 2000.0),
+    ],
+)
+def test_when_a_refresh_token_ends(
+    given: str | None, stated: float | None, slides: bool, ends_at: float | None
+) -> None:
+    """One that stays keeps its end, repeated or not, unless each use puts it off; a successor does not inherit it."""
     old = Token("at0", refresh_token="rt0", refresh_expires_at=1000.0)
-    assert succeed(Token("at1", refresh_token="rt1"), old).refresh_expires_at is None
-    assert succeed(Token("at1", refresh_expires_at=2000.0), old).refresh_expires_at == 2000.0
+    renewed = succeed(Token("at1", refresh_token=given, refresh_expires_at=stated), old, slides=slides)
+    assert (renewed.refresh_token, renewed.refresh_expires_at) == (given or "rt0", ends_at)
 
 
 @pytest.mark.parametrize(

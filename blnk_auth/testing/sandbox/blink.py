@@ -2,9 +2,10 @@
 
 As documented for Consent 2.0: form bodies with `client_id` and `username` on both grants, five headers with every token
 call of which `X-Correlation-ID` must never come twice, the client proved by its certificate and by nothing else,
-`bearer` in lower case, codes that live 30 seconds, revocation of each token by itself, problem documents (RFC 7807),
-challenges in single quotes, and `X-CorAPI-Source` to say whether the platform or the bank has answered. Where nothing
-is published, the RFC decides: a bank refuses a grant with an error code of RFC 6749.
+`bearer` in lower case, codes that live 30 seconds, refresh tokens that live 30 days from their last use, revocation of
+each token by itself, problem documents (RFC 7807), challenges in single quotes, and `X-CorAPI-Source` to say whether
+the platform or the bank has answered. Where nothing is published, the RFC decides: a bank refuses a grant with an error
+code of RFC 6749.
 
     Sandbox(personality="blink")                # BLink(base_url=sandbox.origin + blink.BASE_PATH, client_auth="none",
     Sandbox(personality="blink", tls=context)   #       authorization_endpoint=sandbox.origin + blink.authorize_path())
@@ -32,6 +33,9 @@ DEFAULT_TARGET = "IIDX99999"
 """The bank that `Sandbox.issue` signs people in at; any other id is another bank."""
 
 CODE_LIFETIME = 30.0
+
+IDLE_LIFETIME = 30 * 86_400.0
+"""The least that a refresh token lives without use; each use begins it anew."""
 
 Source = Literal["PLATFORM", "PROVIDER"]
 
@@ -95,6 +99,7 @@ class BLink:
             target_of=lambda request: request.path.split("/")[2],
         )
         server.code_lifetime = CODE_LIFETIME
+        server.refresh_idle_lifetime = IDLE_LIFETIME
         server.name_access_token = lambda _grant, _expires_at: f"at-{secrets.token_urlsafe(32)}"
 
     def endpoints(self) -> list[EndpointSpec]:
