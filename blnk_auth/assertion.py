@@ -10,7 +10,7 @@ import hmac
 import importlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,15 +22,28 @@ LIFETIME = 60
 """Seconds for which an assertion is good: it is used at once."""
 
 _HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+_OF_RSA = ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512")
+_LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64}
+"""Of signatures, in bytes, where a wrong form shows in the length."""
 _ALGORITHMS = {("EC", "P-256"): "ES256", ("EC", "P-384"): "ES384", ("EC", "P-521"): "ES512"}
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key behind a callable, as in an HSM or a KMS.
+    """A private key that never leaves its hardware: an HSM, a KMS, a smart card. Given as `private_key=Signer(...)`.
 
-    `sign` gets the bytes to sign and returns the signature in the form JWS wants it (RFC 7518 section 3);
-    `algorithm` is its JWS name (`PS256`, `ES256`, `EdDSA`, ...); `key_id` goes into the header.
+        Signer(lambda message: kms.sign(KEY, message, "RSASSA_PSS_SHA_256"), algorithm="PS256", key_id="2026-01")
+
+    `sign` gets the bytes to sign, not their hash, and returns the signature as JWS wants it (RFC 7518 section 3, RFC
+    8037 section 3.1): for `RS*`, `PS*` and `EdDSA` the signature as devices deliver it; for `ES*` r and s one after the
+    other at full length (64 bytes for ES256), whereas most devices deliver DER, which
+    `cryptography.hazmat.primitives.asymmetric.utils.decode_dss_signature` takes apart.
+    It is called once for each token request, on a short-lived worker thread, by several at once where several grants
+    are renewed; it may block, but a caller may be waiting. What it raises becomes `TemporarilyUnavailable` without its
+    text, since an HSM that is away comes back; a `BlnkAuthError` of yours passes as it is.
+    `algorithm` is the JWS name of what `sign` does (`PS256`, `ES256`, `EdDSA`, ...): it goes into the header as it is,
+    and `OAuthClient(signing_algorithm=...)` plays no part. `key_id`, the header's `kid`, tells the server which of the
+    client's registered keys to verify with; None leaves it out. `repr` shows no callable.
     """
 
     sign: Callable[[bytes], bytes] = field(repr=False)
@@ -39,8 +52,12 @@ class Signer:
 
 
 KeyMaterial = str | bytes | Mapping[str, Any]
-PrivateKey = KeyMaterial | Signer | Callable[[], KeyMaterial]
-"""A PEM, a JWK, a `Signer`, or a callable that returns today's PEM or JWK."""
+PrivateKey = KeyMaterial | Signer | Callable[[], KeyMaterial | Signer]
+"""A PEM (text or bytes, not encrypted), a JWK (a mapping), a `Signer`, or a callable that returns today's.
+
+The callable is asked once for each token request, on a worker thread, so that rotating the key needs no restart; what
+it raises becomes `TemporarilyUnavailable` without its text. A key given as such is checked when the client is made.
+"""
 
 
 def load_key(material: KeyMaterial) -> Any:
@@ -75,9 +92,18 @@ def _from_pem(jwk: Any, pem: bytes) -> Any:
 
 
 def sign_assertion(
-    key: KeyMaterial | Signer, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
+    key: KeyMaterial | Signer,
+    *,
+    client_id: str,
+    audience: str,
+    now: float,
+    key_id: str | None,
+    algorithm: str | None,
+    accepted: Sequence[str] = (),
 ) -> str:
-    """A new assertion. `algorithm` None takes what fits the key: RS256, ES256/384/512 or EdDSA."""
+    """A new assertion. `algorithm` None takes what fits the key: RS256 (another of `accepted`, where the server says
+    that it accepts these and no RS256), ES256/384/512 or EdDSA.
+    """
     if isinstance(key, Signer):
         return _sign_elsewhere(key, _claims(client_id, audience, now))
     loaded = load_key(key)
@@ -86,7 +112,7 @@ def sign_assertion(
         # The name that servers know, and that joserfc warns of since RFC 9864 gave each curve a name of its own.
         return _sign_elsewhere(Signer(sign, "EdDSA", key_id or loaded.kid), _claims(client_id, audience, now))
     header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
-    algorithm = algorithm or _algorithm_for(loaded)
+    algorithm = algorithm or _algorithm_for(loaded, accepted)
     authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
     try:
         # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
@@ -142,9 +168,9 @@ def fetched(parameter: str, fetch: Callable[[], Fetched]) -> Fetched:
     raise failure
 
 
-def _algorithm_for(key: Any) -> str:
+def _algorithm_for(key: Any, accepted: Sequence[str]) -> str:
     if key.key_type == "RSA":
-        return "RS256"
+        return next((algorithm for algorithm in _OF_RSA if algorithm in accepted), _OF_RSA[0])
     return _ALGORITHMS.get((key.key_type, key.curve_name), "ES256")
 
 
@@ -157,7 +183,20 @@ def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
 def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
     header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
     signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    return (signing_input + b"." + _encode(fetched("private_key", lambda: signer.sign(signing_input)))).decode("ascii")
+    signature = fetched("private_key", lambda: signer.sign(signing_input))
+    _check_signature(signature, signer.algorithm)
+    return (signing_input + b"." + _encode(signature)).decode("ascii")
+
+
+def _check_signature(signature: object, algorithm: str) -> None:
+    expected = _LENGTHS.get(algorithm)
+    if not isinstance(signature, bytes) or not signature:
+        raise ConfigurationError(f"private_key: the Signer's sign returned {type(signature).__name__}, not a signature")
+    if expected is not None and len(signature) != expected:
+        raise ConfigurationError(
+            f"private_key: the Signer's signature has {len(signature)} bytes, and {algorithm} has {expected}; return r "
+            "and s one after the other (RFC 7518 section 3.4), not DER"
+        )
 
 
 def _encode(octets: bytes) -> bytes:

@@ -40,7 +40,8 @@ class ClientCredentials:
     """A registered client: its id, what it has to prove itself with, and the method.
 
     `client_secret` and `private_key` may be callables, asked afresh for every request, so that rotating them needs no
-    restart. `has_certificate` says whether the token endpoint is reached with a client certificate.
+    restart. `accepted_algorithms` are those of which the server says that it accepts them. `has_certificate` says
+    whether the token endpoint is reached with a client certificate.
     """
 
     client_id: str
@@ -50,6 +51,7 @@ class ClientCredentials:
     private_key: PrivateKey | None = field(default=None, repr=False)
     key_id: str | None = None
     signing_algorithm: str | None = None
+    accepted_algorithms: tuple[str, ...] = ()
     has_certificate: bool = False
 
     def __post_init__(self) -> None:
@@ -71,10 +73,6 @@ class ClientCredentials:
             self._check_key()
         if self.method == "client_secret_jwt":
             hmac_digest(self.signing_algorithm)
-        if self.method == "client_secret_basic" and self.basic_encoding == "raw" and ":" in self.client_id:
-            raise ConfigurationError(
-                "client_id has a colon, which ends it in a raw Basic header; use client_auth 'client_secret_post'"
-            )
 
     def _check_id(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
@@ -123,10 +121,14 @@ class ClientCredentials:
             "key_id": self.key_id,
             "algorithm": self.signing_algorithm,
         }
-        secrets = (self.secret(),) if self.method == "client_secret_jwt" else ()
-        assertion = sign_by_secret(*secrets, **signing) if secrets else sign_assertion(self._key(), **signing)
+        secret = self.secret() if self.method == "client_secret_jwt" else None
+        if secret is None:
+            assertion = sign_assertion(self._key(), **signing, accepted=self.accepted_algorithms)
+        else:
+            assertion = sign_by_secret(secret, **signing)
         parameters = {"client_id": self.client_id, "client_assertion_type": _ASSERTION_TYPE}
-        return Proof({}, {**parameters, "client_assertion": assertion}, (assertion, *secrets))
+        secrets = (assertion,) if secret is None else (assertion, secret)
+        return Proof({}, {**parameters, "client_assertion": assertion}, secrets)
 
     def _key(self) -> KeyMaterial | Signer:
         key = self.private_key

@@ -86,6 +86,7 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
         "device_authorization_endpoint": document.get("device_authorization_endpoint"),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "grants": _grants(_strings(document.get("grant_types_supported"))),
+        "assertion_algorithms": _strings(document.get("token_endpoint_auth_signing_alg_values_supported")),
         # A method that the caller names needs no choosing.
         "client_auth_supported": () if "client_auth" in settings else methods,
         # A server that does not list the methods ignores a challenge that it does not know.

@@ -17,6 +17,8 @@ def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: An
     """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
     # FAPI: the interaction id is that of one call, also of a retry.
     usual: dict[str, Any] = {"client_auth": "private_key_jwt", "api_headers": _interaction, "requires_scope": True}
+    # FAPI 1.0 Advanced section 8.6.
+    usual["assertion_algorithms"] = ("PS256", "ES256")
     return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **{**usual, **settings})
 
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from helpers import everything_in, leaks
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
@@ -242,6 +243,58 @@ def test_a_signer_never_shows_its_key(acme: Acme) -> None:
     (request,) = ask(acme, private_key=signer, client_auth="private_key_jwt")
     token = verified(request, RSAKey.import_key(pem(RSA)), "PS256")
     assert (token.header["kid"], token.claims["sub"], len(asked)) == ("hsm-1", CLIENT_ID, 1)
+
+
+@pytest.mark.parametrize(
+    ("returned", "algorithm", "said"),
+    [
+        (EC_256.sign(b"", ec.ECDSA(hashes.SHA256())), "ES256", r"7\d bytes, and ES256 has 64.*not DER"),
+        (bytes(64), "ES384", "64 bytes, and ES384 has 96"),
+        (None, "PS256", "NoneType, not a signature"),
+        ("c2ln", "PS256", "str, not a signature"),
+        (b"", "EdDSA", "bytes, not a signature"),
+    ],
+    ids=["DER", "short", "None", "text", "empty"],
+)
+def test_a_signature_in_another_form_is_named(acme: Acme, returned: Any, algorithm: str, said: str) -> None:
+    """A KMS delivers ECDSA signatures as DER: the server would only say `invalid_client`; nothing is sent."""
+    with pytest.raises(ConfigurationError, match=f"private_key: the Signer.*{said}"):
+        ask(acme, private_key=Signer(lambda _: returned, algorithm), client_auth="private_key_jwt")
+    assert acme.token_requests == []
+
+
+def test_a_callable_may_return_todays_signer(acme: Acme) -> None:
+    """Keys in hardware are rotated too."""
+
+    def sign(message: bytes) -> bytes:
+        r, s = decode_dss_signature(EC_256.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    (request,) = ask(acme, private_key=lambda: Signer(sign, "ES256"), client_auth="private_key_jwt")
+    verified(request, ECKey.import_key(pem(EC_256)), "ES256")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "key", "named", "algorithm"),
+    [
+        ((), RSA, None, "RS256"),
+        (("PS256", "ES256"), RSA, None, "PS256"),
+        (("ES256", "PS512"), RSA, None, "PS512"),
+        (("ES256", "PS256", "RS256"), RSA, None, "RS256"),
+        (("ES256",), RSA, None, "RS256"),
+        (("PS256",), RSA, "RS512", "RS512"),
+        (("PS256", "ES256"), EC_256, None, "ES256"),
+    ],
+)
+def test_the_algorithm_is_one_that_the_server_accepts(
+    acme: Acme, accepted: tuple[str, ...], key: Any, named: str | None, algorithm: str
+) -> None:
+    """Banks of the FAPI kind refuse RS256; what the client names goes first."""
+    settings = {"assertion_algorithms": accepted}
+    (request,) = ask(
+        acme, settings=settings, private_key=pem(key), client_auth="private_key_jwt", signing_algorithm=named
+    )
+    verified(request, import_key(pem(key), "RSA" if key is RSA else "EC"), algorithm)
 
 
 def test_a_secret_may_look_like_a_key(acme: Acme) -> None:

@@ -287,6 +287,12 @@ def test_a_method_that_is_named_needs_no_choosing() -> None:
     assert chosen(built({"client_auth": "client_secret_basic"}), client_secret="s3cret") == "client_secret_basic"
 
 
+def test_the_algorithms_of_assertions_are_taken_over() -> None:
+    """What a server says that it accepts decides how an RSA key signs."""
+    assert built(token_endpoint_auth_signing_alg_values_supported=["PS256", 7]).assertion_algorithms == ("PS256",)
+    assert built().assertion_algorithms == ()
+
+
 @pytest.mark.parametrize("has_certificate", [True, False])
 def test_with_a_certificate_the_mtls_aliases_are_used(has_certificate: bool) -> None:
     """RFC 8705 section 5: there the server asks for it."""

@@ -124,7 +124,6 @@ def test_uk_open_banking_is_private_key_jwt_over_mutual_tls(kind: Kind, certific
             client_id="software-1",
             private_key=pem,
             key_id="k1",
-            signing_algorithm="PS256",
             cert=certificates.files("software-1"),
             verify=certificates.ca_file,
             clock=Clock(),
