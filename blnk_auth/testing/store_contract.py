@@ -21,7 +21,8 @@ fixture: `open_store`, a callable that opens a handle to the test's own, initial
 
 For `SharedStoreContract` the callable is called many times, also in other processes: it must be picklable (a class, a
 `functools.partial` of one, or a function of an importable module), and all its handles must show the same data.
-A handle with a `close` method is closed after its test. A store that cannot list its keys sets `lists_keys = False`.
+A handle with a `close` method is closed after its test. A store that cannot list its keys sets `lists_keys = False`;
+one that needs many milliseconds for a save may lower `increments`.
 To see the values of a failed assertion, put this in your conftest.py:
 `pytest.register_assert_rewrite("blnk_auth.testing.store_contract")`.
 """
@@ -86,13 +87,15 @@ LONG = 60.0
 _SHORT = 0.2
 _THREADS = 8
 _PROCESSES = 4
-_INCREMENTS = 25
 
 
 class StoreContract:
     """What holds for every store, whoever shares it."""
 
     lists_keys = True
+
+    increments = 25
+    """How often each of several threads or processes adds 1 to a common number."""
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
@@ -278,14 +281,14 @@ class StoreContract:
     def test_threads_under_the_lock_lose_no_update(self, store: TokenStore) -> None:
         """Threads that load and save under the lock meet no conflict and lose nothing."""
         store.save("counter", {"n": 0}, expected=None)
-        _in_threads(lambda: increment_under_lock(store, "counter", _INCREMENTS))
-        assert _loaded(store, "counter")[0] == {"n": _THREADS * _INCREMENTS}
+        _in_threads(lambda: increment_under_lock(store, "counter", self.increments))
+        assert _loaded(store, "counter")[0] == {"n": _THREADS * self.increments}
 
     def test_threads_without_the_lock_lose_no_update(self, store: TokenStore) -> None:
         """Threads that only compare and set, and begin again after a Conflict, lose nothing either."""
         store.save("counter", {"n": 0}, expected=None)
-        _in_threads(lambda: increment_by_comparing(store, "counter", _INCREMENTS))
-        assert _loaded(store, "counter")[0] == {"n": _THREADS * _INCREMENTS}
+        _in_threads(lambda: increment_by_comparing(store, "counter", self.increments))
+        assert _loaded(store, "counter")[0] == {"n": _THREADS * self.increments}
 
     def _keys(self, store: TokenStore, prefix: str, *, of: tuple[str, ...]) -> list[str]:
         """What `keys` gives; for a store that cannot list, that it says so, and what it would have given."""
@@ -323,14 +326,14 @@ class SharedStoreContract(StoreContract):
     def test_processes_under_the_lock_lose_no_update(self, store: TokenStore, open_store: OpenStore) -> None:
         """Processes that load and save under the lock meet no conflict and lose nothing."""
         store.save("counter", {"n": 0}, expected=None)
-        run_processes(_PROCESSES, _increment_in_process, open_store, increment_under_lock)
-        assert _loaded(store, "counter")[0] == {"n": _PROCESSES * _INCREMENTS}
+        run_processes(_PROCESSES, _increment_in_process, open_store, increment_under_lock, self.increments)
+        assert _loaded(store, "counter")[0] == {"n": _PROCESSES * self.increments}
 
     def test_processes_without_the_lock_lose_no_update(self, store: TokenStore, open_store: OpenStore) -> None:
         """Processes that only compare and set, and begin again after a Conflict, lose nothing either."""
         store.save("counter", {"n": 0}, expected=None)
-        run_processes(_PROCESSES, _increment_in_process, open_store, increment_by_comparing)
-        assert _loaded(store, "counter")[0] == {"n": _PROCESSES * _INCREMENTS}
+        run_processes(_PROCESSES, _increment_in_process, open_store, increment_by_comparing, self.increments)
+        assert _loaded(store, "counter")[0] == {"n": _PROCESSES * self.increments}
 
     def test_the_lock_of_a_killed_process_is_free(self, store: TokenStore, open_store: OpenStore) -> None:
         """A process that holds the lock keeps others out, and frees it by dying without a word."""
@@ -376,12 +379,12 @@ def run_processes(count: int, target: Callable[..., None], *args: Any) -> None:
 
 
 def _increment_in_process(
-    pipe: Connection, open_store: OpenStore, increment: Callable[[TokenStore, str, int], None]
+    pipe: Connection, open_store: OpenStore, increment: Callable[[TokenStore, str, int], None], times: int
 ) -> None:
     with _handle(open_store) as store:
         pipe.send("ready")
         pipe.recv()
-        increment(store, "counter", _INCREMENTS)
+        increment(store, "counter", times)
 
 
 def _hold_lock_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:

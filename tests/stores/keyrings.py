@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keyring.backend import KeyringBackend
+from keyring.backends import SecretService
 from keyring.compat import properties
 from keyring.errors import PasswordDeleteError
 
@@ -117,7 +118,7 @@ def secret_service() -> Iterator[None]:
         )
         assert bus.stdout is not None
         here["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
-        daemon = _unlocked_daemon({**environment, **here})
+        daemon = _unlocked_daemon(Path(home), {**environment, **here})
         before = {name: os.environ.get(name) for name in here}
         os.environ.update(here)
         try:
@@ -133,9 +134,13 @@ def secret_service() -> Iterator[None]:
             assert ended == [None, None], "gnome-keyring or its bus ended too soon"
 
 
-def _unlocked_daemon(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _unlocked_daemon(home: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    installed = shutil.which("gnome-keyring-daemon")
+    assert installed is not None
+    # A copy has no file capabilities: a container that may not lock memory refuses to start the original.
+    copy = shutil.copy(installed, home)
     daemon = subprocess.Popen(
-        ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"],
+        [copy, "--foreground", "--unlock", "--components=secrets"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -159,4 +164,9 @@ def _restore(variables: dict[str, str | None]) -> None:
 
 
 def open_service(service: str) -> KeyringStore:
-    return KeyringStore(service)
+    """A store in the Secret Service of this moment's bus.
+
+    Named outright, because the keyring package looks for a backend once in a process, which may be long before there
+    is a bus.
+    """
+    return KeyringStore(service, backend=SecretService.Keyring())

@@ -141,6 +141,8 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                # MariaDB's temporary files: the directory of this machine may be closed to another user.
+                env={**os.environ, "TMPDIR": str(self.directory)},
                 start_new_session=True,
                 **_somebody_else(),
             )

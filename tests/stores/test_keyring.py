@@ -6,7 +6,6 @@ import copy
 import itertools
 import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -81,41 +80,24 @@ def desktop() -> Iterator[None]:
         yield
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 class TestSecretService(SharedStoreContract):
+    increments = 3  # a save is four visits to the daemon, each of some 20 ms
+
     @pytest.fixture
     def open_store(self, service: str) -> Callable[[], TokenStore]:
         return partial(open_service, service)
-
-    # Each save is five visits to the daemon: half a minute for each of these.
-
-    @pytest.mark.deep
-    def test_threads_under_the_lock_lose_no_update(self, store: TokenStore) -> None:
-        super().test_threads_under_the_lock_lose_no_update(store)
-
-    @pytest.mark.deep
-    def test_threads_without_the_lock_lose_no_update(self, store: TokenStore) -> None:
-        super().test_threads_without_the_lock_lose_no_update(store)
-
-    @pytest.mark.deep
-    def test_processes_under_the_lock_lose_no_update(
-        self, store: TokenStore, open_store: Callable[[], TokenStore]
-    ) -> None:
-        super().test_processes_under_the_lock_lose_no_update(store, open_store)
 
 
 # A real keyring
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_f40_eight_processes_renew_once(service: str) -> None:
     """F40: processes that share a keyring make one renewal and spend no token twice."""
     check_that_a_crowd_renews_once(partial(open_service, service))
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.deep)])
 def test_f44_a_kill_leaves_the_old_or_the_new_record(service: str, times: int) -> None:
@@ -123,13 +105,28 @@ def test_f44_a_kill_leaves_the_old_or_the_new_record(service: str, times: int) -
     check_that_kills_leave_old_or_new(partial(open_service, service), times)
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
+def said_by(script: str, *arguments: str, **variables: str) -> str:
+    """What a process prints that asks the keyring package for a backend for the first time."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+FOUND = """
+import pickle, sys
+from blnk_auth.stores.keyring import KeyringStore
+store = KeyringStore(sys.argv[1])
+store.save("alice", {"access_token": sys.argv[2]}, expected=None)
+pickled = pickle.dumps(store)
+print(store, sys.argv[2].encode() in pickled, pickle.loads(pickled).load("alice").data)
+"""
+
+
 @pytest.mark.usefixtures("desktop")
-def test_the_system_keyring_is_named(service: str) -> None:
-    """The repr says which backend was found, and shows no record."""
-    store = KeyringStore(service)
-    store.save("alice", {"access_token": SECRET}, expected=None)
-    assert repr(store) == f"<KeyringStore {service!r} in keyring.backends.SecretService.Keyring>"
+def test_the_system_keyring_is_found_and_named(service: str) -> None:
+    """The repr says which backend was found; neither it nor a pickle, which opens the same keyring, has the record."""
+    named = f"<KeyringStore {service!r} in keyring.backends.SecretService.Keyring>"
+    assert said_by(FOUND, service, SECRET) == f"{named} False {{'access_token': {SECRET!r}}}\n"
 
 
 CONFIGURED = """
@@ -145,17 +142,13 @@ except StoreError:
 """
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
 @pytest.mark.usefixtures("desktop")
 def test_f41_two_configurations_of_one_keyring_exclude_each_other(service: str, tmp_path: Path) -> None:
     """F41: a process with other configuration and state directories is kept out, for it shares the credential."""
     elsewhere = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "STATE", "CACHE")}
-    environment = {**os.environ, **elsewhere, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", CONFIGURED, service]
-    with KeyringStore(service).lock("alice", timeout=5):
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "refused"
-    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "had it\n"
+    with open_service(service).lock("alice", timeout=5):
+        assert said_by(CONFIGURED, service, **elsewhere) == "refused\n"
+    assert said_by(CONFIGURED, service, **elsewhere) == "had it\n"
 
 
 def in_a_container(script: str, **variables: str) -> str:
@@ -500,15 +493,8 @@ def test_a_usable_keyring_is_preferred_to_the_fallback(service: str, backend: Me
 # Handles
 
 
-@pytest.mark.deep  # its bus must be there before anything in the process has asked for a keyring
-@pytest.mark.usefixtures("desktop")
-def test_a_pickle_carries_the_service_alone(service: str) -> None:
-    """A pickled store opens the same keyring elsewhere and holds no record; a copy is the same store."""
-    store = KeyringStore(service)
-    store.save("alice", {"access_token": SECRET}, expected=None)
-    pickled = pickle.dumps(store)
-    assert SECRET.encode() not in pickled
-    assert loaded(pickle.loads(pickled), "alice") == {"access_token": SECRET}
+def test_a_copy_is_the_same_store(store: KeyringStore) -> None:
+    """A store is a handle, so copying one, deep or not, gives the store itself."""
     assert copy.deepcopy([store]) == [store] == [copy.copy(store)]
 
 
