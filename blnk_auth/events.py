@@ -21,7 +21,7 @@ class Event:
     taken from the store), `renewal_failed`, `save_failed` (the new pair lives in memory; saving is tried again),
     `saved` (a pair that could not be saved now is), `unlock_failed`, `odd_answer` (a member of the server's answer was
     strange), `sign_in_required`, `refresh_token_expiring`, `signed_in`, `forgotten`, `revoked`, `token_withheld` (a
-    request went to an origin that may not have the token).
+    request went to an origin that may not have the token, or had a header of its own in its place).
     `store_key` says whose token; `detail` is for people; `error` is the exception, if there was one.
     """
 

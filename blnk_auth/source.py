@@ -25,7 +25,7 @@ from .errors import (
     TemporarilyUnavailable,
     own_copy,
 )
-from .events import Event
+from .events import Event, tell
 from .flight import Flight
 from .grants import ClientGrant, PersonGrant
 from .held import HeldToken, bearer
@@ -101,6 +101,10 @@ class Source(Protocol):
 
     def report_withheld(self, origin: Origin) -> None:
         """Say that a request went without the token, to an origin that may not have it."""
+        ...
+
+    def report_own_header(self) -> None:
+        """Say that a request went without the token, since it brought the header that carries it."""
         ...
 
 
@@ -306,13 +310,11 @@ class TokenSource:
             self._uncured = _Uncured(count, now, now + wait)
 
     def report_withheld(self, origin: Origin) -> None:
-        remedy = (
-            f"if the token belongs there too, add it to the provider: api_origins=({str(origin)!r},)"
-            if origin.is_secure
-            else "a token travels over https only"
-        )
-        detail = f"{origin} is not one of the provider's api_origins; the request went without the token; {remedy}"
+        detail = _not_for(origin, "add it to the provider")
         self._engine.tell([Event("token_withheld", self._key, detail)])
+
+    def report_own_header(self) -> None:
+        self._engine.tell([Event("token_withheld", self._key, _in_place_of(self.header_name))])
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -504,6 +506,22 @@ class TokenSource:
         return TokenSource.of, (self._engine, self._grant)
 
 
+def _not_for(origin: Origin, how: str) -> str:
+    remedy = (
+        f"if the token belongs there too, {how}: api_origins=({str(origin)!r},)"
+        if origin.is_secure
+        else "a token travels over https only"
+    )
+    return f"{origin} is not one of the api_origins; the request went without the token; {remedy}"
+
+
+def _in_place_of(header_name: str) -> str:
+    return (
+        f"the request has a header {header_name} of its own, which stays, and went without the token; if an SDK sets "
+        "that header, tell it to omit it (docs/how-to/use-inside-api-clients.md)"
+    )
+
+
 def _over(renewed: HeldToken) -> BlnkAuthError:
     issued_at = renewed.grant.token.issued_at
     if issued_at is not None and issued_at < renewed.window.expires_at:
@@ -607,4 +625,7 @@ class StaticToken:
         return None
 
     def report_withheld(self, origin: Origin) -> None:
-        return None
+        tell(None, Event("token_withheld", repr(self), _not_for(origin, "add it to the StaticToken")))
+
+    def report_own_header(self) -> None:
+        tell(None, Event("token_withheld", repr(self), _in_place_of(self.header_name)))

@@ -15,10 +15,9 @@ from ..wire import Call
 
 def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: Any) -> Provider:  # noqa: N802 - a name
     """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
-    # FAPI: the interaction id is that of one call, also of a retry.
-    usual: dict[str, Any] = {"client_auth": "private_key_jwt", "api_headers": _interaction, "requires_scope": True}
-    # FAPI 1.0 Advanced section 8.6.
-    usual["assertion_algorithms"] = ("PS256", "ES256")
+    # FAPI 1.0 Advanced: these two only (section 8.6); and the interaction id is that of one call, also of a retry.
+    signing = {"client_auth": "private_key_jwt", "assertion_algorithms": ("PS256", "ES256")}
+    usual: dict[str, Any] = {**signing, "api_headers": _interaction, "requires_scope": True}
     return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **{**usual, **settings})
 
 

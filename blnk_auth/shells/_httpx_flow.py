@@ -126,8 +126,9 @@ class HttpxFlow:
                 source.report_withheld(origin)
                 return False
         for name, _ in request.headers.raw:
-            if name.lower() == self._header_name:
-                return self._was_attached(request)
+            if name.lower() == self._header_name and not self._was_attached(request):
+                source.report_own_header()
+                return False
         return True
 
     def _was_attached(self, request: Any) -> bool:

@@ -57,6 +57,7 @@ class RequestsAuth(AuthBase):
         if not (request.url or "").startswith(self._listed) and not self._may_receive(request):
             return request
         if self._header_name in request.headers and not _was_attached(request):
+            source.report_own_header()
             return request
         try:
             held = source.ready("requests")

@@ -72,6 +72,7 @@ def test_the_header_of_the_sdk_is_never_replaced(world: ClientWorld) -> None:
             openai.OpenAI(http_client=http, **settings(site)).chat.completions.create(**ASKED)
         assert site.authorizations == ["Bearer of the SDK"]
     assert world.renewals == (0, 0, 0)
+    assert "header Authorization of its own" in world.events.wait_for("token_withheld").detail
 
 
 def auth(world: ClientWorld, site: Site) -> Httpx2Auth:

@@ -227,7 +227,7 @@ def test_f36_a_redirect_of_the_token_endpoint_is_refused(world: World, kind: Kin
 
 @through_every_client
 def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World, kind: Kind) -> None:
-    """A request whose caller set Authorization is sent as it is, and its rejection renews nothing."""
+    """A request whose caller set Authorization is sent as it is, its rejection renews nothing, and an event says so."""
     with kind.open(world.signed_in()) as http:
         for name in ("Authorization", "authorization"):
             answer = http.get(world.url, headers={name: "Bearer users-own"})
@@ -238,6 +238,8 @@ def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World
     arrived = [request.headers["authorization"] for request in world.sandbox.requests]
     assert arrived == ["Bearer users-own", "Bearer users-own", "Basic dXNlcjpvd24="]
     assert world.renewals == NO_RENEWAL
+    assert "header Authorization of its own" in world.events.wait_for("token_withheld", 3).detail
+    assert "users-own" not in world.events.wait_for("token_withheld").detail
 
 
 @pytest.mark.parametrize("foreign_status", [200, 401])

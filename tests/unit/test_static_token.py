@@ -7,15 +7,20 @@ import copy
 import pickle
 from typing import Any
 
+import httpx
 import pytest
 from helpers import everything_in, leaks
 
-from blnk_auth import ConfigurationError, StaticToken
+from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
 from blnk_auth.origin import parse_origin
 from blnk_auth.wire import ApiAnswer
 
 ORIGINS = ("https://api.acme.test",)
 KEY = "blnk_fdb796a5-key"
+
+
+def answering(status: int) -> httpx.MockTransport:
+    return httpx.MockTransport(lambda _: httpx.Response(status))
 
 
 def test_a_key_is_a_bearer_token_by_default() -> None:
@@ -75,6 +80,18 @@ def test_it_goes_to_its_origins_only() -> None:
     key = StaticToken(KEY, api_origins=ORIGINS)
     assert key.origins.permits(parse_origin("https://api.acme.test", "x"))
     assert not key.origins.permits(parse_origin("https://evil.test", "x"))
+
+
+def test_the_log_says_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no client whose `on_event` could be told."""
+    key = StaticToken(KEY, api_origins=ORIGINS, header="X-Blnk-Key")
+    with caplog.at_level("DEBUG", logger="blnk_auth"):
+        httpx.Client(auth=HttpxAuth(key), transport=answering(200)).get("https://other.test")
+        httpx.Client(auth=HttpxAuth(key), transport=answering(200)).get(ORIGINS[0], headers={"x-blnk-key": "mine"})
+    elsewhere, own = caplog.messages
+    assert "add it to the StaticToken: api_origins=('https://other.test',)" in elsewhere
+    assert "has a header X-Blnk-Key of its own" in own
+    assert leaks(caplog.messages, [KEY, "mine"]) == []
 
 
 def test_nothing_is_ever_renewed() -> None:
