@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Any
 
 from ..client import OAuthClient
@@ -129,8 +128,6 @@ class Keeper:
         # In an order of our own, so that hosts that start at once do not wait for each other at every grant.
         random.shuffle(found)
         waiting = iter(found)
-        # Not by several threads at once: one would see another's half-imported module.
-        import_module("httpx")
         try:
             self._work_in_parallel(client, waiting, lambda: on_progress(self.tally.looked_at, len(found)))
         finally:

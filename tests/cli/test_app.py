@@ -59,3 +59,19 @@ def test_an_unknown_command_is_a_wrong_call() -> None:
     finished = finish("dmo")
     assert finished.returncode == 2
     assert "No such command 'dmo'" in finished.stderr
+
+
+def test_ctrl_c_while_it_loads_ends_it_without_a_traceback() -> None:
+    """Ctrl-C in the middle of an import, when nothing is at stake yet, ends the process as the shell expects."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Interrupting:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'blnk_auth.cli.options':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting)\n"
+        "from blnk_auth.cli import main; main()"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, "status"], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (-2, "", "")
