@@ -84,7 +84,7 @@ class Flight(Generic[Result]):
 
 
 class Flights:
-    """At most one flight per key. Guards state only: its lock is never held while anything waits."""
+    """At most one flight per key. Guards state only: its lock is held for as long as a thread takes to start."""
 
     __slots__ = ("__weakref__", "_lock", "_under_way")
 
@@ -104,39 +104,51 @@ class Flights:
 
         The key is free again before anyone is woken, so whoever finds the outcome wanting can start another.
         """
-        with self._lock:
-            flight = self._under_way.get(key)
-            if flight is not None:
-                return flight
-            flight = self._under_way[key] = Flight()
+        flight: Flight[Result] = Flight()
 
         def work_and_make_way() -> Result:
             try:
                 return work()
             finally:
                 with self._lock:
-                    self._under_way.pop(key, None)
+                    del self._under_way[key]
 
-        _start(flight, work_and_make_way, afterwards)
+        def fly() -> None:
+            with self._lock:
+                is_awaited = self._under_way.get(key) is flight
+            if is_awaited:
+                flight.run(work_and_make_way, afterwards)
+
+        with self._lock:
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return under_way
+            # In this order: Ctrl-C between the two must leave no flight to be joined that will never land. The worker
+            # looks only after this block, and does nothing for a flight that nobody got.
+            has_worker = _start(fly)
+            self._under_way[key] = flight
+        if not has_worker:
+            fly()
         return flight
 
 
 def launch(work: Callable[[], Result], afterwards: Callable[[], object]) -> Flight[Result]:
     """Run `work` in a flight of its own, which nobody joins, and `afterwards` once its waiters are woken."""
     flight: Flight[Result] = Flight()
-    _start(flight, work, afterwards)
+    if not _start(lambda: flight.run(work, afterwards)):
+        flight.run(work, afterwards)
     return flight
 
 
-def _start(flight: Flight[Result], work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
-    """Run `work` on a worker thread of its own, in a copy of the caller's context."""
-    run = copy_context().run
-    worker = threading.Thread(target=run, args=(flight.run, work, afterwards), name="blnk-auth renewal", daemon=False)
+def _start(run: Callable[[], object]) -> bool:
+    """Run this on a worker thread of its own, in a copy of the caller's context; False if there can be none."""
+    worker = threading.Thread(target=copy_context().run, args=(run,), name="blnk-auth renewal", daemon=False)
     try:
         worker.start()
     except RuntimeError:
         # The interpreter is shutting down (no new threads from CPython 3.12 on) or the process is out of threads.
-        flight.run(work, afterwards)
+        return False
+    return True
 
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:

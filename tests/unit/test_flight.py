@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import itertools
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -262,6 +266,50 @@ def test_ctrl_c_in_the_waiting_main_thread_does_not_stop_the_flight(work: Work) 
     timer.join()
     work.may_end.set()
     assert flight.wait(PATIENCE) == "done"
+
+
+class Interruption:
+    """Ctrl-C at the n-th function that is called in these modules, where CPython looks for signals."""
+
+    def __init__(self, at_call: int) -> None:
+        self._left = at_call
+        self.has_come = False
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_globals["__name__"] in ("blnk_auth.flight", "threading"):
+            self._left -= 1
+            if self._left == 0:
+                self.has_come = True
+                sys.settrace(None)
+                raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_flight_that_lands() -> None:
+    """No flight is left to be joined whose worker was never started."""
+    tracing = sys.gettrace()
+    for at_call in itertools.count(1):
+        flights, interruption = Flights(), Interruption(at_call)
+        sys.settrace(interruption)
+        with contextlib.suppress(KeyboardInterrupt):
+            flights.join_or_start("key", lambda: "done", nothing)
+        sys.settrace(tracing)
+        assert flights.join_or_start("key", lambda: "done", nothing).wait(PATIENCE) == "done"
+        if not interruption.has_come:
+            break
+    assert at_call > 5
+    settle()
+
+
+def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
+    """A process that is out of threads still gets its outcome, and the key is free afterwards."""
+    flights = Flights()
+    before = threading.stack_size(2**45)
+    try:
+        threads = [flights.join_or_start("key", threading.get_ident, nothing).wait(PATIENCE) for _ in range(2)]
+        threads.append(launch(threading.get_ident, nothing).wait(PATIENCE))
+    finally:
+        threading.stack_size(before)
+    assert threads == [threading.get_ident()] * 3
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -143,6 +143,15 @@ def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
     assert leaks([caught.value, repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
 
 
+def test_a_process_that_is_out_of_threads_can_still_ask(package: Package, sandbox: Sandbox) -> None:
+    """Where no thread can watch the deadline, the limits of each read remain, and the answer arrives."""
+    before = threading.stack_size(2**45)
+    try:
+        assert send(package, sandbox.origin).status_code == 401
+    finally:
+        threading.stack_size(before)
+
+
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 def test_an_answer_without_end_is_refused(package: Package, sandbox: Sandbox, coding: str) -> None:
     """The cap counts decoded bytes: a small compressed answer may be a large one."""
