@@ -287,7 +287,9 @@ class TokenSource:
         return self._engine.provider.is_rejection(answer)
 
     def is_current(self, held: HeldToken) -> bool:
-        return self._held is held
+        current = self._held
+        # Saved at last, or marked as ended, it is another object and still no other token.
+        return current is not None and (current is held or current.grant.token == held.grant.token)
 
     def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
         now, uncured = self._clock(), self._uncured
