@@ -685,6 +685,25 @@ def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
     settle()
 
 
+def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(world: World) -> None:
+    """Holding it anew does not make another token of it: its late rejections are not answered by sending it again."""
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(pair(1), refusal("invalid_grant"))
+    world.store.interfere("save", OSError("full"))
+    source.token()
+    unsaved = held(source)
+    settle()
+    assert world.told() == ["save_failed", "saved"]
+    assert held(source) is not unsaved
+    assert source.is_current(unsaved)
+    with pytest.raises(SignInRequired):
+        source.renew()
+    assert source.is_current(unsaved)
+    source.forget()
+    assert not source.is_current(unsaved)
+
+
 # --- adopt, forget, revoke -------------------------------------------------------------------------------------------
 
 
