@@ -64,6 +64,20 @@ def test_a_completion_is_answered_on_an_event_loop(world: ClientWorld, ending: E
     assert world.story == RENEWED[ending]
 
 
+def test_a_function_may_be_the_key(world: ClientWorld) -> None:
+    """The SDK asks it before each call, so what has expired is renewed; a token that was ended early it cannot cure."""
+    with world.api(answer) as site:
+        alice = world.alice_for(site.origin)
+        given = {**settings(site), "api_key": lambda: alice.token().access_token}
+        with openai.OpenAI(**given) as client:
+            world.expire()
+            assert client.chat.completions.create(**ASKED).choices[0].message.content == "hello yourself"
+            world.end("rejected")
+            with pytest.raises(openai.AuthenticationError):
+                client.chat.completions.create(**ASKED)
+    assert world.renewals == (1, 1, 0)
+
+
 def test_the_header_of_the_sdk_is_never_replaced(world: ClientWorld) -> None:
     """Without that, the SDK's key travels: a header that somebody set stays, and no token is asked for in vain."""
     with world.api(answer) as site, httpx2.Client(auth=auth(world, site)) as http:
