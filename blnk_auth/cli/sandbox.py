@@ -5,27 +5,51 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ..provider import Provider
+from ..providers.blink import BLink
+from ..providers.blnk_cloud import BlnkCloud
+from ..providers.flinks import Flinks
 from .address import SandboxAddress
 from .extras import require
 
 if TYPE_CHECKING:
     from ..testing.sandbox import Sandbox
 
+Personality = Literal["blnk_cloud", "blink", "flinks"]
+
+_LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, "flinks": 299}
+"""Of access tokens, in seconds, as the providers document them."""
+
+_HINTS: Mapping[Personality, str] = {
+    "blnk_cloud": "",
+    "blink": " (there, the person who signs in is the username)",
+    "flinks": ' (and name a scope when signing in, such as "ACCOUNT_BASIC")',
+}
+
 _LOOK_EVERY = 0.2
 """Seconds between two looks whether it is time to end."""
 
 
 @click.command("sandbox")
+@click.option(
+    "--personality",
+    type=click.Choice(tuple(_LIFETIMES)),
+    default="blnk_cloud",
+    show_default=True,
+    help="The provider to play.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 means any free one.")
 @click.option(
-    "--lifetime", type=click.FloatRange(min=0), default=3600, show_default=True, help="Seconds an access token lives."
+    "--lifetime",
+    type=click.FloatRange(min=0),
+    help="Seconds an access token lives. [default: the provider's: 3600, 86400 or 299]",
 )
 @click.option(
     "--idle-exit",
@@ -37,29 +61,33 @@ _LOOK_EVERY = 0.2
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the address and the client there as JSON for another program; end when that is removed or replaced.",
 )
-def command(port: int, lifetime: float, idle_exit: float | None, state_file: Path | None) -> None:
+def command(
+    personality: Personality, port: int, lifetime: float | None, idle_exit: float | None, state_file: Path | None
+) -> None:
     """Run an authorization server and a small API on this machine.
 
-    They have the personality of Blnk Cloud, on a loopback address. For tests and demonstrations only: anyone who can
+    They play Blnk Cloud, bLink or Flinks, on a loopback address. For tests and demonstrations only: anyone who can
     reach the port can sign in as anybody. Ctrl-C ends it.
     """
     require("sandbox")
     with suppress(KeyboardInterrupt):
-        _run(port, lifetime, idle_exit, state_file)
+        _run(personality, port, _LIFETIMES[personality] if lifetime is None else lifetime, idle_exit, state_file)
 
 
-def _run(port: int, lifetime: float, idle_exit: float | None, state_file: Path | None) -> None:
+def _run(
+    personality: Personality, port: int, lifetime: float, idle_exit: float | None, state_file: Path | None
+) -> None:
     from ..testing.sandbox import Sandbox
 
     # Not the same for any two sandboxes: a token or an address of one never fits another.
     client_id, client_secret = f"sandbox-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     try:
-        running = Sandbox(port=port, lifetime=lifetime, client_id=client_id, client_secret=client_secret)
+        running = Sandbox(personality, port=port, lifetime=lifetime, client_id=client_id, client_secret=client_secret)
         with running as sandbox:
             address = SandboxAddress(sandbox.origin, client_id, client_secret, sandbox.redirect_uri)
             if state_file is not None:
                 address.save(state_file)
-            click.echo(_description(address, lifetime))
+            click.echo(_description(personality, address, lifetime))
             _wait_until_over(
                 sandbox, idle_exit, lambda: state_file is None or SandboxAddress.load(state_file) == address
             )
@@ -76,22 +104,56 @@ def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Calla
             return
 
 
-def _description(address: SandboxAddress, lifetime: float) -> str:
+def _description(personality: Personality, address: SandboxAddress, lifetime: float) -> str:
+    make, settings = _provider(personality, address.origin)
+    provider = make(**settings)
+    registration = {
+        "client_id": address.client_id,
+        **({} if personality == "blink" else {"client_secret": address.client_secret}),
+        "redirect_uri": address.redirect_uri,
+    }
+    facts = {
+        "authorization endpoint": provider.authorization_endpoint,
+        "token endpoint": provider.token_endpoint,
+        **registration,
+        "access tokens live": f"{lifetime:g} s",
+    }
+    shown = "\n".join(f"  {name:<22}  {value}" for name, value in facts.items())
     return f"""\
-A sandbox of Blnk Cloud runs at {address.origin} (Ctrl-C ends it).
+A sandbox of {provider.display_name} runs at {address.origin} (Ctrl-C ends it).
 
-  authorization endpoint  {address.origin}/oauth/authorize
-  token endpoint          {address.origin}/oauth/token
-  client_id               {address.client_id}
-  client_secret           {address.client_secret}
-  redirect_uri            {address.redirect_uri}
-  access tokens live      {lifetime:g} s
+{shown}
 
-To use it:
+To use it{_HINTS[personality]}:
 
-  client = OAuthClient(
-      BlnkCloud(base_url="{address.origin}"),
-      client_id="{address.client_id}",
-      client_secret="{address.client_secret}",
-      redirect_uri="{address.redirect_uri}",
-  )"""
+  client = {_call("OAuthClient", [_call(make.__name__, _arguments(settings), 6), *_arguments(registration)], 2)}"""
+
+
+def _provider(personality: Personality, origin: str) -> tuple[Callable[..., Provider], Mapping[str, str]]:
+    """The provider that it plays, and how to make it, so that what is shown is what works."""
+    if personality == "blnk_cloud":
+        return BlnkCloud, {"base_url": origin}
+    if personality == "flinks":
+        return Flinks, {"host": origin}
+    from ..testing.sandbox import blink
+
+    return BLink, {
+        "base_url": origin + blink.BASE_PATH,
+        "authorization_endpoint": origin + blink.authorize_path(),
+        "target_id": blink.DEFAULT_TARGET,
+        "username": "alice",
+        "user_agent": "Acme 1.0",
+        "client_auth": "none",
+    }
+
+
+def _arguments(settings: Mapping[str, str]) -> list[str]:
+    return [f'{name}="{value}"' for name, value in settings.items()]
+
+
+def _call(name: str, arguments: list[str], indent: int) -> str:
+    """A call as Python is written: one argument to a line, unless there is a single one."""
+    if len(arguments) == 1:
+        return f"{name}({arguments[0]})"
+    margin = " " * indent
+    return f"{name}(\n" + "".join(f"{margin}    {argument},\n" for argument in arguments) + f"{margin})"

@@ -4,12 +4,13 @@ import re
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from cli.demo_process import TIMEOUT, finish, read_until, started
 
-from blnk_auth import BlnkCloud, HttpxAuth, OAuthClient
+from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient
 from blnk_auth.cli.address import SandboxAddress
 from blnk_auth.testing.sandbox import person
 
@@ -46,6 +47,41 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT) == 0
         assert output.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("personality", "path", "lifetime"),
+    [
+        ("blnk_cloud", "/data/ledgers", 3600),
+        ("blink", "/ais/v6/accounts", 86_400),
+        ("flinks", "/api/fdx/5/accounts", 299),
+    ],
+)
+def test_each_provider_is_played_and_the_printed_client_works(personality: str, path: str, lifetime: int) -> None:
+    """What is printed runs as it stands: alice signs in, and that provider's API is called with her token."""
+    with started("sandbox", "--personality", personality) as (_, output):
+        printed = "".join(read_until(output, "  )"))
+        names: dict[str, Any] = {"OAuthClient": OAuthClient, "BLink": BLink, "BlnkCloud": BlnkCloud, "Flinks": Flinks}
+        exec(printed[printed.index("client = ") :], names)
+        client: OAuthClient = names["client"]
+        scope = "ACCOUNT_BASIC" if personality == "flinks" else None
+        url = client.start_authorization("alice", scope=scope).url
+        assert url.partition("?")[0] in printed
+        alice = client.finish_authorization(person.sign_in(url, subject="alice", approve=True))
+        token = alice.token()
+        assert token.expires_at is not None
+        assert token.issued_at is not None
+        assert token.expires_at - token.issued_at == pytest.approx(lifetime)
+        api = client.provider.api_origins[0]
+        assert httpx.get(f"{api}{path}", auth=HttpxAuth(alice)).status_code == 200
+
+
+def test_a_personality_that_is_none_is_refused() -> None:
+    """With those that there are."""
+    finished = finish("sandbox", "--personality", "plaid")
+    assert finished.returncode == 2
+    assert "blnk_cloud" in finished.stderr
+    assert "flinks" in finished.stderr
 
 
 def test_the_state_file_tells_another_program_and_ends_the_sandbox_when_it_goes(tmp_path: Path) -> None:
