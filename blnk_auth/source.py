@@ -292,11 +292,11 @@ class TokenSource:
         return current is not None and (current is held or current.grant.token == held.grant.token)
 
     def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
-        now, uncured = self._clock(), self._uncured
+        now, uncured, failure = self._clock(), self._uncured, self._failure
         if uncured is not None and uncured.cools_down(now):
             return None
         self._raise_if_cooling_down(now)
-        return self._fly(Goal(rejected, renewed_only=True), package)
+        return self._fly(Goal(rejected, renewed_only=True), package, failure)
 
     def report_cure(self, held: HeldToken, *, cured: bool) -> None:
         if not self.is_current(held):
@@ -321,16 +321,16 @@ class TokenSource:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _ready_after_all(self, held: HeldToken | None, package: Package | None) -> HeldToken | Flight[HeldToken]:
-        now = self._clock()
+        now, failure = self._clock(), self._failure
         due = Before.MUST_RENEW if held is None else before(held.window, now)
         if held is not None and due is not Before.MUST_RENEW:
             if due is Before.USE_AND_RENEW and not self._is_cooling_down(now):
-                self._fly(Goal(held), package)
+                self._fly(Goal(held), package, failure)
             return held
         if held is not None and now < held.window.expires_at and self._is_cooling_down(now):
             return held
         self._raise_if_cooling_down(now)
-        return self._fly(Goal(held), package)
+        return self._fly(Goal(held), package, failure)
 
     def _renew_by_hand(self, rejected: Token | None) -> HeldToken | Flight[HeldToken]:
         held = self._held
@@ -339,7 +339,7 @@ class TokenSource:
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
             self._raise_if_cooling_down(self._clock())
-        return self._fly(Goal(held, renewed_only=True, forced=rejected is None, rejected=rejected), None)
+        return self._fly(Goal(held, renewed_only=True, forced=rejected is None, rejected=rejected), None, failure)
 
     def _other_than(self, before: HeldToken | None, landed: HeldToken) -> Token:
         """The renewed token. A renewal behind the callers that was joined and failed leaves them the old one: then the
@@ -350,13 +350,14 @@ class TokenSource:
             raise own_copy(failure.error)
         return landed.grant.token
 
-    def _fly(self, goal: Goal, package: Package | None) -> Flight[HeldToken]:
+    def _fly(self, goal: Goal, package: Package | None, failure: _Failure | None) -> Flight[HeldToken]:
+        """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
         in_background = (
             goal.seen is not None and not goal.renewed_only and self._clock() < goal.seen.window.must_renew_at
         )
         renewal = self.renewal(package, in_background=in_background)
         return self._engine.flights.join_or_start(
-            self._key, lambda: self._renew(renewal, goal), lambda: self._engine.tell(renewal.events)
+            self._key, lambda: self._renew(renewal, goal, failure), lambda: self._engine.tell(renewal.events)
         )
 
     def call(self, purpose: Purpose) -> Call:
@@ -374,7 +375,7 @@ class TokenSource:
             is_renewable=lambda stored: grant.is_renewable(stored, engine.asker()),
         )
 
-    def _renew(self, renewal: Renewal, goal: Goal) -> HeldToken:
+    def _renew(self, renewal: Renewal, goal: Goal, failure: _Failure | None) -> HeldToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
         current = self._held
         if current is not None and current is not goal.seen:
@@ -382,6 +383,12 @@ class TokenSource:
                 return current
             # What the caller saw is history; what may not yet be saved must be.
             goal = replace(goal, seen=current)
+        if self._failure is not failure:
+            try:
+                self._raise_if_cooling_down(self._clock())
+            except BlnkAuthError as error:
+                # Another flight failed between the caller's look and this one's start.
+                return self._make_do(error, goal)
         epoch = self._epoch
         try:
             renewed = self._install_renewed(renewal.run(goal), epoch)
@@ -400,7 +407,7 @@ class TokenSource:
             return self._held or renewed
 
     def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
-        """Remember a failure; a token that is still good is served while it lasts, unless a newer one is needed."""
+        """Remember a failure, and make do with what there is."""
         if not isinstance(error, BlnkAuthError):
             raise error
         lost = self._failure is not None and self._failure.answer_lost
@@ -411,6 +418,10 @@ class TokenSource:
         else:
             self._failure = self._next_failure(error)
             renewal.events.append(Event("renewal_failed", self._key, str(error), own_copy(error)))
+        return self._make_do(error, goal)
+
+    def _make_do(self, error: BlnkAuthError, goal: Goal) -> HeldToken:
+        """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
         held = self._held
         if held is not None and not goal.renewed_only and self._clock() < held.window.expires_at:
             return held
