@@ -233,6 +233,12 @@ class Renewal:
         except NoAnswer as failure:
             lost = f"; {ANSWER_LOST}" if failure.sent else ""
             raise TemporarilyUnavailable(f"the authorization server gave no answer ({failure}){lost}") from None
+        except (BlnkAuthError, AssertionError):
+            # An assertion is a mock's complaint, for its test to see.
+            raise
+        except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
+            unheard_of = type(error).__name__
+        raise TemporarilyUnavailable(f"the HTTP client for the token endpoint raised {unheard_of}; {ANSWER_LOST}")
 
     # --- the store -----------------------------------------------------------------------------------------------
 

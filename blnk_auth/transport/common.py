@@ -29,3 +29,17 @@ def untrusted_certificate(why: str) -> ConfigurationError:
         f"the TLS certificate of the authorization server is not trusted ({why}); "
         "check its host name, or pass the CA file that signed it as verify="
     )
+
+
+UNUSABLE_CLIENT = (OSError, ValueError, ImportError)
+"""What HTTP clients raise, beside their own errors, for settings of the environment that are no good."""
+
+
+def unusable_client(error: Exception) -> ConfigurationError:
+    """The error for a client that could not even be made, or not send: most often a CA file that is not there."""
+    # The text of a ValueError may quote a header.
+    why = type(error).__name__ if isinstance(error, ValueError) else str(error)
+    return ConfigurationError(
+        f"the HTTP client for the authorization server cannot be used ({why}); check verify and proxy, and in the "
+        "environment REQUESTS_CA_BUNDLE, SSL_CERT_FILE and the proxies"
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..wire import HttpRequest, HttpResponse, NoAnswer
 from . import Network
-from .common import USER_AGENT, capped, untrusted_certificate
+from .common import UNUSABLE_CLIENT, USER_AGENT, capped, untrusted_certificate, unusable_client
 from .deadline import Deadline
 from .tls import certificate_failure
 
@@ -43,6 +43,8 @@ class HttpxTransport:
                 if deadline.has_passed:
                     raise NoAnswer(f"not complete within {deadline.seconds:g} seconds", sent=True) from None
                 raise NoAnswer(_name(error), sent=True) from None
+            except UNUSABLE_CLIENT as error:
+                raise unusable_client(error) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager

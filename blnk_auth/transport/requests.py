@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from ..wire import HttpRequest, HttpResponse, NoAnswer
 from . import Network
-from .common import USER_AGENT, capped, untrusted_certificate
+from .common import UNUSABLE_CLIENT, USER_AGENT, capped, untrusted_certificate, unusable_client
 from .deadline import Deadline
 from .tls import certificate_failure
 
@@ -34,6 +34,8 @@ class RequestsTransport:
                     body = capped(response.iter_content(65536), self._network.policy.max_answer_bytes)
             except requests.RequestException as error:
                 raise _no_answer(error, deadline) from None
+            except UNUSABLE_CLIENT as error:
+                raise unusable_client(error) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager

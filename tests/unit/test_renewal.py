@@ -506,6 +506,15 @@ def test_f12_only_a_verdict_touches_the_record(
     assert expired.trace[-1] == "unlock"
 
 
+def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(expired: Scene) -> None:
+    """A client of the user's may have hooks that raise anything, after the server has acted too: the pair may be lost."""
+    expired.server.will(KeyError("rt0 was in that form"))
+    with pytest.raises(TemporarilyUnavailable, match="raised KeyError.*its answer was lost") as caught:
+        expired.run()
+    assert "rt0" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_lost_answer_is_told_apart_from_a_request_that_never_left(expired: Scene, sent: bool) -> None:
     """Only if the request may have arrived may the server have renewed."""

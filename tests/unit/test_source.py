@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gc
 import pickle
@@ -32,6 +33,7 @@ from blnk_auth import (
 from blnk_auth.flight import Flight
 from blnk_auth.held import HeldToken
 from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.testing import Clock
 from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer
 
 OUTAGE = HttpResponse(503, {}, b"")
@@ -325,6 +327,57 @@ def test_f11_fifty_waiters_of_a_failure_cost_one_attempt(world: World) -> None:
         together.wait(PATIENCE)
         gate.open.set()
         assert {each.result(PATIENCE) for each in calls} == {TemporarilyUnavailable}
+    assert len(world.server.requests) == 1
+
+
+class OvertakenClock:
+    """Time as in another clock; from its third look on, one thread waits until it is let go."""
+
+    def __init__(self, inner: Clock) -> None:
+        self._inner = inner
+        self.thread: int | None = None
+        self.looks = 0
+        self.waits = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def __call__(self) -> float:
+        if threading.get_ident() == self.thread:
+            self.looks += 1
+            if self.looks == 3:
+                self.waits.set()
+                assert self.may_go_on.wait(PATIENCE)
+        return self._inner()
+
+    def advance(self, seconds: float) -> None:
+        self._inner.advance(seconds)
+
+
+@pytest.mark.parametrize("elapsed", [4000, 3500, 3595], ids=["expired", "stale", "about to expire"])
+def test_f11_who_is_overtaken_by_a_failure_makes_no_second_attempt(elapsed: float) -> None:
+    """A caller that decided to renew just before another's renewal failed, and begins just after, asks nobody."""
+    clock = OvertakenClock(Clock())
+    world = World(clock=clock)
+    source = world.signed_in(issued_at=clock(), expires_at=clock() + 3600)
+    clock.advance(elapsed)
+    world.server.will(OUTAGE)
+
+    def overtaken() -> Token:
+        clock.thread = threading.get_ident()
+        return source.token()
+
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(overtaken)
+        assert clock.waits.wait(PATIENCE)
+        with contextlib.suppress(TemporarilyUnavailable):
+            source.token()
+        settle()
+        clock.may_go_on.set()
+        if elapsed == 4000:
+            with pytest.raises(TemporarilyUnavailable):
+                late.result(PATIENCE)
+        else:
+            assert late.result(PATIENCE).access_token == "at0"
+    settle()
     assert len(world.server.requests) == 1
 
 

@@ -257,6 +257,24 @@ def test_an_untrusted_certificate_is_a_matter_of_configuration(package: Package,
         send(package, tls_origin)
 
 
+def test_a_ca_file_that_is_not_there_is_a_matter_of_configuration(
+    package: Package, tls_origin: str, tmp_path: Path
+) -> None:
+    """As when REQUESTS_CA_BUNDLE names one: the error is typed, and says what to look at."""
+    missing = str(tmp_path / "missing.pem")
+
+    def fail(_: object) -> None:
+        raise FileNotFoundError(2, "No such file", missing)
+
+    if package == "requests":
+        own: Any = requests.Session()
+        own.trust_env, own.verify = False, missing
+    else:
+        own = {"httpx": httpx, "httpx2": httpx2}[package].Client(event_hooks={"request": [fail]})
+    with own, pytest.raises(ConfigurationError, match="missing.pem.*verify.*REQUESTS_CA_BUNDLE"):
+        send(package, tls_origin, client=own)
+
+
 def test_f29_a_private_authority_is_trusted_where_it_is_named(package: Package, tls_origin: str, ca_file: str) -> None:
     """F29: a CA file or a context for the authorization server only."""
     assert send(package, tls_origin, verify=ca_file).body == b"{}"
