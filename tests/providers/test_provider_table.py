@@ -15,7 +15,9 @@ OF_A_PROVIDER = (
     ("providers/test_blink.py",),
     ("providers/test_flinks.py",),
 )
-"""Where the tests of each provider are; the traps are for all."""
+"""Where the tests of each provider are."""
+
+OF_ALL = ("providers/test_cells.py", "providers/test_traps.py")
 
 
 @cache
@@ -34,11 +36,20 @@ def test_the_page_is_what_the_values_say() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.behaviour)
 def test_each_cell_has_its_test(row: Row) -> None:
     """A test of that name, among those of that provider or the traps."""
-    for name, files in zip(row.named(), OF_A_PROVIDER, strict=True):
-        assert any(name in named_in(file) for file in (*files, "providers/test_traps.py")), name
+    for names, files in zip(row.named(), OF_A_PROVIDER, strict=True):
+        known = frozenset[str]().union(*map(named_in, (*files, *OF_ALL)))
+        assert names
+        assert set(names) <= known
 
 
 def test_no_cell_is_empty_and_no_behaviour_comes_twice() -> None:
     """Every row says something of all three."""
     assert len({row.behaviour for row in ROWS}) == len(ROWS) == 29
     assert all(len(row.texts()) == len(PROVIDERS) and all(row.texts()) for row in ROWS)
+
+
+@pytest.mark.parametrize("number", range(60, 69))
+def test_each_scenario_of_real_servers_has_its_test(number: int) -> None:
+    """F60 to F68: what real servers were seen to do, by number."""
+    files = ("providers/test_real_servers_behaviour.py", "real_server/test_life_cycle.py", "stores/test_keyring.py")
+    assert [name for file in files for name in named_in(file) if name.startswith(f"test_f{number}_")]

@@ -1,0 +1,151 @@
+"""Cells of the reference table that no trap and no single provider's tests cover: each is tried at all three."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from providers.world import DAY, ProviderWorld
+from scenarios.clients import Kind, through_every_client
+
+from blnk_auth import ConfigurationError, ProtocolError, Provider, SignInRequired, StaticToken, TemporarilyUnavailable
+from blnk_auth.testing import Fault
+from blnk_auth.testing.sandbox.blink import problem
+
+USUAL = frozenset("host accept accept-encoding connection user-agent authorization content-type content-length".split())
+"""What any HTTP client sends with a token, or with a form."""
+
+OF_BLINK = {"x-correlation-id", "x-corapi-target-id"}
+OF_A_PERSON = {"x-psu-ip-address", "x-psu-user-agent"}
+
+EXPIRED = {
+    "blnk_cloud": Fault(status=401, body=b'{"error":"Authorization header is required"}'),
+    "blink": problem("EXPIRED_TOKEN"),
+    "flinks": Fault(status=403, body=b'{"message":"Forbidden"}'),
+}
+
+
+@through_every_client
+def test_no_further_header_is_sent_than_the_table_says(world: ProviderWorld, kind: Kind) -> None:
+    """Further headers, token and API: five and three at bLink, where User-Agent is one of them, none elsewhere."""
+    source = world.signed_in()
+    world.expire()
+    assert world.get(kind, source).status == 200
+    token, api = (request.headers.keys() - USUAL for request in world.sandbox.requests)
+    assert (token, api) == ((OF_BLINK | OF_A_PERSON, OF_BLINK) if world.name == "blink" else (set(), set()))
+
+
+def test_a_callback_with_another_state_is_refused(world: ProviderWorld) -> None:
+    """`state`: always sent, always checked; nothing is exchanged, and the right answer still counts."""
+    client = world.client()
+    start = client.start_authorization("alice", scope=world.scope)
+    callback_url = world.sandbox.sign_in(start.url)
+    assert start.state in start.url
+    with pytest.raises(SignInRequired, match="state"):
+        client.finish_authorization(re.sub(r"state=[^&]+", "state=another", callback_url))
+    assert world.token_requests == []
+    assert client.finish_authorization(callback_url).state == "fresh"
+
+
+@through_every_client
+def test_the_token_type_is_sent_as_bearer(world: ProviderWorld, kind: Kind) -> None:
+    """`token_type`: `Bearer` at two of them and `bearer` at bLink, which is no oddity."""
+    issued = world.sandbox.issue("alice")["token_type"]
+    assert issued == ("bearer" if world.name == "blink" else "Bearer")
+    source = world.signed_in()
+    source.renew()
+    assert world.get(kind, source).sent["authorization"] == f"Bearer {source.token().access_token}"
+    assert "odd_answer" not in world.events.names
+
+
+def test_how_long_an_unused_refresh_token_lives(world: ProviderWorld) -> None:
+    """Refresh token dies after: 30 days without use where that is documented; elsewhere the server is asked."""
+    is_known = world.name != "blnk_cloud"
+    assert world.provider().refresh_idle_lifetime == (30 * DAY if is_known else None)
+    source = world.signed_in()
+    world.clock.advance(29.9 * DAY)
+    source.renew()
+    world.clock.advance(31 * DAY)
+    if not is_known:
+        assert source.renew().refresh_token is not None
+        return
+    with pytest.raises(SignInRequired):
+        source.renew()
+    assert world.sandbox.counts.token_requests == 2
+
+
+@through_every_client
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 407, 409, 422, 423, 429, 500, 501, 502, 503])
+def test_other_statuses_are_the_applications(world: ProviderWorld, kind: Kind, status: int) -> None:
+    """Statuses of a rejection: each other one passes untouched, whatever it says; so do those that are no expiry."""
+    assert world.provider().rejection_statuses == ({400, 401, 403} if world.name == "flinks" else {401})
+    said = b'{"code":1,"error":"invalid_token","message":"expired"}'
+    world.sandbox.fail_api_requests(Fault(status=status, body=said))
+    answer = world.get(kind, world.signed_in())
+    assert (answer.status, answer.body) == (status, said)
+    assert world.token_requests == []
+
+
+@through_every_client
+def test_an_expired_token_is_cured_as_the_api_says_it(world: ProviderWorld, kind: Kind) -> None:
+    """The API says "expired": in each provider's own way, and once is enough."""
+    source = world.signed_in()
+    world.sandbox.fail_api_requests(EXPIRED[world.name])
+    assert world.get(kind, source).status == 200
+    assert world.sandbox.counts.refreshes == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_heal_is_tried_again(world: ProviderWorld, status: int) -> None:
+    """Try later: the pair is kept, the outcome of 502 and 504 is unknown, and the next attempt works."""
+    source = world.signed_in()
+    kept = world.stored(source)
+    world.sandbox.fail_token_requests(Fault(status=status))
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        source.renew()
+    assert ("may have renewed" in str(caught.value)) is (status in (502, 504))
+    assert world.stored(source) == kept
+    world.clock.advance(120)
+    assert source.renew().access_token != kept.token.access_token
+
+
+def test_the_correlation_id_is_the_providers_own(world: ProviderWorld) -> None:
+    """Correlation id in errors: the header that this provider's support asks for, and no other."""
+    ids = {"X-Correlation-ID": "11111111-0000", "ob-correlation-id": "22222222-0000"}
+    world.sandbox.fail_token_requests(Fault(status=400, body=b'{"error":"invalid_client"}', headers=ids))
+    with pytest.raises(ConfigurationError) as caught:
+        world.signed_in().renew()
+    told = {each for each in ids.values() if each in str(caught.value)}
+    assert told == {"blnk_cloud": set(), "blink": {"11111111-0000"}, "flinks": {"22222222-0000"}}[world.name]
+
+
+def test_who_can_be_discovered(world: ProviderWorld) -> None:
+    """Discovery: Blnk Cloud describes itself, the other two do not."""
+    if world.name != "blnk_cloud":
+        with pytest.raises(ProtocolError, match="nothing found"):
+            Provider.discover(world.sandbox.origin)
+        return
+    found, built_in = Provider.discover(world.sandbox.origin), world.provider()
+    for name in ("issuer", "token_endpoint", "authorization_endpoint", "revocation_endpoint", "grants", "pkce"):
+        assert getattr(found, name) == getattr(built_in, name), name
+    assert built_in.client_auth in found.client_auth_supported
+
+
+def test_another_environment_is_another_key(world: ProviderWorld) -> None:
+    """Environment: by the host of the token endpoint, whatever else is the same."""
+    made = world.provider()
+    elsewhere = dataclasses.replace(made, token_endpoint="https://live.example/token")
+    keys = {world.client(provider).for_subject("alice").store_key for provider in (made, elsewhere)}
+    assert len(keys) == 2
+
+
+@through_every_client
+def test_a_fixed_key_is_sent_and_never_renewed(world: ProviderWorld, kind: Kind) -> None:
+    """Static key instead: where there is none, an API that refuses it has the last word."""
+    key = StaticToken("blnk_fdb796a5", api_origins=(world.sandbox.origin,))
+    with world.open(kind, key) as http:
+        answer = http.get(world.url())
+    assert answer.sent["authorization"] == "Bearer blnk_fdb796a5"
+    assert answer.status in (400, 401)
+    assert world.token_requests == []
