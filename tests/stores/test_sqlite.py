@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import sqlite3
@@ -396,6 +397,17 @@ def test_a_removed_file_takes_its_log_with_it(path: Path) -> None:
     for name, content in leftover.items():
         Path(f"{path}-{name}").write_bytes(content)
     assert list(SQLiteStore(path).keys()) == []
+
+
+def test_a_record_takes_little_more_than_its_own_size(path: Path) -> None:
+    """Records of the size of a token pair lie beside each other in the pages; a page for each is three times as much,
+    and makes a million of them slow to load.
+    """
+    data = {"access_token": "a" * 1200}
+    with SQLiteStore(path) as store:
+        for number in range(200):
+            store.save(f"token/{number}", data, expected=None)
+    assert path.stat().st_size < 200 * len(json.dumps(data)) * 2
 
 
 def test_large_databases_are_not_checked_at_each_start(path: Path) -> None:
