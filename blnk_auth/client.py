@@ -419,7 +419,9 @@ def _best_method(provider: Provider, key: object, secret: object, certificate: o
 
 def _named_subject(subject: str) -> str:
     if not _is_text(subject) or not subject.strip():
-        raise ConfigurationError("subject is empty; pass your own lasting id of the person who gave the grant")
+        raise ConfigurationError(
+            "subject must be text (UTF-8) that is not empty; pass your own lasting id of the person who gave the grant"
+        )
     return subject
 
 

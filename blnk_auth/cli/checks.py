@@ -31,6 +31,7 @@ Verdict = Literal["ok", "warning", "failed", "unavailable"]
 _TIMEOUT = 10.0
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
 _CERTIFICATE_WARNING = 21 * 86_400.0
+_NOT_THERE = "see that the server runs at this address, and check network, firewall and proxy"
 _COMPARED = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
 
 
@@ -77,15 +78,19 @@ class Patient:
 def configuration(patient: Patient) -> Iterator[Finding]:
     """The file, the profile, and whether its secret can be had."""
     profile = patient.profile
-    yield Finding("configuration", "ok", f"profile {profile.name!r} of {profile.path}: {patient.client!r}")
+    provider = patient.provider
+    who = f"client {profile.settings['client_id']!r} of {provider.display_name}"
+    yield Finding("configuration", "ok", f"profile {profile.name!r} of {profile.path}: {who}")
     if profile.path.exists() and is_open_to_others(profile.path):
         yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {profile.path}")
     secret = profile.settings.get("client_secret")
     if callable(secret):
         secret()
         yield Finding("secret", "ok", "client_secret is in the keyring")
-    if profile.settings.get("redirect_uri") is None and "authorization_code" in patient.provider.grants:
-        yield Finding("configuration", "warning", "nobody can sign in", "write redirect_uri, as registered")
+    by_browser = profile.settings.get("redirect_uri") is not None and provider.authorization_endpoint is not None
+    if not by_browser and provider.device_authorization_endpoint is None and "authorization_code" in provider.grants:
+        missing = "redirect_uri" if provider.authorization_endpoint is not None else "authorization_endpoint"
+        yield Finding("configuration", "warning", f"nobody can sign in without {missing}", f"write {missing} there")
 
 
 def names(patient: Patient) -> Iterator[Finding]:
@@ -128,7 +133,7 @@ def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
         return Finding("tls", "failed", f"{origin}: certificate refused ({refused.verify_message})", remedy)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", "check network, firewall and proxy")
+        return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", _NOT_THERE)
     ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
     return _certificate_finding(f"{origin}: {version}, certificate", ends_at, "its operator must renew it")
 
@@ -161,7 +166,7 @@ def clock(patient: Patient) -> Iterator[Finding]:
     try:
         answer = transport_for(None, patient.network).send(request)
     except NoAnswer as failure:
-        yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", "see the lines above")
+        yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", _NOT_THERE)
         return
     skew = clock_skew(answer.headers, asked_at, time.time())
     if skew is None:

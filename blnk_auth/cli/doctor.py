@@ -13,6 +13,7 @@ from .options import EPILOG, Selection, client_options, json_option
 from .outcome import CONFIGURATION, OK, UNAVAILABLE
 from .show import printable, screen, show_json
 
+_WIDTHS = (12, 14)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}
 
 
@@ -47,11 +48,13 @@ def _findings(selection: Selection) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
+    from rich.table import Table
     from rich.text import Text
 
-    text = Text.assemble(
-        (f"{finding.verdict:<12}", _STYLES[finding.verdict]), f"{finding.check:<14}", printable(finding.detail)
-    )
-    if finding.remedy:
-        text.append(f"\n{'':<26}-> {printable(finding.remedy)}")
-    screen().print(text, soft_wrap=True)
+    told = [finding.detail, *([f"-> {finding.remedy}"] if finding.remedy else ())]
+    row = Table.grid()
+    for width in _WIDTHS:
+        row.add_column(width=width)
+    row.add_column(overflow="fold")
+    row.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.check, Text("\n".join(map(printable, told))))
+    screen().print(row)

@@ -18,7 +18,7 @@ from ..errors import ConfigurationError
 from ..stores.memory import MemoryStore
 from ..stores.private import create_file, make_directory
 from .options import profile_options, setting_options, take_settings
-from .outcome import sign_in_command
+from .outcome import CONFIGURATION, Failure, sign_in_command
 
 _REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
@@ -61,8 +61,10 @@ def command(
     given |= {name: f"${{BLNK_AUTH_{name.upper()}}}" for name in SECRETS if name in given}
     if client_secret_from is not None:
         given["client_secret"] = _reference(client_secret_from)
-    table = _complete(given) if non_interactive else _ask(given)
-    _try(path, profile, table)
+    if non_interactive:
+        _try(path, profile, table := _complete(given))
+    else:
+        table = _ask_until_it_works(path, profile, given)
     _write(path, profile, table)
     click.echo(f"Wrote profile {profile!r} to {path}.")
     click.echo(f"Next: {sign_in_command(None, profile)}")
@@ -78,7 +80,8 @@ def _allow_replacing(path: Path, profile: str, *, ask: bool) -> None:
         raise click.UsageError(
             f"{path} has a profile {profile!r} already; --force replaces it, --profile names another"
         )
-    click.confirm(f"{path} has a profile {profile!r} already. Replace it?", abort=True, err=True)
+    if not click.confirm(f"{path} has a profile {profile!r} already. Replace it?", err=True):
+        raise Failure("nothing was written; --profile NAME writes another profile", CONFIGURATION)
 
 
 def _reference(text: str) -> str:
@@ -99,14 +102,30 @@ def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _ask(given: Mapping[str, Any]) -> dict[str, Any]:
+def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Nobody has to begin again because of one wrong answer."""
+    table: dict[str, Any] = {}
+    while True:
+        table = _ask(given, table)
+        try:
+            _try(path, profile, table)
+        except ConfigurationError as error:
+            if table == given:
+                raise
+            click.echo(f"\nThat cannot work: {error.message}.\nOnce more; Enter keeps an answer.\n", err=True)
+        else:
+            return table
+
+
+def _ask(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings: those given, and the answers, for which those of `before` are proposed."""
     table = dict(given)
     if "provider" not in table:
-        choices = click.Choice(PROVIDER.choices)
-        table["provider"] = click.prompt("Provider", type=choices, default=PROVIDER.choices[0], err=True)
+        choices, proposed = click.Choice(PROVIDER.choices), before.get("provider", PROVIDER.choices[0])
+        table["provider"] = click.prompt("provider", type=choices, default=proposed, err=True)
     for setting in _to_ask(table["provider"]):
         if setting.name not in table:
-            answer = _answer(setting, table["provider"])
+            answer = _answer(setting, table["provider"], before.get(setting.name))
             if answer:
                 table[setting.name] = answer
     return table
@@ -121,14 +140,16 @@ def _to_ask(provider: str) -> list[Setting]:
     return [known[name] for name in dict.fromkeys(names) if name in known and name not in left_out]
 
 
-def _answer(setting: Setting, provider: str) -> Any:
+def _answer(setting: Setting, provider: str, before: Any) -> Any:
     hosted = "https://api.cloud.blnkfinance.com" if provider == "blnk_cloud" else ""
-    default = {"base_url": hosted, "redirect_uri": _REDIRECT_URI, "subject": "me"}.get(setting.name, "")
-    click.echo(click.style(setting.help, dim=True), err=True)
+    usual = {"base_url": hosted, "redirect_uri": _REDIRECT_URI, "subject": "me"}.get(setting.name, "")
+    default = usual if before is None else before if isinstance(before, str) else " ".join(before)
+    optional = "" if setting.required or default else " Enter leaves it out."
+    click.echo(click.style(f"{setting.help}{optional}", dim=True), err=True)
     answer: str = click.prompt(
         setting.name,
         default=None if setting.required and not default else default,
-        show_default=bool(default),
+        show_default=bool(default) and not setting.is_secret,
         hide_input=setting.is_secret,
         err=True,
     ).strip()

@@ -80,7 +80,7 @@ def _sign_in(
 
 def _show_url(url: str, *, opens: bool) -> None:
     click.echo(
-        f"{'If no browser opens, open' if opens else 'Open'} this address in one, and sign in there:\n\n  {url}\n\n"
+        f"{'If no browser opens, open' if opens else 'Open'} this address in a browser, and sign in:\n\n  {url}\n\n"
         "If the browser ends on a page that does not load, paste that page's address here:",
         err=True,
     )
@@ -96,7 +96,11 @@ def _show_code(authorization: DeviceAuthorization) -> None:
     where = authorization.verification_uri_complete or authorization.verification_uri
     if "utf" in (sys.stderr.encoding or "").lower() and (code := _qr_code(where)):
         click.echo(code, err=True)
-    click.echo(f"On any device, open {authorization.verification_uri} and enter {authorization.user_code}", err=True)
+    click.echo(
+        f"On any device, open {authorization.verification_uri} and enter {authorization.user_code}\n"
+        "Waiting until you have agreed there ...",
+        err=True,
+    )
 
 
 def _qr_code(url: str) -> str | None:

@@ -17,7 +17,7 @@ import click
 from ..client import OAuthClient
 from ..config import Profile, config_path, load_profile, profile_names
 from ..config.settings import SECRETS, Setting, every_setting
-from ..errors import BlnkAuthError
+from ..errors import BlnkAuthError, ConfigurationError
 from ..events import OnEvent
 from ..hidden import hidden
 from ..source import TokenSource
@@ -52,8 +52,12 @@ def subject_of(profile: Profile) -> str:
 
 
 def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSource:
-    """The tokens that the options ask for."""
-    return client.for_itself(scope=profile.scope) if itself else client.for_subject(subject_of(profile))
+    """The tokens that the options ask for. Raises `ConfigurationError` if there can be none."""
+    if not itself:
+        return client.for_subject(subject_of(profile))
+    if "client_credentials" not in client.provider.grants:
+        raise ConfigurationError(f"--itself: {client.provider.display_name} gives tokens to people only; leave it out")
+    return client.for_itself(scope=profile.scope)
 
 
 def client_options(*visible: str) -> Callable[[Function], Function]:

@@ -6,6 +6,7 @@ Listed for users in docs/reference/command-line.md.
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 import click
 
 from ..errors import BlnkAuthError, SignInRequired, TemporarilyUnavailable
+from .show import printable
 
 OK = 0
 SIGN_IN = 1
@@ -36,6 +38,14 @@ def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
     return Failure(error.message, UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
 
 
+def _failure_of_usage(wrong: click.UsageError) -> Failure:
+    problem = wrong.format_message().rstrip(".")
+    if wrong.ctx is None or "\n" in problem:
+        # The whole help of a group that was called without a command.
+        raise wrong
+    return Failure(f"{problem}; see: {wrong.ctx.command_path} --help", CONFIGURATION)
+
+
 def cause(error: SignInRequired) -> str:
     """Why, without the remedy, which speaks to programmers."""
     return error.message.rpartition("; ")[0] or error.message
@@ -44,7 +54,7 @@ def cause(error: SignInRequired) -> str:
 def sign_in_command(subject: str | None, profile: str | None = None) -> str:
     """What to type to sign in."""
     chosen = {"profile": None if profile == "default" else profile, "subject": subject}
-    return " ".join(["blnk-auth login", *(f"--{name} {value}" for name, value in chosen.items() if value)])
+    return " ".join(["blnk-auth login", *(f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value)])
 
 
 @contextmanager
@@ -56,13 +66,15 @@ def reported() -> Generator[None]:
         return
     except Failure as known:
         failure = known
+    except click.UsageError as wrong:
+        failure = _failure_of_usage(wrong)
     except BlnkAuthError as error:
         failure = failure_of(error, profile=click.get_current_context().meta.get("profile"))
     except (KeyboardInterrupt, click.Abort):
         # Off the line of the question that was being asked.
         click.echo(err=True)
         failure = Failure("interrupted; what was stored is still stored", INTERRUPTED)
-    click.echo(f"blnk-auth: {' '.join(str(failure).split())}", err=True)
+    click.echo(f"blnk-auth: {printable(' '.join(str(failure).split()))}", err=True)
     raise click.exceptions.Exit(failure.status)
 
 

@@ -10,14 +10,19 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ENDLESS = 10_000
+
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def screen(*, stderr: bool = False) -> Console:
-    """The terminal; without colours if NO_COLOR is set or nobody would see them."""
+    """The terminal; without colours if NO_COLOR is set or nobody would see them. A file or a pipe folds no lines."""
     from rich.console import Console
 
-    return Console(highlight=False, stderr=stderr)
+    console = Console(highlight=False, stderr=stderr)
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    return console
 
 
 def show_json(data: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +22,9 @@ _ENDED = {
     "expired": "the refresh token expired",
     "no_refresh_token": "nothing can renew it",
 }
+_BOX = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+"""A line below the headings and nothing else, which any terminal can show."""
+
 _STYLES = {"fresh": "green", "stale": "green", "expired": "yellow", "sign_in_required": "bold red", "unreadable": "red"}
 
 
@@ -42,13 +44,11 @@ class Standing:
     last_error: str | None = None
 
 
-def standings(client: OAuthClient) -> Iterator[Standing]:
-    """All grants of this client in its store."""
-    for key in keys(client):
-        source = source_at(client, key)
-        standing = None if source is None else _standing(client, source)
-        if standing is not None:
-            yield standing
+def standings(client: OAuthClient, only: str | None) -> list[Standing]:
+    """The grants of this client in its store; with `only`, those of one subject."""
+    sources = (source for key in keys(client) if (source := source_at(client, key)) is not None)
+    wanted = (source for source in sources if only is None or source.subject == only)
+    return [standing for source in wanted if (standing := _standing(client, source)) is not None]
 
 
 def _standing(client: OAuthClient, source: TokenSource) -> Standing | None:
@@ -80,7 +80,7 @@ def members_of(standing: Standing) -> dict[str, Any]:
 
 def table_of(found: list[Standing]) -> Table:
     """For people."""
-    table, now = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), time.time()
+    table, now = Table(box=_BOX, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False), time.time()
     headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\ndies in", "state"]
     has_errors = any(each.last_error for each in found)
     for heading in (*headings, "last error") if has_errors else headings:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status", epilog=EPILOG)
-@client_options()
+@client_options("subject")
 @click.option("--watch", is_flag=True, help="Stay, and show changes until Ctrl-C.")
 @click.option(
     "--interval",
@@ -29,23 +29,30 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(selection: Selection, watch: bool, interval: float, as_json: bool) -> None:
-    """Show everybody who has signed in, and how long their tokens live."""
+    """Show everybody who has signed in, and how long their tokens live.
+
+    With --subject, only that one.
+    """
     from .standing import members_of, standings, table_of
 
+    if watch and as_json:
+        raise click.UsageError("--watch and --json exclude each other; for scripts, repeat --json instead")
     profile = selection.load()
     client = selection.open(profile)
-    if watch and not as_json:
+    only = profile.subject if "subject" in profile.overridden else None
+    if watch:
         with suppress(KeyboardInterrupt):
-            _watch(lambda: table_of(list(standings(client))), interval)
+            _watch(lambda: table_of(standings(client, only)), interval)
         return
-    found = list(standings(client))
+    found = standings(client, only)
     if as_json:
         show_json([members_of(each) for each in found])
     elif found:
         screen().print(table_of(found))
     if not found:
         command = sign_in_command(profile.subject, profile.name)
-        raise Failure(f"nobody has signed in at {client.provider.display_name} yet; sign in with: {command}", SIGN_IN)
+        who = "nobody has" if only is None else f"{only!r} has not"
+        raise Failure(f"{who} signed in at {client.provider.display_name} yet; sign in with: {command}", SIGN_IN)
 
 
 def _watch(look: Callable[[], RenderableType], interval: float) -> None:

@@ -74,4 +74,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         why = f"it is not TOML: {error}"
     except OSError as error:
         why = error.strerror or type(error).__name__
-    raise ConfigurationError(f"{path} cannot be read ({why}); correct it, or write a new one with: blnk-auth init")
+    raise ConfigurationError(f"{path} cannot be read ({why}); correct it, or move it away and run: blnk-auth init")

@@ -59,7 +59,9 @@ class Profile:
         try:
             return client(self.provider(), **settings)
         except ConfigurationError as error:
-            failure = self.blame("", error.message)
+            parameter, _, why = error.message.partition(" ")
+            given = parameter in self.overridden
+            failure = self.blame(parameter, why) if given else self.blame("", error.message)
         raise failure
 
     def provider(self) -> Provider:

@@ -49,7 +49,7 @@ def _with_authorities(path: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=path)
     except OSError as error:
         why = error.strerror or "it holds no certificate"
-        raise ConfigurationError(f"verify: the CA file {path!r} cannot be loaded ({why})") from None
+        raise ConfigurationError(f"verify: the CA file {path!r} cannot be loaded ({why}); give a PEM file") from None
 
 
 def certificate_failure(error: BaseException) -> str | None:

@@ -73,6 +73,14 @@ class CommandLine:
         }
         self.write("[profiles.default]\n" + "".join(f"{name} = {value}\n" for name, value in known.items()))
 
+    def discover(self) -> None:
+        """A profile that leaves all to the sandbox's metadata, for people with a device code."""
+        assert self.sandbox is not None
+        self.write(
+            f'[profiles.default]\nprovider = "discover"\nissuer = "{self.sandbox.origin}"\nsubject = "alice"\n'
+            f'client_id = "{self.sandbox.client_id}"\nclient_secret = "${{SANDBOX_SECRET}}"\n'
+        )
+
     def run(self, *arguments: str, input: str | None = None, **variables: str | None) -> Result:  # noqa: A002
         unset = {name: None for name in os.environ if name.startswith("BLNK_AUTH_")}
         environment: Mapping[str, str | None] = {**unset, **self.environment, **variables}

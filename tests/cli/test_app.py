@@ -55,10 +55,19 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_an_unknown_command_is_a_wrong_call() -> None:
-    """A misspelt command ends with 2 and is named."""
-    finished = finish("dmo")
-    assert finished.returncode == 2
-    assert "No such command 'dmo'" in finished.stderr
+    """A misspelt command or option ends with 2 and is named, in one line that says where to look."""
+    for arguments, command in ((("dmo",), "blnk-auth"), (("status", "--intervall", "1"), "blnk-auth status")):
+        finished = finish(*arguments)
+        assert (finished.returncode, finished.stdout) == (2, "")
+        assert finished.stderr.count("\n") == 1
+        assert finished.stderr.startswith("blnk-auth: No such")
+        assert finished.stderr.endswith(f"; see: {command} --help\n")
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    """`blnk-auth store` alone shows what there is."""
+    finished = finish("store")
+    assert "Usage: blnk-auth store" in finished.stdout + finished.stderr
 
 
 def test_ctrl_c_while_it_loads_ends_it_without_a_traceback() -> None:

@@ -59,6 +59,19 @@ def test_a_file_that_others_may_read_is_a_warning(blnk_auth_cli: CommandLine) ->
     assert found["configuration"][1]["remedy"] == f"chmod 600 {blnk_auth_cli.file}"
 
 
+def test_nobody_can_sign_in_without_a_way_back(blnk_auth_cli: CommandLine) -> None:
+    """Without redirect_uri nobody can sign in, which is a warning, unless the server has device codes."""
+    lines = blnk_auth_cli.file.read_text().splitlines()
+    blnk_auth_cli.write("\n".join(line for line in lines if not line.startswith("redirect_uri")))
+    _, found = findings(blnk_auth_cli)
+    assert found["configuration"][1]["detail"] == "nobody can sign in without redirect_uri"
+    with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
+        by_device = CommandLine(blnk_auth_cli.directory, sandbox)
+        by_device.discover()
+        _, found = findings(by_device)
+        assert [each["verdict"] for each in found["configuration"]] == ["ok"]
+
+
 def test_what_is_out_of_reach_ends_with_3(blnk_auth_cli: CommandLine) -> None:
     """A server that does not answer is out of reach; the store is examined all the same."""
     status, found = findings(blnk_auth_cli, "--base-url", "http://127.0.0.1:9")

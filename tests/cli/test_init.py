@@ -35,6 +35,17 @@ def test_it_asks_and_writes_a_file_for_this_user_only(offline: CommandLine) -> N
     }
 
 
+def test_a_wrong_answer_is_asked_again_and_the_others_are_kept(offline: CommandLine) -> None:
+    """An answer that cannot work is told with the reason; then Enter keeps the others, the secret among them."""
+    first, second = "\nhttp://api.test\nid\ns3cr3t\n\n\nbob\n", "\nhttp://127.0.0.1:1\n\n\n\n\n\n"
+    result = offline.run("init", input=first + second)
+    assert result.exit_code == 0, result.output
+    assert "That cannot work: --base-url or BLNK_AUTH_BASE_URL uses http" in result.stderr
+    assert "s3cr3t" not in result.output
+    expected = {"base_url": "http://127.0.0.1:1", "client_id": "id", "client_secret": "s3cr3t", "subject": "bob"}
+    assert expected.items() <= written(offline).items()
+
+
 def test_options_do_without_questions(offline: CommandLine) -> None:
     """With --non-interactive the options are written as they are, and a secret only as a reference."""
     result = offline.run(
@@ -76,7 +87,8 @@ def test_a_profile_is_replaced_only_on_demand(offline: CommandLine) -> None:
     refused = offline.run("init", *arguments)
     assert refused.exit_code == 2
     assert "has a profile 'default' already; --force replaces it" in refused.stderr
-    assert offline.run("init", input="n\n").exit_code == 130
+    kept = offline.run("init", input="n\n")
+    assert (kept.exit_code, kept.stderr.splitlines()[-1][:30]) == (2, "blnk-auth: nothing was written")
     assert written(offline) == {"provider": "flinks"}
     assert offline.run("init", "--force", *arguments).exit_code == 0
     assert written(offline)["provider"] == "blnk_cloud"
@@ -89,7 +101,7 @@ def test_a_profile_is_replaced_only_on_demand(offline: CommandLine) -> None:
         (("--provider", "flinks", "--client-id", "id"), "--host (or BLNK_AUTH_HOST) is missing"),
         (("--provider", "blnk_cloud"), "--client-id (or BLNK_AUTH_CLIENT_ID) is missing"),
         (("--provider", "nobody"), "'nobody' is not one of"),
-        ((*OPTIONS, "--base-url", "http://api.test", "--client-auth", "none"), "base_url uses http"),
+        ((*OPTIONS, "--base-url", "http://api.test", "--client-auth", "none"), "--base-url or BLNK_AUTH_BASE_URL uses"),
         ((*OPTIONS, "--client-secret-from", "s3cr3t"), "never the secret"),
         ((*OPTIONS, "--host", "x", "--client-auth", "none"), "--host or BLNK_AUTH_HOST does not belong"),
         ((*OPTIONS, "--profile", " "), "--profile must be a name"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ from typing import Any
 
 import pexpect
 import pytest
-from cli.command_line import CommandLine, free_port
+from cli.command_line import SECRET, CommandLine, free_port
 from cli.demo_process import read_until, started
+from filelock import FileLock
 from helpers import leaks
 
-from blnk_auth.testing.sandbox import person
+from blnk_auth.testing.sandbox import Sandbox, person
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-token.md"
 PROMPT = "ready> "
@@ -80,6 +82,14 @@ def status_of(shell: Any) -> int:
     return int(finish(shell, "echo status=$?").rpartition("status=")[2])
 
 
+@pytest.fixture
+def port_of_the_tutorial() -> Iterator[None]:
+    """Port 8765, which the tutorial's client comes back to: for one run of the tests on this machine at a time."""
+    with FileLock(Path(tempfile.gettempdir()) / "blnk-auth-tests-port-8765.lock"):
+        yield
+
+
+@pytest.mark.usefixtures("port_of_the_tutorial")
 def test_the_tutorial_holds(offline: CommandLine) -> None:
     """A reader who types the tutorial's commands and gives its answers gets the API's answer in curl and Python."""
     port = free_port()
@@ -94,7 +104,7 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
             **{name: re.findall(rf"{name} +(\S+)", told)[0] for name in ("client_id", "client_secret")},
         }
         shell.sendline(init)
-        for question in ("Provider", "base_url", "client_id", "client_secret", "redirect_uri", "scope", "subject"):
+        for question in ("provider", "base_url", "client_id", "client_secret", "redirect_uri", "scope", "subject"):
             shell.expect(rf"\n{question}.*: ")
             shell.sendline(answers.get(question, ""))
         assert "Next: blnk-auth login" in (asked := shown(shell))
@@ -140,6 +150,19 @@ def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine, way: s
         shell.sendline(person.sign_in(url, subject="alice", approve=True))
         assert "alice: signed in" in shown(shell)
         assert status_of(shell) == 0
+
+
+def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None:
+    """`login --device` shows an address, a code, and a QR code where the terminal can; then it waits for the person."""
+    with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
+        command_line = CommandLine(blnk_auth_cli.directory, sandbox)
+        command_line.discover()
+        with terminal(command_line, PYTHONUTF8="1") as shell:
+            shell.sendline("blnk-auth login --device")
+            shell.expect_exact("▄▄▄▄▄")
+            shell.expect(rf"On any device, open {sandbox.origin}/device and enter (\S+)\r")
+            sandbox.enter_user_code(shell.match[1])
+            assert "alice: signed in at 127.0.0.1" in shown(shell)
 
 
 def test_a_person_who_says_no_ends_with_1(blnk_auth_cli: CommandLine) -> None:

@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import pytest
-from cli.command_line import DAY, CommandLine
+from cli.command_line import DAY, SECRET, CommandLine
 from cli.demo_process import TIMEOUT, command
 from helpers import leaks
 
 from blnk_auth.cli.show import printable, span
-from blnk_auth.testing.sandbox import Fault
+from blnk_auth.testing.sandbox import Fault, Sandbox
 
 
 def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
@@ -92,6 +92,28 @@ def test_nobody_is_not_found(blnk_auth_cli: CommandLine) -> None:
     assert result.exit_code == 1
     assert result.stderr.endswith("sign in with: blnk-auth login --subject alice\n")
     assert json.loads(blnk_auth_cli.run("status", "--json").stdout) == []
+
+
+def test_one_subject_can_be_asked_for(blnk_auth_cli: CommandLine) -> None:
+    """With --subject only that one is listed, and one who has not signed in ends with 1."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    blnk_auth_cli.give(client, "bob smith")
+    found = json.loads(blnk_auth_cli.run("status", "--json", "--subject", "bob smith").stdout)
+    assert [each["subject"] for each in found] == ["bob smith"]
+    missing = blnk_auth_cli.run("status", "--subject", "carol smith")
+    assert missing.exit_code == 1
+    assert missing.stderr == (
+        "blnk-auth: 'carol smith' has not signed in at Blnk Cloud yet; "
+        "sign in with: blnk-auth login --subject 'carol smith'\n"
+    )
+
+
+def test_watching_is_for_people(blnk_auth_cli: CommandLine) -> None:
+    """--watch and --json exclude each other, and say so in one line."""
+    result = blnk_auth_cli.run("status", "--watch", "--json")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "--watch and --json exclude each other" in result.stderr
 
 
 def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
@@ -183,6 +205,34 @@ def test_logout_says_where_a_provider_cannot_be_told(blnk_auth_cli: CommandLine)
     assert statuses(blnk_auth_cli)["alice"]["state"] == "fresh"
     assert blnk_auth_cli.run("logout", "--forget").exit_code == 0
     assert statuses(blnk_auth_cli) == {}
+
+
+def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
+    """The provider is told first: if it cannot be told now nothing is forgotten, and once told, all is."""
+    with Sandbox("flinks", client_secret=SECRET) as sandbox:
+        flinks = CommandLine(blnk_auth_cli.directory, sandbox)
+        flinks.configure("flinks")
+        flinks.give(flinks.client(), "alice")
+        sandbox.fail_revocations(Fault(status=503))
+        assert flinks.run("logout").exit_code == 3
+        assert statuses(flinks).keys() == {"alice"}
+        told = flinks.run("logout", "--json")
+        assert json.loads(told.stdout) == {"subject": "alice", "provider": "flinks", "revoked": True}
+        assert sandbox.counts.revocations == 1
+        assert statuses(flinks) == {}
+
+
+def test_the_clients_own_token(blnk_auth_cli: CommandLine) -> None:
+    """`token --itself` prints the client's own token; where the provider has none to give, that is told in one line."""
+    refused = blnk_auth_cli.run("token", "--itself")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "blnk-auth: --itself: Blnk Cloud gives tokens to people only; leave it out\n"
+    with Sandbox("flinks", client_secret=SECRET) as sandbox:
+        flinks = CommandLine(blnk_auth_cli.directory, sandbox)
+        flinks.configure("flinks")
+        assert flinks.run("token", "--itself", "--scope", "client:admin").exit_code == 0
+        assert sandbox.counts.client_credentials == 1
+        assert "(the client itself)" in flinks.run("status").stdout
 
 
 def test_the_default_subject_must_be_known(blnk_auth_cli: CommandLine) -> None:
