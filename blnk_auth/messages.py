@@ -21,12 +21,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from .client_auth import ClientCredentials
 from .errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
-from .provider import Provider, Refusal, Verdict, per_call
+from .provider import Provider, Refusal, Verdict, authorization_texts
 from .token import Token, read_seconds, read_token
 from .wire import Call, HttpRequest, HttpResponse
 
@@ -132,11 +132,12 @@ def build_device_authorization(
         )
     proof = credentials.prove(audience=_audience(provider), now=now)
     named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
-    parameters = {**named, **per_call(provider.token_parameters, call), **proof.parameters}
+    own = {**named, **proof.parameters}
+    parameters = {**own, **provider.token_parameters_of(call, reserved=own)}
     headers = {
         "Accept": "application/json",
         "Content-Type": _FORM,
-        **per_call(provider.token_headers, call),
+        **provider.token_headers_of(call),
         **proof.headers,
     }
     request = HttpRequest("POST", endpoint, headers, urlencode(parameters).encode("ascii"))
@@ -165,12 +166,13 @@ def build_revocation(
     endpoint = provider.revocation_endpoint
     if endpoint is None:
         raise ConfigurationError(f"revoke: {provider.revocation_advice}")
-    headers = {"Accept": "application/json", **per_call(provider.token_headers, call)}
+    headers = {"Accept": "application/json", **provider.token_headers_of(call)}
     if provider.revocation == "connection":
         request = HttpRequest("DELETE", endpoint, {**headers, "Authorization": f"Bearer {token}"}, b"")
         return TokenCall(request, provider, (token,))
     proof = credentials.prove(audience=_audience(provider), now=now)
-    further = urlencode({**per_call(provider.token_parameters, call), **proof.parameters})
+    reserved = ("token", "token_type_hint", *proof.parameters)
+    further = urlencode({**provider.token_parameters_of(call, reserved=reserved), **proof.parameters})
     body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint, further)
     request = HttpRequest(
         "POST", endpoint, {**headers, "Content-Type": _FORM, **proof.headers}, str(body).encode("ascii")
@@ -209,9 +211,9 @@ def build_authorization_url(
         scope=scope,
         state=state,
         **challenge,
-        **{**provider.authorization_parameters, **parameters},
     )
-    return url
+    further = {**provider.authorization_parameters, **authorization_texts(parameters, "parameters")}
+    return str(_authlib("common.urls").add_params_to_uri(url, list(further.items())))
 
 
 def judge_token_answer(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[Token, tuple[str, ...]]:
@@ -281,9 +283,14 @@ def _outcome(response: HttpResponse, call: TokenCall, *, now: float) -> tuple[To
 def _members(provider: Provider, document: Mapping[str, Any], now: float) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The answer in the members of RFC 6749. A reader that fails must not cost the pair that was issued."""
     try:
-        return provider.read_answer(document, now), ()
+        read = provider.read_answer(document, now)
     except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
-        return document, (f"read_answer of the provider raised {type(error).__name__}; the answer was read as it is",)
+        failure = f"raised {type(error).__name__}"
+    else:
+        if isinstance(read, Mapping):
+            return read, ()
+        failure = f"returned {type(read).__name__} instead of a mapping"
+    return document, (f"read_answer of the provider {failure}; the answer was read as it is",)
 
 
 def _authlib(module: str) -> Any:
@@ -303,7 +310,9 @@ def _build(
     proof = credentials.prove(audience=_audience(provider), now=now)
     present = {name: value for name, value in parameters.items() if value}
     secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
-    everything = {**present, **per_call(provider.token_parameters, call), **proof.parameters}
+    reserved = ("grant_type", *present, *proof.parameters)
+    further = provider.token_parameters_of(call, reserved=reserved)
+    everything = {**present, **further, **proof.parameters}
     if provider.token_body == "json":
         media_type, body = "application/json", json.dumps({"grant_type": grant_type, **everything})
     else:
@@ -312,7 +321,7 @@ def _build(
     headers = {
         "Accept": "application/json",
         "Content-Type": media_type,
-        **per_call(provider.token_headers, call),
+        **provider.token_headers_of(call),
         **proof.headers,
     }
     request = HttpRequest("POST", provider.token_endpoint, headers, body.encode("ascii"))
@@ -345,11 +354,14 @@ def _refusal(
 ) -> BlnkAuthError:
     provider, status = call.provider, response.status_code
     code, description, uri = _verdict(document, call.secrets)
-    correlation_id = _correlation(response.headers.get(provider.correlation_header or ""), call.secrets)
+    correlation_id = _correlation(response.headers.get((provider.correlation_header or "").lower()), call.secrets)
     told: dict[str, Any] = {"error": code, "error_description": description, "error_uri": uri, "status_code": status}
     because = (f": {description}" if description else "") + (f" ({correlation_id})" if correlation_id else "")
     answered = f"the authorization server answered {status}" + (f" {code}" if code else "") + because
-    verdict = provider.judge_refusal(Refusal(response, document, code)) or _standard_verdict(status, code)
+    try:
+        verdict = _judged(provider, Refusal(response, document, code)) or _standard_verdict(status, code)
+    except ConfigurationError as error:
+        return ConfigurationError(f"{answered}; {error}", **told)
     if verdict == "sign_in":
         return SignInRequired(f"{answered}; the person must sign in again", reason="refused", **told)
     if verdict == "transient":
@@ -359,6 +371,19 @@ def _refusal(
     if verdict == "configuration":
         return ConfigurationError(f"{answered}; {_remedy(status, code)}", **told)
     return ProtocolError(f"{answered}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
+
+
+def _judged(provider: Provider, refusal: Refusal) -> Verdict | None:
+    """The provider's own verdict. One that fails must end no grant. Raises `ConfigurationError`."""
+    try:
+        verdict = provider.judge_refusal(refusal)
+    except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+        failure = f"raised {type(error).__name__}"
+    else:
+        if verdict is None or verdict in get_args(Verdict):
+            return verdict
+        failure = f"returned {verdict!r}, which is none of {', '.join(get_args(Verdict))} and not None"
+    raise ConfigurationError(f"judge_refusal of the provider {failure}; correct it there")
 
 
 def _standard_verdict(status: int, code: str | None) -> Verdict | None:

@@ -6,7 +6,7 @@ a callable, it is asked afresh for each attempt, on whatever thread the attempt 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,7 @@ from .challenge import is_curable
 from .client_auth import METHODS, AssertionAudience, BasicEncoding
 from .errors import ConfigurationError
 from .origin import AllowedOrigins, endpoint_origin
+from .texts import header_texts, parameter_texts, without
 from .wire import ApiAnswer, Call, HttpResponse
 
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
@@ -29,6 +30,7 @@ _NONE: Mapping[str, str] = {}
 
 _ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 _GRANTS: tuple[GrantType, ...] = get_args(GrantType)
+_OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
 _CHOICES: Mapping[str, Sequence[str]] = {
     "client_auth": METHODS,
     "basic_encoding": get_args(BasicEncoding),
@@ -196,11 +198,22 @@ class Provider:
             self._check_authorization_endpoint()
         self._check_choices()
         self._check_issuer()
-        for parameter in ("read_answer", "judge_refusal", "is_rejection"):
-            if not callable(getattr(self, parameter)):
-                raise ConfigurationError(f"{parameter} must be a callable; leave it out for what the RFCs say")
+        self._check_kinds()
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
         object.__setattr__(self, "environment", str(token_origin))
+
+    def _check_kinds(self) -> None:
+        for is_right, kind, parameters in _KINDS:
+            for parameter in parameters:
+                if not is_right(getattr(self, parameter)):
+                    raise ConfigurationError(f"{parameter} must be {kind}")
+        authorization_texts(self.authorization_parameters, "authorization_parameters")
+        # What a callable gives is looked at when it has been given.
+        for parameter, check in (("token_parameters", parameter_texts), ("token_headers", header_texts)):
+            if not callable(setting := getattr(self, parameter)):
+                check(setting, parameter)
+        if not callable(self.api_headers):
+            self.api_headers_of(Call("api"))
 
     def _check_issuer(self) -> None:
         if self.issuer is not None and not isinstance(self.issuer, str):
@@ -248,6 +261,22 @@ class Provider:
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
         return discover(issuer, network, settings)
 
+    def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
+        """The further parameters of one token request, whose own are `reserved`."""
+        made = parameter_texts(_made(self.token_parameters, "token_parameters", call), "token_parameters")
+        return without(made, reserved, "token_parameters")
+
+    def token_headers_of(self, call: Call) -> Mapping[str, str]:
+        """The further headers of one token request."""
+        return header_texts(_made(self.token_headers, "token_headers", call), "token_headers")
+
+    def api_headers_of(self, call: Call) -> Mapping[str, str]:
+        """The further headers of one API request."""
+        made = header_texts(_made(self.api_headers, "api_headers", call), "api_headers")
+        if any(name.lower() == "authorization" for name in made):
+            raise ConfigurationError("api_headers must not name Authorization, which carries the token")
+        return made
+
     def target_of(self, subject: str | None) -> str | None:
         """The party that the tokens of this subject are for, where there are several.
 
@@ -279,10 +308,54 @@ def _check_endpoint(url: str | None, parameter: str) -> None:
         raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)")
 
 
+def authorization_texts(given: Any, setting: str) -> Mapping[str, str]:
+    """Further parameters of an authorization request. Raises `ConfigurationError` for those that it says itself."""
+    return without(parameter_texts(given, setting), _OF_AUTHORIZATION, setting)
+
+
 def _one_of(known: Sequence[str]) -> str:
     return f"use one of {', '.join(known)}"
 
 
-def per_call(setting: PerCall, call: Call) -> Mapping[str, str]:
-    """The names and values for one call."""
-    return setting(call) if callable(setting) else setting
+def _made(setting: PerCall, name: str, call: Call) -> Mapping[str, str]:
+    return fetched(name, lambda: setting(call)) if callable(setting) else setting
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str) and all(isinstance(each, str) for each in value)
+
+
+def _are_statuses(value: Any) -> bool:
+    return isinstance(value, Iterable) and all(isinstance(each, int) for each in value)
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
+    (
+        callable,
+        "a callable; leave it out for what the RFCs say",
+        ("read_answer", "judge_refusal", "is_rejection"),
+    ),
+    (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),
+    (
+        _is_switch,
+        "True or False",
+        ("pkce", "requires_scope", "sends_iss", "redirect_uri_on_refresh", "reads_rejection_body"),
+    ),
+    (_are_texts, "a sequence of names", ("client_auth_supported", "assertion_algorithms")),
+    (_are_statuses, "a set of HTTP statuses", ("rejection_statuses",)),
+    (
+        lambda value: value is None or isinstance(value, str),
+        "the name of a header, or None",
+        ("correlation_header",),
+    ),
+    (lambda value: value is None or _is_span(value), "a number of seconds, or None", ("refresh_idle_lifetime",)),
+)
+"""What a setting must be, in code and in words."""

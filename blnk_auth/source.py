@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from .assertion import fetched
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
 from .errors import (
@@ -32,7 +31,6 @@ from .held import HeldToken, bearer
 from .hidden import hidden
 from .messages import ANSWER_LOST
 from .origin import AllowedOrigins, Origin
-from .provider import per_call
 from .record import Grant
 from .renewal import Goal, Renewal
 from .stores.base import to_json
@@ -259,10 +257,7 @@ class TokenSource:
         return bool(self._engine.provider.api_headers)
 
     def api_headers(self) -> Mapping[str, str]:
-        made: Mapping[str, str] = fetched(
-            "api_headers", lambda: per_call(self._engine.provider.api_headers, self.call("api"))
-        )
-        return made
+        return self._engine.provider.api_headers_of(self.call("api"))
 
     @property
     def rejection_statuses(self) -> frozenset[int]:
@@ -284,7 +279,11 @@ class TokenSource:
         return self._ready_after_all(held, package)
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
-        return self._engine.provider.is_rejection(answer)
+        try:
+            return self._engine.provider.is_rejection(answer)
+        except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+            failure = type(error).__name__
+        raise ConfigurationError(f"is_rejection of the provider raised {failure}; correct it there")
 
     def is_current(self, held: HeldToken) -> bool:
         current = self._held

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -163,12 +164,151 @@ def test_no_other_code_knows_who_a_provider_is() -> None:
         assert not [value for value in constants if value in names], path
 
 
-def test_a_reader_that_fails_costs_no_pair() -> None:
+def stranger(bank: Bank, **settings: Any) -> OAuthClient:
+    """A client of a provider that somebody described."""
+    origin = bank.site.origin
+    made = Provider(name="x", token_endpoint=f"{origin}/token", api_origins=(origin,), **settings)
+    return OAuthClient(made, client_id="id", client_secret="s", redirect_uri="https://app.test/cb", clock=Clock())
+
+
+@pytest.mark.parametrize("setting", ["token_headers", "token_parameters"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "a mapping of names to texts, not NoneType"),
+        ({"X": 1}, "the value of 'X' must be text, not int"),
+        ({7: "x"}, "a name must be text, not int"),
+        ({"X": "\ud800"}, "cannot be written as UTF-8"),
+    ],
+    ids=["None", "number", "name", "surrogate"],
+)
+def test_a_callable_that_gives_what_cannot_be_sent_is_named(setting: str, given: Any, said: str) -> None:
+    """Before anything is sent: an HTTP client that failed over it could have spent the refresh token."""
+    bank = Bank()
+    with bank.site:
+        source = stranger(bank, **{setting: lambda _call: given}).for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0"))
+        with pytest.raises(ConfigurationError, match=f"{setting}.*{said}"):
+            source.renew()
+        assert bank.site.received == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "é", "\x00"])
+def test_a_callable_cannot_smuggle_a_header(value: str) -> None:
+    """A line break in a value would begin another header."""
+    bank = Bank()
+    with bank.site:
+        source = stranger(bank, token_headers=lambda _call: {"X-App": value}).for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0"))
+        with pytest.raises(ConfigurationError, match="token_headers: the value of X-App"):
+            source.renew()
+        assert bank.site.received == []
+
+
+@pytest.mark.parametrize("name", ["grant_type", "refresh_token"])
+def test_further_parameters_never_replace_the_requests_own(name: str) -> None:
+    """Another refresh token would be refused, and the person's grant be taken for ended."""
+    bank = Bank()
+    with bank.site:
+        source = stranger(bank, token_parameters={name: "x"}).for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0"))
+        with pytest.raises(ConfigurationError, match=f"token_parameters must not name '{name}'"):
+            source.renew()
+        assert bank.site.received == []
+        assert source.state != "sign_in_required"
+
+
+@through_every_client
+@pytest.mark.parametrize("given", [None, {"X": 1}, {"X": "a\r\nY: 1"}, {"AUTHORIZATION": "Bearer mine"}], ids=repr)
+def test_api_headers_that_cannot_be_sent_are_the_clients_own_error(kind: Kind, given: Any) -> None:
+    """Through each HTTP client: the request is not sent, and nothing stands in the token's place."""
+    bank = Bank()
+    with bank.site:
+        source = stranger(bank, api_headers=lambda _call: given).for_subject("alice")
+        source.adopt(Token("at1", refresh_token="rt0", expires_at=NOW + 3600))
+        with kind.open(source) as http, pytest.raises(ConfigurationError, match="api_headers") as caught:
+            http.get(f"{bank.site.origin}/accounts")
+        assert isinstance(caught.value, kind.request_error)
+        assert bank.site.received == []
+
+
+@pytest.mark.parametrize("name", ["state", "client_id", "redirect_uri", "response_type", "code_challenge", "scope"])
+def test_a_sign_in_cannot_be_bent_by_further_parameters(name: str) -> None:
+    """What protects it is said by the request itself; every other name may be used."""
+    provider = Provider(
+        name="x",
+        token_endpoint="https://as.test/token",
+        authorization_endpoint="https://as.test/authorize?tenant=1",
+        api_origins=("https://api.test",),
+        authorization_parameters={"audience": "a&b", "uri": "u"},
+    )
+    client = OAuthClient(provider, client_id="id", client_secret="s", redirect_uri="https://app.test/cb")
+    with pytest.raises(ConfigurationError, match=f"parameters must not name '{name}'"):
+        client.start_authorization("alice", parameters={name: "x"})
+    query = parse_qs(urlsplit(client.start_authorization("alice", parameters={"audience": "c"}).url).query)
+    assert (query["tenant"], query["audience"], query["uri"]) == (["1"], ["c"], ["u"])
+
+
+def refuse(_: Received) -> Reply:
+    return Reply(400, b"<html>no</html>")
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        (lambda refusal: refusal.document["error"], "raised TypeError"),
+        (lambda _: "signin", "returned 'signin'"),
+        (lambda _: True, "returned True"),
+    ],
+    ids=["raises", "misspelt", "boolean"],
+)
+def test_a_judge_that_fails_ends_no_grant(judge: Any, said: str) -> None:
+    """A provider's author makes a mistake: it is named with what the server answered."""
+    with Site(refuse) as site:
+        made = Provider(
+            name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), judge_refusal=judge
+        )
+        source = OAuthClient(made, client_id="id", client_secret="s").for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0"))
+        with pytest.raises(ConfigurationError, match=f"answered 400; judge_refusal of the provider {said}") as caught:
+            source.renew()
+    assert caught.value.status_code == 400
+    assert source.state != "sign_in_required"
+
+
+@through_every_client
+def test_a_predicate_that_fails_is_the_clients_own_error(kind: Kind) -> None:
+    """As everything that is raised through a shell."""
+    bank = Bank()
+    with bank.site:
+        source = stranger(bank, is_rejection=lambda answer: answer.body["code"]).for_subject("alice")
+        source.adopt(Token("at0", refresh_token="rt0", expires_at=NOW + 3600))
+        with kind.open(source) as http, pytest.raises(ConfigurationError, match="is_rejection.*TypeError") as caught:
+            http.get(f"{bank.site.origin}/accounts")
+        assert isinstance(caught.value, kind.request_error)
+
+
+@pytest.mark.parametrize("name", ["X-Request-ID", "x-request-id"])
+def test_a_correlation_header_may_be_written_in_any_case(name: str) -> None:
+    """Header names have none."""
+    with Site(lambda _: Reply(401, b"", {"X-Request-Id": "0000-1111"})) as site:
+        made = Provider(
+            name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), correlation_header=name
+        )
+        with pytest.raises(ConfigurationError, match="0000-1111"):
+            OAuthClient(made, client_id="id", client_secret="s").for_itself().token()
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda document, _now: document["data"], "raised KeyError"),
+        (lambda _document, _now: None, "returned NoneType instead of a mapping"),
+    ],
+    ids=["raises", "None"],
+)
+def test_a_reader_that_fails_costs_no_pair(read: Any, said: str) -> None:
     """A provider's author makes a mistake: the answer is read as it is, and an event says so."""
-
-    def read(document: Any, _now: float) -> Any:
-        return document["data"]
-
     events: list[Any] = []
     bank = Bank()
     with bank.site:
@@ -178,7 +318,7 @@ def test_a_reader_that_fails_costs_no_pair() -> None:
         go_through(HTTPX, client, bank)
         assert client.for_subject("alice").token().refresh_token == "rt1"
     assert [event.detail for event in events if event.name == "odd_answer"] == [
-        "read_answer of the provider raised KeyError; the answer was read as it is"
+        f"read_answer of the provider {said}; the answer was read as it is"
     ]
 
 

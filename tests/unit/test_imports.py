@@ -38,7 +38,7 @@ def layer(modules: str, third_party: str = "") -> Layer:
 # one layer only, and needs a reason.
 LAYERS = (
     layer("errors _version fork guard hidden"),
-    layer("token policy origin events wire", third_party="idna"),
+    layer("token policy origin events wire texts", third_party="idna"),
     layer("stores.base record"),
     layer("stores", third_party="cryptography filelock key_value keyring platformdirs redis sqlalchemy"),
     layer("assertion client_auth challenge"),
