@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Self
 
 from ..passage import MAX_REJECTION_BYTES, MAX_REJECTION_SECONDS
 
@@ -27,14 +27,22 @@ class RejectionBody:
         self._give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
 
     def take(self) -> bytes | None:
-        """The decoded body; None if longer than the cap or slower than the limit. The caller can still read it."""
+        """The decoded body; None if it is longer than the cap, slower than the limit, or breaks off.
+
+        The caller can still read it, and meets the same error where it broke off.
+        """
         if self._response.is_stream_consumed:
             return self._content()
         self._rest = iter(self._stream)
-        for chunk in self._rest:
-            if self._is_enough(chunk):
-                self._give_back()
-                return None
+        try:
+            for chunk in self._rest:
+                if self._is_enough(chunk):
+                    self._give_back()
+                    return None
+        except self._httpx.TransportError as error:
+            self._rest = _BrokenOff(error)
+            self._give_back()
+            return None
         self._stream.close()
         return self._keep()
 
@@ -42,10 +50,15 @@ class RejectionBody:
         if self._response.is_stream_consumed:
             return self._content()
         self._rest = aiter(self._stream)
-        async for chunk in self._rest:
-            if self._is_enough(chunk):
-                self._give_back()
-                return None
+        try:
+            async for chunk in self._rest:
+                if self._is_enough(chunk):
+                    self._give_back()
+                    return None
+        except self._httpx.TransportError as error:
+            self._rest = _BrokenOff(error)
+            self._give_back()
+            return None
         await self._stream.aclose()
         return self._keep()
 
@@ -93,6 +106,25 @@ class RejectionBody:
         except self._httpx.DecodingError:
             return None
         return decoded
+
+
+class _BrokenOff:
+    """What follows in a body that broke off: the error, for whoever reads on."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        raise self._error
+
+    async def __anext__(self) -> bytes:
+        raise self._error
 
 
 class Discarding:

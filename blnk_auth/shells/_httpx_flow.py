@@ -60,7 +60,8 @@ class HttpxFlow:
             return
         newer = take(self._sign_anew(request, sent, response))
         if newer is not None:
-            response = yield request
+            # After redirects the last request: the first has had its effect, as a POST answered with 303.
+            response = yield response.request
             take(self._judge(request, newer, response))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
@@ -74,7 +75,7 @@ class HttpxFlow:
             return
         newer = await atake(self._sign_anew(request, sent, response))
         if newer is not None:
-            response = yield request
+            response = yield response.request
             await atake(self._judge(request, newer, response))
 
     def _sign_at_once(self, request: Any) -> HeldToken | None:
@@ -107,7 +108,7 @@ class HttpxFlow:
             raise self._dress(error, request) from None
         if newer is not None:
             yield Discarding(body)
-            self._attach(request, newer)
+            self._attach(response.request, newer)
         return newer
 
     def _judge(self, request: Any, sent: HeldToken, response: Any) -> Steps[None]:
@@ -158,14 +159,16 @@ class HttpxFlow:
                 answered.headers.get(self._source.header_name) == sent.header
                 and _origin(answered.url) == _origin(request.url)
             ),
-            is_replayable=lambda: self._is_replayable(request),
+            is_replayable=lambda: self._is_replayable(answered, request),
             read_body=body,
         )
 
-    def _is_replayable(self, request: Any) -> bool:
+    def _is_replayable(self, request: Any, original: Any) -> bool:
         # Only a body held in memory is: every other may be used up, and some then send nothing, without an error.
+        # A redirect that keeps the method hands on the stream, and leaves the content with the original request.
+        holder = original if request.stream is original.stream else request
         try:
-            request.content  # noqa: B018 - the property raises if there is more than bytes behind it
+            holder.content  # noqa: B018 - the property raises if there is more than bytes behind it
         except self._httpx.RequestNotRead:
             return False
         return True

@@ -52,4 +52,8 @@ def _unredirected_class(httpx: Any) -> Any:
         def __contains__(self, name: object) -> bool:
             return (isinstance(name, str) and name.lower() in self._own) or bool(super().__contains__(name))
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            # A response is pickled with its request; another process gets headers of the package's own, without ours.
+            return httpx.Headers, (super().raw,)
+
     return UnredirectedHeaders

@@ -130,6 +130,8 @@ class _Passage:
         rejection = None
         if response.status_code in self._source.rejection_statuses:
             rejection = self._rejection(response, _RejectionBody(response))
+        elif response.is_redirect:
+            self._keep_from_strangers(response)
         take(judge_retry(self._source, newer, rejection))
         return response
 
@@ -149,11 +151,34 @@ class _Passage:
 
     def _keep_from_strangers(self, response: requests.Response) -> None:
         """Requests strips only `Authorization` before it follows a redirect to another host."""
-        target = urljoin(response.url, response.headers.get("location", ""))
-        if self._source.origins.permits(_origin(target)):
-            return
-        for name in (self._source.header_name, *self._source.api_headers()):
-            response.request.headers.pop(name, None)
+        if self._leads_to_a_stranger(response):
+            for name in (self._source.header_name, *self._source.api_headers()):
+                response.request.headers.pop(name, None)
+
+    def _leads_to_a_stranger(self, response: requests.Response) -> bool:
+        try:
+            target = _origin(urljoin(response.url, response.headers.get("location", "")))
+        except (ValueError, HTTPError):
+            # Not for us to complain of: the caller may not want to follow it.
+            return True
+        return not self._source.origins.permits(target)
+
+    def __deepcopy__(self, memo: object) -> _Passage:
+        # As the copy that requests itself makes of a request shares its hooks.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A response is pickled with its request, and must not take the refresh token along.
+        return _unpickled_passage, ()
+
+
+def _unpickled_passage() -> Any:
+    """In another process: the response is history there, and a request that is sent again is sent as it is."""
+    return _leave_as_it_is
+
+
+def _leave_as_it_is(*_: object, **__: object) -> None:
+    return None
 
 
 class _RejectionBody:
@@ -179,7 +204,7 @@ class _RejectionBody:
         self.take()
         if not self._is_complete:
             self._response.raw.close()
-            self._response.raw = _Resumed(b"", self._response.raw)
+            self._response.raw = _Ended(b"", self._response.raw)
         self._response.content  # noqa: B018 - reads what is in memory already, for the history
         self._response.close()
 
@@ -196,9 +221,9 @@ class _RejectionBody:
                 if not chunk:
                     self._is_complete = True
                     break
-        except HTTPError:
-            # The caller meets the same error when reading it.
-            self._is_complete = False
+        except HTTPError as error:
+            self._head, self._response.raw = bytes(head), _BrokenOff(bytes(head), raw, error)
+            return
         self._head = bytes(head)
         self._response.raw = _Resumed(self._head, raw)
 
@@ -227,6 +252,28 @@ class _Resumed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
+
+
+class _BrokenOff(_Resumed):
+    """A raw response whose reader meets the error that we met: read on, it would seem to have come to its end."""
+
+    def __init__(self, head: bytes, raw: Any, error: HTTPError) -> None:
+        super().__init__(head, raw)
+        self._error = error
+
+    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Any:
+        yield self._head
+        raise self._error
+
+    def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
+        raise self._error
+
+
+class _Ended(_Resumed):
+    """A raw response of which nobody wants to read more."""
+
+    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Any:
+        return iter(())
 
 
 def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
