@@ -120,23 +120,23 @@ def per_flight(number: int = 50) -> float:
     return bytes_each
 
 
-def soak(seconds: float) -> dict[str, float]:
-    """Renewals one after another against a server that rotates."""
+def soak(seconds: float) -> dict[str, int]:
+    """Renewals one after another against a server that rotates; the interpreter's own count of memory blocks in use."""
     with server.running() as remote:
         pair = remote.begin()
         source = peers.blnk_source(peers.Grant.of(pair, remote.token_endpoint, expires_in=3600))
-        for _ in range(100):
+        for _ in range(200):
             source.renew()
-        gc.collect()
-        tracemalloc.start()
-        before, renewals, until = tracemalloc.get_traced_memory()[0], 0, time.monotonic() + seconds
+        before, renewals, until = _blocks(), 0, time.monotonic() + seconds
         while time.monotonic() < until:
             source.renew()
             renewals += 1
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-    return {"renewals": renewals, "bytes_grown": grown, "bytes_each": grown / renewals}
+        return {"renewals": renewals, "blocks_before": before, "blocks_grown": _blocks() - before}
+
+
+def _blocks() -> int:
+    gc.collect()
+    return sys.getallocatedblocks()
 
 
 def measure(*, quick: bool) -> dict[str, Any]:

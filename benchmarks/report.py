@@ -76,7 +76,8 @@ def _memory_targets(found: dict[str, Any]) -> list[Target]:
         (f"bytes above its strings per held token, {int(number):,} subjects", each["above"], 400, "{:.0f}")
         for number, each in found["per_subject"].items()
     ]
-    return [*rows, ("bytes grown per renewal in the soak", found["soak"]["bytes_each"], 1, "{:.1f}")]
+    soak = found["soak"]
+    return [*rows, ("memory blocks grown per renewal", soak["blocks_grown"] / soak["renewals"], 0.05, "{:.3f}")]
 
 
 def _embedded_targets(found: dict[str, Any]) -> list[Target]:
@@ -204,7 +205,7 @@ def _memory(found: dict[str, Any], plots: Path) -> str:
     soak = found["soak"]
     return table(("subjects", "bytes each", "its own strings", "above them", "lookup, us"), rows) + (
         f"\nA renewal under way: {found['per_flight_bytes']:,.0f} bytes and the stack of its thread.\n"
-        f"After {soak['renewals']:,} renewals: {soak['bytes_grown']:,} bytes more than before them.\n"
+        f"After {soak['renewals']:,} renewals: {soak['blocks_grown']:,} memory blocks more than the {soak['blocks_before']:,} before.\n"
     )
 
 

@@ -7,9 +7,11 @@ used (PEP 562).
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+
+# As type checkers know it, without `typing`, whose import takes longer than this package's.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .assertion import Signer
@@ -112,7 +114,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

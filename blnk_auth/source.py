@@ -1,6 +1,6 @@
 """Where a shell gets its token: `TokenSource` for one that is renewed, `StaticToken` for a fixed key.
 
-The hot path of a valid token is `ready()`: one attribute read and one clock read. Everything else goes through at most
+The hot path of a valid token is `fresh()`: one attribute read and one clock read. Everything else goes through at most
 one flight per key, in which the renewal runs on a worker thread.
 """
 
@@ -71,6 +71,10 @@ class Source(Protocol):
     @property
     def wait_timeout(self) -> float:
         """The longest that a caller waits for a renewal, in seconds."""
+        ...
+
+    def fresh(self) -> HeldToken | None:
+        """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
         ...
 
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
@@ -271,12 +275,15 @@ class TokenSource:
     def wait_timeout(self) -> float:
         return self._engine.wait_timeout
 
+    def fresh(self) -> HeldToken | None:
+        """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
+        held = self._held
+        return held if held is not None and self._clock() < held.renew_at else None
+
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
         """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
-        held = self._held
-        if held is not None and self._clock() < held.renew_at:
-            return held
-        return self._ready_after_all(held, package)
+        fresh = self.fresh()
+        return self._ready_after_all(self._held, package) if fresh is None else fresh
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
         try:
@@ -611,6 +618,10 @@ class StaticToken:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a StaticToken is a secret and is not pickled; make it anew in the other process")
+
+    def fresh(self) -> HeldToken:
+        """The key; always fresh."""
+        return self._held
 
     def ready(self, package: Package | None) -> HeldToken:
         """The key; always ready."""
