@@ -12,12 +12,17 @@ from .errors import ConfigurationError
 _ENDLESS = 1e12
 """More seconds than anybody means."""
 
+_SHARES = ("advisory_fraction", "mandatory_fraction", "jitter")
+_NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes")
+"""With none of these, every token request would fail, and some only after the server has rotated."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalPolicy:
     """How a token is renewed. Immutable; share one between any number of clients.
 
-    All times are seconds. Raises `ConfigurationError` if a number is negative, not finite or not a number.
+    All times are seconds. Raises `ConfigurationError` if a number is negative, not finite or not a number, if a limit
+    of the token request is 0, or if a share is more than 1.
     """
 
     advisory_leeway: float = 600.0
@@ -76,7 +81,10 @@ class RenewalPolicy:
             value = getattr(self, each.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _ENDLESS:
                 raise ConfigurationError(f"policy: {each.name} must be a number of at least 0, not {value!r}")
-        for name in ("advisory_fraction", "mandatory_fraction", "jitter"):
+        for name in _NEEDED:
+            if not getattr(self, name):
+                raise ConfigurationError(f"policy: {name} must be more than 0, or no token request could succeed")
+        for name in _SHARES:
             if getattr(self, name) > 1:
                 raise ConfigurationError(f"policy: {name} is a share and must be at most 1, not {getattr(self, name)}")
         if self.mandatory_fraction > self.advisory_fraction:

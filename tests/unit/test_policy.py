@@ -27,6 +27,19 @@ def test_a_number_beyond_a_float_is_refused_by_name() -> None:
         RenewalPolicy(cooldown=10**400)
 
 
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes"])
+def test_a_token_request_needs_some_time_and_some_bytes(name: str) -> None:
+    """A limit of 0 would let every renewal fail, and cost a rotated pair."""
+    with pytest.raises(ConfigurationError, match=f"policy: {name} must be more than 0"):
+        RenewalPolicy(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["lock_timeout", "cooldown", "advisory_leeway", "mandatory_leeway", "jitter"])
+def test_other_numbers_may_be_nothing(name: str) -> None:
+    """A lock that is not waited for, no cool-down, no early renewal: each is somebody's choice."""
+    assert getattr(RenewalPolicy(**{name: 0}), name) == 0
+
+
 @pytest.mark.parametrize("name", ["advisory_fraction", "mandatory_fraction", "jitter"])
 def test_a_share_is_at_most_one(name: str) -> None:
     """More than the whole lifetime makes no sense."""
