@@ -102,7 +102,7 @@ class OAuthClient:
             credentials=ClientCredentials(
                 client_id,
                 client_secret,
-                client_auth or _best_method(provider, private_key, client_secret, cert or token_http),
+                client_auth or _best_method(provider, private_key, client_secret, cert, token_http),
                 provider.basic_encoding,
                 private_key,
                 key_id,
@@ -400,13 +400,14 @@ class OAuthClient:
         return self
 
 
-def _best_method(provider: Provider, key: object, secret: object, certificate: object) -> str:
+def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> str:
     if not provider.client_auth_supported:
         return provider.client_auth
     best = choose_method(
         provider.client_auth_supported,
         has_key=key is not None,
-        has_certificate=certificate is not None,
+        # A client of the user's own may have a certificate: worth trying where there is nothing else.
+        has_certificate=cert is not None or (token_http is not None and key is None and not secret),
         has_secret=bool(secret),
     )
     if best is None:

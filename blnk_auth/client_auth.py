@@ -148,15 +148,17 @@ class ClientCredentials:
 def choose_method(supported: tuple[str, ...], *, has_key: bool, has_certificate: bool, has_secret: bool) -> str | None:
     """The best method that the server supports and the client has the means for; None if they share none.
 
-    In order of strength, RFC 9700 section 2.5: asymmetric methods leave no secret at the server.
+    Asymmetric methods first (RFC 9700 section 2.5): they leave no secret at the server, and who has the means has
+    registered them. A secret may be registered for any of three methods, which the server's list does not tell: Basic
+    is what a registration means that names none (RFC 7591 section 2), so it comes before the stronger assertion.
     """
     means = {
         "private_key_jwt": has_key,
         "tls_client_auth": has_certificate,
         "self_signed_tls_client_auth": has_certificate,
-        "client_secret_jwt": has_secret,
         "client_secret_basic": has_secret,
         "client_secret_post": has_secret,
+        "client_secret_jwt": has_secret,
         "none": not has_secret and not has_key,
     }
     return next((method for method, has_means in means.items() if has_means and method in supported), None)

@@ -514,7 +514,8 @@ def test_a_missing_certificate_is_named_at_once(acme: Acme, method: str) -> None
     [
         ("client_secret_basic client_secret_post", "secret", "client_secret_basic"),
         ("client_secret_post", "secret", "client_secret_post"),
-        ("client_secret_post client_secret_jwt", "secret", "client_secret_jwt"),
+        ("client_secret_jwt client_secret_post", "secret", "client_secret_post"),
+        ("client_secret_jwt", "secret", "client_secret_jwt"),
         ("client_secret_basic private_key_jwt tls_client_auth", "secret key certificate", "private_key_jwt"),
         ("client_secret_basic tls_client_auth", "secret certificate", "tls_client_auth"),
         ("client_secret_basic", "key", None),
@@ -526,7 +527,7 @@ def test_a_missing_certificate_is_named_at_once(acme: Acme, method: str) -> None
     ],
 )
 def test_the_best_that_both_sides_can(supported: str, means: str, chosen: str | None) -> None:
-    """Asymmetric before symmetric, a header before the body, and never nothing where there is a secret."""
+    """Asymmetric before symmetric, what a secret is registered for first, and never nothing where there is a secret."""
     has = {f"has_{each}": each in means.split() for each in ("key", "certificate", "secret")}
     assert choose_method(tuple(supported.split()), **has) == chosen
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from providers.world import Certificates
 from scenarios.servers import Received, Reply, Site, endless
@@ -265,13 +266,30 @@ def chosen(provider: Provider, **means: Any) -> str:
     [
         (["client_secret_post", "private_key_jwt"], "client_secret_post"),
         (["client_secret_post", "client_secret_basic"], "client_secret_basic"),
-        (["client_secret_jwt", "client_secret_basic"], "client_secret_jwt"),
+        (["client_secret_jwt", "client_secret_post", "client_secret_basic"], "client_secret_basic"),
+        (["client_secret_jwt", "client_secret_post"], "client_secret_post"),
+        (["client_secret_jwt"], "client_secret_jwt"),
+        # As Keycloak lists them, whichever of them a client is registered for.
+        (
+            ["private_key_jwt", "client_secret_basic", "client_secret_post", "tls_client_auth", "client_secret_jwt"],
+            "client_secret_basic",
+        ),
         (None, "client_secret_basic"),
     ],
 )
 def test_the_best_method_that_both_sides_support_is_taken(supported: Any, method: str) -> None:
-    """With a secret as the only means; absent means Basic (RFC 8414 section 2)."""
-    assert chosen(built(token_endpoint_auth_methods_supported=supported), client_secret="s3cret") == method
+    """With a secret as the only means, as is an HTTP client of the user's own; absent means Basic (RFC 8414)."""
+    made = built(token_endpoint_auth_methods_supported=supported)
+    assert chosen(made, client_secret="s3cret") == method
+    with httpx.Client() as http:
+        assert chosen(made, client_secret="s3cret", token_http=http) == method
+
+
+def test_an_http_client_of_the_users_own_may_hold_the_certificate() -> None:
+    """Where nothing else was given, that is what it is for."""
+    made = built(token_endpoint_auth_methods_supported=["tls_client_auth", "client_secret_basic"])
+    with httpx.Client() as http:
+        assert chosen(made, token_http=http) == "tls_client_auth"
 
 
 @pytest.mark.parametrize("supported", [["private_key_jwt"], ["something_new"]])

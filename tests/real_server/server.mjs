@@ -56,9 +56,10 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
   clientAuthMethods: [
-    'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth',
+    'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth',
+    'self_signed_tls_client_auth',
   ],
-  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256'] },
+  enabledJWA: { clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256'] },
   discovery: {
     mtls_endpoint_aliases: {
       token_endpoint: `${secureOrigin}/token`,
