@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .assertion import Signer
     from .authorization import AuthorizationRequest
     from .client import OAuthClient
+    from .device import DeviceAuthorization
     from .errors import (
         BlnkAuthError,
         ConfigurationError,
@@ -52,6 +53,7 @@ __all__ = [
     "BlnkAuthError",
     "BlnkCloud",
     "ConfigurationError",
+    "DeviceAuthorization",
     "EncryptedStore",
     "Event",
     "FileStore",
@@ -86,6 +88,7 @@ _HOME = {
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers.blnk_cloud",
     "ConfigurationError": "errors",
+    "DeviceAuthorization": "device",
     "EncryptedStore": "stores.encrypted",
     "Event": "events",
     "FileStore": "stores.file",

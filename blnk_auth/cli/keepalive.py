@@ -99,7 +99,7 @@ def _list(title: str, found: list[str | None] | list[str]) -> None:
     if not found:
         return
     click.echo(f"{title}:")
-    for each in found[:_SHOWN]:
-        click.echo(f"  {printable(each or ITSELF)}")
+    for each in sorted(each or ITSELF for each in found)[:_SHOWN]:
+        click.echo(f"  {printable(each)}")
     if len(found) > _SHOWN:
         click.echo(f"  and {len(found) - _SHOWN} more; --json lists them all")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..stores.check import Unreadable
+from .outcome import INTERRUPTED, Failure
 
 _URLS = """\b
 Stores are named by URL:
@@ -40,8 +41,11 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
     from ..stores.urls import open_store
 
     opened = open_store(source, create=False), open_store(target)
-    with _progress("Copying", hidden=as_json) as on_progress:
-        report = copy_store(*opened, on_progress, overwrite=overwrite)
+    try:
+        with _progress("Copying", hidden=as_json) as on_progress:
+            report = copy_store(*opened, on_progress, overwrite=overwrite)
+    except KeyboardInterrupt:
+        raise Failure("interrupted; run the same command again to copy the rest", INTERRUPTED) from None
     found = {
         "copied": len(report.copied),
         "equal": len(report.equal),

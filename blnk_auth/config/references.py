@@ -67,7 +67,10 @@ def from_keyring(reference: str) -> Callable[[], str]:
         try:
             secret = keyring.get_password(service, name)
         except Exception as error:  # noqa: BLE001 - each backend raises its own, and the text may hold the secret
-            failure = f"refers to the keyring, which cannot be read ({type(error).__name__}); is it unlocked?"
+            failure = (
+                f"refers to the keyring, which cannot be read ({type(error).__name__}); see with `keyring diagnose` "
+                "that this machine has one, and unlock it, or write ${NAME} instead"
+            )
         else:
             if isinstance(secret, str):
                 return secret

@@ -35,8 +35,8 @@ def test_a_missing_package_is_named_with_its_extra(package: str, extra: str, arg
 
 
 def test_help_names_every_command() -> None:
-    """`blnk-auth --help` lists the commands with a sentence each, and works as `python -m blnk_auth.cli` too."""
-    arguments = [sys.executable, "-m", "blnk_auth.cli", "--help"]
+    """`blnk-auth --help` lists the commands with a sentence each, and works as `python -m blnk_auth` too."""
+    arguments = [sys.executable, "-m", "blnk_auth", "--help"]
     finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
     shown = " ".join(finished.stdout.split())
     assert "demo See token renewal work" in shown
