@@ -1,6 +1,6 @@
 """What a store says about records that it cannot read, for `blnk-auth store check`.
 
-A store that can find them by itself has `check`, besides the five verbs; `copying.check_store` calls it.
+A store that can find them by itself has `check`, besides the five verbs; `copying` calls it.
 """
 
 from __future__ import annotations

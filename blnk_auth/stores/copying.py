@@ -47,14 +47,17 @@ def copy_store(
 
     A record that the target holds already is skipped if it is equal, and otherwise left and reported as different,
     unless `overwrite`. So is one that changes in the source meanwhile: stop what renews tokens there first, for a pair
-    renewed after its copy is spent in the target. Raises `StoreError` if the source cannot list its keys.
+    renewed after its copy is spent in the target. What cannot be read is reported as failed, also where the source
+    cannot tell its key. Raises `StoreError` if the source cannot list its keys.
     """
-    report, keys = CopyReport(), guarded("listed", lambda: list(source.keys()))
+    report, keys = CopyReport(failed=_found_by_itself(source)), guarded("listed", lambda: list(source.keys()))
+    told = {each.problem for each in report.failed}
     for done, key in enumerate(keys, 1):
         try:
             _outcome(report, source, target, key, overwrite=overwrite).append(key)
         except StoreError as problem:
-            report.failed.append(Unreadable(f"key {key!r}", problem.message))
+            if problem.message not in told:
+                report.failed.append(Unreadable(f"key {key!r}", problem.message))
         if on_progress is not None:
             on_progress(done, len(keys))
     return report
@@ -66,21 +69,21 @@ def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> Che
     What is no record at all is moved aside by stores that can, so that it is in nobody's way; nothing is deleted.
     Raises `StoreError` if the store cannot list its keys.
     """
-    report = CheckReport()
-    if isinstance(store, SelfChecking):
-        report.unreadable += guarded("checked", lambda: list(store.check()))
-    known = {each.where for each in report.unreadable}
-    keys = guarded("listed", lambda: list(store.keys()))
+    report, keys = CheckReport(unreadable=_found_by_itself(store)), guarded("listed", lambda: list(store.keys()))
+    told = {each.problem for each in report.unreadable}
     for done, key in enumerate(keys, 1):
-        where = f"key {key!r}"
         try:
             report.sound += guarded("read", store.load, key) is not None
         except StoreError as problem:
-            if where not in known and not any(each.where in problem.message for each in report.unreadable):
-                report.unreadable.append(Unreadable(where, problem.message))
+            if problem.message not in told:
+                report.unreadable.append(Unreadable(f"key {key!r}", problem.message))
         if on_progress is not None:
             on_progress(done, len(keys))
     return report
+
+
+def _found_by_itself(store: TokenStore) -> list[Unreadable]:
+    return guarded("checked", lambda: list(store.check())) if isinstance(store, SelfChecking) else []
 
 
 def _outcome(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> list[str]:

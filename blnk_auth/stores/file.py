@@ -43,6 +43,10 @@ from blnk_auth.stores.process_lock import process_lock
 _SUFFIX = ".json"
 _ASIDE = ".json.unreadable"
 _OTHERS = 0o077
+_MOVED_BEFORE = (
+    "is no record of blnk_auth and was moved aside before; restore its record from a backup, or remove this file and "
+    "sign in again"
+)
 _WRITERS = 16
 """How many saves of different keys may go on at once; each has a lock file of its own."""
 
@@ -138,7 +142,9 @@ class FileStore:
     def check(self) -> Iterator[Unreadable]:
         """What cannot be read, after moving aside what is no record; see `blnk_auth.stores.check`."""
         for aside in self._files(_ASIDE):
-            yield Unreadable(str(aside), "is no record of blnk_auth and was moved aside before", moved_aside=True)
+            if _exists(_restored(aside)):
+                continue
+            yield Unreadable(str(aside), _MOVED_BEFORE, moved_aside=True)
         for path in self._files(_SUFFIX):
             try:
                 with self._errors("read", path), self._turn(path):
@@ -270,11 +276,16 @@ def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
 
 
 def _unreadable(aside: Path, reason: str) -> StoreError:
-    restored = aside.name.partition(".")[0] + _SUFFIX
+    restored = _restored(aside).name
     return StoreError(
         f"the record {restored!r} cannot be read: {reason}. It was moved to {str(aside)!r}; other records are not "
         f"affected. Restore it from a backup as {restored!r}, or delete this key from the store and sign in again"
     )
+
+
+def _restored(aside: Path) -> Path:
+    """Where the record is expected that was moved aside."""
+    return aside.with_name(aside.name.partition(".")[0] + _SUFFIX)
 
 
 def _symlink(path: Path) -> StoreError:

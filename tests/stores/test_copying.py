@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from helpers import leaks
+from stores.servers import wait_until
 from stores.test_bridge import AsyncMemoryStore
 
 from blnk_auth.cli.app import group
@@ -148,6 +153,27 @@ def test_an_unreadable_record_does_not_stop_the_others(tmp_path: Path) -> None:
     assert leaks([report], [SECRET]) == []
 
 
+def test_what_the_source_cannot_even_list_makes_a_copy_incomplete(tmp_path: Path) -> None:
+    """A damaged file has no key that could be listed; the copy says so, now and when repeated, until it is mended."""
+    source, target = filled(FileStore(tmp_path / "tokens"), "a", "b"), MemoryStore()
+    damage(tmp_path / "tokens", "b")
+    for copied in (["a"], []):
+        report = copy_store(source, target)
+        assert (report.copied, [each.moved_aside for each in report.failed]) == (copied, [True])
+        assert not report.is_complete
+    source.delete("b")
+    assert copy_store(source, target).is_complete
+
+
+def test_a_newer_record_is_told_once(tmp_path: Path) -> None:
+    """What a store finds by itself and then cannot load is one problem, in a check and in a copy."""
+    source = filled(FileStore(tmp_path / "tokens"), "a")
+    [path] = (tmp_path / "tokens").glob("*.json")
+    path.write_text(path.read_text().replace('"blnk_auth":1', '"blnk_auth":9'))
+    assert len(check_store(source).unreadable) == 1
+    assert len(copy_store(source, MemoryStore()).failed) == 1
+
+
 def test_a_sound_store_is_sound(tmp_path: Path) -> None:
     """Every record of a store without damage is counted, and nothing is reported."""
     for store in (MemoryStore(), FileStore(tmp_path / "tokens"), SQLiteStore(tmp_path / "tokens.db")):
@@ -236,3 +262,26 @@ def test_a_misspelt_source_is_no_empty_store(tmp_path: Path) -> None:
         said = run(*arguments)
         assert "there is no store at" in f"{said.output} {said.exception}"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_command_is_taken_up(tmp_path: Path) -> None:
+    """Ctrl-C ends `store copy` with status 130 and one line that says how to go on; the same command then does."""
+    filled(FileStore(tmp_path / "old"), *(f"{number:02}" for number in range(40)))
+    arguments = ("copy", f"file://{tmp_path}/old", f"file://{tmp_path}/new")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    target = FileStore(tmp_path / "new")
+    # It cannot come to an end before it is interrupted.
+    with target._turn(target._path("39")):
+        copying = subprocess.Popen(
+            [sys.executable, "-m", "blnk_auth.cli", "store", *arguments],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: list(target.keys()), "a record is copied")
+        copying.send_signal(signal.SIGINT)
+        said = copying.communicate()[1]
+    assert (copying.returncode, said) == (130, "blnk-auth: interrupted; run the same command again to copy the rest\n")
+    done = len(list(target.keys()))
+    assert 0 < done < 40
+    assert run(*arguments).stdout == f"{40 - done} copied and read back, {done} were equal already.\n"

@@ -325,6 +325,7 @@ def test_f44_a_damaged_record_may_be_restored(directory: Path, store: FileStore)
         assert loaded(store, "alice") == Record({"n": 1}, version)
     asides = sorted(directory.glob("*.unreadable*"))
     assert [aside.read_text() for aside in asides] == ["first", "second"]
+    assert list(store.check()) == []
     store.delete("alice")
     assert list(directory.glob("*.json*")) == []
 
