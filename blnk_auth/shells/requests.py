@@ -218,7 +218,7 @@ class _RejectionBody:
 
     def _read(self) -> None:
         raw, head = self._response.raw, bytearray()
-        if getattr(self._response, "_content_consumed", False) or not hasattr(raw, "read"):
+        if getattr(self._response, "_content_consumed", False) or not hasattr(raw, "stream"):
             self._head, self._is_complete = self._response.content, True
             return
         give_up_at = time.monotonic() + MAX_REJECTION_SECONDS

@@ -6,15 +6,21 @@ from collections.abc import Iterable
 
 from .._version import __version__
 from ..errors import ConfigurationError, ProtocolError
+from .deadline import Deadline
 
 USER_AGENT = f"blnk-auth/{__version__}"
 
 
-def capped(chunks: Iterable[bytes], limit: int) -> bytes:
-    """The whole of a body. Raises `ProtocolError` if it is longer than `limit` bytes."""
+def capped(chunks: Iterable[bytes], limit: int, deadline: Deadline) -> bytes:
+    """The whole of a body. Raises `ProtocolError` if it is longer than `limit` bytes, `NoAnswer` if time runs out.
+
+    The deadline cuts no connection that a client of the user's had open before; so it is looked at here too.
+    """
     body = bytearray()
     for chunk in chunks:
         body += chunk
+        if deadline.has_passed:
+            raise deadline.missed()
         if len(body) > limit:
             raise ProtocolError(
                 f"the authorization server's answer is longer than {limit} bytes (policy max_answer_bytes); "

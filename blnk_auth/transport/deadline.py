@@ -12,6 +12,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from ..wire import NoAnswer
+
 
 class Deadline:
     """Cuts the watched sockets after `seconds`, unless left before."""
@@ -29,6 +31,10 @@ class Deadline:
     def has_watched(self) -> bool:
         """Whether a connection was ever made."""
         return bool(self._sockets)
+
+    def missed(self) -> NoAnswer:
+        """The error once the time is up. By then the request was sent."""
+        return NoAnswer(f"not complete within {self.seconds:g} seconds", sent=True)
 
     def watch(self, connection: socket.socket | None) -> None:
         """Cut this socket too when the time is up."""

@@ -33,7 +33,7 @@ class HttpxTransport:
         with Deadline(policy.request_deadline) as deadline:
             try:
                 with self._client() as client, self._stream(client, request, deadline) as response:
-                    body = capped(response.iter_bytes(), policy.max_answer_bytes)
+                    body = capped(response.iter_bytes(), policy.max_answer_bytes, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
                 refused = certificate_failure(error)
                 if refused is not None:
@@ -41,7 +41,7 @@ class HttpxTransport:
                 raise NoAnswer(_name(error), sent=False) from None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 if deadline.has_passed:
-                    raise NoAnswer(f"not complete within {deadline.seconds:g} seconds", sent=True) from None
+                    raise deadline.missed() from None
                 raise NoAnswer(_name(error), sent=True) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None

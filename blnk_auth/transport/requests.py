@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,9 +31,11 @@ class RequestsTransport:
         with Deadline(self._network.policy.request_deadline) as deadline:
             try:
                 with self._session(deadline) as session, self._stream(session, request) as response:
-                    body = capped(response.iter_content(65536), self._network.policy.max_answer_bytes)
+                    body = capped(_pieces(response), self._network.policy.max_answer_bytes, deadline)
             except requests.RequestException as error:
                 raise _no_answer(error, deadline) from None
+            except urllib3.exceptions.HTTPError as error:
+                raise deadline.missed() if deadline.has_passed else NoAnswer(type(error).__name__, sent=True) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
@@ -67,6 +69,17 @@ class RequestsTransport:
         )
 
 
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body, each time what has come; `iter_content` waits for whole chunks, however slowly they drip."""
+    read = getattr(response.raw, "read1", None) if isinstance(response.raw, urllib3.HTTPResponse) else None
+    if read is None or getattr(response, "_content_consumed", False):
+        # An adapter of the user's own may give any file, and a hook of theirs may have read it.
+        yield from response.iter_content(65536)
+        return
+    while piece := read(65536, decode_content=True):
+        yield piece
+
+
 def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -76,7 +89,7 @@ def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exceptio
     if refused is not None:
         return untrusted_certificate(refused)
     if deadline.has_passed:
-        return NoAnswer(f"not complete within {deadline.seconds:g} seconds", sent=True)
+        return deadline.missed()
     reason = getattr(error.args[0], "reason", None) if error.args else None
     unsent = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError)
     unsent = unsent or isinstance(

@@ -5,6 +5,7 @@ Its redirects, cookies, hooks, history and elapsed time, a body that breaks off,
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import BaseAdapter
 from scenarios.clients import KINDS, REQUESTS, Http, Kind, through_every_client, through_threads
 from scenarios.processes import SharedWorld
 from scenarios.servers import Received, Reply, Site
@@ -158,6 +160,33 @@ def test_f39_a_rejection_whose_body_breaks_off_fails_for_who_must_read_it(world:
         assert not isinstance(caught.value, BlnkAuthError)
         assert http.get(api.origin).status == 200
     assert world.renewals == NO_RENEWAL
+
+
+class InMemory(BaseAdapter):
+    """An adapter as tests write them: its responses have a file for a body."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__()
+        self._statuses = iter(statuses)
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code = next(self._statuses)
+        response.raw, response.request, response.url = io.BytesIO(b"{}"), request, request.url or ""
+        response.connection = self  # type: ignore[attr-defined]  # as requests' own adapter does
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_f39_an_adapter_may_give_any_file_for_the_body_of_a_rejection(world: World) -> None:
+    """In requests a body need not come from urllib3."""
+    with REQUESTS.open(world.signed_in()) as http:
+        http.native.mount("http://", InMemory(401, 200))
+        answer = http.get(world.url)
+    assert (answer.status, answer.body, answer.history) == (200, b"{}", (401,))
+    assert world.renewals == ONE_RENEWAL
 
 
 # --- cookies, hooks, history, elapsed ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import socket
 import ssl
 import threading
@@ -17,6 +18,7 @@ import pytest
 import requests
 import trustme
 from helpers import leaks
+from requests.adapters import BaseAdapter
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
 from blnk_auth.testing import Fault, Sandbox
@@ -141,6 +143,45 @@ def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
     assert caught.value.sent is True
     assert time.monotonic() - began_at < 5
     assert leaks([caught.value, repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
+
+
+@pytest.mark.parametrize("fault", [Fault(status=200, body=b"{", drip=0.02)], ids=["drip"])
+def test_f26_the_deadline_holds_on_a_connection_that_the_users_client_had_open(
+    package: Package, sandbox: Sandbox, fault: Fault
+) -> None:
+    """F26: a client of the user's keeps its connections, which the deadline does not see being made."""
+    own: Any = requests.Session() if package == "requests" else {"httpx": httpx, "httpx2": httpx2}[package].Client()
+    with own:
+        assert send(package, sandbox.origin, client=own).status_code == 401
+        sandbox.fail_token_requests(fault)
+        began_at = time.monotonic()
+        with pytest.raises(NoAnswer, match="not complete within") as caught:
+            send(package, sandbox.origin, client=own, request_deadline=0.2)
+    assert caught.value.sent is True
+    assert time.monotonic() - began_at < 5
+
+
+@pytest.mark.parametrize("read_before", [False, True], ids=["a file", "read by a hook"])
+def test_a_session_with_an_adapter_and_hooks_of_the_users_own_serves(read_before: bool) -> None:
+    """An adapter may give any file for a body, and a hook read it; the answer is had all the same."""
+
+    class Adapter(BaseAdapter):
+        def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+            response = requests.Response()
+            response.status_code, response.raw, response.request = 200, io.BytesIO(b"{}"), request
+            return response
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    def hook(response: requests.Response, **_: Any) -> None:
+        if read_before:
+            assert response.content == b"{}"
+
+    with requests.Session() as own:
+        own.mount("https://", Adapter())
+        own.hooks["response"].append(hook)
+        assert send("requests", "https://as.acme.test", client=own).body == b"{}"
 
 
 def test_a_process_that_is_out_of_threads_can_still_ask(package: Package, sandbox: Sandbox) -> None:
