@@ -12,7 +12,7 @@ from scenarios.clients import HERD, KINDS, PATIENCE, Kind, through_every_client
 from scenarios.servers import Hold, Received, Reply, Site, endless
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import BlnkAuthError, ConfigurationError, Provider, TokenSource
+from blnk_auth import BlnkAuthError, ConfigurationError, Provider, SignInRequired, TokenSource
 from blnk_auth.testing import Fault
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -136,6 +136,32 @@ def test_f33_a_late_rejection_of_an_older_token_renews_nothing(world: World, kin
     assert {(answer.status, answer.token) for answer in answers} == {(200, new)}
     assert api.authorizations == [f"Bearer {old}"] * 5 + [f"Bearer {new}"] * 5
     assert world.renewals == ONE_RENEWAL
+
+
+@through_every_client
+def test_f33_a_late_rejection_after_the_grant_has_ended_asks_for_a_sign_in(world: World, kind: Kind) -> None:
+    """Of two calls that were rejected, the later finds that the grant has ended: its token is not sent once more."""
+    both_out = threading.Barrier(2)
+    with Hold() as late:
+
+        def answer(request: Received) -> Reply:
+            both_out.wait(PATIENCE)
+            if request.path == "/late":
+                late()
+            return Reply.rejected()
+
+        with Site(answer) as api:
+            alice = world.signed_in(api_origins=(api.origin,))
+            world.sandbox.revoke_grant("alice")
+            with kind.open(alice) as http:
+                calls = [http.start("GET", f"{api.origin}/{name}") for name in ("early", "late")]
+                with pytest.raises(SignInRequired):
+                    calls[0].result(PATIENCE)
+                late.release()
+                with pytest.raises(SignInRequired):
+                    calls[1].result(PATIENCE)
+    assert sorted(request.path for request in api.received) == ["/early", "/late"]
+    assert world.renewals == (1, 0, 0)
 
 
 # F34, bodies that cannot be sent twice: test_bodies.py

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from simulation.mutations import MUTATIONS
+from simulation.process import SimulatedSource
 from simulation.scheduler import Violation, explore, replay
+from simulation.world import Setup
 
 
 @pytest.mark.parametrize("mistake", MUTATIONS)
@@ -13,3 +17,25 @@ def test_mistake_is_caught_by_a_schedule_that_can_be_replayed(mistake: str) -> N
     with pytest.raises(Violation) as again:
         replay(MUTATIONS[mistake], found.value.choices)
     assert str(again.value) == str(found.value)
+
+
+def corrected(setup: Setup) -> Setup:
+    """The same world without the mistake."""
+    return replace(setup, source_type=SimulatedSource, crash_frees_lock=True, shielded=True)
+
+
+def named(world: Setup) -> str:
+    return f"{world.lock} lock, {world.server}, {len(world.calls)} calls, {world.faults} faults"
+
+
+# Two faults make worlds of half a million states.
+WORLDS = [
+    pytest.param(world, id=named(world), marks=[pytest.mark.deep] if world.faults > 1 else [])
+    for world in {corrected(setup): None for setup in MUTATIONS.values()}
+]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_without_the_mistake_nothing_is_broken_in_its_world(world: Setup) -> None:
+    """What catches the mistakes is the mistakes: the real code is right in the very same worlds."""
+    assert explore(world).schedules > 1
