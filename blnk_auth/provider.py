@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from .assertion import fetched
 from .challenge import is_curable
@@ -325,12 +325,16 @@ def _is_span(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str) and all(isinstance(each, str) for each in value)
+def _are_texts(value: object) -> bool:
+    return not isinstance(value, str) and _are(str, value)
 
 
-def _are_statuses(value: Any) -> bool:
-    return isinstance(value, Iterable) and all(isinstance(each, int) for each in value)
+def _are_statuses(value: object) -> bool:
+    return _are(int, value)
+
+
+def _are(kind: type, value: object) -> bool:
+    return isinstance(value, Iterable) and all(isinstance(each, kind) for each in cast("Iterable[object]", value))
 
 
 def _is_switch(value: object) -> bool:

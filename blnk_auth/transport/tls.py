@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 
 from ..errors import ConfigurationError
 
@@ -34,14 +35,31 @@ def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
         password = files[2] if len(files) > 2 else ""
         made.load_cert_chain(files[0], files[1] if len(files) > 1 else None, lambda: password)
     except (OSError, TypeError, IndexError, ValueError) as error:
-        why = (
-            type(error).__name__ if not isinstance(error, OSError) else error.strerror or "no certificate with its key"
-        )
+        why = _why(error, files)
     else:
         return
     raise ConfigurationError(
         f"cert cannot be loaded ({why}); give a PEM file, or a tuple of file, key file and the key's password"
     )
+
+
+def _why(error: Exception, files: Sequence[str]) -> str:
+    """In words: OpenSSL's own are the like of `[SSL] PEM lib`. No path is quoted: a key may stand in its place."""
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not that of the certificate"
+        return "it holds no certificate with its key, or the key's password is wrong"
+    if isinstance(error, OSError):
+        return f"{'the key' if _can_be_opened(files[0]) else 'the certificate'}'s file: {error.strerror}"
+    return type(error).__name__
+
+
+def _can_be_opened(file: str) -> bool:
+    try:
+        Path(file).open("rb").close()
+    except OSError:
+        return False
+    return True
 
 
 def _with_authorities(path: str) -> ssl.SSLContext:
