@@ -125,9 +125,9 @@ class _Passage:
         # On the original object: the session follows redirects of the second answer from that one.
         _attach(self._source, request, newer)
         retried = _Passage(self._source, newer)
-        hooks: list[Any] = request.hooks["response"]
-        # In the same place, since requests is going through this list.
-        hooks[:] = [retried if hook is self else hook for hook in hooks]
+        # Not in the same list: copies of this request share it, and they carry the token that they carried.
+        hooks: list[Any] = [retried if hook is self else hook for hook in request.hooks["response"]]
+        request.hooks = {**request.hooks, "response": hooks}
         _carry_cookies(request, rejected)
         if _position(request) is not None:
             rewind_body(request)

@@ -21,7 +21,7 @@ from scenarios.processes import SharedWorld
 from scenarios.servers import Received, Reply, Site
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import BlnkAuthError, Provider, StaticToken, TokenSource
+from blnk_auth import BlnkAuthError, Provider, RequestsAuth, StaticToken, TokenSource
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 PAYLOAD = b"0123456789" * 100
@@ -121,6 +121,26 @@ def test_f35_a_location_that_is_no_url_is_for_the_caller_to_read(world: World, l
     """In requests, who does not follow redirects gets the response, whatever its Location says; httpx reads it."""
     with Api(Reply.redirect(location)) as api, REQUESTS.open(world.signed_in(api_origins=(api.origin,))) as http:
         assert http.get(api.origin).status == 302
+
+
+@pytest.mark.parametrize("path", ["/direct", "/redirected"])
+def test_f30_a_prepared_request_and_its_copies_are_cured_each_time_that_they_are_sent(world: World, path: str) -> None:
+    """In requests, one that was prepared long ago carries an old token; a retry of its copy changes nothing about it."""
+    alice = world.signed_in()
+
+    def answer(request: Received) -> Reply:
+        if request.path == "/redirected":
+            return Reply.redirect("/direct")
+        return Reply(200) if request.authorization == f"Bearer {alice.token().access_token}" else Reply.rejected()
+
+    with Site(answer) as api, requests.Session() as session:
+        alice = world.signed_in(api_origins=(api.origin,))
+        prepared = session.prepare_request(requests.Request("GET", f"{api.origin}{path}", auth=RequestsAuth(alice)))
+        for _ in range(2):
+            alice.renew()
+            for each in (prepared.copy(), prepared, prepared.copy(), prepared):
+                assert session.send(each).status_code == 200
+    assert world.renewals == (2, 2, 0)
 
 
 # --- a rejection whose body breaks off -----------------------------------------------------------------------------
