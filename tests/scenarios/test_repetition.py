@@ -125,7 +125,7 @@ def test_f35_a_location_that_is_no_url_is_for_the_caller_to_read(world: World, l
 
 @pytest.mark.parametrize("path", ["/direct", "/redirected"])
 def test_f30_a_prepared_request_and_its_copies_are_cured_each_time_that_they_are_sent(world: World, path: str) -> None:
-    """In requests, one that was prepared long ago carries an old token; a retry of its copy changes nothing about it."""
+    """In requests, one prepared long ago carries an old token; the retry of a copy changes nothing about it."""
     alice = world.signed_in()
 
     def answer(request: Received) -> Reply:
