@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..client import OAuthClient
-from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
+from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable
 from ..events import Event
 from ..provider import Provider
 from ..source import TokenSource
@@ -28,7 +28,7 @@ _YOUNG = 0.1
 """Share of its life in which a refresh token is young: renewing it again would gain nothing."""
 
 _GIVE_UP_AFTER = 20
-"""So many failures in a row that are the server's, not a grant's."""
+"""So many failures in a row are the server's or the store's, not a grant's."""
 
 _LOOK_EVERY = 0.1
 
@@ -110,7 +110,7 @@ class Keeper:
         self._clock = clock
         self._pace = Pace(plan.rate)
         self._lock = threading.Lock()
-        self._failures_in_a_row = 0
+        self._in_a_row: dict[type[BlnkAuthError], int] = {TemporarilyUnavailable: 0, StoreError: 0}
         self._renewals = 0
 
     def note(self, event: Event) -> None:
@@ -170,6 +170,7 @@ class Keeper:
         grant = None if source is None else stored(client, source)
         with self._lock:
             self.tally.looked_at += 1
+            self._in_a_row[StoreError] = 0
         if source is None or grant is None:
             return
         if grant.ended is not None:
@@ -193,7 +194,7 @@ class Keeper:
             return
         end = dies_at(token, self._plan.idle_lifetime)
         with self._lock:
-            self._failures_in_a_row = 0
+            self._in_a_row[TemporarilyUnavailable] = 0
             self.tally.renewed_elsewhere += 1
         if end is not None and end == token.refresh_expires_at and end - self._clock() <= self._plan.horizon:
             self._add(self.tally.expiring, source.subject)
@@ -206,7 +207,8 @@ class Keeper:
         """Count a failure, and stop where all others would fail alike: no server is helped by 100,000 of them."""
         with self._lock:
             self.tally.failed.append({"key": key, "error": error.message})
-            self._failures_in_a_row += isinstance(error, TemporarilyUnavailable)
-            if isinstance(error, ConfigurationError) or self._failures_in_a_row >= _GIVE_UP_AFTER:
+            for kind in self._in_a_row:
+                self._in_a_row[kind] += isinstance(error, kind)
+            if isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER:
                 self.tally.gave_up = error.message
                 self.stop.set()

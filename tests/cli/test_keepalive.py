@@ -11,10 +11,10 @@ from cli.demo_process import TIMEOUT, command
 from sqlalchemy import NullPool, create_engine, insert
 from stores.servers import fresh_database, postgres_url
 
-from blnk_auth import OAuthClient, Token
+from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
 from blnk_auth.cli.keeping import Keeper, Pace, Plan
 from blnk_auth.record import Grant
-from blnk_auth.stores.base import to_json
+from blnk_auth.stores.base import Record, to_json
 from blnk_auth.stores.sql import SQLStore
 from blnk_auth.stores.sql_schema import records
 from blnk_auth.testing.sandbox import Fault, Sandbox
@@ -146,6 +146,29 @@ def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> No
     assert found["status"] == 2
     assert found["gave_up"]
     assert blnk_auth_cli.sandbox.counts.token_requests == 20
+
+
+@pytest.mark.parametrize(("broken", "failed", "gives_up"), [(40, 20, True), (2, 20, False)], ids=["all", "every other"])
+def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bool) -> None:
+    """After 20 failed looks in a row it gives up; records that cannot be read here and there do not stop it."""
+
+    class Broken(MemoryStore):
+        looks = 0
+
+        def load(self, key: str) -> Record | None:
+            self.looks += 1
+            if self.looks % broken:
+                raise StoreError("the disk is gone; look for it")
+            return super().load(key)
+
+    store = Broken()
+    client = OAuthClient(BlnkCloud(), client_id="id", client_secret="s", store=store)
+    for number in range(40):
+        key = client.for_subject(f"s{number}").store_key
+        store.save(key, Grant(token(issued_at=time.time())).to_data(), expected=None)
+    tally = Keeper(Plan(7 * DAY, 30 * DAY, workers=1)).run(client, lambda _done, _total: None)
+    assert (len(tally.failed), tally.gave_up is not None) == (failed, gives_up)
+    assert tally.status == 2
 
 
 def test_a_wrong_secret_stops_at_once(blnk_auth_cli: CommandLine) -> None:
