@@ -61,7 +61,7 @@ class Engine:
 
     def _begin_life(self) -> None:
         self.flights = Flights()
-        self._sources: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self._sources: weakref.WeakValueDictionary[PersonGrant | ClientGrant, Any] = weakref.WeakValueDictionary()
         self._unsaved: set[object] = set()
         self.reset_after_fork()
         reset_in_child(self)
@@ -83,12 +83,12 @@ class Engine:
         """The longest that a caller waits for a renewal, in seconds."""
         return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
 
-    def the_one(self, key: str, make: Callable[[], Shared]) -> Shared:
-        """The source of this key: made once, shared by all who ask, dropped when nobody refers to it."""
+    def the_one(self, grant: PersonGrant | ClientGrant, make: Callable[[], Shared]) -> Shared:
+        """The source of this grant: made once, shared by all who ask, dropped when nobody refers to it."""
         with self._sources_lock:
-            source = self._sources.get(key)
+            source = self._sources.get(grant)
             if source is None:
-                source = self._sources[key] = make()
+                source = self._sources[grant] = make()
             return source
 
     def keep(self, source: object, *, until_saved: bool) -> None:

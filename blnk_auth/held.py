@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .decision import Window
 from .record import Grant
 from .stores.base import Version
 from .token import Token
+
+BEARER = "Bearer "
+"""What stands before an access token in its header (RFC 6750 section 2.1)."""
 
 # What a header field may hold without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
@@ -36,8 +38,8 @@ class HeldToken:
 
     grant: Grant
     window: Window
-    header: str = field(repr=False)
-    """The value of the header that carries it."""
+    prefix: str = BEARER
+    """What the value of its header begins with. The rest is the token itself, of which one copy is enough."""
 
     version: Version | None = None
     """The store's version of it; None while it could not be saved."""
@@ -45,10 +47,12 @@ class HeldToken:
     predecessor: Predecessor | None = None
     """If it could not be saved: what it must replace."""
 
-    renew_at: float = math.inf
-    """The window's, kept here too because every request reads it."""
+    @property
+    def header(self) -> str:
+        """The value of the header that carries it."""
+        return self.prefix + self.grant.token.access_token
 
 
-def bearer(access_token: str) -> str | None:
-    """The Authorization header for a token, RFC 6750 section 2.1; None if no header can carry it."""
-    return f"Bearer {access_token}" if _SENDABLE.fullmatch(access_token) else None
+def is_sendable(access_token: str) -> bool:
+    """Whether a header can carry it."""
+    return _SENDABLE.fullmatch(access_token) is not None

@@ -32,7 +32,7 @@ from .errors import (
 from .events import Event
 from .grants import sign_in_again
 from .guard import guarded
-from .held import HeldToken, Predecessor, bearer
+from .held import HeldToken, Predecessor, is_sendable
 from .messages import ANSWER_LOST, TokenCall
 from .policy import RenewalPolicy
 from .record import Grant
@@ -345,13 +345,12 @@ def hold(
 ) -> HeldToken:
     """A grant as held in memory. One that has ended is used until its access token expires."""
     due = window(grant.token, ports.policy, renewable=renewable and grant.ended is None, luck=ports.luck())
-    header = bearer(grant.token.access_token)
-    if header is None:
+    if not is_sendable(grant.token.access_token):
         due = ALREADY_OVER
     elif version is None:
         # Not saved yet: every call tries again behind its caller, spaced by the cool-down.
         due = replace(due, renew_at=-math.inf)
-    return HeldToken(grant, due, header or "", version, predecessor, due.renew_at)
+    return HeldToken(grant, due, version=version, predecessor=predecessor)
 
 
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -27,7 +26,7 @@ from .errors import (
 from .events import Event, tell
 from .flight import Flight
 from .grants import ClientGrant, PersonGrant
-from .held import HeldToken, bearer
+from .held import BEARER, HeldToken, is_sendable
 from .hidden import hidden
 from .messages import ANSWER_LOST
 from .origin import AllowedOrigins, Origin
@@ -146,15 +145,14 @@ class TokenSource:
     at once; methods that begin with `a` are for asyncio and trio. Copying it yields the same source.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_engine", "_epoch", "_failure", "_grant", "_held", "_key", "_uncured")
+    __slots__ = ("__weakref__", "_clock", "_engine", "_epoch", "_failure", "_grant", "_held", "_uncured")
 
     header_name = "Authorization"
 
-    def __init__(self, engine: Engine, grant: PersonGrant | ClientGrant, key: str) -> None:
+    def __init__(self, engine: Engine, grant: PersonGrant | ClientGrant) -> None:
         self._engine = engine
         self._clock = engine.clock
         self._grant = grant
-        self._key = key
         self._held: HeldToken | None = None
         self._failure: _Failure | None = None
         self._uncured: _Uncured | None = None
@@ -163,11 +161,10 @@ class TokenSource:
     @classmethod
     def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
         """The one source of this grant, shared by all who ask this client for it."""
-        key = f"token/{engine.slot}/{grant.slot}"
-        return engine.the_one(key, lambda: cls(engine, grant, key))
+        return engine.the_one(grant, lambda: cls(engine, grant))
 
     def __repr__(self) -> str:
-        return f"<TokenSource {self._key}>"
+        return f"<TokenSource {self.store_key}>"
 
     # --- by hand -------------------------------------------------------------------------------------------------
 
@@ -179,7 +176,8 @@ class TokenSource:
     @property
     def store_key(self) -> str:
         """The key of its record in the store. Holds no secret."""
-        return self._key
+        # Made each time it is asked for, which is seldom: a source may be one of a hundred thousand that are idle.
+        return f"token/{self._engine.slot}/{self._grant.slot}"
 
     @property
     def state(self) -> State:
@@ -278,7 +276,7 @@ class TokenSource:
     def fresh(self) -> HeldToken | None:
         """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
         held = self._held
-        return held if held is not None and self._clock() < held.renew_at else None
+        return held if held is not None and self._clock() < held.window.renew_at else None
 
     def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
         """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
@@ -319,10 +317,10 @@ class TokenSource:
 
     def report_withheld(self, origin: Origin) -> None:
         detail = _not_for(origin, "add it to the provider")
-        self._engine.tell([Event("token_withheld", self._key, detail)])
+        self._engine.tell([Event("token_withheld", self.store_key, detail)])
 
     def report_own_header(self) -> None:
-        self._engine.tell([Event("token_withheld", self._key, _in_place_of(self.header_name))])
+        self._engine.tell([Event("token_withheld", self.store_key, _in_place_of(self.header_name))])
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -363,7 +361,7 @@ class TokenSource:
         )
         renewal = self.renewal(package, in_background=in_background)
         return self._engine.flights.join_or_start(
-            self._key, lambda: self._renew(renewal, goal, failure), lambda: self._engine.tell(renewal.events)
+            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self._engine.tell(renewal.events)
         )
 
     def call(self, purpose: Purpose) -> Call:
@@ -374,7 +372,7 @@ class TokenSource:
         """The renewal of this grant, through the given HTTP package."""
         engine, grant = self._engine, self._grant
         return Renewal(
-            key=self._key,
+            key=self.store_key,
             subject=grant.subject,
             ports=engine.ports(package),
             ask=lambda current: grant.ask(engine.asker(in_background=in_background), current),
@@ -423,7 +421,7 @@ class TokenSource:
                 error.message += f" ({ANSWER_LOST}, and with it the rotated refresh token)"
         else:
             self._failure = self._next_failure(error)
-            renewal.events.append(Event("renewal_failed", self._key, str(error), own_copy(error)))
+            renewal.events.append(Event("renewal_failed", self.store_key, str(error), own_copy(error)))
         return self._make_do(error, goal)
 
     def _make_do(self, error: BlnkAuthError, goal: Goal) -> HeldToken:
@@ -480,7 +478,7 @@ class TokenSource:
         _check_adoptable(token)
         grant = Grant(token if token.issued_at is not None else token.replace(issued_at=now))
         self.install(self.renewal().put(grant))
-        return [Event("signed_in", self._key, repr(token))]
+        return [Event("signed_in", self.store_key, repr(token))]
 
     def install(self, held: HeldToken) -> None:
         """Begin to use a token that was stored for a new sign-in."""
@@ -505,12 +503,12 @@ class TokenSource:
             held = self._held
             renewal.revoke(build, held if held is not None and held.version is None else None)
         self._begin_anew(None)
-        return [Event("revoked", self._key)]
+        return [Event("revoked", self.store_key)]
 
     def _forget(self) -> list[Event]:
         self.renewal().forget()
         self._begin_anew(None)
-        return [Event("forgotten", self._key)]
+        return [Event("forgotten", self.store_key)]
 
     # --- copying -------------------------------------------------------------------------------------------------
 
@@ -558,7 +556,7 @@ def _check_adoptable(token: Token) -> None:
     """Raise `ConfigurationError` for what is no token, or could not be read back from a store."""
     if not isinstance(token, Token):
         raise ConfigurationError("adopt: token must be a Token; Token.from_response(...) makes one of a dict")
-    if not isinstance(token.access_token, str) or bearer(token.access_token) is None:
+    if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
         raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
     why = "it has members that are no JSON"
     try:
@@ -590,8 +588,7 @@ class StaticToken:
 
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
         value = hidden(value.strip() if isinstance(value, str) else "")
-        authorization = hidden(bearer(value))
-        if authorization is None:
+        if not is_sendable(value):
             raise ConfigurationError(
                 "value is empty or has characters that no HTTP header can carry; pass the key itself"
             )
@@ -604,8 +601,8 @@ class StaticToken:
             raise ConfigurationError(f"header {header!r} is not the name of an HTTP header")
         self.header_name = header
         self.origins = AllowedOrigins(api_origins)
-        carried = authorization if header.lower() == "authorization" else value
-        self._held = HeldToken(Grant(Token(value)), NEVER, carried, renew_at=math.inf)
+        prefix = BEARER if header.lower() == "authorization" else ""
+        self._held = HeldToken(Grant(Token(value)), NEVER, prefix)
 
     def __repr__(self) -> str:
         return f"<StaticToken in {self.header_name} for {self.origins!r}>"

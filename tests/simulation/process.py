@@ -218,7 +218,7 @@ class SimulatedSource(TokenSource):
 Memory = dict[str, Any]
 """What a process remembers between two calls: the attributes of its `TokenSource` that change."""
 
-_UNCHANGING = {"_engine", "_grant", "_key", "_clock", "__weakref__"}
+_UNCHANGING = {"_engine", "_grant", "_clock", "__weakref__"}
 _REMEMBERED = tuple(name for name in TokenSource.__slots__ if name not in _UNCHANGING)
 
 
@@ -275,7 +275,7 @@ class Processes:
         history = (*moment.history, seen)
         script = self._engine.script = Script(history)
         script.call(BEGIN)
-        source = self._source_type(self._engine, PersonGrant(SUBJECT), "key")
+        source = self._source_type(self._engine, PersonGrant(SUBJECT))
         for name, value in moment.memory.items():
             setattr(source, name, value)
         try:
