@@ -59,10 +59,15 @@ class Profile:
         try:
             return client(self.provider(), **settings)
         except ConfigurationError as error:
-            parameter, _, why = error.message.partition(" ")
-            given = parameter in self.overridden
-            failure = self.blame(parameter, why) if given else self.blame("", error.message)
+            failure = self._blame_parameter(error.message)
         raise failure
+
+    def _blame_parameter(self, message: str) -> ConfigurationError:
+        """The error for a message of the library, which begins with the parameter: an option, if it came from one."""
+        parameter, _, why = message.partition(" ")
+        if parameter.rstrip(":") not in self.overridden:
+            return self.blame("", message)
+        return self.blame(parameter.rstrip(":"), f"is wrong: {why}" if parameter.endswith(":") else why)
 
     def provider(self) -> Provider:
         """The provider. Asks the network only for `discover`. Raises `ConfigurationError`."""

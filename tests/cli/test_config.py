@@ -198,6 +198,22 @@ def test_an_option_that_is_wrong_is_named_as_option(tmp_path: Path) -> None:
         load_profile("x", tmp_path / "none", overrides={"provider": "blnk_cloud", "client_id": "id", "host": "x"})
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("base_url", "http://api.test", r"--base-url or BLNK_AUTH_BASE_URL uses http"),
+        ("verify", "none.pem", r"--verify or BLNK_AUTH_VERIFY is wrong: the CA file '.*' cannot be loaded"),
+        ("client_auth", "private_key_jwt", r".*: profile 'x': private_key"),
+    ],
+)
+def test_what_the_client_refuses_is_blamed_on_the_option(tmp_path: Path, option: str, value: str, message: str) -> None:
+    """What only the client finds out is blamed on the option too, unless it is about something else."""
+    given = {"provider": "blnk_cloud", "client_id": "id", "client_secret": "s", option: value}
+    profile = load_profile("x", tmp_path / "none", overrides=given)
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        profile.make(OAuthClient, store=MemoryStore())
+
+
 def test_profiles_are_listed(tmp_path: Path) -> None:
     """The profiles of a file are listed in order; a file that does not exist has none."""
     assert profile_names(tmp_path / "none.toml") == []
