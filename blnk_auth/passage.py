@@ -75,13 +75,20 @@ def token_to_retry_with(
     if decision is After.RETRY_WITH_CURRENT:
         return (yield from token_to_send(source, package))
     try:
-        flight = source.replace(sent, package)
-        newer: HeldToken | None = None if flight is None else (yield Landing(flight, source.wait_timeout))
+        newer = yield from _renewed(source, sent, package)
+        if newer is sent:
+            # That renewal had begun behind a caller who could make do with the old token, and failed: now tell so.
+            newer = yield from _renewed(source, sent, package)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:
             return None
         raise
     return newer if decision is After.RENEW_AND_RETRY and newer is not sent else None
+
+
+def _renewed(source: Source, rejected: HeldToken, package: Package) -> Steps[HeldToken | None]:
+    flight = source.replace(rejected, package)
+    return None if flight is None else (yield Landing(flight, source.wait_timeout))
 
 
 def judge_retry(source: Source, sent: HeldToken, rejection: Rejection | None) -> Steps[None]:

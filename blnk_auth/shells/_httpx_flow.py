@@ -86,7 +86,7 @@ class HttpxFlow:
         headers = request.headers
         signed = self._httpx.Headers(headers)
         signed["Authorization"] = held.header
-        if len(signed) == len(headers):
+        if len(signed) <= len(headers):
             # It took the place of the user's own. To look for that one first costs several times as much.
             return None
         request.headers = signed

@@ -164,6 +164,22 @@ def test_f33_a_late_rejection_after_the_grant_has_ended_asks_for_a_sign_in(world
     assert world.renewals == (1, 0, 0)
 
 
+@through_every_client
+def test_f30_a_rejection_that_joins_a_failing_renewal_behind_it_is_told_of_the_failure(
+    world: World, kind: Kind
+) -> None:
+    """A stale token is sent while its renewal begins; if it is rejected and the renewal fails, the error is typed."""
+    alice = world.signed_in()
+    world.go_stale()
+    world.sandbox.revoke_access_tokens()
+    world.sandbox.token_latency = 0.2
+    world.sandbox.fail_token_requests(Fault(status=503))
+    with kind.open(alice) as http, pytest.raises(BlnkAuthError) as caught:
+        http.get(world.url)
+    assert isinstance(caught.value, kind.transport_error)
+    assert world.renewals == (1, 0, 0)
+
+
 # F34, bodies that cannot be sent twice: test_bodies.py
 
 
@@ -266,6 +282,19 @@ def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World
     assert world.renewals == NO_RENEWAL
     assert "header Authorization of its own" in world.events.wait_for("token_withheld", 3).detail
     assert "users-own" not in world.events.wait_for("token_withheld").detail
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.package != "requests"], ids=str)
+def test_f37_two_authorization_headers_of_the_users_own_are_left_alone(world: World, kind: Kind) -> None:
+    """A caller of httpx may repeat a header; what that is good for is the caller's business."""
+    own = [("Authorization", "Bearer users-own"), ("authorization", "Bearer another")]
+    with Site(lambda _: Reply(200)) as api, kind.open(world.signed_in(api_origins=(api.origin,))) as http:
+        assert http.get(api.origin, headers=own).status == 200
+        assert http.get(api.origin, headers=[*own, ("Authorization", "Bearer third")]).status == 200
+    assert api.authorizations == [
+        "Bearer users-own, Bearer another",
+        "Bearer users-own, Bearer another, Bearer third",
+    ]
 
 
 @pytest.mark.parametrize("foreign_status", [200, 401])
