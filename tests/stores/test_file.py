@@ -415,9 +415,11 @@ def test_a_half_written_file_is_no_obstacle(directory: Path, store: FileStore) -
     assert not (directory / "elsewhere").exists()
 
 
-def test_f40_eight_processes_renew_once(directory: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.deep)])
+def test_f40_eight_processes_renew_once(directory: Path, rounds: int) -> None:
     """F40: eight processes that share an expired, rotating token make one renewal and spend no token twice."""
-    check_that_a_crowd_renews_once(partial(FileStore, directory))
+    for _ in range(rounds):
+        check_that_a_crowd_renews_once(partial(FileStore, directory))
 
 
 def test_f46_processes_that_write_different_keys_lose_none(directory: Path, store: FileStore) -> None:

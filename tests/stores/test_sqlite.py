@@ -568,9 +568,11 @@ def test_f44_a_kill_leaves_the_old_or_the_new_record(path: Path, times: int) -> 
     assert run_sql(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_f40_eight_processes_renew_once(path: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.deep)])
+def test_f40_eight_processes_renew_once(path: Path, rounds: int) -> None:
     """F40: eight processes that share an expired, rotating token make one renewal and spend no token twice."""
-    check_that_a_crowd_renews_once(partial(SQLiteStore, path))
+    for _ in range(rounds):
+        check_that_a_crowd_renews_once(partial(SQLiteStore, path))
 
 
 def test_f46_f54_eight_processes_create_and_write_at_once(path: Path) -> None:
