@@ -146,7 +146,7 @@ ROWS = (
         "Authorization endpoint",
         (
             lambda p: _url(p.authorization_endpoint),
-            "the bank's own, as `authorization_endpoint`",
+            "the bank's own, as `authorization_endpoint`: a URL, or a function of the `target_id`",
             lambda p: _url(p.authorization_endpoint),
         ),
         (
