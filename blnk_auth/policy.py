@@ -26,55 +26,55 @@ class RenewalPolicy:
     """
 
     advisory_leeway: float = 600.0
-    """How long before `expires_at` a renewal starts behind the callers, who go on with the current token."""
+    """Seconds, default 600. A renewal starts so long before `expires_at`, behind callers who use the current token."""
 
     advisory_fraction: float = 0.25
-    """The advisory window is at most this share of the token's lifetime, so a short token is not renewed at birth."""
+    """Share, default 0.25. The most of its lifetime that the advisory window may be: no token is renewed at birth."""
 
     mandatory_leeway: float = 10.0
-    """How long before `expires_at` callers wait for the renewal instead, since the token could expire on its way."""
+    """Seconds, default 10. So long before `expires_at` callers wait: the token could expire on its way."""
 
     mandatory_fraction: float = 0.05
-    """The mandatory window is at most this share of the token's lifetime."""
+    """Share, default 0.05. The most of its lifetime that the mandatory window may be."""
 
     jitter: float = 0.2
-    """Share of the advisory window by which each process starts later at random, so that a fleet does not stampede."""
+    """Share, default 0.2. Of the advisory window, by which each process starts later at random."""
 
     default_lifetime: float = 3600.0
-    """Assumed lifetime of a token whose server does not say; it is renewed behind the callers, never waited for."""
+    """Seconds, default 3600. Assumed where the server does not say; nobody waits for a renewal because of it."""
 
     connect_timeout: float = 5.0
-    """Longest wait for a connection to the token endpoint."""
+    """Seconds, default 5. Longest wait for a connection to the token endpoint."""
 
     read_timeout: float = 20.0
-    """Longest wait for the next bytes of its answer."""
+    """Seconds, default 20. Longest wait for the next bytes of its answer."""
 
     request_deadline: float = 30.0
-    """Longest time for one token request as a whole, however slowly the bytes drip."""
+    """Seconds, default 30. Longest time for one token request as a whole, however slowly the bytes drip."""
 
     lock_timeout: float = 40.0
-    """Longest wait for the store's lock. Above `request_deadline`, so that a slow sibling's renewal is outlived."""
+    """Seconds, default 40. Longest wait for the store's lock; above `request_deadline`, to outlive a slow sibling."""
 
     max_answer_bytes: int = 1_048_576
-    """Longest answer of the token endpoint that is read; more is refused."""
+    """Bytes, default 1,048,576. Longest answer of the token endpoint that is read; more is refused."""
 
     cooldown: float = 1.0
-    """After a failed renewal, how long until the next attempt; doubled with each failure in a row, with jitter."""
+    """Seconds, default 1. From a failed renewal to the next attempt; doubled each time, with jitter."""
 
     max_cooldown: float = 60.0
-    """Longest time between attempts when the server names none."""
+    """Seconds, default 60. Longest time between attempts when the server names none."""
 
     max_retry_after: float = 3600.0
-    """Longest `Retry-After` of the token endpoint that is obeyed."""
+    """Seconds, default 3600. Longest `Retry-After` of the token endpoint that is obeyed."""
 
     rejection_cooldown: float = 2.0
-    """How long after a renewal that did not cure a rejection no further rejection causes one; doubled each time."""
+    """Seconds, default 2. After a renewal that cured no rejection, until another may cause one; doubled each time."""
 
     max_rejection_cooldown: float = 600.0
-    """Longest such time."""
+    """Seconds, default 600. Longest such time."""
 
     refresh_warning: float = 259_200.0
-    """How long before the end of a refresh token that renewals do not prolong `refresh_token_expiring` is told."""
+    """Seconds, default 259,200 (3 days). When `refresh_token_expiring` is told before a fixed end."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

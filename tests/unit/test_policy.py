@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import math
+import re
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blnk_auth import ConfigurationError, RenewalPolicy
+from blnk_auth import ConfigurationError, RenewalPolicy, policy
 
 NAMES = [each.name for each in fields(RenewalPolicy)]
 
@@ -19,6 +23,30 @@ def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: Any) 
     """Negative, not finite, or no number at all."""
     with pytest.raises(ConfigurationError, match=f"policy: {name} "):
         RenewalPolicy(**{name: value})
+
+
+def told_of(name: str) -> str:
+    """The docstring below a field."""
+    [made] = [node for node in ast.parse(Path(policy.__file__).read_text()).body if isinstance(node, ast.ClassDef)]
+    for field, docstring in itertools.pairwise(made.body):
+        if isinstance(field, ast.AnnAssign) and ast.unparse(field.target) == name:
+            return ast.unparse(docstring)
+    raise AssertionError(f"{name} has no docstring")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_number_tells_its_unit_and_its_default(name: str) -> None:
+    """What the docstring says is what holds."""
+    told = re.match(r"\W*(Seconds|Share|Bytes), default ([\d,.]*\d)", told_of(name))
+    assert told is not None
+    assert float(told[2].replace(",", "")) == getattr(RenewalPolicy(), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_number_has_its_reason_on_the_page(name: str) -> None:
+    """`docs/explanation/policy.md` has a row for each field."""
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "policy.md"
+    assert re.search(rf"^\|[^|]*`{name}`", page.read_text(), re.MULTILINE)
 
 
 def test_a_number_beyond_a_float_is_refused_by_name() -> None:
