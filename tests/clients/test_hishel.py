@@ -58,3 +58,22 @@ def test_the_cured_answer_is_kept(
     assert cached.json() == fetched.json()
     assert world.sandbox.counts.api_requests == asked
     assert world.story == RENEWED[ending]
+
+
+@pytest.mark.parametrize("opened", [over_requests, over_httpx, over_httpx2])
+def test_each_person_needs_a_cache_of_their_own(world: ClientWorld, opened: Callable[..., Any], tmp_path: Path) -> None:
+    """As the guide says: the cache holds the token, and asks nobody who a request is made for; two caches do."""
+    people = [world.signed_in(name) for name in ("alice", "bob")]
+    asked = []
+    for files in (("shared.db", "shared.db"), ("alice.db", "bob.db")):
+        before = world.sandbox.counts.api_requests
+        for person, file in zip(people, files, strict=True):
+            with (
+                closing(hishel.SqliteStorage(database_path=tmp_path / file)) as storage,
+                opened(person, storage) as http,
+            ):
+                assert http.get(world.url).status_code == 200
+        asked.append(world.sandbox.counts.api_requests - before)
+    assert asked == [1, 2]
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("alice.db*"))
+    assert people[0].token().access_token.encode() in kept

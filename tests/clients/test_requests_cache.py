@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clients.world import RENEWED, ClientWorld, Ending, either_way
 
-from blnk_auth import RequestsAuth
+from blnk_auth import RequestsAuth, TokenSource
 
 requests_cache = pytest.importorskip("requests_cache")
 
@@ -30,6 +30,23 @@ def test_the_cured_answer_is_kept(world: ClientWorld, ending: Ending) -> None:
     assert (fetched.status_code, fetched.from_cache) == (200, False)
     assert (cached.status_code, cached.from_cache, cached.json()) == (200, True, fetched.json())
     assert world.story == RENEWED[ending]
+
+
+def test_each_person_needs_a_cache_of_their_own(world: ClientWorld) -> None:
+    """As the guide says: a cache does not ask who a request is made for, and two caches keep two people apart."""
+    alice, bob = world.signed_in(), world.signed_in("bob")
+
+    def asked(name: str, *people: TokenSource) -> int:
+        before = world.sandbox.counts.api_requests
+        for person in people:
+            with requests_cache.CachedSession(name, backend="memory", match_headers=["Authorization"]) as session:
+                session.get(world.url, auth=RequestsAuth(person))
+        return world.sandbox.counts.api_requests - before
+
+    with requests_cache.CachedSession(backend="memory", match_headers=["Authorization"]) as shared:
+        answers = [shared.get(world.url, auth=RequestsAuth(person)) for person in (alice, bob)]
+    assert [answer.from_cache for answer in answers] == [False, True]
+    assert asked("of-alice", alice) + asked("of-bob", bob) == 2
 
 
 @either_way
