@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pexpect
 import pytest
@@ -125,8 +127,10 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
 
 
 def test_without_a_browser_the_address_is_pasted(blnk_auth_cli: CommandLine) -> None:
-    """Over SSH nothing opens: the address that is pasted signs in, and no token is shown."""
-    with terminal(blnk_auth_cli) as shell:
+    """Over SSH nothing opens, not even the port, which may be somebody else's there: the pasted address signs in."""
+    assert blnk_auth_cli.sandbox is not None
+    port = urlsplit(blnk_auth_cli.sandbox.redirect_uri).port
+    with socket.create_server(("127.0.0.1", port or 0)), terminal(blnk_auth_cli) as shell:
         shell.sendline("blnk-auth login --paste")
         shell.expect(r"http://\S+/oauth/authorize\?\S+")
         url = shell.after
