@@ -338,9 +338,9 @@ class OAuthClient:
             raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
         state = new_state()
         verifier = new_code_verifier() if self.provider.pkce else None
-        target = self.provider.target_of(subject)
 
         def work() -> AuthorizationRequest:
+            target = self.provider.target_of(subject)
             url = messages.build_authorization_url(
                 self.provider,
                 self._engine.credentials.client_id,

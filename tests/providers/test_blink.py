@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -265,6 +267,21 @@ def test_a_source_keeps_to_its_bank(blink: ProviderWorld, kind: Kind) -> None:
     sent = [*blink.token_requests, *blink.requests("/accounts"), *blink.requests("/revoke")]
     assert len(sent) == 6
     assert {request.headers["x-corapi-target-id"] for request in sent} == {"IIDX00001"}
+
+
+def test_the_banks_are_looked_up_on_a_worker(blink: ProviderWorld) -> None:
+    """A look-up in a database may block: where a sign-in starts in a task, its event loop goes on."""
+    threads: list[threading.Thread] = []
+
+    def target(_subject: str | None) -> str:
+        threads.append(threading.current_thread())
+        return DEFAULT_TARGET
+
+    client = blink.client(blink.provider(target_id=target))
+    start = asyncio.run(client.astart_authorization("alice"))
+    assert f"/{DEFAULT_TARGET}/" in start.url
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 def test_a_sign_in_ends_at_the_bank_where_it_began(blink: ProviderWorld) -> None:

@@ -148,6 +148,15 @@ def test_a_profile_has_under_thirty_lines_and_says_that_it_is_unverified(name: s
     assert "ot verified against" in (ast.get_docstring(ast.parse(text)) or "")
 
 
+def test_the_guides_provider_has_under_thirty_lines() -> None:
+    """What the guide promises of a new provider holds for the one that it writes."""
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "describe-a-provider.md"
+    (block,) = [part for part in guide.read_text("utf-8").split("```") if "def Acme(" in part]
+    lines = block.removeprefix("python").strip().splitlines()
+    assert lines[0].startswith("import")
+    assert len(lines) < 30
+
+
 def test_the_profiles_are_not_among_the_public_names() -> None:
     """They are imported from their own modules."""
     assert {"TrueLayer", "UKOpenBanking", "MastercardOpenFinanceEurope"} & set(blnk_auth.__all__) == set()
