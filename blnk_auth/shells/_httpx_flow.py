@@ -113,6 +113,9 @@ class HttpxFlow:
         if newer is not None:
             yield Discarding(body)
             self._attach(response.request, newer)
+            if response.cookies:
+                # As with the package's DigestAuth, a cookie that came with the rejection goes with the repetition.
+                self._httpx.Cookies(response.cookies).set_cookie_header(response.request)
         return newer
 
     def _judge(self, request: Any, sent: HeldToken, response: Any) -> Steps[None]:
