@@ -214,7 +214,7 @@ def test_f39_an_adapter_may_give_any_file_for_the_body_of_a_rejection(world: Wor
 
 @through_every_client
 def test_f39_cookies_of_both_answers_are_kept_and_the_authorization_servers_are_not(world: World, kind: Kind) -> None:
-    """The client's jar holds what the API set, with the rejection too, and nothing from the token endpoint."""
+    """The jar holds what the API set, with the rejection too, which the repetition carries; and nothing else."""
     issued = world.sandbox.issue("alice")
 
     def token_endpoint(_: Received) -> Reply:
@@ -226,6 +226,7 @@ def test_f39_cookies_of_both_answers_are_kept_and_the_authorization_servers_are_
         with kind.open(world.sign_in(world.client_of(provider))) as http:
             assert http.get(api.origin).status == 200
             assert dict(http.native.cookies) == {"rejected": "1", "accepted": "1"}
+            assert [request.headers.get("cookie") for request in api.received] == [None, "rejected=1"]
         assert ["cookie" in request.headers for request in server.received] == [False]
 
 
