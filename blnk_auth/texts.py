@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from .errors import ConfigurationError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -21,8 +22,10 @@ def parameter_texts(made: Any, setting: str) -> Mapping[str, str]:
         raise ConfigurationError(f"{setting} must give a mapping of names to texts, not {type(made).__name__}")
     given = cast("Mapping[str, str]", made)
     for name, value in given.items():
-        _check_text(name, f"{setting}: a name")
-        _check_text(value, f"{setting}: the value of {name!r}")
+        if not _is_text(name):
+            raise ConfigurationError(f"{setting}: a name {_fault(name)}")
+        if not _is_text(value):
+            raise ConfigurationError(f"{setting}: the value of {name!r} {_fault(value)}")
     return given
 
 
@@ -45,8 +48,12 @@ def without(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> M
     return made
 
 
-def _check_text(value: object, what: str) -> None:
+def _is_text(value: object) -> bool:
+    # Asked for each header of each request, and what is ASCII has no surrogates.
+    return isinstance(value, str) and (value.isascii() or _SURROGATE.search(value) is None)
+
+
+def _fault(value: object) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{what} must be text, not {type(value).__name__}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ConfigurationError(f"{what} has characters that cannot be written as UTF-8")
+        return f"must be text, not {type(value).__name__}"
+    return "has characters that cannot be written as UTF-8"
