@@ -365,7 +365,7 @@ def _refusal(
     if verdict == "sign_in":
         return SignInRequired(f"{answered}; the person must sign in again", reason="refused", **told)
     if verdict == "transient":
-        retry_after = _retry_after(response.headers.get("retry-after"), now)
+        retry_after = _retry_after(response.headers, now)
         lost = f"; {ANSWER_LOST}" if status in _GATEWAY_STATUSES else ""
         return TemporarilyUnavailable(f"{answered}{lost}; try again later", retry_after=retry_after, **told)
     if verdict == "configuration":
@@ -456,14 +456,21 @@ def _integer(text: str) -> int | None:
     return int(text) if len(text) < 300 else None
 
 
-def _retry_after(value: str | None, now: float) -> float | None:
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Retry-After, RFC 9110 section 10.2.3: seconds or an HTTP date."""
-    if value is None:
-        return None
-    seconds = read_seconds(value.strip())
+    value = headers.get("retry-after", "").strip()
+    seconds = read_seconds(value)
     if seconds is None:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
-        except (TypeError, ValueError, OverflowError):
+        until, sent_at = _http_date(value), _http_date(headers.get("date", ""))
+        if until is None:
             return None
+        # By the server's clock where it tells the time: ours may be another.
+        seconds = until - (now if sent_at is None else sent_at)
     return max(seconds, 0.0)
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -519,6 +519,15 @@ def test_a_failed_revocation_says_what_to_do(status: int, body: bytes, expected:
 # --- anything at all -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:10 GMT", "Thu, 01 Jan 2026 00:00:10 GMT"])
+def test_f19_a_date_in_retry_after_is_read_by_the_servers_clock(date: str) -> None:
+    """F22: however wrong our clock is, the wait is what the server meant."""
+    until = date.replace("00:00:10", "00:00:40")
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        judge(HttpResponse(503, {"retry-after": until, "date": date}, b""))
+    assert caught.value.retry_after == 30.0
+
+
 @given(status=st.integers(200, 599), body=st.binary(max_size=200), retry_after=st.text(max_size=20))
 def test_any_answer_is_a_token_or_one_of_our_errors(status: int, body: bytes, retry_after: str) -> None:
     """No bytes that a server can send make the reading of them crash."""
