@@ -32,6 +32,7 @@ To see the values of a failed assertion, put this in your conftest.py:
 
 from __future__ import annotations
 
+import itertools
 import math
 import multiprocessing
 import threading
@@ -46,8 +47,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from blnk_auth.client import OAuthClient
 from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.providers.blnk_cloud import BlnkCloud
+from blnk_auth.source import TokenSource
 from blnk_auth.stores.base import TokenStore, Version
+from blnk_auth.token import Token
 
 _Result = TypeVar("_Result")
 
@@ -87,6 +92,7 @@ LONG = 60.0
 _SHORT = 0.2
 _THREADS = 8
 _PROCESSES = 4
+_CROWD = 8
 
 
 class StoreContract:
@@ -344,6 +350,46 @@ class SharedStoreContract(StoreContract):
             process.join(LONG)
             _lock_once(store, "alice")
 
+    def test_a_killed_writer_leaves_the_old_or_the_new_record(self, store: TokenStore, open_store: OpenStore) -> None:
+        """A process killed at a random moment of saving leaves what it last knew as saved, or what it was saving."""
+        store.save("alice", _numbered(0), expected=None)
+        for delay in (0.0, 0.002):
+            with _process(_save_for_ever_in_process, open_store, "alice") as (process, pipe):
+                known = _received(pipe)
+                # The moment is the experiment.
+                time.sleep(delay)
+                process.kill()
+                process.join(LONG)
+                with suppress(EOFError, OSError):
+                    while True:
+                        known = pipe.recv()
+            assert _loaded(store, "alice")[0] in (_numbered(known), _numbered(known + 1))
+
+    def test_eight_processes_renew_an_expired_token_once(self, open_store: OpenStore) -> None:
+        """Processes that find one rotating token expired make one renewal, spend nothing twice, and get the same token.
+
+        Needs the extra `blnk-auth[sandbox]`.
+        """
+        pytest.importorskip("blnk_auth.testing.sandbox", exc_type=ImportError)
+        check_that_a_crowd_renews_once(open_store)
+
+
+def check_that_a_crowd_renews_once(open_store: OpenStore) -> None:
+    """Eight processes with one expired, rotating token: one token request, no reuse, the same token for all."""
+    from blnk_auth.testing.sandbox import Sandbox
+
+    with Sandbox() as sandbox, _handle(open_store) as store:
+        registered = sandbox.origin, sandbox.client_id, sandbox.client_secret
+        alice = _alice(store, registered)
+        expired_at = time.time() - 60
+        issued = Token.from_response(sandbox.issue("alice"), now=expired_at)
+        alice.adopt(issued.replace(issued_at=expired_at - 3600, expires_at=expired_at))
+        sandbox.token_latency = 0.2
+        run_processes(_CROWD, _renew_in_process, open_store, registered, issued.access_token)
+        assert _alice(store, registered).token().access_token != issued.access_token
+        counts = sandbox.counts
+        assert (counts.token_requests, counts.refreshes, counts.reuses) == (1, 1, 0)
+
 
 def increment_under_lock(store: TokenStore, key: str, times: int) -> None:
     """Add 1 to the number under `key`, `times` times, each under the key's lock."""
@@ -385,6 +431,33 @@ def _increment_in_process(
         pipe.send("ready")
         pipe.recv()
         increment(store, "counter", times)
+
+
+def _save_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
+    with _handle(open_store) as store:
+        data, version = _loaded(store, key)
+        for number in itertools.count(data["n"] + 1):
+            version = store.save(key, _numbered(number), expected=version)
+            pipe.send(number)
+
+
+def _numbered(number: int) -> dict[str, Any]:
+    # Long enough that a writer is often killed within it.
+    return {"n": number, "again": [number] * 1000}
+
+
+def _renew_in_process(pipe: Connection, open_store: OpenStore, registered: tuple[str, str, str], expired: str) -> None:
+    with _handle(open_store) as store:
+        alice = _alice(store, registered)
+        pipe.send("ready")
+        pipe.recv()
+        assert alice.token().access_token != expired
+
+
+def _alice(store: TokenStore, registered: tuple[str, str, str]) -> TokenSource:
+    origin, client_id, client_secret = registered
+    client = OAuthClient(BlnkCloud(base_url=origin), client_id=client_id, client_secret=client_secret, store=store)
+    return client.for_subject("alice")
 
 
 def _hold_lock_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:

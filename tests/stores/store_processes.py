@@ -10,7 +10,6 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from blnk_auth import BlnkCloud, OAuthClient, TokenSource
 from blnk_auth.stores.base import TokenStore
 from blnk_auth.stores.process_lock import process_lock
 from blnk_auth.stores.sqlite import SQLiteStore
@@ -67,24 +66,6 @@ def write_own_keys_in(pipe: Connection, open_store: Callable[[], TokenStore], ti
         store.save(f"{key}-gone", {}, expected=None)
         store.delete(f"{key}-gone")
     close(store)
-
-
-def renew_in_process(pipe: Connection, open_store: Callable[[], TokenStore], origin: str, expired: str) -> None:
-    """Ask for a token when told; it must be another than the expired one."""
-    store = open_store()
-    alice = alice_of(store, origin)
-    pipe.send("ready")
-    pipe.recv()
-    assert alice.token().access_token != expired
-    close(store)
-
-
-def alice_of(store: TokenStore, origin: str) -> TokenSource:
-    """The source of one person at the sandbox."""
-    client = OAuthClient(
-        BlnkCloud(base_url=origin), client_id="sandbox-client", client_secret="sandbox-secret", store=store
-    )
-    return client.for_subject("alice")
 
 
 def close(store: TokenStore) -> None:

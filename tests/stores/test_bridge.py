@@ -15,7 +15,6 @@ import trio
 from helpers import World, pair
 from stores.async_store import AsyncSQLiteStore, open_bridged
 from stores.store_processes import in_forked_child
-from stores.trials import check_that_a_crowd_renews_once
 
 from blnk_auth.errors import ConfigurationError, StoreError
 from blnk_auth.stores import bridge
@@ -84,11 +83,6 @@ def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path:
     assert trio.run(adopt_and_ask) == "at0"
     assert alice.token().access_token == "at0"
     assert store.loops == {bridge._loop_thread.loop()}
-
-
-def test_f40_eight_processes_renew_once(tmp_path: Path) -> None:
-    """F40: eight processes that share an asynchronous store make one renewal and spend no token twice."""
-    check_that_a_crowd_renews_once(partial(open_bridged, tmp_path / "tokens.db"))
 
 
 def test_a_store_that_blocks_is_used_as_it_is() -> None:

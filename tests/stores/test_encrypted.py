@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from helpers import World, leaks, pair
 from stores.encrypted_files import KEY, fetch_keys, open_encrypted
-from stores.trials import check_that_a_crowd_renews_once
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores.base import Record, TokenStore
@@ -308,11 +307,6 @@ def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
         pickle.loads(pickled).save("alice", {}, expected=None)
     assert KEY not in repr(fetch_keys)
     assert repr(fixed) == "EncryptedStore(<MemoryStore keys=0>)"
-
-
-def test_f40_eight_processes_renew_once(tmp_path: Path) -> None:
-    """F40: the lock and the compare-and-set of the inner store hold through the encryption."""
-    check_that_a_crowd_renews_once(open_encrypted(tmp_path / "tokens"))
 
 
 def test_a_renewal_goes_through(inner: MemoryStore) -> None:

@@ -14,7 +14,6 @@ from key_value.aio.stores.disk import DiskStore
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
 from stores.key_value_files import open_disk
-from stores.trials import check_that_a_crowd_renews_once
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores.base import TokenStore
@@ -63,11 +62,6 @@ def loaded(store: TokenStore, key: str) -> dict[str, Any]:
     record = store.load(key)
     assert record is not None
     return record.data
-
-
-def test_f40_eight_processes_renew_once(tmp_path: Path) -> None:
-    """F40: with `lock_with`, processes that share a backend without locks make one renewal, no token spent twice."""
-    check_that_a_crowd_renews_once(partial(open_disk, tmp_path / "state"))
 
 
 def test_a_renewal_goes_through(store: KeyValueStore) -> None:

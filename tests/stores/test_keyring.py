@@ -28,7 +28,7 @@ from stores.keyrings import (
     open_service,
     secret_service,
 )
-from stores.trials import check_that_a_crowd_renews_once, check_that_kills_leave_old_or_new
+from stores.trials import check_that_kills_leave_old_or_new
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores.base import TokenStore
@@ -90,12 +90,6 @@ class TestSecretService(SharedStoreContract):
 
 
 # A real keyring
-
-
-@pytest.mark.usefixtures("desktop")
-def test_f40_eight_processes_renew_once(service: str) -> None:
-    """F40: processes that share a keyring make one renewal and spend no token twice."""
-    check_that_a_crowd_renews_once(partial(open_service, service))
 
 
 @pytest.mark.usefixtures("desktop")

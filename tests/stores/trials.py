@@ -1,6 +1,6 @@
-"""The trials that every store kept outside this process goes through: a crowd of renewing processes, and kill -9.
+"""The trial that a store kept outside this process goes through, beyond the contract: hundreds of kill -9.
 
-`open_store` is a callable that opens a handle to the same data each time; for the crowd it must be picklable.
+`open_store` is a callable that opens a handle to the same data each time.
 """
 
 from __future__ import annotations
@@ -9,47 +9,17 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from stores.store_processes import alice_of, close, renew_in_process, start_forked_child
+from stores.store_processes import close, start_forked_child
 
 from blnk_auth.stores.base import TokenStore
-from blnk_auth.testing import Sandbox
-from blnk_auth.testing.store_contract import run_processes
-from blnk_auth.token import Token
 
 OpenStore = Callable[[], TokenStore]
 
-CROWD = 8
-"""Processes that renew at once."""
-
 PATIENCE = 60.0
 """Seconds that only a hang uses up."""
-
-
-# --- one renewal for all ---------------------------------------------------------------------------------------------
-
-
-def check_that_a_crowd_renews_once(open_store: OpenStore) -> None:
-    """Eight processes with one expired, rotating token: one token request, no reuse, the same token for all."""
-    with Sandbox() as sandbox:
-        store = open_store()
-        alice = alice_of(store, sandbox.origin)
-        expired_at = time.time() - 60
-        issued = Token.from_response(sandbox.issue("alice"), now=expired_at)
-        alice.adopt(issued.replace(issued_at=expired_at - 3600, expires_at=expired_at))
-        sandbox.token_latency = 0.2
-        run_processes(CROWD, renew_in_process, open_store, sandbox.origin, issued.access_token)
-        counts = sandbox.counts
-        assert (counts.token_requests, counts.refreshes, counts.reuses) == (1, 1, 0)
-        assert alice_of(store, sandbox.origin).token().access_token != issued.access_token
-        assert sandbox.counts.token_requests == 1
-        close(store)
-
-
-# --- kill -9 ---------------------------------------------------------------------------------------------------------
 
 
 def check_that_kills_leave_old_or_new(
