@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 import trio
 from helpers import World, pair
+from stores.async_redis_store import BridgedRedisStore
 from stores.async_store import AsyncSQLiteStore, open_bridged
+from stores.servers import redis_url
 from stores.store_processes import in_forked_child
 
 from blnk_auth.errors import ConfigurationError, StoreError
@@ -23,6 +26,8 @@ from blnk_auth.stores.bridge import BridgedStore, as_token_store
 from blnk_auth.stores.memory import MemoryStore
 from blnk_auth.testing.store_contract import SharedStoreContract
 
+__all__ = ["redis_url"]
+
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
@@ -30,6 +35,14 @@ class TestBridgedStore(SharedStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
         return partial(open_bridged, tmp_path / "tokens.db")
+
+
+class TestBridgedRedisStore(SharedStoreContract):
+    """Over a real asynchronous driver, whose connections belong to the loop that opened them."""
+
+    @pytest.fixture
+    def open_store(self, redis_url: str) -> Callable[[], TokenStore]:
+        return partial(BridgedRedisStore, redis_url, f"test-{uuid.uuid4()}")
 
 
 class AsyncMemoryStore:
