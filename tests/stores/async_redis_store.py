@@ -1,4 +1,4 @@
-"""An asynchronous store as a user writes one over redis.asyncio: a loop's connections, WATCH and MULTI, its own lock."""
+"""An asynchronous store as a user writes one over redis.asyncio: WATCH and MULTI, and the lock of that package."""
 
 from __future__ import annotations
 

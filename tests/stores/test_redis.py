@@ -29,9 +29,11 @@ from stores.lease_contract import (
 from stores.servers import RedisServer, redis_url, wait_until
 from stores.store_processes import start_forked_child
 
-from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth import BlnkCloud, OAuthClient, Token
+from blnk_auth.errors import ConfigurationError, Conflict, SignInRequired, StoreError
 from blnk_auth.stores.base import TokenStore
 from blnk_auth.stores.redis import RedisStore
+from blnk_auth.testing import Clock, Sandbox
 from blnk_auth.testing.store_contract import AWKWARD_KEYS, LONG
 
 __all__ = ["redis_url"]
@@ -334,6 +336,37 @@ def test_a_fork_while_another_thread_is_at_the_pool(store: RedisStore) -> None:
     saved = store.load("alice")
     assert saved is not None
     assert saved.version != version
+
+
+def test_a_server_that_forgot_the_last_pair_costs_one_sign_in(
+    store: RedisStore, redis_url: str, raw: redis.Redis, namespace: str
+) -> None:
+    """After a fail-over that lost the last write, who holds the new pair goes on until it expires; another process
+    spends what is stored, once, and is told to sign in; no other grant is touched.
+    """
+    clock = Clock()
+    with Sandbox(clock=clock) as sandbox, RedisStore(redis_url, namespace=namespace) as elsewhere:
+
+        def client(store: RedisStore) -> OAuthClient:
+            known = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+            return OAuthClient(BlnkCloud(base_url=sandbox.origin), store=store, clock=clock, **known)
+
+        here, there = client(store), client(elsewhere)
+        for name in ("alice", "bob"):
+            here.for_subject(name).adopt(Token.from_response(sandbox.issue(name), now=clock()))
+        alice = here.for_subject("alice")
+        record = f"{{{namespace}/{alice.store_key}}}"
+        before = raw.hgetall(record)
+        clock.advance(sandbox.lifetime + 1)
+        renewed = alice.token()
+        raw.hset(record, mapping=before)
+        for _ in range(2):
+            with pytest.raises(SignInRequired) as raised:
+                there.for_subject("alice").token()
+            assert raised.value.reason == "refused"
+        assert sandbox.counts.reuses == 1
+        assert alice.token() == renewed
+        assert there.for_subject("bob").token().access_token
 
 
 # Clients of the user's
