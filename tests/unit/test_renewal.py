@@ -506,7 +506,7 @@ def test_f12_only_a_verdict_touches_the_record(
 
 
 def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(expired: Scene) -> None:
-    """A client of the user's may have hooks that raise anything, after the server has acted too: the pair may be lost."""
+    """Hooks of the user's may raise anything, after the server has acted too: the pair may be lost."""
     expired.server.will(KeyError("rt0 was in that form"))
     with pytest.raises(TemporarilyUnavailable, match="raised KeyError.*its answer was lost") as caught:
         expired.run()
