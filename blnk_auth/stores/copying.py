@@ -13,6 +13,9 @@ from blnk_auth.guard import guarded
 from blnk_auth.stores.base import Record, TokenStore
 from blnk_auth.stores.check import SelfChecking, Unreadable
 
+_ALIKE = 10
+"""How many keys in a row fail alike before that is taken for a failure of the store."""
+
 OnProgress = Callable[[int, int], object]
 """Called with how many records are done, and of how many."""
 
@@ -48,7 +51,7 @@ def copy_store(
     A record that the target holds already is skipped if it is equal, and otherwise left and reported as different,
     unless `overwrite`. So is one that changes in the source meanwhile: stop what renews tokens there first, for a pair
     renewed after its copy is spent in the target. What cannot be read is reported as failed, also where the source
-    cannot tell its key. Raises `StoreError` if the source cannot list its keys.
+    cannot tell its key. Raises `StoreError` if the source cannot list its keys, or for a failure of a whole store.
     """
     report, keys = CopyReport(failed=_found_by_itself(source)), guarded("listed", lambda: list(source.keys()))
     told = {each.problem for each in report.failed}
@@ -56,8 +59,7 @@ def copy_store(
         try:
             _outcome(report, source, target, key, overwrite=overwrite).append(key)
         except StoreError as problem:
-            if problem.message not in told:
-                report.failed.append(Unreadable(f"key {key!r}", problem.message))
+            _note(problem, key, report.failed, told)
         if on_progress is not None:
             on_progress(done, len(keys))
     return report
@@ -67,7 +69,7 @@ def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> Che
     """Read every record of `store` and report what cannot be read.
 
     What is no record at all is moved aside by stores that can, so that it is in nobody's way; nothing is deleted.
-    Raises `StoreError` if the store cannot list its keys.
+    Raises `StoreError` if the store cannot list its keys, or fails as a whole.
     """
     report, keys = CheckReport(unreadable=_found_by_itself(store)), guarded("listed", lambda: list(store.keys()))
     told = {each.problem for each in report.unreadable}
@@ -75,8 +77,7 @@ def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> Che
         try:
             report.sound += guarded("read", store.load, key) is not None
         except StoreError as problem:
-            if problem.message not in told:
-                report.unreadable.append(Unreadable(f"key {key!r}", problem.message))
+            _note(problem, key, report.unreadable, told)
         if on_progress is not None:
             on_progress(done, len(keys))
     return report
@@ -84,6 +85,15 @@ def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> Che
 
 def _found_by_itself(store: TokenStore) -> list[Unreadable]:
     return guarded("checked", lambda: list(store.check())) if isinstance(store, SelfChecking) else []
+
+
+def _note(problem: StoreError, key: str, noted: list[Unreadable], told: set[str]) -> None:
+    if problem.message in told:
+        return
+    if [each.problem for each in noted[-_ALIKE:]] == [problem.message] * _ALIKE:
+        # Word for word what befell the keys before: a server is down, its tables are missing. None will fare better.
+        raise problem
+    noted.append(Unreadable(f"key {key!r}", problem.message))
 
 
 def _outcome(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import string
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,6 +173,23 @@ def test_a_newer_record_is_told_once(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"blnk_auth":1', '"blnk_auth":9'))
     assert len(check_store(source).unreadable) == 1
     assert len(copy_store(source, MemoryStore()).failed) == 1
+
+
+def test_a_store_that_fails_as_a_whole_is_told_once() -> None:
+    """A target that is down, or a source that goes down, is not asked for each of a million keys."""
+
+    class Down(MemoryStore):
+        def load(self, key: str) -> Record | None:
+            asked.append(key)
+            raise StoreError("the server is down; start it")
+
+    asked: list[str] = []
+    keys = string.ascii_lowercase
+    with pytest.raises(StoreError, match="the server is down"):
+        copy_store(filled(MemoryStore(), *keys), Down())
+    with pytest.raises(StoreError, match="the server is down"):
+        check_store(filled(Down(), *keys))
+    assert len(asked) < len(keys)
 
 
 def test_a_sound_store_is_sound(tmp_path: Path) -> None:
