@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from .policy import RenewalPolicy
-from .token import Token
+if TYPE_CHECKING:
+    # Every shell imports this module, and none needs these to be imported.
+    from .policy import RenewalPolicy
+    from .token import Token
 
 
 class Before(enum.Enum):
@@ -34,8 +36,7 @@ class After(enum.Enum):
     RENEW_ONLY = "renew, do not retry"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """When, in UTC epoch seconds, a token should be renewed, must be renewed, and ends. Infinity where unknown."""
 
     renew_at: float

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from .decision import Window
-from .record import Grant
-from .stores.base import Version
-from .token import Token
+if TYPE_CHECKING:
+    # Every shell imports this module, and none needs these to be imported.
+    from .decision import Window
+    from .record import Grant
+    from .stores.base import Version
+    from .token import Token
 
 BEARER = "Bearer "
 """What stands before an access token in its header (RFC 6750 section 2.1)."""
@@ -17,8 +20,7 @@ BEARER = "Bearer "
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Predecessor:
+class Predecessor(NamedTuple):
     """The stored state that a renewal began with. `token` is the one whose refresh token it spent."""
 
     version: Version | None = None

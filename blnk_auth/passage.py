@@ -6,12 +6,13 @@ All shells share this; they translate between it and their HTTP library and deci
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from .decision import After, after
 from .errors import BlnkAuthError
 from .flight import Flight
 from .held import HeldToken
-from .source import Source
+from .origin import AllowedOrigins, Origin
 from .steps import Landing, Step, Steps
 from .wire import ApiAnswer, Package
 
@@ -20,6 +21,76 @@ MAX_REJECTION_BYTES = 16_384
 
 MAX_REJECTION_SECONDS = 5.0
 """How long its reading may take."""
+
+
+class Source(Protocol):
+    """What a shell needs from a source of tokens. Every method may be called from any thread or task."""
+
+    @property
+    def origins(self) -> AllowedOrigins:
+        """Where its token may go."""
+        ...
+
+    @property
+    def header_name(self) -> str:
+        """The header that carries the token."""
+        ...
+
+    @property
+    def has_api_headers(self) -> bool:
+        """Whether further headers go with it."""
+        ...
+
+    @property
+    def rejection_statuses(self) -> frozenset[int]:
+        """The statuses of an answer that is looked at more closely."""
+        ...
+
+    @property
+    def reads_rejection_body(self) -> bool:
+        """Whether judging such an answer needs its body."""
+        ...
+
+    @property
+    def wait_timeout(self) -> float:
+        """The longest that a caller waits for a renewal, in seconds."""
+        ...
+
+    def fresh(self) -> HeldToken | None:
+        """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
+        ...
+
+    def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
+        """A token to send now, or the renewal to wait for. Does no I/O and waits for nothing."""
+        ...
+
+    def api_headers(self) -> Mapping[str, str]:
+        """Headers that go with the token; made anew for each attempt."""
+        ...
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        """Whether a new token could cure this answer."""
+        ...
+
+    def is_current(self, held: HeldToken) -> bool:
+        """Whether this is still the newest token we have."""
+        ...
+
+    def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
+        """Begin, or join, the renewal of a rejected token; None if renewals have lately cured nothing."""
+        ...
+
+    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+        """Say whether a token renewed after a rejection was accepted."""
+        ...
+
+    def report_withheld(self, origin: Origin) -> None:
+        """Say that a request went without the token, to an origin that may not have it."""
+        ...
+
+    def report_own_header(self) -> None:
+        """Say that a request went without the token, since it brought the header that carries it."""
+        ...
 
 
 def token_to_send(source: Source, package: Package) -> Steps[HeldToken]:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from . import messages
 from .decision import ALREADY_OVER, Before, before, window
@@ -44,8 +45,7 @@ _MOVED = 60.0
 """Seconds by which a renewal must put off the refresh token's end to count as doing so; servers round."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(NamedTuple):
     """The outside world, as the renewal sees it."""
 
     store: TokenStore
@@ -55,8 +55,7 @@ class Ports:
     policy: RenewalPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """What will do. `seen` is what this process holds; `renewed_only` says that being fresh is not enough, since the
     API rejected `rejected` (None: what is held) or the caller insists; `forced` that no sibling's token will do either.
     """
@@ -108,7 +107,7 @@ class Renewal:
             if unsaved is not None:
                 saved = self._save_at_last(unsaved)
                 # If it is a sibling's that stands there now, it may be what was wanted.
-                goal = replace(goal, seen=saved) if saved.grant is unsaved.grant else goal
+                goal = goal._replace(seen=saved) if saved.grant is unsaved.grant else goal
             return self._renew_locked(goal)
 
     def look(self) -> HeldToken | None:
@@ -349,7 +348,7 @@ def hold(
         due = ALREADY_OVER
     elif version is None:
         # Not saved yet: every call tries again behind its caller, spaced by the cool-down.
-        due = replace(due, renew_at=-math.inf)
+        due = due._replace(renew_at=-math.inf)
     return HeldToken(grant, due, version=version, predecessor=predecessor)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple
 
 from .decision import NEVER, Before, before, cooldown
 from .engine import Engine
@@ -39,82 +38,11 @@ from .wire import ApiAnswer, Call, Package, Purpose
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
 
-class Source(Protocol):
-    """What a shell needs from a source of tokens. Every method may be called from any thread or task."""
-
-    @property
-    def origins(self) -> AllowedOrigins:
-        """Where its token may go."""
-        ...
-
-    @property
-    def header_name(self) -> str:
-        """The header that carries the token."""
-        ...
-
-    @property
-    def has_api_headers(self) -> bool:
-        """Whether further headers go with it."""
-        ...
-
-    @property
-    def rejection_statuses(self) -> frozenset[int]:
-        """The statuses of an answer that is looked at more closely."""
-        ...
-
-    @property
-    def reads_rejection_body(self) -> bool:
-        """Whether judging such an answer needs its body."""
-        ...
-
-    @property
-    def wait_timeout(self) -> float:
-        """The longest that a caller waits for a renewal, in seconds."""
-        ...
-
-    def fresh(self) -> HeldToken | None:
-        """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
-        ...
-
-    def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
-        """A token to send now, or the renewal to wait for. Does no I/O and waits for nothing."""
-        ...
-
-    def api_headers(self) -> Mapping[str, str]:
-        """Headers that go with the token; made anew for each attempt."""
-        ...
-
-    def is_rejection(self, answer: ApiAnswer) -> bool:
-        """Whether a new token could cure this answer."""
-        ...
-
-    def is_current(self, held: HeldToken) -> bool:
-        """Whether this is still the newest token we have."""
-        ...
-
-    def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
-        """Begin, or join, the renewal of a rejected token; None if renewals have lately cured nothing."""
-        ...
-
-    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
-        """Say whether a token renewed after a rejection was accepted."""
-        ...
-
-    def report_withheld(self, origin: Origin) -> None:
-        """Say that a request went without the token, to an origin that may not have it."""
-        ...
-
-    def report_own_header(self) -> None:
-        """Say that a request went without the token, since it brought the header that carries it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(NamedTuple):
     """The last failed renewal: no other is tried before `until`, on a clock that may be put back."""
 
     error: BlnkAuthError
-    count: int
+    in_a_row: int
     since: float
     until: float
 
@@ -126,11 +54,10 @@ class _Failure:
         return ANSWER_LOST in self.error.message
 
 
-@dataclass(frozen=True, slots=True)
-class _Uncured:
+class _Uncured(NamedTuple):
     """Renewals that cured no rejection: rejections cause no other before `until`."""
 
-    count: int
+    in_a_row: int
     since: float
     until: float
 
@@ -309,7 +236,7 @@ class TokenSource:
             self._uncured = None
             return
         policy, last = self._engine.policy, self._uncured
-        count = 1 if last is None else last.count + 1
+        count = 1 if last is None else last.in_a_row + 1
         wait = min(policy.rejection_cooldown * 2.0 ** min(count - 1, 32), policy.max_rejection_cooldown)
         now = self._clock()
         if last is None or not last.cools_down(now):
@@ -386,7 +313,7 @@ class TokenSource:
             if goal.is_met_by(current, self._clock()):
                 return current
             # What the caller saw is history; what may not yet be saved must be.
-            goal = replace(goal, seen=current)
+            goal = goal._replace(seen=current)
         if self._failure is not failure:
             try:
                 self._raise_if_cooling_down(self._clock())
@@ -444,7 +371,7 @@ class TokenSource:
 
     def _next_failure(self, error: BlnkAuthError) -> _Failure:
         policy, ports = self._engine.policy, self._engine.ports(None)
-        count = 1 if self._failure is None else self._failure.count + 1
+        count = 1 if self._failure is None else self._failure.in_a_row + 1
         wait = cooldown(count, first=policy.cooldown, longest=policy.max_cooldown, luck=ports.luck())
         if isinstance(error, TemporarilyUnavailable):
             if error.retry_after is not None:

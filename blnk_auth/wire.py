@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
@@ -16,8 +16,7 @@ Package = Literal["httpx", "httpx2", "requests"]
 Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "device_code", "revocation", "api"]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One HTTP call, as a provider's parameters and headers may depend on it. Made anew for each attempt.
 
     `subject` is whose grant it is for, None for the client's own. `in_background` is True for a renewal that runs

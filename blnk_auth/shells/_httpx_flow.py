@@ -12,8 +12,7 @@ from typing import Any
 from ..errors import BlnkAuthError
 from ..held import HeldToken
 from ..origin import normalize
-from ..passage import Rejection, judge_retry, token_to_retry_with, token_to_send
-from ..source import Source
+from ..passage import Rejection, Source, judge_retry, token_to_retry_with, token_to_send
 from ..steps import Steps, atake, take
 from ..wire import Package
 from ._httpx_body import Discarding, RejectionBody
@@ -85,7 +84,8 @@ class HttpxFlow:
             return None
         headers = request.headers
         signed = self._httpx.Headers(headers)
-        signed["Authorization"] = held.header
+        # `held.header`, without the call.
+        signed["Authorization"] = held.prefix + held.grant.token.access_token
         if len(signed) <= len(headers):
             # It took the place of the user's own. To look for that one first costs several times as much.
             return None

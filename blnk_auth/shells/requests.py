@@ -24,11 +24,11 @@ from ..passage import (
     MAX_REJECTION_BYTES,
     MAX_REJECTION_SECONDS,
     Rejection,
+    Source,
     judge_retry,
     token_to_retry_with,
     token_to_send,
 )
-from ..source import Source
 from ..steps import take
 from .errors import as_client_error
 
@@ -72,7 +72,8 @@ class RequestsAuth(AuthBase):
             held = source.fresh() or take(token_to_send(source, "requests"))
         except BlnkAuthError as error:
             raise _dress(error, request) from None
-        request.headers[self._header_name] = held.header
+        # `held.header`, without the call.
+        request.headers[self._header_name] = held.prefix + held.grant.token.access_token
         if self._has_api_headers:
             _attach_api_headers(source, request)
         passage = self._passage

@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from requests.adapters import HTTPAdapter
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth
-from blnk_auth.source import Source
+from blnk_auth.passage import Source
 
 Package = Literal["requests", "httpx", "httpx2"]
 Manner = Literal["sync", "asyncio", "trio"]

@@ -18,7 +18,7 @@ from scenarios.servers import Everywhere, Received, Reply
 from scenarios.world import NO_RENEWAL, World
 
 from blnk_auth import StaticToken, Token
-from blnk_auth.source import Source
+from blnk_auth.passage import Source
 
 KEY = "a-fixed-api-key"
 API = "https://api.acme.test"
