@@ -3,9 +3,10 @@
 #   make demo   see the main job work against a sandbox on this machine
 #   make test   lint, types, and the tests against the wheel that would ship
 #
-# `make test-clients` and `make test-deep` add what needs more packages, and what takes minutes.
-#
 # Both build .venv from the hashed lock in requirements/dev.txt, once; `make clean` removes it.
+#
+# `make test-clients` and `make test-deep` add what needs more packages, and what takes minutes; `make bench` and
+# `make bench-quick` measure what it costs.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +18,8 @@ SOURCES := $(shell find blnk_auth -name __pycache__ -prune -o -print) pyproject.
 
 CLIENTS := $(VENV)/clients
 CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
+BENCH := $(VENV)/bench
+BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 # What is tested is the installed wheel: neither the checkout nor anybody's PYTHONPATH may stand in front of it,
@@ -25,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test test-clients test-deep lint types bench-hot-path lock clean
+.PHONY: demo test test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -51,8 +54,13 @@ types: $(LOCKED)
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
-bench-hot-path: $(INSTALLED)
-	@$(BIN)/python benchmarks/hot_path.py
+# Beside every peer, some 20 minutes; writes docs/explanation/performance.md. On a machine that does nothing else.
+bench: $(BENCH)/.installed
+	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py
+
+# Against the limits and the baseline only, in under three minutes; fails if the hot path became over 10 % dearer.
+bench-quick: $(BENCH)/.installed
+	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py --quick
 
 # Every version and hash for every platform and Python that we support, and no address: where packages come from is
 # the business of whoever installs them.
@@ -61,6 +69,8 @@ lock: $(LOCKED)
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group clients --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/clients.txt
+	$(BIN)/uv pip compile pyproject.toml --group bench --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/bench.txt
 	@! grep -n '://' requirements/*.txt
 
 clean:
@@ -93,6 +103,16 @@ $(CLIENTS)/.locked: requirements/clients.txt $(LOCKED)
 $(CLIENTS)/.installed: $(CLIENTS)/.locked $(INSTALLED)
 	@$(CLIENT_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
 	@$(CLIENT_PIP) check
+	@touch $@
+
+$(BENCH)/.locked: requirements/bench.txt $(LOCKED)
+	@$(BIN)/python -m venv --clear $(BENCH)
+	@$(BENCH_PIP) install --require-hashes --only-binary :all: -r requirements/bench.txt
+	@touch $@
+
+$(BENCH)/.installed: $(BENCH)/.locked $(INSTALLED)
+	@$(BENCH_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@$(BENCH_PIP) check
 	@touch $@
 
 # The wheel is built from the sdist, so both are known to hold what they should.
