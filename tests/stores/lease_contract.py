@@ -172,10 +172,13 @@ class LeaseStoreContract(SharedStoreContract):
     def test_a_fork_amid_other_threads_writes_is_safe(self, open_store: OpenStore) -> None:
         """Children forked while threads save and hold locks can save and lock; the threads notice nothing."""
         stop = threading.Event()
+        # Not while they connect: pymysql makes an SSL context for that, and OpenSSL's locks do not survive a fork.
+        connected = threading.Barrier(4)
         with open_store() as store:
 
             def write(name: str) -> None:
-                version = None
+                version = store.save(name, {}, expected=None)
+                connected.wait(LONG)
                 while not stop.is_set():
                     with store.lock(name, timeout=LONG):
                         version = store.save(name, {}, expected=version)
@@ -187,6 +190,7 @@ class LeaseStoreContract(SharedStoreContract):
             with ThreadPoolExecutor(3) as threads:
                 writers = [threads.submit(write, f"thread {number}") for number in range(3)]
                 try:
+                    connected.wait(LONG)
                     for number in range(5):
                         in_forked_child(partial(child, number))
                 finally:
