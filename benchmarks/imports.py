@@ -1,6 +1,7 @@
-"""What importing costs, over a bare interpreter: milliseconds, and which heavy modules come along.
+"""What importing costs, over a bare interpreter: instructions, milliseconds, and which heavy modules come along.
 
-Interleaved runs of a fresh interpreter, medians; the CPU time of the child, which a busy machine disturbs less.
+Milliseconds are the CPU time of a fresh interpreter, medians of interleaved runs. They differ from run to run by more
+than a shell adds, so its share is taken from instructions, where they can be counted.
 
 Run: python benchmarks/imports.py [--quick]
 """
@@ -16,15 +17,18 @@ import subprocess
 import sys
 from typing import Any
 
+import instructions
+
 BARE = "pass"
 STATEMENTS = {
     "import blnk_auth": "import blnk_auth",
     "httpx": "import httpx",
-    "httpx + HttpxAuth": "import httpx; from blnk_auth import OAuthClient, HttpxAuth",
+    "httpx + HttpxAuth": "import httpx; from blnk_auth import HttpxAuth",
+    "httpx + HttpxAuth and OAuthClient": "import httpx; from blnk_auth import HttpxAuth, OAuthClient",
     "httpx2": "import httpx2",
-    "httpx2 + Httpx2Auth": "import httpx2; from blnk_auth import OAuthClient, Httpx2Auth",
+    "httpx2 + Httpx2Auth": "import httpx2; from blnk_auth import Httpx2Auth",
     "requests": "import requests",
-    "requests + RequestsAuth": "import requests; from blnk_auth import OAuthClient, RequestsAuth",
+    "requests + RequestsAuth": "import requests; from blnk_auth import RequestsAuth",
 }
 PEERS = {
     "authlib (requests)": "from authlib.integrations.requests_client import OAuth2Session",
@@ -50,17 +54,26 @@ HEAVY = ("ssl", "json", "email", "sqlite3", "asyncio", "authlib", "dataclasses",
 def cpu_seconds(statement: str) -> float:
     """CPU time of an interpreter that runs the statement and ends."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Compiled once and kept, as an installation does.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", statement], check=True, env=environment())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def environment() -> dict[str, str]:
+    """One in which modules are compiled once and kept, as in an installation."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def modules_after(statement: str) -> list[str]:
     """The heavy modules that are loaded after the statement."""
     code = f"{statement}\nimport sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+
+
+def net_instructions() -> dict[str, float]:
+    """Instructions of each statement over those of a bare interpreter."""
+    bare = instructions.of_statement(BARE, environment())
+    return {name: instructions.of_statement(code, environment()) - bare for name, code in STATEMENTS.items()}
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
@@ -74,10 +87,13 @@ def measure(*, quick: bool) -> dict[str, Any]:
             took[name].append(cpu_seconds(statement))
     bare = statistics.median(took["bare"])
     net = {name: (statistics.median(times) - bare) * 1e3 for name, times in took.items()}
+    counted = net_instructions() if instructions.is_available() else {}
+    cost = counted or net
     return {
         "bare_ms": bare * 1e3,
         "net_ms": net,
-        "shell_over_client": {client: (net[shell] - net[client]) / net[client] for client, shell in SHELLS.items()},
+        "net_instructions": counted,
+        "shell_over_client": {client: (cost[shell] - cost[client]) / cost[client] for client, shell in SHELLS.items()},
         "modules": {name: modules_after(statement) for name, statement in STATEMENTS.items()},
     }
 

@@ -45,6 +45,16 @@ def count(script: str, arguments: list[str]) -> dict[str, float]:
         }
 
 
+def of_statement(statement: str, environment: Mapping[str, str]) -> int:
+    """Instructions of a whole interpreter that runs the statement and ends."""
+    with tempfile.TemporaryDirectory() as scratch:
+        profile = Path(scratch, "profile")
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--quiet"]
+        settings = {**environment, "PYTHONHASHSEED": "0"}
+        subprocess.run([*command, sys.executable, "-c", statement], check=True, capture_output=True, env=settings)
+        return _total(profile)
+
+
 def run_cases(cases: Mapping[str, Case], *, few: int, many: int) -> None:
     """In the script: run each case in two forks, and print which process was which."""
     gc.collect()

@@ -26,8 +26,8 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 RESULTS, BASELINE = HERE / "results.json", HERE / "baseline.json"
-SECTIONS = ("hot_path", "herd", "stalls", "embedded", "imports", "memory", "failures")
-QUICK_SECTIONS = ("hot_path", "herd", "stalls", "embedded", "imports", "memory")
+SECTIONS = ("hot_path", "herd", "stalls", "embedded", "stores", "imports", "memory", "failures")
+QUICK_SECTIONS = ("hot_path", "herd", "stalls", "embedded", "memory")
 ALLOWED = 1.10
 """A hot path may become this much dearer before `--quick` fails."""
 

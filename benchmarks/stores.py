@@ -1,31 +1,30 @@
-"""What the stores cost, each beside its own raw limit measured in the same run.
+"""What the stores on servers cost, each beside its own raw limit, in interleaved rounds.
 
-    python benchmarks/stores.py [redis] [postgresql] [mariadb] [--rounds N] [--records N]
+Servers: BLNK_TEST_REDIS_URL, BLNK_TEST_POSTGRES_URL, BLNK_TEST_MARIADB_URL, for a user who may create databases; one
+that is not named is left out. The databases blnk_auth_small and blnk_auth_large, and in Redis the namespace `bench`, are
+created and removed.
 
-Servers: BLNK_TEST_REDIS_URL, BLNK_TEST_POSTGRES_URL, BLNK_TEST_MARIADB_URL, for a user who may create databases. The
-databases blnk_auth_small and blnk_auth_large, and in Redis the namespace `bench`, are created and removed.
-
-* Redis: commands that the server counts for each verb, and times against the same commands outside of a script.
-* SQL: each verb against its statement on the bare driver, committed; load times in a table of `--records` (1,000,000)
+* Redis: the commands that the server counts for each verb, and times against the same commands outside of a script.
+* SQL: each verb against its statement on the bare driver, committed; and load times in a table of 1,000,000 records
   against one of 1,000, any key of either at random.
 
-Rounds are interleaved and the median of each is taken, since a machine's speed drifts; only ratios count.
+Run: python benchmarks/stores.py [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
 import random
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import redis
+from embedded import compared, seconds
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -55,70 +54,58 @@ _UPDATE = "UPDATE blnk_auth_records SET version = %s, data = %s WHERE store_key 
 Timed = Callable[[], object]
 
 
-def seconds(work: Timed) -> float:
-    """How long one call takes."""
-    began_at = time.perf_counter()
-    work()
-    return time.perf_counter() - began_at
-
-
-def compare(name: str, ours: Timed, raw: Timed, *, rounds: int) -> None:
-    """Print the medians of both and their ratio, from interleaved calls after ten to warm up."""
-    for _ in range(10):
-        ours(), raw()
-    pairs = [(seconds(ours), seconds(raw)) for _ in range(rounds)]
-    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"  {name:28}{a * 1e6:9.0f} us{b * 1e6:9.0f} us raw{a / b:8.2f}")
-
-
-def url_in(name: str) -> str:
-    """The URL in an environment variable."""
-    url = os.environ.get(name)
-    if url is None:
-        sys.exit(f"{name}: give the URL of a server whose data may be lost")
-    return url
-
-
 # --- Redis -----------------------------------------------------------------------------------------------------------
 
 
-def bench_redis(*, rounds: int) -> None:
+def measure_redis(url: str, *, rounds: int) -> dict[str, Any]:
     """Round trips and times of `RedisStore`."""
-    url = url_in("BLNK_TEST_REDIS_URL")
-    with (
-        redis.Redis.from_url(url) as client,
-        RedisStore(url, namespace="bench") as store,
-    ):
+    with redis.Redis.from_url(url) as client, RedisStore(url, namespace="bench") as store:
         for name in client.scan_iter(match="{bench/*"):
             client.delete(name)
-        print(f"Redis {client.info('server')['redis_version']}")
-        state = {"version": store.save("alice", DATA, expected=None)}
-        text = to_json(DATA)
-        client.hset("{bench/raw}", mapping={"version": VERSION, "data": text})
-
-        def save() -> None:
-            state["version"] = store.save("alice", DATA, expected=state["version"])
-
-        def lock() -> None:
-            with store.lock("alice", timeout=1):
-                pass
-
-        lock(), store.load("alice")  # the server has not seen the scripts yet
-        for verb, work, expected in (("load", lambda: store.load("alice"), 1), ("save", save, 1), ("lock", lock, 2)):
-            trips = commands(client, work)
-            print(f"  {verb:28}{trips:9} round trips")
-            assert trips == expected
-        compare(
-            "load / HMGET",
-            lambda: store.load("alice"),
-            lambda: client.hmget("{bench/raw}", "version", "data"),
-            rounds=rounds,
-        )
-        raw = {"version": VERSION, "data": text}
-        compare("save / HSET", save, lambda: client.hset("{bench/raw}", mapping=raw), rounds=rounds)
-        twice = lambda: (client.set("{bench/raw}:lock", "x", px=10_000), client.delete("{bench/raw}:lock"))  # noqa: E731
-        compare("lock and unlock / SET, DEL", lock, twice, rounds=rounds)
+        client.hset("{bench/raw}", mapping={"version": VERSION, "data": to_json(DATA)})
+        verbs = {"load": lambda: store.load("alice"), "save": saver(store), "lock": locker(store)}
+        for work in verbs.values():
+            work()  # the server has not seen the scripts yet
+        found = {
+            "server": f"Redis {client.info('server')['redis_version']}",
+            "round_trips": {verb: commands(client, work) for verb, work in verbs.items()},
+            "operations": compared(_beside_redis(client, verbs), rounds),
+        }
         client.delete("{bench/raw}", "{bench/alice}")
+        return found
+
+
+def _beside_redis(client: Any, verbs: dict[str, Timed]) -> dict[str, tuple[Timed, Timed]]:
+    raw = {"version": VERSION, "data": to_json(DATA)}
+    return {
+        "load / HMGET": (verbs["load"], lambda: client.hmget("{bench/raw}", "version", "data")),
+        "save / HSET": (verbs["save"], lambda: client.hset("{bench/raw}", mapping=raw)),
+        "lock and unlock / SET, DEL": (
+            verbs["lock"],
+            lambda: (client.set("{bench/raw}:lock", "x", px=10_000), client.delete("{bench/raw}:lock")),
+        ),
+    }
+
+
+def saver(store: Any) -> Timed:
+    """Saves Alice's record again and again, each time over the version before."""
+    version = store.save("alice", DATA, expected=None)
+
+    def save() -> None:
+        nonlocal version
+        version = store.save("alice", DATA, expected=version)
+
+    return save
+
+
+def locker(store: Any) -> Timed:
+    """Locks Alice's record and unlocks it."""
+
+    def lock() -> None:
+        with store.lock("alice", timeout=1):
+            pass
+
+    return lock
 
 
 def commands(client: Any, work: Timed) -> int:
@@ -135,15 +122,15 @@ def commands(client: Any, work: Timed) -> int:
 # --- SQL -------------------------------------------------------------------------------------------------------------
 
 
-def bench_sql(url: str, *, rounds: int, records: int) -> None:
-    """Times of `SQLStore`, and how they grow."""
+def measure_sql(url: str, *, rounds: int, number: int) -> dict[str, Any]:
+    """Times of `SQLStore`, and how they grow to a table of `number` records."""
     with store_in_new_database(url, "blnk_auth_small") as (small, engine):
-        print(f"{engine.dialect.name}, driver {engine.dialect.driver}")
-        against_the_driver(small, engine, rounds=rounds)
+        found = {"server": engine.dialect.name, "operations": beside_the_driver(small, engine, rounds=rounds)}
         fill(engine, 1000)
         with store_in_new_database(url, "blnk_auth_large") as (large, large_engine):
-            fill(large_engine, records)
-            growth(small, large, records=records, loads=rounds * 10)
+            fill(large_engine, number)
+            found["growth"] = growth(small, large, number=number, loads=rounds * 10)
+        return found
 
 
 @contextmanager
@@ -165,24 +152,20 @@ def store_in_new_database(url: str, name: str) -> Iterator[tuple[SQLStore, Engin
             connection.exec_driver_sql(f"DROP DATABASE {name}")
 
 
-def against_the_driver(store: SQLStore, engine: Engine, *, rounds: int) -> None:
-    """Print each verb beside its statement on the bare driver."""
-    state = {"version": store.save("alice", DATA, expected=None)}
+def beside_the_driver(store: SQLStore, engine: Engine, *, rounds: int) -> dict[str, Any]:
+    """Each verb beside its statement on the bare driver."""
     store.save("raw", DATA, expected=None)
     values = (VERSION, to_json(DATA), "raw")
-
-    def save() -> None:
-        state["version"] = store.save("alice", DATA, expected=state["version"])
-
-    def lock() -> None:
-        with store.lock("alice", timeout=1):
-            pass
-
     with raw_connection(engine) as execute:
-        compare("load / SELECT", lambda: store.load("alice"), lambda: execute(_SELECT, ("raw",)), rounds=rounds)
-        compare("save / UPDATE, committed", save, lambda: execute(_UPDATE, values), rounds=rounds)
-        twice = lambda: (execute(_UPDATE, values), execute(_UPDATE, values))  # noqa: E731
-        compare("lock and unlock / 2 UPDATE", lock, twice, rounds=rounds)
+        pairs: dict[str, tuple[Timed, Timed]] = {
+            "save / UPDATE, committed": (saver(store), lambda: execute(_UPDATE, values)),
+            "load / SELECT": (lambda: store.load("alice"), lambda: execute(_SELECT, ("raw",))),
+            "lock and unlock / 2 UPDATE": (
+                locker(store),
+                lambda: (execute(_UPDATE, values), execute(_UPDATE, values)),
+            ),
+        }
+        return compared(pairs, rounds)
 
 
 @contextmanager
@@ -202,19 +185,15 @@ def raw_connection(engine: Engine) -> Iterator[Callable[[str, tuple[Any, ...]], 
         yield execute
 
 
-def growth(small: SQLStore, large: SQLStore, *, records: int, loads: int) -> None:
-    """Print the load times of both tables, any key of them at random, in turn."""
+def growth(small: SQLStore, large: SQLStore, *, number: int, loads: int) -> dict[str, float]:
+    """How load times of the large table compare with those of the small, any key of them at random, in turn."""
     chance = random.Random(1)
     times: list[tuple[float, float]] = []
-    for number in range(loads + 1000):
-        keys = KEY.format(chance.randrange(1000)), KEY.format(chance.randrange(records))
-        pair = seconds(lambda key=keys[0]: small.load(key)), seconds(lambda key=keys[1]: large.load(key))
-        if number >= 1000:
-            times.append(pair)
-    percentiles = [statistics.quantiles(column, n=100) for column in zip(*times, strict=True)]
-    for name, at in (("load p50", 49), ("load p99", 98)):
-        a, b = (column[at] for column in percentiles)
-        print(f"  {name:12}1,000 records{a * 1e6:12.0f} us   {records:,} records{b * 1e6:9.0f} us{b / a:8.2f}")
+    for _ in range(loads + 1000):
+        keys = KEY.format(chance.randrange(1000)), KEY.format(chance.randrange(number))
+        times.append((seconds(lambda key=keys[0]: small.load(key)), seconds(lambda key=keys[1]: large.load(key))))
+    few, many = (statistics.quantiles(column, n=100) for column in zip(*times[1000:], strict=True))
+    return {"records": number, "p50_ratio": many[49] / few[49], "p99_ratio": many[98] / few[98]}
 
 
 def fill(engine: Engine, count: int) -> None:
@@ -227,24 +206,22 @@ def fill(engine: Engine, count: int) -> None:
             connection.execute(table.insert(), rows)
 
 
+def measure(*, quick: bool) -> dict[str, Any]:
+    """All figures of this section, for the servers that the environment names."""
+    rounds, number = (200, 10_000) if quick else (1000, 1_000_000)
+    found: dict[str, Any] = {}
+    if url := os.environ.get("BLNK_TEST_REDIS_URL"):
+        found["redis"] = measure_redis(url, rounds=rounds)
+    for name in ("postgres", "mariadb"):
+        if url := os.environ.get(f"BLNK_TEST_{name.upper()}_URL"):
+            found[name] = measure_sql(url, rounds=rounds, number=number)
+    return found
+
+
 def main() -> None:
-    """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stores", nargs="*", default=["redis", "postgresql", "mariadb"])
-    parser.add_argument("--rounds", type=int, default=1000, help="interleaved rounds of each pair (default 1000)")
-    parser.add_argument("--records", type=int, default=1_000_000, help="size of the large table (default 1,000,000)")
-    given = parser.parse_args()
-    print(
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, {given.rounds} rounds"
-    )
-    for store in given.stores:
-        if store == "redis":
-            bench_redis(rounds=given.rounds)
-        elif store in ("postgresql", "mariadb"):
-            name = {"postgresql": "BLNK_TEST_POSTGRES_URL", "mariadb": "BLNK_TEST_MARIADB_URL"}[store]
-            bench_sql(url_in(name), rounds=given.rounds, records=given.records)
-        else:
-            sys.exit(f"stores: {store!r} is none of redis, postgresql, mariadb")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, 10,000 records")
+    json.dump(measure(quick=parser.parse_args().quick), sys.stdout, indent=1)
 
 
 if __name__ == "__main__":
