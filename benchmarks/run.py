@@ -5,8 +5,8 @@
                                         over 10 % more instructions than benchmarks/baseline.json says
     python benchmarks/run.py --report   the page anew from the figures of the last full run
 
-The baseline holds ratios to a trivial auth class in the same run, which do not depend on the machine. After a change
-that is meant to cost something: `python benchmarks/run.py --quick --accept`.
+The baseline holds ratios to a trivial auth class in the same run, for each version of Python: they do not depend on the
+machine. After a change that is meant to cost something: `python benchmarks/run.py --quick --accept`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 RESULTS, BASELINE = HERE / "results.json", HERE / "baseline.json"
 SECTIONS = ("hot_path", "herd", "stalls", "embedded", "stores", "imports", "memory", "failures")
 QUICK_SECTIONS = ("hot_path", "herd", "stalls", "embedded", "memory")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ALLOWED = 1.10
 """A hot path may become this much dearer before `--quick` fails."""
 
@@ -71,7 +72,10 @@ def regressions(found: dict[str, Any]) -> list[str]:
     if now is None:
         print("hot path: no valgrind here, so instructions were not counted and not compared", file=sys.stderr)
         return []
-    before: dict[str, float] = json.loads(BASELINE.read_text())
+    before = baselines().get(PYTHON)
+    if before is None:
+        print(f"hot path: benchmarks/baseline.json has nothing for Python {PYTHON}; not compared", file=sys.stderr)
+        return []
     return [
         f"{label}: {now[label]:.3f} times the trivial auth, {now[label] / ratio - 1:+.1%} against the baseline {ratio:.3f}"
         for label, ratio in before.items()
@@ -83,7 +87,12 @@ def accept(found: dict[str, Any]) -> None:
     """Make the ratios of this run the baseline."""
     ratios = found["hot_path"]["step"]["over_trivial"]
     ours = {label: round(ratio, 3) for label, ratio in ratios.items() if label.startswith("blnk_auth")}
-    BASELINE.write_text(json.dumps(ours, indent=2) + "\n")
+    BASELINE.write_text(json.dumps({**baselines(), PYTHON: ours}, indent=2) + "\n")
+
+
+def baselines() -> dict[str, dict[str, float]]:
+    """The accepted ratios, by version of Python and label."""
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
 
 
 def main() -> None:
