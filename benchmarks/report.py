@@ -32,11 +32,27 @@ def _hot_path_targets(found: dict[str, Any]) -> list[Target]:
         if name == "blnk_auth":
             limit = 2.5 if client == "requests" else 1.15
             rows.append((f"auth step over a trivial one, {client}", ratio, limit, "{:.2f}"))
+            rows += _over_the_cheapest_peer(found["step"]["instructions"], client)
     for label, ratio in found.get("whole", {}).get("over_hard_coded", {}).items():
         name, client = of(label)
         if name == "blnk_auth":
             rows.append((f"whole request over a hard-coded header, {client}", ratio, 1.02, "{:.3f}"))
     return rows
+
+
+def _over_the_cheapest_peer(counted: dict[str, float], client: str) -> list[Target]:
+    others = ("hard-coded header", "trivial auth", "blnk_auth")
+    peers = [count for label, count in counted.items() if of(label)[1] == client and of(label)[0] not in others]
+    if not peers:
+        return []
+    return [
+        (
+            f"auth step over the cheapest that renews, {client}",
+            counted[f"blnk_auth ({client})"] / min(peers),
+            1,
+            "{:.2f}",
+        )
+    ]
 
 
 def _herd_targets(found: dict[str, Any]) -> list[Target]:

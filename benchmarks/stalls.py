@@ -2,7 +2,8 @@
 
 Tokens live 2 s and the token endpoint takes 200 ms. 16 threads, or 200 tasks, call a mocked API that takes 10 ms, again
 and again. A call waited if it took half a token latency longer than the API. The hard-coded header, in the same run
-and on the same machine, shows what the scheduler adds.
+and on the same machine, shows what the scheduler adds. Calls before the first expiry do not count: a process loads what
+renewals need only once.
 
 Run: python benchmarks/stalls.py [--quick]
 """
@@ -34,6 +35,11 @@ class Tally:
     def __init__(self) -> None:
         self.took: list[float] = []
         self.failed = 0
+        self._counts_from = time.monotonic() + LIFETIME
+
+    def add(self, took: float) -> None:
+        if time.monotonic() > self._counts_from:
+            self.took.append(took)
 
     def figures(self) -> dict[str, Any]:
         ordered = sorted(self.took)
@@ -51,7 +57,7 @@ def thread_traffic(peer: Peer, grant: Grant, seconds: float) -> Tally:
     """16 threads on one auth object."""
     caller, tally = peer.open(grant, Mock(API)), Tally()
     caller.request("GET", URL)
-    until = time.monotonic() + seconds
+    until = time.monotonic() + LIFETIME + seconds
 
     def work() -> None:
         while time.monotonic() < until:
@@ -60,7 +66,7 @@ def thread_traffic(peer: Peer, grant: Grant, seconds: float) -> Tally:
                 caller.request("GET", URL)
             except Exception:
                 tally.failed += 1
-            tally.took.append(time.perf_counter() - began_at)
+            tally.add(time.perf_counter() - began_at)
             time.sleep(PAUSE["threads"])
 
     crowd = [threading.Thread(target=work) for _ in range(16)]
@@ -75,7 +81,7 @@ async def task_traffic(peer: Peer, grant: Grant, seconds: float) -> Tally:
     """200 tasks on one auth object."""
     caller, tally = peer.open(grant, Mock(API)), Tally()
     await caller.request("GET", URL)
-    until = time.monotonic() + seconds
+    until = time.monotonic() + LIFETIME + seconds
 
     async def work(number: int) -> None:
         await asyncio.sleep(PAUSE["tasks"] * number / 200)
@@ -85,7 +91,7 @@ async def task_traffic(peer: Peer, grant: Grant, seconds: float) -> Tally:
                 await caller.request("GET", URL)
             except Exception:
                 tally.failed += 1
-            tally.took.append(time.perf_counter() - began_at)
+            tally.add(time.perf_counter() - began_at)
             await asyncio.sleep(PAUSE["tasks"])
 
     await asyncio.gather(*(work(number) for number in range(200)))
