@@ -40,6 +40,10 @@ class _LazyGroup(click.Group):
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return found
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with reported():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         with reported():
             return super().invoke(ctx)

@@ -40,10 +40,11 @@ def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
 
 def _failure_of_usage(wrong: click.UsageError) -> Failure:
     problem = wrong.format_message().rstrip(".")
-    if wrong.ctx is None or "\n" in problem:
+    if "\n" in problem:
         # The whole help of a group that was called without a command.
         raise wrong
-    return Failure(f"{problem}; see: {wrong.ctx.command_path} --help", CONFIGURATION)
+    called = wrong.ctx or click.get_current_context()
+    return Failure(f"{problem}; see: {called.command_path} --help", CONFIGURATION)
 
 
 def cause(error: SignInRequired) -> str:

@@ -6,9 +6,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,7 @@ from ..providers.blnk_cloud import BlnkCloud
 from ..providers.flinks import Flinks
 from .address import SandboxAddress
 from .extras import require
+from .outcome import CONFIGURATION, Failure
 
 if TYPE_CHECKING:
     from ..testing.sandbox import Sandbox
@@ -77,22 +78,35 @@ def command(
 def _run(
     personality: Personality, port: int, lifetime: float, idle_exit: float | None, state_file: Path | None
 ) -> None:
-    from ..testing.sandbox import Sandbox
-
     # Not the same for any two sandboxes: a token or an address of one never fits another.
     client_id, client_secret = f"sandbox-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+    settings = {"port": port, "lifetime": lifetime, "client_id": client_id, "client_secret": client_secret}
+    with ExitStack() as running:
+        sandbox = _started(running, personality, settings)
+        address = SandboxAddress(sandbox.origin, client_id, client_secret, sandbox.redirect_uri)
+        if state_file is not None:
+            _save(address, state_file)
+        click.echo(_description(personality, address, lifetime))
+        _wait_until_over(sandbox, idle_exit, lambda: state_file is None or SandboxAddress.load(state_file) == address)
+
+
+def _started(running: ExitStack, personality: Personality, settings: Mapping[str, Any]) -> Sandbox:
+    from ..testing.sandbox import Sandbox
+
     try:
-        running = Sandbox(personality, port=port, lifetime=lifetime, client_id=client_id, client_secret=client_secret)
-        with running as sandbox:
-            address = SandboxAddress(sandbox.origin, client_id, client_secret, sandbox.redirect_uri)
-            if state_file is not None:
-                address.save(state_file)
-            click.echo(_description(personality, address, lifetime))
-            _wait_until_over(
-                sandbox, idle_exit, lambda: state_file is None or SandboxAddress.load(state_file) == address
-            )
+        return running.enter_context(Sandbox(personality, **settings))
     except (ValueError, OSError) as wrong:
-        raise click.ClickException(str(wrong)) from wrong
+        # It begins with the name of a parameter, and they are the options of this command.
+        problem = wrong.strerror if isinstance(wrong, OSError) else wrong
+        raise Failure(f"--{problem}", CONFIGURATION) from wrong
+
+
+def _save(address: SandboxAddress, state_file: Path) -> None:
+    try:
+        address.save(state_file)
+    except OSError as wrong:
+        reason = f"--state-file {state_file} cannot be written ({wrong.strerror}); choose another"
+        raise Failure(reason, CONFIGURATION) from wrong
 
 
 def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Callable[[], bool]) -> None:

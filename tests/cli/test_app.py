@@ -64,6 +64,17 @@ def test_an_unknown_command_is_a_wrong_call() -> None:
         assert finished.stderr.endswith(f"; see: {command} --help\n")
 
 
+@pytest.mark.parametrize("option", ["--nonsense", "--version=3"])
+def test_a_wrong_option_before_the_command_is_a_wrong_call(option: str) -> None:
+    """It is told as one after the command is: named, in one line that says where to look."""
+    finished = finish(option, "status")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stderr.startswith("blnk-auth: ")
+    assert option.partition("=")[0] in finished.stderr
+    assert finished.stderr.endswith("; see: blnk-auth --help\n")
+
+
 def test_a_group_without_a_command_shows_its_help() -> None:
     """`blnk-auth store` alone shows what there is."""
     finished = finish("store")

@@ -101,21 +101,32 @@ def test_it_ends_when_nobody_uses_it() -> None:
 
 
 def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
-    """A port in use ends it with 1, and the message says what to do."""
+    """A port in use ends it with 2, and one line names the option and says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        finished = finish("sandbox", "--port", str(taken.getsockname()[1]))
-    assert finished.returncode == 1
-    assert "choose another, or 0 for any free one" in finished.stderr
-    assert "Traceback" not in finished.stderr
+        port = taken.getsockname()[1]
+        finished = finish("sandbox", "--port", str(port))
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith(f"blnk-auth: --port={port} on 127.0.0.1 cannot be used (")
+    assert finished.stderr.endswith("); choose another, or 0 for any free one\n")
+    assert finished.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("lifetime", ["-1", "nan", "soon"])
 def test_a_lifetime_that_is_none_is_refused(lifetime: str) -> None:
-    """A lifetime that is not a number of seconds ends it with an error that names the parameter."""
+    """A lifetime that is not a number of seconds ends it with 2 and one line that names the option."""
     finished = finish("sandbox", "--lifetime", lifetime)
-    assert finished.returncode in (1, 2)
-    assert "lifetime" in finished.stderr
-    assert "Traceback" not in finished.stderr
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith("blnk-auth: ")
+    assert "--lifetime" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_state_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """It ends with 2 before it says where it runs, and one line names the option."""
+    finished = finish("sandbox", "--state-file", str(tmp_path / "missing" / "sandbox.json"))
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith(f"blnk-auth: --state-file {tmp_path}")
+    assert finished.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"origin": "http://127.0.0.1:1"}', "null"])
