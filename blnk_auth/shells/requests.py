@@ -74,11 +74,11 @@ class RequestsAuth(AuthBase):
             raise _dress(error, request) from None
         # `held.header`, without the call.
         request.headers[self._header_name] = held.prefix + held.grant.token.access_token
-        if self._has_api_headers:
-            _attach_api_headers(source, request)
         passage = self._passage
         if passage is None or passage.sent is not held:
             self._passage = passage = _Passage(source, held)
+        if self._has_api_headers:
+            passage = _Passage(source, held, _attach_api_headers(source, request))
         hooks: list[Any] = request.hooks["response"]
         if hooks:
             # One for each prepared request, however often it is prepared.
@@ -95,13 +95,17 @@ class RequestsAuth(AuthBase):
 
 
 class _Passage:
-    """The response hook of the requests that carry one token. Immutable: they share it."""
+    """The response hook of the requests that carry one token. Immutable: they share it.
 
-    __slots__ = ("_source", "sent")
+    `further` names the headers that were attached beside the token's, which differ from request to request.
+    """
 
-    def __init__(self, source: Source, sent: HeldToken) -> None:
+    __slots__ = ("_further", "_source", "sent")
+
+    def __init__(self, source: Source, sent: HeldToken, further: tuple[str, ...] = ()) -> None:
         self._source = source
         self.sent = sent
+        self._further = further
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         source = self._source
@@ -124,8 +128,8 @@ class _Passage:
         request = rejected.request
         rejected.request = _for_the_record(request, self._source.header_name)
         # On the original object: the session follows redirects of the second answer from that one.
-        _attach(self._source, request, newer)
-        retried = _Passage(self._source, newer)
+        further = _attach(self._source, request, newer)
+        retried = _Passage(self._source, newer, (*self._further, *further))
         # Not in the same list: copies of this request share it, and they carry the token that they carried.
         hooks: list[Any] = [retried if hook is self else hook for hook in request.hooks["response"]]
         request.hooks = {**request.hooks, "response": hooks}
@@ -140,7 +144,7 @@ class _Passage:
         if response.status_code in self._source.rejection_statuses:
             rejection = retried._rejection(response, _RejectionBody(response))
         elif response.is_redirect:
-            self._keep_from_strangers(response)
+            retried._keep_from_strangers(response)
         take(judge_retry(self._source, newer, rejection))
         return response
 
@@ -161,7 +165,7 @@ class _Passage:
     def _keep_from_strangers(self, response: requests.Response) -> None:
         """Requests strips only `Authorization` before it follows a redirect to another host."""
         if self._leads_to_a_stranger(response):
-            for name in (self._source.header_name, *self._source.api_headers()):
+            for name in (self._source.header_name, *self._further):
                 response.request.headers.pop(name, None)
 
     def _leads_to_a_stranger(self, response: requests.Response) -> bool:
@@ -291,17 +295,19 @@ def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
     return some
 
 
-def _attach(source: Source, request: requests.PreparedRequest, held: HeldToken) -> None:
+def _attach(source: Source, request: requests.PreparedRequest, held: HeldToken) -> tuple[str, ...]:
     request.headers[source.header_name] = held.header
-    if source.has_api_headers:
-        _attach_api_headers(source, request)
+    return _attach_api_headers(source, request) if source.has_api_headers else ()
 
 
-def _attach_api_headers(source: Source, request: requests.PreparedRequest) -> None:
+def _attach_api_headers(source: Source, request: requests.PreparedRequest) -> tuple[str, ...]:
+    """The names of the headers that go with the token, now that they do."""
     try:
-        request.headers.update(source.api_headers())
+        further = source.api_headers()
     except BlnkAuthError as error:
         raise _dress(error, request) from None
+    request.headers.update(further)
+    return tuple(further)
 
 
 def _was_attached(request: requests.PreparedRequest, header: str | bytes) -> bool:

@@ -22,9 +22,11 @@ from scenarios.servers import Received, Reply, Site
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import BlnkAuthError, Provider, RequestsAuth, StaticToken, TokenSource
+from blnk_auth.provider import PerCall
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 PAYLOAD = b"0123456789" * 100
+CUSTOMER = {"X-Customer": "a secret of its own"}
 
 through_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != REQUESTS], ids=str)
 
@@ -94,13 +96,13 @@ def test_f34_a_body_that_followed_a_redirect_is_repeated_whole(world: World, kin
     assert world.renewals == ONE_RENEWAL
 
 
-def with_api_headers(world: World, api: Site) -> TokenSource:
+def with_api_headers(world: World, api: Site, headers: PerCall = CUSTOMER) -> TokenSource:
     """Somebody at a provider that wants a header of its own with each request."""
     provider = Provider(
         name="acme",
         token_endpoint=f"{world.sandbox.origin}/oauth/token",
         api_origins=(api.origin,),
-        api_headers={"X-Customer": "a secret of its own"},
+        api_headers=headers,
     )
     return world.sign_in(world.client_of(provider))
 
@@ -114,6 +116,30 @@ def test_f35_the_redirect_of_a_repeated_request_takes_nothing_of_ours_elsewhere(
         assert [request.headers["x-customer"] for request in api.received] == ["a secret of its own"] * 2
         assert foreign.authorizations == [None]
         assert "x-customer" not in foreign.received[0].headers
+
+
+@through_every_client
+def test_f35_a_redirect_elsewhere_asks_for_no_headers_anew(world: World, kind: Kind) -> None:
+    """A callable is asked once for each attempt; what it would do on the way to another host harms nobody."""
+    made = iter([CUSTOMER])
+    with Site(lambda _: Reply(200)) as foreign, Api(Reply.redirect("/on"), Reply.redirect(foreign.origin)) as api:
+        with kind.open(with_api_headers(world, api, lambda _: next(made)), follow=True) as http:
+            assert http.get(api.origin).status == 200
+        assert api.received[0].headers["x-customer"] == "a secret of its own"
+        assert foreign.authorizations == [None]
+        assert "x-customer" not in foreign.received[0].headers
+
+
+@through_every_client
+def test_f35_headers_with_other_names_in_each_attempt_stay_at_home(world: World, kind: Kind) -> None:
+    """Neither those of the rejected attempt nor those of the repeated one go to another host."""
+    made = iter([{"X-First": "1"}, {"X-Second": "2"}])
+    with Site(lambda _: Reply(200)) as foreign, Api(Reply.rejected(), Reply.redirect(foreign.origin)) as api:
+        with kind.open(with_api_headers(world, api, lambda _: next(made)), follow=True) as http:
+            assert http.get(api.origin).status == 200
+        assert api.received[0].headers["x-first"] == "1"
+        assert api.received[1].headers["x-second"] == "2"
+        assert {"x-first", "x-second"} & foreign.received[0].headers.keys() == set()
 
 
 @pytest.mark.parametrize("location", ["http://a:b:c/", "https://exa mple/", "https://m\xc3\xbcnchen.test/", "mailto:x"])
