@@ -2,10 +2,14 @@
 
 Events are told after the fact, outside every lock, on the thread where they happened (mostly a short-lived worker), so
 a callback may call back into the client. A callback that raises is logged and does no harm.
+
+The log `blnk_auth` has each event at level DEBUG, but for one: `token_withheld` is a WARNING, once for each source and
+reason, since nothing is raised and nobody would look for it.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,9 +38,20 @@ class Event:
 OnEvent = Callable[[Event], object]
 
 
+# Its cache is the memory of what has been said, for the whole process; bounded, so that after so many others one may
+# be said again.
+@functools.lru_cache(maxsize=1024)
+def _warn_once(*event: str) -> None:
+    """Nothing is raised for a request that goes without the token, so the log must say why a bare 401 came back."""
+    logger.warning("%s %s %s", *event)
+
+
 def tell(on_event: OnEvent | None, event: Event) -> None:
     """Log the event and hand it to the callback, whose failure is the callback's own."""
-    logger.debug("%s %s %s", event.name, event.store_key, event.detail)
+    if event.name == "token_withheld":
+        _warn_once(event.name, event.store_key, event.detail)
+    else:
+        logger.debug("%s %s %s", event.name, event.store_key, event.detail)
     if on_event is None:
         return
     try:

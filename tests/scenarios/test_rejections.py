@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import ExitStack
@@ -309,6 +310,25 @@ def test_f38_an_absolute_url_elsewhere_gets_no_token(world: World, kind: Kind, f
     assert foreign.authorizations == [None]
     assert foreign.origin in world.events.wait_for("token_withheld").detail
     assert world.renewals == NO_RENEWAL
+
+
+@through_every_client
+def test_f38_the_log_warns_once_why_a_request_went_without_the_token(
+    world: World, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who sees a bare 401 finds the reason in the log, without having asked for it, and not again for each request."""
+    # A name of their own: the log remembers whose reasons it has told, and ports come round again.
+    source = world.signed_in(f"warned through {kind}")
+    with Site(lambda _: Reply(401)) as foreign, kind.open(source) as http:
+        for _ in range(3):
+            assert http.get(f"{foreign.origin}/data").status == 401
+            assert http.get(world.url, headers={"Authorization": "Bearer users-own"}).status == 401
+    assert world.events.names.count("token_withheld") == 6
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(told) == 2
+    assert f"{foreign.origin} is not one of the api_origins; the request went without the token" in told[0]
+    assert "the request has a header Authorization of its own" in told[1]
+    assert "users-own" not in caplog.text
 
 
 @through_every_client

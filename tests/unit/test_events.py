@@ -23,6 +23,26 @@ def test_an_event_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == ["renewed token/x <Token ...>"] * 2
 
 
+def test_a_withheld_token_is_a_warning_once_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """Each source and each reason is told of once, without anybody listening; the listener is told each time."""
+    told: list[Event] = []
+    events = [Event("token_withheld", key, f"{where} in test_events") for key in "ab" for where in ("here", "there")]
+    for event in events * 3:
+        tell(told.append, event)
+    assert told == events * 3
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, f"token_withheld {event.store_key} {event.detail}") for event in events
+    ]
+
+
+def test_the_memory_of_warnings_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that calls ever more hosts does not grow with them: what was warned of long ago may be again."""
+    first = Event("token_withheld", "bounded", "first")
+    for event in (first, *(Event("token_withheld", "bounded", f"{number}") for number in range(5000)), first):
+        tell(None, event)
+    assert [record.getMessage() for record in caplog.records].count("token_withheld bounded first") == 2
+
+
 def test_a_listener_that_raises_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
     """Its failure is its own."""
 
