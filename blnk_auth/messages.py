@@ -54,6 +54,9 @@ _QUOTED_PARAMETER = re.compile(
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
+# In characters. Cut out of what a server says, shorter ones would tear its prose apart.
+_SHORTEST_SECRET = 8
+
 _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -133,7 +136,8 @@ def build_device_authorization(
     proof = credentials.prove(audience=_audience(provider), now=now)
     named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
     own = {**named, **proof.parameters}
-    parameters = {**own, **provider.token_parameters_of(call, reserved=own)}
+    further = provider.token_parameters_of(call, reserved=own)
+    parameters = {**own, **further}
     headers = {
         "Accept": "application/json",
         "Content-Type": _FORM,
@@ -141,7 +145,7 @@ def build_device_authorization(
         **proof.headers,
     }
     request = HttpRequest("POST", endpoint, headers, urlencode(parameters).encode("ascii"))
-    return TokenCall(request, provider, proof.secrets)
+    return TokenCall(request, provider, (*proof.secrets, *_perhaps_secret(further)))
 
 
 def build_device_exchange(
@@ -172,12 +176,13 @@ def build_revocation(
         return TokenCall(request, provider, (token,))
     proof = credentials.prove(audience=_audience(provider), now=now)
     reserved = ("token", "token_type_hint", *proof.parameters)
-    further = urlencode({**provider.token_parameters_of(call, reserved=reserved), **proof.parameters})
-    body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint, further)
+    further = provider.token_parameters_of(call, reserved=reserved)
+    parameters = urlencode({**further, **proof.parameters})
+    body, _ = _authlib("oauth2.rfc7009").prepare_revoke_token_request(token, hint, parameters)
     request = HttpRequest(
         "POST", endpoint, {**headers, "Content-Type": _FORM, **proof.headers}, str(body).encode("ascii")
     )
-    return TokenCall(request, provider, (token, *proof.secrets))
+    return TokenCall(request, provider, (token, *proof.secrets, *_perhaps_secret(further)))
 
 
 def build_authorization_url(
@@ -325,7 +330,12 @@ def _build(
         **proof.headers,
     }
     request = HttpRequest("POST", provider.token_endpoint, headers, body.encode("ascii"))
-    return TokenCall(request, provider, (*secrets, *proof.secrets))
+    return TokenCall(request, provider, (*secrets, *proof.secrets, *_perhaps_secret(further)))
+
+
+def _perhaps_secret(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of a provider's own parameters prove the client nobody tells us; what is short proves nothing."""
+    return tuple(value for value in parameters.values() if len(value) >= _SHORTEST_SECRET)
 
 
 def _audience(provider: Provider) -> str:
@@ -435,7 +445,8 @@ def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
     """A server's text made fit for an error: printable, short, and free of what we sent or it issued."""
     if not isinstance(text, str) or not text.strip():
         return None
-    for secret in secrets:
+    # One may be the beginning of another.
+    for secret in sorted(secrets, key=len, reverse=True):
         for written in (secret, quote_plus(secret), quote(secret, safe="")):
             text = text.replace(written, "[redacted]")
     text = _QUOTED_PARAMETER.sub(r"\1[redacted]", text)

@@ -28,13 +28,14 @@ from blnk_auth.messages import (
     build_authorization_url,
     build_client_credentials,
     build_code_exchange,
+    build_device_authorization,
     build_refresh,
     build_revocation,
     judge_revocation_answer,
     judge_token_answer,
 )
 from blnk_auth.token import Token
-from blnk_auth.wire import HttpResponse
+from blnk_auth.wire import Call, HttpResponse
 
 NOW = 1_800_000_000.0
 SECRETS = ["s3cret", "p+l/u%s: s", "pässwörd", "密码-шифр", "a" * 300]
@@ -488,6 +489,27 @@ def test_a_server_that_quotes_our_form_is_not_quoted() -> None:
     with pytest.raises(BlnkAuthError) as caught:
         judge(refusal("invalid_request", error_description="bad value rt%2B0%2Fof"), call)
     assert leaks([str(caught.value), vars(caught.value)], ["rt%2B0%2Fof"]) == []
+
+
+DEVICE = {"device_authorization_endpoint": "https://as.acme.test/device"}
+OWN = {"partner_key": "p4rtner+key", "partner": "p4rtner+key of acme", "version": "2"}
+
+
+@pytest.mark.parametrize("method", ["refresh", "revocation", "device_authorization"])
+def test_a_server_that_quotes_a_parameter_of_the_providers_own_is_not_quoted(method: str) -> None:
+    """It may be a secret, in a way of proving the client that only the provider knows; a short one is none."""
+    provider = acme(token_parameters=OWN, revocation_endpoint=acme().token_endpoint, **DEVICE)
+    call = {
+        "refresh": lambda: build_refresh(provider, credentials(), "rt0"),
+        "revocation": lambda: build_revocation(provider, credentials(), "rt0", "refresh_token"),
+        "device_authorization": lambda: build_device_authorization(
+            provider, credentials(), None, call=Call("device_code"), now=NOW
+        ),
+    }[method]()
+    said = "version 2: p4rtner+key of acme, p4rtner%2Bkey and p4rtner+key are unknown"
+    with pytest.raises(ConfigurationError) as caught:
+        judge(refusal("invalid_client", error_description=said), call)
+    assert caught.value.error_description == "version 2: [redacted], [redacted] and [redacted] are unknown"
 
 
 # --- revocation ------------------------------------------------------------------------------------------------------
