@@ -101,18 +101,20 @@ def sign_assertion(
     algorithm: str | None,
     accepted: Sequence[str] = (),
 ) -> str:
-    """A new assertion. `algorithm` None takes what fits the key: RS256 (another of `accepted`, where the server says
-    that it accepts these and no RS256), ES256/384/512 or EdDSA.
+    """A new assertion. `algorithm` None takes what a JWK says of itself (RFC 7517 section 4.4), else what fits the key:
+    RS256 (another of `accepted`, where the server says that it accepts these and no RS256), ES256/384/512 or EdDSA.
     """
     if isinstance(key, Signer):
         return _sign_elsewhere(key, _claims(client_id, audience, now))
     loaded = load_key(key)
+    algorithm = algorithm or loaded.alg
     sign = getattr(loaded.private_key, "sign", None)
     if loaded.key_type == "OKP" and algorithm in (None, "EdDSA") and sign is not None:
         # The name that servers know, and that joserfc warns of since RFC 9864 gave each curve a name of its own.
         return _sign_elsewhere(Signer(sign, "EdDSA", key_id or loaded.kid), _claims(client_id, audience, now))
     header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
     algorithm = algorithm or _algorithm_for(loaded, accepted)
+    _refuse_unsigned(algorithm)
     authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
     try:
         # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
@@ -180,7 +182,14 @@ def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
     return {"iss": client_id, "sub": client_id, "aud": audience, **lasting}
 
 
+def _refuse_unsigned(algorithm: str) -> None:
+    # joserfc "signs" with it, and only warns: anybody could make such an assertion.
+    if algorithm == "none":
+        raise ConfigurationError("signing_algorithm 'none' proves nothing; leave it out for what fits the key")
+
+
 def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
+    _refuse_unsigned(signer.algorithm)
     header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
     signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
     signature = fetched("private_key", lambda: signer.sign(signing_input))

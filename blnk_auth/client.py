@@ -55,8 +55,8 @@ class OAuthClient:
     `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
     support where the provider says what it supports.
     `private_key` (for `private_key_jwt`): a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for a
-    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: what fits the key and
-    the provider's `assertion_algorithms`; HS256 for `client_secret_jwt`) go into the assertion.
+    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: the JWK's, else what fits
+    the key and the provider's `assertion_algorithms`; HS256 for `client_secret_jwt`) go into the assertion.
     `verify` (True, a CA file, or an `ssl.SSLContext`), `cert` (file, or file, key file and optional password) and
     `proxy` (URL) are for the authorization server only; so is `token_http`, a `requests.Session`, `httpx.Client` or
     `httpx2.Client` to use instead of our own, which comes from the package of whoever needs the token.
@@ -162,7 +162,8 @@ class OAuthClient:
         """
         if "client_credentials" not in self.provider.grants:
             raise ConfigurationError(
-                f"for_itself: {self.provider.name} does not offer the client_credentials grant; use for_subject()"
+                f"for_itself: {self.provider.display_name} does not offer the client_credentials grant; "
+                "use for_subject()"
             )
         if scope is not None and not _is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None")
@@ -412,8 +413,8 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     )
     if best is None:
         raise ConfigurationError(
-            f"client_auth: {provider.name} supports {', '.join(provider.client_auth_supported)}, and none of these can "
-            "be done with what was given; pass client_secret, private_key or cert"
+            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
+            "these can be done with what was given; pass client_secret, private_key or cert"
         )
     return best
 

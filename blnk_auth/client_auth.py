@@ -78,7 +78,7 @@ class ClientCredentials:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
             raise ConfigurationError("client_id is empty; pass the id that the provider gave your application")
         if not self.client_id.isprintable():
-            raise ConfigurationError("client_id has characters that are none; pass the id as the provider wrote it")
+            raise ConfigurationError("client_id has unprintable characters; pass the id as the provider wrote it")
         if ":" in self.client_id and self.method == "client_secret_basic" and self.basic_encoding == "raw":
             # RFC 7617 section 2: the server would read what follows the colon as the secret.
             raise ConfigurationError("client_id has a colon, which raw HTTP Basic cannot carry; use client_secret_post")

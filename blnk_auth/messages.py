@@ -130,8 +130,8 @@ def build_device_authorization(
     endpoint = provider.device_authorization_endpoint
     if endpoint is None:
         raise ConfigurationError(
-            f"{provider.name} has no device_authorization_endpoint; use authorize_interactively(), with pasted= where "
-            "no browser can reach this machine"
+            f"{provider.display_name} has no device_authorization_endpoint; use authorize_interactively(), with "
+            "pasted= where no browser can reach this machine"
         )
     proof = credentials.prove(audience=_audience(provider), now=now)
     named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
@@ -199,9 +199,11 @@ def build_authorization_url(
     """Where to send the person, RFC 6749 section 4.1.1, with an S256 code challenge."""
     endpoint = provider.authorization_endpoint_of(target)
     if endpoint is None:
-        raise ConfigurationError(f"{provider.name} has no authorization_endpoint, so no person can sign in")
+        raise ConfigurationError(f"{provider.display_name} has no authorization_endpoint, so no person can sign in")
     if provider.requires_scope and not scope:
-        raise ConfigurationError(f"scope is missing; {provider.name} wants one with every authorization request")
+        raise ConfigurationError(
+            f"scope is missing; {provider.display_name} wants one with every authorization request"
+        )
     challenge: dict[str, str] = {}
     if code_verifier is not None:
         challenge = {

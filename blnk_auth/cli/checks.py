@@ -80,8 +80,10 @@ def configuration(patient: Patient) -> Iterator[Finding]:
     profile = patient.profile
     provider = patient.provider
     who = f"client {profile.settings['client_id']!r} of {provider.display_name}"
-    yield Finding("configuration", "ok", f"profile {profile.name!r} of {profile.path}: {who}")
-    if profile.path.exists() and is_open_to_others(profile.path):
+    has_file = profile.path.exists()
+    where = f"profile {profile.name!r} of {profile.path}" if has_file else "options and variables, without a file"
+    yield Finding("configuration", "ok", f"{where}: {who}")
+    if has_file and is_open_to_others(profile.path):
         yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {profile.path}")
     secret = profile.settings.get("client_secret")
     if callable(secret):

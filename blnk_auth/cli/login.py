@@ -15,6 +15,7 @@ from ..device import DeviceAuthorization
 from ..errors import ConfigurationError
 from ..source import TokenSource
 from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
+from .outcome import CONFIGURATION, Failure
 from .report import tell_token
 from .show import printable
 
@@ -61,6 +62,12 @@ def _sign_in(
     timeout: float,
     parameters: Mapping[str, str] | None,
 ) -> TokenSource:
+    if device and client.provider.device_authorization_endpoint is None:
+        raise Failure(
+            f"--device: {client.provider.display_name} has no device_authorization_endpoint; leave it out, or use "
+            "--paste where no browser can reach this machine",
+            CONFIGURATION,
+        )
     if device:
         return client.authorize_device(subject, scope=profile.scope, on_prompt=_show_code, timeout=timeout)
     opens = browser and not paste

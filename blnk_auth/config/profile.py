@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +17,7 @@ from ..provider import Provider
 from ..stores.base import TokenStore
 from . import references
 from .document import config_path, is_open_to_others, read_profiles
-from .settings import COMMON, SECRETS, Blame, Setting, check, did_you_mean
+from .settings import COMMON, SECRETS, Blame, Setting, check, every_setting
 
 Client = TypeVar("Client")
 
@@ -30,7 +31,8 @@ class Profile:
     """What a profile says. Making it touches no network, no store and no keyring.
 
     `settings` are those of `settings.COMMON` and of its provider, with `${NAME}` replaced, files made absolute, and
-    what is in the keyring as a callable. `overridden` are the keys that did not come from the file.
+    what is in the keyring as a callable. `overridden` are the keys that did not come from the file: where there is no
+    file, every key there is.
     """
 
     name: str
@@ -137,7 +139,8 @@ def load_profile(
     """
     file, overrides = config_path(path), overrides or {}
     table = _table(file, name, is_needed="provider" not in overrides)
-    blame = _blame(file, name, frozenset(overrides))
+    overridden = frozenset(overrides) if file.exists() else frozenset(each.name for each in every_setting())
+    blame = _blame(file, name, overridden)
     merged = {**table, **overrides}
     known = check(merged, blame)
     plain = next((key for key in table if key not in overrides and _holds_secret(known[key], table[key])), None)
@@ -148,7 +151,7 @@ def load_profile(
             "keyring:service/name instead of it",
         )
     resolved = {key: _resolve(known[key], value, file.parent, environment, blame) for key, value in merged.items()}
-    return Profile(name, file, resolved, frozenset(overrides))
+    return Profile(name, file, resolved, overridden)
 
 
 def default_store_path() -> Path:
@@ -164,11 +167,17 @@ def _table(file: Path, name: str, *, is_needed: bool) -> Mapping[str, Any]:
         raise ConfigurationError(f"{file} does not exist; write it with: blnk-auth init")
     table = (profiles or {}).get(name)
     if table is None and is_needed:
-        hint = did_you_mean(name, sorted(profiles or ()), all_of_them="it has")
-        raise ConfigurationError(f"{file} has no profile {name!r}; {hint}")
+        raise ConfigurationError(f"{file} has no profile {name!r}; {_instead(name, sorted(profiles or ()))}")
     if table is not None and not isinstance(table, dict):
         raise ConfigurationError(f"{file}: profiles.{name} must be a table with the heading [profiles.{name}]")
     return {} if table is None else cast("dict[str, Any]", table)
+
+
+def _instead(name: str, profiles: Sequence[str]) -> str:
+    if not profiles:
+        return "it has none; write one with: blnk-auth init"
+    near = difflib.get_close_matches(name, profiles, n=1)
+    return f"it has: {', '.join(profiles)}{f'; did you mean {near[0]!r}?' if near else ''}"
 
 
 def _blame(file: Path, profile: str, overridden: frozenset[str]) -> Blame:

@@ -52,7 +52,7 @@ COMMON: tuple[Setting, ...] = (
     Setting("client_auth", "How the client proves itself; default: the provider's.", choices=METHODS),
     Setting("private_key", "File with the PEM or JWK for private_key_jwt, or keyring:service/name.", "file"),
     Setting("key_id", "The kid of that key."),
-    Setting("signing_algorithm", "Its JWS algorithm; default: what fits the key."),
+    Setting("signing_algorithm", "Its JWS algorithm; default: what a JWK says of itself, else what fits the key."),
     Setting("cert", "File with the client's certificate for mutual TLS.", "file"),
     Setting("cert_key", "File with the certificate's key, if it is another.", "file"),
     Setting("cert_password", "Password of that key: a ${VARIABLE} or keyring:service/name.", is_secret=True),
@@ -143,7 +143,9 @@ Blame = Callable[[str, str], ConfigurationError]
 
 def check(table: Mapping[str, Any], blame: Blame) -> Mapping[str, Setting]:
     """The settings of the profile in `table`, all of them known and of the right type. Raises what `blame` makes."""
-    _check_value(PROVIDER, table.get("provider"), blame)
+    if "provider" not in table:
+        raise _no_provider(table, blame)
+    _check_value(PROVIDER, table["provider"], blame)
     known = settings_of(table["provider"])
     for key, value in table.items():
         if key not in known:
@@ -169,9 +171,14 @@ def _unknown(key: str, provider: str, known: Collection[str]) -> str:
     return f"is no setting of provider {provider!r}; {did_you_mean(key, known)}"
 
 
+def _no_provider(table: Mapping[str, Any], blame: Blame) -> ConfigurationError:
+    misspelt = difflib.get_close_matches(PROVIDER.name, set(table) - {each.name for each in every_setting()}, n=1)
+    if misspelt:
+        return blame(misspelt[0], f"is no setting; did you mean {PROVIDER.name!r}?")
+    return blame(PROVIDER.name, f"is missing; write one of {', '.join(PROVIDER.choices)}")
+
+
 def _check_value(setting: Setting, value: Any, blame: Blame) -> None:
-    if value is None:
-        raise blame(setting.name, f"is missing; write one of {', '.join(setting.choices)}")
     is_right, right = _KINDS[setting.kind]
     if not is_right(value):
         raise blame(setting.name, f"must be {right}, not {_named(value)}")

@@ -114,10 +114,11 @@ class _Customer:
         return _check_header("target_id", fetched("target_id", lambda: named(subject)) if callable(named) else named)
 
     def parameters(self, call: Call) -> Mapping[str, str]:
-        username = self.username
-        if self.consent != "2.0" or username is None or call.purpose == "revocation":
+        named = self.username
+        if self.consent != "2.0" or named is None or call.purpose == "revocation":
             return {}
-        return {"username": _check_username(username(call.subject) if callable(username) else username)}
+        username = fetched("username", lambda: named(call.subject)) if callable(named) else named
+        return {"username": _check_username(username)}
 
     def headers(self, call: Call) -> Mapping[str, str]:
         return {
@@ -162,7 +163,7 @@ def _problem(document: Mapping[str, object] | None) -> str:
 
 
 def _of_call(parameter: str, value: OfCall, call: Call) -> str:
-    return _check_header(parameter, value(call) if callable(value) else value)
+    return _check_header(parameter, fetched(parameter, lambda: value(call)) if callable(value) else value)
 
 
 def _check_username(username: str) -> str:

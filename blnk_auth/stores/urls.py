@@ -39,7 +39,7 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
     opener = _OPENERS.get(scheme.lower().partition("+")[0])
     if not colon or opener is None or ("+" in scheme and opener is not _sql):
         # Not the URL itself, which may hold a password.
-        named = scheme if colon else "a text without a colon"
+        named = repr(scheme) if colon else "a text without a colon"
         raise ConfigurationError(f"{named} names no kind of store; known are {', '.join(KNOWN)}")
     try:
         return opener(url, create)

@@ -103,8 +103,10 @@ def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, m
         ("[profiles.default]\n", r"provider is missing; write one of blnk_cloud, blink"),
         ('[profiles.default]\nprovider = "blnk-cloud"\n', r"provider 'blnk-cloud' is unknown; did you mean"),
         ('[profiles.default]\nprovider = "blnk_cloud"\n', r"client_id is missing"),
-        ('[profiles.acme]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; it has: acme"),
-        ('[profiles.defalt]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; did you mean 'defalt'\?"),
+        ('[profiles.default]\nprovder = "flinks"\nhost = "h"\n', r"provder is no setting; did you mean 'provider'\?"),
+        ('[profiles.acme]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; it has: acme$"),
+        ("[profiles.a]\n[profiles.defalt]\n", r"'default'; it has: a, defalt; did you mean 'defalt'\?$"),
+        ("", r"has no profile 'default'; it has none; write one with: blnk-auth init$"),
     ],
 )
 def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -198,17 +200,29 @@ def test_an_option_that_is_wrong_is_named_as_option(tmp_path: Path) -> None:
         load_profile("x", tmp_path / "none", overrides={"provider": "blnk_cloud", "client_id": "id", "host": "x"})
 
 
+def test_what_an_option_leaves_wrong_is_blamed_on_the_file(tmp_path: Path) -> None:
+    """An option that needs something further does not take the blame for what the file lacks."""
+    load(tmp_path, BASE)
+    profile = load_profile("default", tmp_path / "config.toml", overrides={"client_auth": "private_key_jwt"})
+    with pytest.raises(ConfigurationError, match="^.*: profile 'default': private_key is missing"):
+        profile.make(OAuthClient)
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("base_url", "http://api.test", r"--base-url or BLNK_AUTH_BASE_URL uses http"),
         ("verify", "none.pem", r"--verify or BLNK_AUTH_VERIFY is wrong: the CA file '.*' cannot be loaded"),
-        ("client_auth", "private_key_jwt", r".*: profile 'x': private_key"),
+        ("client_auth", "private_key_jwt", r"--private-key or BLNK_AUTH_PRIVATE_KEY is missing"),
+        ("client_secret", None, r"BLNK_AUTH_CLIENT_SECRET is missing"),
     ],
 )
-def test_what_the_client_refuses_is_blamed_on_the_option(tmp_path: Path, option: str, value: str, message: str) -> None:
-    """What only the client finds out is blamed on the option too, unless it is about something else."""
-    given = {"provider": "blnk_cloud", "client_id": "id", "client_secret": "s", option: value}
+def test_what_the_client_refuses_is_blamed_on_the_option(
+    tmp_path: Path, option: str, value: str | None, message: str
+) -> None:
+    """What only the client finds out is blamed on the option too, and a file that is not there on nobody."""
+    usual = {"provider": "blnk_cloud", "client_id": "id", "client_secret": "s", option: value}
+    given = {name: text for name, text in usual.items() if text is not None}
     profile = load_profile("x", tmp_path / "none", overrides=given)
     with pytest.raises(ConfigurationError, match=f"^{message}"):
         profile.make(OAuthClient, store=MemoryStore())

@@ -42,6 +42,22 @@ def test_a_healthy_client_has_nothing_to_fix(blnk_auth_cli: CommandLine) -> None
     assert list(blnk_auth_cli.client().store.keys()) == []
 
 
+def test_a_configuration_without_a_file_names_none(blnk_auth_cli: CommandLine) -> None:
+    """In a container all comes from variables, and a file that is not there is not said to be read."""
+    blnk_auth_cli.file.unlink()
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.variables |= {
+        "BLNK_AUTH_PROVIDER": "blnk_cloud",
+        "BLNK_AUTH_BASE_URL": blnk_auth_cli.sandbox.origin,
+        "BLNK_AUTH_CLIENT_ID": blnk_auth_cli.sandbox.client_id,
+        "BLNK_AUTH_CLIENT_SECRET": SECRET,
+        "BLNK_AUTH_REDIRECT_URI": "http://127.0.0.1:8765/callback",
+    }
+    status, found = findings(blnk_auth_cli)
+    assert status == 0
+    assert found["configuration"][0]["detail"].startswith("options and variables, without a file: client ")
+
+
 def test_a_configuration_that_makes_no_client_is_the_only_finding(blnk_auth_cli: CommandLine) -> None:
     """A typo ends the examination with 2 and what is right instead."""
     blnk_auth_cli.configure(sope='"x"')

@@ -186,7 +186,7 @@ def test_a_person_who_says_no_ends_with_1(blnk_auth_cli: CommandLine) -> None:
         (("--paste", "--port", "8765"), "--port has no meaning with --paste"),
         (("--parameter", "a"), "write it as NAME=VALUE"),
         (("--timeout", "601"), "601"),
-        (("--device",), "device"),
+        (("--device",), "--device: Blnk Cloud has no device_authorization_endpoint; leave it out, or use --paste"),
     ],
 )
 def test_options_that_cannot_be_are_refused(

@@ -119,6 +119,21 @@ def test_a_username_from_a_callable_is_checked_at_the_call(blink: ProviderWorld,
     assert blink.token_requests == []
 
 
+@pytest.mark.parametrize("parameter", ["username", "psu_ip_address", "psu_user_agent"])
+def test_a_callable_that_fails_is_told_by_its_own_name(blink: ProviderWorld, parameter: str) -> None:
+    """By the parameter that the user wrote; no request is sent and no grant ended."""
+
+    def look_up(_: object) -> str:
+        raise KeyError("no database")
+
+    source = blink.signed_in(client=blink.client(blink.provider(**{parameter: look_up})))
+    blink.expire()
+    with pytest.raises(TemporarilyUnavailable, match=f"^{parameter}: the callable that was given raised KeyError"):
+        source.token()
+    assert source.state == "expired"
+    assert blink.token_requests == []
+
+
 @through_every_client
 def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderWorld, kind: Kind) -> None:
     """The look-up of a person that fails for one request fails that request, and can be caught like any other."""
@@ -130,7 +145,7 @@ def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderW
     source = blink.signed_in(client=blink.client(made))
     with (
         blink.open(kind, source) as http,
-        pytest.raises(TemporarilyUnavailable, match="api_headers.*KeyError") as caught,
+        pytest.raises(TemporarilyUnavailable, match="psu_ip_address.*KeyError") as caught,
     ):
         http.get(blink.url())
     assert isinstance(caught.value, kind.request_error)

@@ -357,9 +357,15 @@ def test_a_key_that_is_none_is_named_at_once(acme: Acme, key: Any, said: str) ->
     assert not parts or leaks(everything_in(caught.value), parts) == []
 
 
+# Users have no filter that makes an error of joserfc's warning.
+@pytest.mark.filterwarnings("ignore:JWS algorithm .none.")
 @pytest.mark.parametrize(
     ("key", "algorithm"),
-    [(RSA, "ES256"), (EC_256, "RS256"), (EC_256, "ES384"), (RSA, "HS256"), (RSA, "none"), (RSA, "XX")],
+    [
+        *((RSA, "ES256"), (EC_256, "RS256"), (EC_256, "ES384"), (RSA, "HS256"), (RSA, "XX")),
+        *((RSA, "none"), (EC_256, "none"), (ED25519, "none")),
+    ],
+    ids=["ES256", "RS256", "ES384", "HS256", "XX", "none-RSA", "none-EC", "none-OKP"],
 )
 def test_an_algorithm_that_does_not_fit_is_named_at_once(acme: Acme, key: Any, algorithm: str) -> None:
     """Not at the first renewal, and not as something that may heal."""
@@ -371,6 +377,29 @@ def test_an_algorithm_that_does_not_fit_is_named_at_once(acme: Acme, key: Any, a
             client_auth="private_key_jwt",
             signing_algorithm=algorithm,
         )
+
+
+def test_no_signer_leaves_an_assertion_unsigned(acme: Acme) -> None:
+    """With the algorithm `none` anybody could make the assertion, so none is sent."""
+    unsigned = Signer(lambda _: b"anything", algorithm="none")
+    with pytest.raises(ConfigurationError, match="signing_algorithm 'none'"):
+        ask(acme, private_key=unsigned, client_auth="private_key_jwt")
+    assert acme.token_requests == []
+
+
+@pytest.mark.filterwarnings("ignore:.*EdDSA.*")
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [("PS256", RSA), ("RS512", RSA), ("ES256", EC_256), ("Ed25519", ED25519), ("EdDSA", ED25519)],
+    ids=["PS256", "RS512", "ES256", "Ed25519", "EdDSA"],
+)
+def test_a_jwk_says_its_own_algorithm(acme: Acme, algorithm: str, key: Any) -> None:
+    """Banks issue keys as JWKs with `alg` (RFC 7517 section 4.4); it needs no second telling."""
+    kind = {"P": "RSA", "R": "RSA", "E": "OKP"}[algorithm[0]] if algorithm != "ES256" else "EC"
+    public = import_key(pem(key), kind)
+    jwk = {**public.as_dict(private=True), "alg": algorithm}
+    (request,) = ask(acme, private_key=jwk, client_auth="private_key_jwt")
+    assert verified(request, public, algorithm).header["alg"] == algorithm
 
 
 def test_a_signer_that_fails_for_now_is_told_as_such(acme: Acme) -> None:

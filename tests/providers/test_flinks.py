@@ -95,7 +95,7 @@ def test_signing_in_sends_what_flinks_demands(flinks: ProviderWorld) -> None:
 
 def test_a_scope_is_demanded_before_anybody_is_sent_there(flinks: ProviderWorld) -> None:
     """Flinks requires one with each authorization request."""
-    with pytest.raises(ConfigurationError, match="scope is missing; flinks"):
+    with pytest.raises(ConfigurationError, match="scope is missing; Flinks"):
         flinks.client().start_authorization("alice")
 
 
