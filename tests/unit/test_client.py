@@ -149,7 +149,7 @@ def test_a_subject_that_never_signed_in_is_told_so_and_nothing_is_stored() -> No
 
 def test_for_itself_where_there_is_no_such_grant_says_so() -> None:
     """Blnk Cloud has no client credentials grant (FACT in its metadata)."""
-    with pytest.raises(ConfigurationError, match=r"for_itself.*blnk_cloud.*client_credentials.*for_subject\(\)"):
+    with pytest.raises(ConfigurationError, match=r"for_itself.*Blnk Cloud.*client_credentials.*for_subject\(\)"):
         client(provider=BlnkCloud()).for_itself()
 
 
