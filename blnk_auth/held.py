@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,22 +31,32 @@ class Predecessor(NamedTuple):
         return spent is not None and found.refresh_token == spent != new.refresh_token
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class HeldToken:
-    """Immutable. Two are the same only if they are the same object: a server may issue the same string twice, so
-    "is it still current" is a question of which renewal it came from, never of comparing access tokens.
+    """Nobody changes one. Two are the same only if they are the same object: a server may issue the same string twice,
+    so "is it still current" is a question of which renewal it came from, never of comparing access tokens.
+
+    `prefix`: what the value of its header begins with; the rest is the token itself, of which one copy is enough.
+    `version`: the store's version of it; None while it could not be saved. `predecessor`: if so, what it must replace.
     """
 
-    grant: Grant
-    window: Window
-    prefix: str = BEARER
-    """What the value of its header begins with. The rest is the token itself, of which one copy is enough."""
+    __slots__ = ("grant", "predecessor", "prefix", "version", "window")
 
-    version: Version | None = None
-    """The store's version of it; None while it could not be saved."""
+    def __init__(
+        self,
+        grant: Grant,
+        window: Window,
+        prefix: str = BEARER,
+        version: Version | None = None,
+        predecessor: Predecessor | None = None,
+    ) -> None:
+        self.grant = grant
+        self.window = window
+        self.prefix = prefix
+        self.version = version
+        self.predecessor = predecessor
 
-    predecessor: Predecessor | None = None
-    """If it could not be saved: what it must replace."""
+    def __repr__(self) -> str:
+        return f"<HeldToken {self.grant!r} version={self.version!r}>"
 
     @property
     def header(self) -> str:

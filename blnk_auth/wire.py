@@ -1,12 +1,12 @@
 """What goes over the wire, whichever HTTP client carries it.
 
-Values only. Their repr shows no header value and no body, since both hold secrets.
+Values only, and nobody changes one. Their repr shows no header value and no body, since both hold secrets. They are
+plain classes because every shell imports this module: `dataclasses` would take longer than the rest of the import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 Package = Literal["httpx", "httpx2", "requests"]
@@ -30,36 +30,53 @@ class Call(NamedTuple):
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request to the authorization server, ready to be sent."""
 
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {self.url}>"
 
 
-@dataclass(frozen=True, slots=True)
 class HttpResponse:
     """The authorization server's answer: header names in lower case, the body decoded from its content encoding."""
 
-    status_code: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    __slots__ = ("body", "headers", "status_code")
+
+    def __init__(self, status_code: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse {self.status_code}>"
 
 
-@dataclass(frozen=True, slots=True)
 class ApiAnswer:
     """What a provider may look at to judge a rejection by its API.
 
     `body` is None when it was not read: the provider did not ask for it, or it is longer than 16 KiB.
     """
 
-    status_code: int
-    headers: Mapping[str, str] = field(repr=False)
-    path: str = "/"
-    body: bytes | None = field(default=None, repr=False)
+    __slots__ = ("body", "headers", "path", "status_code")
+
+    def __init__(
+        self, status_code: int, headers: Mapping[str, str], path: str = "/", body: bytes | None = None
+    ) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.path = path
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<ApiAnswer {self.status_code} of {self.path}>"
 
 
 class NoAnswer(Exception):

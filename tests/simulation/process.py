@@ -315,6 +315,8 @@ def _frozen(value: Any) -> Hashable:
         return type(value), str(value), _frozen(value.fields())
     if is_dataclass(value) and not isinstance(value, type):
         return type(value), tuple(_frozen(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, HeldToken):
+        return tuple(_frozen(getattr(value, name)) for name in HeldToken.__slots__)
     if isinstance(value, tuple):
         return type(value), tuple(map(_frozen, value))
     if isinstance(value, Mapping):
