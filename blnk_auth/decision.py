@@ -75,10 +75,10 @@ def before(due: Window, now: float) -> Before:
 def after(*, curable: bool, carried_ours: bool, retried: bool, is_current: bool, replayable: bool) -> After:
     """What to do with a response.
 
-    `curable`: the answer is a rejection that a new token could cure. `carried_ours`: the request that was answered went
-    to the origin it was made for and carried the token we attached (not so after a redirect to another host, nor when
-    the user set the header). `retried`: it was a second attempt already. `is_current`: the token it carried is still
-    the newest we have. `replayable`: its body can provably be sent again.
+    `curable`: the answer is a rejection that a new token could cure. `carried_ours`: the request that was answered
+    carried the token we attached, to an origin that may have it (not so after a redirect to another host, nor when the
+    user set the header). `retried`: it was a second attempt already. `is_current`: the token it carried is still the
+    newest we have. `replayable`: its body can provably be sent again.
     """
     if not curable or not carried_ours or retried:
         return After.ACCEPT

@@ -105,7 +105,7 @@ class Rejection:
     """An answer with one of the provider's rejection statuses, as a shell presents it.
 
     `read_body` is the step that reads up to `MAX_REJECTION_BYTES` of its body, leaving the response readable.
-    `carried_ours`: the request that was answered went to the origin it was made for and carried the token we attached.
+    `carried_ours`: the request that was answered carried the token we attached, to an origin that may have it.
     `is_replayable` says whether the request's body can provably be sent again; asked only when it matters.
     """
 
