@@ -27,7 +27,10 @@ from blnk_auth import MemoryStore, SQLiteStore
 from blnk_auth.stores.durable import sync_directory
 from blnk_auth.stores.file import FileStore
 
-DATA = {"schema": 1, "token": {"access_token": "a" * 1200, "refresh_token": "r" * 43, "expires_at": 1790000000.0}}
+DATA: dict[str, Any] = {
+    "schema": 1,
+    "token": {"access_token": "a" * 1200, "refresh_token": "r" * 43, "expires_at": 1790000000.0},
+}
 TEXT = json.dumps(DATA)
 
 
@@ -47,13 +50,13 @@ def compared(pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]]
     return found
 
 
-def saver(store: Any, key: str) -> Callable[[], None]:
+def saver(store: Any, key: str, data: dict[str, Any] = DATA) -> Callable[[], None]:
     """Saves one record again and again, each time over the version before."""
-    version = store.save(key, DATA, expected=None)
+    version = store.save(key, data, expected=None)
 
     def save() -> None:
         nonlocal version
-        version = store.save(key, DATA, expected=version)
+        version = store.save(key, data, expected=version)
 
     return save
 

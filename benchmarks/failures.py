@@ -193,14 +193,6 @@ def summary(statuses: list[str]) -> str:
     return ", ".join(f"{statuses.count(status)} x {status}" for status in dict.fromkeys(statuses))
 
 
-def measured_peers(*, quick: bool) -> list[Peer]:
-    return [
-        peer
-        for peer in peers.PEERS
-        if peer.name not in ("hard-coded header", "trivial auth") and (not quick or peer.name == "blnk_auth")
-    ]
-
-
 def child(given: dict[str, Any]) -> None:
     """One library in one scenario."""
     remote = server.Remote(given["port"], given["stranger"])
@@ -226,7 +218,7 @@ def in_process(scenario: str, peer: Peer) -> dict[str, Any]:
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """What happened, by library and scenario."""
-    chosen = measured_peers(quick=quick)
+    chosen = peers.that_renew(quick=quick)
     return {peer.label: {scenario: in_process(scenario, peer) for scenario in SCENARIOS} for peer in chosen}
 
 

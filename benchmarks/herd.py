@@ -177,14 +177,10 @@ def child(given: dict[str, Any]) -> None:
         print(type(error).__name__)
 
 
-def is_measured(peer: Peer) -> bool:
-    return peer.name not in ("hard-coded header", "trivial auth")
-
-
 def measure(*, quick: bool) -> dict[str, Any]:
     """All figures of this section."""
     with server.running() as remote:
-        chosen = [peer for peer in peers.PEERS if is_measured(peer) and (not quick or peer.name == "blnk_auth")]
+        chosen = peers.that_renew(quick=quick)
         of_threads = [peer for peer in chosen if not peer.is_async]
         of_tasks = [peer for peer in chosen if peer.is_async]
         ours = peers.named("blnk_auth (requests)")

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from embedded import compared, seconds
+from embedded import compared, saver, seconds
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -63,7 +63,7 @@ def measure_redis(url: str, *, rounds: int) -> dict[str, Any]:
         for name in client.scan_iter(match="{bench/*"):
             client.delete(name)
         client.hset("{bench/raw}", mapping={"version": VERSION, "data": to_json(DATA)})
-        verbs = {"load": lambda: store.load("alice"), "save": saver(store), "lock": locker(store)}
+        verbs = {"load": lambda: store.load("alice"), "save": saver(store, "alice", DATA), "lock": locker(store)}
         for work in verbs.values():
             work()  # the server has not seen the scripts yet
         found = {
@@ -85,17 +85,6 @@ def _beside_redis(client: Any, verbs: dict[str, Timed]) -> dict[str, tuple[Timed
             lambda: (client.set("{bench/raw}:lock", "x", px=10_000), client.delete("{bench/raw}:lock")),
         ),
     }
-
-
-def saver(store: Any) -> Timed:
-    """Saves Alice's record again and again, each time over the version before."""
-    version = store.save("alice", DATA, expected=None)
-
-    def save() -> None:
-        nonlocal version
-        version = store.save("alice", DATA, expected=version)
-
-    return save
 
 
 def locker(store: Any) -> Timed:
@@ -158,7 +147,7 @@ def beside_the_driver(store: SQLStore, engine: Engine, *, rounds: int) -> dict[s
     values = (VERSION, to_json(DATA), "raw")
     with raw_connection(engine) as execute:
         pairs: dict[str, tuple[Timed, Timed]] = {
-            "save / UPDATE, committed": (saver(store), lambda: execute(_UPDATE, values)),
+            "save / UPDATE, committed": (saver(store, "alice", DATA), lambda: execute(_UPDATE, values)),
             "load / SELECT": (lambda: store.load("alice"), lambda: execute(_SELECT, ("raw",))),
             "lock and unlock / 2 UPDATE": (
                 locker(store),
