@@ -342,7 +342,7 @@ class SharedStoreContract(StoreContract):
         assert _loaded(store, "counter")[0] == {"n": _PROCESSES * self.increments}
 
     def test_the_lock_of_a_killed_process_is_free(self, store: TokenStore, open_store: OpenStore) -> None:
-        """A process that holds the lock keeps others out, and frees it by dying without a word."""
+        """A process that holds the lock keeps others out, and frees it by dying without a word (F45)."""
         with _process(_hold_lock_in_process, open_store, "alice") as (process, pipe):
             assert _received(pipe) == "held"
             _seconds_until_refused(store, "alice", timeout=_SHORT)

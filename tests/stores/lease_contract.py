@@ -108,7 +108,7 @@ class LeaseStoreContract(SharedStoreContract):
             assert store.load("alice") is None
 
     def test_a_lease_is_renewed_during_long_work(self, open_store: OpenStore) -> None:
-        """A lock is held for several times its lease while its holder works."""
+        """A lock is held for several times its lease while its holder works (F43)."""
         with (
             open_store(lease=0.3) as one,
             open_store(lease=0.3) as other,
