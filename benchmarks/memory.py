@@ -21,7 +21,7 @@ import peers
 import server
 
 from blnk_auth import OAuthClient, Provider, Token, TokenSource
-from blnk_auth.stores.base import Record, Version
+from blnk_auth.stores._token_store import Record, Version
 
 ENDPOINT = "http://127.0.0.1:9/token"
 

@@ -28,10 +28,10 @@ from embedded import compared, saver, seconds
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from blnk_auth.stores.base import to_json
-from blnk_auth.stores.redis import RedisStore
-from blnk_auth.stores.sql import SQLStore
-from blnk_auth.stores.sql_schema import records as table
+from blnk_auth.stores._redis import RedisStore
+from blnk_auth.stores._sql import SQLStore
+from blnk_auth.stores._sql_schema import records as table
+from blnk_auth.stores._token_store import to_json
 
 DATA: dict[str, Any] = {
     "schema": 1,

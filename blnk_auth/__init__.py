@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import importlib
 
-from ._version import __version__
+__version__ = "0.1.0"
+"""The build reads it from here, so a checkout and its wheel cannot disagree."""
 
 # As type checkers know it, without `typing`, whose import takes longer than this package's.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from .assertion import Signer
-    from .authorization import AuthorizationRequest
+    from ._protocol.assertions import Signer
+    from ._sign_in.authorization_code import AuthorizationRequest
+    from ._sign_in.device import DeviceAuthorization
     from .client import OAuthClient
-    from .device import DeviceAuthorization
     from .errors import (
         BlnkAuthError,
         ConfigurationError,
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
         TemporarilyUnavailable,
     )
     from .events import Event
+    from .httpx import HttpxAuth
+    from .httpx2 import Httpx2Auth
     from .policy import RenewalPolicy
     from .provider import Provider
-    from .providers.blink import BLink
-    from .providers.blnk_cloud import BlnkCloud
-    from .providers.flinks import Flinks
-    from .shells.httpx import HttpxAuth
-    from .shells.httpx2 import Httpx2Auth
-    from .shells.requests import RequestsAuth
+    from .providers._blink import BLink
+    from .providers._blnk_cloud import BlnkCloud
+    from .providers._flinks import Flinks
+    from .requests import RequestsAuth
     from .source import StaticToken, TokenSource
-    from .stores.base import TokenStore
-    from .stores.encrypted import EncryptedStore
-    from .stores.file import FileStore
-    from .stores.key_value import KeyValueStore
-    from .stores.keyring import KeyringStore
-    from .stores.memory import MemoryStore
-    from .stores.redis import RedisStore
-    from .stores.sql import SQLStore
-    from .stores.sqlite import SQLiteStore
+    from .stores._encrypted import EncryptedStore
+    from .stores._file import FileStore
+    from .stores._key_value import KeyValueStore
+    from .stores._keyring import KeyringStore
+    from .stores._memory import MemoryStore
+    from .stores._redis import RedisStore
+    from .stores._sql import SQLStore
+    from .stores._sqlite import SQLiteStore
+    from .stores._token_store import TokenStore
     from .token import Token
 
 __all__ = [
@@ -83,37 +84,37 @@ __all__ = [
 ]
 
 _HOME = {
-    "AuthorizationRequest": "authorization",
-    "BLink": "providers.blink",
+    "AuthorizationRequest": "_sign_in.authorization_code",
+    "BLink": "providers",
     "BlnkAuthError": "errors",
-    "BlnkCloud": "providers.blnk_cloud",
+    "BlnkCloud": "providers",
     "ConfigurationError": "errors",
-    "DeviceAuthorization": "device",
-    "EncryptedStore": "stores.encrypted",
+    "DeviceAuthorization": "_sign_in.device",
+    "EncryptedStore": "stores",
     "Event": "events",
-    "FileStore": "stores.file",
-    "Flinks": "providers.flinks",
-    "Httpx2Auth": "shells.httpx2",
-    "HttpxAuth": "shells.httpx",
-    "KeyValueStore": "stores.key_value",
-    "KeyringStore": "stores.keyring",
-    "MemoryStore": "stores.memory",
+    "FileStore": "stores",
+    "Flinks": "providers",
+    "Httpx2Auth": "httpx2",
+    "HttpxAuth": "httpx",
+    "KeyValueStore": "stores",
+    "KeyringStore": "stores",
+    "MemoryStore": "stores",
     "OAuthClient": "client",
     "ProtocolError": "errors",
     "Provider": "provider",
-    "RedisStore": "stores.redis",
+    "RedisStore": "stores",
     "RenewalPolicy": "policy",
-    "RequestsAuth": "shells.requests",
-    "SQLStore": "stores.sql",
-    "SQLiteStore": "stores.sqlite",
+    "RequestsAuth": "requests",
+    "SQLStore": "stores",
+    "SQLiteStore": "stores",
     "SignInRequired": "errors",
-    "Signer": "assertion",
+    "Signer": "_protocol.assertions",
     "StaticToken": "source",
     "StoreError": "errors",
     "TemporarilyUnavailable": "errors",
     "Token": "token",
     "TokenSource": "source",
-    "TokenStore": "stores.base",
+    "TokenStore": "stores",
 }
 
 

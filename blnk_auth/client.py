@@ -8,9 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from . import messages
-from .assertion import PrivateKey
-from .authorization import (
+from ._protocol import messages
+from ._protocol.assertions import PrivateKey
+from ._protocol.client_authentication import ClientCredentials, ClientSecret, choose_method
+from ._protocol.origins import endpoint_origin
+from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
+from ._renewal.cached_token import CachedToken
+from ._renewal.client_state import ClientState
+from ._renewal.single_flight import Flight, run_on_worker
+from ._sign_in.authorization_code import (
     PENDING_LIFETIME,
     AuthorizationRequest,
     Pasted,
@@ -22,26 +28,19 @@ from .authorization import (
     new_state,
     parse_callback,
 )
-from .client_auth import ClientCredentials, ClientSecret, choose_method
-from .device import DeviceAuthorization, DeviceSignIn, apoll, poll
-from .engine import Engine
-from .errors import ConfigurationError
+from ._sign_in.device import DeviceAuthorization, DeviceSignIn, apoll, poll
+from ._transport.network import Network
+from .errors import ConfigurationError, redacted
 from .events import Event, OnEvent
-from .flight import Flight, launch
-from .grants import ClientGrant, PersonGrant
-from .held import HeldToken
-from .hidden import hidden
-from .origin import endpoint_origin
 from .policy import RenewalPolicy
 from .provider import Provider
 from .source import TokenSource
-from .stores.base import TokenStore
-from .stores.bridge import AsyncTokenStore, as_token_store
-from .stores.memory import MemoryStore
-from .transport import Network
+from .stores._async_adapter import AsyncTokenStore, as_token_store
+from .stores._memory import MemoryStore
+from .stores._token_store import TokenStore
 
 if TYPE_CHECKING:
-    from .interactive import InteractiveSignIn
+    from ._sign_in.interactive import InteractiveSignIn
 
 
 class OAuthClient:
@@ -49,7 +48,7 @@ class OAuthClient:
 
     `client_id`, `client_secret`: from the registration; the secret may be a callable, asked afresh for each request.
     `redirect_uri`: where the provider sends people back to; needed only to sign in.
-    `store`: where tokens live, with methods that block or are all `async def` (see `blnk_auth.stores.bridge`); None
+    `store`: where tokens live, with methods that block or are all `async def` (see `AsyncTokenStore`); None
     keeps them in this process's memory, which loses them at exit.
     `client_auth`: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
     `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
@@ -85,7 +84,7 @@ class OAuthClient:
         proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        client_secret, private_key, cert = hidden(client_secret), hidden(private_key), hidden(cert)
+        client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
         policy = RenewalPolicy() if policy is None else policy
         if not isinstance(policy, RenewalPolicy):
             raise ConfigurationError("policy must be a RenewalPolicy")
@@ -97,7 +96,7 @@ class OAuthClient:
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
         self.redirect_uri = redirect_uri
-        self._engine = Engine(
+        self._state = ClientState(
             provider=provider,
             credentials=ClientCredentials(
                 client_id,
@@ -132,15 +131,15 @@ class OAuthClient:
     @property
     def provider(self) -> Provider:
         """The provider it is registered at."""
-        return self._engine.provider
+        return self._state.provider
 
     @property
     def store(self) -> TokenStore:
         """Where its tokens live."""
-        return self._engine.store
+        return self._state.store
 
     def __repr__(self) -> str:
-        return f"<OAuthClient {self._engine.credentials.client_id!r} of {self.provider.name}>"
+        return f"<OAuthClient {self._state.credentials.client_id!r} of {self.provider.name}>"
 
     # --- whose token ---------------------------------------------------------------------------------------------
 
@@ -152,7 +151,7 @@ class OAuthClient:
         tokens of its own. Raises `TemporarilyUnavailable` if that callable fails.
         """
         subject = _named_subject(subject)
-        return TokenSource.of(self._engine, PersonGrant(subject, self.provider.target_of(subject)))
+        return TokenSource.of(self._state, RefreshTokenGrant(subject, self.provider.target_of(subject)))
 
     def for_itself(self, *, scope: str | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
@@ -167,7 +166,7 @@ class OAuthClient:
             )
         if scope is not None and not _is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None")
-        return TokenSource.of(self._engine, ClientGrant(scope, self.provider.target_of(None)))
+        return TokenSource.of(self._state, ClientCredentialsGrant(scope, self.provider.target_of(None)))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
@@ -181,13 +180,13 @@ class OAuthClient:
         Flinks' `provider_id`. The answer is accepted for 10 minutes, once.
         Raises `ConfigurationError` without a redirect_uri or where nobody can sign in, and `StoreError`.
         """
-        return self._engine.wait_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
+        return self._state.wait_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
 
     async def astart_authorization(
         self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        return await self._engine.await_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
+        return await self._state.await_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """End a sign-in: check the answer, exchange its code, save the tokens, return the person's source.
@@ -197,13 +196,13 @@ class OAuthClient:
         Raises `SignInRequired` if the person said no or must start again, `ProtocolError`, `ConfigurationError`,
         `TemporarilyUnavailable`. Codes live for seconds: call it at once. It cannot be interrupted half-way.
         """
-        callback_url, unechoed_state = hidden(callback_url), hidden(unechoed_state)
-        return self._engine.wait_for(self._finish(callback_url, unechoed_state))
+        callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
+        return self._state.wait_for(self._finish(callback_url, unechoed_state))
 
     async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """The same as `finish_authorization`, for asyncio and trio."""
-        callback_url, unechoed_state = hidden(callback_url), hidden(unechoed_state)
-        return await self._engine.await_for(self._finish(callback_url, unechoed_state))
+        callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
+        return await self._state.await_for(self._finish(callback_url, unechoed_state))
 
     def authorize_interactively(
         self,
@@ -292,7 +291,7 @@ class OAuthClient:
         device_authorization_endpoint, `ProtocolError`, `StoreError`. An outage is waited out.
         """
         sign_in = self._device_sign_in(subject, scope, timeout)
-        on_prompt(self._engine.wait_for(launch(sign_in.begin, _nothing)))
+        on_prompt(self._state.wait_for(run_on_worker(sign_in.begin, _nothing)))
         return poll(sign_in, wait)
 
     async def aauthorize_device(
@@ -306,28 +305,28 @@ class OAuthClient:
     ) -> TokenSource:
         """The same as `authorize_device`, for asyncio and trio. `wait` None is the event loop's own sleep."""
         sign_in = self._device_sign_in(subject, scope, timeout)
-        on_prompt(await self._engine.await_for(launch(sign_in.begin, _nothing)))
+        on_prompt(await self._state.await_for(run_on_worker(sign_in.begin, _nothing)))
         return await apoll(sign_in, wait)
 
     def _device_sign_in(self, subject: str, scope: str | None, timeout: float | None) -> DeviceSignIn:
-        return DeviceSignIn(self._engine, self.for_subject(subject), scope=scope, timeout=timeout)
+        return DeviceSignIn(self._state, self.for_subject(subject), scope=scope, timeout=timeout)
 
     def _interactive(
         self, subject: str, scope: str | None, parameters: Mapping[str, str] | None, **settings: Any
     ) -> InteractiveSignIn:
-        from .interactive import InteractiveSignIn
+        from ._sign_in.interactive import InteractiveSignIn
 
         _named_subject(subject)
 
         async def start(redirect_uri: str) -> AuthorizationRequest:
-            return await self._engine.await_for(self._start(subject, scope, parameters or {}, redirect_uri))
+            return await self._state.await_for(self._start(subject, scope, parameters or {}, redirect_uri))
 
         return InteractiveSignIn(
             provider=self.provider,
             redirect_uri=self.redirect_uri,
             start=start,
             finish=self.afinish_authorization,
-            patience=2 * self._engine.wait_timeout,
+            patience=2 * self._state.wait_timeout,
             **settings,
         )
 
@@ -344,7 +343,7 @@ class OAuthClient:
             target = self.provider.target_of(subject)
             url = messages.build_authorization_url(
                 self.provider,
-                self._engine.credentials.client_id,
+                self._state.credentials.client_id,
                 redirect_uri=redirect_uri,
                 scope=scope,
                 state=state,
@@ -352,12 +351,12 @@ class OAuthClient:
                 parameters=parameters,
                 target=target,
             )
-            now = self._engine.clock()
+            now = self._state.clock()
             self._pending.sweep(now)
             self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier, target))
             return AuthorizationRequest(url, state, now + PENDING_LIFETIME)
 
-        return launch(work, _nothing)
+        return run_on_worker(work, _nothing)
 
     def _finish(self, callback_url: str, unechoed_state: str | None) -> Flight[TokenSource]:
         callback = parse_callback(callback_url)
@@ -366,23 +365,23 @@ class OAuthClient:
         events: list[Event] = []
 
         def work() -> TokenSource:
-            pending = self._pending.claim(state, self._engine.clock())
+            pending = self._pending.claim(state, self._state.clock())
             # Where the person was sent, even if a callable would name another target by now: its code is good there.
-            source = TokenSource.of(self._engine, PersonGrant(pending.subject, pending.target))
+            source = TokenSource.of(self._state, RefreshTokenGrant(pending.subject, pending.target))
             source.install(self._exchange(source, pending, code_of(callback, subject=pending.subject), events))
             return source
 
-        return launch(work, lambda: self._engine.tell(events))
+        return run_on_worker(work, lambda: self._state.tell(events))
 
-    def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> HeldToken:
+    def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> CachedToken:
         call = messages.build_code_exchange(
             self.provider,
-            self._engine.credentials,
+            self._state.credentials,
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
             call=source.call("authorization_code"),
-            now=self._engine.clock(),
+            now=self._state.clock(),
         )
         exchange = source.renewal()
         try:
@@ -392,7 +391,7 @@ class OAuthClient:
 
     @property
     def _pending(self) -> PendingSignIns:
-        return PendingSignIns(self.store, f"authorization/{self._engine.slot}/")
+        return PendingSignIns(self.store, f"authorization/{self._state.slot}/")
 
     def __copy__(self) -> OAuthClient:
         return self

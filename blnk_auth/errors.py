@@ -14,6 +14,7 @@ Errors hold only plain values, so they can be pickled and compared by their fiel
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -119,3 +120,45 @@ def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
 
 def _rebuild(error_type: type[BlnkAuthError], message: str, fields: dict[str, Any]) -> BlnkAuthError:
     return error_type(message, **fields)
+
+
+# --- secrets ---
+
+
+class Redacted(str):
+    """A string like any other, whose repr does not tell it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+class RedactedBytes(bytes):
+    """The same for bytes, as of a PEM file."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+class RedactedDict(dict[str, Any]):
+    """The same for a JWK."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+def redacted(value: Any) -> Any:
+    """The same value, unreadable in a traceback: text, bytes, a mapping, or a tuple of these."""
+    if isinstance(value, str):
+        return Redacted(value)
+    if isinstance(value, bytes):
+        return RedactedBytes(value)
+    items: Any = value
+    if isinstance(value, tuple):
+        return tuple(map(redacted, items))
+    return RedactedDict(items) if isinstance(value, Mapping) else items

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from .assertion import fetched
-from .challenge import is_curable
-from .client_auth import METHODS, AssertionAudience, BasicEncoding
+from ._protocol.assertions import fetched
+from ._protocol.challenges import renewal_may_help
+from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding
+from ._protocol.http_messages import ApiAnswer, Call, HttpResponse
+from ._protocol.http_values import checked_headers, checked_parameters, without
+from ._protocol.origins import AllowedOrigins, endpoint_origin
 from .errors import ConfigurationError
-from .origin import AllowedOrigins, endpoint_origin
-from .texts import header_texts, parameter_texts, without
-from .wire import ApiAnswer, Call, HttpResponse
 
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 
@@ -164,7 +164,7 @@ class Provider:
     rejection_statuses: frozenset[int] = frozenset({401})
     """The statuses of the API that are looked at more closely; all others pass untouched."""
 
-    is_rejection: Callable[[ApiAnswer], bool] = is_curable
+    is_rejection: Callable[[ApiAnswer], bool] = renewal_may_help
     """Whether a new token could cure such an answer. Pure; sees the body if `reads_rejection_body`."""
 
     reads_rejection_body: bool = False
@@ -207,9 +207,9 @@ class Provider:
             for parameter in parameters:
                 if not is_right(getattr(self, parameter)):
                     raise ConfigurationError(f"{parameter} must be {kind}")
-        authorization_texts(self.authorization_parameters, "authorization_parameters")
+        checked_authorization_parameters(self.authorization_parameters, "authorization_parameters")
         # What a callable gives is looked at when it has been given.
-        for parameter, check in (("token_parameters", parameter_texts), ("token_headers", header_texts)):
+        for parameter, check in (("token_parameters", checked_parameters), ("token_headers", checked_headers)):
             if not callable(setting := getattr(self, parameter)):
                 check(setting, parameter)
         if not callable(self.api_headers):
@@ -254,25 +254,25 @@ class Provider:
         description, `TemporarilyUnavailable`.
         """
         # The one place that looks up instead of down: a door to discovery where users expect it.
-        from .discovery import discover
+        from ._protocol.discovery import discover
+        from ._transport.network import Network
         from .policy import RenewalPolicy
-        from .transport import Network
 
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
         return discover(issuer, network, settings)
 
     def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
         """The further parameters of one token request, whose own are `reserved`."""
-        made = parameter_texts(_made(self.token_parameters, "token_parameters", call), "token_parameters")
+        made = checked_parameters(_made(self.token_parameters, "token_parameters", call), "token_parameters")
         return without(made, reserved, "token_parameters")
 
     def token_headers_of(self, call: Call) -> Mapping[str, str]:
         """The further headers of one token request."""
-        return header_texts(_made(self.token_headers, "token_headers", call), "token_headers")
+        return checked_headers(_made(self.token_headers, "token_headers", call), "token_headers")
 
     def api_headers_of(self, call: Call) -> Mapping[str, str]:
         """The further headers of one API request."""
-        made = header_texts(_made(self.api_headers, "api_headers", call), "api_headers")
+        made = checked_headers(_made(self.api_headers, "api_headers", call), "api_headers")
         if any(name.lower() == "authorization" for name in made):
             raise ConfigurationError("api_headers must not name Authorization, which carries the token")
         return made
@@ -308,9 +308,9 @@ def _check_endpoint(url: str | None, parameter: str) -> None:
         raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)")
 
 
-def authorization_texts(given: Any, setting: str) -> Mapping[str, str]:
+def checked_authorization_parameters(given: Any, setting: str) -> Mapping[str, str]:
     """Further parameters of an authorization request. Raises `ConfigurationError` for those that it says itself."""
-    return without(parameter_texts(given, setting), _OF_AUTHORIZATION, setting)
+    return without(checked_parameters(given, setting), _OF_AUTHORIZATION, setting)
 
 
 def _one_of(known: Sequence[str]) -> str:

@@ -11,8 +11,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from .decision import NEVER, Before, before, cooldown
-from .engine import Engine
+from ._protocol.http_messages import ApiAnswer, Call, Package, Purpose
+from ._protocol.messages import ANSWER_LOST
+from ._protocol.origins import AllowedOrigins, Origin
+from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
+from ._renewal.cached_token import BEARER, CachedToken, is_sendable
+from ._renewal.client_state import ClientState
+from ._renewal.cooldown import cooldown
+from ._renewal.grant_record import GrantRecord
+from ._renewal.renewal import Renewal, RenewalGoal
+from ._renewal.schedule import NEVER, Before, before
+from ._renewal.single_flight import Flight
 from .errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -21,19 +30,11 @@ from .errors import (
     StoreError,
     TemporarilyUnavailable,
     own_copy,
+    redacted,
 )
 from .events import Event, tell
-from .flight import Flight
-from .grants import ClientGrant, PersonGrant
-from .held import BEARER, HeldToken, is_sendable
-from .hidden import hidden
-from .messages import ANSWER_LOST
-from .origin import AllowedOrigins, Origin
-from .record import Grant
-from .renewal import Goal, Renewal
-from .stores.base import to_json
+from .stores._token_store import to_json
 from .token import Token
-from .wire import ApiAnswer, Call, Package, Purpose
 
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
@@ -54,7 +55,7 @@ class _Failure(NamedTuple):
         return ANSWER_LOST in self.error.message
 
 
-class _Uncured(NamedTuple):
+class _Unresolved(NamedTuple):
     """Renewals that cured no rejection: rejections cause no other before `until`."""
 
     in_a_row: int
@@ -72,23 +73,23 @@ class TokenSource:
     at once; methods that begin with `a` are for asyncio and trio. Copying it yields the same source.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_engine", "_epoch", "_failure", "_grant", "_held", "_uncured")
+    __slots__ = ("__weakref__", "_clock", "_epoch", "_failure", "_grant", "_held", "_state", "_unresolved")
 
     header_name = "Authorization"
 
-    def __init__(self, engine: Engine, grant: PersonGrant | ClientGrant) -> None:
-        self._engine = engine
-        self._clock = engine.clock
+    def __init__(self, state: ClientState, grant: RefreshTokenGrant | ClientCredentialsGrant) -> None:
+        self._state = state
+        self._clock = state.clock
         self._grant = grant
-        self._held: HeldToken | None = None
+        self._held: CachedToken | None = None
         self._failure: _Failure | None = None
-        self._uncured: _Uncured | None = None
+        self._unresolved: _Unresolved | None = None
         self._epoch = 0
 
     @classmethod
-    def of(cls, engine: Engine, grant: PersonGrant | ClientGrant) -> TokenSource:
+    def of(cls, state: ClientState, grant: RefreshTokenGrant | ClientCredentialsGrant) -> TokenSource:
         """The one source of this grant, shared by all who ask this client for it."""
-        return engine.the_one(grant, lambda: cls(engine, grant))
+        return state.the_one(grant, lambda: cls(state, grant))
 
     def __repr__(self) -> str:
         return f"<TokenSource {self.store_key}>"
@@ -104,7 +105,7 @@ class TokenSource:
     def store_key(self) -> str:
         """The key of its record in the store. Holds no secret."""
         # Made each time it is asked for, which is seldom: a source may be one of a hundred thousand that are idle.
-        return f"token/{self._engine.slot}/{self._grant.slot}"
+        return f"token/{self._state.slot}/{self._grant.slot}"
 
     @property
     def state(self) -> State:
@@ -122,7 +123,7 @@ class TokenSource:
             return "sign_in_required"
         due = before(held.window, self._clock())
         if due is Before.MUST_RENEW:
-            can_renew = self._grant.is_renewable(held.grant, self._engine.asker())
+            can_renew = self._grant.is_renewable(held.grant, self._state.attempt())
             return "expired" if can_renew else "sign_in_required"
         return "fresh" if due is Before.USE else "stale"
 
@@ -150,129 +151,131 @@ class TokenSource:
 
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's, replacing what is stored. Raises `StoreError`."""
-        self._engine.wait_for(self._engine.operate(lambda: self._adopt(token)))
+        self._state.wait_for(self._state.operate(lambda: self._adopt(token)))
 
     async def aadopt(self, token: Token) -> None:
         """The same as `adopt`, for asyncio and trio."""
-        await self._engine.await_for(self._engine.operate(lambda: self._adopt(token)))
+        await self._state.await_for(self._state.operate(lambda: self._adopt(token)))
 
     def revoke(self) -> None:
         """Tell the provider to end the grant, then forget it here; nothing is forgotten if the provider cannot be told.
 
         Raises `ConfigurationError` where the provider has no revocation endpoint, or another `BlnkAuthError`.
         """
-        self._engine.wait_for(self._engine.operate(self._revoke))
+        self._state.wait_for(self._state.operate(self._revoke))
 
     async def arevoke(self) -> None:
         """The same as `revoke`, for asyncio and trio."""
-        await self._engine.await_for(self._engine.operate(self._revoke))
+        await self._state.await_for(self._state.operate(self._revoke))
 
     def forget(self) -> None:
         """Delete the stored record. Local only: the provider is not told. Raises `StoreError`."""
-        self._engine.wait_for(self._engine.operate(self._forget))
+        self._state.wait_for(self._state.operate(self._forget))
 
     async def aforget(self) -> None:
         """The same as `forget`, for asyncio and trio."""
-        await self._engine.await_for(self._engine.operate(self._forget))
+        await self._state.await_for(self._state.operate(self._forget))
 
     # --- for shells ----------------------------------------------------------------------------------------------
 
     @property
     def origins(self) -> AllowedOrigins:
-        return self._engine.provider.origins
+        return self._state.provider.origins
 
     @property
     def has_api_headers(self) -> bool:
-        return bool(self._engine.provider.api_headers)
+        return bool(self._state.provider.api_headers)
 
     def api_headers(self) -> Mapping[str, str]:
-        return self._engine.provider.api_headers_of(self.call("api"))
+        return self._state.provider.api_headers_of(self.call("api"))
 
     @property
     def rejection_statuses(self) -> frozenset[int]:
-        return self._engine.provider.rejection_statuses
+        return self._state.provider.rejection_statuses
 
     @property
     def reads_rejection_body(self) -> bool:
-        return self._engine.provider.reads_rejection_body
+        return self._state.provider.reads_rejection_body
 
     @property
     def wait_timeout(self) -> float:
-        return self._engine.wait_timeout
+        return self._state.wait_timeout
 
-    def fresh(self) -> HeldToken | None:
+    def fresh(self) -> CachedToken | None:
         """The token, if it can be sent and nothing is to be begun; None: ask `ready`. Has no effect."""
         held = self._held
         return held if held is not None and self._clock() < held.window.renew_at else None
 
-    def ready(self, package: Package | None) -> HeldToken | Flight[HeldToken]:
+    def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
         """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
         fresh = self.fresh()
         return self._ready_after_all(self._held, package) if fresh is None else fresh
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
         try:
-            return self._engine.provider.is_rejection(answer)
+            return self._state.provider.is_rejection(answer)
         except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
             failure = type(error).__name__
         raise ConfigurationError(f"is_rejection of the provider raised {failure}; correct it there")
 
-    def is_current(self, held: HeldToken) -> bool:
+    def is_current(self, held: CachedToken) -> bool:
         current = self._held
         # Saved at last, or marked as ended, it is another object and still no other token.
         return current is not None and (current is held or current.grant.token == held.grant.token)
 
-    def replace(self, rejected: HeldToken, package: Package) -> Flight[HeldToken] | None:
-        now, uncured, failure = self._clock(), self._uncured, self._failure
+    def replace(self, rejected: CachedToken, package: Package) -> Flight[CachedToken] | None:
+        now, uncured, failure = self._clock(), self._unresolved, self._failure
         if uncured is not None and uncured.cools_down(now):
             return None
         self._raise_if_cooling_down(now)
-        return self._fly(Goal(rejected, renewed_only=True), package, failure)
+        return self._fly(RenewalGoal(rejected, renewed_only=True), package, failure)
 
-    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+    def note_retry(self, held: CachedToken, *, accepted: bool) -> None:
         if not self.is_current(held):
             return
-        if cured:
-            self._uncured = None
+        if accepted:
+            self._unresolved = None
             return
-        policy, last = self._engine.policy, self._uncured
+        policy, last = self._state.policy, self._unresolved
         count = 1 if last is None else last.in_a_row + 1
         wait = min(policy.rejection_cooldown * 2.0 ** min(count - 1, 32), policy.max_rejection_cooldown)
         now = self._clock()
         if last is None or not last.cools_down(now):
-            self._uncured = _Uncured(count, now, now + wait)
+            self._unresolved = _Unresolved(count, now, now + wait)
 
     def report_withheld(self, origin: Origin) -> None:
         detail = _not_for(origin, "add it to the provider")
-        self._engine.tell([Event("token_withheld", self.store_key, detail)])
+        self._state.tell([Event("token_withheld", self.store_key, detail)])
 
     def report_own_header(self) -> None:
-        self._engine.tell([Event("token_withheld", self.store_key, _in_place_of(self.header_name))])
+        self._state.tell([Event("token_withheld", self.store_key, _in_place_of(self.header_name))])
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _ready_after_all(self, held: HeldToken | None, package: Package | None) -> HeldToken | Flight[HeldToken]:
+    def _ready_after_all(self, held: CachedToken | None, package: Package | None) -> CachedToken | Flight[CachedToken]:
         now, failure = self._clock(), self._failure
         due = Before.MUST_RENEW if held is None else before(held.window, now)
         if held is not None and due is not Before.MUST_RENEW:
             if due is Before.USE_AND_RENEW and not self._is_cooling_down(now):
-                self._fly(Goal(held), package, failure)
+                self._fly(RenewalGoal(held), package, failure)
             return held
         if held is not None and now < held.window.expires_at and self._is_cooling_down(now):
             return held
         self._raise_if_cooling_down(now)
-        return self._fly(Goal(held), package, failure)
+        return self._fly(RenewalGoal(held), package, failure)
 
-    def _renew_by_hand(self, rejected: Token | None) -> HeldToken | Flight[HeldToken]:
+    def _renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
         held = self._held
         if rejected is not None and held is not None and held.grant.token != rejected:
             return self.ready(None)
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
             self._raise_if_cooling_down(self._clock())
-        return self._fly(Goal(held, renewed_only=True, forced=rejected is None, rejected=rejected), None, failure)
+        return self._fly(
+            RenewalGoal(held, renewed_only=True, forced=rejected is None, rejected=rejected), None, failure
+        )
 
-    def _other_than(self, before: HeldToken | None, landed: HeldToken) -> Token:
+    def _other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
         """The renewed token. A renewal behind the callers that was joined and failed leaves them the old one: then the
         failure is raised, since whoever calls renew() wants another.
         """
@@ -281,14 +284,14 @@ class TokenSource:
             raise own_copy(failure.error)
         return landed.grant.token
 
-    def _fly(self, goal: Goal, package: Package | None, failure: _Failure | None) -> Flight[HeldToken]:
+    def _fly(self, goal: RenewalGoal, package: Package | None, failure: _Failure | None) -> Flight[CachedToken]:
         """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
         in_background = (
             goal.seen is not None and not goal.renewed_only and self._clock() < goal.seen.window.must_renew_at
         )
         renewal = self.renewal(package, in_background=in_background)
-        return self._engine.flights.join_or_start(
-            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self._engine.tell(renewal.events)
+        return self._state.flights.join_or_start(
+            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self._state.tell(renewal.events)
         )
 
     def call(self, purpose: Purpose) -> Call:
@@ -297,16 +300,16 @@ class TokenSource:
 
     def renewal(self, package: Package | None = None, *, in_background: bool = False) -> Renewal:
         """The renewal of this grant, through the given HTTP package."""
-        engine, grant = self._engine, self._grant
+        state, grant = self._state, self._grant
         return Renewal(
             key=self.store_key,
             subject=grant.subject,
-            ports=engine.ports(package),
-            ask=lambda current: grant.ask(engine.asker(in_background=in_background), current),
-            is_renewable=lambda stored: grant.is_renewable(stored, engine.asker()),
+            ports=state.ports(package),
+            ask=lambda current: grant.ask(state.attempt(in_background=in_background), current),
+            is_renewable=lambda stored: grant.is_renewable(stored, state.attempt()),
         )
 
-    def _renew(self, renewal: Renewal, goal: Goal, failure: _Failure | None) -> HeldToken:
+    def _renew(self, renewal: Renewal, goal: RenewalGoal, failure: _Failure | None) -> CachedToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
         current = self._held
         if current is not None and current is not goal.seen:
@@ -330,14 +333,14 @@ class TokenSource:
         self._failure = None
         return renewed
 
-    def _install_renewed(self, renewed: HeldToken, epoch: int) -> HeldToken:
+    def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
         """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
-        with self._engine.installing:
+        with self._state.installing:
             if self._epoch == epoch:
                 self._hold(renewed)
             return self._held or renewed
 
-    def _cope(self, error: Exception, renewal: Renewal, goal: Goal) -> HeldToken:
+    def _cope(self, error: Exception, renewal: Renewal, goal: RenewalGoal) -> CachedToken:
         """Remember a failure, and make do with what there is."""
         if not isinstance(error, BlnkAuthError):
             raise error
@@ -351,7 +354,7 @@ class TokenSource:
             renewal.events.append(Event("renewal_failed", self.store_key, str(error), own_copy(error)))
         return self._make_do(error, goal)
 
-    def _make_do(self, error: BlnkAuthError, goal: Goal) -> HeldToken:
+    def _make_do(self, error: BlnkAuthError, goal: RenewalGoal) -> CachedToken:
         """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
         held = self._held
         if held is not None and not goal.renewed_only and self._clock() < held.window.expires_at:
@@ -366,13 +369,15 @@ class TokenSource:
             # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
             self._hold(None)
         elif held.grant.ended is None:
-            ended = Grant(held.grant.token, error.reason)
-            self._held = self._engine.hold_ended(ended, held.version)
+            ended = GrantRecord(held.grant.token, error.reason)
+            self._held = self._state.hold_ended(ended, held.version)
 
     def _next_failure(self, error: BlnkAuthError) -> _Failure:
-        policy, ports = self._engine.policy, self._engine.ports(None)
+        policy, ports = self._state.policy, self._state.ports(None)
         count = 1 if self._failure is None else self._failure.in_a_row + 1
-        wait = cooldown(count, first=policy.cooldown, longest=policy.max_cooldown, luck=ports.luck())
+        wait = cooldown(
+            count, first=policy.cooldown, longest=policy.max_cooldown, jitter_position=ports.jitter_position()
+        )
         if isinstance(error, TemporarilyUnavailable):
             if error.retry_after is not None:
                 wait = max(wait, min(error.retry_after, policy.max_retry_after))
@@ -392,10 +397,10 @@ class TokenSource:
             error.retry_after = failure.until - now
         raise error
 
-    def _landed(self, ready: HeldToken | Flight[HeldToken]) -> HeldToken:
+    def _landed(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return ready.wait(self.wait_timeout) if isinstance(ready, Flight) else ready
 
-    async def _alanded(self, ready: HeldToken | Flight[HeldToken]) -> HeldToken:
+    async def _alanded(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return await ready.wait_async(self.wait_timeout) if isinstance(ready, Flight) else ready
 
     # --- operations on a worker thread ---------------------------------------------------------------------------
@@ -403,28 +408,28 @@ class TokenSource:
     def _adopt(self, token: Token) -> list[Event]:
         now = self._clock()
         _check_adoptable(token)
-        grant = Grant(token if token.issued_at is not None else token.replace(issued_at=now))
+        grant = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
         self.install(self.renewal().put(grant))
         return [Event("signed_in", self.store_key, repr(token))]
 
-    def install(self, held: HeldToken) -> None:
+    def install(self, held: CachedToken) -> None:
         """Begin to use a token that was stored for a new sign-in."""
         self._begin_anew(held)
 
-    def _begin_anew(self, held: HeldToken | None) -> None:
-        with self._engine.installing:
+    def _begin_anew(self, held: CachedToken | None) -> None:
+        with self._state.installing:
             self._epoch += 1
             self._hold(held)
-            self._failure, self._uncured = None, None
+            self._failure, self._unresolved = None, None
 
-    def _hold(self, held: HeldToken | None) -> None:
+    def _hold(self, held: CachedToken | None) -> None:
         self._held = held
-        self._engine.keep(self, until_saved=held is not None and held.version is None)
+        self._state.keep(self, until_saved=held is not None and held.version is None)
 
     def _revoke(self) -> list[Event]:
-        engine, renewal = self._engine, self.renewal()
-        build = functools.partial(engine.revocation, self._grant)
-        if engine.provider.revocation == "connection":
+        state, renewal = self._state, self.renewal()
+        build = functools.partial(state.revocation, self._grant)
+        if state.provider.revocation == "connection":
             renewal.revoke_connection(build)
         else:
             held = self._held
@@ -443,11 +448,11 @@ class TokenSource:
         return self
 
     def __deepcopy__(self, memo: object) -> TokenSource:
-        # A source is a handle on a shared grant: a second engine beside it would renew a second time.
+        # A source is a handle on a shared grant: a second state beside it would renew a second time.
         return self
 
     def __reduce__(self) -> tuple[Callable[..., TokenSource], tuple[object, ...]]:
-        return TokenSource.of, (self._engine, self._grant)
+        return TokenSource.of, (self._state, self._grant)
 
 
 def _not_for(origin: Origin, how: str) -> str:
@@ -466,7 +471,7 @@ def _in_place_of(header_name: str) -> str:
     )
 
 
-def _over(renewed: HeldToken) -> BlnkAuthError:
+def _over(renewed: CachedToken) -> BlnkAuthError:
     issued_at = renewed.grant.token.issued_at
     if issued_at is not None and issued_at < renewed.window.expires_at:
         return TemporarilyUnavailable(
@@ -514,7 +519,7 @@ class StaticToken:
         return {}
 
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
-        value = hidden(value.strip() if isinstance(value, str) else "")
+        value = redacted(value.strip() if isinstance(value, str) else "")
         if not is_sendable(value):
             raise ConfigurationError(
                 "value is empty or has characters that no HTTP header can carry; pass the key itself"
@@ -529,7 +534,7 @@ class StaticToken:
         self.header_name = header
         self.origins = AllowedOrigins(api_origins)
         prefix = BEARER if header.lower() == "authorization" else ""
-        self._held = HeldToken(Grant(Token(value)), NEVER, prefix)
+        self._held = CachedToken(GrantRecord(Token(value)), NEVER, prefix)
 
     def __repr__(self) -> str:
         return f"<StaticToken in {self.header_name} for {self.origins!r}>"
@@ -543,11 +548,11 @@ class StaticToken:
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a StaticToken is a secret and is not pickled; make it anew in the other process")
 
-    def fresh(self) -> HeldToken:
+    def fresh(self) -> CachedToken:
         """The key; always fresh."""
         return self._held
 
-    def ready(self, package: Package | None) -> HeldToken:
+    def ready(self, package: Package | None) -> CachedToken:
         """The key; always ready."""
         return self._held
 
@@ -562,13 +567,13 @@ class StaticToken:
     def is_rejection(self, answer: ApiAnswer) -> bool:
         return False
 
-    def is_current(self, held: HeldToken) -> bool:
+    def is_current(self, held: CachedToken) -> bool:
         return True
 
-    def replace(self, rejected: HeldToken, package: Package) -> None:
+    def replace(self, rejected: CachedToken, package: Package) -> None:
         return None
 
-    def report_cure(self, held: HeldToken, *, cured: bool) -> None:
+    def note_retry(self, held: CachedToken, *, accepted: bool) -> None:
         return None
 
     def report_withheld(self, origin: Origin) -> None:

@@ -18,12 +18,12 @@ import httpx
 
 import blnk_auth
 from blnk_auth import OAuthClient, Provider, Token, TokenSource
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
+from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.events import Event
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import Record, Version
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import Record, Version
 from blnk_auth.testing import Clock
-from blnk_auth.wire import HttpRequest, HttpResponse
 
 PACKAGE_DIRECTORY = str(Path(blnk_auth.__file__).parent)
 TOKEN_ENDPOINT = "https://as.acme.test/token"
@@ -121,14 +121,14 @@ class ScriptedStore(MemoryStore):
     def put(self, key: str, token: Token, ended: str | None = None) -> Version:
         """Store a grant behind everybody's back."""
         record = super().load(key)
-        data = Grant(token, ended).to_data()
+        data = GrantRecord(token, ended).to_data()
         return super().save(key, data, expected=None if record is None else record.version)
 
-    def grant(self, key: str) -> Grant:
+    def grant(self, key: str) -> GrantRecord:
         """The stored grant."""
         record = super().load(key)
         assert record is not None, "nothing is stored"
-        return Grant.from_data(record.data, key)
+        return GrantRecord.from_data(record.data, key)
 
     def load(self, key: str) -> Record | None:
         self._called("load")
@@ -213,7 +213,7 @@ class World:
         )
         return made.replace(**changes)
 
-    def stored(self, source: TokenSource) -> Grant:
+    def stored(self, source: TokenSource) -> GrantRecord:
         """What the store holds for a source."""
         return self.store.grant(source.store_key)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
-from ..stores.private import create_file
+from ..stores._private_file import create_file
 
 
 @dataclass(frozen=True, slots=True)

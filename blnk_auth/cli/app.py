@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from .._version import __version__
-from .outcome import reported
+from .. import __version__
+from .exit_status import reported
 
 _COMMANDS = (
     *("demo", "init", "login", "logout", "status", "token", "renew", "keepalive", "doctor"),

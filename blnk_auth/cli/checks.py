@@ -13,18 +13,18 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .._protocol.http_messages import HttpRequest, NoAnswer
+from .._protocol.origins import Origin, endpoint_origin
+from .._transport.network import Network, transport_for
 from ..client import OAuthClient
 from ..config import Profile
-from ..config.document import is_open_to_others
+from ..config._document import is_open_to_others
 from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable
-from ..origin import Origin, endpoint_origin
 from ..policy import RenewalPolicy
 from ..provider import Provider
-from ..stores.base import TokenStore
-from ..transport import Network, transport_for
-from ..wire import HttpRequest, NoAnswer
-from .outcome import CONFIGURATION, OK, UNAVAILABLE
-from .show import span
+from ..stores._token_store import TokenStore
+from .exit_status import CONFIGURATION, OK, UNAVAILABLE
+from .screen import span
 
 Verdict = Literal["ok", "warning", "failed", "unavailable"]
 

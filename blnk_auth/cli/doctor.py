@@ -9,9 +9,9 @@ import click
 
 from ..errors import ConfigurationError
 from .checks import Finding, Patient, examine
+from .exit_status import CONFIGURATION, OK, UNAVAILABLE
 from .options import EPILOG, Selection, client_options, json_option
-from .outcome import CONFIGURATION, OK, UNAVAILABLE
-from .show import printable, screen, show_json
+from .screen import printable, screen, show_json
 
 _WIDTHS = (12, 14)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}

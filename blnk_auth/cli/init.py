@@ -12,13 +12,13 @@ import click
 
 from ..client import OAuthClient
 from ..config import config_path, load_profile, profile_names
-from ..config.references import has_reference, is_in_keyring, is_plain
-from ..config.settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
+from ..config._references import has_reference, is_in_keyring, is_plain
+from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
 from ..errors import ConfigurationError
-from ..stores.memory import MemoryStore
-from ..stores.private import create_file, make_directory
+from ..stores._memory import MemoryStore
+from ..stores._private_file import create_file, make_directory
+from .exit_status import CONFIGURATION, Failure, sign_in_command
 from .options import profile_options, setting_options, take_settings
-from .outcome import CONFIGURATION, Failure, sign_in_command
 
 _REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")

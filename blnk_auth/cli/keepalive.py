@@ -9,11 +9,11 @@ from dataclasses import asdict
 import click
 
 from ..client import OAuthClient
-from .keeping import Keeper, Plan, Tally
+from .exit_status import INTERRUPTED, Failure
+from .keepalive_run import Keeper, Plan, Tally
+from .messages import ITSELF
 from .options import EPILOG, Selection, client_options, duration, json_option
-from .outcome import INTERRUPTED, Failure
-from .report import ITSELF
-from .show import printable, screen, show_json
+from .screen import printable, screen, show_json
 
 _SHOWN = 10
 

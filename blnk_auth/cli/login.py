@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
+from .._sign_in.device import DeviceAuthorization
 from ..client import OAuthClient
 from ..config import Profile
-from ..device import DeviceAuthorization
 from ..errors import ConfigurationError
 from ..source import TokenSource
+from .exit_status import CONFIGURATION, Failure
+from .messages import tell_token
 from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
-from .outcome import CONFIGURATION, Failure
-from .report import tell_token
-from .show import printable
+from .screen import printable
 
 
 @click.command("login", epilog=EPILOG)
@@ -111,7 +111,7 @@ def _show_code(authorization: DeviceAuthorization) -> None:
 
 
 def _qr_code(url: str) -> str | None:
-    from ..qr import terminal_qr_code
+    from .qr_code import terminal_qr_code
 
     try:
         return terminal_qr_code(url)

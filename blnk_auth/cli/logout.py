@@ -6,11 +6,11 @@ import click
 
 from ..client import OAuthClient
 from ..errors import SignInRequired
-from .inventory import stored
+from .exit_status import CONFIGURATION, SIGN_IN, Failure
+from .messages import ITSELF
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .outcome import CONFIGURATION, SIGN_IN, Failure
-from .report import ITSELF
-from .show import printable, show_json
+from .screen import printable, show_json
+from .stored_grants import stored
 
 
 @click.command("logout", epilog=EPILOG)

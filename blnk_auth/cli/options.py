@@ -16,10 +16,9 @@ import click
 
 from ..client import OAuthClient
 from ..config import Profile, config_path, load_profile, profile_names
-from ..config.settings import SECRETS, Setting, every_setting
-from ..errors import BlnkAuthError, ConfigurationError
+from ..config._settings import SECRETS, Setting, every_setting
+from ..errors import BlnkAuthError, ConfigurationError, redacted
 from ..events import OnEvent
-from ..hidden import hidden
 from ..source import TokenSource
 
 Function = Callable[..., Any]
@@ -109,7 +108,7 @@ def take_settings(values: dict[str, Any]) -> dict[str, Any]:
     """The settings that were given, taken out of a command's values; secrets come from the environment."""
     given = {each.name: values.pop(each.name) for each in every_setting() if each.name in values}
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
-    secrets = {name: hidden(os.environ.get(f"BLNK_AUTH_{name.upper()}")) for name in SECRETS}
+    secrets = {name: redacted(os.environ.get(f"BLNK_AUTH_{name.upper()}")) for name in SECRETS}
     return {**chosen, **{name: secret for name, secret in secrets.items() if secret}}
 
 

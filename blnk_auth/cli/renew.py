@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .messages import tell_token
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .report import tell_token
 
 
 @click.command("renew", epilog=EPILOG)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ..provider import Provider
-from ..providers.blink import BLink
-from ..providers.blnk_cloud import BlnkCloud
-from ..providers.flinks import Flinks
+from ..providers._blink import BLink
+from ..providers._blnk_cloud import BlnkCloud
+from ..providers._flinks import Flinks
 from .address import SandboxAddress
+from .exit_status import CONFIGURATION, Failure
 from .extras import require
-from .outcome import CONFIGURATION, Failure
 
 if TYPE_CHECKING:
     from ..testing.sandbox import Sandbox

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .exit_status import SIGN_IN, Failure, sign_in_command
 from .options import EPILOG, Selection, client_options, json_option
-from .outcome import SIGN_IN, Failure, sign_in_command
-from .show import screen, show_json
+from .screen import screen, show_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +33,7 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
 
     With --subject, only that one.
     """
-    from .standing import members_of, standings, table_of
+    from .grant_status import members_of, standings, table_of
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other; for scripts, repeat --json instead")

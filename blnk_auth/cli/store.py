@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..stores.check import Unreadable
-from .outcome import INTERRUPTED, Failure
+from ..stores._check import Unreadable
+from .exit_status import INTERRUPTED, Failure
 
 _URLS = """\b
 Stores are named by URL:
@@ -37,8 +37,8 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
     Stop what renews tokens in FROM first. May be repeated: equal records are skipped, different ones reported and left.
     Ends with status 1 unless TO then holds all that FROM holds.
     """
-    from ..stores.copying import copy_store
-    from ..stores.urls import open_store
+    from ..stores._copying import copy_store
+    from ..stores._urls import open_store
 
     opened = open_store(source, create=False), open_store(target)
     try:
@@ -68,7 +68,7 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
 @_as_json
 def list_command(store: str, prefix: str, as_json: bool) -> None:
     """List the keys of a store."""
-    from ..stores.urls import open_store
+    from ..stores._urls import open_store
 
     keys = open_store(store, create=False).keys(prefix)
     if as_json:
@@ -86,8 +86,8 @@ def check_command(store: str, as_json: bool) -> None:
 
     What is no record is moved aside where the store can; nothing is deleted. Ends with status 1 if anything is wrong.
     """
-    from ..stores.copying import check_store
-    from ..stores.urls import open_store
+    from ..stores._copying import check_store
+    from ..stores._urls import open_store
 
     opened = open_store(store, create=False)
     with _progress("Checking", hidden=as_json) as on_progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .show import show_json
+from .screen import show_json
 
 
 @click.command("token", epilog=EPILOG)

@@ -10,7 +10,7 @@ One TOML file with a table `[profiles.NAME]` for each client; `blnk-auth init` w
 
 from __future__ import annotations
 
-from .document import config_path, profile_names
-from .profile import Profile, load_profile
+from ._document import config_path, profile_names
+from ._profile import Profile, load_profile
 
 __all__ = ["Profile", "config_path", "load_profile", "profile_names"]

@@ -1,1 +1,84 @@
-"""Where tokens are kept; `base` says what every store guarantees, `simple` is where a store author begins."""
+"""Where tokens are kept: every store, and what authors of stores import."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._async_adapter import AsyncTokenStore
+    from ._check import SelfChecking, Unreadable
+    from ._copying import CheckReport, CopyReport, check_store, copy_store
+    from ._encrypted import EncryptedStore
+    from ._file import FileStore
+    from ._key_value import KeyValueStore
+    from ._keyring import KeyringStore
+    from ._memory import MemoryStore
+    from ._redis import RedisStore
+    from ._simple import SimpleStore
+    from ._sql import SQLStore, metadata
+    from ._sqlite import SQLiteStore
+    from ._token_store import Record, TokenStore, Version, from_json, to_json
+    from ._urls import open_store
+
+__all__ = [
+    "AsyncTokenStore",
+    "CheckReport",
+    "CopyReport",
+    "EncryptedStore",
+    "FileStore",
+    "KeyValueStore",
+    "KeyringStore",
+    "MemoryStore",
+    "Record",
+    "RedisStore",
+    "SQLStore",
+    "SQLiteStore",
+    "SelfChecking",
+    "SimpleStore",
+    "TokenStore",
+    "Unreadable",
+    "Version",
+    "check_store",
+    "copy_store",
+    "from_json",
+    "metadata",
+    "open_store",
+    "to_json",
+]
+
+_HOME = {
+    "AsyncTokenStore": "_async_adapter",
+    "CheckReport": "_copying",
+    "CopyReport": "_copying",
+    "EncryptedStore": "_encrypted",
+    "FileStore": "_file",
+    "KeyValueStore": "_key_value",
+    "KeyringStore": "_keyring",
+    "MemoryStore": "_memory",
+    "Record": "_token_store",
+    "RedisStore": "_redis",
+    "SQLStore": "_sql",
+    "SQLiteStore": "_sqlite",
+    "SelfChecking": "_check",
+    "SimpleStore": "_simple",
+    "TokenStore": "_token_store",
+    "Unreadable": "_check",
+    "Version": "_token_store",
+    "check_store": "_copying",
+    "copy_store": "_copying",
+    "from_json": "_token_store",
+    "metadata": "_sql",
+    "open_store": "_urls",
+    "to_json": "_token_store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

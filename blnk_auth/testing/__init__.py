@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import store_contract
-    from .clock import Clock
+    from ._clock import Clock
     from .sandbox import Counts, Fault, RecordedRequest, Sandbox
 
 __all__ = ["Clock", "Counts", "Fault", "RecordedRequest", "Sandbox", "store_contract"]
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "store_contract":
         return import_module(".store_contract", __name__)
-    return getattr(import_module(".clock" if name == "Clock" else ".sandbox", __name__), name)
+    return getattr(import_module("._clock" if name == "Clock" else ".sandbox", __name__), name)
 
 
 def __dir__() -> list[str]:

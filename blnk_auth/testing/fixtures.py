@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .clock import Clock
+from ._clock import Clock
 from .sandbox import Sandbox
 
 

@@ -6,7 +6,7 @@ fixture: `open_store`, a callable that opens a handle to the test's own, initial
     # tests/test_my_store.py
     from functools import partial
     import pytest
-    from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
+    from .store_contract import SharedStoreContract, StoreContract
     from my_package import MyFileStore, MyStore
 
     class TestMyStore(StoreContract):
@@ -47,12 +47,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from blnk_auth.client import OAuthClient
-from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.providers.blnk_cloud import BlnkCloud
-from blnk_auth.source import TokenSource
-from blnk_auth.stores.base import TokenStore, Version
-from blnk_auth.token import Token
+from ..client import OAuthClient
+from ..errors import Conflict, StoreError
+from ..providers._blnk_cloud import BlnkCloud
+from ..source import TokenSource
+from ..stores._token_store import TokenStore, Version
+from ..token import Token
 
 _Result = TypeVar("_Result")
 
@@ -376,7 +376,7 @@ class SharedStoreContract(StoreContract):
 
 def check_that_a_crowd_renews_once(open_store: OpenStore) -> None:
     """Eight processes with one expired, rotating token: one token request, no reuse, the same token for all."""
-    from blnk_auth.testing.sandbox import Sandbox
+    from .sandbox import Sandbox
 
     with Sandbox() as sandbox, _handle(open_store) as store:
         registered = sandbox.origin, sandbox.client_id, sandbox.client_secret

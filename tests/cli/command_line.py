@@ -14,8 +14,8 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from blnk_auth import OAuthClient, Token
+from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.cli.app import group
-from blnk_auth.record import Grant
 from blnk_auth.testing.sandbox import Sandbox
 
 SECRET = "sandbox-s3cret"
@@ -107,7 +107,7 @@ class CommandLine:
         key = client.for_subject(subject).store_key
         record = client.store.load(key)
         assert record is not None
-        ended = Grant(Grant.from_data(record.data, key).token, "refused")
+        ended = GrantRecord(GrantRecord.from_data(record.data, key).token, "refused")
         client.store.save(key, ended.to_data(), expected=record.version)
 
     def install(self) -> dict[str, str]:

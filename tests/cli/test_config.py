@@ -9,11 +9,11 @@ from cli.command_line import CommandLine
 from helpers import everything_in, leaks
 
 from blnk_auth import ConfigurationError, OAuthClient
-from blnk_auth.client_auth import METHODS
+from blnk_auth._protocol.client_authentication import METHODS
 from blnk_auth.config import config_path, load_profile, profile_names
-from blnk_auth.config.profile import _MAKERS
-from blnk_auth.config.settings import COMMON, PROVIDERS
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.config._profile import _MAKERS
+from blnk_auth.config._settings import COMMON, PROVIDERS
+from blnk_auth.stores._memory import MemoryStore
 
 GOOD: dict[str, dict[str, Any]] = {
     "blnk_cloud": {"client_secret": "s"},

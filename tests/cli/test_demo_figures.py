@@ -10,7 +10,7 @@ from blnk_auth.cli.demo.books import Books, Ending, ending
 from blnk_auth.cli.demo.figures import Act, Figures, Promise, total
 from blnk_auth.cli.demo.remote import RemoteSandbox
 from blnk_auth.testing import Clock, Counts, Sandbox
-from blnk_auth.testing.sandbox.authorization_server import Superseded
+from blnk_auth.testing.sandbox._authorization_server import Superseded
 
 EXPIRED = Superseded("alice", issued_at=100.0, expires_at=102.0, superseded_at=101.6, revoked=False)
 REVOKED = Superseded("alice", issued_at=101.6, expires_at=103.6, superseded_at=101.7, revoked=True)

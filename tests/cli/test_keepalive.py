@@ -12,11 +12,11 @@ from sqlalchemy import NullPool, create_engine, insert
 from stores.servers import fresh_database, postgres_url
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
-from blnk_auth.cli.keeping import Keeper, Pace, Plan
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import Record, to_json
-from blnk_auth.stores.sql import SQLStore
-from blnk_auth.stores.sql_schema import records
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.cli.keepalive_run import Keeper, Pace, Plan
+from blnk_auth.stores._sql import SQLStore
+from blnk_auth.stores._sql_schema import records
+from blnk_auth.stores._token_store import Record, to_json
 from blnk_auth.testing.sandbox import Fault, Sandbox
 
 __all__ = ["postgres_url"]
@@ -165,7 +165,7 @@ def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bo
     client = OAuthClient(BlnkCloud(), client_id="id", client_secret="s", store=store)
     for number in range(40):
         key = client.for_subject(f"s{number}").store_key
-        store.save(key, Grant(token(issued_at=time.time())).to_data(), expected=None)
+        store.save(key, GrantRecord(token(issued_at=time.time())).to_data(), expected=None)
     tally = Keeper(Plan(7 * DAY, 30 * DAY, workers=1)).run(client, lambda _done, _total: None)
     assert (len(tally.failed), tally.gave_up is not None) == (failed, gives_up)
     assert tally.status == 2
@@ -253,7 +253,7 @@ def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int
 
 
 def _row(key: str, subject: str, stored: Token) -> dict[str, str]:
-    return {"store_key": key.replace("NAME", subject), "version": "1", "data": to_json(Grant(stored).to_data())}
+    return {"store_key": key.replace("NAME", subject), "version": "1", "data": to_json(GrantRecord(stored).to_data())}
 
 
 def at_once(command_line: CommandLine, processes: int, timeout: float = TIMEOUT) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from cli.command_line import DAY, SECRET, CommandLine
 from cli.demo_process import TIMEOUT, command
 from helpers import leaks
 
-from blnk_auth.cli.show import printable, span
+from blnk_auth.cli.screen import printable, span
 from blnk_auth.testing.sandbox import Fault, Sandbox
 
 

@@ -39,7 +39,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
             await task
 
 
-def guarded(app: ASGIApp, world: ClientWorld) -> ASGIApp:
+def call_store(app: ASGIApp, world: ClientWorld) -> ASGIApp:
     """The app, for whoever brings a good token."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +61,7 @@ def test_a_tool_is_called(world: ClientWorld, ending: Ending, mode: str) -> None
     tools.tool()(add)
 
     async def main() -> None:
-        async with serving(guarded(tools.streamable_http_app(), world)) as origin:
+        async with serving(call_store(tools.streamable_http_app(), world)) as origin:
             auth = Httpx2Auth(world.alice_for(origin))
             async with (
                 httpx2.AsyncClient(auth=auth, timeout=20, trust_env=False) as http,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blnk_auth import BLink, BlnkCloud, Flinks, Provider
-from blnk_auth.wire import Call
+from blnk_auth._protocol.http_messages import Call
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "providers.md"
 

@@ -22,10 +22,10 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
+from blnk_auth._protocol.http_messages import ApiAnswer, Call, HttpResponse
 from blnk_auth.provider import Refusal
 from blnk_auth.testing import Fault
-from blnk_auth.testing.sandbox.blink import DEFAULT_TARGET, authorize_path, problem
-from blnk_auth.wire import ApiAnswer, Call, HttpResponse
+from blnk_auth.testing.sandbox._blink import DEFAULT_TARGET, authorize_path, problem
 
 FIVE_HEADERS = {"x-correlation-id", "user-agent", "x-corapi-target-id", "x-psu-ip-address", "x-psu-user-agent"}
 
@@ -479,7 +479,7 @@ def test_a_technical_error_is_no_verdict(blink: ProviderWorld, status: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("answer", "curable"),
+    ("answer", "renewal_helps"),
     [
         (ApiAnswer(401, {"www-authenticate": "Bearer error='invalid_token'", "x-corapi-source": "PROVIDER"}), True),
         (ApiAnswer(401, {"www-authenticate": "Bearer error='insufficient_scope'"}), False),
@@ -490,9 +490,9 @@ def test_a_technical_error_is_no_verdict(blink: ProviderWorld, status: int) -> N
         (ApiAnswer(403, {"x-corapi-source": "PROVIDER"}), False),
     ],
 )
-def test_which_rejections_a_new_token_cures(answer: ApiAnswer, curable: bool) -> None:
+def test_which_rejections_a_new_token_cures(answer: ApiAnswer, renewal_helps: bool) -> None:
     """A 401 by the bank, in single quotes or none; not one about the certificate, nor a 403."""
-    assert provider().is_rejection(answer) is curable
+    assert provider().is_rejection(answer) is renewal_helps
 
 
 @through_every_client

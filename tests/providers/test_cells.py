@@ -11,7 +11,7 @@ from scenarios.clients import Kind, through_every_client
 
 from blnk_auth import ConfigurationError, ProtocolError, Provider, SignInRequired, StaticToken, TemporarilyUnavailable
 from blnk_auth.testing import Fault
-from blnk_auth.testing.sandbox.blink import problem
+from blnk_auth.testing.sandbox._blink import problem
 
 USUAL = frozenset("host accept accept-encoding connection user-agent authorization content-type content-length".split())
 """What any HTTP client sends with a token, or with a form."""

@@ -25,7 +25,7 @@ from scenarios.clients import HTTPX, KINDS, Kind
 from scenarios.servers import Acme, Received, Reply, Site
 
 from blnk_auth import ConfigurationError, OAuthClient, Provider, Signer, TemporarilyUnavailable
-from blnk_auth.client_auth import choose_method
+from blnk_auth._protocol.client_authentication import choose_method
 
 CLIENT_ID = "client-1"
 SECRET = "a-client-secret-of-more-than-thirty-two-bytes"
@@ -425,7 +425,7 @@ def test_no_key_is_shown(acme: Acme) -> None:
     """Neither by the client nor by what it is made of, nor by an error of the server that quotes the assertion."""
     material = pem(EC_256)
     made = OAuthClient(provider(acme), client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
-    assert leaks([made, made._engine.credentials, Signer(lambda _: b"", "ES256")], [material[40:80]]) == []
+    assert leaks([made, made._state.credentials, Signer(lambda _: b"", "ES256")], [material[40:80]]) == []
 
     def quoting(request: Received) -> Reply:
         return Reply.json(

@@ -14,7 +14,7 @@ from providers.world import Certificates
 from scenarios.servers import Received, Reply, Site, endless
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Provider, TemporarilyUnavailable
-from blnk_auth.discovery import LIFETIME, Documents, provider_of
+from blnk_auth._protocol.discovery import LIFETIME, Documents, provider_of
 from blnk_auth.testing import Sandbox
 
 ISSUER = "https://as.acme.test"
@@ -257,7 +257,7 @@ def test_settings_take_the_place_of_what_is_described() -> None:
 
 
 def chosen(provider: Provider, **means: Any) -> str:
-    method: str = OAuthClient(provider, client_id="id", **means)._engine.credentials.method
+    method: str = OAuthClient(provider, client_id="id", **means)._state.credentials.method
     return method
 
 

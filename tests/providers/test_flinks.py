@@ -14,10 +14,10 @@ from scenarios.clients import HTTPX, Kind, through_every_client
 from scenarios.servers import Reply, Site
 
 from blnk_auth import ConfigurationError, Flinks, ProtocolError, SignInRequired, TemporarilyUnavailable, Token
-from blnk_auth.providers.flinks import FLINKS_PREPRODUCTION, FLINKS_PRODUCTION
+from blnk_auth._protocol.http_messages import ApiAnswer
+from blnk_auth.providers._flinks import FLINKS_PREPRODUCTION, FLINKS_PRODUCTION
 from blnk_auth.testing import Fault
-from blnk_auth.testing.sandbox.flinks import fdx_error, refusal, upstream_expired
-from blnk_auth.wire import ApiAnswer
+from blnk_auth.testing.sandbox._flinks import fdx_error, refusal, upstream_expired
 
 FDX = "/api/fdx/5/accounts"
 PARTNER = "/api/v1/recipients"
@@ -299,7 +299,7 @@ def test_an_error_carries_the_correlation_id(flinks: ProviderWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "path", "body", "curable"),
+    ("status", "path", "body", "renewal_helps"),
     [
         (401, FDX, b'{"message":"Unauthorized"}', True),
         (403, FDX, b'{"message":"Forbidden"}', True),
@@ -323,11 +323,11 @@ def test_an_error_carries_the_correlation_id(flinks: ProviderWorld) -> None:
         (400, "/api/v1/token", b"", False),
     ],
 )
-def test_which_rejections_a_new_token_cures(status: int, path: str, body: bytes | None, curable: bool) -> None:
+def test_which_rejections_a_new_token_cures(status: int, path: str, body: bytes | None, renewal_helps: bool) -> None:
     """401 and 403 without `code` at the data endpoints, 400 at the partner endpoints, nothing else."""
     provider = Flinks(host=FLINKS_PRODUCTION)
     assert status in provider.rejection_statuses
-    assert provider.is_rejection(ApiAnswer(status, {}, path, body)) is curable
+    assert provider.is_rejection(ApiAnswer(status, {}, path, body)) is renewal_helps
 
 
 @through_every_client

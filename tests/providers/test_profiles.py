@@ -19,9 +19,9 @@ from scenarios.servers import Received, Reply, Site
 
 import blnk_auth
 from blnk_auth import ConfigurationError, OAuthClient, Provider, Token
-from blnk_auth.providers.mastercard_open_finance_europe import MastercardOpenFinanceEurope
-from blnk_auth.providers.truelayer import TrueLayer
-from blnk_auth.providers.uk_open_banking import UKOpenBanking
+from blnk_auth.providers._mastercard_open_finance_europe import MastercardOpenFinanceEurope
+from blnk_auth.providers._truelayer import TrueLayer
+from blnk_auth.providers._uk_open_banking import UKOpenBanking
 from blnk_auth.testing import Clock
 
 PACKAGE = Path(blnk_auth.__file__).parent

@@ -11,8 +11,8 @@ import pytest
 from providers.world import USER_AGENT, Certificates, ProviderWorld, a_world
 
 from blnk_auth.testing import Fault, Sandbox
-from blnk_auth.testing.sandbox import blink as blink_sandbox
-from blnk_auth.testing.sandbox.blink import BASE_PATH, DEFAULT_TARGET, problem
+from blnk_auth.testing.sandbox import _blink as blink_sandbox
+from blnk_auth.testing.sandbox._blink import BASE_PATH, DEFAULT_TARGET, problem
 
 TOKEN = f"{BASE_PATH}/oauth/token"
 REVOKE = f"{BASE_PATH}/oauth/revoke"

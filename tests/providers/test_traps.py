@@ -37,11 +37,11 @@ from blnk_auth import (
     TemporarilyUnavailable,
     TokenSource,
 )
-from blnk_auth.stores.base import Version
+from blnk_auth._protocol.http_messages import Call
+from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Fault
-from blnk_auth.testing.sandbox.blink import problem
-from blnk_auth.testing.sandbox.flinks import fdx_error, refusal, upstream_expired
-from blnk_auth.wire import Call
+from blnk_auth.testing.sandbox._blink import problem
+from blnk_auth.testing.sandbox._flinks import fdx_error, refusal, upstream_expired
 
 FIVE_HEADERS = {"x-correlation-id", "user-agent", "x-corapi-target-id", "x-psu-ip-address", "x-psu-user-agent"}
 IP = ContextVar("IP", default="AUTO")

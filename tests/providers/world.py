@@ -15,8 +15,8 @@ from scenarios.clients import Answer, Http, Kind
 from scenarios.world import Events
 
 from blnk_auth import BLink, BlnkCloud, Flinks, MemoryStore, OAuthClient, Provider, Token, TokenSource
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import TokenStore
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, RecordedRequest, Sandbox
 from blnk_auth.testing.sandbox import blink
 
@@ -105,10 +105,10 @@ class ProviderWorld:
     def expire(self) -> None:
         self.clock.advance(self.sandbox.lifetime + 1)
 
-    def stored(self, source: TokenSource) -> Grant:
+    def stored(self, source: TokenSource) -> GrantRecord:
         record = self.store.load(source.store_key)
         assert record is not None, "nothing is stored"
-        return Grant.from_data(record.data, source.store_key)
+        return GrantRecord.from_data(record.data, source.store_key)
 
     def requests(self, path: str) -> list[RecordedRequest]:
         """The recorded requests whose path ends so."""

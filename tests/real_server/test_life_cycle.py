@@ -21,7 +21,7 @@ from scenarios.clients import HERD, HTTPX, KINDS, PATIENCE, Answer, Http
 from scenarios.processes import Child
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, SignInRequired, SQLiteStore, TokenSource
-from blnk_auth.assertion import Signer
+from blnk_auth._protocol.assertions import Signer
 
 EXPIRIES = 10
 PROCESSES = 8

@@ -17,7 +17,7 @@ from real_server.server import RealServer, sign_in
 from scenarios.world import Events
 
 from blnk_auth import MemoryStore, OAuthClient, Provider, TokenSource
-from blnk_auth.stores.base import TokenStore
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock
 
 LIFETIME = 60

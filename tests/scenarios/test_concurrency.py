@@ -21,7 +21,7 @@ from scenarios.world import NO_RENEWAL, ONE_RENEWAL, DelegatingStore, World
 
 from blnk_auth import BlnkAuthError, Provider, TemporarilyUnavailable
 from blnk_auth.events import Event
-from blnk_auth.stores.base import Version
+from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Fault
 
 

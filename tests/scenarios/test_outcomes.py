@@ -34,8 +34,8 @@ from blnk_auth import (
     Token,
     TokenSource,
 )
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import Version
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Clock, Fault, Sandbox
 
 HASTY = RenewalPolicy(read_timeout=0.2, request_deadline=1.0)
@@ -154,7 +154,7 @@ def test_f14_a_siblings_pair_is_adopted_after_invalid_grant(world: World, kind: 
     def answer(_: Received) -> Reply:
         record = world.store.load(alice.store_key)
         assert record is not None
-        world.store.save(alice.store_key, Grant(siblings).to_data(), expected=record.version)
+        world.store.save(alice.store_key, GrantRecord(siblings).to_data(), expected=record.version)
         return Reply.json({"error": "invalid_grant"}, 400)
 
     with Site(answer) as token_site:

@@ -9,9 +9,9 @@ from typing import Any
 from scenarios.servers import PATIENCE
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, Provider, Token, TokenSource
+from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.events import Event
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import TokenStore, Version
+from blnk_auth.stores._token_store import TokenStore, Version
 from blnk_auth.testing import Clock, Sandbox
 
 LIFETIME = 3600.0
@@ -63,11 +63,11 @@ class World:
         """To the advisory window: the token still works and should be renewed."""
         self.clock.advance(self.sandbox.lifetime - 300)
 
-    def stored(self, source: TokenSource) -> Grant:
+    def stored(self, source: TokenSource) -> GrantRecord:
         """What the store holds for a source."""
         record = self.store.load(source.store_key)
         assert record is not None, "nothing is stored"
-        return Grant.from_data(record.data, source.store_key)
+        return GrantRecord.from_data(record.data, source.store_key)
 
     @property
     def url(self) -> str:

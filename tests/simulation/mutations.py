@@ -14,14 +14,14 @@ from typing import Any
 from simulation.process import TOKEN, SimulatedSource
 from simulation.world import Setup
 
+from blnk_auth._protocol.http_messages import HttpResponse
+from blnk_auth._protocol.messages import ServerRequest
+from blnk_auth._renewal.cached_token import CachedToken, Predecessor
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.renewal import Renewal, RenewalGoal
 from blnk_auth.errors import BlnkAuthError, Conflict, SignInRequired, StoreError, TemporarilyUnavailable
-from blnk_auth.held import HeldToken, Predecessor
-from blnk_auth.messages import TokenCall
-from blnk_auth.record import Grant
-from blnk_auth.renewal import Goal, Renewal
-from blnk_auth.stores.base import Record, Version
+from blnk_auth.stores._token_store import Record, Version
 from blnk_auth.token import Token
-from blnk_auth.wire import HttpResponse
 
 
 class ReadsOnlyBeforeTheLock(Renewal):
@@ -43,13 +43,13 @@ class NeverLocks(Renewal):
 class UnlocksBeforeSaving(Renewal):
     """The lock is held while asking only."""
 
-    unsaved: tuple[Grant, Predecessor] | None = None
+    unsaved: tuple[GrantRecord, Predecessor] | None = None
 
-    def run(self, goal: Goal) -> HeldToken:
+    def run(self, goal: RenewalGoal) -> CachedToken:
         held = super().run(goal)
         return held if self.unsaved is None else super()._save(*self.unsaved)
 
-    def _save(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         self.unsaved = grant, predecessor
         return self._hold_grant(grant, None, predecessor=predecessor)
 
@@ -57,20 +57,20 @@ class UnlocksBeforeSaving(Renewal):
 class UsesBeforeSaving(Renewal):
     """The pair is handed out at once, to be saved by the next call."""
 
-    def _save(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         return self._hold_grant(grant, None, predecessor=predecessor)
 
 
 class ForgetsTheUnsavedPair(Renewal):
     """A failed save fails the renewal."""
 
-    def _save(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         return self._replace(grant, predecessor)
 
 
 class RenewsPastAnUnsavedPair(Renewal):
-    def run(self, goal: Goal) -> HeldToken:
-        return super().run(Goal(None, goal.renewed_only, goal.forced))
+    def run(self, goal: RenewalGoal) -> CachedToken:
+        return super().run(RenewalGoal(None, goal.renewed_only, goal.forced))
 
 
 class DropsTheRotatedRefreshToken(Renewal):
@@ -87,7 +87,7 @@ class KeepsTheOldRefreshToken(Renewal):
 class WritesBlindly(Renewal):
     """Every write replaces whatever is there: no compare-and-set."""
 
-    def _write(self, grant: Grant, expected: Version | None) -> Version:
+    def _write(self, grant: GrantRecord, expected: Version | None) -> Version:
         record = self._load()
         return super()._write(grant, None if record is None else record.version)
 
@@ -95,7 +95,7 @@ class WritesBlindly(Renewal):
 class OverwritesALiveSibling(Renewal):
     """A conflict is overcome by writing again."""
 
-    def _replace(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
             return self._hold_grant(grant, self._write(grant, predecessor.version))
         except Conflict:
@@ -107,7 +107,7 @@ class OverwritesALiveSibling(Renewal):
 class BowsToAnEndedSibling(Renewal):
     """A sibling's mark, made because we had spent its token, is taken for the end of our new pair too."""
 
-    def _replace(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
             return self._hold_grant(grant, self._write(grant, predecessor.version))
         except Conflict:
@@ -119,7 +119,7 @@ class BowsToAnEndedSibling(Renewal):
 class RevivesItsOwnEndedPair(Renewal):
     """A sibling's mark on the very pair that is to be saved is overwritten."""
 
-    def _replace(self, grant: Grant, predecessor: Predecessor) -> HeldToken:
+    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         held = super()._replace(grant, predecessor)
         if held.grant.ended is None or held.version is None:
             return held
@@ -127,7 +127,7 @@ class RevivesItsOwnEndedPair(Renewal):
 
 
 class TakesATimeoutForAVerdict(Renewal):
-    def _send(self, call: TokenCall) -> HttpResponse:
+    def _send(self, call: ServerRequest) -> HttpResponse:
         try:
             return super()._send(call)
         except TemporarilyUnavailable as failure:
@@ -145,7 +145,7 @@ class TakesA503ForAVerdict(Renewal):
 class AsksAgainAtOnce(Renewal):
     """A lost answer is answered by the same request once more."""
 
-    def _send(self, call: TokenCall) -> HttpResponse:
+    def _send(self, call: ServerRequest) -> HttpResponse:
         try:
             return super()._send(call)
         except TemporarilyUnavailable:
@@ -153,7 +153,7 @@ class AsksAgainAtOnce(Renewal):
 
 
 class DeletesOnInvalidGrant(Renewal):
-    def _end(self, verdict: SignInRequired, record: Record | None, held: HeldToken | None) -> BlnkAuthError:
+    def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
         self.ports.store.delete(self.key)
         return verdict
 
@@ -161,12 +161,12 @@ class DeletesOnInvalidGrant(Renewal):
 class MarksBlindly(Renewal):
     """The mark replaces whatever is there."""
 
-    def _end(self, verdict: SignInRequired, record: Record | None, held: HeldToken | None) -> BlnkAuthError:
+    def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
         return super()._end(verdict, self._load(), held)
 
 
 class NoLookAfterInvalidGrant(Renewal):
-    def _renew_locked(self, goal: Goal) -> HeldToken:
+    def _renew_locked(self, goal: RenewalGoal) -> CachedToken:
         record = self._load()
         assert record is not None
         held = self._hold(record)
@@ -177,11 +177,11 @@ class NoLookAfterInvalidGrant(Renewal):
             token = self._ask(held.grant.token)
         except SignInRequired as verdict:
             raise self._end(verdict, record, held) from None
-        return self._save(Grant(token), Predecessor(record.version, held.grant.token))
+        return self._save(GrantRecord(token), Predecessor(record.version, held.grant.token))
 
 
 class AsksAboutEndedGrants(Renewal):
-    def _refuse_if_ended(self, held: HeldToken | None, goal: Goal) -> None:
+    def _refuse_if_ended(self, held: CachedToken | None, goal: RenewalGoal) -> None:
         return
 
 
@@ -216,7 +216,7 @@ class _SavesAnEndedPairForEver(SimulatedSource):
         held = self._held
         super()._remember_end(error)
         if held is not None and held.version is None and held.grant.ended is None:
-            self._held = self._engine.hold_ended(Grant(held.grant.token, error.reason), None)
+            self._held = self._state.hold_ended(GrantRecord(held.grant.token, error.reason), None)
 
 
 def _with(renewal: type[Renewal], **setup: Any) -> Setup:

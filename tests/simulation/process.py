@@ -17,21 +17,21 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qs
 
-from blnk_auth.client_auth import ClientCredentials
-from blnk_auth.engine import Engine
+from blnk_auth._protocol.client_authentication import ClientCredentials
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
+from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.client_state import ClientState
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.renewal import Ports, Renewal
+from blnk_auth._renewal.single_flight import Flight
+from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
-from blnk_auth.flight import Flight
-from blnk_auth.grants import PersonGrant
-from blnk_auth.held import HeldToken
 from blnk_auth.policy import RenewalPolicy
 from blnk_auth.provider import Provider
-from blnk_auth.record import Grant
-from blnk_auth.renewal import Ports, Renewal
 from blnk_auth.source import TokenSource
-from blnk_auth.stores.base import Record, Version, from_json, to_json
+from blnk_auth.stores._token_store import Record, Version, from_json, to_json
 from blnk_auth.token import Token
-from blnk_auth.transport import Network
-from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer, Package
 
 LIFETIME = 100
 """Seconds for which an access token is good."""
@@ -81,7 +81,7 @@ def generation_of(token: Token) -> int:
 
 def first_record() -> str:
     """The text of a stored grant of generation 0, issued at time 0."""
-    return to_json(Grant(Token.from_response(pair_of(0), now=0.0)).to_data())
+    return to_json(GrantRecord(Token.from_response(pair_of(0), now=0.0)).to_data())
 
 
 # --- one run of the real code ----------------------------------------------------------------------------------------
@@ -165,9 +165,9 @@ class InlineFlights:
     """Work is done at once, on this very stack: which thread does it, and who joins it, is the flights' own test."""
 
     def join_or_start(
-        self, key: Hashable, work: Callable[[], HeldToken], afterwards: Callable[[], object]
-    ) -> Flight[HeldToken]:
-        flight: Flight[HeldToken] = Flight()
+        self, key: Hashable, work: Callable[[], CachedToken], afterwards: Callable[[], object]
+    ) -> Flight[CachedToken]:
+        flight: Flight[CachedToken] = Flight()
         flight.run(work, afterwards)
         if isinstance(flight._error, Suspended):
             # Also where nobody waits, as behind a caller who has a token that is still good.
@@ -175,8 +175,8 @@ class InlineFlights:
         return flight
 
 
-class ScriptedEngine(Engine):
-    """The real engine, whose outside world is a script."""
+class ScriptedEngine(ClientState):
+    """The real state, whose outside world is a script."""
 
     script: Script
 
@@ -218,7 +218,7 @@ class SimulatedSource(TokenSource):
 Memory = dict[str, Any]
 """What a process remembers between two calls: the attributes of its `TokenSource` that change."""
 
-_UNCHANGING = {"_engine", "_grant", "_clock", "__weakref__"}
+_UNCHANGING = {"_state", "_grant", "_clock", "__weakref__"}
 _REMEMBERED = tuple(name for name in TokenSource.__slots__ if name not in _UNCHANGING)
 
 
@@ -233,17 +233,17 @@ class Moment:
 
     call: str = ""
     history: tuple[Seen, ...] = ()
-    then: dict[Seen, Landing | Moment] = field(default_factory=dict[Seen, "Landing | Moment"])
+    then: dict[Seen, FlightWait | Moment] = field(default_factory=dict[Seen, "FlightWait | Moment"])
 
     @property
-    def held(self) -> HeldToken | None:
+    def held(self) -> CachedToken | None:
         held = self.memory["_held"]
-        assert held is None or isinstance(held, HeldToken)
+        assert held is None or isinstance(held, CachedToken)
         return held
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class FlightWait:
     """The end of a call: what its caller gets, and the process at rest."""
 
     outcome: Token | BaseException
@@ -255,13 +255,13 @@ class Processes:
 
     def __init__(self, source_type: type[SimulatedSource]) -> None:
         self._source_type = source_type
-        self._engine = ScriptedEngine()
+        self._state = ScriptedEngine()
         self._at_rest: dict[Hashable, Moment] = {}
         self.runs = 0
         self._moments = 0
         self.newborn = self._rest(dict.fromkeys(_REMEMBERED))
 
-    def go_on(self, moment: Moment, seen: Seen, call: str) -> Landing | Moment:
+    def go_on(self, moment: Moment, seen: Seen, call: str) -> FlightWait | Moment:
         """What follows when `moment`'s wish is answered by `seen`; `call` is what the caller wants, for a beginning."""
         if moment.wish is BEGIN:
             seen = seen._replace(text=call)
@@ -270,12 +270,12 @@ class Processes:
             known = moment.then[seen] = self._run(moment, seen, moment.call or call)
         return known
 
-    def _run(self, moment: Moment, seen: Seen, call: str) -> Landing | Moment:
+    def _run(self, moment: Moment, seen: Seen, call: str) -> FlightWait | Moment:
         self.runs += 1
         history = (*moment.history, seen)
-        script = self._engine.script = Script(history)
+        script = self._state.script = Script(history)
         script.call(BEGIN)
-        source = self._source_type(self._engine, PersonGrant(SUBJECT))
+        source = self._source_type(self._state, RefreshTokenGrant(SUBJECT))
         for name, value in moment.memory.items():
             setattr(source, name, value)
         try:
@@ -285,7 +285,7 @@ class Processes:
             return self._new(script.wish, moment.memory, call, history)
         except BaseException as error:
             outcome = error.with_traceback(None)
-        return Landing(outcome, self._rest({name: getattr(source, name) for name in _REMEMBERED}))
+        return FlightWait(outcome, self._rest({name: getattr(source, name) for name in _REMEMBERED}))
 
     def _rest(self, memory: Memory) -> Moment:
         # Processes that remember equal things behave alike from here on: one moment stands for all.
@@ -315,8 +315,8 @@ def _frozen(value: Any) -> Hashable:
         return type(value), str(value), _frozen(value.fields())
     if is_dataclass(value) and not isinstance(value, type):
         return type(value), tuple(_frozen(getattr(value, each.name)) for each in fields(value))
-    if isinstance(value, HeldToken):
-        return tuple(_frozen(getattr(value, name)) for name in HeldToken.__slots__)
+    if isinstance(value, CachedToken):
+        return tuple(_frozen(getattr(value, name)) for name in CachedToken.__slots__)
     if isinstance(value, tuple):
         return type(value), tuple(map(_frozen, value))
     if isinstance(value, Mapping):

@@ -35,8 +35,8 @@ from simulation.process import (
     generation_of,
 )
 
-from blnk_auth.record import Grant
-from blnk_auth.stores.base import from_json
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.stores._token_store import from_json
 from blnk_auth.token import Token
 
 GRACE = 30
@@ -171,7 +171,7 @@ def read(text: str) -> tuple[int, str | None]:
     data = from_json(text)
     if data is None:
         return NONE, None
-    grant = Grant.from_data(data, "key")
+    grant = GrantRecord.from_data(data, "key")
     return generation_of(grant.token), grant.ended
 
 

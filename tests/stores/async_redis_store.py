@@ -12,8 +12,8 @@ import redis.asyncio
 from redis.exceptions import WatchError
 
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.stores.base import Record, Version, to_json
-from blnk_auth.stores.bridge import BridgedStore, run
+from blnk_auth.stores._async_adapter import BridgedStore, run
+from blnk_auth.stores._token_store import Record, Version, to_json
 
 LEASE = 4.0
 """Seconds after which the lock of a crashed holder is free; its holders here are done long before."""

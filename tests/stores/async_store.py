@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.base import Record, Version
-from blnk_auth.stores.bridge import BridgedStore
-from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.stores._async_adapter import BridgedStore
+from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._token_store import Record, Version
 
 
 class AsyncSQLiteStore:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from blnk_auth.stores.encrypted import EncryptedStore
-from blnk_auth.stores.file import FileStore
+from blnk_auth.stores._encrypted import EncryptedStore
+from blnk_auth.stores._file import FileStore
 
 KEY = base64.b64encode(b"k" * 32).decode()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from key_value.aio.stores.disk import DiskStore
 
-from blnk_auth.stores.file import FileStore
-from blnk_auth.stores.key_value import KeyValueStore
+from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._key_value import KeyValueStore
 
 
 def open_disk(directory: Path) -> KeyValueStore:

@@ -16,7 +16,7 @@ from keyring.backends import SecretService
 from keyring.compat import properties
 from keyring.errors import PasswordDeleteError
 
-from blnk_auth.stores.keyring import KeyringStore
+from blnk_auth.stores._keyring import KeyringStore
 
 WINDOWS_BYTES = 2560
 

@@ -10,9 +10,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.process_lock import process_lock
-from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.stores._process_lock import process_lock
+from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._token_store import TokenStore
 
 
 def in_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os.fork) -> None:

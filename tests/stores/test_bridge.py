@@ -20,10 +20,10 @@ from stores.servers import redis_url
 from stores.store_processes import in_forked_child
 
 from blnk_auth.errors import ConfigurationError, StoreError
-from blnk_auth.stores import bridge
-from blnk_auth.stores.base import Record, TokenStore, Version
-from blnk_auth.stores.bridge import BridgedStore, as_token_store
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores import _async_adapter as bridge
+from blnk_auth.stores._async_adapter import BridgedStore, as_token_store
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import Record, TokenStore, Version
 from blnk_auth.testing.store_contract import SharedStoreContract
 
 __all__ = ["redis_url"]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from blnk_auth.errors import Conflict
-from blnk_auth.stores.base import Record, TokenStore, Version, from_json, to_json
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.simple import SimpleStore
-from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._simple import SimpleStore
+from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._token_store import Record, TokenStore, Version, from_json, to_json
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from blnk_auth.errors import Conflict
-from blnk_auth.stores.base import Record, Version
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import Record, Version
 from blnk_auth.testing.store_contract import StoreContract
 
 

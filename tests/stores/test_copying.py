@@ -23,13 +23,13 @@ from stores.test_bridge import AsyncMemoryStore
 
 from blnk_auth.cli.app import group
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.base import Record, Version
-from blnk_auth.stores.bridge import BridgedStore
-from blnk_auth.stores.copying import check_store, copy_store
-from blnk_auth.stores.encrypted import EncryptedStore
-from blnk_auth.stores.file import FileStore
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.sqlite import SQLiteStore
+from blnk_auth.stores._async_adapter import BridgedStore
+from blnk_auth.stores._copying import check_store, copy_store
+from blnk_auth.stores._encrypted import EncryptedStore
+from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._token_store import Record, Version
 
 SECRET = "s3cr3t-value"
 

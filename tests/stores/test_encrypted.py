@@ -17,9 +17,9 @@ from helpers import World, leaks, pair
 from stores.encrypted_files import KEY, fetch_keys, open_encrypted
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores.base import Record, TokenStore
-from blnk_auth.stores.encrypted import EncryptedStore
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores._encrypted import EncryptedStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import Record, TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"
@@ -225,7 +225,7 @@ def test_keys_may_be_bytes_text_or_a_callable(inner: MemoryStore) -> None:
 def test_a_key_may_come_from_the_environment() -> None:
     """The variable's text is the key; one that is missing or no key is an error that names it and shows nothing."""
     script = (
-        "from blnk_auth.stores.encrypted import EncryptedStore as E\n"
+        "from blnk_auth.stores._encrypted import EncryptedStore as E\n"
         "from blnk_auth.errors import ConfigurationError\n"
         "print(E.key_from_env('GOOD'))\n"
         "for name in ('BAD', 'MISSING'):\n"

@@ -22,10 +22,10 @@ from stores.store_processes import in_forked_child, start_forked_child, write_ow
 from stores.trials import check_that_kills_leave_old_or_new
 
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.stores.base import Record, TokenStore
-from blnk_auth.stores.durable import past_sharing_errors
-from blnk_auth.stores.envelope import FORMAT
-from blnk_auth.stores.file import FileStore
+from blnk_auth.stores._durable_file import past_sharing_errors
+from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._record_text import FORMAT
+from blnk_auth.stores._token_store import Record, TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract, check_that_a_crowd_renews_once, run_processes
 
 SECRET = "s3cr3t-value"

@@ -16,11 +16,11 @@ from key_value.aio.wrappers.read_only import ReadOnlyWrapper
 from stores.key_value_files import open_disk
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.bridge import run
-from blnk_auth.stores.key_value import KeyValueStore
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.names import name_of
+from blnk_auth.stores._async_adapter import run
+from blnk_auth.stores._entry_names import name_of
+from blnk_auth.stores._key_value import KeyValueStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"

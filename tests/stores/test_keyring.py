@@ -31,11 +31,11 @@ from stores.keyrings import (
 from stores.trials import check_that_kills_leave_old_or_new
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.file import FileStore
-from blnk_auth.stores.keyring import KeyringStore
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.names import name_of
+from blnk_auth.stores._entry_names import name_of
+from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._keyring import KeyringStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"
@@ -108,7 +108,7 @@ def said_by(script: str, *arguments: str, **variables: str) -> str:
 
 FOUND = """
 import pickle, sys
-from blnk_auth.stores.keyring import KeyringStore
+from blnk_auth.stores._keyring import KeyringStore
 store = KeyringStore(sys.argv[1])
 store.save("alice", {"access_token": sys.argv[2]}, expected=None)
 pickled = pickle.dumps(store)
@@ -126,7 +126,7 @@ def test_the_system_keyring_is_found_and_named(service: str) -> None:
 CONFIGURED = """
 import os, sys
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.keyring import KeyringStore
+from blnk_auth.stores._keyring import KeyringStore
 store = KeyringStore(sys.argv[1])
 try:
     with store.lock("alice", timeout=0):
@@ -158,8 +158,8 @@ def in_a_container(script: str, **variables: str) -> str:
 
 REFUSED = """
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.keyring import KeyringStore
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth.stores._keyring import KeyringStore
+from blnk_auth.stores._memory import MemoryStore
 try:
     KeyringStore("acme")
 except StoreError as error:
@@ -196,7 +196,7 @@ PlaintextKeyring.__module__ = "plainfile"
 module.PlaintextKeyring = PlaintextKeyring
 sys.modules["plainfile"] = module
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.keyring import KeyringStore
+from blnk_auth.stores._keyring import KeyringStore
 try:
     KeyringStore("acme")
 except StoreError as error:

@@ -11,10 +11,10 @@ import pytest
 from stores.store_processes import in_forked_child
 
 from blnk_auth.errors import StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.key_locks import KeyLocks
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.simple import SimpleStore
+from blnk_auth.stores._key_locks import KeyLocks
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._simple import SimpleStore
+from blnk_auth.stores._token_store import TokenStore
 
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 

@@ -31,8 +31,8 @@ from stores.store_processes import start_forked_child
 
 from blnk_auth import BlnkCloud, OAuthClient, Token
 from blnk_auth.errors import ConfigurationError, Conflict, SignInRequired, StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.redis import RedisStore
+from blnk_auth.stores._redis import RedisStore
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, Sandbox
 from blnk_auth.testing.store_contract import AWKWARD_KEYS, LONG
 
@@ -125,7 +125,7 @@ def test_a_server_that_forgot_the_scripts_is_shown_them(store: RedisStore, raw: 
 
 def test_a_save_sent_twice_is_no_conflict_with_itself(store: RedisStore, raw: redis.Redis) -> None:
     """redis-py repeats a command whose answer was lost: a save that took effect recognizes itself."""
-    from blnk_auth.stores.redis_scripts import SAVE, TAKE
+    from blnk_auth.stores._redis_scripts import SAVE, TAKE
 
     def send(script: Any, name: str, *args: Any) -> Any:
         return raw.eval(script.text, 1, name, *args)
@@ -551,7 +551,7 @@ def test_without_redis_py_the_extra_is_named() -> None:
     """Where redis-py is not installed, importing the store says how to install it."""
     script = (
         "import sys; sys.modules['redis'] = None\n"
-        "try: import blnk_auth.stores.redis\n"
+        "try: import blnk_auth.stores._redis\n"
         "except ImportError as error: print(error)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

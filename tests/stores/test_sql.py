@@ -33,8 +33,8 @@ from stores.servers import (
 )
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.sql import SQLStore, metadata
+from blnk_auth.stores._sql import SQLStore, metadata
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import run_processes
 
 __all__ = ["mariadb_url", "postgres_url"]
@@ -365,7 +365,7 @@ def test_without_sqlalchemy_the_extra_is_named() -> None:
     """Where SQLAlchemy is not installed, importing the store says how to install it."""
     script = (
         "import sys; sys.modules['sqlalchemy'] = None\n"
-        "try: import blnk_auth.stores.sql\n"
+        "try: import blnk_auth.stores._sql\n"
         "except ImportError as error: print(error)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -28,9 +28,9 @@ from stores.store_processes import (
 from stores.trials import check_that_kills_leave_old_or_new
 
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.stores.base import TokenStore
-from blnk_auth.stores.private import tighten
-from blnk_auth.stores.sqlite import APPLICATION_ID, MIGRATIONS, SQLiteStore, migrate
+from blnk_auth.stores._private_file import tighten
+from blnk_auth.stores._sqlite import APPLICATION_ID, MIGRATIONS, SQLiteStore, migrate
+from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import check_that_a_crowd_renews_once, run_processes
 
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -171,7 +171,7 @@ def test_an_odd_path_is_refused(odd: str) -> None:
 
 def test_the_home_directory_is_expanded(tmp_path: Path) -> None:
     """`~` is this user's home directory."""
-    script = "from blnk_auth.stores.sqlite import SQLiteStore; SQLiteStore('~/state/tokens.db')"
+    script = "from blnk_auth.stores._sqlite import SQLiteStore; SQLiteStore('~/state/tokens.db')"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)
     assert (tmp_path / "state" / "tokens.db").is_file()
@@ -680,7 +680,7 @@ def test_a_store_in_use_refuses_a_fork_without_hooks(store: SQLiteStore) -> None
 def test_the_contract_needs_no_http_client() -> None:
     """Importing the contract, and both stores, imports no HTTP client."""
     script = (
-        "import sys, blnk_auth.testing.store_contract, blnk_auth.stores.memory, blnk_auth.stores.sqlite\n"
+        "import sys, blnk_auth.testing.store_contract, blnk_auth.stores._memory, blnk_auth.stores._sqlite\n"
         "assert not {'httpx', 'httpx2', 'requests', 'authlib', 'starlette'} & sys.modules.keys()"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

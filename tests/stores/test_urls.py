@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from blnk_auth.errors import ConfigurationError
-from blnk_auth.stores.file import FileStore
-from blnk_auth.stores.memory import MemoryStore
-from blnk_auth.stores.sqlite import SQLiteStore
-from blnk_auth.stores.urls import KNOWN, open_store
+from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._urls import KNOWN, open_store
 
 
 def test_paths(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_paths(tmp_path: Path) -> None:
 def test_relative_and_home_paths(tmp_path: Path) -> None:
     """Three slashes before a sqlite path leave it relative, and ~ is the home directory."""
     script = (
-        "from blnk_auth.stores.urls import open_store as o\n"
+        "from blnk_auth.stores._urls import open_store as o\n"
         "print(o('sqlite:///tokens.db'), o('sqlite:///~/home.db'), o('file:///~/tokens'))"
     )
     environment = {"HOME": f"{tmp_path}/home", "PYTHONPATH": ":".join(sys.path)}
@@ -81,7 +81,7 @@ def test_a_misspelt_path_makes_no_store(tmp_path: Path) -> None:
 def test_only_what_is_needed_is_imported(tmp_path: Path, url: str, unwanted: str) -> None:
     """Opening one kind of store imports no other's packages."""
     script = (
-        "import sys; from blnk_auth.stores.urls import open_store; open_store(sys.argv[1])\n"
+        "import sys; from blnk_auth.stores._urls import open_store; open_store(sys.argv[1])\n"
         f"print(*sorted({set(unwanted.split())!r} & sys.modules.keys()))"
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
@@ -95,7 +95,7 @@ def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
     """A store whose package is not installed says which extra brings it."""
     script = (
         "import sys; sys.modules['keyring'] = None\n"
-        "from blnk_auth.stores.urls import open_store\n"
+        "from blnk_auth.stores._urls import open_store\n"
         "try: open_store('keyring:acme')\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from stores.store_processes import close, start_forked_child
 
-from blnk_auth.stores.base import TokenStore
+from blnk_auth.stores._token_store import TokenStore
 
 OpenStore = Callable[[], TokenStore]
 

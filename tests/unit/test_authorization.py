@@ -22,8 +22,8 @@ from blnk_auth import (
     StoreError,
     TemporarilyUnavailable,
 )
-from blnk_auth.authorization import PENDING_LIFETIME, parse_callback
-from blnk_auth.wire import HttpResponse, NoAnswer
+from blnk_auth._protocol.http_messages import HttpResponse, NoAnswer
+from blnk_auth._sign_in.authorization_code import PENDING_LIFETIME, parse_callback
 
 ISSUER = "https://as.acme.test"
 

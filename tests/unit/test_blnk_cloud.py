@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from blnk_auth import BlnkCloud, ConfigurationError
+from blnk_auth._protocol.http_messages import ApiAnswer
 from blnk_auth.testing import Sandbox
-from blnk_auth.wire import ApiAnswer
 
 
 def test_the_endpoints_are_the_documented_ones() -> None:
@@ -83,7 +83,7 @@ def core(code: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "curable"),
+    ("body", "renewal_helps"),
     [
         (b'{"error":"Authorization header is required"}', True),
         (b'{"error":"Invalid or expired token"}', True),
@@ -107,9 +107,9 @@ def core(code: object) -> bytes:
     ids=lambda value: repr(value)[:40],
 )
 @pytest.mark.parametrize("path", ["/proxy/ledgers"])
-def test_trap_19_cores_own_401_is_not_cured_by_renewal(path: str, body: bytes | None, curable: bool) -> None:
+def test_trap_19_cores_own_401_is_not_cured_by_renewal(path: str, body: bytes | None, renewal_helps: bool) -> None:
     """Trap 19: Core rejecting Cloud's key through /proxy says nothing about our token; anything else might."""
-    assert BlnkCloud().is_rejection(ApiAnswer(401, {}, path, body)) is curable
+    assert BlnkCloud().is_rejection(ApiAnswer(401, {}, path, body)) is renewal_helps
 
 
 def test_only_a_401_is_looked_at() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blnk_auth.challenge import Challenge, is_curable, parse_challenges
-from blnk_auth.wire import ApiAnswer
+from blnk_auth._protocol.challenges import Challenge, parse_challenges, renewal_may_help
+from blnk_auth._protocol.http_messages import ApiAnswer
 
 B = "bearer"
 
@@ -79,11 +79,11 @@ def test_empty_elements_of_the_list_are_passed_over(header: str) -> None:
 )
 def test_a_sloppy_challenge_still_says_that_no_renewal_helps(header: str) -> None:
     """A missing comma or quote does not hide `insufficient_scope`: a renewal would be wasted."""
-    assert not is_curable(ApiAnswer(401, {"www-authenticate": header}))
+    assert not renewal_may_help(ApiAnswer(401, {"www-authenticate": header}))
 
 
 @pytest.mark.parametrize(
-    ("header", "curable"),
+    ("header", "renewal_helps"),
     [
         (None, True),
         ("", True),
@@ -105,16 +105,16 @@ def test_a_sloppy_challenge_still_says_that_no_renewal_helps(header: str) -> Non
         ('"', False),
     ],
 )
-def test_f32_only_a_bearer_challenge_without_another_remedy_is_curable(header: str | None, curable: bool) -> None:
+def test_f32_only_a_bearer_challenge_without_another_remedy_is_curable(header: str | None, renewal_helps: bool) -> None:
     """F32: scope, request and foreign schemes call for something else than a new token; no challenge at all counts."""
     headers = {} if header is None else {"www-authenticate": header}
-    assert is_curable(ApiAnswer(401, headers)) is curable
+    assert renewal_may_help(ApiAnswer(401, headers)) is renewal_helps
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 407, 500])
 def test_only_a_401_is_curable(status: int) -> None:
     """By RFC 6750; providers that do otherwise bring their own rule."""
-    assert not is_curable(ApiAnswer(status, {"www-authenticate": 'Bearer error="invalid_token"'}))
+    assert not renewal_may_help(ApiAnswer(status, {"www-authenticate": 'Bearer error="invalid_token"'}))
 
 
 @given(header=st.text(alphabet="Bearer \t,=\"'\\error;~+/\x00é", max_size=60) | st.text(max_size=60))
@@ -123,7 +123,7 @@ def test_reading_never_raises(header: str) -> None:
     """Whatever a server sends, the list of challenges ends where it cannot be read."""
     for challenge in parse_challenges(header):
         assert challenge.scheme == challenge.scheme.lower()
-    is_curable(ApiAnswer(401, {"www-authenticate": header}))
+    renewal_may_help(ApiAnswer(401, {"www-authenticate": header}))
 
 
 @pytest.mark.parametrize(

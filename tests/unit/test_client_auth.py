@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers import leaks
 
-from blnk_auth.client_auth import ClientCredentials
+from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth.errors import ConfigurationError
 
 

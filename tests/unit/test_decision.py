@@ -10,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import RenewalPolicy, Token
-from blnk_auth.decision import ALREADY_OVER, NEVER, After, Before, Window, after, before, cooldown, window
+from blnk_auth._renewal.cooldown import cooldown
+from blnk_auth._renewal.schedule import ALREADY_OVER, NEVER, Before, Window, before, window
+from blnk_auth._request.decision import After, after
 
 BORN = 1_800_000_000.0
 POLICY = RenewalPolicy()
 
 
-def of(lifetime: float, *, luck: float = 0.0, renewable: bool = True, policy: RenewalPolicy = POLICY) -> Window:
+def of(
+    lifetime: float, *, jitter_position: float = 0.0, renewable: bool = True, policy: RenewalPolicy = POLICY
+) -> Window:
     """The window of a token born at BORN, in seconds since then."""
     token = Token("at", expires_at=BORN + lifetime, issued_at=BORN)
-    due = window(token, policy, renewable=renewable, luck=luck)
+    due = window(token, policy, renewable=renewable, jitter_position=jitter_position)
     return Window(due.renew_at - BORN, due.must_renew_at - BORN, due.expires_at - BORN)
 
 
@@ -30,7 +34,7 @@ def astuple(due: Window) -> tuple[float, float, float]:
 @pytest.mark.parametrize(
     ("lifetime", "earliest", "latest", "must_renew_at"),
     [
-        # lifetime, renew_at without and with all the luck, must_renew_at
+        # lifetime, renew_at without and with all the jitter_position, must_renew_at
         (2, 1.5, 1.6, 1.9),
         (60, 45, 48, 57),
         (299, 224.25, 239.2, 289),
@@ -42,7 +46,7 @@ def astuple(due: Window) -> tuple[float, float, float]:
 def test_windows_scale_with_the_lifetime(lifetime: float, earliest: float, latest: float, must_renew_at: float) -> None:
     """A quarter of the lifetime before its end, ten minutes at most, a fifth of that at random; 5 %, 10 s to wait."""
     assert astuple(of(lifetime)) == pytest.approx((earliest, must_renew_at, lifetime))
-    assert of(lifetime, luck=1.0).renew_at == pytest.approx(latest)
+    assert of(lifetime, jitter_position=1.0).renew_at == pytest.approx(latest)
 
 
 def test_trap_13_no_token_is_renewed_at_birth() -> None:
@@ -53,7 +57,7 @@ def test_trap_13_no_token_is_renewed_at_birth() -> None:
 
 def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute() -> None:
     """F21: renewed as early as can be, each token still serves 45 seconds."""
-    assert 60 / of(60, luck=0.0).renew_at < 2
+    assert 60 / of(60, jitter_position=0.0).renew_at < 2
 
 
 def test_a_token_that_nothing_renews_is_used_to_its_end() -> None:
@@ -63,30 +67,30 @@ def test_a_token_that_nothing_renews_is_used_to_its_end() -> None:
 
 def test_an_unknown_lifetime_is_assumed_for_renewing_and_never_for_waiting() -> None:
     """F16: unknown is not never: after the default lifetime it is renewed behind the callers."""
-    assert window(Token("at", issued_at=BORN), POLICY, renewable=True, luck=0.5) == Window(
+    assert window(Token("at", issued_at=BORN), POLICY, renewable=True, jitter_position=0.5) == Window(
         BORN + POLICY.default_lifetime, math.inf, math.inf
     )
-    assert window(Token("at"), POLICY, renewable=True, luck=0.5).renew_at == POLICY.default_lifetime
-    assert window(Token("at", issued_at=BORN), POLICY, renewable=False, luck=0.5) == NEVER
+    assert window(Token("at"), POLICY, renewable=True, jitter_position=0.5).renew_at == POLICY.default_lifetime
+    assert window(Token("at", issued_at=BORN), POLICY, renewable=False, jitter_position=0.5) == NEVER
 
 
 def test_without_a_birth_the_fixed_margins_apply() -> None:
     """A record of another library may know the end only."""
-    due = window(Token("at", expires_at=BORN), POLICY, renewable=True, luck=0.0)
+    due = window(Token("at", expires_at=BORN), POLICY, renewable=True, jitter_position=0.0)
     assert astuple(due) == (BORN - 600, BORN - 10, BORN)
 
 
 def test_a_token_born_after_its_end_is_over() -> None:
     """The clock was put back between receiving and reading (F22)."""
     token = Token("at", expires_at=BORN, issued_at=BORN + 60)
-    assert astuple(window(token, POLICY, renewable=True, luck=0.5)) == (BORN, BORN, BORN)
+    assert astuple(window(token, POLICY, renewable=True, jitter_position=0.5)) == (BORN, BORN, BORN)
 
 
-@given(lifetime=st.floats(0, 1e9), luck=st.floats(0, 1), jitter=st.floats(0, 1), fraction=st.floats(0.05, 1))
-def test_a_window_is_always_in_order(lifetime: float, luck: float, jitter: float, fraction: float) -> None:
+@given(lifetime=st.floats(0, 1e9), jitter_position=st.floats(0, 1), jitter=st.floats(0, 1), fraction=st.floats(0.05, 1))
+def test_a_window_is_always_in_order(lifetime: float, jitter_position: float, jitter: float, fraction: float) -> None:
     """Renewing begins before waiting does, and waiting before the end; never before birth."""
     policy = RenewalPolicy(jitter=jitter, advisory_fraction=fraction)
-    renew_at, must_renew_at, expires_at = astuple(of(lifetime, luck=luck, policy=policy))
+    renew_at, must_renew_at, expires_at = astuple(of(lifetime, jitter_position=jitter_position, policy=policy))
     assert -1e-6 <= renew_at <= must_renew_at + 1e-6
     assert must_renew_at <= expires_at
 
@@ -115,7 +119,7 @@ def test_before_at_the_extremes() -> None:
 
 
 AFTER = {
-    # curable, carried_ours, retried, is_current, replayable
+    # renewal_helps, carried_ours, retried, is_current, replayable
     (True, True, False, True, True): After.RENEW_AND_RETRY,
     (True, True, False, True, False): After.RENEW_ONLY,
     (True, True, False, False, True): After.RETRY_WITH_CURRENT,
@@ -125,9 +129,13 @@ AFTER = {
 @pytest.mark.parametrize("facts", list(itertools.product([True, False], repeat=5)))
 def test_after_in_every_case(facts: tuple[bool, bool, bool, bool, bool]) -> None:
     """Promise 7: of the 32 cases three call for something, all others let the response pass."""
-    curable, carried_ours, retried, is_current, replayable = facts
+    renewal_helps, carried_ours, retried, is_current, replayable = facts
     decision = after(
-        curable=curable, carried_ours=carried_ours, retried=retried, is_current=is_current, replayable=replayable
+        renewal_helps=renewal_helps,
+        carried_ours=carried_ours,
+        retried=retried,
+        is_current=is_current,
+        replayable=replayable,
     )
     assert decision is AFTER.get(facts, After.ACCEPT)
 
@@ -137,5 +145,5 @@ def test_after_in_every_case(facts: tuple[bool, bool, bool, bool, bool]) -> None
 )
 def test_a_cool_down_doubles_up_to_its_longest(failures: int, full: float) -> None:
     """From half to all of it at random, and no overflow however long it goes on."""
-    assert cooldown(failures, first=1.0, longest=60.0, luck=1.0) == full
-    assert cooldown(failures, first=1.0, longest=60.0, luck=0.0) == full / 2
+    assert cooldown(failures, first=1.0, longest=60.0, jitter_position=1.0) == full
+    assert cooldown(failures, first=1.0, longest=60.0, jitter_position=0.0) == full / 2

@@ -24,10 +24,10 @@ from blnk_auth import (
     TemporarilyUnavailable,
     TokenSource,
 )
-from blnk_auth.device import DeviceAuthorization
-from blnk_auth.qr import terminal_qr_code
+from blnk_auth._protocol.http_messages import HttpResponse, NoAnswer
+from blnk_auth._sign_in.device import DeviceAuthorization
+from blnk_auth.cli.qr_code import terminal_qr_code
 from blnk_auth.testing import Clock, Sandbox
-from blnk_auth.wire import HttpResponse, NoAnswer
 
 ENDPOINT = "https://as.acme.test/device_authorization"
 CODES: dict[str, Any] = {

@@ -17,8 +17,8 @@ from blnk_auth import (
     StoreError,
     TemporarilyUnavailable,
 )
+from blnk_auth._request.client_errors import as_client_error
 from blnk_auth.errors import Conflict, core_type, own_copy
-from blnk_auth.shells.errors import as_client_error
 
 TOLD = {"error": "invalid_grant", "error_description": "gone", "error_uri": "https://as.test/e", "status_code": 400}
 ERRORS = [

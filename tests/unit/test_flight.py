@@ -19,8 +19,8 @@ import pytest
 import trio
 from helpers import settle
 
+from blnk_auth._renewal.single_flight import Flight, SingleFlight, run_on_worker
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
-from blnk_auth.flight import Flight, Flights, launch
 
 PATIENCE = 10.0
 
@@ -86,7 +86,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[Any]
 
 def test_the_second_who_asks_joins_the_first(work: Work) -> None:
     """One key, one run of the work, one outcome; the second caller's work is not run."""
-    flights, other = Flights(), Work()
+    flights, other = SingleFlight(), Work()
     first = flights.join_or_start("key", work, nothing)
     assert flights.join_or_start("key", other, nothing) is first
     work.may_end.set()
@@ -96,7 +96,7 @@ def test_the_second_who_asks_joins_the_first(work: Work) -> None:
 
 def test_other_keys_fly_at_the_same_time(work: Work) -> None:
     """Nobody waits for another grant's renewal."""
-    flights = Flights()
+    flights = SingleFlight()
     flights.join_or_start("slow", work, nothing)
     assert flights.join_or_start("quick", lambda: "quick", nothing).wait(PATIENCE) == "quick"
     assert not work.may_end.is_set()
@@ -104,7 +104,7 @@ def test_other_keys_fly_at_the_same_time(work: Work) -> None:
 
 def test_a_landed_flight_is_not_joined(work: Work) -> None:
     """Whoever has the outcome, and finds it wanting, can start another at once."""
-    flights = Flights()
+    flights = SingleFlight()
     work.may_end.set()
     first = flights.join_or_start("key", work, nothing)
     first.wait(PATIENCE)
@@ -113,7 +113,7 @@ def test_a_landed_flight_is_not_joined(work: Work) -> None:
 
 def test_f03_threads_asyncio_and_trio_share_one_flight(work: Work) -> None:
     """F03, F04: waiters of 3 threads, 3 asyncio loops and 3 trio runs get one outcome of one run."""
-    flight = Flights().join_or_start("key", work, nothing)
+    flight = SingleFlight().join_or_start("key", work, nothing)
     waiting = threading.Barrier(10)
 
     async def wait_async() -> object:
@@ -137,7 +137,7 @@ def test_fifty_tasks_wait_without_holding_up_their_loop(
     work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]
 ) -> None:
     """F02: while 50 tasks wait, the loop goes on turning; then all have the outcome."""
-    flight = Flights().join_or_start("key", work, nothing)
+    flight = SingleFlight().join_or_start("key", work, nothing)
     outcomes: list[object] = []
 
     async def wait() -> None:
@@ -167,7 +167,7 @@ def test_fifty_tasks_wait_without_holding_up_their_loop(
 
 def test_an_outcome_that_is_there_is_had_at_once(run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
     """Waiting for a landed flight takes no time, from anywhere, as often as wanted."""
-    flight = launch(lambda: 42, nothing)
+    flight = run_on_worker(lambda: 42, nothing)
     assert flight.wait(PATIENCE) == 42
     assert flight.wait(0) == 42
 
@@ -182,7 +182,7 @@ def test_an_outcome_that_is_there_is_had_at_once(run: Callable[[Callable[[], Awa
 
 def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
     """F07, F08: the task that started the work is cancelled; the work ends, and later callers get its outcome."""
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
 
     async def main() -> None:
         waiter = asyncio.create_task(flight.wait_async(PATIENCE))
@@ -198,7 +198,7 @@ def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_goes_on(work: Work
 
 def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
     """The same on trio."""
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
@@ -215,7 +215,7 @@ def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_goes_on(work: Work) -
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, runner: str) -> None:
     """The wake-up of a closed loop goes nowhere; the others are woken all the same."""
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
     with ThreadPoolExecutor(1) as pool:
 
         async def leave() -> None:
@@ -235,7 +235,7 @@ def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, 
 
 def test_waiting_has_an_end(work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
     """After its timeout a waiter is told to come back; the flight goes on."""
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
     with pytest.raises(TemporarilyUnavailable, match="goes on") as caught:
         flight.wait(0.01)
     assert caught.value.retry_after == 1.0
@@ -252,7 +252,7 @@ def test_waiting_has_an_end(work: Work, run: Callable[[Callable[[], Awaitable[An
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread are POSIX")
 def test_ctrl_c_in_the_waiting_main_thread_does_not_stop_the_flight(work: Work) -> None:
     """KeyboardInterrupt reaches the waiter only; the work ends on its own thread."""
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
     work.began.wait(PATIENCE)
 
     def interrupt() -> None:
@@ -275,7 +275,7 @@ class Interruption:
         self.has_come = False
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_globals["__name__"] in ("blnk_auth.flight", "threading"):
+        if event == "call" and frame.f_globals["__name__"] in ("blnk_auth._renewal.single_flight", "threading"):
             self._left -= 1
             if self._left == 0:
                 self.has_come = True
@@ -288,7 +288,7 @@ def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_fl
     tracing = sys.gettrace()
     interruptions: list[Interruption] = []
     while not interruptions or interruptions[-1].has_come:
-        flights, interruption = Flights(), Interruption(len(interruptions) + 1)
+        flights, interruption = SingleFlight(), Interruption(len(interruptions) + 1)
         interruptions.append(interruption)
         sys.settrace(interruption)
         with contextlib.suppress(KeyboardInterrupt):
@@ -301,11 +301,11 @@ def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_fl
 
 def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
     """A process that is out of threads still gets its outcome, and the key is free afterwards."""
-    flights = Flights()
+    flights = SingleFlight()
     before = threading.stack_size(2**45)
     try:
         threads = [flights.join_or_start("key", threading.get_ident, nothing).wait(PATIENCE) for _ in range(2)]
-        threads.append(launch(threading.get_ident, nothing).wait(PATIENCE))
+        threads.append(run_on_worker(threading.get_ident, nothing).wait(PATIENCE))
     finally:
         threading.stack_size(before)
     assert threads == [threading.get_ident()] * 3
@@ -317,7 +317,7 @@ def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
 def test_f11_each_waiter_gets_its_own_copy_of_the_error(work: Work) -> None:
     """The type, the text and the fields are the same; the instances, and so their tracebacks, are not shared."""
     work.outcome = SignInRequired("gone", reason="refused", subject="alice", error="invalid_grant", status_code=400)
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
     work.may_end.set()
     caught: list[SignInRequired] = []
     for _ in range(3):
@@ -336,7 +336,7 @@ def test_f11_each_waiter_gets_its_own_copy_of_the_error(work: Work) -> None:
 def test_whatever_ends_the_work_reaches_the_waiter(work: Work, stranger: BaseException) -> None:
     """Nobody waits for ever because a store or a callable raised something unheard of."""
     work.outcome = stranger
-    flight = launch(work, nothing)
+    flight = run_on_worker(work, nothing)
     work.may_end.set()
     with pytest.raises(type(stranger)):
         flight.wait(PATIENCE)
@@ -344,7 +344,7 @@ def test_whatever_ends_the_work_reaches_the_waiter(work: Work, stranger: BaseExc
 
 def test_an_error_frees_the_key(work: Work) -> None:
     """The next caller starts a new flight."""
-    flights = Flights()
+    flights = SingleFlight()
     work.outcome = StoreError("gone")
     work.may_end.set()
     with pytest.raises(StoreError):
@@ -354,7 +354,7 @@ def test_an_error_frees_the_key(work: Work) -> None:
 
 def test_f10_work_that_waits_for_itself_is_told_so() -> None:
     """A store whose own HTTP client carries this auth gets a clear error, not a deadlock."""
-    flights = Flights()
+    flights = SingleFlight()
 
     def wait_for_myself() -> None:
         flights.join_or_start("key", nothing, nothing).wait(PATIENCE)
@@ -368,7 +368,7 @@ def test_f10_work_that_waits_for_itself_is_told_so() -> None:
 
 def test_f10_what_comes_afterwards_may_start_the_next_flight() -> None:
     """A callback told of the outcome may ask for the same key again, and waits for nobody."""
-    flights, second, told = Flights(), list[object](), threading.Event()
+    flights, second, told = SingleFlight(), list[object](), threading.Event()
 
     def afterwards() -> None:
         second.append(flights.join_or_start("key", lambda: "second", nothing).wait(PATIENCE))
@@ -381,13 +381,13 @@ def test_f10_what_comes_afterwards_may_start_the_next_flight() -> None:
 
 def test_waiters_do_not_wait_for_what_comes_afterwards(work: Work) -> None:
     """A slow callback holds up nobody."""
-    assert launch(lambda: "done", work).wait(PATIENCE) == "done"
+    assert run_on_worker(lambda: "done", work).wait(PATIENCE) == "done"
     assert not work.may_end.is_set()
 
 
 def test_the_work_runs_on_a_named_thread_that_the_interpreter_waits_for() -> None:
     """Non-daemon: at exit the answer is still saved."""
-    worker = launch(threading.current_thread, nothing).wait(PATIENCE)
+    worker = run_on_worker(threading.current_thread, nothing).wait(PATIENCE)
     assert (worker.name, worker.daemon) == ("blnk-auth renewal", False)
 
 
@@ -395,7 +395,7 @@ def test_the_work_sees_the_callers_context() -> None:
     """Context variables, as tracing libraries use them, reach the worker."""
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("callers")
-    assert launch(variable.get, nothing).wait(PATIENCE) == "callers"
+    assert run_on_worker(variable.get, nothing).wait(PATIENCE) == "callers"
 
 
 # --- fork ------------------------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_the_work_sees_the_callers_context() -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_f52_a_forked_child_starts_its_own_flight(work: Work) -> None:
     """F52: the parent's flight will never land in the child, which therefore does not join it."""
-    flights = Flights()
+    flights = SingleFlight()
     parents: Flight[Any] = flights.join_or_start("key", work, nothing)
     work.began.wait(PATIENCE)
     child = os.fork()

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,48 +25,51 @@ PACKAGE = Path(blnk_auth.__file__).parent
 
 @dataclass(frozen=True)
 class Layer:
-    """Modules, or packages with all below them, that may import each other, every lower layer, and `third_party`."""
+    """Root modules and packages that may import each other, every lower layer, and `third_party`."""
 
     modules: frozenset[str]
+    reason: str
     third_party: frozenset[str] = frozenset()
 
 
-def layer(modules: str, third_party: str = "") -> Layer:
-    return Layer(frozenset(modules.split()), frozenset(third_party.split()))
+def layer(modules: str, reason: str, third_party: str = "") -> Layer:
+    return Layer(frozenset(modules.split()), reason, frozenset(third_party.split()))
 
 
-# Bottom to top. A new module goes into the lowest layer that holds all it imports; a new third-party import goes into
-# one layer only, and needs a reason.
+# Bottom to top. A new third-party import goes into one layer only, and needs a reason in docs/explanation/.
 LAYERS = (
-    layer("errors _version fork guard hidden"),
-    layer("token policy origin events wire texts", third_party="idna"),
-    layer("stores.base record"),
-    layer("stores", third_party="cryptography filelock key_value keyring platformdirs redis sqlalchemy"),
-    layer("assertion client_auth challenge"),
-    layer("provider decision"),
-    layer("providers"),
-    layer("messages", third_party="authlib"),
-    layer("flight steps held grants", third_party="trio"),
-    layer("renewal passage"),
-    layer("transport", third_party="httpx httpx2 requests urllib3"),
-    layer("discovery engine"),
-    layer("source authorization"),
-    layer("sign_in_page loopback interactive device config", third_party="anyio h11 keyring platformdirs tomlkit trio"),
-    layer("client"),
-    layer("shells", third_party="httpx httpx2 requests urllib3"),
-    layer("testing", third_party="jinja2 pytest starlette uvicorn"),
+    layer("errors token policy events", "values and errors that every layer uses"),
     layer(
-        "cli qr __main__",
-        third_party="blnk_sdk click cryptography httpx httpx2 platformdirs requests rich segno tomlkit trio",
+        "stores",
+        "know records and keys, nothing of OAuth",
+        third_party="cryptography filelock key_value keyring platformdirs redis sqlalchemy",
+    ),
+    layer("_protocol", "requests and responses as values: no socket, no store", third_party="authlib idna"),
+    layer(
+        "_transport provider providers",
+        "what a provider is, and how it is reached",
+        third_party="httpx httpx2 requests urllib3",
+    ),
+    layer("_renewal", "renews a grant; knows no API request", third_party="trio"),
+    layer(
+        "source _sign_in _request config",
+        "what users hold, and what happens to one sign-in and one request",
+        third_party="anyio h11 keyring platformdirs requests tomlkit trio urllib3",
+    ),
+    layer("client httpx httpx2 requests", "what users make", third_party="httpx httpx2 requests urllib3"),
+    layer(
+        "testing cli __main__",
+        "programs and test tools on top of the public API",
+        third_party=(
+            "blnk_sdk click cryptography httpx httpx2 jinja2 platformdirs pytest requests rich segno starlette tomlkit "
+            "trio uvicorn"
+        ),
     ),
 )
-"""`blnk_auth/__init__.py` stands above them all: it lists the public names, and nothing imports it."""
+"""`blnk_auth/__init__.py` stands above them all: it lists the public names."""
 
-DOORS = {
-    ("provider", "blnk_auth.discovery.discover"),
-    ("provider", "blnk_auth.transport.Network"),
-}
-"""Imports that look up, each inside the one method where users expect to find what is above: `Provider.discover`."""
+MOST_NODES = 20
+LONGEST_PATH = 8
 
 HEAVY = (
     *("asyncio", "authlib", "click", "httpx", "httpx2", "redis", "requests", "rich"),
@@ -91,20 +95,16 @@ CONTRACT = {
 
 
 def rank_of(module: str) -> int | None:
-    """The index of the layer whose entry is the longest prefix of `module`, so that `stores.base` beats `stores`."""
-    prefixes = [module.rsplit(".", cut)[0] for cut in range(module.count(".") + 1)]
-    for prefix in prefixes:
-        for rank, entry in enumerate(LAYERS):
-            if prefix in entry.modules:
-                return rank
-    return None
+    """The index of the layer that a module belongs to, by its root module or package; None for the root itself."""
+    top = module.partition(".")[0]
+    return next((rank for rank, entry in enumerate(LAYERS) if top in entry.modules), None)
 
 
 def imported_names(source: str, *, module: str, is_package: bool) -> set[str]:
-    """The absolute dotted names that a module imports, also inside functions and for type checkers only."""
+    """The absolute dotted names that a module imports, also inside functions, but not for type checkers only."""
     package = f"blnk_auth.{module}" if is_package else f"blnk_auth.{module}".rpartition(".")[0]
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes_at_run_time(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -112,9 +112,15 @@ def imported_names(source: str, *, module: str, is_package: bool) -> set[str]:
     return names
 
 
+def _nodes_at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from _nodes_at_run_time(child)
+
+
 def _from_names(node: ast.ImportFrom, package: str) -> set[str]:
     base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
-    # `from .stores import base` may name a module or something in it: rank_of takes the longest prefix it knows.
     return {f"{base}.{alias.name}" for alias in node.names}
 
 
@@ -127,13 +133,54 @@ def violations(source: str, *, module: str, is_package: bool = False) -> list[st
     for name in sorted(imported_names(source, module=module, is_package=is_package)):
         top = name.partition(".")[0]
         if top == "blnk_auth":
-            target = rank_of(name.removeprefix("blnk_auth").lstrip("."))
-            is_door = (module, name) in DOORS
-            if target is None or (target > rank and not is_door):
+            inner = name.removeprefix("blnk_auth").lstrip(".")
+            # A public name or the version, from the package itself, as users import them.
+            is_public = inner in blnk_auth.__all__ and module.startswith(("cli", "testing", "_transport"))
+            target = rank_of(inner)
+            if not is_public and (target is None or target > rank):
                 found.append(f"{module} imports {name}, which is above it or in no layer")
         elif top not in sys.stdlib_module_names and top not in LAYERS[rank].third_party:
             found.append(f"{module} imports {name}, which its layer may not")
     return found
+
+
+def graph() -> dict[str, set[str]]:
+    """Which root modules and packages import which others at run time."""
+    arrows: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        module = module_name(path)
+        node = module.partition(".")[0]
+        if node in ("__init__", "__main__"):
+            continue
+        names = imported_names(path.read_text("utf-8"), module=module, is_package=path.name == "__init__.py")
+        inner = {name.removeprefix("blnk_auth.").partition(".")[0] for name in names if name.startswith("blnk_auth.")}
+        arrows.setdefault(node, set()).update(each for each in inner - {node} if rank_of(each) is not None)
+    return arrows
+
+
+def test_the_graph_of_root_modules_is_small_and_has_no_cycle() -> None:
+    """A newcomer can hold it in mind: at most 20 nodes, no cycle, no path of more than 8 arrows."""
+    arrows = graph()
+    lengths: dict[str, int] = {}
+
+    def length(node: str, below: tuple[str, ...]) -> int:
+        assert node not in below, f"a cycle: {' -> '.join((*below, node))}"
+        if node not in lengths:
+            lengths[node] = max((1 + length(each, (*below, node)) for each in arrows.get(node, ())), default=0)
+        return lengths[node]
+
+    assert max(length(node, ()) for node in arrows) <= LONGEST_PATH
+    assert len(arrows) <= MOST_NODES
+
+
+def test_imports_inside_the_package_are_relative() -> None:
+    """Nothing in the package names `blnk_auth` in an import, so that it can be vendored."""
+    absolute = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(from|import) blnk_auth\b", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert absolute == []
 
 
 def test_messages_is_the_only_importer_of_authlib() -> None:
@@ -143,7 +190,7 @@ def test_messages_is_the_only_importer_of_authlib() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"""["']authlib\.|import authlib""", path.read_text("utf-8"))
     ]
-    assert sorted(importers) == ["assertion.py", "discovery.py", "messages.py"]
+    assert sorted(importers) == ["assertions.py", "discovery.py", "messages.py"]
 
 
 def module_name(path: Path) -> str:
@@ -163,15 +210,15 @@ def test_arrows_point_down_only(path: Path) -> None:
     [
         ("token", "import httpx"),
         ("policy", "from authlib.oauth2 import rfc6749"),
-        ("client", "from requests import Session"),
+        ("source", "from httpx import Client"),
         ("source", "def f():\n    from .testing import Sandbox"),
-        ("testing.sandbox", "from blnk_auth.cli import main"),
-        ("errors", "from .token import Token"),
-        ("stores.base", "from . import sqlite"),
-        ("renewal", "from .shells.httpx import HttpxAuth"),
-        ("renewal", "import blnk_auth.client"),
-        ("providers.acme", "from .. import client"),
-        ("messages", "import blnk_auth"),
+        ("testing.sandbox", "from blnk_auth.nowhere import main"),
+        ("errors", "from .stores import Record"),
+        ("stores._sqlite", "from .._renewal import renewal"),
+        ("_renewal.renewal", "from ..httpx import HttpxAuth"),
+        ("_renewal.renewal", "import blnk_auth.client"),
+        ("providers._acme", "from .. import client"),
+        ("_protocol.answers", "import blnk_auth"),
         ("brand_new", "import json"),
     ],
 )
@@ -184,11 +231,12 @@ def test_a_forbidden_import_is_reported(module: str, source: str) -> None:
     ("module", "source", "is_package"),
     [
         ("token", "import json, math", False),
-        ("messages", "from authlib.oauth2 import rfc6749\nfrom .errors import ProtocolError", False),
-        ("stores.sqlite", "from .base import Record\nfrom ..errors import StoreError", False),
-        ("stores", "from .sqlite import SQLiteStore", True),
+        ("_protocol.messages", "from authlib.oauth2 import rfc6749\nfrom ..errors import ProtocolError", False),
+        ("_protocol.messages", "if TYPE_CHECKING:\n    from ..provider import Provider", False),
+        ("stores._sqlite", "from ._token_store import Record\nfrom ..errors import StoreError", False),
+        ("stores", "from ._sqlite import SQLiteStore", True),
         ("client", "from . import errors", False),
-        ("cli.demo", "import rich\nfrom blnk_auth.testing import Sandbox", False),
+        ("cli.demo", "import rich\nfrom ...testing import Sandbox", True),
     ],
 )
 def test_an_allowed_import_is_not_reported(module: str, source: str, is_package: bool) -> None:

@@ -23,8 +23,8 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from helpers import World, acme, answer, everything_in, leaks, pair, settle
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, TokenSource
-from blnk_auth.loopback import listen
-from blnk_auth.wire import HttpRequest, HttpResponse
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
+from blnk_auth._sign_in.loopback import listen
 
 ISSUER = "https://as.acme.test"
 CODE = "c0de-of-alice"

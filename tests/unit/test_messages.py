@@ -15,16 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import BlnkCloud
-from blnk_auth.client_auth import BasicEncoding, ClientCredentials
-from blnk_auth.errors import (
-    BlnkAuthError,
-    ConfigurationError,
-    ProtocolError,
-    SignInRequired,
-    TemporarilyUnavailable,
-)
-from blnk_auth.messages import (
-    TokenCall,
+from blnk_auth._protocol.client_authentication import BasicEncoding, ClientCredentials
+from blnk_auth._protocol.http_messages import Call, HttpResponse
+from blnk_auth._protocol.messages import (
+    ServerRequest,
     build_authorization_url,
     build_client_credentials,
     build_code_exchange,
@@ -34,8 +28,8 @@ from blnk_auth.messages import (
     judge_revocation_answer,
     judge_token_answer,
 )
+from blnk_auth.errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from blnk_auth.token import Token
-from blnk_auth.wire import Call, HttpResponse
 
 NOW = 1_800_000_000.0
 SECRETS = ["s3cret", "p+l/u%s: s", "pässwörd", "密码-шифр", "a" * 300]
@@ -51,7 +45,7 @@ def credentials(
     return ClientCredentials(client_id, secret, method, encoding)
 
 
-def refresh_call(secret: str = "s3cret", refresh_token: str = "rt0") -> TokenCall:
+def refresh_call(secret: str = "s3cret", refresh_token: str = "rt0") -> ServerRequest:
     return build_refresh(acme(), credentials(secret), refresh_token)
 
 
@@ -259,7 +253,7 @@ def test_a_query_that_the_endpoint_already_has_is_kept(endpoint: str) -> None:
 # --- answers: tokens -------------------------------------------------------------------------------------------------
 
 
-def judge(response: HttpResponse, call: TokenCall | None = None) -> Token:
+def judge(response: HttpResponse, call: ServerRequest | None = None) -> Token:
     token, _ = judge_token_answer(response, call or refresh_call(), now=NOW)
     return token
 

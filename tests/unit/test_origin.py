@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
+from blnk_auth._protocol.origins import AllowedOrigins, Origin, endpoint_origin, is_loopback, normalize, parse_origin
 from blnk_auth.errors import ConfigurationError
-from blnk_auth.origin import AllowedOrigins, Origin, endpoint_origin, is_loopback, normalize, parse_origin
 
 
 @pytest.mark.parametrize(

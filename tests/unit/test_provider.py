@@ -8,7 +8,7 @@ import pytest
 from helpers import acme
 
 from blnk_auth import BlnkCloud, ConfigurationError, Flinks, OAuthClient, Provider
-from blnk_auth.wire import ApiAnswer, Call
+from blnk_auth._protocol.http_messages import ApiAnswer, Call
 
 
 @pytest.mark.parametrize(

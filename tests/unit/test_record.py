@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import StoreError, Token
-from blnk_auth.record import Grant
+from blnk_auth._renewal.grant_record import GrantRecord
 
 TOKEN = Token("at1", refresh_token="rt1", expires_at=1.0, extra={"grant_id": "g1"})
 
 
-@pytest.mark.parametrize("grant", [Grant(TOKEN), Grant(TOKEN, "refused"), Grant(Token("at1"))])
-def test_a_grant_survives_json(grant: Grant) -> None:
+@pytest.mark.parametrize("grant", [GrantRecord(TOKEN), GrantRecord(TOKEN, "refused"), GrantRecord(Token("at1"))])
+def test_a_grant_survives_json(grant: GrantRecord) -> None:
     """What is written is read back equal, with its schema version beside it."""
     data = json.loads(json.dumps(grant.to_data(), allow_nan=False))
-    assert Grant.from_data(data, "key") == grant
+    assert GrantRecord.from_data(data, "key") == grant
     assert data["schema"] == 1
 
 
 def test_a_living_grant_has_no_mark() -> None:
     """Absent means alive."""
-    assert "ended" not in Grant(TOKEN).to_data()
+    assert "ended" not in GrantRecord(TOKEN).to_data()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_living_grant_has_no_mark() -> None:
 def test_a_broken_record_names_the_key_and_the_remedy(data: dict[str, Any], said: str) -> None:
     """It is never taken for nothing, since the next save would then destroy it."""
     with pytest.raises(StoreError, match=said) as caught:
-        Grant.from_data(data, "token/acme/alice")
+        GrantRecord.from_data(data, "token/acme/alice")
     assert "'token/acme/alice'" in str(caught.value)
 
 
@@ -66,6 +66,6 @@ JSON = st.recursive(
 def test_any_record_is_a_grant_or_a_store_error(data: dict[str, Any]) -> None:
     """Whatever is found in a store."""
     try:
-        Grant.from_data(data, "key")
+        GrantRecord.from_data(data, "key")
     except StoreError:
         return

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 from helpers import ScriptedStore, Server, acme, answer, everything_in, leaks, pair, refusal
 
-from blnk_auth.client_auth import ClientCredentials
-from blnk_auth.decision import ALREADY_OVER
+from blnk_auth._protocol.client_authentication import ClientCredentials
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
+from blnk_auth._protocol.messages import build_code_exchange, build_revocation
+from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
+from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.renewal import ANSWER_LOST, Ports, Renewal, RenewalGoal, succeed
+from blnk_auth._renewal.schedule import ALREADY_OVER
 from blnk_auth.errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -20,15 +26,9 @@ from blnk_auth.errors import (
     StoreError,
     TemporarilyUnavailable,
 )
-from blnk_auth.grants import Asker, ClientGrant, PersonGrant
-from blnk_auth.held import HeldToken
-from blnk_auth.messages import build_code_exchange, build_revocation
 from blnk_auth.policy import RenewalPolicy
-from blnk_auth.record import Grant
-from blnk_auth.renewal import ANSWER_LOST, Goal, Ports, Renewal, succeed
 from blnk_auth.testing import Clock
 from blnk_auth.token import Token
-from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer
 
 KEY = "token/acme/alice"
 LATER = 10_000.0
@@ -38,12 +38,12 @@ LATER = 10_000.0
 class Scene:
     """One grant, its store and its server, with one trace of what happened to both."""
 
-    def __init__(self, grant: PersonGrant | ClientGrant | None = None) -> None:
+    def __init__(self, grant: RefreshTokenGrant | ClientCredentialsGrant | None = None) -> None:
         self.trace: list[str] = []
         self.clock = Clock()
         self.store = ScriptedStore(self.trace)
         self.server = Server(self.trace)
-        self.grant = PersonGrant("alice") if grant is None else grant
+        self.grant = RefreshTokenGrant("alice") if grant is None else grant
         self.provider = acme(revocation_endpoint="https://as.acme.test/revoke")
         self.credentials = ClientCredentials("id", "client-s3cret", "client_secret_basic")
         self.events: list[str] = []
@@ -59,20 +59,20 @@ class Scene:
             key=KEY,
             subject=self.grant.subject,
             ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
-            ask=lambda current: self.grant.ask(Asker(self.provider, self.credentials, None, self.clock()), current),
+            ask=lambda current: self.grant.ask(Attempt(self.provider, self.credentials, None, self.clock()), current),
             is_renewable=lambda grant: self.grant.is_renewable(
-                grant, Asker(self.provider, self.credentials, None, self.clock())
+                grant, Attempt(self.provider, self.credentials, None, self.clock())
             ),
         )
 
-    def run(self, seen: HeldToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> HeldToken:
+    def run(self, seen: CachedToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> CachedToken:
         renewal = self.renewal()
         try:
-            return renewal.run(Goal(seen, renewed_only, forced))
+            return renewal.run(RenewalGoal(seen, renewed_only, forced))
         finally:
             self.events += [event.name for event in renewal.events]
 
-    def look(self) -> HeldToken:
+    def look(self) -> CachedToken:
         held = self.renewal().look()
         assert held is not None
         self.trace.clear()
@@ -83,7 +83,7 @@ class Scene:
         return [form["refresh_token"] for form in self.server.forms]
 
     @property
-    def stored(self) -> Grant:
+    def stored(self) -> GrantRecord:
         return self.store.grant(KEY)
 
 
@@ -197,7 +197,7 @@ def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: d
     scene = Scene()
     kept = {"scope": "data:read", "extra": {"grant_id": "g1", "seen": 1}, "refresh_expires_at": scene.clock() + 9e6}
     scene.store.put(KEY, scene.token(0, **kept))
-    held: HeldToken | None = None
+    held: CachedToken | None = None
     for number in (1, 2):
         scene.clock.advance(LATER)
         scene.server.will(answer({"access_token": f"at{number}", "expires_in": 3600, "seen": number + 1, **given}))
@@ -341,7 +341,7 @@ def test_a_rejected_unsaved_pair_gives_way_to_a_siblings_newer_one(expired: Scen
     assert len(expired.server.requests) == 1
 
 
-def conflicting(scene: Scene, write: Callable[[], object]) -> HeldToken:
+def conflicting(scene: Scene, write: Callable[[], object]) -> CachedToken:
     """Renew while somebody without our lock writes before our save."""
     scene.server.will(pair(1))
     scene.store.interfere("save", write)
@@ -395,7 +395,7 @@ def test_conflict_with_a_deleted_record_does_not_bring_it_back(expired: Scene) -
 
 def test_a_deleted_record_of_the_clients_own_token_is_written_anew() -> None:
     """A client's own token can be had again at any time, so nothing forbids storing it."""
-    scene = Scene(ClientGrant(None))
+    scene = Scene(ClientCredentialsGrant(None))
     scene.store.put(KEY, scene.token(0, refresh_token=None))
     scene.clock.advance(LATER)
     held = conflicting(scene, lambda: scene.store.delete(KEY))
@@ -446,7 +446,7 @@ def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expi
     expired.server.will(meanwhile(expired, expired.token(7), refusal("invalid_grant")))
     held = expired.run(expired.look(), renewed_only=renewed_only)
     assert held.grant.token.access_token == "at7"
-    assert expired.stored == Grant(expired.token(7))
+    assert expired.stored == GrantRecord(expired.token(7))
     assert len(expired.server.requests) == 1
     assert expired.events == ["adopted"]
 
@@ -466,7 +466,7 @@ def test_f14_two_refusals_end_the_pair_that_was_refused_last(expired: Scene) -> 
     expired.server.will(meanwhile(expired, stale, refusal("invalid_grant")), refusal("invalid_grant"))
     with pytest.raises(SignInRequired):
         expired.run(expired.look())
-    assert expired.stored == Grant(stale, "refused")
+    assert expired.stored == GrantRecord(stale, "refused")
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,7 @@ def test_somebody_who_signs_in_while_we_find_nothing_is_found_at_the_second_look
 
 def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() -> None:
     """No person can sign in for a client: the error says so and no record is marked."""
-    scene = Scene(ClientGrant("client:admin"))
+    scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.server.will(refusal("invalid_grant"))
     with pytest.raises(ConfigurationError, match="client_credentials") as caught:
         scene.run()
@@ -574,7 +574,7 @@ def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() 
 
 def test_f24_the_clients_own_token_is_asked_for_anew_and_saved() -> None:
     """F24: without any refresh token the grant is repeated, with its scope, and the token persists."""
-    scene = Scene(ClientGrant("client:admin"))
+    scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.server.will(answer({"access_token": "at1", "expires_in": 60}), answer({"access_token": "at2"}))
     held = scene.run()
     scene.clock.advance(60)
@@ -639,7 +639,7 @@ def test_an_event_about_a_store_that_failed_does_not_lead_to_the_data(expired: S
     expired.server.will(pair(1, refresh_token="rt1-of-some-length"))
     expired.store.interfere("save", Strange('INSERT {"refresh_token": "rt1-of-some-length"}'))
     renewal = expired.renewal()
-    renewal.run(Goal(None))
+    renewal.run(RenewalGoal(None))
     (failed,) = (event for event in renewal.events if event.name == "save_failed")
     assert failed.error is not None
     assert leaks([failed.detail, *everything_in(failed.error)], ["rt1-of-some-length"]) == []
@@ -686,9 +686,9 @@ def test_put_stores_a_new_grant_whatever_is_there(stored: dict[str, Any] | None)
     scene = Scene()
     if stored is not None:
         scene.store.save(KEY, stored, expected=None)
-    held = scene.renewal().put(Grant(scene.token(1)))
+    held = scene.renewal().put(GrantRecord(scene.token(1)))
     assert held.version is not None
-    assert scene.stored == Grant(scene.token(1))
+    assert scene.stored == GrantRecord(scene.token(1))
 
 
 def test_forget_deletes_under_the_lock(scene: Scene) -> None:
@@ -728,7 +728,7 @@ def test_there_is_nothing_to_revoke_where_nothing_is_stored() -> None:
     assert scene.server.requests == []
 
 
-def exchange(scene: Scene, renewal: Renewal) -> HeldToken:
+def exchange(scene: Scene, renewal: Renewal) -> CachedToken:
     call = build_code_exchange(
         scene.provider, scene.credentials, code="c0de", redirect_uri="https://app.test/cb", code_verifier="v" * 43
     )
@@ -763,5 +763,5 @@ def test_a_conflict_is_a_store_error_for_who_puts_a_grant_without_a_lock(scene: 
     """Compare-and-set holds for new grants too: nobody's write is overwritten unseen."""
     scene.store.interfere("save", lambda: scene.store.put(KEY, scene.token(5)))
     with pytest.raises(Conflict):
-        scene.renewal().put(Grant(scene.token(1)))
+        scene.renewal().put(GrantRecord(scene.token(1)))
     assert scene.stored.token.access_token == "at5"

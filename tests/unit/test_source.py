@@ -30,11 +30,11 @@ from blnk_auth import (
     Token,
     TokenSource,
 )
-from blnk_auth.flight import Flight
-from blnk_auth.held import HeldToken
-from blnk_auth.stores.memory import MemoryStore
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
+from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.single_flight import Flight
+from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.testing import Clock
-from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer
 
 OUTAGE = HttpResponse(503, {}, b"")
 PATIENCE = 10.0
@@ -45,10 +45,10 @@ def world() -> World:
     return World()
 
 
-def held(source: TokenSource) -> HeldToken:
+def held(source: TokenSource) -> CachedToken:
     """The token a request would get at once."""
     ready = source.ready(None)
-    assert isinstance(ready, HeldToken)
+    assert isinstance(ready, CachedToken)
     return ready
 
 
@@ -701,7 +701,7 @@ def rejected_once_more(world: World, source: TokenSource) -> bool:
     flight = source.replace(held(source), "httpx")
     if flight is None:
         return False
-    source.report_cure(flight.wait(PATIENCE), cured=False)
+    source.note_retry(flight.wait(PATIENCE), accepted=False)
     return True
 
 
@@ -723,7 +723,7 @@ def test_a_cured_rejection_starts_over(world: World) -> None:
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     assert rejected_once_more(world, source)
-    source.report_cure(held(source), cured=True)
+    source.note_retry(held(source), accepted=True)
     assert rejected_once_more(world, source)
 
 
@@ -733,7 +733,7 @@ def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
     old = held(source)
     world.server.will(pair(1))
     source.renew()
-    source.report_cure(old, cured=False)
+    source.note_retry(old, accepted=False)
     assert source.replace(held(source), "httpx") is not None
     settle()
 
@@ -1012,7 +1012,7 @@ def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: World) -> 
 
 
 def test_copies_are_the_source_itself(world: World) -> None:
-    """A second engine beside the first would renew a second time (F52)."""
+    """A second state beside the first would renew a second time (F52)."""
     source = world.signed_in()
     assert copy.copy(source) is source
     assert copy.deepcopy({"auth": source})["auth"] is source

@@ -12,8 +12,8 @@ import pytest
 from helpers import everything_in, leaks
 
 from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
-from blnk_auth.origin import parse_origin
-from blnk_auth.wire import ApiAnswer
+from blnk_auth._protocol.http_messages import ApiAnswer
+from blnk_auth._protocol.origins import parse_origin
 
 ORIGINS = ("https://api.acme.test",)
 KEY = "blnk_fdb796a5-key"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from blnk_auth.flight import launch
-from blnk_auth.steps import Landing, Step, Steps, atake, take
+from blnk_auth._renewal.single_flight import run_on_worker
+from blnk_auth._request.waits import FlightWait, Step, Steps, atake, take
 
 DRIVERS: dict[str, Callable[[Steps[Any]], Any]] = {
     "thread": take,
@@ -87,7 +87,7 @@ def test_landing_is_a_step(drive: Callable[[Steps[Any]], Any]) -> None:
     """Waiting for a flight, in each manner."""
 
     def steps() -> Steps[int]:
-        step: Step = Landing(launch(lambda: 42, lambda: None), 10.0)
+        step: Step = FlightWait(run_on_worker(lambda: 42, lambda: None), 10.0)
         return (yield step)
 
     assert drive(steps()) == 42

@@ -21,10 +21,10 @@ from helpers import leaks
 from requests.adapters import BaseAdapter
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._transport.network import Network, transport_for
+from blnk_auth._transport.tls import context
 from blnk_auth.testing import Fault, Sandbox
-from blnk_auth.transport import Network, transport_for
-from blnk_auth.transport.tls import context
-from blnk_auth.wire import HttpRequest, HttpResponse, NoAnswer, Package
 
 PACKAGES: tuple[Package, ...] = ("httpx", "httpx2", "requests")
 BODY = b"grant_type=refresh_token&refresh_token=rt-of-alice"

@@ -16,8 +16,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from ...testing.sandbox.authorization_server import Superseded
-from ...testing.sandbox.journal import Counts
+from ...testing.sandbox._authorization_server import Superseded
+from ...testing.sandbox._journal import Counts
 
 Ending = Literal["expired", "revoked", "needless"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import requests
 
-from ...shells.httpx import HttpxAuth
-from ...shells.requests import RequestsAuth
+from ...httpx import HttpxAuth
+from ...requests import RequestsAuth
 from .stage import CALL_TIMEOUT, Stage
 
 
@@ -63,7 +63,7 @@ def with_httpx2(stage: Stage) -> None:
     """An `httpx2.Client`."""
     import httpx2
 
-    from ...shells.httpx2 import Httpx2Auth
+    from ...httpx2 import Httpx2Auth
 
     _drive(httpx2, Httpx2Auth(stage.source), stage)
 
@@ -72,7 +72,7 @@ def with_httpx2_on_asyncio(stage: Stage) -> None:
     """An `httpx2.AsyncClient` on asyncio."""
     import httpx2
 
-    from ...shells.httpx2 import Httpx2Auth
+    from ...httpx2 import Httpx2Auth
 
     asyncio.run(_adrive(httpx2, Httpx2Auth(stage.source), stage, asyncio.sleep))
 

@@ -11,8 +11,8 @@ from functools import partial
 import httpx
 import requests
 
-from ...shells.httpx import HttpxAuth
-from ...shells.requests import RequestsAuth
+from ...httpx import HttpxAuth
+from ...requests import RequestsAuth
 from .stage import CALL_TIMEOUT, Stage
 
 CROWD = 50

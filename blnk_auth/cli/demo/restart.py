@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 
 from ...client import OAuthClient
-from ...providers.blnk_cloud import BlnkCloud
-from ...shells.httpx import HttpxAuth
+from ...httpx import HttpxAuth
+from ...providers._blnk_cloud import BlnkCloud
 from ...source import TokenSource
-from ...stores.sqlite import SQLiteStore
+from ...stores._sqlite import SQLiteStore
 from ..address import SandboxAddress
 from .child import environment, module_command
 from .figures import Figures

@@ -12,7 +12,7 @@ import click
 from ...client import OAuthClient
 from ...errors import BlnkAuthError, SignInRequired, StoreError
 from ...source import TokenSource
-from ...stores.sqlite import SQLiteStore
+from ...stores._sqlite import SQLiteStore
 from .clients import CLIENT_ACTS
 from .crowd import CROWD, play_crowd
 from .figures import Act, Promise, total

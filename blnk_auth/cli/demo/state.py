@@ -9,7 +9,7 @@ from typing import Self
 
 import platformdirs
 
-from ...stores.private import make_directory
+from ...stores._private_file import make_directory
 
 
 @dataclass(frozen=True, slots=True)

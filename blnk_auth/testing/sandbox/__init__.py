@@ -10,9 +10,13 @@ can sign in as anybody.
 from __future__ import annotations
 
 try:
-    from .faults import Fault
-    from .journal import Counts, RecordedRequest
-    from .server import Sandbox
+    from . import _blink as blink
+    from . import _blnk_cloud as blnk_cloud
+    from . import _flinks as flinks
+    from . import _person as person
+    from ._faults import Fault
+    from ._journal import Counts, RecordedRequest
+    from ._server import Sandbox
 except ModuleNotFoundError as missing:
     if missing.name is None or missing.name.partition(".")[0] not in {"starlette", "uvicorn", "jinja2"}:
         raise
@@ -21,4 +25,4 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
-__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox"]
+__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "flinks", "person"]

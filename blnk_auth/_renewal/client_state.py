@@ -1,0 +1,162 @@
+"""What all sources of one client share: its registration, store, limits and clock, and the flights under way."""
+
+from __future__ import annotations
+
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from .._protocol import messages
+from .._protocol.client_authentication import ClientCredentials
+from .._protocol.http_messages import Package
+from .._protocol.messages import ServerRequest
+from .._transport.network import Network, transport_for
+from ..errors import ConfigurationError
+from ..events import Event, OnEvent, tell
+from ..policy import RenewalPolicy
+from ..provider import Provider
+from ..stores._forks import reset_in_child
+from ..stores._token_store import TokenStore, Version
+from .authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
+from .cached_token import CachedToken
+from .grant_record import GrantRecord
+from .renewal import Ports, hold
+from .single_flight import Flight, SingleFlight, run_on_worker
+
+Result = TypeVar("Result")
+Shared = TypeVar("Shared")
+
+_SAVE_GRACE = 5.0
+"""Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
+
+
+class ClientState:
+    """Made by `OAuthClient`, one each. May be used from any thread or task."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        credentials: ClientCredentials,
+        redirect_uri: str | None,
+        store: TokenStore,
+        policy: RenewalPolicy,
+        network: Network,
+        on_event: OnEvent | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.provider = provider
+        self.credentials = credentials
+        self.redirect_uri = redirect_uri
+        self.store = store
+        self.policy = policy
+        self.network = network
+        self.on_event = on_event
+        self.clock = clock
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        self.flights = SingleFlight()
+        self._sources: weakref.WeakValueDictionary[RefreshTokenGrant | ClientCredentialsGrant, Any] = (
+            weakref.WeakValueDictionary()
+        )
+        self._unsaved: set[object] = set()
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork, where another thread may have held the lock for ever."""
+        self._sources_lock = threading.Lock()
+        self.installing = threading.Lock()
+        """Held for the moment in which a source changes what it holds; never while anything waits."""
+
+    @property
+    def slot(self) -> str:
+        """The part of a store key that tells this client from all others."""
+        parts = (self.provider.name, self.provider.environment, self.credentials.client_id)
+        return "/".join(quote(part, safe="") for part in parts)
+
+    @property
+    def wait_timeout(self) -> float:
+        """The longest that a caller waits for a renewal, in seconds."""
+        return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
+
+    def the_one(self, grant: RefreshTokenGrant | ClientCredentialsGrant, make: Callable[[], Shared]) -> Shared:
+        """The source of this grant: made once, shared by all who ask, dropped when nobody refers to it."""
+        with self._sources_lock:
+            source = self._sources.get(grant)
+            if source is None:
+                source = self._sources[grant] = make()
+            return source
+
+    def keep(self, source: object, *, until_saved: bool) -> None:
+        """Keep a source alive while it has the only copy of a pair, although nobody refers to it any more."""
+        (self._unsaved.add if until_saved else self._unsaved.discard)(source)
+
+    def ports(self, package: Package | None) -> Ports:
+        """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
+        return Ports(self.store, transport_for(package, self.network).send, self.clock, random.random, self.policy)
+
+    def attempt(self, *, in_background: bool = False) -> Attempt:
+        """This client, about to make an attempt."""
+        return Attempt(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
+
+    def revocation(self, grant: RefreshTokenGrant | ClientCredentialsGrant, token: str, hint: str) -> ServerRequest:
+        """The request that revokes one token."""
+        call = grant.call("revocation")
+        return messages.build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
+
+    def hold_ended(self, ended: GrantRecord, version: Version | None) -> CachedToken:
+        """A grant that has ended, as held in memory: used until its access token expires."""
+        return hold(ended, version, self.ports(None), renewable=False)
+
+    def operate(self, work: Callable[[], Iterable[Event]]) -> Flight[None]:
+        """Run an operation where no cancellation reaches it, and tell its events afterwards."""
+        events: list[Event] = []
+        return run_on_worker(lambda: events.extend(work()), lambda: self.tell(events))
+
+    def wait_for(self, flight: Flight[Result]) -> Result:
+        """Block until an operation has ended."""
+        return flight.wait(self.wait_timeout)
+
+    async def await_for(self, flight: Flight[Result]) -> Result:
+        """Wait in a task until an operation has ended."""
+        return await flight.wait_async(self.wait_timeout)
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Log events and hand them to `on_event`."""
+        for event in events:
+            tell(self.on_event, event)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
+        state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
+        for of_this_process in ("flights", "installing", "_sources", "_sources_lock", "_unsaved"):
+            del state[of_this_process]
+        credentials = self.credentials
+        if isinstance(credentials.client_secret, str):
+            credentials = replace(credentials, client_secret=_not_pickled)
+        if isinstance(credentials.private_key, str | bytes | Mapping):
+            credentials = replace(credentials, private_key=_key_not_pickled)
+        state["credentials"] = credentials
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin_life()
+
+
+def _not_pickled() -> str:
+    raise ConfigurationError(
+        "client_secret: a secret given as text is not carried in a pickle; give OAuthClient a callable that fetches it"
+    )
+
+
+def _key_not_pickled() -> str:
+    raise ConfigurationError(
+        "private_key: a key given as such is not carried in a pickle; give OAuthClient a callable that fetches it"
+    )

@@ -1,0 +1,105 @@
+"""Reaching the token endpoint: with an HTTP client of our own, made by the package that the caller uses.
+
+The same package, so that a `requests` user needs no httpx and the caller's mocks see the call; a client of our own, so
+that the caller's hooks, cookies, redirects, pools and cancellation never touch it. See docs/explanation/renewal.md.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .._protocol.http_messages import Package
+from ..errors import ConfigurationError
+from ..policy import RenewalPolicy
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from .._protocol.http_messages import Transport
+
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the authorization server is reached: limits, certificates, proxy, or the user's own HTTP client."""
+
+    policy: RenewalPolicy
+    verify: Any = True
+    cert: str | tuple[str, ...] | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    client: Any = None
+
+    tls: SSLContext | None = field(init=False, repr=False, compare=False)
+    """The context for `verify` and `cert`; None where they are the defaults, which each package provides itself."""
+
+    def __post_init__(self) -> None:
+        if self.client is not None:
+            self._check_client()
+        if self.proxy is not None:
+            _check_proxy(self.proxy)
+        tls = None
+        if self.verify is not True or self.cert is not None:
+            from .tls import context
+
+            tls = context(self.verify, self.cert)
+        object.__setattr__(self, "tls", tls)
+
+    def _check_client(self) -> None:
+        if _package_of(self.client) is None:
+            raise ConfigurationError("token_http must be a requests.Session, an httpx.Client or an httpx2.Client")
+        if self.verify is not True or self.cert is not None or self.proxy is not None:
+            raise ConfigurationError("token_http brings its own verify, cert and proxy; set them there, not here")
+
+    def without_secrets(self) -> Network:
+        """The same for a pickle: no user's client, no password of a key, no credentials for the proxy."""
+        proxy = None if self.proxy is None else re.sub(r"//[^/]*@", "//", self.proxy)
+        cert = self.cert if self.cert is None or isinstance(self.cert, str) else self.cert[:2]
+        return Network(self.policy, self.verify, cert, proxy)
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _PROXY_SCHEMES and parts.hostname and (parts.port or True)
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            f"proxy must be a URL such as http://proxy.example.com:3128 ({', '.join(_PROXY_SCHEMES)})"
+        )
+
+
+def transport_for(package: Package | None, network: Network) -> Transport:
+    """The transport of the user's own client, else of the caller's package, else of a package that is in use."""
+    package = _package_of(network.client) or package or _package_in_use()
+    if package == "requests":
+        from .requests import RequestsTransport
+
+        return RequestsTransport(network)
+    from .httpx import HttpxTransport
+
+    return HttpxTransport(package, network)
+
+
+def _package_in_use() -> Package:
+    in_use: list[Package] = [package for package in _PACKAGES if package in sys.modules]
+    return in_use[0] if in_use else "httpx"
+
+
+def _package_of(client: Any) -> Package | None:
+    # Nothing is asked of the packages without need: another thread may be in the middle of importing one.
+    if client is None:
+        return None
+    return next((package for package in _PACKAGES if _is_client_of(package, client)), None)
+
+
+def _is_client_of(package: Package, client: Any) -> bool:
+    # A client of a package can only exist where the package was imported.
+    module: Any = sys.modules.get(package)
+    return module is not None and isinstance(client, module.Session if package == "requests" else module.Client)

@@ -1,0 +1,60 @@
+"""Blnk Cloud, the hosted side of Blnk Finance.
+
+Form bodies, HTTP Basic with the id and secret as they are, a new refresh token with every renewal, no revocation
+endpoint. Sources: docs.blnkfinance.com/cloud/auth/oauth, .../cloud/reference/get-access-token, .../refresh-access-token
+and the metadata served at /.well-known/oauth-authorization-server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from .._protocol.challenges import renewal_may_help
+from .._protocol.http_messages import ApiAnswer
+from .._protocol.origins import origins_of_provider, parse_base_url
+from ..provider import Provider
+
+BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
+
+
+def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
+    """Blnk Cloud as a provider.
+
+    `base_url` is the address of a self-hosted Cloud (Production License); default: the hosted one. `api_origins` adds
+    origins that may receive its tokens; its own origin always may. Raises `ConfigurationError` for a bad URL.
+    """
+    origin, base_url = parse_base_url(base_url, "base_url")
+    return Provider(
+        name="blnk_cloud",
+        display_name="Blnk Cloud",
+        issuer=base_url,
+        authorization_endpoint=f"{base_url}/oauth/authorize",
+        token_endpoint=f"{base_url}/oauth/token",
+        api_origins=origins_of_provider(origin, api_origins),
+        grants=("authorization_code", "refresh_token"),
+        client_auth="client_secret_basic",
+        # Every page shows `curl -u`, which does not percent-encode.
+        basic_encoding="raw",
+        is_rejection=_is_rejection,
+        reads_rejection_body=True,
+        revocation_advice=(
+            "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends "
+            "every integration that uses it), or call forget() to drop the token here"
+        ),
+    )
+
+
+def _is_rejection(answer: ApiAnswer) -> bool:
+    """A 401 that Cloud itself sent. One that Core sent through /proxy rejects Cloud's key, not our token."""
+    return renewal_may_help(answer) and not _is_core_rejection(answer.body)
+
+
+def _is_core_rejection(body: bytes | None) -> bool:
+    try:
+        document: Any = json.loads(body or b"")
+        code: Any = document["error_detail"]["code"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return False
+    return isinstance(code, str) and code.startswith("AUTH_")

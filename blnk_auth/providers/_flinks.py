@@ -1,0 +1,130 @@
+"""Flinks Outbound: other banks' data through Flinks.
+
+JSON bodies, the client's secret in the body, refresh tokens that never change, access tokens of about five minutes, and
+an API that says "expired" in its own way. Sources: docs.flinks.com/api/outbound/endpoints/authorize (token, errors,
+revoke-connection), .../fdx/fdx-errors and docs.flinks.com/reference/for-partners.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from .._protocol.challenges import renewal_may_help
+from .._protocol.http_messages import ApiAnswer
+from .._protocol.origins import Origin, origins_of_provider, parse_origin
+from ..errors import ConfigurationError
+from ..provider import Provider, Refusal, Verdict
+from ..token import read_seconds
+
+FLINKS_PRODUCTION = "ob.flinksapp.com"
+FLINKS_PREPRODUCTION = "ob-preprod.flinksapp.dev"
+"""The documented hosts. Flinks runs one instance per country: use the host that you were given."""
+
+_IDLE_LIFETIME = 30 * 86_400.0
+
+_PARTNER_PATHS = ("/api/v1/recipients", "/api/v1/providers", "/api/v2/providers")
+
+
+def Flinks(  # noqa: N802 - reads as the name of a provider
+    *,
+    host: str,
+    api_origins: Iterable[str] = (),
+    client_auth: str = "client_secret_post",
+    redirect_uri_on_refresh: bool = False,
+    authorization_parameters: Mapping[str, str] | None = None,
+) -> Provider:
+    """Flinks Outbound as a provider.
+
+    `host`: the host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox. `api_origins` adds origins
+    that may receive its tokens. `client_auth`: where the credentials go is not documented; `client_secret_basic` sends
+    them in the header instead. `redirect_uri_on_refresh`: two pages of the documentation disagree; default: not sent.
+    `authorization_parameters`: such as `{"provider_id": "..."}`, the bank to connect to.
+    Raises `ConfigurationError` for a host with a path.
+    """
+    origin = _origin(host)
+    return Provider(
+        name="flinks",
+        display_name="Flinks",
+        authorization_endpoint=f"{origin}/api/v1/authorize",
+        token_endpoint=f"{origin}/api/v1/token",
+        revocation_endpoint=f"{origin}/api/v1/revoke",
+        revocation="connection",
+        api_origins=origins_of_provider(origin, api_origins),
+        client_auth=client_auth,
+        token_body="json",
+        pkce=False,
+        requires_scope=True,
+        redirect_uri_on_refresh=redirect_uri_on_refresh,
+        authorization_parameters=authorization_parameters or {},
+        read_answer=_read_answer,
+        judge_refusal=_judge_refusal,
+        correlation_header="ob-correlation-id",
+        # Data endpoints answer 401 or 403, partner endpoints 400, for the same expired token.
+        rejection_statuses=frozenset({400, 401, 403}),
+        is_rejection=_is_rejection,
+        reads_rejection_body=True,
+        refresh_idle_lifetime=_IDLE_LIFETIME,
+    )
+
+
+def _origin(host: str) -> Origin:
+    if not isinstance(host, str) or not host:
+        raise ConfigurationError(f"host is empty; give the one you were assigned, such as {FLINKS_PRODUCTION!r}")
+    return parse_origin(host if "://" in host else f"https://{host}", "host")
+
+
+def _read_answer(document: Mapping[str, Any], now: float) -> Mapping[str, Any]:
+    """`expires_in` 0 is the schema's default and means unknown: then the JWT's `exp`, unverified, is a hint."""
+    if read_seconds(document.get("expires_in")):
+        return document
+    answer = {name: value for name, value in document.items() if name != "expires_in"}
+    expires_at = _expiry_in_jwt(document.get("access_token"))
+    # An exp that is past already tells more about the clocks than about the token.
+    if expires_at is not None and expires_at > now:
+        answer["expires_in"] = expires_at - now
+    return answer
+
+
+def _expiry_in_jwt(access_token: Any) -> float | None:
+    if not isinstance(access_token, str) or access_token.count(".") != 2:
+        return None
+    payload = access_token.split(".")[1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    return read_seconds(cast("dict[str, Any]", claims).get("exp")) if isinstance(claims, dict) else None
+
+
+def _judge_refusal(refusal: Refusal) -> Verdict | None:
+    """The token page: 400, 401 and 403 mean that the tokens Flinks itself holds at the bank have expired.
+
+    Codes of RFC 6749 go first: a wrong client_secret is a 400 `invalid_client` here, and no reason to sign anybody in.
+    """
+    if refusal.error == "access_denied":
+        return "sign_in"
+    if refusal.error is None and refusal.is_legible and refusal.response.status_code in (400, 401, 403):
+        return "sign_in"
+    return None
+
+
+def _is_rejection(answer: ApiAnswer) -> bool:
+    if answer.status_code == 400:
+        # Where Flinks documents it, and nowhere else: a 400 of the data endpoints is the application's own affair.
+        return answer.path.startswith(_PARTNER_PATHS)
+    document = _document(answer.body)
+    if document is None:
+        return renewal_may_help(answer)
+    # FDX error 602 and its like are about consent; an expired token comes with a message and nothing else.
+    return document.get("code") is None and document.get("debugMessage") is None
+
+
+def _document(body: bytes | None) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body or b"")
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None

@@ -1,1 +1,0 @@
-"""Plugging a token source into an HTTP client; one module for each client, importable alone."""

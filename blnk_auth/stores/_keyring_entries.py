@@ -1,0 +1,213 @@
+"""Texts of any length in an operating system's keyring, each replaced wholly or not at all.
+
+Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts. They are written first, as
+the generation, `a` or `b`, that is not in use; then the head that points to them, in one step; then the parts of the
+other generation are removed. A kill at any moment leaves the old or the new text, and at most some parts that the next
+long text or a removal clears away. The head holds a hash of the whole, so parts of two texts are never taken for one.
+
+Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from ..errors import StoreError
+from ._token_store import from_json
+
+try:
+    import keyring
+    from keyring.backends import fail, null
+    from keyring.backends.chainer import ChainerBackend
+except ImportError as error:
+    raise ImportError("KeyringStore needs keyring: pip install 'blnk-auth[keyring]'") from error
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+Result = TypeVar("Result")
+
+SMALL = 1_200
+"""UTF-16 units for each entry, below the 1,280 of the Windows Credential Manager."""
+
+LARGE = 250_000
+"""The same for keyrings that are known to take far more."""
+
+_LARGE_BACKENDS = ("SecretService", "libsecret", "kwallet", "macOS")
+_USER = "blnk_auth"
+_RECOMMENDED = 1
+"""keyring gives backends that it does not recommend, plain text files among them, a lower priority."""
+
+_REMEDY = (
+    "unlock the keyring or sign in to a desktop session, or choose another store (KeyringStore's fallback=, FileStore, "
+    "EncryptedStore)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the entry of a long text holds."""
+
+    parts: int
+    generation: str
+    digest: str
+
+
+class _Verbs(Protocol):
+    """What is used of a backend, with its types."""
+
+    def get_password(self, service: str, username: str) -> str | None: ...
+
+    def set_password(self, service: str, username: str, password: str) -> None: ...
+
+    def delete_password(self, service: str, username: str) -> None: ...
+
+
+class Torn(Exception):
+    """The parts do not make up the text: it is damaged."""
+
+
+class Entries:
+    """The texts of one service in one keyring, for one user of this object's methods at a time."""
+
+    def __init__(self, backend: KeyringBackend, service: str) -> None:
+        self._backend = cast("_Verbs", backend)
+        self._service = service
+        module = type(backend).__module__
+        is_large = module.startswith("keyring.backends.") and module.split(".")[2] in _LARGE_BACKENDS
+        self._limit = LARGE if is_large else SMALL
+
+    @property
+    def name(self) -> str:
+        """The backend, for messages."""
+        return f"{type(self._backend).__module__}.{type(self._backend).__qualname__}"
+
+    def probe(self) -> None:
+        """Write, read and remove an entry. Raises `StoreError` unless that works."""
+        name, text = f"probe-{secrets.token_hex(4)}", secrets.token_hex(16)
+        self._put(name, text)
+        found = self._get(name)
+        self._remove(name)
+        if found != text or self._get(name) is not None:
+            raise StoreError(f"the keyring {self.name} does not keep what is written to it; {_REMEDY}")
+
+    def read(self, name: str) -> str | None:
+        """The text, or None. Raises `Torn` if it is damaged, `StoreError` if the keyring cannot be read."""
+        first = self._get(name)
+        head = None if first is None else _head(first)
+        if head is None:
+            return first
+        parts = [self._get(_part(name, head.generation, number)) for number in range(head.parts)]
+        text = "".join(part for part in parts if part is not None)
+        if None in parts or _digest(text) != head.digest:
+            raise Torn
+        return text
+
+    def has(self, name: str) -> bool:
+        """Whether there is a text, sound or not."""
+        return self._get(name) is not None
+
+    def write(self, name: str, text: str) -> None:
+        """Replace the text. Raises `StoreError`."""
+        first = self._get(name)
+        old = None if first is None else _head(first)
+        if len(text) <= self._limit:
+            self._put(name, text)
+            generation = None
+            if old is None:
+                return
+        else:
+            generation = "b" if old is not None and old.generation == "a" else "a"
+            pieces = [text[start : start + self._limit] for start in range(0, len(text), self._limit)]
+            for number, piece in enumerate(pieces):
+                self._put(_part(name, generation, number), piece)
+            self._put(name, json.dumps({"parts": len(pieces), "generation": generation, "digest": _digest(text)}))
+            self._remove_parts(name, generation, len(pieces))
+        for other in {"a", "b"} - {generation}:
+            self._remove_parts(name, other, 0)
+
+    def remove(self, name: str) -> None:
+        """Remove the text; no error if there is none."""
+        self._remove(name)
+        for generation in "ab":
+            self._remove_parts(name, generation, 0)
+
+    def _remove_parts(self, name: str, generation: str, start: int) -> None:
+        end = start
+        while self._get(_part(name, generation, end)) is not None:
+            end += 1
+        # The last first: what a kill leaves is then found again, counting from the first.
+        for number in reversed(range(start, end)):
+            self._remove(_part(name, generation, number))
+
+    # --- one entry -----------------------------------------------------------------------------------------------
+
+    def _get(self, name: str) -> str | None:
+        return self._ask("read", lambda: self._backend.get_password(self._target(name), _USER))
+
+    def _put(self, name: str, text: str) -> None:
+        self._ask("write", lambda: self._backend.set_password(self._target(name), _USER, text))
+
+    def _remove(self, name: str) -> None:
+        # Backends differ in what they say about an entry that is not there.
+        if self._get(name) is not None:
+            self._ask("remove", lambda: self._backend.delete_password(self._target(name), _USER))
+
+    def _target(self, name: str) -> str:
+        return f"{self._service}/{name}"
+
+    def _ask(self, what: str, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
+            # Without its text and frames, which may hold what was to be stored.
+            failure = StoreError(
+                f"the keyring {self.name} could not {what} an entry ({type(error).__name__}); {_REMEDY}"
+            )
+        raise failure
+
+
+def system_keyring() -> KeyringBackend:
+    """The keyring of this machine. Raises `StoreError` if there is none that is safe."""
+    try:
+        backend = cast("Any", keyring.get_keyring())
+        if isinstance(backend, ChainerBackend):
+            # It would write to one and read from all: the first, which it writes to, is the one that counts.
+            backend = cast("Any", backend.backends)[0]
+        priority = float(backend.priority)
+    except Exception as error:  # noqa: BLE001 - backends are plug-ins
+        failure = StoreError(f"no keyring can be used here ({type(error).__name__}); {_REMEDY}")
+    else:
+        if isinstance(backend, (fail.Keyring, null.Keyring)):
+            raise StoreError(f"there is no keyring here; {_REMEDY}")
+        if priority < _RECOMMENDED:
+            raise StoreError(
+                f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one that keyring "
+                f"recommends: it may keep tokens in plain text. Pass it as backend= if that is what you want; {_REMEDY}"
+            )
+        return cast("KeyringBackend", backend)
+    raise failure
+
+
+def _part(name: str, generation: str, number: int) -> str:
+    return f"{name}/{generation}{number}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _head(text: str) -> _Head | None:
+    """What `text` says about the parts of a long text; None if it is a short one."""
+    if len(text) > SMALL:
+        return None
+    members = from_json(text) or {}
+    parts, generation, digest = members.get("parts"), members.get("generation"), members.get("digest")
+    if isinstance(parts, int) and generation in ("a", "b") and isinstance(digest, str):
+        return _Head(parts, generation, digest)
+    return None

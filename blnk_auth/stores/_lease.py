@@ -1,0 +1,171 @@
+"""A lock across hosts that is only lent: whoever dies with it loses it when its time is up.
+
+How a lease becomes a lock, for the stores whose server keeps the leases:
+
+1. The threads of one process queue up for a key here, so that a process awaits each lease at most once.
+2. A lease is taken in the name of an owner that is never used again, and runs out by the server's clock, not by ours.
+3. While the holder works, a daemon thread renews it every third of its time. No connection is held in between.
+4. It is renewed and given back only by its owner: nobody ever ends the lease of somebody else.
+5. A holder that lost its lease, by a pause longer than the lease, learns it: leaving the context raises `StoreError`.
+
+A lost lease cannot be prevented, so nothing may depend on the lock alone. `save` names the version it replaces, so one
+made under a lost lease never replaces a successor's pair. `delete` names none: `LeaseLocks.owner_here` is what it shows
+to the server instead, as a fencing token.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import ConfigurationError, StoreError
+from ._key_locks import KeyLocks
+
+LEASE_SECONDS = 10.0
+"""How long the lease of a crashed holder keeps others waiting; below every sensible `lock_timeout`."""
+
+_SHORTEST = 0.1
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.25
+"""Seconds between two attempts to take a lease: growing, so that those who wait long cost the server little."""
+
+
+class Leases(Protocol):
+    """Where leases are kept. A repeated call, after an answer was lost, must have the same result. All may raise
+    `StoreError`.
+    """
+
+    def take(self, key: str, owner: str) -> bool:
+        """Lend the key to `owner` for the lease's time, and say so, unless somebody else has it."""
+        ...
+
+    def renew(self, key: str, owner: str) -> bool:
+        """Begin the lease's time anew; False if it is no longer this owner's."""
+        ...
+
+    def give_back(self, key: str, owner: str) -> bool:
+        """End the lease; False if it was no longer this owner's."""
+        ...
+
+    def whereabouts(self, key: str) -> str:
+        """Completes "... says who holds it" for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    owner: str
+    pid: int
+    thread: int
+
+
+class LeaseLocks:
+    """Locks by key on top of `leases`, each of `lease` seconds. Safe to use from many threads, and across a fork.
+
+    Raises `ConfigurationError` if `lease` is no such time.
+    """
+
+    def __init__(self, leases: Leases, lease: float) -> None:
+        self._leases = leases
+        self._lease = lease
+        self._queues = KeyLocks()
+        self._holders: dict[str, _Holder] = {}
+
+    @contextmanager
+    def hold(self, key: str, *, timeout: float) -> Generator[None]:
+        """Exclude every other user of `leases` from `key` while the context is open. Not re-entrant.
+
+        Raises `StoreError` on entry if the lease is not had within `timeout` seconds, and on leaving if it was lost.
+        """
+        deadline = time.monotonic() + max(timeout, 0.0)
+        with self._queues.hold(key, timeout=timeout):
+            holder = _Holder(_new_owner(), os.getpid(), threading.get_ident())
+            self._take(key, holder.owner, deadline, timeout)
+            self._holders[key] = holder
+            try:
+                with self._renewed(key, holder.owner):
+                    yield
+            except BaseException:
+                # What went wrong inside matters more than a lease that cannot be given back.
+                with suppress(StoreError):
+                    self._give_back(key, holder)
+                raise
+            if not self._give_back(key, holder):
+                raise lease_lost(key)
+
+    def owner_here(self, key: str) -> str | None:
+        """In whose name this very thread holds the lock of `key`; None if it does not."""
+        holder = self._holders.get(key)
+        here = (os.getpid(), threading.get_ident())
+        return holder.owner if holder is not None and (holder.pid, holder.thread) == here else None
+
+    def _take(self, key: str, owner: str, deadline: float, timeout: float) -> None:
+        pause = _FIRST_PAUSE
+        while not self._leases.take(key, owner):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise StoreError(
+                    f"the lock of key {key!r} was not free within {timeout:g} s: another process holds it, most likely "
+                    f"for a renewal that takes long; {self._leases.whereabouts(key)} says who holds it. Try again, or "
+                    "allow a longer timeout"
+                )
+            # With jitter, so that those who were turned away together do not come back together.
+            time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311 - spreads attempts, protects nothing
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    @contextmanager
+    def _renewed(self, key: str, owner: str) -> Generator[None]:
+        done = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(key, owner, done), name="blnk-auth lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            # In a child forked meanwhile that thread does not exist, and Python knows it.
+            keeper.join()
+
+    def _keep(self, key: str, owner: str, done: threading.Event) -> None:
+        while not done.wait(self._lease / 3):
+            # A server that cannot be reached may be back before the lease has run out.
+            with suppress(StoreError):
+                if not self._leases.renew(key, owner):
+                    return
+
+    def _give_back(self, key: str, holder: _Holder) -> bool:
+        if os.getpid() != holder.pid:
+            # A forked child leaves the context too, but the lease is its parent's.
+            return True
+        self._holders.pop(key, None)
+        return self._leases.give_back(key, holder.owner)
+
+
+def checked_lease(lease: float) -> float:
+    """`lease` in seconds. Raises `ConfigurationError` if it is no usable time."""
+    is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
+    if not is_number or not math.isfinite(lease) or lease < _SHORTEST:
+        raise ConfigurationError(f"lease must be a number of seconds of at least {_SHORTEST:g}, not {lease!r}")
+    return float(lease)
+
+
+def lease_lost(key: str) -> StoreError:
+    """What a holder is told whose lease ran out and was taken by somebody else, or whose server forgot it."""
+    return StoreError(
+        f"the lock of key {key!r} was lost while it was held: its lease ran out because this process, or its "
+        "connection to the store, stood still. Nothing newer was overwritten; look at the key again before you go on, "
+        "and make the lease longer if this happens often"
+    )
+
+
+def _new_owner() -> str:
+    # Host and process, for whoever looks at the server to find out who holds a lock; what makes it one is the rest.
+    return f"{socket.gethostname()[:64]}/{os.getpid()}/{secrets.token_hex(8)}"

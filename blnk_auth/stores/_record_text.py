@@ -1,0 +1,49 @@
+"""A record as one text, for stores that keep texts under names of their own: the key and the version are in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..errors import StoreError
+from ._token_store import Record, Version, from_json, to_json
+
+FORMAT = 1
+"""The version of the text's format, in each text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Why a text is no record of the key it was found under."""
+
+    reason: str
+
+
+def write_record(key: str, version: Version, data: dict[str, Any]) -> str:
+    """The text of a record, in ASCII. Raises `StoreError` if `data` is no JSON object."""
+    return f'{{"blnk_auth":{FORMAT},"key":{json.dumps(key)},"version":"{version}","data":{to_json(data)}}}\n'
+
+
+def read_record(text: str | bytes, key: str, where: str) -> Record | Damage:
+    """What `write_record` wrote for `key`. Raises `StoreError`, naming `where`, if a newer release wrote it."""
+    members = from_json(text)
+    if members is None:
+        return Damage("it is cut short or not written by blnk_auth" if text.strip() else "it is empty")
+    written, version, data = members.get("blnk_auth"), members.get("version"), members.get("data")
+    if isinstance(written, int) and written > FORMAT:
+        raise StoreError(
+            f"{where} was written by a newer blnk_auth (format {written}, this one knows {FORMAT}) and was left as it "
+            "is; upgrade blnk_auth here, or choose another place"
+        )
+    if written != FORMAT or not isinstance(version, str) or not isinstance(data, dict):
+        return Damage("it was not written by blnk_auth")
+    if members.get("key") != key:
+        return Damage("it holds the record of another key")
+    return Record(data=cast("dict[str, Any]", data), version=version)
+
+
+def key_in(text: str | bytes) -> str | None:
+    """The key that a text says it belongs to."""
+    key = (from_json(text) or {}).get("key")
+    return key if isinstance(key, str) else None

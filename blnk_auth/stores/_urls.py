@@ -1,0 +1,113 @@
+"""A store named by a URL, for command lines and configuration files.
+
+sqlite:///tokens.db                         SQLiteStore; a fourth slash makes the path absolute, as SQLAlchemy has it
+file:///home/me/.local/state/acme/tokens    FileStore; the path is absolute (RFC 8089), and may begin with /~/
+postgresql+psycopg://user:secret@host/name  SQLStore, as does mysql+pymysql:// and any other URL of SQLAlchemy
+redis://host:6379/0                         RedisStore, as does rediss://
+keyring:acme                                KeyringStore of the service "acme"
+memory:                                     MemoryStore
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ..errors import ConfigurationError
+from ._token_store import TokenStore
+
+KNOWN = (
+    "sqlite:///path",
+    "file:///path",
+    "postgresql+psycopg://user:password@host/database",
+    "mysql+pymysql://user:password@host/database",
+    "redis://host:port/number",
+    "rediss://host:port/number",
+    "keyring:service",
+    "memory:",
+)
+
+
+def open_store(url: str, *, create: bool = True) -> TokenStore:
+    """The store that `url` names. Only what it needs is imported.
+
+    `create=False` refuses a file or directory that does not exist, which would otherwise be made.
+    Raises `ConfigurationError` if it names none, or if a package is missing, and `StoreError` if it cannot be opened.
+    """
+    scheme, colon, _ = url.partition(":")
+    opener = _OPENERS.get(scheme.lower().partition("+")[0])
+    if not colon or opener is None or ("+" in scheme and opener is not _sql):
+        # Not the URL itself, which may hold a password.
+        named = repr(scheme) if colon else "a text without a colon"
+        raise ConfigurationError(f"{named} names no kind of store; known are {', '.join(KNOWN)}")
+    try:
+        return opener(url, create)
+    except ImportError as error:
+        raise ConfigurationError(f"{scheme}: {error}") from error
+
+
+def _sqlite(url: str, create: bool) -> TokenStore:
+    from ._sqlite import SQLiteStore
+
+    return SQLiteStore(_existing(_path(url).removeprefix("/"), create))
+
+
+def _file(url: str, create: bool) -> TokenStore:
+    from ._file import FileStore
+
+    path = _path(url)
+    # A home directory, and a drive letter of Windows, have no slash before them.
+    has_no_slash = path.startswith("/~") or path[2:3] == ":"
+    return FileStore(_existing(path.removeprefix("/") if has_no_slash else path, create))
+
+
+def _sql(url: str, _create: bool) -> TokenStore:
+    from ._sql import SQLStore
+
+    return SQLStore(url)
+
+
+def _redis(url: str, _create: bool) -> TokenStore:
+    from ._redis import RedisStore
+
+    return RedisStore(url)
+
+
+def _keyring(url: str, _create: bool) -> TokenStore:
+    from ._keyring import KeyringStore
+
+    return KeyringStore(unquote(url.partition(":")[2]))
+
+
+def _memory(_url: str, _create: bool) -> TokenStore:
+    from ._memory import MemoryStore
+
+    return MemoryStore()
+
+
+def _path(url: str) -> str:
+    split = urlsplit(url)
+    path = unquote(split.path)
+    if not url.partition(":")[2].startswith("//") or split.netloc or not path.strip("/"):
+        raise ConfigurationError(f"a {split.scheme} URL is written {split.scheme}:///path, with three slashes")
+    return path
+
+
+def _existing(path: str, create: bool) -> str:
+    if not create and not Path(path).expanduser().exists():
+        raise ConfigurationError(f"there is no store at {path!r}; check the URL's path")
+    return path
+
+
+_OPENERS: dict[str, Callable[[str, bool], TokenStore]] = {
+    "sqlite": _sqlite,
+    "file": _file,
+    "postgresql": _sql,
+    "mysql": _sql,
+    "mariadb": _sql,
+    "redis": _redis,
+    "rediss": _redis,
+    "keyring": _keyring,
+    "memory": _memory,
+}

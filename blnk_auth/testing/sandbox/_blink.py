@@ -1,0 +1,248 @@
+"""bLink's personality: an authenticating proxy in front of banks, which issue the tokens.
+
+As documented for Consent 2.0: form bodies with `client_id` and `username` on both grants, five headers with every token
+call of which `X-Correlation-ID` must never come twice, the client proved by its certificate and by nothing else,
+`bearer` in lower case, codes that live 30 seconds, refresh tokens that live 30 days from their last use, revocation of
+each token by itself, problem documents (RFC 7807), challenges in single quotes, and `X-CorAPI-Source` to say whether
+the platform or the bank has answered. Where nothing is published, the RFC decides: a bank refuses a grant with an error
+code of RFC 6749.
+
+    Sandbox(personality="blink")                # BLink(base_url=sandbox.origin + blink.BASE_PATH, client_auth="none",
+    Sandbox(personality="blink", tls=context)   #       authorization_endpoint=sandbox.origin + blink.authorize_path())
+
+The base paths are made up, since SIX gives them out at onboarding. The person's name is the e-banking `username`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from ._authorization_page import AuthorizationPage
+from ._authorization_server import AuthorizationServer, Grant, OAuthError, RegisteredClient
+from ._endpoint import Answer, EndpointSpec
+from ._faults import Fault
+from ._journal import RecordedRequest
+from ._token_request import media_type, perform_grant, required, token_form
+
+BASE_PATH = "/consent/v2"
+"""Of the consent module: what follows the origin in the base URL."""
+
+DEFAULT_TARGET = "IIDX99999"
+"""The bank that `Sandbox.issue` signs people in at; any other id is another bank."""
+
+CODE_LIFETIME = 30.0
+
+IDLE_LIFETIME = 30 * 86_400.0
+"""The least that a refresh token lives without use; each use begins it anew."""
+
+Source = Literal["PLATFORM", "PROVIDER"]
+
+_PROBLEM = "application/problem+json"
+_MAX_LENGTH = 64
+_TOKEN_HEADERS = (
+    "x-correlation-id",
+    "user-agent",
+    "x-corapi-target-id",
+    "x-psu-ip-address",
+    "x-psu-user-agent",
+)
+_API_HEADERS = _TOKEN_HEADERS[:3]
+
+_STATUSES = {
+    "INVALID_PAYLOAD": 400,
+    "MALFORMED_PAYLOAD": 400,
+    "EXPIRED_TOKEN": 401,
+    "INVALID_TOKEN": 401,
+    "INSUFFICIENT_PRIVILEGES": 403,
+    "WRONG_METHOD": 405,
+    "RESOURCE_TOO_LARGE": 500,
+    "TECHNICAL_ERROR": 500,
+    "NOT_IMPLEMENTED": 501,
+}
+
+
+def authorize_path(target: str = DEFAULT_TARGET) -> str:
+    """Where people sign in at this bank. In reality each bank has a host of its own for that."""
+    return f"/banks/{target}/authorize"
+
+
+def problem(name: str, *, source: Source = "PROVIDER", status: int | None = None, detail: str = "") -> Fault:
+    """A documented error on demand: `sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))`.
+
+    `status` is for those that come with several (404 INSUFFICIENT_PRIVILEGES, 503 TECHNICAL_ERROR).
+    """
+    answer = _problem(name, source=source, status=status, detail=detail)
+    return Fault(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+class BLink:
+    """The endpoints of bLink and of the banks behind it.
+
+    `demands_certificate`: whether the connection is TLS, on which each client must show the certificate whose common
+    name is its `client_id`. `count` adds one to the figure of that name.
+    """
+
+    default_scope = "urn:blink:xs2a:ais"
+
+    def __init__(self, server: AuthorizationServer, *, demands_certificate: bool, count: Callable[[str], None]) -> None:
+        self.consent: Literal["2.0", "3.0"] = "2.0"
+        """Assign "3.0" for no username, PKCE demanded, and a `grant_id` in each answer."""
+        self._server = server
+        self._demands_certificate = demands_certificate
+        self._count = count
+        self._correlation_ids: set[str] = set()
+        self._page = AuthorizationPage(
+            server,
+            demanded=lambda: ("code_challenge",) if self.consent == "3.0" else (),
+            target_of=lambda request: request.path.split("/")[2],
+        )
+        server.code_lifetime = CODE_LIFETIME
+        server.refresh_idle_lifetime = IDLE_LIFETIME
+        server.name_access_token = lambda _grant, _expires_at: f"at-{secrets.token_urlsafe(32)}"
+
+    def endpoints(self) -> list[EndpointSpec]:
+        return [
+            EndpointSpec("/banks/{target}/authorize", "page", self._page.answer),
+            EndpointSpec(f"{BASE_PATH}/oauth/token", "token", self._guarded(self._token, _TOKEN_HEADERS)),
+            EndpointSpec(f"{BASE_PATH}/oauth/revoke", "revocation", self._guarded(self._revoke, _TOKEN_HEADERS)),
+            EndpointSpec("/{path:path}", "api", self._guarded(self._api, _API_HEADERS)),
+        ]
+
+    def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
+        """The token answer of a new grant, as though the person had just signed in at `DEFAULT_TARGET`."""
+        answer = self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET)
+        return self._dressed(answer, self._server.grant_of(answer["access_token"]))
+
+    # --- the platform ---------------------------------------------------------------------------------------------
+
+    def _guarded(
+        self, answer: Callable[[RecordedRequest], Answer], headers: tuple[str, ...]
+    ) -> Callable[[RecordedRequest], Answer]:
+        """What the platform looks at before it passes a request on to the bank, and what it adds to the answer."""
+
+        def call_store(request: RecordedRequest) -> Answer:
+            given = self._refuse(request, headers) or answer(request)
+            echo = {"x-correlation-id": request.headers.get("x-correlation-id", ""), "pragma": "no-cache"}
+            return Answer(given.status, given.body, {"cache-control": "no-store", **echo, **given.headers})
+
+        return call_store
+
+    def _refuse(self, request: RecordedRequest, headers: tuple[str, ...]) -> Answer | None:
+        for name in headers:
+            value = request.headers.get(name, "")
+            if not value or len(value) > (_MAX_LENGTH if name == "x-correlation-id" else 1000):
+                return _payload(f"{name}: must not be null and not too long")
+        correlation_id = request.headers["x-correlation-id"]
+        if correlation_id in self._correlation_ids:
+            return _payload("X-Correlation-ID: must identify one REST call")
+        self._correlation_ids.add(correlation_id)
+        if self._demands_certificate and self._server.client(request.certificate or "") is None:
+            return _problem(
+                "INSUFFICIENT_PRIVILEGES", source="PLATFORM", status=401, detail="no certificate of a client"
+            )
+        return None
+
+    def _read_form(self, request: RecordedRequest) -> dict[str, str] | Answer:
+        """The form of a request by the client whose certificate it came with."""
+        if request.method != "POST":
+            return _problem("WRONG_METHOD", source="PLATFORM")
+        if media_type(request) != "application/x-www-form-urlencoded":
+            return _problem("MALFORMED_PAYLOAD", source="PLATFORM", status=415)
+        form = token_form(request)
+        if "authorization" in request.headers or not form.keys().isdisjoint({"client_secret", "client_assertion"}):
+            return _payload("OAuth Client Secret is not supported")
+        if not form.get("client_id"):
+            return _payload("client_id: must not be null")
+        is_proved = not self._demands_certificate or request.certificate == form["client_id"]
+        if self._server.client(form["client_id"]) is None or not is_proved:
+            return _problem(
+                "INSUFFICIENT_PRIVILEGES", source="PLATFORM", status=401, detail="the certificate is another client's"
+            )
+        return form
+
+    # --- the bank -------------------------------------------------------------------------------------------------
+
+    def _token(self, request: RecordedRequest) -> Answer:
+        try:
+            form = self._read_form(request)
+            if isinstance(form, Answer):
+                return form
+            username = form.get("username", "")
+            if self.consent == "2.0" and not 0 < len(username) <= _MAX_LENGTH:
+                return _payload("username: must not be null and have at most 64 characters")
+            client = self._server.client(form["client_id"])
+            # Looked up by _read_form a moment ago.
+            assert client is not None  # noqa: S101
+            answer = perform_grant(
+                self._server, client, form, offered=("authorization_code", "refresh_token"), count=self._count
+            )
+            grant = self._server.grant_of(answer["access_token"])
+            if not self._fits(grant, request, username):
+                self._server.revoke_token(answer["access_token"])
+                raise OAuthError("invalid_grant", "The grant is another person's, or at another bank")
+        except OAuthError as refusal:
+            return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
+        return _from_bank(200, self._dressed(answer, grant))
+
+    def _fits(self, grant: Grant, request: RecordedRequest, username: str) -> bool:
+        is_hers = self.consent == "3.0" or grant.subject == username
+        return is_hers and grant.target == request.headers["x-corapi-target-id"]
+
+    def _dressed(self, answer: dict[str, Any], grant: Grant) -> dict[str, Any]:
+        grant_id = {"grant_id": f"grant-of-{grant.subject}"} if self.consent == "3.0" else {}
+        return {**answer, "token_type": "bearer", **grant_id}
+
+    def _revoke(self, request: RecordedRequest) -> Answer:
+        try:
+            form = self._read_form(request)
+            if isinstance(form, Answer):
+                return form
+            self._server.revoke_token(required(form, "token"))
+        except OAuthError as refusal:
+            return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
+        self._count("revocations")
+        return Answer(200, b"", {"x-corapi-source": "PROVIDER"})
+
+    # --- API ------------------------------------------------------------------------------------------------------
+
+    def _api(self, request: RecordedRequest) -> Answer:
+        scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
+        state, grant = self._server.look_up(access_token.strip())
+        is_at_this_bank = grant is not None and grant.target == request.headers["x-corapi-target-id"]
+        if scheme.lower() != "bearer" or state != "valid" or not is_at_this_bank:
+            return _rejection("EXPIRED_TOKEN" if state == "expired" else "INVALID_TOKEN")
+        if request.method != "GET":
+            return _problem("WRONG_METHOD", source="PROVIDER")
+        if request.path.endswith("/healthcheck"):
+            return _from_bank(200, {"headers": dict(request.headers)})
+        if request.path == "/ais/v6/accounts":
+            return _from_bank(200, {"accounts": [{"owner": grant.subject if grant else None}]})
+        return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
+
+
+def _rejection(name: str) -> Answer:
+    return _problem(name, source="PROVIDER", headers={"www-authenticate": "Bearer error='invalid_token'"})
+
+
+def _payload(detail: str) -> Answer:
+    return _problem("INVALID_PAYLOAD", source="PLATFORM", detail=detail)
+
+
+def _problem(
+    name: str,
+    *,
+    source: Source,
+    status: int | None = None,
+    detail: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    members = {"type": f"/problems/{name}", "title": name.replace("_", " ").lower(), "detail": detail, "instance": "/1"}
+    named = {"content-type": _PROBLEM, "x-corapi-source": source, "content-language": "en", **(headers or {})}
+    return Answer.json(_STATUSES[name] if status is None else status, members, named)
+
+
+def _from_bank(status: int, members: Mapping[str, Any]) -> Answer:
+    media = {"content-type": "application/json;charset=utf-8", "x-corapi-source": "PROVIDER"}
+    return Answer.json(status, members, media)

@@ -1,0 +1,65 @@
+"""The sandbox's switches over HTTP, under `/_sandbox/`, for another process: a command line, a demo, a browser test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from urllib.parse import parse_qsl
+
+from ._authorization_server import AuthorizationServer
+from ._endpoint import Answer, EndpointSpec
+from ._journal import Journal, RecordedRequest
+
+
+class Control:
+    """`GET counts`; `GET superseded`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
+
+    Each answers with the counts as they are then; `superseded` also tells of each refresh what it replaced. Without
+    `subject`, the access tokens of everyone are revoked.
+    """
+
+    def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
+        self._server = server
+        self._journal = journal
+        self._actions: dict[tuple[str, str], Callable[[dict[str, str]], None]] = {
+            ("GET", "counts"): lambda _query: None,
+            ("POST", "reset-counts"): lambda _query: self._journal.reset_counts(),
+            ("POST", "revoke-access-tokens"): lambda query: self._server.revoke_access_tokens(query.get("subject")),
+            ("POST", "lifetime"): self._set_lifetime,
+        }
+
+    def endpoints(self) -> list[EndpointSpec]:
+        return [
+            EndpointSpec("/_sandbox/superseded", "control", self._tell_superseded),
+            EndpointSpec("/_sandbox/{action}", "control", self._act),
+        ]
+
+    def _tell_superseded(self, request: RecordedRequest) -> Answer:
+        superseded = [asdict(each) for each in self._server.superseded]
+        return Answer.json(200, {"counts": asdict(self._journal.counts), "superseded": superseded})
+
+    def _act(self, request: RecordedRequest) -> Answer:
+        action = self._actions.get((request.method, request.path.removeprefix("/_sandbox/")))
+        if action is None:
+            known = ", ".join(f"{method} /_sandbox/{name}" for method, name in self._actions)
+            return Answer.json(404, {"error": f"No such control; there are: {known}"})
+        try:
+            action(dict(parse_qsl(request.query, keep_blank_values=True)))
+        except ValueError as wrong:
+            return Answer.json(400, {"error": str(wrong)})
+        return Answer.json(200, asdict(self._journal.counts))
+
+    def _set_lifetime(self, query: dict[str, str]) -> None:
+        self._server.lifetime = checked_lifetime(query.get("seconds", ""), "seconds")
+
+
+def checked_lifetime(value: float | str, parameter: str) -> float:
+    """`value` as a number of seconds, 0 or more; otherwise `ValueError` that names the parameter."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    # Not a number fails this comparison too; infinity cannot be written in JSON.
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{parameter} must be a number of seconds, 0 or more, not {value!r}")
+    return seconds

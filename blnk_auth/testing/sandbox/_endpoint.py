@@ -1,0 +1,155 @@
+"""One endpoint on the wire: reads a request, records it, has it answered, and lets the next fault interfere.
+
+What an endpoint decides is a plain function from `RecordedRequest` to `Answer`; a personality is a list of those.
+Everything that takes time or touches the connection is here, once for all personalities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ._faults import Fault, FaultQueue
+from ._journal import MAX_RECORDED_BODY, Journal, Kind, RecordedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back. The repr leaves the body out: it may hold tokens."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @classmethod
+    def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        body = json.dumps(value).encode()
+        return cls(status, body, {"content-type": "application/json", "cache-control": "no-store", **(headers or {})})
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """One line of a personality: where an endpoint is, what kind it is, and how it answers.
+
+    `path` is a Starlette route path and takes every method; `answer` runs on the event loop and must not block.
+    """
+
+    path: str
+    kind: Kind
+    answer: Callable[[RecordedRequest], Answer]
+
+
+class Endpoint:
+    """An `EndpointSpec` as an ASGI application.
+
+    `latency` tells how many seconds each answer is held back; `cut` closes the connection of a client's address, and
+    `certificate_of` tells the common name in the certificate that it was made with.
+    """
+
+    def __init__(
+        self,
+        spec: EndpointSpec,
+        *,
+        journal: Journal,
+        faults: FaultQueue,
+        latency: Callable[[], float],
+        cut: Callable[[tuple[str, int]], None],
+        certificate_of: Callable[[tuple[str, int]], str | None],
+    ) -> None:
+        self._spec = spec
+        self._journal = journal
+        self._faults = faults
+        self._latency = latency
+        self._cut = cut
+        self._certificate_of = certificate_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            request = await _read_request(Request(scope, receive), self._certificate_of(scope["client"]))
+        except ClientDisconnect:
+            return
+        if self._spec.kind == "control":
+            await _send_answer(self._spec.answer(request), scope, receive, send)
+            return
+        self._journal.arrived(self._spec.kind, request)
+        fault = self._faults.take()
+        genuine = self._spec.answer(request) if fault.performs_grant else None
+        await asyncio.sleep(self._latency() + fault.delay)
+        await self._deliver(fault, genuine, scope, receive, send)
+
+    async def _deliver(self, fault: Fault, genuine: Answer | None, scope: Scope, receive: Receive, send: Send) -> None:
+        if fault.disconnect:
+            self._cut(scope["client"])
+        if fault.disconnect or fault.hang:
+            await _until_disconnected(receive)
+            return
+        answer = _apply_fault(fault, genuine)
+        self._journal.answered(self._spec.kind, answer.status)
+        if fault.drip is None:
+            await _send_answer(answer, scope, receive, send)
+        else:
+            await _send_dripping(answer, fault.drip, receive, send)
+
+
+def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
+    if fault.status is not None or fault.body:
+        return Answer(fault.status or 200, fault.body, fault.headers)
+    if genuine is None:
+        return Answer(200, b"", fault.headers)
+    if fault.rewrite is not None and genuine.status < 400:
+        rewritten = fault.rewrite(json.loads(genuine.body))
+        body = rewritten if isinstance(rewritten, bytes) else json.dumps(rewritten).encode()
+        genuine = replace(genuine, body=body)
+    return replace(genuine, headers={**genuine.headers, **fault.headers})
+
+
+async def _read_request(request: Request, certificate: str | None) -> RecordedRequest:
+    """Reads the body to its end but keeps only its beginning: an upload may be larger than memory."""
+    digest, length, kept = hashlib.sha256(), 0, bytearray()
+    async for chunk in request.stream():
+        digest.update(chunk)
+        length += len(chunk)
+        kept += chunk[: MAX_RECORDED_BODY - len(kept)]
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return RecordedRequest(
+        method=request.method,
+        path=request.scope["path"],
+        query=request.scope["query_string"].decode("latin-1"),
+        headers=MappingProxyType(headers),
+        body_length=length,
+        body=bytes(kept),
+        body_sha256=digest.hexdigest(),
+        certificate=certificate,
+    )
+
+
+async def _send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
+
+
+async def _send_dripping(answer: Answer, seconds: float, receive: Receive, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    gone = asyncio.ensure_future(_until_disconnected(receive))
+    position = 0
+    while not gone.done():
+        byte = answer.body[position : position + 1] or b" "
+        position += 1
+        await send({"type": "http.response.body", "body": byte, "more_body": True})
+        await asyncio.wait({gone}, timeout=seconds)
+
+
+async def _until_disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

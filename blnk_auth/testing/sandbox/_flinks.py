@@ -1,0 +1,170 @@
+"""Flinks Outbound's personality: one host for signing in, tokens, and other banks' data in FDX form.
+
+As documented: JSON bodies, `invalid_client` as a 400, a refresh token that never changes and that no refresh answer
+repeats, dead after 30 idle days, access tokens of people that are JWTs, client credentials with `scope=client:admin`,
+revocation as a DELETE with the access token, and an API that says "expired" as a 401 or 403 without `code`, or as a 400
+at the partner endpoints. Where nothing is published: credentials are taken from the body or from Basic, and the tokens
+of client credentials are opaque.
+
+    Sandbox(personality="flinks", lifetime=299)     # Flinks(host=sandbox.origin)
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ._authorization_page import AuthorizationPage
+from ._authorization_server import ITSELF, AuthorizationServer, Grant, OAuthError, RegisteredClient
+from ._endpoint import Answer, EndpointSpec
+from ._faults import Fault
+from ._journal import RecordedRequest
+from ._token_request import authenticated_client, media_type, perform_grant
+
+IDLE_LIFETIME = 30 * 86_400.0
+
+_MANAGEMENT_SCOPE = "client:admin"
+_PARTNER_PATHS = ("/api/v1/recipients", "/api/v1/providers", "/api/v2/providers")
+_UPSTREAM = {"error_description": "The token that Flinks holds at the Data Provider has expired"}
+
+
+def refusal(error: str, status: int = 400) -> Fault:
+    """An error of the token endpoint on demand: `sandbox.fail_token_requests(refusal("invalid_grant"))`."""
+    return _as_fault(Answer.json(status, {"error": error, "error_description": f"Made to fail with {error}"}))
+
+
+def upstream_expired(status: int = 401) -> Fault:
+    """The token endpoint's refusal, without an OAuth code, because Flinks' own token at the bank has expired."""
+    return _as_fault(Answer.json(status, _UPSTREAM))
+
+
+def fdx_error(code: int, status: int, message: str = "Made to fail") -> Fault:
+    """An error of the data endpoints on demand: `sandbox.fail_api_requests(fdx_error(602, 401))`."""
+    return _as_fault(_traced(status, {"code": code, "message": message, "debugMessage": message}))
+
+
+class Flinks:
+    """The endpoints of Flinks Outbound. `count` adds one to the figure of that name."""
+
+    default_scope = "ACCOUNT_BASIC TRANSACTIONS"
+
+    def __init__(self, server: AuthorizationServer, *, origin: Callable[[], str], count: Callable[[str], None]) -> None:
+        self.says_expires_in = True
+        """Assign False for `expires_in` 0, the schema's default: then only the JWT's `exp` tells."""
+        self.expired_status = 401
+        """What the data endpoints answer to an expired access token: 401 or 403."""
+        self.next_page_origin: str | None = None
+        """The origin that pagination links lead to; None is this one."""
+        self._server = server
+        self._origin = origin
+        self._count = count
+        self._page = AuthorizationPage(server, demanded=lambda: ("state", "scope"))
+        server.rotates = False
+        server.refresh_idle_lifetime = IDLE_LIFETIME
+        server.name_access_token = _access_token
+
+    def endpoints(self) -> list[EndpointSpec]:
+        return [
+            EndpointSpec("/api/v1/authorize", "page", self._page.answer),
+            EndpointSpec("/api/v1/token", "token", self._token),
+            EndpointSpec("/api/v1/revoke", "revocation", self._revoke),
+            EndpointSpec("/{path:path}", "api", self._api),
+        ]
+
+    def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
+        """The token answer of a new grant, as though the person had just signed in."""
+        return self._dressed(self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime))
+
+    # --- token endpoint -------------------------------------------------------------------------------------------
+
+    def _token(self, request: RecordedRequest) -> Answer:
+        if request.method != "POST":
+            return Answer.json(405, {"message": "Method not allowed"}, {"allow": "POST"})
+        try:
+            members = _json_members(request)
+            client = authenticated_client(self._server, request, members)
+            grants = ("authorization_code", "refresh_token", "client_credentials")
+            answer = self._dressed(perform_grant(self._server, client, members, offered=grants, count=self._count))
+        except OAuthError as refused:
+            return Answer.json(400, {"error": refused.error, "error_description": refused.description}, _trace())
+        if members["grant_type"] != "authorization_code":
+            answer.pop("refresh_token", None)
+        return Answer.json(200, answer, _trace())
+
+    def _dressed(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return answer if self.says_expires_in else {**answer, "expires_in": 0}
+
+    def _revoke(self, request: RecordedRequest) -> Answer:
+        if request.method != "DELETE":
+            return Answer.json(405, {"message": "Method not allowed"}, {"allow": "DELETE"})
+        state, grant = self._server.look_up(_bearer(request))
+        if state != "valid" or grant is None:
+            return _traced(401, {"message": "Unauthorized"})
+        self._server.revoke_grant(grant.subject)
+        self._count("revocations")
+        return Answer(204, b"", _trace())
+
+    # --- API ------------------------------------------------------------------------------------------------------
+
+    def _api(self, request: RecordedRequest) -> Answer:
+        state, grant = self._server.look_up(_bearer(request))
+        if request.path.startswith(_PARTNER_PATHS):
+            if state != "valid" or grant is None or grant.subject != ITSELF:
+                return _traced(400, {"message": "Bad Request"})
+            return _traced(200, {"recipients": [], "method": request.method})
+        if state == "ended":
+            return _traced(401, {"code": 602, "message": "Customer not authorized", "debugMessage": "Consent revoked"})
+        if state != "valid" or grant is None or grant.subject == ITSELF:
+            return _traced(self.expired_status, {"message": "Unauthorized"})
+        if request.path == "/api/fdx/5/accounts":
+            return self._accounts(grant)
+        return _traced(404, {"code": 701, "message": "Account not found", "debugMessage": request.path})
+
+    def _accounts(self, grant: Grant) -> Answer:
+        following = f"{self.next_page_origin or self._origin()}/api/fdx/5/accounts?offset=1"
+        members = {"accounts": [{"owner": grant.subject}], "links": {"next": {"href": following}}}
+        return _traced(200, members)
+
+
+def _json_members(request: RecordedRequest) -> dict[str, str]:
+    if media_type(request) != "application/json" or not request.json:
+        raise OAuthError("invalid_request", "The body must be a JSON object")
+    members = {name: value for name, value in request.json.items() if isinstance(value, str)}
+    is_for_itself = members.get("grant_type") == "client_credentials"
+    if "scope" in members and not is_for_itself:
+        raise OAuthError("invalid_request", "scope belongs to client_credentials only")
+    if is_for_itself and members.get("scope") != _MANAGEMENT_SCOPE:
+        raise OAuthError("invalid_scope", f"scope must be {_MANAGEMENT_SCOPE}")
+    return members
+
+
+def _bearer(request: RecordedRequest) -> str:
+    scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
+    return access_token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _access_token(grant: Grant, expires_at: float) -> str:
+    """A JWT for a person. Nobody has the key to verify it, as nobody has Flinks'."""
+    if grant.subject == ITSELF:
+        return f"flinks-{secrets.token_urlsafe(32)}"
+    claims = {"client_id": grant.client_id, "sub": grant.subject, "exp": math.ceil(expires_at), "jti": uuid.uuid4().hex}
+    parts = (json.dumps({"alg": "HS256", "typ": "JWT"}), json.dumps(claims))
+    encoded = [base64.urlsafe_b64encode(part.encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join((*encoded, secrets.token_urlsafe(32)))
+
+
+def _traced(status: int, members: Mapping[str, Any]) -> Answer:
+    return Answer.json(status, members, _trace())
+
+
+def _trace() -> dict[str, str]:
+    return {"ob-correlation-id": str(uuid.uuid4()), "ob-trace-id": secrets.token_hex(16)}
+
+
+def _as_fault(answer: Answer) -> Fault:
+    return Fault(status=answer.status, body=answer.body, headers={**answer.headers, **_trace()})

@@ -1,0 +1,71 @@
+"""The pages a person sees. Self-contained: no script, nothing loaded from elsewhere, and a policy that enforces it."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ._endpoint import Answer
+
+_TEMPLATES = Environment(loader=PackageLoader(__package__ or ""), autoescape=True, undefined=StrictUndefined)
+
+_PERMISSIONS = {
+    "data:read": "read your data (data:read)",
+    "data:write": "change your data (data:write)",
+    "proxy:read": "read from your ledger through the proxy (proxy:read)",
+    "proxy:write": "write to your ledger through the proxy (proxy:write)",
+    "*": "do everything you can do (*)",
+}
+
+
+def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
+    """Asks who signs in and whether the client may have what it asks for; posts to the address it was loaded from."""
+    permissions = [_PERMISSIONS.get(value, value) for value in scope.split()]
+    return _page(
+        200,
+        "consent.html",
+        # Browsers hold the redirect that answers a form to form-action too, so the way back must be listed.
+        form_action=f"'self' {_csp_source(redirect_uri)}",
+        client_id=client_id,
+        permissions=permissions,
+        redirect_uri=redirect_uri,
+    )
+
+
+def device_page(*, user_code: str) -> Answer:
+    """Asks for the code that a device shows, who signs in, and whether the device may have access."""
+    return _page(200, "device.html", form_action="'self'", user_code=user_code)
+
+
+def done_page(done: str) -> Answer:
+    """Tells the person that nothing is left to do here."""
+    return _page(200, "done.html", form_action="'none'", done=done)
+
+
+def error_page(problem: str, *, status: int = 400) -> Answer:
+    """Tells the person what is wrong, without any way back to a client that may be an impostor."""
+    return _page(status, "error.html", form_action="'none'", problem=problem)
+
+
+def _page(status: int, template: str, *, form_action: str, **values: object) -> Answer:
+    nonce = secrets.token_urlsafe(16)
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; form-action {form_action}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {
+        "content-type": "text/html; charset=utf-8",
+        "content-security-policy": policy,
+        "cache-control": "no-store",
+        # The address of this page holds the state, and that of the next one the code.
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+    }
+    return Answer(status, _TEMPLATES.get_template(template).render(nonce=nonce, **values).encode(), headers)
+
+
+def _csp_source(redirect_uri: str) -> str:
+    uri = urlsplit(redirect_uri)
+    return f"{uri.scheme}://{uri.netloc}" if uri.scheme in ("http", "https") else f"{uri.scheme}:"

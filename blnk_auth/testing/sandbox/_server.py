@@ -1,0 +1,273 @@
+"""`Sandbox`: everything a test or a demo says to the sandbox."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from . import _person as person
+from ._authorization_server import AuthorizationServer, RegisteredClient
+from ._blink import BLink
+from ._blnk_cloud import BlnkCloud
+from ._control import Control, checked_lifetime
+from ._device import DeviceFlow
+from ._endpoint import Endpoint, EndpointSpec
+from ._faults import Fault, FaultQueue
+from ._flinks import Flinks
+from ._http_server import HOST, HTTPServer
+from ._journal import Counts, Journal, Kind, RecordedRequest
+
+PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
+
+
+class Sandbox:
+    """A provider to test against: the authorization server and API of Blnk Cloud, bLink or Flinks on `127.0.0.1`.
+
+        with Sandbox(lifetime=60) as sandbox:
+            client = OAuthClient(BlnkCloud(base_url=sandbox.origin), client_id=sandbox.client_id,
+                                 client_secret=sandbox.client_secret, redirect_uri=sandbox.redirect_uri)
+            start = client.start_authorization("alice")
+            client.finish_authorization(sandbox.sign_in(start.url, subject="alice"))
+            ...
+            assert sandbox.counts.refreshes == 1
+
+    It answers from a daemon thread as soon as the `with` block is entered. When the block ends every connection is
+    closed, also one with a request under way. Every method may be called from any thread; none of them waits for the
+    network except `sign_in` and `wait_for_token_requests`. A `Sandbox` runs once.
+
+    `lifetime` is that of access tokens in seconds, `clock` what expiry goes by (`time.time`, or a `Clock` to move),
+    `port` 0 means any free one. `client_id`, `client_secret` and `redirect_uri` are those of the one registered client.
+    `personality`: "blnk_cloud", "blink" or "flinks"; their modules say what is particular to them. `tls`: a server's
+    `ssl.SSLContext`, for https; bLink's personality then wants a client certificate with the `client_id` as its common
+    name, for which the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of the client certificates.
+    `device_flow`: with "blnk_cloud", also sign-in by device code, which Blnk Cloud itself does not have.
+    A `redirect_uri` on loopback without a port stands for every port (RFC 8252 section 7.3).
+    """
+
+    def __init__(
+        self,
+        personality: PersonalityName = "blnk_cloud",
+        *,
+        lifetime: float = 3600.0,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        client_id: str = "sandbox-client",
+        client_secret: str = "sandbox-secret",
+        redirect_uri: str = "http://127.0.0.1:8765/oauth/callback",
+        tls: ssl.SSLContext | None = None,
+        device_flow: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.token_latency = 0.0
+        """Seconds between a token request taking effect (the rotation!) and its answer; others are not held up."""
+        self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
+        self._journal = Journal()
+        self._faults: dict[Kind, FaultQueue] = {"token": FaultQueue(), "revocation": FaultQueue(), "api": FaultQueue()}
+        self._port = port
+        self._tls = tls
+        self._http: HTTPServer | None = None
+        self._device_flow: DeviceFlow | None = None
+        if device_flow:
+            self._device_flow = DeviceFlow(
+                self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
+            )
+        self.personality = self._make_personality(personality)
+        """The provider it plays, with that provider's own switches."""
+        self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
+        self._authorization_server.register(self._client)
+
+    def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
+        server, count = self._authorization_server, self._journal.count
+        if name == "blnk_cloud":
+            return BlnkCloud(server, origin=lambda: self.origin, count=count, device_flow=self._device_flow)
+        if self._device_flow is not None:
+            raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
+        if name == "blink":
+            return BLink(server, demands_certificate=self._tls is not None, count=count)
+        if name == "flinks":
+            return Flinks(server, origin=lambda: self.origin, count=count)
+        raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
+
+    def __enter__(self) -> Self:
+        if self._http is not None:
+            raise RuntimeError("this Sandbox was entered before; make a new one")
+        self._http = HTTPServer(self._port, self._tls)
+        self._http.start(self._application(self._http))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            self._http.stop()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.origin if self._http else 'not started'}>"
+
+    # --- where it is, and who may talk to it ----------------------------------------------------------------------
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as `http://127.0.0.1:49152`: the base URL and the issuer."""
+        if self._http is None:
+            raise RuntimeError("the Sandbox has no address until it runs; use it as `with Sandbox() as sandbox:`")
+        return f"{'http' if self._tls is None else 'https'}://{HOST}:{self._http.port}"
+
+    @property
+    def client_id(self) -> str:
+        """Of the registered client."""
+        return self._client.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Of the registered client."""
+        return self._client.client_secret
+
+    @property
+    def redirect_uri(self) -> str:
+        """Of the registered client. Nothing listens there; `sign_in` does not follow it."""
+        return self._client.redirect_uri
+
+    # --- people and their grants ----------------------------------------------------------------------------------
+
+    def issue(self, subject: str = "alice", scope: str | None = None, lifetime: float | None = None) -> dict[str, Any]:
+        """A token answer as though `subject` had just signed in; `TokenSource.adopt(Token.from_response(...))` it.
+
+        `scope` None is what the registered client gets by default. `lifetime` in seconds is for this access token only;
+        None is the sandbox's.
+        """
+        checked = None if lifetime is None else checked_lifetime(lifetime, "lifetime")
+        return self.personality.issue(
+            self._client, subject=subject, scope=scope or self._client.scope, lifetime=checked
+        )
+
+    def sign_in(self, authorization_url: str, *, subject: str = "alice", approve: bool = True) -> str:
+        """Play the person over real HTTP: open the page, sign in as `subject`, approve or deny.
+
+        Returns the callback URL the browser would be sent to, without following it. Raises `ValueError` if the URL is
+        not the sandbox's or the sandbox refuses it with a page.
+        """
+        if not authorization_url.startswith(f"{self.origin}/"):
+            raise ValueError(f"authorization_url must begin with {self.origin}/, where this sandbox is")
+        return person.sign_in(authorization_url, subject=subject, approve=approve)
+
+    def enter_user_code(self, user_code: str, *, subject: str = "alice", approve: bool = True) -> None:
+        """Play the person with the other device: enter the code that ours shows, approve or deny.
+
+        Raises `ValueError` if no device waits under this code, or without `device_flow=True`.
+        """
+        if self._device_flow is None:
+            raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
+        self._device_flow.decide(user_code, subject=subject, approve=approve)
+
+    def revoke_access_tokens(self, subject: str | None = None) -> None:
+        """Reject the access tokens issued so far, of `subject` or (None) of all; refreshing still works."""
+        self._authorization_server.revoke_access_tokens(subject)
+
+    def revoke_grant(self, subject: str) -> None:
+        """End all that `subject` ever granted: access tokens are rejected and refreshing answers `invalid_grant`."""
+        self._authorization_server.revoke_grant(subject)
+
+    # --- how it behaves -------------------------------------------------------------------------------------------
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds that access tokens issued from now on are valid; assign to change it."""
+        return self._authorization_server.lifetime
+
+    @lifetime.setter
+    def lifetime(self, seconds: float) -> None:
+        self._authorization_server.lifetime = checked_lifetime(seconds, "lifetime")
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a refresh replaces the refresh token; assign to change it. At first False for Flinks only."""
+        return self._authorization_server.rotates
+
+    @rotates.setter
+    def rotates(self, rotates: bool) -> None:
+        self._authorization_server.rotates = rotates
+
+    @property
+    def core_rejects(self) -> bool:
+        """Assign True to have `/proxy` answer the 401 of a Blnk Core that rejects Cloud's key: renewing cannot help."""
+        return self._blnk_cloud().core_rejects
+
+    @core_rejects.setter
+    def core_rejects(self, rejects: bool) -> None:
+        self._blnk_cloud().core_rejects = rejects
+
+    def _blnk_cloud(self) -> BlnkCloud:
+        if not isinstance(self.personality, BlnkCloud):
+            raise AttributeError("core_rejects belongs to the personality 'blnk_cloud'")
+        return self.personality
+
+    def fail_token_requests(self, *faults: Fault) -> None:
+        """Queue what happens to the next token requests, one `Fault` each; after the last one all is well again."""
+        self._faults["token"].add(*faults)
+
+    def fail_api_requests(self, *faults: Fault) -> None:
+        """Queue what happens to the next API requests, one `Fault` each; after the last one all is well again."""
+        self._faults["api"].add(*faults)
+
+    def fail_revocations(self, *faults: Fault) -> None:
+        """Queue what happens to the next revocations, one `Fault` each; after the last one all is well again."""
+        self._faults["revocation"].add(*faults)
+
+    # --- what happened --------------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """A snapshot of the figures since the start or the last `reset_counts()`."""
+        return self._journal.counts
+
+    def reset_counts(self) -> None:
+        """Set all figures to 0."""
+        self._journal.reset_counts()
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        """What arrived since the start or the last `clear_requests()`, oldest first: the latest 10,000 at most."""
+        return self._journal.requests
+
+    def clear_requests(self) -> None:
+        """Forget the recorded requests; the figures stay."""
+        self._journal.clear_requests()
+
+    def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
+        """Block until `n` token requests have arrived, answered or not, since the start or the last `reset_counts()`.
+
+        Raises `TimeoutError` after `timeout` seconds. In async code, call it on a thread.
+        """
+        if not self._journal.wait_until(lambda counts: counts.token_requests >= n, timeout):
+            arrived = self.counts.token_requests
+            raise TimeoutError(f"{arrived} of {n} token requests arrived within {timeout} seconds")
+
+    def _application(self, http: HTTPServer) -> Starlette:
+        control = Control(self._authorization_server, self._journal)
+        specs = [*control.endpoints(), *self.personality.endpoints()]
+        routes = [Route(spec.path, self._endpoint(spec, http)) for spec in specs]
+        return Starlette(routes=routes, exception_handlers={Exception: _report})
+
+    def _endpoint(self, spec: EndpointSpec, http: HTTPServer) -> Endpoint:
+        return Endpoint(
+            spec,
+            journal=self._journal,
+            faults=self._faults.get(spec.kind) or FaultQueue(),
+            latency=lambda: self.token_latency if spec.kind == "token" else 0.0,
+            cut=http.cut,
+            certificate_of=http.certificate_of,
+        )
+
+
+async def _report(request: Request, error: Exception) -> PlainTextResponse:
+    """The likely cause is a test's own `Fault.rewrite`, and nobody reads a log that is off."""
+    return PlainTextResponse(f"{request.url.path}: {error!r}", 500)
