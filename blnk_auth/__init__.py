@@ -16,47 +16,56 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._protocol.assertions import Signer
+    from ._protocol.http_messages import ApiAnswer, Call
     from ._sign_in.authorization_code import AuthorizationRequest
     from ._sign_in.device import DeviceAuthorization
     from .client import OAuthClient
     from .errors import (
         BlnkAuthError,
         ConfigurationError,
+        Conflict,
         ProtocolError,
+        SignInReason,
         SignInRequired,
         StoreError,
         TemporarilyUnavailable,
     )
-    from .events import Event
+    from .events import Event, EventName
     from .httpx import HttpxAuth
     from .httpx2 import Httpx2Auth
     from .policy import RenewalPolicy
-    from .provider import Provider
-    from .providers._blink import BLink
-    from .providers._blnk_cloud import BlnkCloud
-    from .providers._flinks import Flinks
+    from .provider import Provider, Refusal, Verdict
+    from .providers import BLink, BlnkCloud, Flinks
     from .requests import RequestsAuth
     from .source import StaticToken, TokenSource
-    from .stores._encrypted import EncryptedStore
-    from .stores._file import FileStore
-    from .stores._key_value import KeyValueStore
-    from .stores._keyring import KeyringStore
-    from .stores._memory import MemoryStore
-    from .stores._redis import RedisStore
-    from .stores._sql import SQLStore
-    from .stores._sqlite import SQLiteStore
-    from .stores._token_store import TokenStore
+    from .stores import (
+        EncryptedStore,
+        FileStore,
+        KeyringStore,
+        KeyValueStore,
+        MemoryStore,
+        Record,
+        RedisStore,
+        SimpleStore,
+        SQLiteStore,
+        SQLStore,
+        TokenStore,
+    )
     from .token import Token
 
 __all__ = [
+    "ApiAnswer",
     "AuthorizationRequest",
     "BLink",
     "BlnkAuthError",
     "BlnkCloud",
+    "Call",
     "ConfigurationError",
+    "Conflict",
     "DeviceAuthorization",
     "EncryptedStore",
     "Event",
+    "EventName",
     "FileStore",
     "Flinks",
     "Httpx2Auth",
@@ -67,31 +76,40 @@ __all__ = [
     "OAuthClient",
     "ProtocolError",
     "Provider",
+    "Record",
     "RedisStore",
+    "Refusal",
     "RenewalPolicy",
     "RequestsAuth",
     "SQLStore",
     "SQLiteStore",
+    "SignInReason",
     "SignInRequired",
     "Signer",
+    "SimpleStore",
     "StaticToken",
     "StoreError",
     "TemporarilyUnavailable",
     "Token",
     "TokenSource",
     "TokenStore",
+    "Verdict",
     "__version__",
 ]
 
 _HOME = {
+    "ApiAnswer": "_protocol.http_messages",
     "AuthorizationRequest": "_sign_in.authorization_code",
     "BLink": "providers",
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers",
+    "Call": "_protocol.http_messages",
     "ConfigurationError": "errors",
+    "Conflict": "errors",
     "DeviceAuthorization": "_sign_in.device",
     "EncryptedStore": "stores",
     "Event": "events",
+    "EventName": "events",
     "FileStore": "stores",
     "Flinks": "providers",
     "Httpx2Auth": "httpx2",
@@ -102,19 +120,24 @@ _HOME = {
     "OAuthClient": "client",
     "ProtocolError": "errors",
     "Provider": "provider",
+    "Record": "stores",
     "RedisStore": "stores",
+    "Refusal": "provider",
     "RenewalPolicy": "policy",
     "RequestsAuth": "requests",
     "SQLStore": "stores",
     "SQLiteStore": "stores",
+    "SignInReason": "errors",
     "SignInRequired": "errors",
     "Signer": "_protocol.assertions",
+    "SimpleStore": "stores",
     "StaticToken": "source",
     "StoreError": "errors",
     "TemporarilyUnavailable": "errors",
     "Token": "token",
     "TokenSource": "source",
     "TokenStore": "stores",
+    "Verdict": "provider",
 }
 
 

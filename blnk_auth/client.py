@@ -87,12 +87,14 @@ class OAuthClient:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
         policy = RenewalPolicy() if policy is None else policy
         if not isinstance(policy, RenewalPolicy):
-            raise ConfigurationError("policy must be a RenewalPolicy")
+            raise ConfigurationError("policy must be a RenewalPolicy", parameter="policy")
         for parameter, value in (("on_event", on_event or _nothing), ("clock", clock)):
             if not callable(value):
-                raise ConfigurationError(f"{parameter} must be callable")
+                raise ConfigurationError(f"{parameter} must be callable", parameter=parameter)
         if not isinstance(provider, Provider):
-            raise ConfigurationError("provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)")
+            raise ConfigurationError(
+                "provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)", parameter="provider"
+            )
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
         self.redirect_uri = redirect_uri
@@ -161,11 +163,12 @@ class OAuthClient:
         """
         if "client_credentials" not in self.provider.grants:
             raise ConfigurationError(
-                f"for_itself: {self.provider.display_name} does not offer the client_credentials grant; "
-                "use for_subject()"
+                f"for_itself: {self.provider.display_name} does not offer the client_credentials grant",
+                parameter="for_itself",
+                remedy="use for_subject()",
             )
         if scope is not None and not _is_text(scope):
-            raise ConfigurationError("scope must be text: scopes separated by spaces, or None")
+            raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
         return TokenSource.of(self._state, ClientCredentialsGrant(scope, self.provider.target_of(None)))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
@@ -335,7 +338,11 @@ class OAuthClient:
     ) -> Flight[AuthorizationRequest]:
         subject = _named_subject(subject)
         if redirect_uri is None:
-            raise ConfigurationError("redirect_uri is missing; give OAuthClient the one registered at the provider")
+            raise ConfigurationError(
+                "redirect_uri is missing",
+                parameter="redirect_uri",
+                remedy="give OAuthClient the one registered at the provider",
+            )
         state = new_state()
         verifier = new_code_verifier() if self.provider.pkce else None
 
@@ -371,7 +378,7 @@ class OAuthClient:
             source.install(self._exchange(source, pending, code_of(callback, subject=pending.subject), events))
             return source
 
-        return run_on_worker(work, lambda: self._state.tell(events))
+        return run_on_worker(work, lambda: self._state.emit(events))
 
     def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> CachedToken:
         call = messages.build_code_exchange(
@@ -412,8 +419,11 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     )
     if best is None:
         raise ConfigurationError(
-            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
-            "these can be done with what was given; pass client_secret, private_key or cert"
+            f"client_auth: {provider.display_name} supports "
+            f"{', '.join(provider.client_auth_supported)}, and none of these can be done with what "
+            "was given",
+            parameter="client_auth",
+            remedy="pass client_secret, private_key or cert",
         )
     return best
 
@@ -421,7 +431,9 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
 def _named_subject(subject: str) -> str:
     if not _is_text(subject) or not subject.strip():
         raise ConfigurationError(
-            "subject must be text (UTF-8) that is not empty; pass your own lasting id of the person who gave the grant"
+            "subject must be text (UTF-8) that is not empty",
+            parameter="subject",
+            remedy="pass your own lasting id of the person who gave the grant",
         )
     return subject
 
@@ -434,7 +446,9 @@ def _is_text(value: object) -> bool:
 def _check_redirect_uri(redirect_uri: str) -> None:
     scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
     if not scheme or "#" in redirect_uri:
-        raise ConfigurationError("redirect_uri must be an absolute URI without a fragment, as registered")
+        raise ConfigurationError(
+            "redirect_uri must be an absolute URI without a fragment, as registered", parameter="redirect_uri"
+        )
     if scheme in ("http", "https"):
         endpoint_origin(redirect_uri, "redirect_uri")
 

@@ -1,99 +1,182 @@
-"""Every error this library raises, sorted by what the caller can do about it.
+"""Every error that this library raises, sorted by what the caller can do about it.
 
     BlnkAuthError                 the root: catch this to catch everything below
-    ├── SignInRequired            a person must authorize again
-    ├── TemporarilyUnavailable    try again later; nothing was lost
+    ├── SignInRequired            a user must authorize again
+    ├── TemporarilyUnavailable    try again later; the grant is untouched
     ├── ConfigurationError        fix the registration, the URL, the certificate, the parameter
     ├── StoreError                the token store cannot be read, written or locked
-    │   └── Conflict              compare-and-set: somebody else wrote the record first
-    └── ProtocolError             the server's answer is no OAuth 2.0 answer
+    │   └── Conflict              compare-and-set: another writer was first
+    └── ProtocolError             the server's response is not a valid OAuth 2.0 response
 
-Rules of this file: a message names the parameter, what is wrong and what to do next, and never holds a secret.
-Errors hold only plain values, so they can be pickled and compared by their fields.
+Used by every module, and by users in `except` clauses. What this file promises:
+
+* An error says what is wrong (`problem`) and what to do next (`remedy`), and never holds a secret.
+* An error carries data. Nothing takes its text apart: what a program needs to know is a field.
+* An error is not changed after it was made. `replace` makes a changed copy.
+* An error holds plain values only, so it can be copied, pickled and compared by its fields.
+
+`redacted` is here because it serves the same promise: an argument that is a secret does not appear in a traceback.
+It never imports another module of this package.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, cast
+
+if TYPE_CHECKING:
+    from ._sign_in.authorization_code import AuthorizationRequest
+
+Value = TypeVar("Value")
+
+SignInReason = Literal[
+    "missing", "refused", "expired", "no_refresh_token", "denied", "restart", "step_up", "consent_ended"
+]
+"""Why a user must authorize again; see `SignInRequired`."""
 
 
 class BlnkAuthError(Exception):
-    """Root of all errors of this library.
+    """The root of all errors of this library. `str(error)` joins `problem` and `remedy`.
 
-    `error`, `error_description` and `error_uri` are the fields of RFC 6749 section 5.2 where the authorization server
-    sent them, cleaned of secrets and control characters; `status_code` is the HTTP status of its answer.
-    Each is None where there was none.
+    Args:
+        problem: What is wrong, in one sentence without a full stop.
+        remedy: What to do next; None where nothing can be advised.
+        parameter: The name of the argument, setting or key that is wrong; None if it is no single one.
+        error: The `error` code of RFC 6749 section 5.2 that the server sent; None if it sent none.
+        error_description: Its `error_description`, cleaned of secrets and control characters.
+        error_uri: Its `error_uri`, cleaned in the same way.
+        status_code: The HTTP status of the server's response; None if there was no response.
+        correlation_id: The provider's own name for the failed exchange, which its support asks for; None if it sent
+            none.
     """
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        remedy: str | None = None,
+        parameter: str | None = None,
         error: str | None = None,
         error_description: str | None = None,
         error_uri: str | None = None,
         status_code: int | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(problem if remedy is None else f"{problem}; {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+        self.parameter = parameter
         self.error = error
         self.error_description = error_description
         self.error_uri = error_uri
         self.status_code = status_code
-
-    def __str__(self) -> str:
-        return self.message
+        self.correlation_id = correlation_id
 
     def fields(self) -> dict[str, Any]:
-        """The keyword arguments that build an equal error."""
+        """The keyword arguments that, with `problem`, build an equal error."""
         return {
+            "remedy": self.remedy,
+            "parameter": self.parameter,
             "error": self.error,
             "error_description": self.error_description,
             "error_uri": self.error_uri,
             "status_code": self.status_code,
+            "correlation_id": self.correlation_id,
         }
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy with the given fields changed, without traceback and chain: those hold other callers' frames."""
+        problem: str = changes.pop("problem", self.problem)
+        return type(self)(problem, **{**self.fields(), **changes})
+
     def __reduce__(self) -> tuple[Any, ...]:
-        # A shell raises a subclass that is also its HTTP client's error and carries the request, whose headers may
-        # hold a token: what travels in a pickle is the plain error of this module.
-        return _rebuild, (core_type(type(self)), self.message, self.fields())
+        # An auth class raises a subclass that is also its HTTP client's error and carries the request, whose headers
+        # may hold a token: what travels in a pickle is the plain error of this module.
+        return _rebuild, (core_type(type(self)), self.problem, self._pickled_fields())
+
+    def _pickled_fields(self) -> dict[str, Any]:
+        return self.fields()
 
 
 class SignInRequired(BlnkAuthError):
-    """A person must authorize again; no retry will help.
+    """A user must authorize again; no retry helps.
 
-    `reason` is one of `missing` (nothing stored for this subject), `refused` (the server ended the grant),
-    `expired` (the refresh token ran out), `no_refresh_token` (the access token ended and nothing can renew it),
-    `denied` (the person said no) or `restart` (this sign-in attempt cannot be completed; begin a new one).
-    `subject` is whose grant it is.
+    Args:
+        problem: As for `BlnkAuthError`.
+        reason: `missing` (nothing is stored for this subject), `refused` (the server ended the grant), `expired` (the
+            refresh token has expired), `no_refresh_token` (the access token has expired and nothing can renew it),
+            `denied` (the user refused), `restart` (this sign-in cannot be completed; begin another one), `step_up`
+            (the API asks for more than the grant gives; see `scope`, `acr_values` and `max_age`), `consent_ended` (the
+            provider says that the user's consent has ended).
+        subject: Whose grant it is; None if that is not known.
+        scope: For `step_up`: the scope to ask for, space-separated. None: not named.
+        acr_values: For `step_up`: the authentication context to ask for (RFC 9470 section 3). None: not named.
+        max_age: For `step_up`: the longest age of the user's authentication, in seconds. None: not named.
+        authorization: A sign-in that was started already: where to send the user. None if there is none. It is in no
+            pickle, `repr` or `str`, since its URL and state are for one user.
+        fields: As for `BlnkAuthError`.
     """
 
-    def __init__(self, message: str, *, reason: str, subject: str | None = None, **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.reason = reason
+    def __init__(
+        self,
+        problem: str,
+        *,
+        reason: SignInReason,
+        subject: str | None = None,
+        scope: str | None = None,
+        acr_values: str | None = None,
+        max_age: float | None = None,
+        authorization: AuthorizationRequest | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(problem, **fields)
+        self.reason: SignInReason = reason
         self.subject = subject
+        self.scope = scope
+        self.acr_values = acr_values
+        self.max_age = max_age
+        self.authorization = authorization
 
     def fields(self) -> dict[str, Any]:
-        return {**super().fields(), "reason": self.reason, "subject": self.subject}
+        return {
+            **super().fields(),
+            "reason": self.reason,
+            "subject": self.subject,
+            "scope": self.scope,
+            "acr_values": self.acr_values,
+            "max_age": self.max_age,
+            "authorization": self.authorization,
+        }
+
+    def _pickled_fields(self) -> dict[str, Any]:
+        return {name: value for name, value in self.fields().items() if name != "authorization"}
 
 
 class TemporarilyUnavailable(BlnkAuthError):
     """The authorization server cannot answer now; the grant is untouched.
 
-    `retry_after` is how many seconds to wait before another attempt is made, None if unknown.
+    Args:
+        problem: As for `BlnkAuthError`.
+        retry_after: Seconds to wait before the next attempt. None: not known.
+        outcome_unknown: Whether the request may have had its effect although no response came: the server may have
+            renewed, and with rotation the stored refresh token may be spent.
+        fields: As for `BlnkAuthError`.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
-        super().__init__(message, **fields)
+    def __init__(
+        self, problem: str, *, retry_after: float | None = None, outcome_unknown: bool = False, **fields: Any
+    ) -> None:
+        super().__init__(problem, **fields)
         self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
 
     def fields(self) -> dict[str, Any]:
-        return {**super().fields(), "retry_after": self.retry_after}
+        return {**super().fields(), "retry_after": self.retry_after, "outcome_unknown": self.outcome_unknown}
 
 
 class ConfigurationError(BlnkAuthError):
-    """The client registration, an endpoint, a certificate or a parameter is wrong; fix it and run again."""
+    """The client registration, an endpoint, a certificate or a parameter is wrong; correct it and run again."""
 
 
 class StoreError(BlnkAuthError):
@@ -105,12 +188,7 @@ class Conflict(StoreError):
 
 
 class ProtocolError(BlnkAuthError):
-    """The server sent something that is no OAuth 2.0 answer; the grant is untouched."""
-
-
-def own_copy(error: BlnkAuthError) -> BlnkAuthError:
-    """An equal error without traceback and chain: a shared instance would gather everybody's frames."""
-    return type(error)(error.message, **error.fields())
+    """The server's response is not a valid OAuth 2.0 response; the grant is untouched."""
 
 
 def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
@@ -118,15 +196,31 @@ def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
     return next(base for base in error_type.__mro__ if base.__module__ == __name__)
 
 
-def _rebuild(error_type: type[BlnkAuthError], message: str, fields: dict[str, Any]) -> BlnkAuthError:
-    return error_type(message, **fields)
+def _rebuild(error_type: type[BlnkAuthError], problem: str, fields: dict[str, Any]) -> BlnkAuthError:
+    """Named in pickles, also in those of version 0.1.0's development: keep its name and its arguments."""
+    return error_type(problem, **fields)
 
 
-# --- secrets ---
+# --- what is checked before an error is raised -----------------------------------------------------------------------
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number: an int or a float, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string that can be written as UTF-8: one without lone surrogates."""
+    return isinstance(value, str) and (
+        value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    )
+
+
+# --- secrets in tracebacks -------------------------------------------------------------------------------------------
 
 
 class Redacted(str):
-    """A string like any other, whose repr does not tell it."""
+    """A string like any other, whose repr does not show it."""
 
     __slots__ = ()
 
@@ -144,7 +238,7 @@ class RedactedBytes(bytes):
 
 
 class RedactedDict(dict[str, Any]):
-    """The same for a JWK."""
+    """The same for a mapping, as a JWK."""
 
     __slots__ = ()
 
@@ -152,13 +246,18 @@ class RedactedDict(dict[str, Any]):
         return "<redacted>"
 
 
-def redacted(value: Any) -> Any:
-    """The same value, unreadable in a traceback: text, bytes, a mapping, or a tuple of these."""
+def redacted(value: Value) -> Value:
+    """The same value with a repr that does not show it: text, bytes, a mapping, or a tuple of these.
+
+    For arguments that are secrets: tools that print the local variables of a traceback would show them otherwise.
+    """
+    made: Any = value
     if isinstance(value, str):
-        return Redacted(value)
-    if isinstance(value, bytes):
-        return RedactedBytes(value)
-    items: Any = value
-    if isinstance(value, tuple):
-        return tuple(map(redacted, items))
-    return RedactedDict(items) if isinstance(value, Mapping) else items
+        made = Redacted(value)
+    elif isinstance(value, bytes):
+        made = RedactedBytes(value)
+    elif isinstance(value, tuple):
+        made = tuple(map(redacted, cast("tuple[Any, ...]", value)))
+    elif isinstance(value, Mapping):
+        made = RedactedDict(cast("Mapping[str, Any]", value))
+    return cast("Value", made)

@@ -1,10 +1,14 @@
-"""What a client tells its `on_event` callback, and the log.
+"""What happened to a token: for a user's `on_event` callback, and for the log `blnk_auth`.
 
-Events are told after the fact, outside every lock, on the thread where they happened (mostly a short-lived worker), so
-a callback may call back into the client. A callback that raises is logged and does no harm.
+Used by everything that renews, stores or attaches a token. What this file promises:
 
-The log `blnk_auth` has each event at level DEBUG, but for one: `token_withheld` is a WARNING, once for each source and
-reason, since nothing is raised and nobody would look for it.
+* An event is emitted after the fact, outside every lock, on the thread where it happened (mostly a worker thread), so
+  a callback may call back into the client.
+* A callback that raises is logged and does no harm.
+* An event holds no secret.
+
+The log has each event at level DEBUG, except one: `token_withheld` is a WARNING, once for each source and reason, since
+nothing is raised and nobody would look for it.
 """
 
 from __future__ import annotations
@@ -12,42 +16,71 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 logger = logging.getLogger("blnk_auth")
+
+EventName = Literal[
+    "renewed",
+    "adopted",
+    "renewal_failed",
+    "save_failed",
+    "saved",
+    "unlock_failed",
+    "odd_answer",
+    "sign_in_required",
+    "refresh_token_expiring",
+    "signed_in",
+    "forgotten",
+    "revoked",
+    "token_withheld",
+]
+"""The names of all events; see `Event`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one token. Holds no secret.
+    """Something that happened to one token. Immutable. Holds no secret.
 
-    `name` is one of: `renewed` (the server issued a token and it is saved), `adopted` (a sibling's newer token was
-    taken from the store), `renewal_failed`, `save_failed` (the new pair lives in memory; saving is tried again),
-    `saved` (a pair that could not be saved now is), `unlock_failed`, `odd_answer` (a member of the server's answer was
-    strange), `sign_in_required`, `refresh_token_expiring`, `signed_in`, `forgotten`, `revoked`, `token_withheld` (a
-    request went to an origin that may not have the token, or had a header of its own in its place).
-    `store_key` says whose token; `detail` is for people; `error` is the exception, if there was one.
+    Attributes:
+        name: `renewed` (the server issued a token and it is saved), `adopted` (a newer token of another process was
+            taken from the store), `renewal_failed`, `save_failed` (the new pair is in memory only; saving is tried
+            again), `saved` (a pair that could not be saved before is saved now), `unlock_failed`, `odd_answer` (a
+            member of the server's response was strange), `sign_in_required`, `refresh_token_expiring`, `signed_in`,
+            `forgotten`, `revoked`, `token_withheld` (a request was sent to an origin that may not have the token, or
+            had a header of its own in its place).
+        store_key: Whose token it is, as the store names it.
+        detail: For people to read.
+        error: The exception, if there was one.
+        subject: Whose grant it is; None for the client's own, or where it is not known.
+        provider: The provider's name; None where there is none, as for a `StaticToken`.
+        seconds: How long the exchange took; None where nothing was measured.
     """
 
-    name: str
+    name: EventName
     store_key: str
     detail: str = ""
     error: Exception | None = None
+    subject: str | None = field(default=None, kw_only=True)
+    provider: str | None = field(default=None, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
 
 
 OnEvent = Callable[[Event], object]
+"""A user's callback for events. What it returns is ignored."""
 
 
-# Its cache is the memory of what has been said, for the whole process; bounded, so that after so many others one may
-# be said again.
+# Its cache is the memory of what has been logged, for the whole process; bounded, so that after so many others one may
+# be logged again.
 @functools.lru_cache(maxsize=1024)
 def _warn_once(*event: str) -> None:
-    """Nothing is raised for a request that goes without the token, so the log must say why a bare 401 came back."""
+    """Nothing is raised for a request that is sent without the token, so the log must say why a bare 401 came back."""
     logger.warning("%s %s %s", *event)
 
 
-def tell(on_event: OnEvent | None, event: Event) -> None:
-    """Log the event and hand it to the callback, whose failure is the callback's own."""
+def emit(on_event: OnEvent | None, event: Event) -> None:
+    """Log the event and pass it to the callback, whose failure is the callback's own."""
     if event.name == "token_withheld":
         _warn_once(event.name, event.store_key, event.detail)
     else:

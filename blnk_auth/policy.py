@@ -80,12 +80,20 @@ class RenewalPolicy:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _ENDLESS:
-                raise ConfigurationError(f"policy: {each.name} must be a number of at least 0, not {value!r}")
+                raise ConfigurationError(
+                    f"policy: {each.name} must be a number of at least 0, not {value!r}", parameter="policy"
+                )
         for name in _NEEDED:
             if not getattr(self, name):
-                raise ConfigurationError(f"policy: {name} must be more than 0, or no token request could succeed")
+                raise ConfigurationError(
+                    f"policy: {name} must be more than 0, or no token request could succeed", parameter="policy"
+                )
         for name in _SHARES:
             if getattr(self, name) > 1:
-                raise ConfigurationError(f"policy: {name} is a share and must be at most 1, not {getattr(self, name)}")
+                raise ConfigurationError(
+                    f"policy: {name} is a share and must be at most 1, not {getattr(self, name)}", parameter="policy"
+                )
         if self.mandatory_fraction > self.advisory_fraction:
-            raise ConfigurationError("policy: mandatory_fraction must not exceed advisory_fraction")
+            raise ConfigurationError(
+                "policy: mandatory_fraction must not exceed advisory_fraction", parameter="mandatory_fraction"
+            )

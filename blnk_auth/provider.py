@@ -187,9 +187,15 @@ class Provider:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConfigurationError("name is empty; give the provider a short, lasting name")
+            raise ConfigurationError(
+                "name is empty", parameter="name", remedy="give the provider a short, lasting name"
+            )
         if not isinstance(self.display_name, str):
-            raise ConfigurationError("display_name must be text, such as 'Acme Bank'; leave it out for the name")
+            raise ConfigurationError(
+                "display_name must be text, such as 'Acme Bank'",
+                parameter="display_name",
+                remedy="leave it out for the name",
+            )
         object.__setattr__(self, "display_name", self.display_name or self.name)
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
         for parameter in _ENDPOINTS:
@@ -206,7 +212,7 @@ class Provider:
         for is_right, kind, parameters in _KINDS:
             for parameter in parameters:
                 if not is_right(getattr(self, parameter)):
-                    raise ConfigurationError(f"{parameter} must be {kind}")
+                    raise ConfigurationError(f"{parameter} must be {kind}", parameter=parameter)
         checked_authorization_parameters(self.authorization_parameters, "authorization_parameters")
         # What a callable gives is looked at when it has been given.
         for parameter, check in (("token_parameters", checked_parameters), ("token_headers", checked_headers)):
@@ -217,22 +223,35 @@ class Provider:
 
     def _check_issuer(self) -> None:
         if self.issuer is not None and not isinstance(self.issuer, str):
-            raise ConfigurationError("issuer must be the URL in the server's metadata, or None")
+            raise ConfigurationError("issuer must be the URL in the server's metadata, or None", parameter="issuer")
         if self.sends_iss and self.issuer is None:
-            raise ConfigurationError("sends_iss needs the issuer that iss must name; give the provider its issuer")
+            raise ConfigurationError(
+                "sends_iss needs the issuer that iss must name",
+                parameter="sends_iss",
+                remedy="give the provider its issuer",
+            )
 
     def _check_choices(self) -> None:
         for parameter, known in _CHOICES.items():
             if getattr(self, parameter) not in known:
-                raise ConfigurationError(f"{parameter} {getattr(self, parameter)!r} is unknown; {_one_of(known)}")
+                raise ConfigurationError(
+                    f"{parameter} {getattr(self, parameter)!r} is unknown",
+                    parameter=parameter,
+                    remedy=_one_of(known),
+                )
         if isinstance(self.grants, str) or not set(self.grants) <= set(_GRANTS):
-            raise ConfigurationError(f"grants must be a sequence of grant types; {_one_of(_GRANTS)}")
+            raise ConfigurationError(
+                "grants must be a sequence of grant types", parameter="grants", remedy=f"{_one_of(_GRANTS)}"
+            )
 
     def _check_authorization_endpoint(self) -> None:
         if not callable(self.authorization_endpoint):
             _check_endpoint(self.authorization_endpoint, "authorization_endpoint")
         elif self.target is None:
-            raise ConfigurationError("authorization_endpoint is a callable of the target, and there is no target")
+            raise ConfigurationError(
+                "authorization_endpoint is a callable of the target, and there is no target",
+                parameter="authorization_endpoint",
+            )
 
     @classmethod
     def discover(
@@ -274,7 +293,9 @@ class Provider:
         """The further headers of one API request."""
         made = checked_headers(_made(self.api_headers, "api_headers", call), "api_headers")
         if any(name.lower() == "authorization" for name in made):
-            raise ConfigurationError("api_headers must not name Authorization, which carries the token")
+            raise ConfigurationError(
+                "api_headers must not name Authorization, which carries the token", parameter="api_headers"
+            )
         return made
 
     def target_of(self, subject: str | None) -> str | None:
@@ -287,7 +308,7 @@ class Provider:
             return None
         named = fetched("target", lambda: target(subject))
         if not isinstance(named, str) or not named:
-            raise ConfigurationError(f"target: the callable named none for the subject {subject!r}")
+            raise ConfigurationError(f"target: the callable named none for the subject {subject!r}", parameter="target")
         return named
 
     def authorization_endpoint_of(self, target: str | None) -> str | None:
@@ -305,7 +326,7 @@ def _check_endpoint(url: str | None, parameter: str) -> None:
         return
     endpoint_origin(url, parameter)
     if "#" in url:
-        raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)")
+        raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)", parameter=parameter)
 
 
 def checked_authorization_parameters(given: Any, setting: str) -> Mapping[str, str]:

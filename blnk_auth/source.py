@@ -29,10 +29,9 @@ from .errors import (
     SignInRequired,
     StoreError,
     TemporarilyUnavailable,
-    own_copy,
     redacted,
 )
-from .events import Event, tell
+from .events import Event, emit
 from .stores._token_store import to_json
 from .token import Token
 
@@ -52,7 +51,7 @@ class _Failure(NamedTuple):
 
     @property
     def answer_lost(self) -> bool:
-        return ANSWER_LOST in self.error.message
+        return isinstance(self.error, TemporarilyUnavailable) and self.error.outcome_unknown
 
 
 class _Unresolved(NamedTuple):
@@ -216,7 +215,9 @@ class TokenSource:
             return self._state.provider.is_rejection(answer)
         except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
             failure = type(error).__name__
-        raise ConfigurationError(f"is_rejection of the provider raised {failure}; correct it there")
+        raise ConfigurationError(
+            f"is_rejection of the provider raised {failure}", parameter="is_rejection", remedy="correct it there"
+        )
 
     def is_current(self, held: CachedToken) -> bool:
         current = self._held
@@ -245,10 +246,10 @@ class TokenSource:
 
     def report_withheld(self, origin: Origin) -> None:
         detail = _not_for(origin, "add it to the provider")
-        self._state.tell([Event("token_withheld", self.store_key, detail)])
+        self._state.emit([Event("token_withheld", self.store_key, detail)])
 
     def report_own_header(self) -> None:
-        self._state.tell([Event("token_withheld", self.store_key, _in_place_of(self.header_name))])
+        self._state.emit([Event("token_withheld", self.store_key, _in_place_of(self.header_name))])
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -281,7 +282,7 @@ class TokenSource:
         """
         failure = self._failure
         if landed is before and failure is not None:
-            raise own_copy(failure.error)
+            raise failure.error.replace()
         return landed.grant.token
 
     def _fly(self, goal: RenewalGoal, package: Package | None, failure: _Failure | None) -> Flight[CachedToken]:
@@ -291,7 +292,7 @@ class TokenSource:
         )
         renewal = self.renewal(package, in_background=in_background)
         return self._state.flights.join_or_start(
-            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self._state.tell(renewal.events)
+            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self._state.emit(renewal.events)
         )
 
     def call(self, purpose: Purpose) -> Call:
@@ -348,10 +349,11 @@ class TokenSource:
         if isinstance(error, SignInRequired):
             self._remember_end(error)
             if error.reason == "refused" and lost:
-                error.message += f" ({ANSWER_LOST}, and with it the rotated refresh token)"
+                error = error.replace(problem=f"{error.problem} ({ANSWER_LOST}, and with it the rotated refresh token)")
         else:
             self._failure = self._next_failure(error)
-            renewal.events.append(Event("renewal_failed", self.store_key, str(error), own_copy(error)))
+            error = self._failure.error
+            renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))
         return self._make_do(error, goal)
 
     def _make_do(self, error: BlnkAuthError, goal: RenewalGoal) -> CachedToken:
@@ -381,9 +383,9 @@ class TokenSource:
         if isinstance(error, TemporarilyUnavailable):
             if error.retry_after is not None:
                 wait = max(wait, min(error.retry_after, policy.max_retry_after))
-            error.retry_after = wait
+            error = error.replace(retry_after=wait)
         now = self._clock()
-        return _Failure(own_copy(error), count, now, now + wait)
+        return _Failure(error.replace(), count, now, now + wait)
 
     def _is_cooling_down(self, now: float) -> bool:
         return self._failure is not None and self._failure.cools_down(now)
@@ -392,10 +394,9 @@ class TokenSource:
         failure = self._failure
         if failure is None or not failure.cools_down(now):
             return
-        error = own_copy(failure.error)
-        if isinstance(error, TemporarilyUnavailable):
-            error.retry_after = failure.until - now
-        raise error
+        if isinstance(failure.error, TemporarilyUnavailable):
+            raise failure.error.replace(retry_after=failure.until - now)
+        raise failure.error.replace()
 
     def _landed(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return ready.wait(self.wait_timeout) if isinstance(ready, Flight) else ready
@@ -475,19 +476,19 @@ def _over(renewed: CachedToken) -> BlnkAuthError:
     issued_at = renewed.grant.token.issued_at
     if issued_at is not None and issued_at < renewed.window.expires_at:
         return TemporarilyUnavailable(
-            "the access token expired before the renewal ended: this machine was held up in between, perhaps asleep; "
-            "try again"
+            "the access token expired before the renewal ended: this machine was held up in between, perhaps asleep",
+            remedy="try again",
         )
     return ProtocolError(
-        "the authorization server issued an access token that had expired at birth, or that no header can "
-        "carry; it is stored, but cannot be used: check the server's clock and its expires_in"
+        "the authorization server issued an access token that had expired at birth, or that no header can carry",
+        remedy="it is stored, but cannot be used: check the server's clock and its expires_in",
     )
 
 
 def _check_adoptable(token: Token) -> None:
     """Raise `ConfigurationError` for what is no token, or could not be read back from a store."""
     if not isinstance(token, Token):
-        raise ConfigurationError("adopt: token must be a Token; Token.from_response(...) makes one of a dict")
+        raise ConfigurationError("adopt: token must be a Token", remedy="Token.from_response(...) makes one of a dict")
     if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
         raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
     why = "it has members that are no JSON"
@@ -496,7 +497,9 @@ def _check_adoptable(token: Token) -> None:
             return
     except (ValueError, TypeError, StoreError) as error:
         why = str(error) if isinstance(error, ValueError) else why
-    raise ConfigurationError(f"adopt: the token cannot be stored ({why}); Token.from_response(...) makes a good one")
+    raise ConfigurationError(
+        f"adopt: the token cannot be stored ({why})", remedy="Token.from_response(...) makes a good one"
+    )
 
 
 class StaticToken:
@@ -522,7 +525,9 @@ class StaticToken:
         value = redacted(value.strip() if isinstance(value, str) else "")
         if not is_sendable(value):
             raise ConfigurationError(
-                "value is empty or has characters that no HTTP header can carry; pass the key itself"
+                "value is empty or has characters that no HTTP header can carry",
+                parameter="value",
+                remedy="pass the key itself",
             )
         if (
             not isinstance(header, str)
@@ -530,7 +535,7 @@ class StaticToken:
             or not header.isascii()
             or not header.replace("-", "").replace("_", "").isalnum()
         ):
-            raise ConfigurationError(f"header {header!r} is not the name of an HTTP header")
+            raise ConfigurationError(f"header {header!r} is not the name of an HTTP header", parameter="header")
         self.header_name = header
         self.origins = AllowedOrigins(api_origins)
         prefix = BEARER if header.lower() == "authorization" else ""
@@ -577,7 +582,7 @@ class StaticToken:
         return None
 
     def report_withheld(self, origin: Origin) -> None:
-        tell(None, Event("token_withheld", repr(self), _not_for(origin, "add it to the StaticToken")))
+        emit(None, Event("token_withheld", repr(self), _not_for(origin, "add it to the StaticToken")))
 
     def report_own_header(self) -> None:
-        tell(None, Event("token_withheld", repr(self), _in_place_of(self.header_name)))
+        emit(None, Event("token_withheld", repr(self), _in_place_of(self.header_name)))

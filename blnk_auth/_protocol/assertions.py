@@ -78,7 +78,9 @@ def load_key(material: KeyMaterial) -> Any:
     except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
         failure += f" ({type(error).__name__})"
     raise ConfigurationError(
-        f"private_key cannot be used: {failure}; pass the content of the unencrypted private key file, or a JWK"
+        f"private_key cannot be used: {failure}",
+        parameter="private_key",
+        remedy="pass the content of the unencrypted private key file, or a JWK",
     )
 
 
@@ -133,7 +135,9 @@ def sign_assertion(
     else:
         return signed
     raise ConfigurationError(
-        f"signing_algorithm {algorithm!r} does not go with this {loaded.key_type} key ({failure}); name one that does"
+        f"signing_algorithm {algorithm!r} does not go with this {loaded.key_type} key ({failure})",
+        parameter="signing_algorithm",
+        remedy="name one that does",
     )
 
 
@@ -154,7 +158,9 @@ def hmac_digest(algorithm: str | None) -> str:
     digest = _HMACS.get(algorithm or "HS256")
     if digest is None:
         raise ConfigurationError(
-            f"signing_algorithm {algorithm!r} needs a private_key; with a client_secret use one of {', '.join(_HMACS)}"
+            f"signing_algorithm {algorithm!r} needs a private_key",
+            parameter="signing_algorithm",
+            remedy=f"with a client_secret use one of {', '.join(_HMACS)}",
         )
     return digest
 
@@ -185,7 +191,11 @@ def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
 def _refuse_unsigned(algorithm: str) -> None:
     # joserfc "signs" with it, and only warns: anybody could make such an assertion.
     if algorithm == "none":
-        raise ConfigurationError("signing_algorithm 'none' proves nothing; leave it out for what fits the key")
+        raise ConfigurationError(
+            "signing_algorithm 'none' proves nothing",
+            parameter="signing_algorithm",
+            remedy="leave it out for what fits the key",
+        )
 
 
 def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
@@ -200,11 +210,15 @@ def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
 def _check_signature(signature: object, algorithm: str) -> None:
     expected = _LENGTHS.get(algorithm)
     if not isinstance(signature, bytes) or not signature:
-        raise ConfigurationError(f"private_key: the Signer's sign returned {type(signature).__name__}, not a signature")
+        raise ConfigurationError(
+            f"private_key: the Signer's sign returned {type(signature).__name__}, not a signature",
+            parameter="private_key",
+        )
     if expected is not None and len(signature) != expected:
         raise ConfigurationError(
-            f"private_key: the Signer's signature has {len(signature)} bytes, and {algorithm} has {expected}; return r "
-            "and s one after the other (RFC 7518 section 3.4), not DER"
+            f"private_key: the Signer's signature has {len(signature)} bytes, and {algorithm} has {expected}",
+            parameter="private_key",
+            remedy="return r and s one after the other (RFC 7518 section 3.4), not DER",
         )
 
 

@@ -57,17 +57,26 @@ class ClientCredentials:
     def __post_init__(self) -> None:
         self._check_id()
         if not isinstance(self.client_secret, str | None) and not callable(self.client_secret):
-            raise ConfigurationError("client_secret must be text, or a callable that returns text")
+            raise ConfigurationError(
+                "client_secret must be text, or a callable that returns text", parameter="client_secret"
+            )
         if self.method not in METHODS:
-            raise ConfigurationError(f"client_auth {self.method!r} is unknown; use one of {', '.join(METHODS)}")
+            raise ConfigurationError(
+                f"client_auth {self.method!r} is unknown",
+                parameter="client_auth",
+                remedy=f"use one of {', '.join(METHODS)}",
+            )
         if self.method in _BY_SECRET and not self.client_secret:
             raise ConfigurationError(
-                f"client_secret is missing, and client_auth {self.method!r} needs it; pass the secret, or "
-                'client_auth="none" for a public client'
+                f"client_secret is missing, and client_auth {self.method!r} needs it",
+                parameter="client_secret",
+                remedy='pass the secret, or client_auth="none" for a public client',
             )
         if self.method in _BY_CERTIFICATE and not self.has_certificate:
             raise ConfigurationError(
-                f"cert is missing, and client_auth {self.method!r} needs it; pass cert=(file, key file)"
+                f"cert is missing, and client_auth {self.method!r} needs it",
+                parameter="cert",
+                remedy="pass cert=(file, key file)",
             )
         if self.method == "private_key_jwt":
             self._check_key()
@@ -76,17 +85,31 @@ class ClientCredentials:
 
     def _check_id(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
-            raise ConfigurationError("client_id is empty; pass the id that the provider gave your application")
+            raise ConfigurationError(
+                "client_id is empty",
+                parameter="client_id",
+                remedy="pass the id that the provider gave your application",
+            )
         if not self.client_id.isprintable():
-            raise ConfigurationError("client_id has unprintable characters; pass the id as the provider wrote it")
+            raise ConfigurationError(
+                "client_id has unprintable characters",
+                parameter="client_id",
+                remedy="pass the id as the provider wrote it",
+            )
         if ":" in self.client_id and self.method == "client_secret_basic" and self.basic_encoding == "raw":
             # RFC 7617 section 2: the server would read what follows the colon as the secret.
-            raise ConfigurationError("client_id has a colon, which raw HTTP Basic cannot carry; use client_secret_post")
+            raise ConfigurationError(
+                "client_id has a colon, which raw HTTP Basic cannot carry",
+                parameter="client_id",
+                remedy="use client_secret_post",
+            )
 
     def _check_key(self) -> None:
         if self.private_key is None:
             raise ConfigurationError(
-                "private_key is missing, and client_auth 'private_key_jwt' needs it; pass a PEM, a JWK, or a Signer"
+                "private_key is missing, and client_auth 'private_key_jwt' needs it",
+                parameter="private_key",
+                remedy="pass a PEM, a JWK, or a Signer",
             )
         if not callable(self.private_key) and not isinstance(self.private_key, Signer):
             # Once for nothing: whether key and algorithm go together is better known now than at the first renewal.
@@ -96,7 +119,11 @@ class ClientCredentials:
         """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""
         secret = fetched("client_secret", self.client_secret) if callable(self.client_secret) else self.client_secret
         if not isinstance(secret, str) or not secret:
-            raise ConfigurationError("client_secret: the callable returned no secret; it must return a non-empty str")
+            raise ConfigurationError(
+                "client_secret: the callable returned no secret",
+                parameter="client_secret",
+                remedy="it must return a non-empty str",
+            )
         return secret
 
     def prove(self, *, audience: str, now: float) -> Proof:

@@ -72,7 +72,9 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
     token_endpoint = document.get("token_endpoint")
     if not isinstance(token_endpoint, str):
         raise ConfigurationError(
-            f"issuer: the metadata of {issuer!r} names no token_endpoint; build a Provider by hand"
+            f"issuer: the metadata of {issuer!r} names no token_endpoint",
+            parameter="issuer",
+            remedy="build a Provider by hand",
         )
     methods = _strings(document.get("token_endpoint_auth_methods_supported")) or ("client_secret_basic",)
     challenges = _strings(document.get("code_challenge_methods_supported"))
@@ -105,11 +107,12 @@ def _fetch(issuer: str, network: Network) -> Mapping[str, Any]:
             continue
         if document.get("issuer") != issuer:
             raise ConfigurationError(
-                f"issuer: {url} speaks for another issuer than {issuer!r}; write it exactly as the provider does, "
-                "with or without the slash at its end"
+                f"issuer: {url} speaks for another issuer than {issuer!r}",
+                parameter="issuer",
+                remedy="write it exactly as the provider does, with or without the slash at its end",
             )
         return document
-    raise ProtocolError(f"issuer: nothing found ({'; '.join(failures)}); is it the right URL?")
+    raise ProtocolError(f"issuer: nothing found ({'; '.join(failures)})", remedy="is it the right URL?")
 
 
 def _get(url: str, network: Network) -> HttpResponse:
@@ -122,7 +125,7 @@ def _get(url: str, network: Network) -> HttpResponse:
         if response.status_code < 500 and response.status_code != 429:
             return response
         why = f"status {response.status_code}"
-    raise TemporarilyUnavailable(f"issuer: {url} gave no answer ({why}); try again later")
+    raise TemporarilyUnavailable(f"issuer: {url} gave no answer ({why})", remedy="try again later")
 
 
 def _document(response: HttpResponse) -> Mapping[str, Any] | None:
@@ -147,7 +150,7 @@ def _check_issuer(issuer: str) -> None:
     endpoint_origin(issuer, "issuer")
     parts = urlsplit(issuer)
     if parts.query or parts.fragment:
-        raise ConfigurationError("issuer must have no query and no fragment (RFC 8414 section 2)")
+        raise ConfigurationError("issuer must have no query and no fragment (RFC 8414 section 2)", parameter="issuer")
 
 
 def _grants(listed: Sequence[str]) -> tuple[str, ...]:

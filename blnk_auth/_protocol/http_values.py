@@ -19,13 +19,15 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 def checked_parameters(made: Any, setting: str) -> Mapping[str, str]:
     """The parameters in `made`. Raises `ConfigurationError`, which names the setting, if they are none."""
     if not isinstance(made, Mapping):
-        raise ConfigurationError(f"{setting} must give a mapping of names to texts, not {type(made).__name__}")
+        raise ConfigurationError(
+            f"{setting} must give a mapping of names to texts, not {type(made).__name__}", parameter=setting
+        )
     given = cast("Mapping[str, str]", made)
     for name, value in given.items():
         if not _is_text(name):
-            raise ConfigurationError(f"{setting}: a name {_fault(name)}")
+            raise ConfigurationError(f"{setting}: a name {_fault(name)}", parameter=setting)
         if not _is_text(value):
-            raise ConfigurationError(f"{setting}: the value of {name!r} {_fault(value)}")
+            raise ConfigurationError(f"{setting}: the value of {name!r} {_fault(value)}", parameter=setting)
     return given
 
 
@@ -34,9 +36,11 @@ def checked_headers(made: Any, setting: str) -> Mapping[str, str]:
     given = checked_parameters(made, setting)
     for name, value in given.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"{setting}: {name!r} is not the name of an HTTP header")
+            raise ConfigurationError(f"{setting}: {name!r} is not the name of an HTTP header", parameter=setting)
         if not value.isascii() or not value.isprintable():
-            raise ConfigurationError(f"{setting}: the value of {name} must be printable ASCII without line breaks")
+            raise ConfigurationError(
+                f"{setting}: the value of {name} must be printable ASCII without line breaks", parameter=setting
+            )
     return given
 
 
@@ -44,7 +48,11 @@ def without(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> M
     """The same, if none of its names is among those that the request says itself; else `ConfigurationError`."""
     for name in reserved:
         if name in made:
-            raise ConfigurationError(f"{setting} must not name {name!r}, which the request says itself; leave it out")
+            raise ConfigurationError(
+                f"{setting} must not name {name!r}, which the request says itself",
+                parameter=setting,
+                remedy="leave it out",
+            )
     return made
 
 

@@ -130,8 +130,8 @@ def build_device_authorization(
     endpoint = provider.device_authorization_endpoint
     if endpoint is None:
         raise ConfigurationError(
-            f"{provider.display_name} has no device_authorization_endpoint; use authorize_interactively(), with "
-            "pasted= where no browser can reach this machine"
+            f"{provider.display_name} has no device_authorization_endpoint",
+            remedy=("use authorize_interactively(), with pasted= where no browser can reach this machine"),
         )
     proof = credentials.prove(audience=_audience(provider), now=now)
     named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
@@ -202,7 +202,9 @@ def build_authorization_url(
         raise ConfigurationError(f"{provider.display_name} has no authorization_endpoint, so no person can sign in")
     if provider.requires_scope and not scope:
         raise ConfigurationError(
-            f"scope is missing; {provider.display_name} wants one with every authorization request"
+            "scope is missing",
+            parameter="scope",
+            remedy=f"{provider.display_name} wants one with every authorization request",
         )
     challenge: dict[str, str] = {}
     if code_verifier is not None:
@@ -253,13 +255,13 @@ def judge_device_answer(response: HttpResponse, call: ServerRequest, *, now: flo
     code = None if document is None else document.get("error")
     told: dict[str, Any] = {"error": code, "status_code": response.status_code}
     if code in ("authorization_pending", "slow_down"):
-        raise TemporarilyUnavailable("the person has not decided yet; ask again later", **told)
+        raise TemporarilyUnavailable("the person has not decided yet", remedy="ask again later", **told)
     if code == "access_denied":
         raise SignInRequired(
-            "the person did not give access; ask again if they change their mind", reason="denied", **told
+            "the person did not give access", remedy="ask again if they change their mind", reason="denied", **told
         )
     if code == "expired_token":
-        raise SignInRequired("nobody has entered the code in time; start it again", reason="restart", **told)
+        raise SignInRequired("nobody has entered the code in time", remedy="start it again", reason="restart", **told)
     return judge_token_answer(response, call, now=now)
 
 
@@ -283,7 +285,8 @@ def _outcome(
         else:
             return token, (*notes, *odd)
         return ProtocolError(
-            f"the token endpoint answered {response.status_code}, but {why}; is token_endpoint the right URL?",
+            f"the token endpoint answered {response.status_code}, but {why}",
+            remedy="is token_endpoint the right URL?",
             status_code=response.status_code,
         )
     return _refusal(response, document, call, now=now)
@@ -375,16 +378,22 @@ def _refusal(
     try:
         verdict = _judged(provider, Refusal(response, document, code)) or _standard_verdict(status, code)
     except ConfigurationError as error:
-        return ConfigurationError(f"{answered}; {error}", **told)
+        return ConfigurationError(answered, remedy=str(error), **told)
     if verdict == "sign_in":
-        return SignInRequired(f"{answered}; the person must sign in again", reason="refused", **told)
+        return SignInRequired(answered, remedy="the person must sign in again", reason="refused", **told)
     if verdict == "transient":
         retry_after = _retry_after(response.headers, now)
-        lost = f"; {ANSWER_LOST}" if status in _GATEWAY_STATUSES else ""
-        return TemporarilyUnavailable(f"{answered}{lost}; try again later", retry_after=retry_after, **told)
+        lost = status in _GATEWAY_STATUSES
+        return TemporarilyUnavailable(
+            f"{answered}; {ANSWER_LOST}" if lost else answered,
+            remedy="try again later",
+            retry_after=retry_after,
+            outcome_unknown=lost,
+            **told,
+        )
     if verdict == "configuration":
-        return ConfigurationError(f"{answered}; {_remedy(status, code)}", **told)
-    return ProtocolError(f"{answered}, which is no OAuth 2.0 answer; is token_endpoint the right URL?", **told)
+        return ConfigurationError(answered, remedy=_remedy(status, code), **told)
+    return ProtocolError(f"{answered}, which is no OAuth 2.0 answer", remedy="is token_endpoint the right URL?", **told)
 
 
 def _judged(provider: Provider, refusal: Refusal) -> Verdict | None:
@@ -397,7 +406,9 @@ def _judged(provider: Provider, refusal: Refusal) -> Verdict | None:
         if verdict is None or verdict in get_args(Verdict):
             return verdict
         failure = f"returned {verdict!r}, which is none of {', '.join(get_args(Verdict))} and not None"
-    raise ConfigurationError(f"judge_refusal of the provider {failure}; correct it there")
+    raise ConfigurationError(
+        f"judge_refusal of the provider {failure}", parameter="judge_refusal", remedy="correct it there"
+    )
 
 
 def _standard_verdict(status: int, code: str | None) -> Verdict | None:

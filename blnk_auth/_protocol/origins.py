@@ -60,16 +60,21 @@ class AllowedOrigins:
 
     def __init__(self, origins: Iterable[str], *, parameter: str = "api_origins") -> None:
         if isinstance(origins, str):
-            raise ConfigurationError(f"{parameter} must be a sequence of origins, as in ({origins!r},)")
+            raise ConfigurationError(
+                f"{parameter} must be a sequence of origins, as in ({origins!r},)", parameter=parameter
+            )
         if not isinstance(origins, Iterable):
-            raise ConfigurationError(f'{parameter} must be a sequence of origins, as in ("https://api.example.com",)')
+            raise ConfigurationError(
+                f'{parameter} must be a sequence of origins, as in ("https://api.example.com",)', parameter=parameter
+            )
         named = tuple(origins)
         self.any_secure = ANY_ORIGIN in named
         self.listed = frozenset(parse_origin(origin, parameter) for origin in named if origin != ANY_ORIGIN)
         if not self.any_secure and not self.listed:
             raise ConfigurationError(
                 f"{parameter} is empty, so no request could carry the token; list the API's origins, "
-                f'as in {parameter}=("https://api.example.com",), or say "*" for any https origin'
+                f'as in {parameter}=("https://api.example.com",), or say "*" for any https origin',
+                parameter=parameter,
             )
 
     def permits(self, origin: Origin) -> bool:
@@ -85,33 +90,45 @@ def parse_origin(url: str, parameter: str) -> Origin:
     origin = endpoint_origin(url, parameter)
     parts = urlsplit(url)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ConfigurationError(f"{parameter}: {url!r} has more than an origin; write only {str(origin)!r}")
+        raise ConfigurationError(
+            f"{parameter}: {url!r} has more than an origin", parameter=parameter, remedy=f"write only {str(origin)!r}"
+        )
     return origin
 
 
 def endpoint_origin(url: str, parameter: str) -> Origin:
     """The origin of the endpoint at `url`. Raises `ConfigurationError` if a secret must not be sent there."""
     if not isinstance(url, str) or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
-        raise ConfigurationError(f"{parameter} must be a URL without spaces or control characters")
+        raise ConfigurationError(f"{parameter} must be a URL without spaces or control characters", parameter=parameter)
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise ConfigurationError(f"{parameter} is not a URL ({error}); write it as https://host/path") from None
+        raise ConfigurationError(
+            f"{parameter} is not a URL ({error})", parameter=parameter, remedy="write it as https://host/path"
+        ) from None
     if parts.scheme.lower() not in _DEFAULT_PORTS or not host:
-        raise ConfigurationError(f"{parameter} must be an absolute URL such as https://host/path, not {_shown(url)!r}")
+        raise ConfigurationError(
+            f"{parameter} must be an absolute URL such as https://host/path, not {_shown(url)!r}", parameter=parameter
+        )
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(f"{parameter} must not hold a user name or password; pass credentials separately")
+        raise ConfigurationError(
+            f"{parameter} must not hold a user name or password",
+            parameter=parameter,
+            remedy="pass credentials separately",
+        )
     origin = normalize(parts.scheme, _in_ascii(host), port)
     if not _HOST.fullmatch(origin.host):
         raise ConfigurationError(
-            f"{parameter}: {origin.host[:100]!r} is no host name that every client reads alike; write it in ASCII, an "
-            "international name as xn--..."
+            f"{parameter}: {origin.host[:100]!r} is no host name that every client reads alike",
+            parameter=parameter,
+            remedy="write it in ASCII, an international name as xn--...",
         )
     if not origin.is_secure:
         raise ConfigurationError(
-            f"{parameter} uses http to {origin.host!r}, where a secret could be read on the way; use https "
-            "(plain http is accepted only for a loopback address)"
+            f"{parameter} uses http to {origin.host!r}, where a secret could be read on the way",
+            parameter=parameter,
+            remedy="use https (plain http is accepted only for a loopback address)",
         )
     return origin
 
@@ -120,14 +137,18 @@ def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
     """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
     origin = endpoint_origin(url, parameter)
     if "?" in url or "#" in url:
-        raise ConfigurationError(f"{parameter} must have no query and no fragment: paths are added to it")
+        raise ConfigurationError(
+            f"{parameter} must have no query and no fragment: paths are added to it", parameter=parameter
+        )
     return origin, url.rstrip("/")
 
 
 def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
     """A provider's own origin and those that its user adds as `api_origins`."""
     if isinstance(further, str):
-        raise ConfigurationError(f"api_origins must be a sequence of origins, as in ({further!r},)")
+        raise ConfigurationError(
+            f"api_origins must be a sequence of origins, as in ({further!r},)", parameter="api_origins"
+        )
     return str(own), *further
 
 

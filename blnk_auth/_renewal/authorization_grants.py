@@ -9,7 +9,7 @@ from .._protocol import messages
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
 from .._protocol.messages import ServerRequest
-from ..errors import SignInRequired
+from ..errors import SignInReason, SignInRequired
 from ..provider import Provider
 from ..token import Token
 from .grant_record import GrantRecord
@@ -106,7 +106,7 @@ def _of_target(target: str | None) -> str:
     return "" if target is None else f"/{quote(target, safe='')}"
 
 
-def sign_in_again(reason: str, subject: str | None) -> SignInRequired:
+def sign_in_again(reason: SignInReason, subject: str | None) -> SignInRequired:
     """The error for a grant that cannot be renewed, in words that say what to do."""
     whose = f"subject {subject!r}"
     why = {
@@ -115,4 +115,6 @@ def sign_in_again(reason: str, subject: str | None) -> SignInRequired:
         "expired": f"the refresh token of {whose} has expired",
         "no_refresh_token": f"the access token of {whose} has ended and there is no refresh token to renew it with",
     }[reason]
-    return SignInRequired(f"{why}; send the person through start_authorization() again", reason=reason, subject=subject)
+    return SignInRequired(
+        why, remedy="send the person through start_authorization() again", reason=reason, subject=subject
+    )

@@ -16,7 +16,7 @@ from .._protocol.http_messages import Package
 from .._protocol.messages import ServerRequest
 from .._transport.network import Network, transport_for
 from ..errors import ConfigurationError
-from ..events import Event, OnEvent, tell
+from ..events import Event, OnEvent, emit
 from ..policy import RenewalPolicy
 from ..provider import Provider
 from ..stores._forks import reset_in_child
@@ -117,7 +117,7 @@ class ClientState:
     def operate(self, work: Callable[[], Iterable[Event]]) -> Flight[None]:
         """Run an operation where no cancellation reaches it, and tell its events afterwards."""
         events: list[Event] = []
-        return run_on_worker(lambda: events.extend(work()), lambda: self.tell(events))
+        return run_on_worker(lambda: events.extend(work()), lambda: self.emit(events))
 
     def wait_for(self, flight: Flight[Result]) -> Result:
         """Block until an operation has ended."""
@@ -127,10 +127,10 @@ class ClientState:
         """Wait in a task until an operation has ended."""
         return await flight.wait_async(self.wait_timeout)
 
-    def tell(self, events: Iterable[Event]) -> None:
+    def emit(self, events: Iterable[Event]) -> None:
         """Log events and hand them to `on_event`."""
         for event in events:
-            tell(self.on_event, event)
+            emit(self.on_event, event)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
@@ -152,11 +152,15 @@ class ClientState:
 
 def _not_pickled() -> str:
     raise ConfigurationError(
-        "client_secret: a secret given as text is not carried in a pickle; give OAuthClient a callable that fetches it"
+        "client_secret: a secret given as text is not carried in a pickle",
+        parameter="client_secret",
+        remedy="give OAuthClient a callable that fetches it",
     )
 
 
 def _key_not_pickled() -> str:
     raise ConfigurationError(
-        "private_key: a key given as such is not carried in a pickle; give OAuthClient a callable that fetches it"
+        "private_key: a key given as such is not carried in a pickle",
+        parameter="private_key",
+        remedy="give OAuthClient a callable that fetches it",
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..errors import StoreError
+from ..errors import SignInReason, StoreError
 from ..token import Token
 
 SCHEMA = 1
@@ -21,7 +21,7 @@ class GrantRecord:
     """A token and the standing of its grant. `ended` is None while the grant lives, else why it ended."""
 
     token: Token
-    ended: str | None = None
+    ended: SignInReason | None = None
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
@@ -36,19 +36,20 @@ class GrantRecord:
         schema = data.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise StoreError(
-                f"the record {key!r} was written by a newer blnk_auth (schema {schema}, this one reads {SCHEMA}); "
-                "upgrade blnk_auth on this machine"
+                f"the record {key!r} was written by a newer blnk_auth (schema {schema}, this one reads {SCHEMA})",
+                remedy="upgrade blnk_auth on this machine",
             )
         stored, ended = data.get("token"), data.get("ended")
         if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
             raise _broken(key, "it is not a token record")
         try:
-            return cls(Token.from_dict(cast("Mapping[str, Any]", stored)), ended)
+            # A reason that a later version may add is kept as it is.
+            return cls(Token.from_dict(cast("Mapping[str, Any]", stored)), cast("SignInReason | None", ended))
         except ValueError as error:
             raise _broken(key, str(error)) from None
 
 
 def _broken(key: str, why: str) -> StoreError:
     return StoreError(
-        f"the record {key!r} cannot be read ({why}); restore it from a backup, or forget() and sign in again"
+        f"the record {key!r} cannot be read ({why})", remedy="restore it from a backup, or forget() and sign in again"
     )

@@ -29,9 +29,8 @@ from ..errors import (
     SignInRequired,
     StoreError,
     TemporarilyUnavailable,
-    own_copy,
 )
-from ..events import Event
+from ..events import Event, EventName
 from ..policy import RenewalPolicy
 from ..stores._calls import call_store
 from ..stores._token_store import Record, TokenStore, Version
@@ -197,8 +196,8 @@ class Renewal:
                 GrantRecord(token), Predecessor(record.version, None if held is None else held.grant.token)
             )
         raise TemporarilyUnavailable(
-            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held; "
-            "try again, and see that the store's lock excludes everyone who shares it"
+            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held",
+            remedy="try again, and see that the store's lock excludes everyone who shares it",
         )
 
     def _ask(self, current: Token | None) -> Token:
@@ -213,7 +212,7 @@ class Renewal:
         try:
             return self.ask(current)
         except BlnkAuthError as error:
-            failure = own_copy(error)
+            failure = error.replace()
         except Exception as error:  # noqa: BLE001 - a callable of the user's, as in a provider's parameters
             failure = TemporarilyUnavailable(f"a callable of the client or its provider raised {type(error).__name__}")
         # Raised here: the frames of the original hold the refresh token.
@@ -233,13 +232,17 @@ class Renewal:
             return self.ports.send(call.request)
         except NoAnswer as failure:
             lost = f"; {ANSWER_LOST}" if failure.sent else ""
-            raise TemporarilyUnavailable(f"the authorization server gave no answer ({failure}){lost}") from None
+            raise TemporarilyUnavailable(
+                f"the authorization server gave no answer ({failure}){lost}", outcome_unknown=failure.sent
+            ) from None
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise
         except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
             unheard_of = type(error).__name__
-        raise TemporarilyUnavailable(f"the HTTP client for the token endpoint raised {unheard_of}; {ANSWER_LOST}")
+        raise TemporarilyUnavailable(
+            f"the HTTP client for the token endpoint raised {unheard_of}; {ANSWER_LOST}", outcome_unknown=True
+        )
 
     # --- the store -----------------------------------------------------------------------------------------------
 
@@ -296,9 +299,9 @@ class Renewal:
         # An older pair, or a sibling's mark that its grant has ended, made because our renewal had spent its token.
         return self._hold_grant(grant, self._write(grant, record.version))
 
-    def _note_failure(self, name: str, failure: BlnkAuthError) -> None:
+    def _note_failure(self, name: EventName, failure: BlnkAuthError) -> None:
         # A copy: the frames behind the original hold what was to be stored.
-        self.events.append(Event(name, self.key, str(failure), own_copy(failure)))
+        self.events.append(Event(name, self.key, str(failure), failure.replace()))
 
     # --- verdicts ------------------------------------------------------------------------------------------------
 
@@ -313,9 +316,9 @@ class Renewal:
 
     def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
         """Mark the grant as ended, keep its record, and return the error to raise."""
-        verdict.subject = self.subject
+        verdict = verdict.replace(subject=self.subject)
         if self.subject is None:
-            return ConfigurationError(f"client_credentials: {verdict}", **BlnkAuthError.fields(verdict))
+            return ConfigurationError(f"client_credentials: {verdict.problem}", **BlnkAuthError.fields(verdict))
         if record is None or held is None or verdict.reason != "refused":
             return verdict
         try:

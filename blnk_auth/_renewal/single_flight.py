@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from ..errors import BlnkAuthError, TemporarilyUnavailable, own_copy
+from ..errors import BlnkAuthError, TemporarilyUnavailable
 from ..stores._forks import reset_in_child
 
 Result = TypeVar("Result")
@@ -67,8 +67,8 @@ class Flight(Generic[Result]):
         """Whether there is something to wait for; if so `wake_up` will be called, once, on any thread."""
         if self._worker == threading.get_ident() and not self._done:
             raise BlnkAuthError(
-                "a store or a callable secret asked for the very token that is being renewed for it; "
-                "it must not use a client that carries this auth"
+                "a store or a callable secret asked for the very token that is being renewed for it",
+                remedy="it must not use a client that carries this auth",
             )
         with self._lock:
             if not self._done:
@@ -77,7 +77,7 @@ class Flight(Generic[Result]):
 
     def _outcome(self) -> Result:
         if isinstance(self._error, BlnkAuthError):
-            raise own_copy(self._error)
+            raise self._error.replace()
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # done without an error: the result is there
@@ -153,7 +153,8 @@ def _start(run: Callable[[], object]) -> bool:
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:
     return TemporarilyUnavailable(
-        f"the renewal has not ended within {timeout:g} seconds; it goes on, and its token will be stored",
+        f"the renewal has not ended within {timeout:g} seconds",
+        remedy="it goes on, and its token will be stored",
         retry_after=1.0,
     )
 

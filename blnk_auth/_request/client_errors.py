@@ -19,7 +19,7 @@ def as_client_error(
     core = core_type(type(error))
     base = transport_error if issubclass(core, TemporarilyUnavailable) else request_error
     dressed_type: Any = _combined_type(core, base)  # type: ignore[arg-type]  # typeshed: a class is not Hashable
-    dressed: BlnkAuthError = dressed_type(error.message, **error.fields())
+    dressed: BlnkAuthError = dressed_type(error.problem, **error.fields())
     dressed.request = request  # type: ignore[attr-defined]  # the client's base class has it
     return dressed
 

@@ -86,7 +86,10 @@ def new_code_verifier() -> str:
 def parse_callback(callback_url: str) -> Callback:
     """Read the redirect's query. Raises `ProtocolError` if a parameter comes twice (RFC 6749 section 3.1)."""
     if not isinstance(callback_url, str) or "?" not in callback_url:
-        raise ConfigurationError("callback_url must be the full URL that the browser was redirected to, with its query")
+        raise ConfigurationError(
+            "callback_url must be the full URL that the browser was redirected to, with its query",
+            parameter="callback_url",
+        )
     # Not urlsplit: it fails on hosts that are none, which anybody can send.
     query = callback_url.partition("?")[2].partition("#")[0]
     parameters = parse_qs(query, keep_blank_values=True)
@@ -94,7 +97,9 @@ def parse_callback(callback_url: str) -> Callback:
     def one(name: str) -> str | None:
         values = parameters.get(name, [])
         if len(values) > 1:
-            raise ProtocolError(f"callback_url has the parameter {name!r} more than once; start the sign-in again")
+            raise ProtocolError(
+                f"callback_url has the parameter {name!r} more than once", remedy="start the sign-in again"
+            )
         return values[0] if values and values[0] else None
 
     return Callback(one("state"), one("code"), one("iss"), one("error"), one("error_description"))
@@ -158,18 +163,19 @@ def check(callback: Callback, provider: Provider) -> None:
     """
     if callback.issuer is None and provider.sends_iss:
         raise ProtocolError(
-            "callback_url has no iss, which this provider sends with each answer (sends_iss), so it may be another "
-            "server's; start the sign-in again"
+            "callback_url has no iss, which this provider sends with each answer (sends_iss), so it "
+            "may be another server's",
+            remedy="start the sign-in again",
         )
     if callback.issuer is not None and provider.issuer is not None and callback.issuer != provider.issuer:
         raise ProtocolError(
-            "callback_url: iss names another authorization server than this provider's issuer; start the sign-in "
-            "again, and if it is the right server, correct the provider's issuer"
+            "callback_url: iss names another authorization server than this provider's issuer",
+            remedy=("start the sign-in again, and if it is the right server, correct the provider's issuer"),
         )
     if callback.code is None and callback.error is None:
         raise ProtocolError(
-            "callback_url has neither code nor error, so it is no authorization response; pass the whole URL that the "
-            "browser was redirected to"
+            "callback_url has neither code nor error, so it is no authorization response",
+            remedy="pass the whole URL that the browser was redirected to",
         )
 
 
@@ -191,7 +197,7 @@ def code_of(callback: Callback, *, subject: str) -> str:
 
 
 def _restart(why: str) -> SignInRequired:
-    return SignInRequired(f"{why}; begin again with start_authorization()", reason="restart")
+    return SignInRequired(why, remedy="begin again with start_authorization()", reason="restart")
 
 
 def _read(record: Record) -> Pending:

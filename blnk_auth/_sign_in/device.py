@@ -51,7 +51,9 @@ def read_device_authorization(members: Mapping[str, Any], *, now: float) -> Devi
     interval = read_seconds(members.get("interval"))
     lifetime = read_seconds(members.get("expires_in"))
     if lifetime is None:
-        raise ProtocolError("the device authorization endpoint answered without expires_in; is it the right URL?")
+        raise ProtocolError(
+            "the device authorization endpoint answered without expires_in", remedy="is it the right URL?"
+        )
     complete = members.get("verification_uri_complete")
     return DeviceAuthorization(
         user_code=_text(members, "user_code"),
@@ -85,7 +87,9 @@ class DeviceSignIn:
 
     def __init__(self, state: ClientState, source: TokenSource, *, scope: str | None, timeout: float | None) -> None:
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0):
-            raise ConfigurationError(f"timeout must be a number of seconds, or None, not {timeout!r}")
+            raise ConfigurationError(
+                f"timeout must be a number of seconds, or None, not {timeout!r}", parameter="timeout"
+            )
         self.state = state
         self._source = source
         self._scope = scope
@@ -103,7 +107,7 @@ class DeviceSignIn:
         try:
             response = state.ports(None).send(call.request)
         except NoAnswer as failure:
-            raise TemporarilyUnavailable(f"no code could be had ({failure}); try again later") from None
+            raise TemporarilyUnavailable(f"no code could be had ({failure})", remedy="try again later") from None
         now = state.clock()
         members = messages.judge_device_authorization(response, call, now=now)
         authorization = read_device_authorization(members, now=now)
@@ -115,14 +119,17 @@ class DeviceSignIn:
         """Seconds to wait before the next question. Raises `SignInRequired` if there is no time for another."""
         if self.state.clock() + self._interval > self._ends_at:
             raise SignInRequired(
-                "nobody has entered the code in time; start it again", reason="restart", subject=self._source.subject
+                "nobody has entered the code in time",
+                remedy="start it again",
+                reason="restart",
+                subject=self._source.subject,
             )
         return self._interval
 
     def ask(self) -> Flight[TokenSource | None]:
         """Ask whether the person has decided: their source if they gave access, None for not yet."""
         events: list[Event] = []
-        return run_on_worker(lambda: self._ask(events), lambda: self.state.tell(events))
+        return run_on_worker(lambda: self._ask(events), lambda: self.state.emit(events))
 
     def _ask(self, events: list[Event]) -> TokenSource | None:
         state, exchange = self.state, self._source.renewal()
@@ -135,8 +142,7 @@ class DeviceSignIn:
             self._interval = _next_interval(self._interval, not_yet)
             return None
         except SignInRequired as verdict:
-            verdict.subject = self._source.subject
-            raise
+            raise verdict.replace(subject=self._source.subject) from None
         finally:
             events.extend(exchange.events)
         return self._source

@@ -283,8 +283,9 @@ class InteractiveSignIn:
         opened = self._open_browser and _opened_in_browser(url)
         if not opened and self._on_url is None:
             raise ConfigurationError(
-                "on_url is missing, and no browser was opened; pass on_url=print (or another callable) to show the "
-                "person the address to open"
+                "on_url is missing, and no browser was opened",
+                parameter="on_url",
+                remedy="pass on_url=print (or another callable) to show the person the address to open",
             )
 
     def _read_pasted(self) -> None:
@@ -317,31 +318,41 @@ def _texts(pasted: Pasted | None) -> Iterable[str]:
 def _check_callables(pasted: Pasted | None, **callables: Callable[[str], object] | None) -> None:
     for parameter, value in callables.items():
         if value is not None and not callable(value):
-            raise ConfigurationError(f"{parameter} must be callable")
+            raise ConfigurationError(f"{parameter} must be callable", parameter=parameter)
     if pasted is not None and not callable(pasted) and not isinstance(pasted, Iterable):
-        raise ConfigurationError("pasted must yield texts, or be a callable that returns the next text, or None")
+        raise ConfigurationError(
+            "pasted must yield texts, or be a callable that returns the next text, or None", parameter="pasted"
+        )
 
 
 def _check_numbers(port: int | None, timeout: float) -> None:
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535):
-        raise ConfigurationError(f"port must be a number from 0 (any free one) to 65535, not {port!r}")
+        raise ConfigurationError(
+            f"port must be a number from 0 (any free one) to 65535, not {port!r}", parameter="port"
+        )
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= PENDING_LIFETIME:
         raise ConfigurationError(
             f"timeout must be from 0 to {PENDING_LIFETIME:g} seconds, since no answer is accepted after that, "
-            f"not {timeout!r}"
+            f"not {timeout!r}",
+            parameter="timeout",
         )
 
 
 def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> str:
     if redirect_uri is None:
         raise ConfigurationError(
-            "redirect_uri is missing; register one such as http://127.0.0.1/callback at the provider, and give it to "
-            "OAuthClient"
+            "redirect_uri is missing",
+            parameter="redirect_uri",
+            remedy=("register one such as http://127.0.0.1/callback at the provider, and give it to OAuthClient"),
         )
     if not _is_loopback_uri(redirect_uri) and pasted is None:
         raise ConfigurationError(
-            "redirect_uri is not an http address of this machine, so the browser cannot come back here; register one "
-            "such as http://127.0.0.1/callback, or pass pasted= to let the person paste the address they are sent to"
+            "redirect_uri is not an http address of this machine, so the browser cannot come back here",
+            parameter="redirect_uri",
+            remedy=(
+                "register one such as http://127.0.0.1/callback, or pass pasted= to let the "
+                "person paste the address they are sent to"
+            ),
         )
     return redirect_uri
 
@@ -358,7 +369,7 @@ def _opened_in_browser(url: str) -> bool:
 
 
 def _unfinished(why: str) -> SignInRequired:
-    return SignInRequired(f"{why}; start it again", reason="restart")
+    return SignInRequired(why, remedy="start it again", reason="restart")
 
 
 def _nothing() -> None:

@@ -57,7 +57,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
     `port` 0 means any free one. Raises `ConfigurationError` if the port is taken, or the host is not this machine.
     """
     if not is_loopback(host):
-        raise ConfigurationError(f"redirect_uri: {host!r} is not a loopback address, so nothing can listen there")
+        raise ConfigurationError(
+            f"redirect_uri: {host!r} is not a loopback address, so nothing can listen there", parameter="redirect_uri"
+        )
     for tries_left in reversed(range(1 if port else _TRIES)):
         try:
             return _listen_on_all(_LOCALHOST if host == "localhost" else (host,), port)
@@ -106,11 +108,17 @@ def _listen(address: str, port: int) -> socket.socket:
 def _cannot_listen(host: str, port: int, refused: OSError) -> ConfigurationError:
     if refused.errno == errno.EADDRINUSE:
         return ConfigurationError(
-            f"port {port} on {host} is in use by another program (or another sign-in); end that one, pass another port "
-            "that the provider accepts in redirect_uri (port=0 takes any free one), or open none and have the address "
-            "pasted (listen=False; blnk-auth login --paste)"
+            f"port {port} on {host} is in use by another program (or another sign-in); end that one, "
+            "pass another port that the provider accepts in redirect_uri (port=0 takes any free "
+            "one), or open none and have the address pasted (listen=False",
+            parameter="port",
+            remedy="blnk-auth login --paste)",
         )
-    return ConfigurationError(f"port {port} on {host} cannot be listened on ({refused.strerror}); pass another port")
+    return ConfigurationError(
+        f"port {port} on {host} cannot be listened on ({refused.strerror})",
+        parameter="port",
+        remedy="pass another port",
+    )
 
 
 async def serve(listening: list[socket.socket], answer: Answerer) -> None:

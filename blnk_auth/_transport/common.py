@@ -23,8 +23,8 @@ def capped(chunks: Iterable[bytes], limit: int, deadline: Deadline) -> bytes:
             raise deadline.missed()
         if len(body) > limit:
             raise ProtocolError(
-                f"the authorization server's answer is longer than {limit} bytes (policy max_answer_bytes); "
-                "is token_endpoint the right URL?"
+                f"the authorization server's answer is longer than {limit} bytes (policy max_answer_bytes)",
+                remedy="is token_endpoint the right URL?",
             )
     return bytes(body)
 
@@ -32,8 +32,8 @@ def capped(chunks: Iterable[bytes], limit: int, deadline: Deadline) -> bytes:
 def untrusted_certificate(why: str) -> ConfigurationError:
     """The error for a server that could not prove who it is."""
     return ConfigurationError(
-        f"the TLS certificate of the authorization server is not trusted ({why}); "
-        "check its host name, or pass the CA file that signed it as verify="
+        f"the TLS certificate of the authorization server is not trusted ({why})",
+        remedy="check its host name, or pass the CA file that signed it as verify=",
     )
 
 
@@ -46,6 +46,6 @@ def unusable_client(error: Exception) -> ConfigurationError:
     # The text of a ValueError may quote a header.
     why = type(error).__name__ if isinstance(error, ValueError) else str(error)
     return ConfigurationError(
-        f"the HTTP client for the authorization server cannot be used ({why}); check verify and proxy, and in the "
-        "environment REQUESTS_CA_BUNDLE, SSL_CERT_FILE and the proxies"
+        f"the HTTP client for the authorization server cannot be used ({why})",
+        remedy=("check verify and proxy, and in the environment REQUESTS_CA_BUNDLE, SSL_CERT_FILE and the proxies"),
     )

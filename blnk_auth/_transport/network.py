@@ -52,9 +52,15 @@ class Network:
 
     def _check_client(self) -> None:
         if _package_of(self.client) is None:
-            raise ConfigurationError("token_http must be a requests.Session, an httpx.Client or an httpx2.Client")
+            raise ConfigurationError(
+                "token_http must be a requests.Session, an httpx.Client or an httpx2.Client", parameter="token_http"
+            )
         if self.verify is not True or self.cert is not None or self.proxy is not None:
-            raise ConfigurationError("token_http brings its own verify, cert and proxy; set them there, not here")
+            raise ConfigurationError(
+                "token_http brings its own verify, cert and proxy",
+                parameter="token_http",
+                remedy="set them there, not here",
+            )
 
     def without_secrets(self) -> Network:
         """The same for a pickle: no user's client, no password of a key, no credentials for the proxy."""
@@ -71,7 +77,8 @@ def _check_proxy(proxy: str) -> None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"proxy must be a URL such as http://proxy.example.com:3128 ({', '.join(_PROXY_SCHEMES)})"
+            f"proxy must be a URL such as http://proxy.example.com:3128 ({', '.join(_PROXY_SCHEMES)})",
+            parameter="proxy",
         )
 
 

@@ -15,13 +15,14 @@ def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | N
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
             raise ConfigurationError(
-                "cert: load the certificate into the SSLContext given as verify, or pass a CA file"
+                "cert: load the certificate into the SSLContext given as verify, or pass a CA file", parameter="cert"
             )
         return verify
     if verify is not True and not isinstance(verify, str | PathLike):
         raise ConfigurationError(
             "verify must be True, the path of a CA file, or an ssl.SSLContext: without verification anybody could "
-            "read the client secret"
+            "read the client secret",
+            parameter="verify",
         )
     made = ssl.create_default_context() if verify is True else _with_authorities(fspath(verify))
     if cert is not None:
@@ -39,7 +40,9 @@ def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
     else:
         return
     raise ConfigurationError(
-        f"cert cannot be loaded ({why}); give a PEM file, or a tuple of file, key file and the key's password"
+        f"cert cannot be loaded ({why})",
+        parameter="cert",
+        remedy="give a PEM file, or a tuple of file, key file and the key's password",
     )
 
 
@@ -67,7 +70,9 @@ def _with_authorities(path: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=path)
     except OSError as error:
         why = error.strerror or "it holds no certificate"
-        raise ConfigurationError(f"verify: the CA file {path!r} cannot be loaded ({why}); give a PEM file") from None
+        raise ConfigurationError(
+            f"verify: the CA file {path!r} cannot be loaded ({why})", parameter="verify", remedy="give a PEM file"
+        ) from None
 
 
 def certificate_failure(error: BaseException) -> str | None:

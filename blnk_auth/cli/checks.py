@@ -263,5 +263,4 @@ def examine(patient: Patient) -> Iterator[Finding]:
             yield from check(patient)
         except BlnkAuthError as error:
             verdict: Verdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
-            what, _, remedy = error.message.rpartition("; ")
-            yield Finding(name, verdict, what or remedy, remedy if what else "")
+            yield Finding(name, verdict, error.problem, error.remedy or "")

@@ -41,8 +41,7 @@ def _findings(selection: Selection) -> Iterator[Finding]:
     try:
         patient = Patient.of(selection.load())
     except ConfigurationError as error:
-        what, _, remedy = error.message.rpartition("; ")
-        yield Finding("configuration", "failed", what or remedy, remedy if what else "")
+        yield Finding("configuration", "failed", error.problem, error.remedy or "")
     else:
         yield from examine(patient)
 

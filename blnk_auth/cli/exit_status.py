@@ -35,7 +35,7 @@ def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
     """What the command line makes of an error of the library."""
     if isinstance(error, SignInRequired):
         return Failure(f"{cause(error)}; sign in with: {sign_in_command(error.subject, profile)}", SIGN_IN)
-    return Failure(error.message, UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
+    return Failure(str(error), UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
 
 
 def _failure_of_usage(wrong: click.UsageError) -> Failure:
@@ -49,7 +49,7 @@ def _failure_of_usage(wrong: click.UsageError) -> Failure:
 
 def cause(error: SignInRequired) -> str:
     """Why, without the remedy, which speaks to programmers."""
-    return error.message.rpartition("; ")[0] or error.message
+    return error.problem
 
 
 def sign_in_command(subject: str | None, profile: str | None = None) -> str:

@@ -56,7 +56,7 @@ def _standing(client: OAuthClient, source: TokenSource) -> Standing | None:
     try:
         grant, state = stored(client, source), source.state
     except StoreError as error:
-        return Standing(source.subject, provider.name, "unreadable", last_error=error.message)
+        return Standing(source.subject, provider.name, "unreadable", last_error=str(error))
     if grant is None:
         return None
     token = grant.token

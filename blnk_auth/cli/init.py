@@ -112,7 +112,7 @@ def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> d
         except ConfigurationError as error:
             if table == given:
                 raise
-            click.echo(f"\nThat cannot work: {error.message}.\nOnce more; Enter keeps an answer.\n", err=True)
+            click.echo(f"\nThat cannot work: {error}.\nOnce more; Enter keeps an answer.\n", err=True)
         else:
             return table
 
@@ -175,7 +175,7 @@ def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
         unfinished.replace(path)
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror}); choose another with --config FILE"
+            f"{path} cannot be written ({error.strerror})", remedy="choose another with --config FILE"
         ) from None
     finally:
         unfinished.unlink(missing_ok=True)

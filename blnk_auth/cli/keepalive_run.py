@@ -206,9 +206,9 @@ class Keeper:
     def _failed(self, key: str, error: BlnkAuthError) -> None:
         """Count a failure, and stop where all others would fail alike: no server is helped by 100,000 of them."""
         with self._lock:
-            self.tally.failed.append({"key": key, "error": error.message})
+            self.tally.failed.append({"key": key, "error": str(error)})
             for kind in self._in_a_row:
                 self._in_a_row[kind] += isinstance(error, kind)
             if isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER:
-                self.tally.gave_up = error.message
+                self.tally.gave_up = str(error)
                 self.stop.set()

@@ -55,7 +55,9 @@ def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSo
     if not itself:
         return client.for_subject(subject_of(profile))
     if "client_credentials" not in client.provider.grants:
-        raise ConfigurationError(f"--itself: {client.provider.display_name} gives tokens to people only; leave it out")
+        raise ConfigurationError(
+            f"--itself: {client.provider.display_name} gives tokens to people only", remedy="leave it out"
+        )
     return client.for_itself(scope=profile.scope)
 
 

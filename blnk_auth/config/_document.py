@@ -39,8 +39,10 @@ def read_profiles(path: Path) -> Mapping[str, Any] | None:
     for key in document:
         if key != _PROFILES:
             raise ConfigurationError(
-                f"{path}: {key!r} does not belong at the top; {did_you_mean(key, [_PROFILES], all_of_them='known is')} "
-                "A client is a table [profiles.NAME]"
+                f"{path}: {key!r} does not belong at the top",
+                remedy=(
+                    f"{did_you_mean(key, [_PROFILES], all_of_them='known is')} A client is a table [profiles.NAME]"
+                ),
             )
     profiles = document.get(_PROFILES, {})
     if not isinstance(profiles, dict):
@@ -73,4 +75,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         why = f"it is not TOML: {error}"
     except OSError as error:
         why = error.strerror or type(error).__name__
-    raise ConfigurationError(f"{path} cannot be read ({why}); correct it, or move it away and run: blnk-auth init")
+    raise ConfigurationError(
+        f"{path} cannot be read ({why})", remedy="correct it, or move it away and run: blnk-auth init"
+    )

@@ -60,7 +60,7 @@ class Profile:
         try:
             return client(self.provider(), **settings)
         except ConfigurationError as error:
-            failure = self._blame_parameter(error.message)
+            failure = self._blame_parameter(str(error))
         raise failure
 
     def _blame_parameter(self, message: str) -> ConfigurationError:
@@ -105,7 +105,7 @@ class Profile:
         try:
             return open_store(url)
         except ConfigurationError as error:
-            failure = self.blame("store", f"cannot be used: {error.message}")
+            failure = self.blame("store", f"cannot be used: {error}")
         raise failure
 
     def blame(self, key: str, why: str) -> ConfigurationError:
@@ -163,10 +163,10 @@ def default_store_path() -> Path:
 def _table(file: Path, name: str, *, is_needed: bool) -> Mapping[str, Any]:
     profiles = read_profiles(file)
     if profiles is None and is_needed:
-        raise ConfigurationError(f"{file} does not exist; write it with: blnk-auth init")
+        raise ConfigurationError(f"{file} does not exist", remedy="write it with: blnk-auth init")
     table = (profiles or {}).get(name)
     if table is None and is_needed:
-        raise ConfigurationError(f"{file} has no profile {name!r}; {_instead(name, sorted(profiles or ()))}")
+        raise ConfigurationError(f"{file} has no profile {name!r}", remedy=f"{_instead(name, sorted(profiles or ()))}")
     if table is not None and not isinstance(table, dict):
         raise ConfigurationError(f"{file}: profiles.{name} must be a table with the heading [profiles.{name}]")
     return {} if table is None else cast("dict[str, Any]", table)

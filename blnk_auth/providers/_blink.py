@@ -97,12 +97,18 @@ class _Customer:
     def check(self) -> None:
         """Refuse at once what each call would be refused for."""
         if self.consent not in ("2.0", "3.0"):
-            raise ConfigurationError(f'consent {self.consent!r} is unknown; use "2.0" or "3.0"')
+            raise ConfigurationError(
+                f"consent {self.consent!r} is unknown", parameter="consent", remedy='use "2.0" or "3.0"'
+            )
         _check_header("user_agent", self.user_agent)
         if not callable(self.target_id):
             self.target(None)
         if self.consent == "2.0" and self.username is None:
-            raise ConfigurationError("username is missing; bLink Consent 2.0 wants the e-banking user with token calls")
+            raise ConfigurationError(
+                "username is missing",
+                parameter="username",
+                remedy="bLink Consent 2.0 wants the e-banking user with token calls",
+            )
         if self.username is not None and not callable(self.username):
             _check_username(self.username)
         for parameter in ("psu_ip_address", "psu_user_agent"):
@@ -169,7 +175,8 @@ def _of_call(parameter: str, value: OfCall, call: Call) -> str:
 def _check_username(username: str) -> str:
     if not isinstance(username, str) or not 0 < len(username) <= _MAX_USERNAME:
         raise ConfigurationError(
-            f"username must have 1 to {_MAX_USERNAME} characters, as bLink's token endpoint demands"
+            f"username must have 1 to {_MAX_USERNAME} characters, as bLink's token endpoint demands",
+            parameter="username",
         )
     return username
 
@@ -177,6 +184,7 @@ def _check_username(username: str) -> str:
 def _check_header(parameter: str, value: str | None) -> str:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise ConfigurationError(
-            f"{parameter} must be printable ASCII without line breaks, since bLink takes it as a header"
+            f"{parameter} must be printable ASCII without line breaks, since bLink takes it as a header",
+            parameter=parameter,
         )
     return value

@@ -72,7 +72,9 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 
 def _origin(host: str) -> Origin:
     if not isinstance(host, str) or not host:
-        raise ConfigurationError(f"host is empty; give the one you were assigned, such as {FLINKS_PRODUCTION!r}")
+        raise ConfigurationError(
+            "host is empty", parameter="host", remedy=f"give the one you were assigned, such as {FLINKS_PRODUCTION!r}"
+        )
     return parse_origin(host if "://" in host else f"https://{host}", "host")
 
 

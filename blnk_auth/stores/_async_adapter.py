@@ -56,17 +56,22 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
     Raises `ConfigurationError`, naming `parameter`, if it is no store, or half of each.
     """
     if isinstance(store, type):
-        raise ConfigurationError(f"{parameter} is the class {store.__name__}; make one: {store.__name__}(...)")
+        raise ConfigurationError(
+            f"{parameter} is the class {store.__name__}", parameter=parameter, remedy=f"make one: {store.__name__}(...)"
+        )
     missing = [verb for verb in _VERBS if not callable(getattr(store, verb, None))]
     if missing:
         raise ConfigurationError(
-            f"{parameter} must have {', '.join(_VERBS[:-1])} and {_VERBS[-1]}, such as SQLiteStore(path); this "
-            f"{type(store).__name__} has no {' and no '.join(missing)}"
+            f"{parameter} must have {', '.join(_VERBS[:-1])} and {_VERBS[-1]}, such as SQLiteStore(path)",
+            parameter=parameter,
+            remedy=f"this {type(store).__name__} has no {' and no '.join(missing)}",
         )
     asynchronous = [verb for verb in _AWAITED if inspect.iscoroutinefunction(getattr(store, verb))]
     if len(asynchronous) not in (0, len(_AWAITED)):
         raise ConfigurationError(
-            f"{parameter}: only {' and '.join(asynchronous)} of its methods is async; write all so"
+            f"{parameter}: only {' and '.join(asynchronous)} of its methods is async",
+            parameter=parameter,
+            remedy="write all so",
         )
     return BridgedStore(cast("AsyncTokenStore", store)) if asynchronous else cast("TokenStore", store)
 
@@ -173,7 +178,9 @@ class _LoopThread:
 
         with self._guard:
             if self._thread is threading.current_thread():
-                raise StoreError("an asynchronous store was used, through its bridge, by its own coroutine; await it")
+                raise StoreError(
+                    "an asynchronous store was used, through its bridge, by its own coroutine", remedy="await it"
+                )
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="blnk-auth stores", daemon=True)
@@ -224,13 +231,13 @@ async def _next_page(found: AsyncIterator[str]) -> list[str]:
 
 def _took_too_long(seconds: float) -> StoreError:
     return StoreError(
-        f"the asynchronous store has not answered within {seconds:g} s; see that what it talks to is reachable, and "
-        "that it uses its connections on no other event loop"
+        f"the asynchronous store has not answered within {seconds:g} s",
+        remedy=("see that what it talks to is reachable, and that it uses its connections on no other event loop"),
     )
 
 
 def _cancelled() -> StoreError:
-    return StoreError("the asynchronous store's call was cancelled; try again")
+    return StoreError("the asynchronous store's call was cancelled", remedy="try again")
 
 
 def _nothing() -> None:

@@ -88,12 +88,12 @@ def _found_by_itself(store: TokenStore) -> list[Unreadable]:
 
 
 def _note(problem: StoreError, key: str, noted: list[Unreadable], told: set[str]) -> None:
-    if problem.message in told:
+    if str(problem) in told:
         return
-    if [each.problem for each in noted[-_ALIKE:]] == [problem.message] * _ALIKE:
+    if [each.problem for each in noted[-_ALIKE:]] == [str(problem)] * _ALIKE:
         # Word for word what befell the keys before: a server is down, its tables are missing. None will fare better.
         raise problem
-    noted.append(Unreadable(f"key {key!r}", problem.message))
+    noted.append(Unreadable(f"key {key!r}", str(problem)))
 
 
 def _outcome(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> list[str]:
@@ -117,5 +117,7 @@ def _same(source: TokenStore, target: TokenStore, key: str, copied: Record) -> b
     """Whether what was copied is in the target, and still in the source."""
     written, now = call_store("read", target.load, key), call_store("read", source.load, key)
     if written is None or written.data != copied.data:
-        raise StoreError(f"the record under key {key!r} does not read back as it was written; check the target")
+        raise StoreError(
+            f"the record under key {key!r} does not read back as it was written", remedy="check the target"
+        )
     return now is not None and now.version == copied.version

@@ -146,7 +146,7 @@ def _wait_for_turn(descriptor: int, lock: Path, written: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= give_up_at:
                 raise StoreError(
-                    f"cannot write {str(written)!r}: another process has been writing for {_TURN_SECONDS:g} s; "
-                    f"find it with `fuser {lock}` and end it, then try again"
+                    f"cannot write {str(written)!r}: another process has been writing for {_TURN_SECONDS:g} s",
+                    remedy=f"find it with `fuser {lock}` and end it, then try again",
                 ) from None
         time.sleep(_TURN_POLL_SECONDS)

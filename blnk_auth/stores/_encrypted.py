@@ -85,7 +85,7 @@ class EncryptedStore:
         text = os.environ.get(name)
         if text is None:
             raise ConfigurationError(
-                f"the environment variable {name} is not set; EncryptedStore.new_key() makes a key"
+                f"the environment variable {name} is not set", remedy="EncryptedStore.new_key() makes a key"
             )
         _key_bytes(text, f"the environment variable {name}")
         return text
@@ -134,11 +134,13 @@ class EncryptedStore:
             try:
                 rewritten += self._reencrypt(key, encrypt_plain)
             except StoreError as failure:
-                failures.append(failure.message)
+                failures.append(str(failure))
             if on_progress is not None:
                 on_progress(done, len(names))
         if failures:
-            raise StoreError(f"{len(failures)} of {len(names)} records are not re-encrypted; the first: {failures[0]}")
+            raise StoreError(
+                f"{len(failures)} of {len(names)} records are not re-encrypted", remedy=f"the first: {failures[0]}"
+            )
         return rewritten
 
     def _reencrypt(self, key: str, encrypt_plain: bool) -> bool:
@@ -167,12 +169,16 @@ class EncryptedStore:
         written, key_id = data.get("encrypted"), data.get("key_id")
         if written is None:
             raise StoreError(
-                f"the record under key {key!r} is not encrypted; if it was stored before encryption was introduced, "
-                "call reencrypt(encrypt_plain=True) once, else find out who put it there"
+                f"the record under key {key!r} is not encrypted",
+                remedy=(
+                    "if it was stored before encryption was introduced, call "
+                    "reencrypt(encrypt_plain=True) once, else find out who put it there"
+                ),
             )
         if written != FORMAT or not isinstance(key_id, str):
             raise StoreError(
-                f"the record under key {key!r} is encrypted in a format that this blnk_auth does not know; upgrade it"
+                f"the record under key {key!r} is encrypted in a format that this blnk_auth does not know",
+                remedy="upgrade it",
             )
         cipher = self._cipher(key_id)
         if cipher is None:
@@ -209,7 +215,9 @@ class EncryptedStore:
             raise
         except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
             # Without its text and frames, which may hold a key.
-            failure = StoreError(f"keys: the callable failed ({type(error).__name__}); see that its service works")
+            failure = StoreError(
+                f"keys: the callable failed ({type(error).__name__})", remedy="see that its service works"
+            )
         else:
             return _ciphers(keys)
         raise failure
@@ -218,7 +226,11 @@ class EncryptedStore:
 def _ciphers(keys: Keys) -> dict[str, AESGCM]:
     """By key id, newest first."""
     if isinstance(keys, (str, bytes)) or not keys:
-        raise ConfigurationError("keys must be a list of keys, newest first, with at least one; see EncryptedStore")
+        raise ConfigurationError(
+            "keys must be a list of keys, newest first, with at least one",
+            parameter="keys",
+            remedy="see EncryptedStore",
+        )
     octets = [_key_bytes(key, f"keys[{number}]") for number, key in enumerate(keys)]
     return {hashlib.sha256(b"blnk_auth key id\0" + each).hexdigest()[:8]: AESGCM(each) for each in octets}
 
@@ -227,7 +239,8 @@ def _key_bytes(key: bytes | str, where: str) -> bytes:
     octets = _from_base64(key) if isinstance(key, str) else key
     if not isinstance(octets, bytes) or len(octets) != _KEY_BYTES:
         raise ConfigurationError(
-            f"{where} is no key: it must be {_KEY_BYTES} bytes or their base64 text; EncryptedStore.new_key() makes one"
+            f"{where} is no key: it must be {_KEY_BYTES} bytes or their base64 text",
+            remedy="EncryptedStore.new_key() makes one",
         )
     return octets
 
@@ -259,5 +272,7 @@ def _reopen(store_type: type[EncryptedStore], inner: TokenStore, keys: Callable[
 
 def _not_pickled() -> Keys:
     raise ConfigurationError(
-        "keys: keys given as a list are not carried in a pickle; give a callable that fetches them"
+        "keys: keys given as a list are not carried in a pickle",
+        parameter="keys",
+        remedy="give a callable that fetches them",
     )

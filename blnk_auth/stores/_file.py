@@ -103,7 +103,9 @@ class FileStore:
         with self._errors("written", path), self._turn(path):
             current = self._current(path, key)
             if (None if current is None else current.version) != expected:
-                raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+                raise Conflict(
+                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
+                )
             new = self._new / path.name
             write_new(new, text.encode("ascii"))
             past_sharing_errors(lambda: self._replace(new, path))
@@ -150,7 +152,7 @@ class FileStore:
                 with self._errors("read", path), self._turn(path):
                     self._current(path, None)
             except StoreError as problem:
-                yield Unreadable(str(path), problem.message, moved_aside=not _exists(path))
+                yield Unreadable(str(path), str(problem), moved_aside=not _exists(path))
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -236,18 +238,21 @@ class FileStore:
         if stat.S_ISLNK(status.st_mode) and self._check_permissions:
             raise _symlink(path)
         if not is_kind(status.st_mode) and not stat.S_ISLNK(status.st_mode):
-            raise StoreError(f"{str(path)!r} is no {kind}; choose another directory, or move it away")
+            raise StoreError(f"{str(path)!r} is no {kind}", remedy="choose another directory, or move it away")
         if not self._check_permissions or sys.platform == "win32":
             return
         if status.st_uid != os.geteuid():
             raise StoreError(
-                f"{str(path)!r} belongs to another user (uid {status.st_uid}); choose a directory of your own, "
-                "or pass check_permissions=False if that user may have your tokens"
+                f"{str(path)!r} belongs to another user (uid {status.st_uid})",
+                remedy=(
+                    "choose a directory of your own, or pass check_permissions=False if that user may have your tokens"
+                ),
             )
         if status.st_mode & _OTHERS:
             raise StoreError(
-                f"{str(path)!r} is open to other users (mode {stat.S_IMODE(status.st_mode):o}): `chmod {mode}` it if "
-                "nobody has read it, or choose another directory; check_permissions=False accepts it as it is"
+                f"{str(path)!r} is open to other users (mode {stat.S_IMODE(status.st_mode):o}): `chmod "
+                f"{mode}` it if nobody has read it, or choose another directory",
+                remedy="check_permissions=False accepts it as it is",
             )
 
     @contextmanager
@@ -265,7 +270,9 @@ class FileStore:
             if error.errno in (errno.ENOSPC, errno.EDQUOT)
             else f"make {str(self._directory)!r} a directory that this user may write to, or choose another"
         )
-        return StoreError(f"{str(path)!r} cannot be {purpose}: {error.strerror or type(error).__name__}; {remedy}")
+        return StoreError(
+            f"{str(path)!r} cannot be {purpose}: {error.strerror or type(error).__name__}", remedy=f"{remedy}"
+        )
 
 
 def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
@@ -278,8 +285,11 @@ def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
 def _unreadable(aside: Path, reason: str) -> StoreError:
     restored = _restored(aside).name
     return StoreError(
-        f"the record {restored!r} cannot be read: {reason}. It was moved to {str(aside)!r}; other records are not "
-        f"affected. Restore it from a backup as {restored!r}, or delete this key from the store and sign in again"
+        f"the record {restored!r} cannot be read: {reason}. It was moved to {str(aside)!r}",
+        remedy=(
+            f"other records are not affected. Restore it from a backup as {restored!r}, or "
+            "delete this key from the store and sign in again"
+        ),
     )
 
 
@@ -290,8 +300,8 @@ def _restored(aside: Path) -> Path:
 
 def _symlink(path: Path) -> StoreError:
     return StoreError(
-        f"{str(path)!r} is a symlink, whose target somebody else may choose; give the directory's own path, or pass "
-        "check_permissions=False"
+        f"{str(path)!r} is a symlink, whose target somebody else may choose",
+        remedy="give the directory's own path, or pass check_permissions=False",
     )
 
 
@@ -321,13 +331,13 @@ def _exists(path: Path) -> bool:
 def _absolute(directory: str | os.PathLike[str]) -> Path:
     given = os.fspath(directory)
     if not given or "\0" in given:
-        raise StoreError(f"directory {given!r} names no directory; give its path, such as 'tokens'")
+        raise StoreError(f"directory {given!r} names no directory", remedy="give its path, such as 'tokens'")
     # The parents' own symlinks are resolved, so that every spelling leads to the same locks, also after a chdir.
     try:
         expanded = Path(given).expanduser()
         return expanded.parent.resolve() / expanded.name
     except RuntimeError as error:
-        raise StoreError(f"directory {given!r} leads nowhere: {error}; give another path") from error
+        raise StoreError(f"directory {given!r} leads nowhere: {error}", remedy="give another path") from error
 
 
 def _reopen(store_type: type[FileStore], directory: str, check_permissions: bool) -> FileStore:

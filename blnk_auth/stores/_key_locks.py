@@ -48,8 +48,9 @@ class KeyLocks:
         with self._lock_of(key) as lock:
             if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
                 raise StoreError(
-                    f"the lock of key {key!r} was not free within {timeout:g} s: another thread of this process holds "
-                    "it, most likely for a renewal that takes long; try again, or allow a longer timeout"
+                    f"the lock of key {key!r} was not free within {timeout:g} s: another thread of this "
+                    "process holds it, most likely for a renewal that takes long",
+                    remedy="try again, or allow a longer timeout",
                 )
             try:
                 yield

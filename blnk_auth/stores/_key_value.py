@@ -62,7 +62,7 @@ class KeyValueStore(SimpleStore):
         missing = [verb for verb in _VERBS if not callable(getattr(store, verb, None))]
         if missing or isinstance(store, type):
             raise ConfigurationError(
-                "store must be a store of py-key-value (py-key-value-aio), with get, put and delete"
+                "store must be a store of py-key-value (py-key-value-aio), with get, put and delete", parameter="store"
             )
         self._store = store
         self._collection = collection
@@ -90,7 +90,9 @@ class KeyValueStore(SimpleStore):
         with self._writing(key):
             current = self.load(key)
             if (None if current is None else current.version) != expected:
-                raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+                raise Conflict(
+                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
+                )
             self._call("written", self._store.put(name, value, collection=self._collection))
         return version
 
@@ -113,7 +115,8 @@ class KeyValueStore(SimpleStore):
         names: list[str] = self._call("listed", listing)
         if len(names) in _CUT_AT:
             raise StoreError(
-                f"{self!r} may hold more keys than its backend lists ({len(names)}); use a store such as SQLStore"
+                f"{self!r} may hold more keys than its backend lists ({len(names)})",
+                remedy="use a store such as SQLStore",
             )
         wanted = [name for name in names if is_name(name) and may_begin_with(name, prefix)]
         return iter(sorted(key for key in self._keys_of(wanted) if key.startswith(prefix)))
@@ -141,13 +144,17 @@ def _parsed(value: dict[str, Any], key: str) -> Record:
     written, version, text = value.get("blnk_auth"), value.get("version"), value.get("data")
     if isinstance(written, int) and written > FORMAT:
         raise StoreError(
-            f"the record under key {key!r} was written by a newer blnk_auth (format {written}, this one knows "
-            f"{FORMAT}); upgrade blnk_auth here"
+            f"the record under key {key!r} was written by a newer blnk_auth (format {written}, this "
+            f"one knows {FORMAT})",
+            remedy="upgrade blnk_auth here",
         )
     data = from_json(text) if isinstance(text, str) else None
     if written != FORMAT or value.get("key") != key or not isinstance(version, str) or data is None:
         raise StoreError(
-            f"the record under key {key!r} was not written by blnk_auth, or is damaged; other records are not "
-            f"affected. Restore it from a backup, or delete it (`delete({key!r})`) and sign in again"
+            f"the record under key {key!r} was not written by blnk_auth, or is damaged",
+            remedy=(
+                f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) "
+                "and sign in again"
+            ),
         )
     return Record(data=data, version=version)

@@ -59,7 +59,7 @@ class KeyringStore:
         fallback: TokenStore | AsyncTokenStore | None = None,
     ) -> None:
         if not isinstance(service, str) or not service.strip():
-            raise ConfigurationError("service is empty; give the name of your application")
+            raise ConfigurationError("service is empty", remedy="give the name of your application")
         self._service = service
         self._backend = backend
         self._fallback = None if fallback is None else as_token_store(fallback, "fallback")
@@ -103,7 +103,9 @@ class KeyringStore:
         with self._turn():
             current = _load(entries, key, self._service)
             if (None if current is None else current.version) != expected:
-                raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+                raise Conflict(
+                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
+                )
             if current is None:
                 self._list(entries, key)
             entries.write(name_of(key), text)
@@ -177,9 +179,11 @@ class KeyringStore:
         keys = cast("list[object] | None", (from_json(text) or {}).get("keys"))
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise StoreError(
-                f"the keyring entry {self._service + '/' + _INDEX!r}, which lists the keys, is damaged; the records "
-                "are not affected. Remove that entry with the keyring's own program: keys are then listed anew as they "
-                "are stored"
+                f"the keyring entry {self._service + '/' + _INDEX!r}, which lists the keys, is damaged",
+                remedy=(
+                    "the records are not affected. Remove that entry with the keyring's own program: "
+                    "keys are then listed anew as they are stored"
+                ),
             )
         return cast("list[str]", keys)
 
@@ -223,7 +227,8 @@ def _lock_directory(service: str) -> Path:
             runtime = user_runtime_path("blnk_auth", appauthor=False)
         except OSError as error:
             raise StoreError(
-                f"no place for locks: {error.strerror or error}; set XDG_RUNTIME_DIR to a directory of mode 0700"
+                f"no place for locks: {error.strerror or error}",
+                remedy="set XDG_RUNTIME_DIR to a directory of mode 0700",
             ) from error
     return runtime / "keyring" / hashlib.sha256(service.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -94,7 +94,7 @@ class Entries:
         found = self._get(name)
         self._remove(name)
         if found != text or self._get(name) is not None:
-            raise StoreError(f"the keyring {self.name} does not keep what is written to it; {_REMEDY}")
+            raise StoreError(f"the keyring {self.name} does not keep what is written to it", remedy=_REMEDY)
 
     def read(self, name: str) -> str | None:
         """The text, or None. Raises `Torn` if it is damaged, `StoreError` if the keyring cannot be read."""
@@ -167,7 +167,7 @@ class Entries:
         except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
             # Without its text and frames, which may hold what was to be stored.
             failure = StoreError(
-                f"the keyring {self.name} could not {what} an entry ({type(error).__name__}); {_REMEDY}"
+                f"the keyring {self.name} could not {what} an entry ({type(error).__name__})", remedy=f"{_REMEDY}"
             )
         raise failure
 
@@ -181,14 +181,16 @@ def system_keyring() -> KeyringBackend:
             backend = cast("Any", backend.backends)[0]
         priority = float(backend.priority)
     except Exception as error:  # noqa: BLE001 - backends are plug-ins
-        failure = StoreError(f"no keyring can be used here ({type(error).__name__}); {_REMEDY}")
+        failure = StoreError(f"no keyring can be used here ({type(error).__name__})", remedy=_REMEDY)
     else:
         if isinstance(backend, (fail.Keyring, null.Keyring)):
-            raise StoreError(f"there is no keyring here; {_REMEDY}")
+            raise StoreError("there is no keyring here", remedy=_REMEDY)
         if priority < _RECOMMENDED:
             raise StoreError(
-                f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one that keyring "
-                f"recommends: it may keep tokens in plain text. Pass it as backend= if that is what you want; {_REMEDY}"
+                f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one "
+                "that keyring recommends: it may keep tokens in plain text. Pass it as backend= if that "
+                "is what you want",
+                remedy=_REMEDY,
             )
         return cast("KeyringBackend", backend)
     raise failure

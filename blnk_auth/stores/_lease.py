@@ -114,9 +114,9 @@ class LeaseLocks:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StoreError(
-                    f"the lock of key {key!r} was not free within {timeout:g} s: another process holds it, most likely "
-                    f"for a renewal that takes long; {self._leases.whereabouts(key)} says who holds it. Try again, or "
-                    "allow a longer timeout"
+                    f"the lock of key {key!r} was not free within {timeout:g} s: another process holds it, "
+                    "most likely for a renewal that takes long",
+                    remedy=(f"{self._leases.whereabouts(key)} says who holds it. Try again, or allow a longer timeout"),
                 )
             # With jitter, so that those who were turned away together do not come back together.
             time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311 - spreads attempts, protects nothing
@@ -153,16 +153,18 @@ def checked_lease(lease: float) -> float:
     """`lease` in seconds. Raises `ConfigurationError` if it is no usable time."""
     is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
     if not is_number or not math.isfinite(lease) or lease < _SHORTEST:
-        raise ConfigurationError(f"lease must be a number of seconds of at least {_SHORTEST:g}, not {lease!r}")
+        raise ConfigurationError(
+            f"lease must be a number of seconds of at least {_SHORTEST:g}, not {lease!r}", parameter="lease"
+        )
     return float(lease)
 
 
 def lease_lost(key: str) -> StoreError:
     """What a holder is told whose lease ran out and was taken by somebody else, or whose server forgot it."""
     return StoreError(
-        f"the lock of key {key!r} was lost while it was held: its lease ran out because this process, or its "
-        "connection to the store, stood still. Nothing newer was overwritten; look at the key again before you go on, "
-        "and make the lease longer if this happens often"
+        f"the lock of key {key!r} was lost while it was held: its lease ran out because this "
+        "process, or its connection to the store, stood still. Nothing newer was overwritten",
+        remedy=("look at the key again before you go on, and make the lease longer if this happens often"),
     )
 
 

@@ -51,7 +51,9 @@ class MemoryStore(SimpleStore):
         with self._writers.hold(key, timeout=math.inf):
             version, _ = self._texts.get(key, (None, ""))
             if version != expected:
-                raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+                raise Conflict(
+                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
+                )
             new_version = secrets.token_hex(8)
             self._texts[key] = (new_version, text)
         return new_version

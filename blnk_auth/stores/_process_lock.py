@@ -48,8 +48,9 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: flo
         lock.acquire(timeout=timeout)
     except filelock.Timeout:
         raise StoreError(
-            f"cannot lock {purpose}: not free within {timeout:g} s. Another thread or process holds {str(path)!r}, "
-            "most likely for a renewal that takes long; try again, or find it with lsof or fuser and end it"
+            f"cannot lock {purpose}: not free within {timeout:g} s. Another thread or process holds "
+            f"{str(path)!r}, most likely for a renewal that takes long",
+            remedy="try again, or find it with lsof or fuser and end it",
         ) from None
     except OSError as error:
         raise StoreError(

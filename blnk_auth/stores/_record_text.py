@@ -33,8 +33,9 @@ def read_record(text: str | bytes, key: str, where: str) -> Record | Damage:
     written, version, data = members.get("blnk_auth"), members.get("version"), members.get("data")
     if isinstance(written, int) and written > FORMAT:
         raise StoreError(
-            f"{where} was written by a newer blnk_auth (format {written}, this one knows {FORMAT}) and was left as it "
-            "is; upgrade blnk_auth here, or choose another place"
+            f"{where} was written by a newer blnk_auth (format {written}, this one knows {FORMAT}) "
+            "and was left as it is",
+            remedy="upgrade blnk_auth here, or choose another place",
         )
     if written != FORMAT or not isinstance(version, str) or not isinstance(data, dict):
         return Damage("it was not written by blnk_auth")

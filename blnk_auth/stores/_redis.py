@@ -107,7 +107,8 @@ class RedisStore:
     ) -> None:
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError(
-                f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {namespace!r}"
+                f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {namespace!r}",
+                parameter="namespace",
             )
         self._options = (namespace, checked_lease(lease), expire_with_refresh_token)
         self._url = url_or_client if isinstance(url_or_client, str) else None
@@ -156,8 +157,11 @@ class RedisStore:
         data = None if text is None else from_json(text)
         if data is None:
             raise StoreError(
-                f"{self!r}: the record under key {key!r} is not a JSON object; other records are not affected. Restore "
-                f"it from a backup, or delete it (`delete({key!r})`) and sign in again"
+                f"{self!r}: the record under key {key!r} is not a JSON object",
+                remedy=(
+                    f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) "
+                    "and sign in again"
+                ),
             )
         return Record(data=data, version=_text(version))
 
@@ -173,7 +177,7 @@ class RedisStore:
         if not self._server.run(
             "written", SAVE, [self._names.record(key)], condition, version, text, "" if end is None else end
         ):
-            raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+            raise Conflict(f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide")
         return version
 
     def delete(self, key: str) -> None:
@@ -242,7 +246,8 @@ def _client_of(url_or_client: str | Client) -> Client:
         raise ConfigurationError(
             "url_or_client must be a URL, a redis.Redis or a redis.cluster.RedisCluster, not "
             f"{type(url_or_client).__module__}.{type(url_or_client).__name__}. An asynchronous client is not needed: "
-            "stores are called on a worker thread"
+            "stores are called on a worker thread",
+            parameter="url_or_client",
         )
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES)
     limits = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _READ_SECONDS, "retry": retry}
@@ -251,8 +256,9 @@ def _client_of(url_or_client: str | Client) -> Client:
         return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
     # Outside of the except clause, because that error may quote a part of the password.
     raise ConfigurationError(
-        "url_or_client is no Redis URL, such as 'redis://user:password@host:6379/0'; characters of the password that "
-        "mean something in a URL must be percent-encoded"
+        "url_or_client is no Redis URL, such as 'redis://user:password@host:6379/0'",
+        parameter="url_or_client",
+        remedy="characters of the password that mean something in a URL must be percent-encoded",
     )
 
 
@@ -285,7 +291,7 @@ def _encoded(name: str) -> bytes:
     try:
         return name.encode()
     except UnicodeEncodeError:
-        raise StoreError(f"key {name!r} is not valid Unicode; use another key") from None
+        raise StoreError(f"key {name!r} is not valid Unicode", remedy="use another key") from None
 
 
 def _text(value: bytes | str) -> str:

@@ -66,6 +66,6 @@ class SimpleStore(ABC):
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Raises `StoreError`: nothing is known here about which keys exist."""
         raise StoreError(
-            f"{type(self).__name__} cannot list its keys; use a store that can, such as SQLiteStore, "
-            f"or write {type(self).__name__}.keys"
+            f"{type(self).__name__} cannot list its keys",
+            remedy=f"use a store that can, such as SQLiteStore, or write {type(self).__name__}.keys",
         )

@@ -157,8 +157,11 @@ class SQLStore:
         data = from_json(text)
         if data is None:
             raise StoreError(
-                f"{self!r}: the record under key {key!r} is not a JSON object; other records are not affected. Restore "
-                f"it from a backup, or delete it (`delete({key!r})`) and sign in again"
+                f"{self!r}: the record under key {key!r} is not a JSON object",
+                remedy=(
+                    f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) "
+                    "and sign in again"
+                ),
             )
         return Record(data=data, version=version)
 
@@ -172,7 +175,7 @@ class SQLStore:
         written = self._write(self._save_statement(_checked(key), expected).values(version=version, data=text))
         # A save whose first attempt was cut off after it took effect finds its own version.
         if not written and self._version(key) != version:
-            raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+            raise Conflict(f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide")
         return version
 
     def delete(self, key: str) -> None:
@@ -293,7 +296,8 @@ def _parsed(url: str | URL) -> URL:
         return make_url(url)
     # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
     raise ConfigurationError(
-        "url_or_engine must be an Engine or a SQLAlchemy URL, such as 'postgresql+psycopg://user:password@host/database'"
+        "url_or_engine must be an Engine or a SQLAlchemy URL, such as 'postgresql+psycopg://user:password@host/database'",
+        parameter="url_or_engine",
     )
 
 
@@ -301,7 +305,11 @@ def _engine_for(url: URL) -> Engine:
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
-            raise ConfigurationError("url_or_engine names a database in memory; use MemoryStore() for that")
+            raise ConfigurationError(
+                "url_or_engine names a database in memory",
+                parameter="url_or_engine",
+                remedy="use MemoryStore() for that",
+            )
         # SQLite's file locks do not survive a fork with an open connection, so none stays open.
         options["poolclass"] = NullPool
     try:
@@ -315,7 +323,7 @@ def _engine_for(url: URL) -> Engine:
         problem = f"needs the driver {missing.name}, which is not installed: pip install {missing.name}"
     except (SQLAlchemyError, TypeError) as error:
         problem = f"is not usable ({type(error).__name__}); compare it with the examples of SQLAlchemy"
-    raise ConfigurationError(f"url_or_engine {problem}")
+    raise ConfigurationError(f"url_or_engine {problem}", parameter="url_or_engine")
 
 
 _DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
@@ -323,11 +331,19 @@ _DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
 
 def _refuse_unsupported(engine: Engine) -> None:
     if engine.dialect.name not in SUPPORTED:
-        raise ConfigurationError(f"url_or_engine is for {engine.dialect.name}, which is not supported; use {_DIALECTS}")
+        raise ConfigurationError(
+            f"url_or_engine is for {engine.dialect.name}, which is not supported",
+            parameter="url_or_engine",
+            remedy=f"use {_DIALECTS}",
+        )
     if engine.dialect.is_async:
         raise ConfigurationError(
-            f"url_or_engine has the asynchronous driver {engine.dialect.driver}; use a synchronous one, such as "
-            f"{_DIALECTS}. It does not block an event loop, because stores are called on a worker thread"
+            f"url_or_engine has the asynchronous driver {engine.dialect.driver}",
+            parameter="url_or_engine",
+            remedy=(
+                f"use a synchronous one, such as {_DIALECTS}. It does not block an event loop, "
+                "because stores are called on a worker thread"
+            ),
         )
 
 
@@ -338,9 +354,11 @@ def _checked(key: str) -> str:
     except UnicodeEncodeError:
         size = -1
     if size < 0 or "\0" in key:
-        raise StoreError(f"key {key!r} is not valid Unicode or holds a NUL character; use another key")
+        raise StoreError(f"key {key!r} is not valid Unicode or holds a NUL character", remedy="use another key")
     if size > MAX_KEY_BYTES:
-        raise StoreError(f"key {key[:40]!r}... has {size} bytes, the most is {MAX_KEY_BYTES}; use a shorter key")
+        raise StoreError(
+            f"key {key[:40]!r}... has {size} bytes, the most is {MAX_KEY_BYTES}", remedy="use a shorter key"
+        )
     return key
 
 

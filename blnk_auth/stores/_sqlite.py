@@ -161,7 +161,7 @@ class SQLiteStore:
                 statement = "UPDATE records SET version = ?, data = ? WHERE key = ? AND version = ?"
                 written = connection.execute(statement, (version, text, key, expected))
         if written.rowcount == 0:
-            raise Conflict(f"key {key!r} was written by somebody else meanwhile; load it again, then decide")
+            raise Conflict(f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide")
         return version
 
     def delete(self, key: str) -> None:
@@ -198,13 +198,13 @@ class SQLiteStore:
             with self._connected("checked") as connection:
                 self._check_pages(connection)
         except StoreError as problem:
-            yield Unreadable(str(self._path), problem.message)
+            yield Unreadable(str(self._path), str(problem))
             return
         page = self._records_page(_FIRST_RECORDS, "")
         while page:
             for key, text in page:
                 if from_json(text) is None:
-                    yield Unreadable(f"key {key!r}", self._unreadable(key).message)
+                    yield Unreadable(f"key {key!r}", str(self._unreadable(key)))
             page = self._records_page(_NEXT_RECORDS, page[-1][0])
 
     def _records_page(self, query: str, start: str) -> list[tuple[str, bytes]]:
@@ -216,7 +216,7 @@ class SQLiteStore:
         if verdict != "ok":
             what = str(verdict).splitlines()[-1]
             raise StoreError(
-                f"path {str(self._path)!r} cannot be used: the database is damaged ({what}); {_MOVE_ASIDE}"
+                f"path {str(self._path)!r} cannot be used: the database is damaged ({what})", remedy=f"{_MOVE_ASIDE}"
             )
 
     def _keys_page(self, query: str, start: str) -> list[str]:
@@ -239,8 +239,9 @@ class SQLiteStore:
         opened = self._opened
         if opened is not None and opened.pid != os.getpid():
             raise StoreError(
-                f"path {str(self._path)!r}: this process was forked, without Python's fork hooks, while the store was "
-                "in use, so its file locks do not hold here; use the store only after the fork (uWSGI: lazy-apps)"
+                f"path {str(self._path)!r}: this process was forked, without Python's fork hooks, while "
+                "the store was in use, so its file locks do not hold here",
+                remedy="use the store only after the fork (uWSGI: lazy-apps)",
             )
         if opened is not None and opened.file != _identity(self._path):
             # Somebody removed or replaced the file: what we would write to the old one would be lost.
@@ -258,7 +259,8 @@ class SQLiteStore:
             self._create()
         if not stat.S_ISREG(self._path.lstat().st_mode):
             raise StoreError(
-                f"path {str(self._path)!r} is a symlink, a directory or a device; give the database file's own path"
+                f"path {str(self._path)!r} is a symlink, a directory or a device",
+                remedy="give the database file's own path",
             )
         connection = _connect(self._path)
         try:
@@ -296,7 +298,8 @@ class SQLiteStore:
                 if was_in_use and self._version(connection) == 0:
                     raise StoreError(
                         f"path {str(self._path)!r} is empty, and was not: {str(self._locks)!r} is from its use. "
-                        "Restore it from a backup; or, if nothing is lost, remove the empty file to start anew"
+                        "Restore it from a backup",
+                        remedy="or, if nothing is lost, remove the empty file to start anew",
                     )
                 # SQLite does not wait its turn for a change of the journal mode: hence the lock.
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -332,20 +335,27 @@ class SQLiteStore:
 
     def _unreadable(self, key: str) -> StoreError:
         return StoreError(
-            f"path {str(self._path)!r}: the record under key {key!r} is not a JSON object; other records are not "
-            f"affected. Restore the file from a backup, or delete this record (`delete({key!r})`) and sign in again"
+            f"path {str(self._path)!r}: the record under key {key!r} is not a JSON object",
+            remedy=(
+                "other records are not affected. Restore the file from a backup, or delete this "
+                f"record (`delete({key!r})`) and sign in again"
+            ),
         )
 
     def _failure(self, purpose: str, error: sqlite3.Error | OSError | UnicodeEncodeError) -> StoreError:
         if isinstance(error, UnicodeEncodeError):
-            return StoreError(f"path {str(self._path)!r}: key {error.object!r} is not valid Unicode; use another key")
+            return StoreError(
+                f"path {str(self._path)!r}: key {error.object!r} is not valid Unicode", remedy="use another key"
+            )
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
             where = "" if error.filename in (None, str(self._path)) else f" at {str(error.filename)!r}"
-            return StoreError(f"path {str(self._path)!r} cannot be {purpose}{where}: {reason}; {_MAKE_WRITABLE}")
+            return StoreError(
+                f"path {str(self._path)!r} cannot be {purpose}{where}: {reason}", remedy=f"{_MAKE_WRITABLE}"
+            )
         code = getattr(error, "sqlite_errorcode", None)
         remedy = _MOVE_ASIDE if code is None else _REMEDIES.get(code & 0xFF, _MOVE_ASIDE)
-        return StoreError(f"path {str(self._path)!r} cannot be {purpose}: {error}; {remedy}")
+        return StoreError(f"path {str(self._path)!r} cannot be {purpose}: {error}", remedy=remedy)
 
     def _pause(self) -> None:
         self._guard.acquire()
@@ -382,12 +392,13 @@ def _schema_version(connection: sqlite3.Connection, newest: int, path: Path) -> 
     [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     if application_id != APPLICATION_ID and (application_id, version, tables) != (0, 0, 0):
         raise StoreError(
-            f"path {str(path)!r} is a SQLite database of another application and was left as it is; choose another path"
+            f"path {str(path)!r} is a SQLite database of another application and was left as it is",
+            remedy="choose another path",
         )
     if version > newest:
         raise StoreError(
-            f"path {str(path)!r} was written by a newer blnk_auth (schema version {version}, this one knows {newest}); "
-            "upgrade blnk_auth here, or choose another path"
+            f"path {str(path)!r} was written by a newer blnk_auth (schema version {version}, this one knows {newest})",
+            remedy="upgrade blnk_auth here, or choose another path",
         )
     return int(version)
 
@@ -409,15 +420,19 @@ def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Gen
 def _absolute(path: str | os.PathLike[str]) -> Path:
     given = os.fspath(path)
     if given == ":memory:":
-        raise StoreError("path ':memory:' would be a file of that name; to keep tokens in memory, use MemoryStore()")
+        raise StoreError(
+            "path ':memory:' would be a file of that name", remedy="to keep tokens in memory, use MemoryStore()"
+        )
     if not given or "\0" in given:
-        raise StoreError(f"path {given!r} names no file; give the path of the database file, such as 'tokens.db'")
+        raise StoreError(
+            f"path {given!r} names no file", remedy="give the path of the database file, such as 'tokens.db'"
+        )
     # The directory's own symlinks are resolved, so that every spelling leads to the same locks, also after a chdir.
     try:
         expanded = Path(given).expanduser()
         return expanded.parent.resolve() / expanded.name
     except RuntimeError as error:
-        raise StoreError(f"path {given!r} leads nowhere: {error}; give another path") from error
+        raise StoreError(f"path {given!r} leads nowhere: {error}", remedy="give another path") from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -68,8 +68,8 @@ def to_json(data: object) -> str:
     text = _dumps(cast("object", data)) if isinstance(data, dict) else None
     if text is None:
         raise StoreError(
-            "data must be a JSON object: a dict holding only str, int, finite float, bool, None, list and dict; "
-            "convert other values before saving"
+            "data must be a JSON object: a dict holding only str, int, finite float, bool, None, list and dict",
+            remedy="convert other values before saving",
         )
     return text
 

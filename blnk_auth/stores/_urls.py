@@ -40,7 +40,7 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
     if not colon or opener is None or ("+" in scheme and opener is not _sql):
         # Not the URL itself, which may hold a password.
         named = repr(scheme) if colon else "a text without a colon"
-        raise ConfigurationError(f"{named} names no kind of store; known are {', '.join(KNOWN)}")
+        raise ConfigurationError(f"{named} names no kind of store", remedy=f"known are {', '.join(KNOWN)}")
     try:
         return opener(url, create)
     except ImportError as error:
@@ -96,7 +96,7 @@ def _path(url: str) -> str:
 
 def _existing(path: str, create: bool) -> str:
     if not create and not Path(path).expanduser().exists():
-        raise ConfigurationError(f"there is no store at {path!r}; check the URL's path")
+        raise ConfigurationError(f"there is no store at {path!r}", remedy="check the URL's path")
     return path
 
 

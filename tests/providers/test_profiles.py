@@ -143,7 +143,7 @@ KEYS: list[rsa.RSAPrivateKey] = []
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_has_under_thirty_lines_and_says_that_it_is_unverified(name: str) -> None:
     """Nobody mistakes general knowledge for a promise."""
-    text = (PACKAGE / "providers" / f"{name}.py").read_text("utf-8")
+    text = (PACKAGE / "providers" / f"_{name}.py").read_text("utf-8")
     assert len(text.splitlines()) < 30
     assert "ot verified against" in (ast.get_docstring(ast.parse(text)) or "")
 
@@ -166,7 +166,8 @@ def test_no_other_code_knows_who_a_provider_is() -> None:
     """A new provider is one file: nothing outside `providers`, the sandbox and the front door names one."""
     names = ("blnk_cloud", "blink", "flinks", *PROFILES)
     core = [path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
-    for path in [*core, *(PACKAGE / "shells").glob("*.py"), *(PACKAGE / "transport").glob("*.py")]:
+    private = [path for folder in PACKAGE.glob("_*/") for path in folder.glob("*.py")]
+    for path in [*core, *private]:
         constants = [
             node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
         ]

@@ -9,7 +9,7 @@ import pytest
 from helpers import World, leaks, pair
 
 from blnk_auth import Event, StoreError
-from blnk_auth.events import tell
+from blnk_auth.events import emit
 
 
 def test_an_event_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -17,8 +17,8 @@ def test_an_event_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "blnk_auth")
     told: list[Event] = []
     event = Event("renewed", "token/x", "<Token ...>")
-    tell(told.append, event)
-    tell(None, event)
+    emit(told.append, event)
+    emit(None, event)
     assert told == [event]
     assert [record.getMessage() for record in caplog.records] == ["renewed token/x <Token ...>"] * 2
 
@@ -28,7 +28,7 @@ def test_a_withheld_token_is_a_warning_once_for_each_reason(caplog: pytest.LogCa
     told: list[Event] = []
     events = [Event("token_withheld", key, f"{where} in test_events") for key in "ab" for where in ("here", "there")]
     for event in events * 3:
-        tell(told.append, event)
+        emit(told.append, event)
     assert told == events * 3
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"token_withheld {event.store_key} {event.detail}") for event in events
@@ -39,7 +39,7 @@ def test_the_memory_of_warnings_is_bounded(caplog: pytest.LogCaptureFixture) -> 
     """A server that calls ever more hosts does not grow with them: what was warned of long ago may be again."""
     first = Event("token_withheld", "bounded", "first")
     for event in (first, *(Event("token_withheld", "bounded", f"{number}") for number in range(5000)), first):
-        tell(None, event)
+        emit(None, event)
     assert [record.getMessage() for record in caplog.records].count("token_withheld bounded first") == 2
 
 
@@ -49,7 +49,7 @@ def test_a_listener_that_raises_is_logged_and_no_more(caplog: pytest.LogCaptureF
     def listener(event: Event) -> None:
         raise RuntimeError("listener is broken")
 
-    tell(listener, Event("renewed", "token/x"))
+    emit(listener, Event("renewed", "token/x"))
     assert "on_event raised for renewed" in caplog.text
     assert "listener is broken" in caplog.text
 
