@@ -47,7 +47,7 @@ class RefreshTokenGrant:
         """Whether something is there to renew it with."""
         return self._hindrance(grant.token, attempt) is None
 
-    def _hindrance(self, token: Token, attempt: Attempt) -> str | None:
+    def _hindrance(self, token: Token, attempt: Attempt) -> SignInReason | None:
         if token.refresh_token is None or "refresh_token" not in attempt.provider.grants:
             return "no_refresh_token"
         has_expired = token.refresh_expires_at is not None and token.refresh_expires_at <= attempt.now
