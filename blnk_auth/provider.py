@@ -7,10 +7,10 @@ a callable, it is asked afresh for each attempt, on whatever thread the attempt 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
-from ._protocol.assertions import fetched
+from ._protocol.callables import call_setting
 from ._protocol.challenges import renewal_may_help
 from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding
 from ._protocol.http_messages import ApiAnswer, Call, HttpResponse
@@ -92,6 +92,10 @@ class Provider:
 
     device_authorization_endpoint: str | None = None
     """RFC 8628 section 3.1; None if nobody can sign in there with a device code."""
+
+    mtls_endpoint_aliases: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    """Which endpoint takes the place of another for a client with a certificate (RFC 8705 section 5), by the name of
+    the setting: `{"token_endpoint": "https://mtls.example.com/token"}`."""
 
     issuer: str | None = None
     """If given, an `iss` in the authorization response must equal it (RFC 9207)."""
@@ -200,6 +204,7 @@ class Provider:
         token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
         for parameter in _ENDPOINTS:
             _check_endpoint(getattr(self, parameter), parameter)
+        _check_aliases(self.mtls_endpoint_aliases)
         if self.authorization_endpoint is not None:
             self._check_authorization_endpoint()
         self._check_choices()
@@ -272,13 +277,32 @@ class Provider:
         Blocks; in a task call it through a thread. Raises `ConfigurationError`, `ProtocolError` if there is no
         description, `TemporarilyUnavailable`.
         """
-        # The one place that looks up instead of down: a door to discovery where users expect it.
         from ._protocol.discovery import discover
-        from ._transport.network import Network
+        from ._transport.network import Network, transport_for
         from .policy import RenewalPolicy
 
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
-        return discover(issuer, network, settings)
+        found = discover(issuer, transport_for(None, network).send)
+        if cert is not None:
+            found |= found["mtls_endpoint_aliases"]
+        if "client_auth" in settings:
+            # A method that the caller names needs no choosing.
+            found["client_auth_supported"] = ()
+        return cls(**{**found, **settings})
+
+    def with_certificate(self) -> Provider:
+        """The same provider as reached with a client certificate: by its `mtls_endpoint_aliases`.
+
+        Its store keys are those of the provider without a certificate.
+        """
+        aliases: dict[str, Any] = {
+            name: url for name, url in self.mtls_endpoint_aliases.items() if getattr(self, name) is not None
+        }
+        if not aliases:
+            return self
+        made = replace(self, **aliases)
+        object.__setattr__(made, "environment", self.environment)
+        return made
 
     def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
         """The further parameters of one token request, whose own are `reserved`."""
@@ -306,7 +330,7 @@ class Provider:
         target = self.target
         if target is None:
             return None
-        named = fetched("target", lambda: target(subject))
+        named = call_setting("target", lambda: target(subject))
         if not isinstance(named, str) or not named:
             raise ConfigurationError(f"target: the callable named none for the subject {subject!r}", parameter="target")
         return named
@@ -316,7 +340,7 @@ class Provider:
         endpoint = self.authorization_endpoint
         if not callable(endpoint):
             return endpoint
-        named = fetched("authorization_endpoint", lambda: endpoint(target or ""))
+        named = call_setting("authorization_endpoint", lambda: endpoint(target or ""))
         _check_endpoint(named, "authorization_endpoint")
         return named
 
@@ -329,6 +353,16 @@ def _check_endpoint(url: str | None, parameter: str) -> None:
         raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)", parameter=parameter)
 
 
+def _check_aliases(aliases: Any) -> None:
+    parameter = "mtls_endpoint_aliases"
+    for name, url in checked_parameters(aliases, parameter).items():
+        if name not in _ENDPOINTS:
+            raise ConfigurationError(
+                f"{parameter}: {name!r} is not an endpoint", parameter=parameter, remedy=_one_of(_ENDPOINTS)
+            )
+        _check_endpoint(url, parameter)
+
+
 def checked_authorization_parameters(given: Any, setting: str) -> Mapping[str, str]:
     """Further parameters of an authorization request. Raises `ConfigurationError` for those that it says itself."""
     return without(checked_parameters(given, setting), _OF_AUTHORIZATION, setting)
@@ -339,7 +373,7 @@ def _one_of(known: Sequence[str]) -> str:
 
 
 def _made(setting: PerCall, name: str, call: Call) -> Mapping[str, str]:
-    return fetched(name, lambda: setting(call)) if callable(setting) else setting
+    return call_setting(name, lambda: setting(call)) if callable(setting) else setting
 
 
 def _is_span(value: object) -> bool:

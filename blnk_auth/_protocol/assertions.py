@@ -12,11 +12,10 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
-
-Fetched = TypeVar("Fetched")
+from ..errors import ConfigurationError
+from .callables import call_setting
 
 LIFETIME = 60
 """Seconds for which an assertion is good: it is used at once."""
@@ -165,17 +164,6 @@ def hmac_digest(algorithm: str | None) -> str:
     return digest
 
 
-def fetched(parameter: str, fetch: Callable[[], Fetched]) -> Fetched:
-    """What a user's callable returns. Raises `TemporarilyUnavailable` if it fails: a vault may open again."""
-    try:
-        return fetch()
-    except BlnkAuthError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything, and its text may hold the secret
-        failure = TemporarilyUnavailable(f"{parameter}: the callable that was given raised {type(error).__name__}")
-    raise failure
-
-
 def _algorithm_for(key: Any, accepted: Sequence[str]) -> str:
     if key.key_type == "RSA":
         return next((algorithm for algorithm in _OF_RSA if algorithm in accepted), _OF_RSA[0])
@@ -202,7 +190,7 @@ def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
     _refuse_unsigned(signer.algorithm)
     header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
     signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    signature = fetched("private_key", lambda: signer.sign(signing_input))
+    signature = call_setting("private_key", lambda: signer.sign(signing_input))
     _check_signature(signature, signer.algorithm)
     return (signing_input + b"." + _encode(signature)).decode("ascii")
 

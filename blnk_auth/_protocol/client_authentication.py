@@ -12,7 +12,8 @@ from typing import Any, Literal
 from urllib.parse import quote_plus
 
 from ..errors import ConfigurationError
-from .assertions import KeyMaterial, PrivateKey, Signer, fetched, hmac_digest, sign_assertion, sign_by_secret
+from .assertions import KeyMaterial, PrivateKey, Signer, hmac_digest, sign_assertion, sign_by_secret
+from .callables import call_setting
 
 ClientSecret = str | Callable[[], str] | None
 BasicEncoding = Literal["rfc6749", "raw"]
@@ -117,7 +118,9 @@ class ClientCredentials:
 
     def secret(self) -> str:
         """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""
-        secret = fetched("client_secret", self.client_secret) if callable(self.client_secret) else self.client_secret
+        secret = (
+            call_setting("client_secret", self.client_secret) if callable(self.client_secret) else self.client_secret
+        )
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
                 "client_secret: the callable returned no secret",
@@ -160,7 +163,7 @@ class ClientCredentials:
     def _key(self) -> KeyMaterial | Signer:
         key = self.private_key
         if callable(key):
-            return fetched("private_key", key)
+            return call_setting("private_key", key)
         return "" if key is None else key
 
     def basic(self, secret: str) -> str:

@@ -1,35 +1,39 @@
-"""Asking an authorization server where its endpoints are: RFC 8414, else OpenID Connect Discovery.
+"""Where an authorization server's endpoints are: RFC 8414 metadata, else OpenID Connect Discovery.
 
-What a document says is believed only if its `issuer` is, to the letter, the one that was asked for: whoever could
-answer for another issuer could have codes and secrets sent to himself (RFC 8414 section 3.3). A document is kept for an
-hour; answers are capped and deadlines are those of a token request.
+Used by `Provider.discover`. It returns settings, of which the caller makes a provider, and sends through a function
+that it is given. It promises to believe a document only if its `issuer` is exactly the one that was asked for: a
+server that could answer for another issuer could have codes and secrets sent to itself (RFC 8414 section 3.3). It never
+follows a redirect, and keeps a document for an hour.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from .._transport.network import Network, transport_for
 from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
-from ..provider import Provider
 from .http_messages import HttpRequest, HttpResponse, NoAnswer
 from .origins import endpoint_origin
+
+Send = Callable[[HttpRequest], HttpResponse]
+"""Sends one request. Raises `NoAnswer` if no response came."""
 
 LIFETIME = 3600.0
 """Seconds for which a document is kept."""
 
 _MOST_KEPT = 64
 
+_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
+_MTLS_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
+
 
 class Documents:
-    """The documents of the last hour, by issuer. Thread-safe; bounded."""
+    """The documents of the last hour, by issuer. Thread-safe; at most 64."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,34 +55,44 @@ class Documents:
 _kept = Documents()
 
 
-def discover(issuer: str, network: Network, settings: Mapping[str, Any]) -> Provider:
-    """The provider that `issuer` describes, with `settings` in place of what it says."""
+def discover(issuer: str, send: Send) -> dict[str, Any]:
+    """The settings of a `Provider` that the server at `issuer` describes.
+
+    Args:
+        issuer: The issuer's URL, exactly as its metadata has it.
+        send: Sends a request; called twice at most, and not at all within an hour of the last document.
+
+    Raises:
+        ConfigurationError: `issuer` is not a URL that may be asked, the document belongs to another issuer, or it has
+            no usable token endpoint.
+        ProtocolError: The server publishes no metadata at either place.
+        TemporarilyUnavailable: No response came, or status 429 or 5xx.
+    """
     _check_issuer(issuer)
     now = time.monotonic()
     document = _kept.get(issuer, now)
     if document is None:
-        document = _fetch(issuer, network)
+        document = _fetch(issuer, send)
         _kept.put(issuer, now, document)
-    return provider_of(document, has_certificate=network.cert is not None, settings=settings)
+    return settings_in(document)
 
 
-def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings: Mapping[str, Any]) -> Provider:
-    """The provider in a metadata document (RFC 8414 section 2). Raises `ConfigurationError` if it cannot be one."""
+def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a `Provider` in a metadata document (RFC 8414 section 2).
+
+    Raises:
+        ConfigurationError: The document has no token endpoint.
+    """
     issuer = str(document["issuer"])
-    aliases = document.get("mtls_endpoint_aliases")
-    if has_certificate and isinstance(aliases, Mapping):
-        # RFC 8705 section 5: where the certificate is asked for.
-        document = {**document, **cast("Mapping[str, Any]", aliases)}
     token_endpoint = document.get("token_endpoint")
     if not isinstance(token_endpoint, str):
         raise ConfigurationError(
-            f"issuer: the metadata of {issuer!r} names no token_endpoint",
+            f"the metadata of {issuer!r} has no token_endpoint",
             parameter="issuer",
-            remedy="build a Provider by hand",
+            remedy="make a Provider by hand, with its token_endpoint",
         )
-    methods = _strings(document.get("token_endpoint_auth_methods_supported")) or ("client_secret_basic",)
     challenges = _strings(document.get("code_challenge_methods_supported"))
-    found: dict[str, Any] = {
+    return {
         "name": urlsplit(issuer).hostname or issuer,
         "issuer": issuer,
         "token_endpoint": token_endpoint,
@@ -86,46 +100,56 @@ def provider_of(document: Mapping[str, Any], *, has_certificate: bool, settings:
         "authorization_endpoint": document.get("authorization_endpoint"),
         "revocation_endpoint": document.get("revocation_endpoint"),
         "device_authorization_endpoint": document.get("device_authorization_endpoint"),
+        "mtls_endpoint_aliases": _aliases(document.get("mtls_endpoint_aliases")),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "grants": _grants(_strings(document.get("grant_types_supported"))),
         "assertion_algorithms": _strings(document.get("token_endpoint_auth_signing_alg_values_supported")),
-        # A method that the caller names needs no choosing.
-        "client_auth_supported": () if "client_auth" in settings else methods,
-        # A server that does not list the methods ignores a challenge that it does not know.
+        "client_auth_supported": _strings(document.get("token_endpoint_auth_methods_supported"))
+        # RFC 8414 section 2: what a server supports that does not list the methods.
+        or ("client_secret_basic",),
+        # A server that does not list its challenge methods ignores a challenge that it does not know.
         "pkce": not challenges or "S256" in challenges,
     }
-    return Provider(**{**found, **settings})
 
 
-def _fetch(issuer: str, network: Network) -> Mapping[str, Any]:
+def _fetch(issuer: str, send: Send) -> Mapping[str, Any]:
     failures: list[str] = []
     for url in _well_known(issuer):
-        response = _get(url, network)
+        response = _get(url, send)
         document = _document(response)
         if document is None:
             failures.append(f"{url} answered {response.status_code} without a metadata document")
             continue
-        if document.get("issuer") != issuer:
-            raise ConfigurationError(
-                f"issuer: {url} speaks for another issuer than {issuer!r}",
-                parameter="issuer",
-                remedy="write it exactly as the provider does, with or without the slash at its end",
-            )
+        _check_same_issuer(document.get("issuer"), issuer, url)
         return document
-    raise ProtocolError(f"issuer: nothing found ({'; '.join(failures)})", remedy="is it the right URL?")
+    raise ProtocolError(
+        f"the issuer {issuer!r} publishes no metadata ({'; '.join(failures)})",
+        parameter="issuer",
+        remedy="check the URL, or make a Provider by hand",
+    )
 
 
-def _get(url: str, network: Network) -> HttpResponse:
+def _check_same_issuer(named: Any, issuer: str, url: str) -> None:
+    if named != issuer:
+        found = repr(named[:200]) if isinstance(named, str) else "none"
+        raise ConfigurationError(
+            f"the metadata at {url} is of another issuer: {found}, not {issuer!r}",
+            parameter="issuer",
+            remedy="write the issuer exactly as the provider does, with or without the slash at its end",
+        )
+
+
+def _get(url: str, send: Send) -> HttpResponse:
     request = HttpRequest("GET", url, {"Accept": "application/json"}, b"")
     try:
-        response = transport_for(None, network).send(request)
+        response = send(request)
     except NoAnswer as failure:
         why = str(failure)
     else:
         if response.status_code < 500 and response.status_code != 429:
             return response
         why = f"status {response.status_code}"
-    raise TemporarilyUnavailable(f"issuer: {url} gave no answer ({why})", remedy="try again later")
+    raise TemporarilyUnavailable(f"{url} sent no metadata ({why})", parameter="issuer", remedy="try again later")
 
 
 def _document(response: HttpResponse) -> Mapping[str, Any] | None:
@@ -138,10 +162,11 @@ def _document(response: HttpResponse) -> Mapping[str, Any] | None:
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
-def _well_known(issuer: str) -> tuple[str, ...]:
-    rfc8414 = importlib.import_module("authlib.oauth2.rfc8414")
+def _well_known(issuer: str) -> tuple[str, str]:
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
     return (
-        str(rfc8414.get_well_known_url(issuer, external=True)),
+        f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{path}",
         issuer.rstrip("/") + "/.well-known/openid-configuration",
     )
 
@@ -150,16 +175,25 @@ def _check_issuer(issuer: str) -> None:
     endpoint_origin(issuer, "issuer")
     parts = urlsplit(issuer)
     if parts.query or parts.fragment:
-        raise ConfigurationError("issuer must have no query and no fragment (RFC 8414 section 2)", parameter="issuer")
+        raise ConfigurationError(
+            "issuer has a query or a fragment (RFC 8414 section 2 allows none)",
+            parameter="issuer",
+            remedy="remove what follows the path",
+        )
 
 
 def _grants(listed: Sequence[str]) -> tuple[str, ...]:
-    ours = ("authorization_code", "refresh_token", "client_credentials")
     # Many servers that issue refresh tokens do not list the grant; RFC 8414's default does not either.
-    return tuple(grant for grant in ours if grant in (*(listed or ("authorization_code",)), "refresh_token"))
+    return tuple(grant for grant in _GRANTS if grant in (*(listed or ("authorization_code",)), "refresh_token"))
+
+
+def _aliases(listed: Any) -> dict[str, str]:
+    if not isinstance(listed, Mapping):
+        return {}
+    aliases = cast("Mapping[str, Any]", listed)
+    return {name: url for name in _MTLS_ENDPOINTS if isinstance(url := aliases.get(name), str)}
 
 
 def _strings(value: Any) -> tuple[str, ...]:
-    return (
-        tuple(item for item in cast("Sequence[Any]", value) if isinstance(item, str)) if isinstance(value, list) else ()
-    )
+    listed = cast("Sequence[Any]", value) if isinstance(value, list) else ()
+    return tuple(item for item in listed if isinstance(item, str))

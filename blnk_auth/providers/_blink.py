@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .._protocol.assertions import fetched
+from .._protocol.callables import call_setting
 from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
@@ -117,13 +117,15 @@ class _Customer:
 
     def target(self, subject: str | None) -> str:
         named = self.target_id
-        return _check_header("target_id", fetched("target_id", lambda: named(subject)) if callable(named) else named)
+        return _check_header(
+            "target_id", call_setting("target_id", lambda: named(subject)) if callable(named) else named
+        )
 
     def parameters(self, call: Call) -> Mapping[str, str]:
         named = self.username
         if self.consent != "2.0" or named is None or call.purpose == "revocation":
             return {}
-        username = fetched("username", lambda: named(call.subject)) if callable(named) else named
+        username = call_setting("username", lambda: named(call.subject)) if callable(named) else named
         return {"username": _check_username(username)}
 
     def headers(self, call: Call) -> Mapping[str, str]:
@@ -169,7 +171,7 @@ def _problem(document: Mapping[str, object] | None) -> str:
 
 
 def _of_call(parameter: str, value: OfCall, call: Call) -> str:
-    return _check_header(parameter, fetched(parameter, lambda: value(call)) if callable(value) else value)
+    return _check_header(parameter, call_setting(parameter, lambda: value(call)) if callable(value) else value)
 
 
 def _check_username(username: str) -> str:

@@ -128,7 +128,7 @@ def test_a_callable_that_fails_is_told_by_its_own_name(blink: ProviderWorld, par
 
     source = blink.signed_in(client=blink.client(blink.provider(**{parameter: look_up})))
     blink.expire()
-    with pytest.raises(TemporarilyUnavailable, match=f"^{parameter}: the callable that was given raised KeyError"):
+    with pytest.raises(TemporarilyUnavailable, match=f"^{parameter}: the callable raised KeyError"):
         source.token()
     assert source.state == "expired"
     assert blink.token_requests == []
@@ -324,7 +324,7 @@ def test_a_person_without_a_bank_gets_a_clear_error(blink: ProviderWorld, named:
 def test_a_look_up_that_fails_is_told_without_its_text(blink: ProviderWorld) -> None:
     """The directory of banks may be back in a moment."""
     client = blink.client(many_banks(blink, BANKS))
-    with pytest.raises(TemporarilyUnavailable, match="target_id: the callable that was given raised KeyError"):
+    with pytest.raises(TemporarilyUnavailable, match="target_id: the callable raised KeyError"):
         client.for_subject("carol")
     unknown = blink.client(blink.provider(authorization_endpoint={}.__getitem__))
     with pytest.raises(TemporarilyUnavailable, match="authorization_endpoint: the callable .* KeyError"):

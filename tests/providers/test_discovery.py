@@ -14,7 +14,7 @@ from providers.world import Certificates
 from scenarios.servers import Received, Reply, Site, endless
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Provider, TemporarilyUnavailable
-from blnk_auth._protocol.discovery import LIFETIME, Documents, provider_of
+from blnk_auth._protocol.discovery import LIFETIME, Documents, settings_in
 from blnk_auth.testing import Sandbox
 
 ISSUER = "https://as.acme.test"
@@ -117,10 +117,13 @@ def test_a_redirect_is_not_followed(server: Described) -> None:
 
 @pytest.mark.parametrize("suffix", ["/", "/x", "?", ""])
 def test_the_issuer_must_match_to_the_letter(server: Described, suffix: str) -> None:
-    """RFC 8414 section 3.3; a slash at the end counts."""
+    """RFC 8414 section 3.3; a slash at the end counts. Both are quoted."""
     server.members = {"issuer": server.issuer + suffix if suffix else "https://other.test"}
-    with pytest.raises(ConfigurationError, match="issuer.*another issuer.*slash"):
+    with pytest.raises(ConfigurationError, match="another issuer.*slash") as caught:
         Provider.discover(server.issuer)
+    assert caught.value.parameter == "issuer"
+    assert repr(server.issuer) in caught.value.problem
+    assert repr(server.members["issuer"]) in caught.value.problem
 
 
 @pytest.mark.parametrize(
@@ -161,16 +164,18 @@ def test_an_endless_document_is_cut_off(server: Described) -> None:
 def test_a_server_that_is_down_may_come_back(server: Described, status: int) -> None:
     """No reason to say that there is no description."""
     server.instead = Reply(status)
-    with pytest.raises(TemporarilyUnavailable, match="issuer"):
+    with pytest.raises(TemporarilyUnavailable) as caught:
         Provider.discover(server.issuer)
+    assert caught.value.parameter == "issuer"
 
 
 def test_a_server_that_is_away_may_come_back() -> None:
     """Nothing listens."""
     with Site(lambda _: Reply(200)) as gone:
         issuer = gone.origin
-    with pytest.raises(TemporarilyUnavailable, match="issuer"):
+    with pytest.raises(TemporarilyUnavailable) as caught:
         Provider.discover(issuer)
+    assert caught.value.parameter == "issuer"
 
 
 @pytest.mark.parametrize(
@@ -196,9 +201,9 @@ def test_a_bad_issuer_is_named(issuer: Any) -> None:
 # --- what is made of it ---------------------------------------------------------------------------------------------
 
 
-def built(settings: dict[str, Any] | None = None, *, has_certificate: bool = False, **members: Any) -> Provider:
+def built(settings: dict[str, Any] | None = None, **members: Any) -> Provider:
     document = {name: value for name, value in {**METADATA, **members}.items() if value is not None}
-    return provider_of(document, has_certificate=has_certificate, settings=settings or {})
+    return Provider(**{**settings_in(document), **(settings or {})})
 
 
 @pytest.mark.parametrize(
@@ -300,9 +305,14 @@ def test_no_method_in_common_is_told(supported: list[str]) -> None:
 
 
 def test_a_method_that_is_named_needs_no_choosing() -> None:
-    """By the client, or among the settings of the provider."""
+    """Named by the client."""
     assert chosen(built(), client_secret="s3cret", client_auth="client_secret_basic") == "client_secret_basic"
-    assert chosen(built({"client_auth": "client_secret_basic"}), client_secret="s3cret") == "client_secret_basic"
+
+
+def test_a_method_among_the_settings_needs_no_choosing(server: Described) -> None:
+    """Although the server's metadata does not list it."""
+    made = Provider.discover(server.issuer, client_auth="client_secret_basic")
+    assert chosen(made, client_secret="s3cret") == "client_secret_basic"
 
 
 def test_the_algorithms_of_assertions_are_taken_over() -> None:
@@ -311,13 +321,17 @@ def test_the_algorithms_of_assertions_are_taken_over() -> None:
     assert built().assertion_algorithms == ()
 
 
-@pytest.mark.parametrize("has_certificate", [True, False])
-def test_with_a_certificate_the_mtls_aliases_are_used(has_certificate: bool) -> None:
-    """RFC 8705 section 5: there the server asks for it."""
-    aliases = {"token_endpoint": "https://mtls.acme.test/token", "odd": 7}
-    made = built(has_certificate=has_certificate, mtls_endpoint_aliases=aliases)
-    assert made.token_endpoint == ("https://mtls.acme.test/token" if has_certificate else f"{ISSUER}/token")
-    assert made.revocation_endpoint == f"{ISSUER}/revoke"
+def test_the_mtls_aliases_are_remembered() -> None:
+    """RFC 8705 section 5: a client with a certificate uses them; the others, and the store keys, do not."""
+    aliases = {"token_endpoint": "https://mtls.acme.test/token", "device_authorization_endpoint": ISSUER, "odd": 7}
+    made = built(mtls_endpoint_aliases=aliases)
+    assert made.token_endpoint == f"{ISSUER}/token"
+    with_certificate = made.with_certificate()
+    assert with_certificate.token_endpoint == "https://mtls.acme.test/token"
+    assert with_certificate.revocation_endpoint == f"{ISSUER}/revoke"
+    assert with_certificate.device_authorization_endpoint is None
+    assert with_certificate.environment == made.environment == ISSUER
+    assert built().with_certificate() == built()
 
 
 def test_over_tls_with_the_users_own_authority(certificates: Certificates) -> None:
