@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._protocol.assertions import Signer
     from ._protocol.http_messages import ApiAnswer, Call
+    from ._protocol.refusals import Refusal, Verdict
     from ._sign_in.authorization_code import AuthorizationRequest
     from ._sign_in.device import DeviceAuthorization
     from .client import OAuthClient
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .httpx import HttpxAuth
     from .httpx2 import Httpx2Auth
     from .policy import RenewalPolicy
-    from .provider import Provider, Refusal, Verdict
+    from .provider import Provider
     from .providers import BLink, BlnkCloud, Flinks
     from .requests import RequestsAuth
     from .source import StaticToken, TokenSource
@@ -122,7 +123,7 @@ _HOME = {
     "Provider": "provider",
     "Record": "stores",
     "RedisStore": "stores",
-    "Refusal": "provider",
+    "Refusal": "_protocol.refusals",
     "RenewalPolicy": "policy",
     "RequestsAuth": "requests",
     "SQLStore": "stores",
@@ -137,7 +138,7 @@ _HOME = {
     "Token": "token",
     "TokenSource": "source",
     "TokenStore": "stores",
-    "Verdict": "provider",
+    "Verdict": "_protocol.refusals",
 }
 
 

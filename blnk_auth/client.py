@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ._protocol import messages
 from ._protocol.assertions import PrivateKey
 from ._protocol.client_authentication import ClientCredentials, ClientSecret, choose_method
 from ._protocol.origins import endpoint_origin
+from ._protocol.requests import build_authorization_url, build_code_exchange
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.cached_token import CachedToken
 from ._renewal.client_state import ClientState
@@ -348,7 +348,7 @@ class OAuthClient:
 
         def work() -> AuthorizationRequest:
             target = self.provider.target_of(subject)
-            url = messages.build_authorization_url(
+            url = build_authorization_url(
                 self.provider,
                 self._state.credentials.client_id,
                 redirect_uri=redirect_uri,
@@ -381,7 +381,7 @@ class OAuthClient:
         return run_on_worker(work, lambda: self._state.emit(events))
 
     def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> CachedToken:
-        call = messages.build_code_exchange(
+        call = build_code_exchange(
             self.provider,
             self._state.credentials,
             code=code,

@@ -13,15 +13,20 @@ from typing import Any, Literal, cast, get_args
 from ._protocol.callables import call_setting
 from ._protocol.challenges import renewal_may_help
 from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding
-from ._protocol.http_messages import ApiAnswer, Call, HttpResponse
-from ._protocol.http_values import checked_headers, checked_parameters, without
+from ._protocol.http_messages import ApiAnswer, Call
+from ._protocol.http_values import (
+    checked_authorization_parameters,
+    checked_headers,
+    checked_parameters,
+    without_reserved,
+)
 from ._protocol.origins import AllowedOrigins, endpoint_origin
+from ._protocol.refusals import Refusal, Verdict
 from .errors import ConfigurationError
 
-GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+__all__ = ["GrantType", "PerCall", "Provider", "Refusal", "Verdict"]
 
-Verdict = Literal["sign_in", "configuration", "transient"]
-"""What a refusal by the token endpoint means: the grant has ended, something is set up wrong, or try later."""
+GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 
 PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
 """Names and values, fixed or made for each call."""
@@ -30,7 +35,6 @@ _NONE: Mapping[str, str] = {}
 
 _ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 _GRANTS: tuple[GrantType, ...] = get_args(GrantType)
-_OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
 _CHOICES: Mapping[str, Sequence[str]] = {
     "client_auth": METHODS,
     "basic_encoding": get_args(BasicEncoding),
@@ -38,23 +42,6 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "token_body": ("form", "json"),
     "revocation": ("tokens", "connection"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A token endpoint's answer that is no token, for a provider's own judgement.
-
-    `document` is its body where that is an object, `error` its RFC 6749 code where it has one.
-    """
-
-    response: HttpResponse
-    document: Mapping[str, Any] | None = field(repr=False)
-    error: str | None
-
-    @property
-    def is_legible(self) -> bool:
-        """Whether the body could be the server's own: an object, or empty. A page is a gateway's, and no verdict."""
-        return self.document is not None or not self.response.body.strip()
 
 
 def _as_it_is(document: Mapping[str, Any], _now: float) -> Mapping[str, Any]:
@@ -307,7 +294,7 @@ class Provider:
     def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
         """The further parameters of one token request, whose own are `reserved`."""
         made = checked_parameters(_made(self.token_parameters, "token_parameters", call), "token_parameters")
-        return without(made, reserved, "token_parameters")
+        return without_reserved(made, reserved, "token_parameters")
 
     def token_headers_of(self, call: Call) -> Mapping[str, str]:
         """The further headers of one token request."""
@@ -361,11 +348,6 @@ def _check_aliases(aliases: Any) -> None:
                 f"{parameter}: {name!r} is not an endpoint", parameter=parameter, remedy=_one_of(_ENDPOINTS)
             )
         _check_endpoint(url, parameter)
-
-
-def checked_authorization_parameters(given: Any, setting: str) -> Mapping[str, str]:
-    """Further parameters of an authorization request. Raises `ConfigurationError` for those that it says itself."""
-    return without(checked_parameters(given, setting), _OF_AUTHORIZATION, setting)
 
 
 def _one_of(known: Sequence[str]) -> str:

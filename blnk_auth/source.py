@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from ._protocol.answers import ANSWER_LOST
 from ._protocol.http_messages import ApiAnswer, Call, Package, Purpose
-from ._protocol.messages import ANSWER_LOST
 from ._protocol.origins import AllowedOrigins, Origin
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.cached_token import BEARER, CachedToken, is_sendable

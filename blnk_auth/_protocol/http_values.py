@@ -1,6 +1,7 @@
-"""What a user's setting, or a callable of theirs, gives to be sent: names and texts that HTTP can carry.
+"""Checks of what a user's setting, or a callable of theirs, gives to be sent: names and values that HTTP can carry.
 
-Checked before anything is sent, since an HTTP client that fails half-way leaves open whether a refresh token was spent.
+Used by `Provider` and by the builders of requests. Everything is checked before anything is sent: an HTTP client that
+fails half-way leaves open whether a refresh token was spent. Each check names the setting in its error.
 """
 
 from __future__ import annotations
@@ -9,30 +10,31 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_text
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+_OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
+
 
 def checked_parameters(made: Any, setting: str) -> Mapping[str, str]:
-    """The parameters in `made`. Raises `ConfigurationError`, which names the setting, if they are none."""
+    """`made`, if it is a mapping of strings. Raises `ConfigurationError`."""
     if not isinstance(made, Mapping):
         raise ConfigurationError(
-            f"{setting} must give a mapping of names to texts, not {type(made).__name__}", parameter=setting
+            f"{setting} must give a mapping of names to strings, not {type(made).__name__}", parameter=setting
         )
     given = cast("Mapping[str, str]", made)
     for name, value in given.items():
-        if not _is_text(name):
+        if not is_text(name):
             raise ConfigurationError(f"{setting}: a name {_fault(name)}", parameter=setting)
-        if not _is_text(value):
+        if not is_text(value):
             raise ConfigurationError(f"{setting}: the value of {name!r} {_fault(value)}", parameter=setting)
     return given
 
 
 def checked_headers(made: Any, setting: str) -> Mapping[str, str]:
-    """The headers in `made`. Raises `ConfigurationError`, which names the setting, if no request could carry them."""
+    """`made`, if it is a mapping of headers that a request can carry. Raises `ConfigurationError`."""
     given = checked_parameters(made, setting)
     for name, value in given.items():
         if not _HEADER_NAME.fullmatch(name):
@@ -44,24 +46,27 @@ def checked_headers(made: Any, setting: str) -> Mapping[str, str]:
     return given
 
 
-def without(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> Mapping[str, str]:
-    """The same, if none of its names is among those that the request says itself; else `ConfigurationError`."""
+def checked_authorization_parameters(made: Any, setting: str) -> Mapping[str, str]:
+    """`made`, as further parameters of an authorization request.
+
+    Raises `ConfigurationError` also for a parameter that the request itself has.
+    """
+    return without_reserved(checked_parameters(made, setting), _OF_AUTHORIZATION, setting)
+
+
+def without_reserved(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> Mapping[str, str]:
+    """`made`, if it has no name that the request itself uses. Raises `ConfigurationError`."""
     for name in reserved:
         if name in made:
             raise ConfigurationError(
-                f"{setting} must not name {name!r}, which the request says itself",
+                f"{setting} must not name {name!r}, which the request itself has",
                 parameter=setting,
                 remedy="leave it out",
             )
     return made
 
 
-def _is_text(value: object) -> bool:
-    # Asked for each header of each request, and what is ASCII has no surrogates.
-    return isinstance(value, str) and (value.isascii() or _SURROGATE.search(value) is None)
-
-
 def _fault(value: object) -> str:
     if not isinstance(value, str):
-        return f"must be text, not {type(value).__name__}"
+        return f"must be a string, not {type(value).__name__}"
     return "has characters that cannot be written as UTF-8"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from .._protocol import messages
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
-from .._protocol.messages import ServerRequest
+from .._protocol.requests import ServerRequest, build_client_credentials, build_refresh
 from ..errors import SignInReason, SignInRequired
 from ..provider import Provider
 from ..token import Token
@@ -60,7 +59,7 @@ class RefreshTokenGrant:
         hindrance = self._hindrance(current, attempt)
         if hindrance is not None:
             raise sign_in_again(hindrance, self.subject)
-        return messages.build_refresh(
+        return build_refresh(
             attempt.provider,
             attempt.credentials,
             current.refresh_token or "",
@@ -93,7 +92,7 @@ class ClientCredentialsGrant:
 
     def ask(self, attempt: Attempt, current: Token | None) -> ServerRequest:
         """The request for another token; a refresh token, which RFC 6749 section 4.4.3 advises against, is not used."""
-        return messages.build_client_credentials(
+        return build_client_credentials(
             attempt.provider,
             attempt.credentials,
             self.scope,

@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from .._protocol import messages
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Package
-from .._protocol.messages import ServerRequest
+from .._protocol.requests import ServerRequest, build_revocation
 from .._transport.network import Network, transport_for
 from ..errors import ConfigurationError
 from ..events import Event, OnEvent, emit
@@ -108,7 +107,7 @@ class ClientState:
     def revocation(self, grant: RefreshTokenGrant | ClientCredentialsGrant, token: str, hint: str) -> ServerRequest:
         """The request that revokes one token."""
         call = grant.call("revocation")
-        return messages.build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
+        return build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
 
     def hold_ended(self, ended: GrantRecord, version: Version | None) -> CachedToken:
         """A grant that has ended, as held in memory: used until its access token expires."""

@@ -19,9 +19,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .._protocol import messages
+from .._protocol.answers import ANSWER_LOST, Judge, judge_revocation_answer, judge_token_answer, no_answer
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
-from .._protocol.messages import ANSWER_LOST, ServerRequest
+from .._protocol.requests import ServerRequest
 from ..errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -140,7 +140,7 @@ class Renewal:
             for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):
                 if value is not None:
                     call = build(value, hint)
-                    messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
+                    judge_revocation_answer(self._send(call), call, now=self.ports.clock())
             call_store("written", self.ports.store.delete, self.key)
 
     def revoke_connection(self, build: Callable[[str, str], ServerRequest]) -> None:
@@ -158,9 +158,9 @@ class Renewal:
 
     def _revoke_with(self, held: CachedToken, build: Callable[[str, str], ServerRequest]) -> None:
         call = build(held.grant.token.access_token, "access_token")
-        messages.judge_revocation_answer(self._send(call), call, now=self.ports.clock())
+        judge_revocation_answer(self._send(call), call, now=self.ports.clock())
 
-    def exchange(self, call: ServerRequest, judge: messages.Judge = messages.judge_token_answer) -> CachedToken:
+    def exchange(self, call: ServerRequest, judge: Judge = judge_token_answer) -> CachedToken:
         """Exchange a code and store the grant. The code is spent, so a failed save is kept in memory."""
         token, notes = judge(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
@@ -202,7 +202,7 @@ class Renewal:
 
     def _ask(self, current: Token | None) -> Token:
         call = self._build(current)
-        token, notes = messages.judge_token_answer(self._send(call), call, now=self.ports.clock())
+        token, notes = judge_token_answer(self._send(call), call, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
         renewed = succeed(token, current, slides=call.provider.refresh_idle_lifetime is not None)
         self._warn_of_the_end(renewed, current)
@@ -231,10 +231,7 @@ class Renewal:
         try:
             return self.ports.send(call.request)
         except NoAnswer as failure:
-            lost = f"; {ANSWER_LOST}" if failure.sent else ""
-            raise TemporarilyUnavailable(
-                f"the authorization server gave no answer ({failure}){lost}", outcome_unknown=failure.sent
-            ) from None
+            raise no_answer(failure) from None
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._protocol import messages
+from .._protocol.answers import judge_device_answer, judge_device_authorization
 from .._protocol.http_messages import Call, NoAnswer
 from .._protocol.origins import endpoint_origin
+from .._protocol.requests import build_device_authorization, build_device_exchange
 from .._renewal.client_state import ClientState
 from .._renewal.single_flight import Flight, in_trio, run_on_worker
 from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
@@ -101,7 +102,7 @@ class DeviceSignIn:
     def begin(self) -> DeviceAuthorization:
         """Ask for the code. Blocks. Raises `ConfigurationError`, `ProtocolError`, `TemporarilyUnavailable`."""
         state = self.state
-        call = messages.build_device_authorization(
+        call = build_device_authorization(
             state.provider, state.credentials, self._scope, call=self._call, now=state.clock()
         )
         try:
@@ -109,7 +110,7 @@ class DeviceSignIn:
         except NoAnswer as failure:
             raise TemporarilyUnavailable(f"no code could be had ({failure})", remedy="try again later") from None
         now = state.clock()
-        members = messages.judge_device_authorization(response, call, now=now)
+        members = judge_device_authorization(response, call, now=now)
         authorization = read_device_authorization(members, now=now)
         self._device_code, self._interval = authorization.device_code, authorization.interval
         self._ends_at = min(authorization.expires_at, now + (_LONGEST_LIFE if self._timeout is None else self._timeout))
@@ -133,11 +134,11 @@ class DeviceSignIn:
 
     def _ask(self, events: list[Event]) -> TokenSource | None:
         state, exchange = self.state, self._source.renewal()
-        call = messages.build_device_exchange(
+        call = build_device_exchange(
             state.provider, state.credentials, self._device_code, call=self._call, now=state.clock()
         )
         try:
-            self._source.install(exchange.exchange(call, messages.judge_device_answer))
+            self._source.install(exchange.exchange(call, judge_device_answer))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return None

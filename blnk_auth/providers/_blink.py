@@ -16,8 +16,9 @@ from .._protocol.callables import call_setting
 from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
+from .._protocol.refusals import Refusal, Verdict
 from ..errors import ConfigurationError
-from ..provider import Provider, Refusal, Verdict
+from ..provider import Provider
 
 AUTO = "AUTO"
 """What the PSU headers say when no person is present."""

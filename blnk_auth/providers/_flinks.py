@@ -15,8 +15,9 @@ from typing import Any, cast
 from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import Origin, origins_of_provider, parse_origin
+from .._protocol.refusals import Refusal, Verdict
 from ..errors import ConfigurationError
-from ..provider import Provider, Refusal, Verdict
+from ..provider import Provider
 from ..token import read_seconds
 
 FLINKS_PRODUCTION = "ob.flinksapp.com"

@@ -186,8 +186,8 @@ def stranger(bank: Bank, **settings: Any) -> OAuthClient:
     ("given", "said"),
     [
         (None, "a mapping of names to texts, not NoneType"),
-        ({"X": 1}, "the value of 'X' must be text, not int"),
-        ({7: "x"}, "a name must be text, not int"),
+        ({"X": 1}, "the value of 'X' must be a string, not int"),
+        ({7: "x"}, "a name must be a string, not int"),
         ({"X": "\ud800"}, "cannot be written as UTF-8"),
     ],
     ids=["None", "number", "name", "surrogate"],

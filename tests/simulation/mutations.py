@@ -15,7 +15,7 @@ from simulation.process import TOKEN, SimulatedSource
 from simulation.world import Setup
 
 from blnk_auth._protocol.http_messages import HttpResponse
-from blnk_auth._protocol.messages import ServerRequest
+from blnk_auth._protocol.requests import ServerRequest
 from blnk_auth._renewal.cached_token import CachedToken, Predecessor
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.renewal import Renewal, RenewalGoal

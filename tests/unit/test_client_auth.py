@@ -1,6 +1,6 @@
 """What a client proves itself with: refused early if it cannot work, asked afresh if it may change, never shown.
 
-How each method looks on the wire is in test_messages.py.
+What each method sends is in test_requests.py.
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from helpers import ScriptedStore, Server, acme, answer, everything_in, leaks, pair, refusal
 
+from blnk_auth._protocol.answers import ANSWER_LOST
 from blnk_auth._protocol.client_authentication import ClientCredentials
-from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
-from blnk_auth._protocol.messages import build_code_exchange, build_revocation
+from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoAnswer
+from blnk_auth._protocol.requests import build_code_exchange, build_revocation
 from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth._renewal.renewal import ANSWER_LOST, Ports, Renewal, RenewalGoal, succeed
+from blnk_auth._renewal.renewal import Ports, Renewal, RenewalGoal, succeed
 from blnk_auth._renewal.schedule import ALREADY_OVER
 from blnk_auth.errors import (
     BlnkAuthError,
@@ -698,7 +699,11 @@ def test_forget_deletes_under_the_lock(scene: Scene) -> None:
 
 
 def revoke(scene: Scene) -> None:
-    scene.renewal().revoke(lambda token, hint: build_revocation(scene.provider, scene.credentials, token, hint))
+    scene.renewal().revoke(
+        lambda token, hint: build_revocation(
+            scene.provider, scene.credentials, token, hint, call=Call("revocation", "alice"), now=scene.clock()
+        )
+    )
 
 
 def test_revoke_ends_the_refresh_token_first_then_forgets(scene: Scene) -> None:
@@ -730,7 +735,13 @@ def test_there_is_nothing_to_revoke_where_nothing_is_stored() -> None:
 
 def exchange(scene: Scene, renewal: Renewal) -> CachedToken:
     call = build_code_exchange(
-        scene.provider, scene.credentials, code="c0de", redirect_uri="https://app.test/cb", code_verifier="v" * 43
+        scene.provider,
+        scene.credentials,
+        code="c0de",
+        redirect_uri="https://app.test/cb",
+        code_verifier="v" * 43,
+        call=Call("authorization_code", "alice"),
+        now=scene.clock(),
     )
     return renewal.exchange(call)
 

@@ -1,4 +1,4 @@
-"""What is said to the authorization server, byte for byte, and what its answers mean, as tables."""
+"""What an answer of the authorization server means, as tables."""
 
 from __future__ import annotations
 
@@ -7,254 +7,46 @@ import email.utils
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pytest
-from helpers import acme, answer, form, leaks, refusal
+from helpers import acme, answer, leaks, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_auth import BlnkCloud
-from blnk_auth._protocol.client_authentication import BasicEncoding, ClientCredentials
+from blnk_auth import Provider
+from blnk_auth._protocol.answers import judge_revocation_answer, judge_token_answer
+from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.http_messages import Call, HttpResponse
-from blnk_auth._protocol.messages import (
-    ServerRequest,
-    build_authorization_url,
-    build_client_credentials,
-    build_code_exchange,
-    build_device_authorization,
-    build_refresh,
-    build_revocation,
-    judge_revocation_answer,
-    judge_token_answer,
-)
+from blnk_auth._protocol.requests import ServerRequest, build_device_authorization, build_refresh, build_revocation
 from blnk_auth.errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from blnk_auth.token import Token
 
 NOW = 1_800_000_000.0
-SECRETS = ["s3cret", "p+l/u%s: s", "pässwörd", "密码-шифр", "a" * 300]
 
 
-def credentials(
-    secret: str = "s3cret",
-    *,
-    client_id: str = "id",
-    method: str = "client_secret_basic",
-    encoding: BasicEncoding = "raw",
-) -> ClientCredentials:
-    return ClientCredentials(client_id, secret, method, encoding)
+def credentials(secret: str = "s3cret") -> ClientCredentials:
+    return ClientCredentials("id", secret, "client_secret_basic", "raw")
 
 
-def refresh_call(secret: str = "s3cret", refresh_token: str = "rt0") -> ServerRequest:
-    return build_refresh(acme(), credentials(secret), refresh_token)
-
-
-# --- requests --------------------------------------------------------------------------------------------------------
-
-
-def test_blnk_cloud_refresh_is_curl_dash_u_with_a_form() -> None:
-    """Blnk Cloud's refresh, as its page shows it: Basic with raw credentials, two form fields, nothing else."""
-    request = build_refresh(BlnkCloud(), credentials("s+e/c r%t:ä"), "blnk_rt_1+/=").request
-    assert (request.method, request.url) == ("POST", "https://api.cloud.blnkfinance.com/oauth/token")
-    assert request.body == b"grant_type=refresh_token&refresh_token=blnk_rt_1%2B%2F%3D"
-    assert request.headers == {
-        "Accept": "application/json",
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Authorization": "Basic " + base64.b64encode("id:s+e/c r%t:ä".encode()).decode(),
-    }
-
-
-def test_code_exchange_sends_code_redirect_uri_and_verifier() -> None:
-    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5: exactly these four fields."""
-    call = build_code_exchange(
-        BlnkCloud(), credentials(), code="c/1", redirect_uri="https://app.test/cb?x=1", code_verifier="v" * 43
+def refresh_request(
+    secret: str = "s3cret", refresh_token: str = "rt0", provider: Provider | None = None
+) -> ServerRequest:
+    """A refresh request, with the secrets that its answer may not quote."""
+    return build_refresh(
+        provider or acme(),
+        credentials(secret),
+        refresh_token,
+        redirect_uri=None,
+        call=Call("refresh_token"),
+        now=NOW,
     )
-    assert form(call.request) == {
-        "grant_type": "authorization_code",
-        "code": "c/1",
-        "redirect_uri": "https://app.test/cb?x=1",
-        "code_verifier": "v" * 43,
-    }
-
-
-def test_without_pkce_no_verifier_is_sent() -> None:
-    """A server that refuses unknown parameters sees none."""
-    call = build_code_exchange(acme(), credentials(), code="c", redirect_uri="https://app.test/", code_verifier=None)
-    assert form(call.request).keys() == {"grant_type", "code", "redirect_uri"}
-
-
-@pytest.mark.parametrize(
-    ("scope", "expected"),
-    [
-        (None, b"grant_type=client_credentials"),
-        ("", b"grant_type=client_credentials"),
-        ("a b:c", b"grant_type=client_credentials&scope=a+b%3Ac"),
-    ],
-)
-def test_client_credentials_sends_scope_only_if_there_is_one(scope: str | None, expected: bytes) -> None:
-    """RFC 6749 section 4.4.2."""
-    assert build_client_credentials(acme(), credentials(), scope).request.body == expected
-
-
-def test_revocation_sends_token_and_hint_to_its_own_endpoint() -> None:
-    """RFC 7009 section 2.1, with the client's proof."""
-    provider = acme(revocation_endpoint="https://as.acme.test/revoke")
-    request = build_revocation(provider, credentials(), "rt/0", "refresh_token").request
-    assert request.url == "https://as.acme.test/revoke"
-    assert request.body == b"token=rt%2F0&token_type_hint=refresh_token"
-    assert request.headers["Authorization"].startswith("Basic ")
-
-
-def test_revocation_where_there_is_no_endpoint_says_where_to_revoke() -> None:
-    """Blnk Cloud revokes in its dashboard only; the error says so and names forget()."""
-    with pytest.raises(ConfigurationError, match=r"revoke: .*dashboard.*forget\(\)"):
-        build_revocation(BlnkCloud(), credentials(), "rt0", "refresh_token")
-
-
-@pytest.mark.parametrize("client_id", ["id", "i d+%", "приложение"])
-@pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize("encoding", ["raw", "rfc6749"])
-def test_f28_basic_credentials_come_back_as_they_were(client_id: str, secret: str, encoding: BasicEncoding) -> None:
-    """F28, F65: a server decodes what was given: as it is (curl -u), or form-decoded (RFC 6749 section 2.3.1)."""
-    sent = build_refresh(acme(), credentials(secret, client_id=client_id, encoding=encoding), "rt0").request
-    scheme, _, proof = sent.headers["Authorization"].partition(" ")
-    got_id, _, got_secret = base64.b64decode(proof, validate=True).decode().partition(":")
-    if encoding == "rfc6749":
-        assert (got_id + got_secret).isascii()
-        got_id, got_secret = unquote_plus(got_id), unquote_plus(got_secret)
-    assert (scheme, got_id, got_secret) == ("Basic", client_id, secret)
-
-
-def test_f65_the_form_encoded_bytes_are_those_of_the_rfc() -> None:
-    """Space becomes +, everything else outside the unreserved characters a percent escape of its UTF-8."""
-    proof = credentials("p+l/u%s: s~ä", encoding="rfc6749").basic("p+l/u%s: s~ä")
-    assert base64.b64decode(proof) == b"id:p%2Bl%2Fu%25s%3A+s~%C3%A4"
-
-
-def test_f65_a_plain_provider_form_encodes_by_default() -> None:
-    """RFC 6749 section 2.3.1 is the rule; raw is the exception that a provider states."""
-    assert acme().basic_encoding == "rfc6749"
-    assert BlnkCloud().basic_encoding == "raw"
-
-
-@pytest.mark.parametrize("secret", SECRETS)
-def test_post_puts_the_credentials_into_the_form_and_nowhere_else(secret: str) -> None:
-    """`client_secret_post`: two more fields, no Authorization header."""
-    request = build_refresh(acme(), credentials(secret, method="client_secret_post"), "rt0").request
-    assert form(request) == {
-        "grant_type": "refresh_token",
-        "refresh_token": "rt0",
-        "client_id": "id",
-        "client_secret": secret,
-    }
-    assert "Authorization" not in request.headers
-
-
-def test_none_sends_the_client_id_only() -> None:
-    """A public client names itself and proves nothing, even if a secret was given."""
-    request = build_refresh(acme(), credentials(method="none"), "rt0").request
-    assert form(request) == {"grant_type": "refresh_token", "refresh_token": "rt0", "client_id": "id"}
-    assert "Authorization" not in request.headers
-
-
-@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
-def test_exactly_one_method_is_used(method: str) -> None:
-    """RFC 6749 section 2.3: a client must not use more than one authentication method in a request."""
-    provider = acme(revocation_endpoint="https://as.acme.test/revoke")
-    who = credentials(method=method)
-    for call in (
-        build_refresh(provider, who, "rt0"),
-        build_client_credentials(provider, who, None),
-        build_code_exchange(provider, who, code="c", redirect_uri="https://a.test/", code_verifier=None),
-        build_revocation(provider, who, "rt0", "refresh_token"),
-    ):
-        in_header, in_body = "Authorization" in call.request.headers, "client_secret" in form(call.request)
-        assert (in_header, in_body) == (method == "client_secret_basic", method == "client_secret_post")
-
-
-def test_a_callable_secret_is_asked_for_every_request() -> None:
-    """A secret that was rotated is used without a restart."""
-    rotated = iter(["first", "second"])
-    who = ClientCredentials("id", lambda: next(rotated), "client_secret_post")
-    sent = [form(build_refresh(acme(), who, "rt0").request)["client_secret"] for _ in range(2)]
-    assert sent == ["first", "second"]
-
-
-def test_a_call_shows_no_secret() -> None:
-    """Neither the call nor its request shows header values or the body."""
-    call = refresh_call("s3cret-of-client", "rt0-of-alice")
-    proof = base64.b64encode(b"id:s3cret-of-client").decode()
-    assert leaks([repr(call), str(call), repr(call.request)], ["s3cret-of-client", "rt0-of-alice", proof]) == []
-
-
-# --- the authorization URL -------------------------------------------------------------------------------------------
-
-
-def parameters(url: str) -> dict[str, str]:
-    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
-
-
-def authorization_url(endpoint: str = "https://as.acme.test/authorize", **changes: Any) -> str:
-    asked: dict[str, Any] = {
-        "redirect_uri": "https://app.test/cb?a=1&b=2",
-        "scope": "data:read proxy:write",
-        "state": "st+te",
-        "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
-        **changes,
-    }
-    return build_authorization_url(acme(authorization_endpoint=endpoint), "i d", **asked)
-
-
-def test_pkce_is_the_example_of_rfc_7636() -> None:
-    """RFC 7636 appendix B: the verifier's challenge, method S256; the verifier itself stays here."""
-    url = authorization_url()
-    assert parameters(url)["code_challenge"] == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
-    assert parameters(url)["code_challenge_method"] == "S256"
-    assert "dBjftJeZ4CVP" not in url
-
-
-def test_the_authorization_url_has_every_parameter_once() -> None:
-    """RFC 6749 section 4.1.1 and RFC 7636 section 4.3, correctly encoded."""
-    assert parameters(authorization_url()) == {
-        "response_type": "code",
-        "client_id": "i d",
-        "redirect_uri": "https://app.test/cb?a=1&b=2",
-        "scope": "data:read proxy:write",
-        "state": "st+te",
-        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-        "code_challenge_method": "S256",
-    }
-
-
-@pytest.mark.parametrize("scope", [None, ""])
-def test_no_scope_is_no_parameter(scope: str | None) -> None:
-    """RFC 6749 section 3.3: left out, the server decides; an empty one would be an invalid request."""
-    assert "scope" not in parameters(authorization_url(scope=scope))
-
-
-def test_without_a_verifier_there_is_no_challenge() -> None:
-    """A provider with PKCE off sees no trace of it."""
-    assert not {"code_challenge", "code_challenge_method"} & parameters(authorization_url(code_verifier=None)).keys()
-
-
-@pytest.mark.parametrize(
-    "endpoint", ["https://as.acme.test/authorize?tenant=a%26b", "https://as.acme.test/x?tenant=a%26b&"]
-)
-def test_a_query_that_the_endpoint_already_has_is_kept(endpoint: str) -> None:
-    """RFC 6749 section 3.1: the endpoint's own query must be retained."""
-    url = authorization_url(endpoint)
-    assert url.startswith(endpoint.partition("?")[0] + "?")
-    assert parameters(url)["tenant"] == "a&b"
-    assert parameters(url)["state"] == "st+te"
 
 
 # --- answers: tokens -------------------------------------------------------------------------------------------------
 
 
-def judge(response: HttpResponse, call: ServerRequest | None = None) -> Token:
-    token, _ = judge_token_answer(response, call or refresh_call(), now=NOW)
+def judge(response: HttpResponse, request: ServerRequest | None = None) -> Token:
+    token, _ = judge_token_answer(response, request or refresh_request(), now=NOW)
     return token
 
 
@@ -461,7 +253,7 @@ def test_a_server_that_quotes_our_secrets_is_not_quoted(status: int, member: str
     """What we sent, and what looks like a token, is cut out of what the server says (promise 8)."""
     members = {"error": "invalid_grant", member: ECHOES[echo]}
     with pytest.raises(BlnkAuthError) as caught:
-        judge(answer(members, status), refresh_call(SECRET, RT))
+        judge(answer(members, status), refresh_request(SECRET, RT))
     proof = base64.b64encode(f"id:{SECRET}".encode()).decode()
     shown = [str(caught.value), repr(caught.value), vars(caught.value)]
     assert leaks(shown, [RT, SECRET, proof, "0123456789abcdef"]) == []
@@ -471,17 +263,17 @@ def test_a_server_that_quotes_our_secrets_is_not_quoted(status: int, member: str
 def test_an_error_uri_with_our_secrets_is_cleaned(echo: str) -> None:
     """A link to the documentation has no business quoting what we sent."""
     with pytest.raises(BlnkAuthError) as caught:
-        judge(refusal("invalid_grant", error_uri=ECHOES[echo]), refresh_call(SECRET, RT))
+        judge(refusal("invalid_grant", error_uri=ECHOES[echo]), refresh_request(SECRET, RT))
     proof = base64.b64encode(f"id:{SECRET}".encode()).decode()
     assert leaks([vars(caught.value)], [RT, SECRET, proof]) == []
 
 
 def test_a_server_that_quotes_our_form_is_not_quoted() -> None:
     """A secret is one in its percent-encoded form too, which is how it stood in the body that the server echoes."""
-    call = refresh_call(refresh_token="rt+0/of")
-    assert b"rt%2B0%2Fof" in call.request.body
+    request = refresh_request(refresh_token="rt+0/of")
+    assert b"rt%2B0%2Fof" in request.request.body
     with pytest.raises(BlnkAuthError) as caught:
-        judge(refusal("invalid_request", error_description="bad value rt%2B0%2Fof"), call)
+        judge(refusal("invalid_request", error_description="bad value rt%2B0%2Fof"), request)
     assert leaks([str(caught.value), vars(caught.value)], ["rt%2B0%2Fof"]) == []
 
 
@@ -493,16 +285,18 @@ OWN = {"partner_key": "p4rtner+key", "partner": "p4rtner+key of acme", "version"
 def test_a_server_that_quotes_a_parameter_of_the_providers_own_is_not_quoted(method: str) -> None:
     """It may be a secret, in a way of proving the client that only the provider knows; a short one is none."""
     provider = acme(token_parameters=OWN, revocation_endpoint=acme().token_endpoint, **DEVICE)
-    call = {
-        "refresh": lambda: build_refresh(provider, credentials(), "rt0"),
-        "revocation": lambda: build_revocation(provider, credentials(), "rt0", "refresh_token"),
+    request = {
+        "refresh": lambda: refresh_request(provider=provider),
+        "revocation": lambda: build_revocation(
+            provider, credentials(), "rt0", "refresh_token", call=Call("revocation"), now=NOW
+        ),
         "device_authorization": lambda: build_device_authorization(
             provider, credentials(), None, call=Call("device_code"), now=NOW
         ),
     }[method]()
     said = "version 2: p4rtner+key of acme, p4rtner%2Bkey and p4rtner+key are unknown"
     with pytest.raises(ConfigurationError) as caught:
-        judge(refusal("invalid_client", error_description=said), call)
+        judge(refusal("invalid_client", error_description=said), request)
     assert caught.value.error_description == "version 2: [redacted], [redacted] and [redacted] are unknown"
 
 
@@ -513,7 +307,7 @@ def test_a_server_that_quotes_a_parameter_of_the_providers_own_is_not_quoted(met
 @pytest.mark.parametrize("body", [b"", HTML, b"{}"])
 def test_any_success_of_a_revocation_is_one(status: int, body: bytes) -> None:
     """RFC 7009 section 2.2: the body does not matter."""
-    judge_revocation_answer(HttpResponse(status, {}, body), refresh_call(), now=NOW)
+    judge_revocation_answer(HttpResponse(status, {}, body), refresh_request(), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -529,7 +323,7 @@ def test_any_success_of_a_revocation_is_one(status: int, body: bytes) -> None:
 def test_a_failed_revocation_says_what_to_do(status: int, body: bytes, expected: type[BlnkAuthError]) -> None:
     """The same errors as for a token request."""
     with pytest.raises(expected):
-        judge_revocation_answer(HttpResponse(status, {}, body), refresh_call(), now=NOW)
+        judge_revocation_answer(HttpResponse(status, {}, body), refresh_request(), now=NOW)
 
 
 # --- anything at all -------------------------------------------------------------------------------------------------

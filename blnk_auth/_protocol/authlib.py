@@ -1,0 +1,73 @@
+"""The functions of authlib that this library uses, and nothing else of it.
+
+Used by the builders of requests. What this file promises:
+
+* Only authlib's transport-free layer is imported: never `authlib.integrations`, never `authlib.jose`.
+* Nothing is imported before the first request needs it, and every import is a statement, so that tools that bundle an
+  application (PyInstaller) find it.
+* An authlib that cannot be imported is a `ConfigurationError` that names the missing module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from ..errors import ConfigurationError
+
+
+def token_request_form(grant_type: str, parameters: Mapping[str, str]) -> str:
+    """The body of a token request, form-encoded (RFC 6749 section 4.1.3); parameters without a value are left out."""
+    with _importing():
+        from authlib.oauth2.rfc6749.parameters import prepare_token_request
+    return prepare_token_request(grant_type, **parameters)
+
+
+def revocation_form(token: str, token_type_hint: str, form: str) -> str:
+    """`form` with the two parameters of a revocation request added (RFC 7009 section 2.1)."""
+    with _importing():
+        from authlib.oauth2.rfc7009 import prepare_revoke_token_request
+    body, _ = prepare_revoke_token_request(token, token_type_hint, form)
+    return body
+
+
+def code_challenge(code_verifier: str) -> str:
+    """The S256 code challenge of a verifier (RFC 7636 section 4.2)."""
+    with _importing():
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge
+    challenge: str = create_s256_code_challenge(code_verifier)  # type: ignore[no-untyped-call]
+    return challenge
+
+
+def authorization_url(
+    endpoint: str,
+    client_id: str,
+    *,
+    redirect_uri: str,
+    scope: str | None,
+    state: str,
+    parameters: Mapping[str, str],
+    further: Mapping[str, str],
+) -> str:
+    """The URL of an authorization request (RFC 6749 section 4.1.1).
+
+    The endpoint's own query is kept. `further` may repeat a name that authlib's signature reserves.
+    """
+    with _importing():
+        from authlib.common.urls import add_params_to_uri
+        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+    url: str = prepare_grant_uri(
+        endpoint, client_id, "code", redirect_uri=redirect_uri, scope=scope, state=state, **parameters
+    )
+    return add_params_to_uri(url, list(further.items()))
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the module {error.name} cannot be imported",
+            remedy="install authlib again; an application that was bundled must contain authlib.oauth2",
+        ) from error

@@ -1,0 +1,104 @@
+"""What a refusal by the authorization server means, by the RFCs or by the provider's own rule.
+
+Used by the judges of answers; `Refusal` and `Verdict` are for authors of providers. Pure. What this file promises:
+
+* Only `invalid_grant`, or the provider's own rule, ends a grant.
+* A provider's rule that fails ends no grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from .http_messages import HttpResponse
+
+Verdict = Literal["sign_in", "configuration", "transient"]
+"""What a refusal by the token endpoint means: the grant has ended, something is set up wrong, or try later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A response of the token endpoint that brings no token, for a provider's own judgement. Immutable.
+
+    Attributes:
+        response: The HTTP response.
+        document: Its body where that is a JSON object or a form; else None.
+        error: The `error` code of RFC 6749 section 5.2; None where the response names none that an RFC registers.
+    """
+
+    response: HttpResponse
+    document: Mapping[str, Any] | None = field(repr=False)
+    error: str | None
+
+    @property
+    def is_legible(self) -> bool:
+        """Whether the body could be the server's own: an object, or empty. A page is a gateway's, and no verdict."""
+        return self.document is not None or not self.response.body.strip()
+
+
+_CONFIGURATION_CODES = frozenset(
+    "invalid_request invalid_client unauthorized_client unsupported_grant_type unsupported_response_type invalid_scope "
+    "invalid_target unsupported_token_type access_denied invalid_dpop_proof use_dpop_nonce".split()
+)
+_TRANSIENT_CODES = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+REGISTERED_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
+
+_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# What these name does not heal by itself: method, media types, not implemented.
+_LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
+
+_CREDENTIALS = "client_id, client_auth, and the client_secret, private_key or cert that goes with it"
+_REGISTRATION = "the client's registration at the provider"
+_WHAT_TO_CHECK: Mapping[str, str] = {
+    "invalid_client": _CREDENTIALS,
+    "invalid_scope": "scope",
+    "invalid_request": "the provider's settings: a parameter is missing or not wanted",
+}
+
+
+class BadJudge(Exception):
+    """The provider's `judge_refusal` raised, or returned something else than a verdict."""
+
+
+def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | None]) -> Verdict | None:
+    """The provider's verdict, else that of the RFCs; None if neither knows one. Raises `BadJudge`."""
+    return _verdict_of_provider(refusal, judge_refusal) or _verdict_of_the_rfcs(
+        refusal.response.status_code, refusal.error
+    )
+
+
+def what_to_check(status: int, code: str | None) -> str:
+    """The remedy for a refusal whose verdict is `configuration`."""
+    if 300 <= status < 400:
+        return (
+            "a redirect is never followed, since it would carry the secrets along; set token_endpoint to the final URL"
+        )
+    if code is not None:
+        return f"check {_WHAT_TO_CHECK.get(code, _REGISTRATION)}"
+    if status in _LASTING_STATUSES:
+        return "check token_endpoint"
+    return f"check {_CREDENTIALS}"
+
+
+def _verdict_of_provider(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | None]) -> Verdict | None:
+    try:
+        verdict = judge_refusal(refusal)
+    except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+        raise BadJudge(f"raised {type(error).__name__}") from None
+    if verdict is None or verdict in get_args(Verdict):
+        return verdict
+    raise BadJudge(f"returned {verdict!r}, which is none of {', '.join(get_args(Verdict))} and not None")
+
+
+def _verdict_of_the_rfcs(status: int, code: str | None) -> Verdict | None:
+    if 300 <= status < 400:
+        return "configuration"
+    if (status >= 500 and status not in _LASTING_STATUSES) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+        return "transient"
+    if code == "invalid_grant":
+        return "sign_in"
+    if code in _CONFIGURATION_CODES or status in (401, 403) or status in _LASTING_STATUSES:
+        return "configuration"
+    return None

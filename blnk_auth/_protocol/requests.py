@@ -1,0 +1,226 @@
+"""Requests to the authorization server: for a token, for a device code, for revocation, and the URL of a sign-in.
+
+Used by whatever asks the server: the renewal, the sign-ins, a client's `revoke`. What this file promises:
+
+* Pure: no socket, no clock, no store. One call builds one attempt.
+* Each request knows its secrets (`ServerRequest.secrets`), so that none reappears in an error.
+* A provider's own parameters never replace one of the RFC's.
+
+Every builder takes `call`, which the provider's own parameters and headers may depend on, and `now` in UTC epoch
+seconds, which dates a signed assertion. Each may raise what a callable of the user raises, and `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from ..errors import ConfigurationError
+from . import authlib
+from .authorization_server import AuthorizationServer
+from .client_authentication import ClientCredentials
+from .http_messages import Call, HttpRequest, Purpose
+from .http_values import checked_authorization_parameters
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+
+_FORM = "application/x-www-form-urlencoded"
+
+_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
+
+# In characters. Cut out of what a server says, shorter ones would tear its prose apart.
+_SHORTEST_SECRET = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRequest:
+    """A request to the authorization server. Immutable.
+
+    Attributes:
+        request: What is sent.
+        provider: Whose server it is: it knows how its answers are read.
+        purpose: What is asked for.
+        secrets: The secrets in the request. None may appear in an error.
+    """
+
+    request: HttpRequest
+    provider: AuthorizationServer
+    purpose: Purpose
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def build_refresh(
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    refresh_token: str,
+    *,
+    redirect_uri: str | None,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The refresh request, RFC 6749 section 6. No scope is sent: absent means unchanged.
+
+    `redirect_uri` is sent only where the provider wants it (`redirect_uri_on_refresh`).
+    """
+    repeated = redirect_uri if provider.redirect_uri_on_refresh else None
+    parameters = {"refresh_token": refresh_token, "redirect_uri": repeated}
+    return _build_token_request(provider, credentials, "refresh_token", parameters, call=call, now=now)
+
+
+def build_client_credentials(
+    provider: AuthorizationServer, credentials: ClientCredentials, scope: str | None, *, call: Call, now: float
+) -> ServerRequest:
+    """The client credentials request, RFC 6749 section 4.4."""
+    return _build_token_request(provider, credentials, "client_credentials", {"scope": scope}, call=call, now=now)
+
+
+def build_code_exchange(
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    *,
+    code: str,
+    redirect_uri: str,
+    code_verifier: str | None,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636."""
+    parameters = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier}
+    return _build_token_request(provider, credentials, "authorization_code", parameters, call=call, now=now)
+
+
+def build_device_exchange(
+    provider: AuthorizationServer, credentials: ClientCredentials, device_code: str, *, call: Call, now: float
+) -> ServerRequest:
+    """The question whether the user has decided, RFC 8628 section 3.4."""
+    # "REQUIRED if the client is not authenticating"; servers that compare it with the device code's want it always.
+    parameters = {"device_code": device_code, "client_id": credentials.client_id}
+    return _build_token_request(provider, credentials, DEVICE_GRANT, parameters, call=call, now=now)
+
+
+def build_device_authorization(
+    provider: AuthorizationServer, credentials: ClientCredentials, scope: str | None, *, call: Call, now: float
+) -> ServerRequest:
+    """The request for a device code, RFC 8628 section 3.1.
+
+    Raises `ConfigurationError` if the provider has no endpoint for it.
+    """
+    endpoint = provider.device_authorization_endpoint
+    if endpoint is None:
+        raise ConfigurationError(
+            f"{provider.display_name} has no device_authorization_endpoint",
+            remedy="use authorize_interactively(), with pasted= where no browser can reach this machine",
+        )
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
+    own = {**named, **proof.parameters}
+    further = provider.token_parameters_of(call, reserved=own)
+    headers = _headers(provider, call, _FORM, proof.headers)
+    request = HttpRequest("POST", endpoint, headers, urlencode({**own, **further}).encode("ascii"))
+    return ServerRequest(request, provider, call.purpose, (*proof.secrets, *_perhaps_secret(further)))
+
+
+def build_revocation(
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    token: str,
+    token_type_hint: str,
+    *,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The revocation request: RFC 7009 section 2.1, or the provider's own.
+
+    Raises `ConfigurationError` if the provider has no endpoint for it.
+    """
+    endpoint = provider.revocation_endpoint
+    if endpoint is None:
+        raise ConfigurationError(
+            f"{provider.display_name} has no revocation_endpoint", remedy=provider.revocation_advice
+        )
+    if provider.revocation == "connection":
+        headers = {"Accept": "application/json", **provider.token_headers_of(call), "Authorization": f"Bearer {token}"}
+        return ServerRequest(HttpRequest("DELETE", endpoint, headers, b""), provider, call.purpose, (token,))
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    further = provider.token_parameters_of(call, reserved=("token", "token_type_hint", *proof.parameters))
+    body = authlib.revocation_form(token, token_type_hint, urlencode({**further, **proof.parameters}))
+    request = HttpRequest("POST", endpoint, _headers(provider, call, _FORM, proof.headers), body.encode("ascii"))
+    return ServerRequest(request, provider, call.purpose, (token, *proof.secrets, *_perhaps_secret(further)))
+
+
+def build_authorization_url(
+    provider: AuthorizationServer,
+    client_id: str,
+    *,
+    redirect_uri: str,
+    scope: str | None,
+    state: str,
+    code_verifier: str | None,
+    parameters: Mapping[str, str],
+    target: str | None,
+) -> str:
+    """The URL at which the user signs in, RFC 6749 section 4.1.1, with an S256 code challenge if there is a verifier.
+
+    Raises `ConfigurationError` if the provider has no authorization endpoint or wants a scope that is not given.
+    """
+    endpoint = provider.authorization_endpoint_of(target)
+    if endpoint is None:
+        raise ConfigurationError(f"{provider.display_name} has no authorization_endpoint, so no user can sign in")
+    if provider.requires_scope and not scope:
+        raise ConfigurationError(
+            "scope is missing",
+            parameter="scope",
+            remedy=f"{provider.display_name} wants one with every authorization request",
+        )
+    challenge: dict[str, str] = {}
+    if code_verifier is not None:
+        challenge = {"code_challenge": authlib.code_challenge(code_verifier), "code_challenge_method": "S256"}
+    further = {**provider.authorization_parameters, **checked_authorization_parameters(parameters, "parameters")}
+    return authlib.authorization_url(
+        endpoint,
+        client_id,
+        redirect_uri=redirect_uri,
+        scope=scope,
+        state=state,
+        parameters=challenge,
+        further=further,
+    )
+
+
+def _build_token_request(
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    grant_type: str,
+    parameters: Mapping[str, str | None],
+    *,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    present = {name: value for name, value in parameters.items() if value}
+    secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
+    further = provider.token_parameters_of(call, reserved=("grant_type", *present, *proof.parameters))
+    everything = {**present, **further, **proof.parameters}
+    if provider.token_body == "json":
+        media_type, body = "application/json", json.dumps({"grant_type": grant_type, **everything})
+    else:
+        media_type, body = _FORM, authlib.token_request_form(grant_type, everything)
+    headers = _headers(provider, call, media_type, proof.headers)
+    request = HttpRequest("POST", provider.token_endpoint, headers, body.encode("ascii"))
+    return ServerRequest(request, provider, call.purpose, (*secrets, *proof.secrets, *_perhaps_secret(further)))
+
+
+def _headers(provider: AuthorizationServer, call: Call, media_type: str, proof: Mapping[str, str]) -> Mapping[str, str]:
+    return {"Accept": "application/json", "Content-Type": media_type, **provider.token_headers_of(call), **proof}
+
+
+def _perhaps_secret(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of a provider's own parameters may prove the client: nothing says so; what is short proves nothing."""
+    return tuple(value for value in parameters.values() if len(value) >= _SHORTEST_SECRET)
+
+
+def _audience(provider: AuthorizationServer) -> str:
+    by_issuer = provider.assertion_audience == "issuer" and provider.issuer is not None
+    return str(provider.issuer) if by_issuer else provider.token_endpoint
