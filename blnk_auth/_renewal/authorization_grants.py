@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
 from .._protocol.requests import ServerRequest, build_client_credentials, build_refresh
 from ..errors import SignInReason, SignInRequired
-from ..provider import Provider
 from ..token import Token
 from .grant_record import GrantRecord
+
+if TYPE_CHECKING:
+    from ..provider import Provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .._protocol.client_authentication import ClientCredentials
@@ -17,7 +17,6 @@ from .._transport.network import Network, transport_for
 from ..errors import ConfigurationError
 from ..events import Event, OnEvent, emit
 from ..policy import RenewalPolicy
-from ..provider import Provider
 from ..stores._forks import reset_in_child
 from ..stores._token_store import TokenStore, Version
 from .authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
@@ -25,6 +24,9 @@ from .cached_token import CachedToken
 from .grant_record import GrantRecord
 from .renewal import Ports, hold
 from .single_flight import Flight, SingleFlight, run_on_worker
+
+if TYPE_CHECKING:
+    from ..provider import Provider
 
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")

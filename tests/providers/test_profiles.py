@@ -185,7 +185,7 @@ def stranger(bank: Bank, **settings: Any) -> OAuthClient:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "a mapping of names to texts, not NoneType"),
+        (None, "a mapping of names to strings, not NoneType"),
         ({"X": 1}, "the value of 'X' must be a string, not int"),
         ({7: "x"}, "a name must be a string, not int"),
         ({"X": "\ud800"}, "cannot be written as UTF-8"),
