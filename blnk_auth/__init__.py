@@ -145,7 +145,13 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ImportError as error:
+        # An extra is missing. Whoever only lists the names, as a star import does, needs none of them.
+        from .errors import unavailable
+
+        return unavailable(name, __name__, error)
     globals()[name] = value
     return value
 

@@ -16,6 +16,7 @@ Used by every module, and by users in `except` clauses. What this file promises:
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
 
 `redacted` is here because it serves the same promise: an argument that is a secret does not appear in a traceback.
+`import_failure` and `unavailable` are here because they make the error for an extra that is not installed.
 It never imports another module of this package.
 """
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
 
 if TYPE_CHECKING:
     from ._sign_in.authorization_code import AuthorizationRequest
@@ -214,6 +215,59 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and (
         value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
     )
+
+
+# --- packages that an extra brings -----------------------------------------------------------------------------------
+
+
+def import_failure(user: str, package: str, extra: str, error: ImportError) -> ImportError:
+    """The error to raise where the optional `package` cannot be imported.
+
+    Args:
+        user: What needs the package, as the caller knows it: `RedisStore`.
+        package: The package as it is imported: `redis`.
+        extra: The extra of this library that installs it: `redis`.
+        error: What the import raised. It decides whether the package is missing, or is installed and broken, which
+            installing it again may not resolve.
+    """
+    if isinstance(error, ModuleNotFoundError) and error.name == package:
+        problem = f"which is not installed: pip install 'blnk-auth[{extra}]'"
+    else:
+        problem = f"which is installed but cannot be imported ({error}): see the output of python -c 'import {package}'"
+    return ImportError(f"{user} needs the package {package}, {problem}", name=error.name)
+
+
+class _Unavailable(type):
+    """The type of the classes that `unavailable` makes."""
+
+    reason: ImportError
+
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
+        super().__init__(name, bases, members)
+        if bases:
+            cls._raise()
+
+    def _raise(cls) -> NoReturn:
+        # Another instance each time: one that is raised twice collects the tracebacks of both.
+        raise ImportError(str(cls.reason), name=cls.reason.name)
+
+    def __call__(cls, *args: object, **kwargs: object) -> NoReturn:
+        cls._raise()
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        # This type, because `inspect` and `pydoc` ask for attributes that a class need not have.
+        raise AttributeError(str(cls.reason), name=name, obj=cls)
+
+
+def unavailable(name: str, module: str, error: ImportError) -> type:
+    """A class to stand for the public `name` of `module`, whose extra is not installed or is broken.
+
+    Listing the module's names, a star import and `help` work without the extra. Calling the name or making a subclass
+    of it raises `error` again, which names the extra; reading one of its attributes raises an `AttributeError` that
+    does.
+    """
+    members = {"__doc__": str(error), "__module__": module, "reason": error.with_traceback(None)}
+    return _Unavailable(name, (), members)
 
 
 # --- secrets in tracebacks -------------------------------------------------------------------------------------------

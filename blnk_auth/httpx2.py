@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ._request.httpx_flow import HttpxFlow
+from .errors import import_failure
+
 try:
     import httpx2
 except ImportError as error:
-    raise ImportError("Httpx2Auth needs httpx2: pip install 'blnk-auth[httpx2]'") from error
-
-from ._request.httpx_flow import HttpxFlow
+    raise import_failure("Httpx2Auth", "httpx2", "httpx2", error) from error
 
 
 class Httpx2Auth(HttpxFlow, httpx2.Auth):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, import_failure
 from .callables import call_setting
 
 LIFETIME = 60
@@ -218,4 +218,4 @@ def _joserfc(module: str) -> Any:
     try:
         return importlib.import_module(f"joserfc.{module}")
     except ImportError as error:
-        raise ConfigurationError("private_key_jwt needs joserfc: pip install 'blnk-auth[jwt]'") from error
+        raise ConfigurationError(str(import_failure("private_key_jwt", "joserfc", "jwt", error))) from error

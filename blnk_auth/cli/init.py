@@ -14,7 +14,7 @@ from ..client import OAuthClient
 from ..config import config_path, load_profile, profile_names
 from ..config._references import has_reference, is_in_keyring, is_plain
 from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, import_failure
 from ..stores._memory import MemoryStore
 from ..stores._private_file import create_file, make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command
@@ -192,5 +192,5 @@ def _with_profile(text: str, profile: str, table: Mapping[str, Any]) -> str:
 def _tomlkit() -> Any:
     try:
         return importlib.import_module("tomlkit")
-    except ImportError:
-        raise ConfigurationError("init needs the package tomlkit: pip install 'blnk-auth[cli]'") from None
+    except ImportError as error:
+        raise ConfigurationError(str(import_failure("init", "tomlkit", "cli", error))) from None

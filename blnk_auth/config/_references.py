@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from ..errors import import_failure
+
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYRING = "keyring:"
@@ -60,8 +62,8 @@ def from_keyring(reference: str) -> Callable[[], str]:
         raise Unresolved("must be written keyring:service/name")
     try:
         keyring: Any = importlib.import_module("keyring")
-    except ImportError:
-        raise Unresolved("refers to the keyring, which needs: pip install 'blnk-auth[keyring]'") from None
+    except ImportError as error:
+        raise Unresolved(str(import_failure("refers to the keyring, which", "keyring", "keyring", error))) from None
 
     def read() -> str:
         try:

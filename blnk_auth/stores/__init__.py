@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..errors import unavailable
+
 if TYPE_CHECKING:
     from ._async_adapter import AsyncTokenStore
     from ._check import SelfChecking, Unreadable
@@ -77,7 +79,11 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    try:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    except ImportError as error:
+        # An extra is missing. Whoever only lists the names, as a star import does, needs none of them.
+        return unavailable(name, __name__, error)
 
 
 def __dir__() -> list[str]:

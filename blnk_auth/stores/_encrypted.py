@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ..errors import BlnkAuthError, ConfigurationError, StoreError
+from ..errors import BlnkAuthError, ConfigurationError, StoreError, import_failure
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
 from ._token_store import Record, TokenStore, Version, from_json, to_json
@@ -31,7 +31,7 @@ try:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 except ImportError as error:
-    raise ImportError("EncryptedStore needs cryptography: pip install 'blnk-auth[encrypted]'") from error
+    raise import_failure("EncryptedStore", "cryptography", "encrypted", error) from error
 
 FORMAT = 1
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from ..errors import StoreError
+from ..errors import StoreError, import_failure
 from ._token_store import from_json
 
 try:
@@ -25,7 +25,7 @@ try:
     from keyring.backends import fail, null
     from keyring.backends.chainer import ChainerBackend
 except ImportError as error:
-    raise ImportError("KeyringStore needs keyring: pip install 'blnk-auth[keyring]'") from error
+    raise import_failure("KeyringStore", "keyring", "keyring", error) from error
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

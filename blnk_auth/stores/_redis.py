@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, Conflict, StoreError
+from ..errors import ConfigurationError, Conflict, StoreError, import_failure
 from ._forks import reset_in_child
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._token_store import Record, Version, from_json, to_json
@@ -36,13 +36,8 @@ try:
     from redis.retry import Retry
 
     from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Client, Script, Server
-except ModuleNotFoundError as missing:
-    if missing.name is None or missing.name.partition(".")[0] != "redis":
-        raise
-    raise ImportError(
-        "RedisStore needs the package redis, which is not installed: pip install 'blnk-auth[redis]'",
-        name=missing.name,
-    ) from missing
+except ImportError as error:
+    raise import_failure("RedisStore", "redis", "redis", error) from error
 
 __all__ = ["RedisStore"]
 

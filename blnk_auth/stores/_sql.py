@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Self, TypeVar
 
-from ..errors import ConfigurationError, Conflict, StoreError
+from ..errors import ConfigurationError, Conflict, StoreError, import_failure
 from ._forks import reset_in_child
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._token_store import Record, Version, from_json, to_json
@@ -48,13 +48,8 @@ try:
 
     from ._sql_errors import judge
     from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, metadata, records
-except ModuleNotFoundError as missing:
-    if missing.name is None or missing.name.partition(".")[0] != "sqlalchemy":
-        raise
-    raise ImportError(
-        "SQLStore needs the package sqlalchemy, which is not installed: pip install 'blnk-auth[sql]'",
-        name=missing.name,
-    ) from missing
+except ImportError as error:
+    raise import_failure("SQLStore", "sqlalchemy", "sql", error) from error
 
 __all__ = ["SQLStore", "metadata"]
 

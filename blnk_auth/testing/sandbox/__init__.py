@@ -9,6 +9,8 @@ can sign in as anybody.
 
 from __future__ import annotations
 
+from ...errors import import_failure
+
 try:
     from . import _blink as blink
     from . import _blnk_cloud as blnk_cloud
@@ -17,12 +19,8 @@ try:
     from ._faults import Fault
     from ._journal import Counts, RecordedRequest
     from ._server import Sandbox
-except ModuleNotFoundError as missing:
-    if missing.name is None or missing.name.partition(".")[0] not in {"starlette", "uvicorn", "jinja2"}:
-        raise
-    raise ImportError(
-        f"the sandbox needs the package {missing.name}, which is not installed: pip install 'blnk-auth[sandbox]'",
-        name=missing.name,
-    ) from missing
+except ImportError as error:
+    package = (error.name or "starlette").partition(".")[0]
+    raise import_failure("the sandbox", package, "sandbox", error) from error
 
 __all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "flinks", "person"]
