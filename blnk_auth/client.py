@@ -15,6 +15,7 @@ from ._protocol.requests import build_authorization_url, build_code_exchange
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.cached_token import CachedToken
 from ._renewal.client_state import ClientState
+from ._renewal.current_token import CurrentToken
 from ._renewal.single_flight import Flight, run_on_worker
 from ._sign_in.authorization_code import (
     PENDING_LIFETIME,
@@ -34,7 +35,7 @@ from .errors import ConfigurationError, redacted
 from .events import Event, OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
-from .source import TokenSource
+from .source import TokenSource, source_of
 from .stores._async_adapter import AsyncTokenStore, as_token_store
 from .stores._memory import MemoryStore
 from .stores._token_store import TokenStore
@@ -152,8 +153,7 @@ class OAuthClient:
         here, and the source keeps to its answer: when the answer changes, the next call makes another source, with
         tokens of its own. Raises `TemporarilyUnavailable` if that callable fails.
         """
-        subject = _named_subject(subject)
-        return TokenSource.of(self._state, RefreshTokenGrant(subject, self.provider.target_of(subject)))
+        return source_of(self._current(subject))
 
     def for_itself(self, *, scope: str | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
@@ -169,7 +169,7 @@ class OAuthClient:
             )
         if scope is not None and not _is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
-        return TokenSource.of(self._state, ClientCredentialsGrant(scope, self.provider.target_of(None)))
+        return source_of(self._state.current_token(ClientCredentialsGrant(scope, self.provider.target_of(None))))
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class OAuthClient:
         """
         sign_in = self._device_sign_in(subject, scope, timeout)
         on_prompt(self._state.wait_for(run_on_worker(sign_in.begin, _nothing)))
-        return poll(sign_in, wait)
+        return source_of(poll(sign_in, wait))
 
     async def aauthorize_device(
         self,
@@ -309,10 +309,14 @@ class OAuthClient:
         """The same as `authorize_device`, for asyncio and trio. `wait` None is the event loop's own sleep."""
         sign_in = self._device_sign_in(subject, scope, timeout)
         on_prompt(await self._state.await_for(run_on_worker(sign_in.begin, _nothing)))
-        return await apoll(sign_in, wait)
+        return source_of(await apoll(sign_in, wait))
+
+    def _current(self, subject: str) -> CurrentToken:
+        subject = _named_subject(subject)
+        return self._state.current_token(RefreshTokenGrant(subject, self.provider.target_of(subject)))
 
     def _device_sign_in(self, subject: str, scope: str | None, timeout: float | None) -> DeviceSignIn:
-        return DeviceSignIn(self._state, self.for_subject(subject), scope=scope, timeout=timeout)
+        return DeviceSignIn(self._state, self._current(subject), scope=scope, timeout=timeout)
 
     def _interactive(
         self, subject: str, scope: str | None, parameters: Mapping[str, str] | None, **settings: Any
@@ -374,23 +378,23 @@ class OAuthClient:
         def work() -> TokenSource:
             pending = self._pending.claim(state, self._state.clock())
             # Where the person was sent, even if a callable would name another target by now: its code is good there.
-            source = TokenSource.of(self._state, RefreshTokenGrant(pending.subject, pending.target))
-            source.install(self._exchange(source, pending, code_of(callback, subject=pending.subject), events))
-            return source
+            current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target))
+            current.install(self._exchange(current, pending, code_of(callback, subject=pending.subject), events))
+            return source_of(current)
 
         return run_on_worker(work, lambda: self._state.emit(events))
 
-    def _exchange(self, source: TokenSource, pending: Pending, code: str, events: list[Event]) -> CachedToken:
+    def _exchange(self, current: CurrentToken, pending: Pending, code: str, events: list[Event]) -> CachedToken:
         call = build_code_exchange(
             self.provider,
             self._state.credentials,
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
-            call=source.call("authorization_code"),
+            call=current.call("authorization_code"),
             now=self._state.clock(),
         )
-        exchange = source.renewal()
+        exchange = current.renewal()
         try:
             return exchange.exchange(call)
         finally:

@@ -19,17 +19,17 @@ from urllib3.util import parse_url
 
 from ._protocol.origins import Origin, normalize
 from ._renewal.cached_token import CachedToken
+from ._renewal.credential import Credential, Source, credential_of
 from ._request.client_errors import as_client_error
 from ._request.flow import (
     MAX_REJECTION_BYTES,
     MAX_REJECTION_SECONDS,
     ApiRejection,
-    Credential,
     judge_retry,
     token_to_retry_with,
     token_to_send,
 )
-from ._request.waits import take
+from ._request.waits import run
 from .errors import BlnkAuthError
 
 
@@ -42,12 +42,13 @@ class RequestsAuth(AuthBase):
     Thread-safe.
     """
 
-    def __init__(self, source: Credential) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._header_name = source.header_name
-        self._has_api_headers = source.has_api_headers
+        self._credential = credential = credential_of(source)
+        self._header_name = credential.rules.header_name
+        self._has_api_headers = credential.rules.has_api_headers
         # A prepared URL spells its origin in lower case and always has a path.
-        self._listed = tuple(f"{origin}/" for origin in source.origins.listed)
+        self._listed = tuple(f"{origin}/" for origin in credential.rules.origins.listed)
         self._hook: _ResponseHook | None = None
 
     def __repr__(self) -> str:
@@ -57,7 +58,7 @@ class RequestsAuth(AuthBase):
         return type(self), (self._source,)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        source = self._source
+        credential = self._credential
         if not (request.url or "").startswith(self._listed) and not self._may_receive(request):
             return request
         try:
@@ -66,19 +67,19 @@ class RequestsAuth(AuthBase):
         except KeyError:
             own = None
         if own is not None and not _was_attached(request, own):
-            source.report_own_header()
+            credential.report_withheld(None)
             return request
         try:
-            held = source.fresh() or take(token_to_send(source, "requests"))
+            held = credential.fresh() or run(token_to_send(credential, "requests"))
         except BlnkAuthError as error:
             raise _as_client_error(error, request) from None
         # `held.header`, without the call.
-        request.headers[self._header_name] = held.prefix + held.grant.token.access_token
+        request.headers[self._header_name] = held.prefix + held.record.token.access_token
         hook = self._hook
         if hook is None or hook.sent is not held:
-            self._hook = hook = _ResponseHook(source, held)
+            self._hook = hook = _ResponseHook(credential, held)
         if self._has_api_headers:
-            hook = _ResponseHook(source, held, _attach_api_headers(source, request))
+            hook = _ResponseHook(credential, held, _attach_api_headers(credential, request))
         hooks: list[Any] = request.hooks["response"]
         if hooks:
             # One for each prepared request, however often it is prepared.
@@ -88,8 +89,8 @@ class RequestsAuth(AuthBase):
 
     def _may_receive(self, request: requests.PreparedRequest) -> bool:
         origin = _origin(request.url)
-        if not self._source.origins.permits(origin):
-            self._source.report_withheld(origin)
+        if not self._credential.rules.origins.permits(origin):
+            self._credential.report_withheld(origin)
             return False
         return True
 
@@ -100,22 +101,22 @@ class _ResponseHook:
     `further` names the headers that were attached beside the token's, which differ from request to request.
     """
 
-    __slots__ = ("_further", "_source", "sent")
+    __slots__ = ("_credential", "_further", "sent")
 
-    def __init__(self, source: Credential, sent: CachedToken, further: tuple[str, ...] = ()) -> None:
-        self._source = source
+    def __init__(self, credential: Credential, sent: CachedToken, further: tuple[str, ...] = ()) -> None:
+        self._credential = credential
         self.sent = sent
         self._further = further
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
-        source = self._source
-        if response.status_code not in source.rejection_statuses:
+        credential = self._credential
+        if response.status_code not in credential.rules.rejection_statuses:
             if response.is_redirect:
                 self._strip_before_redirect(response)
             return None
         sent, body = self.sent, _RejectionBody(response)
         try:
-            newer = take(token_to_retry_with(source, sent, self._rejection(response, body), "requests"))
+            newer = run(token_to_retry_with(credential, sent, self._rejection(response, body), "requests"))
         except BlnkAuthError as error:
             body.discard()
             raise _as_client_error(error, response.request) from None
@@ -126,10 +127,10 @@ class _ResponseHook:
 
     def _retry(self, rejected: requests.Response, newer: CachedToken, kwargs: dict[str, Any]) -> requests.Response:
         request = rejected.request
-        rejected.request = _for_the_record(request, self._source.header_name)
+        rejected.request = _for_the_record(request, self._credential.rules.header_name)
         # On the original object: the session follows redirects of the second answer from that one.
-        further = _attach(self._source, request, newer)
-        retried = _ResponseHook(self._source, newer, (*self._further, *further))
+        further = _attach(self._credential, request, newer)
+        retried = _ResponseHook(self._credential, newer, (*self._further, *further))
         # Not in the same list: copies of this request share it, and they carry the token that they carried.
         hooks: list[Any] = [retried if hook is self else hook for hook in request.hooks["response"]]
         request.hooks = {**request.hooks, "response": hooks}
@@ -141,11 +142,11 @@ class _ResponseHook:
         response.elapsed = rejected.elapsed.__class__(seconds=time.perf_counter() - began_at)
         response.history.append(rejected)
         rejection = None
-        if response.status_code in self._source.rejection_statuses:
+        if response.status_code in self._credential.rules.rejection_statuses:
             rejection = retried._rejection(response, _RejectionBody(response))
         elif response.is_redirect:
             retried._strip_before_redirect(response)
-        take(judge_retry(self._source, newer, rejection))
+        run(judge_retry(self._credential, newer, rejection))
         return response
 
     def _rejection(self, response: requests.Response, body: _RejectionBody) -> ApiRejection:
@@ -155,8 +156,8 @@ class _ResponseHook:
             response.headers,
             request.path_url.partition("?")[0],
             carried_ours=(
-                request.headers.get(self._source.header_name) == self.sent.header
-                and self._source.origins.permits(_origin(request.url))
+                request.headers.get(self._credential.rules.header_name) == self.sent.header
+                and self._credential.rules.origins.permits(_origin(request.url))
             ),
             is_replayable=lambda: _is_replayable(request) and getattr(response, "connection", None) is not None,
             read_body=body,
@@ -165,7 +166,7 @@ class _ResponseHook:
     def _strip_before_redirect(self, response: requests.Response) -> None:
         """Requests strips only `Authorization` before it follows a redirect to another host."""
         if self._leads_to_another_origin(response):
-            for name in (self._source.header_name, *self._further):
+            for name in (self._credential.rules.header_name, *self._further):
                 response.request.headers.pop(name, None)
 
     def _leads_to_another_origin(self, response: requests.Response) -> bool:
@@ -174,7 +175,7 @@ class _ResponseHook:
         except (ValueError, HTTPError):
             # Not for us to complain of: the caller may not want to follow it.
             return True
-        return not self._source.origins.permits(target)
+        return not self._credential.rules.origins.permits(target)
 
     def __deepcopy__(self, memo: object) -> _ResponseHook:
         # As the copy that requests itself makes of a request shares its hooks.
@@ -195,26 +196,26 @@ def _leave_as_it_is(*_: object, **__: object) -> None:
 
 
 class _RejectionBody:
-    """The body of a rejection, read up to a cap; the caller can still read all of it. A step: see `steps.Step`."""
+    """The body of a rejection, read up to a cap; the caller can still read all of it. See `Wait`."""
 
     def __init__(self, response: requests.Response) -> None:
         self._response = response
         self._head: bytes | None = None
         self._is_complete = False
 
-    def take(self) -> bytes | None:
+    def wait(self) -> bytes | None:
         """The decoded body; None if it is longer than the cap, slower than the limit, or broken."""
         if self._head is None:
             self._read()
         return self._head if self._is_complete else None
 
-    async def atake(self) -> bytes | None:
+    async def wait_async(self) -> bytes | None:
         """Requests only blocks."""
-        return self.take()
+        return self.wait()
 
     def discard(self) -> None:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
-        self.take()
+        self.wait()
         if not self._is_complete:
             self._response.raw.close()
             self._response.raw = _Ended(b"", self._response.raw)
@@ -295,15 +296,15 @@ def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
     return some
 
 
-def _attach(source: Credential, request: requests.PreparedRequest, held: CachedToken) -> tuple[str, ...]:
-    request.headers[source.header_name] = held.header
-    return _attach_api_headers(source, request) if source.has_api_headers else ()
+def _attach(credential: Credential, request: requests.PreparedRequest, held: CachedToken) -> tuple[str, ...]:
+    request.headers[credential.rules.header_name] = held.header
+    return _attach_api_headers(credential, request) if credential.rules.has_api_headers else ()
 
 
-def _attach_api_headers(source: Credential, request: requests.PreparedRequest) -> tuple[str, ...]:
+def _attach_api_headers(credential: Credential, request: requests.PreparedRequest) -> tuple[str, ...]:
     """The names of the headers that go with the token, now that they do."""
     try:
-        further = source.api_headers()
+        further = credential.api_headers()
     except BlnkAuthError as error:
         raise _as_client_error(error, request) from None
     request.headers.update(further)

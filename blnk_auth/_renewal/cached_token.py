@@ -39,29 +39,29 @@ class CachedToken:
     `version`: the store's version of it; None while it could not be saved. `predecessor`: if so, what it must replace.
     """
 
-    __slots__ = ("grant", "predecessor", "prefix", "version", "window")
+    __slots__ = ("predecessor", "prefix", "record", "version", "window")
 
     def __init__(
         self,
-        grant: GrantRecord,
+        record: GrantRecord,
         window: Window,
         prefix: str = BEARER,
         version: Version | None = None,
         predecessor: Predecessor | None = None,
     ) -> None:
-        self.grant = grant
+        self.record = record
         self.window = window
         self.prefix = prefix
         self.version = version
         self.predecessor = predecessor
 
     def __repr__(self) -> str:
-        return f"<CachedToken {self.grant!r} version={self.version!r}>"
+        return f"<CachedToken {self.record!r} version={self.version!r}>"
 
     @property
     def header(self) -> str:
         """The value of the header that carries it."""
-        return self.prefix + self.grant.token.access_token
+        return self.prefix + self.record.token.access_token
 
 
 def is_sendable(access_token: str) -> bool:

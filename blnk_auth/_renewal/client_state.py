@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 from .._protocol.client_authentication import ClientCredentials
@@ -21,6 +21,8 @@ from ..stores._forks import reset_in_child
 from ..stores._token_store import TokenStore, Version
 from .authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
 from .cached_token import CachedToken
+from .credential import RequestRules
+from .current_token import CurrentToken
 from .grant_record import GrantRecord
 from .renewal import Ports, hold
 from .single_flight import Flight, SingleFlight, run_on_worker
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ..provider import Provider
 
 Result = TypeVar("Result")
-Shared = TypeVar("Shared")
+Handle = TypeVar("Handle")
 
 _SAVE_GRACE = 5.0
 """Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
@@ -62,16 +64,24 @@ class ClientState:
 
     def _begin_life(self) -> None:
         self.flights = SingleFlight()
-        self._sources: weakref.WeakValueDictionary[RefreshTokenGrant | ClientCredentialsGrant, Any] = (
+        self._current_tokens: weakref.WeakValueDictionary[RefreshTokenGrant | ClientCredentialsGrant, CurrentToken] = (
             weakref.WeakValueDictionary()
         )
-        self._unsaved: set[object] = set()
+        self._unsaved: set[CurrentToken] = set()
+        provider = self.provider
+        self.rules = RequestRules(
+            provider.origins,
+            has_api_headers=bool(provider.api_headers),
+            rejection_statuses=provider.rejection_statuses,
+            reads_rejection_body=provider.reads_rejection_body,
+            wait_timeout=self.wait_timeout,
+        )
         self.reset_after_fork()
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
         """Called in the child of a fork, where another thread may have held the lock for ever."""
-        self._sources_lock = threading.Lock()
+        self._grants_lock = threading.Lock()
         self.installing = threading.Lock()
         """Held for the moment in which a source changes what it holds; never while anything waits."""
 
@@ -86,17 +96,26 @@ class ClientState:
         """The longest that a caller waits for a renewal, in seconds."""
         return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
 
-    def the_one(self, grant: RefreshTokenGrant | ClientCredentialsGrant, make: Callable[[], Shared]) -> Shared:
-        """The source of this grant: made once, shared by all who ask, dropped when nobody refers to it."""
-        with self._sources_lock:
-            source = self._sources.get(grant)
-            if source is None:
-                source = self._sources[grant] = make()
-            return source
+    def current_token(self, grant: RefreshTokenGrant | ClientCredentialsGrant) -> CurrentToken:
+        """The one object of this grant in this process: shared by all who ask, dropped when nothing refers to it."""
+        with self._grants_lock:
+            current = self._current_tokens.get(grant)
+            if current is None:
+                current = self._current_tokens[grant] = CurrentToken(self, grant)
+            return current
 
-    def keep(self, source: object, *, until_saved: bool) -> None:
-        """Keep a source alive while it has the only copy of a pair, although nobody refers to it any more."""
-        (self._unsaved.add if until_saved else self._unsaved.discard)(source)
+    def handle_of(self, current: CurrentToken, make: Callable[[CurrentToken], Handle]) -> Handle:
+        """The handle that users hold on this grant, made by `make` unless somebody holds one."""
+        with self._grants_lock:
+            handle: Any = None if current.handle is None else current.handle()
+            if handle is None:
+                handle = make(current)
+                current.handle = weakref.ref(handle)
+            return cast("Handle", handle)
+
+    def keep(self, current: CurrentToken, *, until_saved: bool) -> None:
+        """Keep a grant alive while it has the only copy of a pair, although nothing else refers to it any more."""
+        (self._unsaved.add if until_saved else self._unsaved.discard)(current)
 
     def ports(self, package: Package | None) -> Ports:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
@@ -136,7 +155,7 @@ class ClientState:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
         state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
-        for of_this_process in ("flights", "installing", "_sources", "_sources_lock", "_unsaved"):
+        for of_this_process in ("flights", "installing", "rules", "_current_tokens", "_grants_lock", "_unsaved"):
             del state[of_this_process]
         credentials = self.credentials
         if isinstance(credentials.client_secret, str):

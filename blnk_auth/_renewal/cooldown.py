@@ -1,9 +1,47 @@
-"""How long to wait after failures in a row."""
+"""How long nothing is tried again after failures in a row. Pure: time and chance come in as values.
+
+Used by `current_token`, for renewals that failed and for rejections by the API that a renewal did not resolve. It
+promises that a wait is bounded, and ends even if the clock is put back. It never reads a clock.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple, Self
 
-def cooldown(failures: int, *, first: float, longest: float, jitter_position: float) -> float:
-    """Seconds to wait after so many failures in a row: exponential, from half to all of it at random."""
-    full = min(first * 2.0 ** min(failures - 1, 32), longest)
-    return full * (0.5 + 0.5 * jitter_position)
+from ..errors import BlnkAuthError
+
+_MOST_DOUBLINGS = 32
+
+
+class Cooldown(NamedTuple):
+    """Nothing is tried again from `since` until `until`, in UTC epoch seconds."""
+
+    in_a_row: int
+    since: float
+    until: float
+    error: BlnkAuthError | None = None
+    """What failed last, for callers who would otherwise try again; None if nothing is raised."""
+
+    def is_active(self, now: float) -> bool:
+        """Whether it lasts at `now`. A clock that was put back behind its beginning ends it."""
+        return self.since <= now < self.until
+
+    @classmethod
+    def after(
+        cls,
+        last: Self | None,
+        now: float,
+        *,
+        first: float,
+        longest: float,
+        jitter_position: float = 1.0,
+        at_least: float = 0.0,
+    ) -> Self:
+        """The next one in a row, `last` being the one before.
+
+        It lasts `first` seconds, doubled each time up to `longest`. `jitter_position` (0 to 1) takes from half to all
+        of that. `at_least`: what the server asked for.
+        """
+        in_a_row = 1 if last is None else last.in_a_row + 1
+        full = min(first * 2.0 ** min(in_a_row - 1, _MOST_DOUBLINGS), longest)
+        return cls(in_a_row, now, now + max(full * (0.5 + 0.5 * jitter_position), at_least))

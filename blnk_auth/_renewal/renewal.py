@@ -75,11 +75,11 @@ class RenewalGoal(NamedTuple):
         return is_newer and due is Before.USE_AND_RENEW
 
     def _is_newer(self, held: CachedToken) -> bool:
-        if self.rejected is not None and held.grant.token == self.rejected:
+        if self.rejected is not None and held.record.token == self.rejected:
             return False
         # A sibling's mark that the grant has ended is another version, but no other token.
         seen = self.seen
-        return seen is None or (held.version != seen.version and held.grant.token != seen.grant.token)
+        return seen is None or (held.version != seen.version and held.record.token != seen.record.token)
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class Renewal:
             if unsaved is not None:
                 saved = self._save_at_last(unsaved)
                 # If it is a sibling's that stands there now, it may be what was wanted.
-                goal = goal._replace(seen=saved) if saved.grant is unsaved.grant else goal
+                goal = goal._replace(seen=saved) if saved.record is unsaved.record else goal
             return self._renew_locked(goal)
 
     def look(self) -> CachedToken | None:
@@ -136,7 +136,7 @@ class Renewal:
             held = unsaved or self.look()
             if held is None:
                 return
-            token = held.grant.token
+            token = held.record.token
             for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):
                 if value is not None:
                     call = build(value, hint)
@@ -157,7 +157,7 @@ class Renewal:
             call_store("written", self.ports.store.delete, self.key)
 
     def _revoke_with(self, held: CachedToken, build: Callable[[str, str], ServerRequest]) -> None:
-        call = build(held.grant.token.access_token, "access_token")
+        call = build(held.record.token.access_token, "access_token")
         judge_revocation_answer(self._send(call), call, now=self.ports.clock())
 
     def exchange(self, call: ServerRequest, judge: Judge = judge_token_answer) -> CachedToken:
@@ -182,7 +182,7 @@ class Renewal:
             if not attempts_left:
                 break
             try:
-                token = self._ask(None if held is None else held.grant.token)
+                token = self._ask(None if held is None else held.record.token)
             except SignInRequired as verdict:
                 found = self._load()
                 if found is None or (record is not None and found.version == record.version):
@@ -193,7 +193,7 @@ class Renewal:
             if record is None:
                 return self._save(GrantRecord(token), Predecessor())
             return self._save(
-                GrantRecord(token), Predecessor(record.version, None if held is None else held.grant.token)
+                GrantRecord(token), Predecessor(record.version, None if held is None else held.record.token)
             )
         raise TemporarilyUnavailable(
             "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held",
@@ -269,13 +269,13 @@ class Renewal:
         except StoreError as failure:
             self._note_failure("save_failed", failure)
             return self._hold_grant(grant, None, predecessor=predecessor)
-        self.events.append(Event("renewed", self.key, repr(held.grant.token)))
+        self.events.append(Event("renewed", self.key, repr(held.record.token)))
         return held
 
     def _save_at_last(self, unsaved: CachedToken) -> CachedToken:
         """Save the pair that could not be saved before. Raises `StoreError` if it still cannot be."""
-        held = self._replace(unsaved.grant, unsaved.predecessor or Predecessor())
-        self.events.append(Event("saved", self.key, repr(held.grant.token)))
+        held = self._replace(unsaved.record, unsaved.predecessor or Predecessor())
+        self.events.append(Event("saved", self.key, repr(held.record.token)))
         return held
 
     def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
@@ -290,8 +290,8 @@ class Renewal:
                 raise sign_in_again("missing", self.subject)
             return self._hold_grant(grant, self._write(grant, None))
         found = self._hold(record)
-        lives = found.grant.ended is None and not _is_older(found.grant.token, grant.token, predecessor)
-        if lives or found.grant.token == grant.token:
+        lives = found.record.ended is None and not _is_older(found.record.token, grant.token, predecessor)
+        if lives or found.record.token == grant.token:
             return found
         # An older pair, or a sibling's mark that its grant has ended, made because our renewal had spent its token.
         return self._hold_grant(grant, self._write(grant, record.version))
@@ -307,7 +307,7 @@ class Renewal:
         if held is None:
             return
         seen = goal.seen
-        known = held.grant.ended or (seen.grant.ended if seen is not None and seen.version == held.version else None)
+        known = held.record.ended or (seen.record.ended if seen is not None and seen.version == held.version else None)
         if known is not None:
             raise sign_in_again(known, self.subject)
 
@@ -319,7 +319,7 @@ class Renewal:
         if record is None or held is None or verdict.reason != "refused":
             return verdict
         try:
-            self._write(GrantRecord(held.grant.token, verdict.reason), record.version)
+            self._write(GrantRecord(held.record.token, verdict.reason), record.version)
         except StoreError as failure:
             self._note_failure("save_failed", failure)
         self._note_failure("sign_in_required", verdict)
@@ -329,7 +329,7 @@ class Renewal:
 
     def _adopt(self, held: CachedToken, goal: RenewalGoal) -> CachedToken:
         if goal.seen is not None and goal.seen.version != held.version:
-            self.events.append(Event("adopted", self.key, repr(held.grant.token)))
+            self.events.append(Event("adopted", self.key, repr(held.record.token)))
         return held
 
     def _hold(self, record: Record) -> CachedToken:

@@ -15,7 +15,7 @@ from .flow import MAX_REJECTION_BYTES, MAX_REJECTION_SECONDS
 
 
 class RejectionBody:
-    """Reads the body of `response`, whose classes are those of the package `httpx`. A step: see `steps.Step`."""
+    """Reads the body of `response`, whose classes are those of the package `httpx`. See `Wait`."""
 
     def __init__(self, httpx: Any, response: Any) -> None:
         self._httpx = httpx
@@ -26,7 +26,7 @@ class RejectionBody:
         self._is_complete = False
         self._give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
 
-    def take(self) -> bytes | None:
+    def wait(self) -> bytes | None:
         """The decoded body; None if it is longer than the cap, slower than the limit, or breaks off.
 
         The caller can still read it, and meets the same error where it broke off.
@@ -46,7 +46,7 @@ class RejectionBody:
         self._stream.close()
         return self._keep()
 
-    async def atake(self) -> bytes | None:
+    async def wait_async(self) -> bytes | None:
         if self._response.is_stream_consumed:
             return self._content()
         self._rest = aiter(self._stream)
@@ -65,14 +65,14 @@ class RejectionBody:
     def discard(self) -> None:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
         if not self._was_taken():
-            self.take()
+            self.wait()
         if not self._is_complete:
             self._stream.close()
             self._response.stream = self._httpx.ByteStream(b"")
 
     async def adiscard(self) -> None:
         if not self._was_taken():
-            await self.atake()
+            await self.wait_async()
         if not self._is_complete:
             await self._stream.aclose()
             self._response.stream = self._httpx.ByteStream(b"")
@@ -128,15 +128,15 @@ class _BrokenOff:
 
 
 class Discarding:
-    """The step that throws a rejection's body away."""
+    """A wait that throws a rejection's body away."""
 
     def __init__(self, body: RejectionBody) -> None:
         self._body = body
 
-    def take(self) -> None:
+    def wait(self) -> None:
         self._body.discard()
 
-    async def atake(self) -> None:
+    async def wait_async(self) -> None:
         await self._body.adiscard()
 
 

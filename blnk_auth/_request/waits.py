@@ -1,7 +1,7 @@
 """Logic that waits, written once for threads and tasks.
 
-A generator yields `Step`s, each of which can be taken in either manner, and returns its result. `take` drives it by
-blocking, `atake` by awaiting; neither decides anything.
+Used by the request flow and the auth classes. A generator yields each `Wait`, which can be done in either manner, and
+returns its result. `run` drives it by blocking, `arun` by awaiting; neither decides anything.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from .._renewal.single_flight import Flight
 Result = TypeVar("Result")
 
 
-class Step(Protocol):
+class Wait(Protocol):
     """Something that takes time."""
 
-    def take(self) -> Any:
-        """Take it, blocking the thread."""
+    def wait(self) -> Any:
+        """Do it, blocking the thread."""
         ...
 
-    async def atake(self) -> Any:
-        """Take it, letting other tasks run."""
+    async def wait_async(self) -> Any:
+        """Do it, letting other tasks run."""
         ...
 
 
-Steps = Generator[Step, Any, Result]
+Waits = Generator[Wait, Any, Result]
 
 
 class FlightWait:
-    """Waiting for a flight."""
+    """Waiting for a flight, at most `timeout` seconds."""
 
     __slots__ = ("_flight", "_timeout")
 
@@ -38,38 +38,38 @@ class FlightWait:
         self._flight = flight
         self._timeout = timeout
 
-    def take(self) -> Any:
+    def wait(self) -> Any:
         return self._flight.wait(self._timeout)
 
-    async def atake(self) -> Any:
+    async def wait_async(self) -> Any:
         return await self._flight.wait_async(self._timeout)
 
 
-def take(steps: Steps[Result]) -> Result:
-    """Run the steps in this thread."""
+def run(waits: Waits[Result]) -> Result:
+    """Run it in this thread."""
     try:
-        step = next(steps)
+        wait = next(waits)
         while True:
             try:
-                taken = step.take()
+                found = wait.wait()
             except Exception as error:  # noqa: BLE001 - for the generator to handle
-                step = steps.throw(error)
+                wait = waits.throw(error)
             else:
-                step = steps.send(taken)
+                wait = waits.send(found)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is untyped at run time
 
 
-async def atake(steps: Steps[Result]) -> Result:
-    """Run the steps in this task."""
+async def arun(waits: Waits[Result]) -> Result:
+    """Run it in this task."""
     try:
-        step = next(steps)
+        wait = next(waits)
         while True:
             try:
-                taken = await step.atake()
+                found = await wait.wait_async()
             except Exception as error:  # noqa: BLE001 - for the generator to handle
-                step = steps.throw(error)
+                wait = waits.throw(error)
             else:
-                step = steps.send(taken)
+                wait = waits.send(found)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]  # a generator's return value is untyped at run time

@@ -15,10 +15,10 @@ from .._protocol.http_messages import Call, NoAnswer
 from .._protocol.origins import endpoint_origin
 from .._protocol.requests import build_device_authorization, build_device_exchange
 from .._renewal.client_state import ClientState
+from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight, in_trio, run_on_worker
 from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
-from ..source import TokenSource
 from ..token import read_seconds
 
 _DEFAULT_INTERVAL = 5.0
@@ -86,13 +86,13 @@ def _web_address(url: str) -> str:
 class DeviceSignIn:
     """One sign-in by device code: `begin` it, then ask again and again. Used by one caller at a time."""
 
-    def __init__(self, state: ClientState, source: TokenSource, *, scope: str | None, timeout: float | None) -> None:
+    def __init__(self, state: ClientState, current: CurrentToken, *, scope: str | None, timeout: float | None) -> None:
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0):
             raise ConfigurationError(
                 f"timeout must be a number of seconds, or None, not {timeout!r}", parameter="timeout"
             )
         self.state = state
-        self._source = source
+        self._current = current
         self._scope = scope
         self._timeout = timeout
         self._device_code = ""
@@ -123,34 +123,34 @@ class DeviceSignIn:
                 "nobody has entered the code in time",
                 remedy="start it again",
                 reason="restart",
-                subject=self._source.subject,
+                subject=self._current.grant.subject,
             )
         return self._interval
 
-    def ask(self) -> Flight[TokenSource | None]:
+    def ask(self) -> Flight[CurrentToken | None]:
         """Ask whether the person has decided: their source if they gave access, None for not yet."""
         events: list[Event] = []
         return run_on_worker(lambda: self._ask(events), lambda: self.state.emit(events))
 
-    def _ask(self, events: list[Event]) -> TokenSource | None:
-        state, exchange = self.state, self._source.renewal()
+    def _ask(self, events: list[Event]) -> CurrentToken | None:
+        state, exchange = self.state, self._current.renewal()
         call = build_device_exchange(
             state.provider, state.credentials, self._device_code, call=self._call, now=state.clock()
         )
         try:
-            self._source.install(exchange.exchange(call, judge_device_answer))
+            self._current.install(exchange.exchange(call, judge_device_answer))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return None
         except SignInRequired as verdict:
-            raise verdict.replace(subject=self._source.subject) from None
+            raise verdict.replace(subject=self._current.grant.subject) from None
         finally:
             events.extend(exchange.events)
-        return self._source
+        return self._current
 
     @property
     def _call(self) -> Call:
-        return self._source.call("device_code")
+        return self._current.call("device_code")
 
 
 def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:
@@ -164,22 +164,22 @@ def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:
     return max(interval, min(doubled, _LONGEST_BACK_OFF))
 
 
-def poll(sign_in: DeviceSignIn, wait: Callable[[float], object]) -> TokenSource:
+def poll(sign_in: DeviceSignIn, wait: Callable[[float], object]) -> CurrentToken:
     """Ask until the person has decided; block meanwhile."""
     while True:
         wait(sign_in.pause())
-        source = sign_in.state.wait_for(sign_in.ask())
-        if source is not None:
-            return source
+        current = sign_in.state.wait_for(sign_in.ask())
+        if current is not None:
+            return current
 
 
-async def apoll(sign_in: DeviceSignIn, wait: Callable[[float], Awaitable[object]] | None) -> TokenSource:
+async def apoll(sign_in: DeviceSignIn, wait: Callable[[float], Awaitable[object]] | None) -> CurrentToken:
     """The same in a task of asyncio or trio, whose own sleep is used if `wait` is None."""
     while True:
         await (_sleep if wait is None else wait)(sign_in.pause())
-        source = await sign_in.state.await_for(sign_in.ask())
-        if source is not None:
-            return source
+        current = await sign_in.state.await_for(sign_in.ask())
+        if current is not None:
+            return current
 
 
 async def _sleep(seconds: float) -> None:

@@ -1,6 +1,6 @@
 """Renewals that are wrong on purpose, each in one way that a library of this kind has been wrong before.
 
-Each overrides a method of the real `Renewal` or `TokenSource`, or changes a rule of the world; nothing is patched. The
+Each overrides a method of the real `Renewal` or `CurrentToken`, or changes a rule of the world; nothing is patched. The
 worlds they are put in are the smallest in which the mistake can show: test_mutations.py checks that it does, and that
 the real code is right in the very same worlds.
 """
@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from simulation.process import TOKEN, SimulatedSource
+from simulation.process import TOKEN, SimulatedToken
 from simulation.world import Setup
 
 from blnk_auth._protocol.http_messages import HttpResponse
@@ -121,7 +121,7 @@ class RevivesItsOwnEndedPair(Renewal):
 
     def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
         held = super()._replace(grant, predecessor)
-        if held.grant.ended is None or held.version is None:
+        if held.record.ended is None or held.version is None:
             return held
         return self._hold_grant(grant, self._write(grant, held.version))
 
@@ -174,10 +174,10 @@ class NoLookAfterInvalidGrant(Renewal):
             return self._adopt(held, goal)
         self._refuse_if_ended(held, goal)
         try:
-            token = self._ask(held.grant.token)
+            token = self._ask(held.record.token)
         except SignInRequired as verdict:
             raise self._end(verdict, record, held) from None
-        return self._save(GrantRecord(token), Predecessor(record.version, held.grant.token))
+        return self._save(GrantRecord(token), Predecessor(record.version, held.record.token))
 
 
 class AsksAboutEndedGrants(Renewal):
@@ -197,31 +197,31 @@ class FailsWithTheUnlock(Renewal):
             raise StoreError("the lock could not be released") from None
 
 
-class _ForgetsOnFailure(SimulatedSource):
+class _ForgetsOnFailure(SimulatedToken):
     """Whatever fails empties the memory, in which the only copy of a pair may be."""
 
     __slots__ = ()
 
-    def _next_failure(self, error: BlnkAuthError) -> Any:
-        self._held = None
-        return super()._next_failure(error)
+    def _remember_failure(self, error: BlnkAuthError) -> Any:
+        self.cached = None
+        return super()._remember_failure(error)
 
 
-class _SavesAnEndedPairForEver(SimulatedSource):
+class _SavesAnEndedPairForEver(SimulatedToken):
     """A pair that has ended is still taken for one that is yet to be saved."""
 
     __slots__ = ()
 
     def _remember_end(self, error: SignInRequired) -> None:
-        held = self._held
+        held = self.cached
         super()._remember_end(error)
-        if held is not None and held.version is None and held.grant.ended is None:
-            self._held = self._state.hold_ended(GrantRecord(held.grant.token, error.reason), None)
+        if held is not None and held.version is None and held.record.ended is None:
+            self.cached = self.state.hold_ended(GrantRecord(held.record.token, error.reason), None)
 
 
 def _with(renewal: type[Renewal], **setup: Any) -> Setup:
-    source_type = type(renewal.__name__, (SimulatedSource,), {"__slots__": (), "renewal_type": renewal})
-    return Setup(source_type=source_type, workers=2, **setup)
+    token_type = type(renewal.__name__, (SimulatedToken,), {"__slots__": (), "renewal_type": renewal})
+    return Setup(token_type=token_type, workers=2, **setup)
 
 
 _ONCE = (TOKEN,)
@@ -233,14 +233,14 @@ MUTATIONS: dict[str, Setup] = {
     "uses before saving": _with(UsesBeforeSaving, faults=0),
     "forgets the unsaved pair": _with(ForgetsTheUnsavedPair),
     "renews past an unsaved pair": _with(RenewsPastAnUnsavedPair),
-    "forgets on failure": Setup(source_type=_ForgetsOnFailure, workers=2, faults=2),
+    "forgets on failure": Setup(token_type=_ForgetsOnFailure, workers=2, faults=2),
     "drops the rotated refresh token": _with(DropsTheRotatedRefreshToken, faults=0),
     "keeps the old refresh token": _with(KeepsTheOldRefreshToken, faults=0),
     "writes blindly": _with(WritesBlindly, lock="lease", server="grace"),
     "overwrites a live sibling": _with(OverwritesALiveSibling, server="grace"),
     "bows to an ended sibling": _with(BowsToAnEndedSibling, lock="lease", server="single use"),
     "revives its own ended pair": _with(RevivesItsOwnEndedPair, faults=2),
-    "saves an ended pair for ever": Setup(source_type=_SavesAnEndedPairForEver, workers=2, faults=2, server="grace"),
+    "saves an ended pair for ever": Setup(token_type=_SavesAnEndedPairForEver, workers=2, faults=2, server="grace"),
     "takes a timeout for a verdict": _with(TakesATimeoutForAVerdict),
     "takes a 503 for a verdict": _with(TakesA503ForAVerdict),
     "asks again at once": _with(AsksAgainAtOnce),

@@ -1,4 +1,4 @@
-"""A simulated process: the real `TokenSource` and `Renewal`, stopped before every call to the outside world.
+"""A simulated process: the real `CurrentToken` and `Renewal`, stopped before every call to the outside world.
 
 The renewal is plain blocking code, so what it does next follows from what it held in memory when its call began and
 from what the outside world has answered since. A `Moment` is such a history. To learn what comes after it, the real
@@ -22,6 +22,7 @@ from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswe
 from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.client_state import ClientState
+from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.renewal import Ports, Renewal
 from blnk_auth._renewal.single_flight import Flight
@@ -29,7 +30,6 @@ from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
 from blnk_auth.policy import RenewalPolicy
 from blnk_auth.provider import Provider
-from blnk_auth.source import TokenSource
 from blnk_auth.stores._token_store import Record, Version, from_json, to_json
 from blnk_auth.token import Token
 
@@ -200,8 +200,8 @@ class ScriptedEngine(ClientState):
         return Ports(self.script, self.script.send, self.clock, lambda: 0.5, self.policy)
 
 
-class SimulatedSource(TokenSource):
-    """The real source. A mutation may put another renewal in the place of the real one."""
+class SimulatedToken(CurrentToken):
+    """The real object. A mutation may put another renewal in the place of the real one."""
 
     __slots__ = ()
     renewal_type: type[Renewal] = Renewal
@@ -216,10 +216,10 @@ class SimulatedSource(TokenSource):
 # --- the histories ---------------------------------------------------------------------------------------------------
 
 Memory = dict[str, Any]
-"""What a process remembers between two calls: the attributes of its `TokenSource` that change."""
+"""What a process remembers between two calls: the attributes of its `CurrentToken` that change."""
 
-_UNCHANGING = {"_state", "_grant", "_clock", "__weakref__"}
-_REMEMBERED = tuple(name for name in TokenSource.__slots__ if name not in _UNCHANGING)
+_UNCHANGING = {"state", "grant", "handle", "_clock", "__weakref__"}
+_REMEMBERED = tuple(name for name in CurrentToken.__slots__ if name not in _UNCHANGING)
 
 
 @dataclass(eq=False, slots=True)
@@ -237,7 +237,7 @@ class Moment:
 
     @property
     def held(self) -> CachedToken | None:
-        held = self.memory["_held"]
+        held = self.memory["cached"]
         assert held is None or isinstance(held, CachedToken)
         return held
 
@@ -253,8 +253,8 @@ class FlightWait:
 class Processes:
     """All histories of one kind of process."""
 
-    def __init__(self, source_type: type[SimulatedSource]) -> None:
-        self._source_type = source_type
+    def __init__(self, token_type: type[SimulatedToken]) -> None:
+        self._token_type = token_type
         self._state = ScriptedEngine()
         self._at_rest: dict[Hashable, Moment] = {}
         self.runs = 0
@@ -275,17 +275,17 @@ class Processes:
         history = (*moment.history, seen)
         script = self._state.script = Script(history)
         script.call(BEGIN)
-        source = self._source_type(self._state, RefreshTokenGrant(SUBJECT))
+        current = self._token_type(self._state, RefreshTokenGrant(SUBJECT))
         for name, value in moment.memory.items():
-            setattr(source, name, value)
+            setattr(current, name, value)
         try:
-            outcome: Token | BaseException = _perform(call, source)
+            outcome: Token | BaseException = _perform(call, current)
         except Suspended:
             assert script.wish is not None
             return self._new(script.wish, moment.memory, call, history)
         except BaseException as error:
             outcome = error.with_traceback(None)
-        return FlightWait(outcome, self._rest({name: getattr(source, name) for name in _REMEMBERED}))
+        return FlightWait(outcome, self._rest({name: getattr(current, name) for name in _REMEMBERED}))
 
     def _rest(self, memory: Memory) -> Moment:
         # Processes that remember equal things behave alike from here on: one moment stands for all.
@@ -299,14 +299,14 @@ class Processes:
         return Moment(self._moments, wish, memory, call, history)
 
 
-def _perform(call: str, source: TokenSource) -> Token:
-    if call == REJECTED:
-        held = source._held
-        if held is not None and generation_of(held.grant.token) == 0:
-            flight = source.replace(held, "httpx")
-            assert flight is not None
-            return flight.wait(0.0).grant.token
-    return source.token()
+def _perform(call: str, current: CurrentToken) -> Token:
+    cached = current.cached
+    if call == REJECTED and cached is not None and generation_of(cached.record.token) == 0:
+        flight = current.replace(cached, "httpx")
+        assert flight is not None
+        return flight.wait(0.0).record.token
+    ready = current.ready(None)
+    return (ready.wait(current.state.wait_timeout) if isinstance(ready, Flight) else ready).record.token
 
 
 def _frozen(value: Any) -> Hashable:

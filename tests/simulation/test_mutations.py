@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from simulation.mutations import MUTATIONS
-from simulation.process import SimulatedSource
+from simulation.process import SimulatedToken
 from simulation.scheduler import Violation, explore, replay
 from simulation.world import Setup
 
@@ -21,7 +21,7 @@ def test_mistake_is_caught_by_a_schedule_that_can_be_replayed(mistake: str) -> N
 
 def corrected(setup: Setup) -> Setup:
     """The same world without the mistake."""
-    return replace(setup, source_type=SimulatedSource, crash_frees_lock=True, shielded=True)
+    return replace(setup, token_type=SimulatedToken, crash_frees_lock=True, shielded=True)
 
 
 def named(world: Setup) -> str:

@@ -30,7 +30,7 @@ from simulation.process import (
     Moment,
     Processes,
     Seen,
-    SimulatedSource,
+    SimulatedToken,
     first_record,
     generation_of,
 )
@@ -71,7 +71,7 @@ class Setup:
     """How often, at any moment, so much time passes that every token there is expires."""
 
     faults: int = 1
-    source_type: type[SimulatedSource] = SimulatedSource
+    token_type: type[SimulatedToken] = SimulatedToken
     crash_frees_lock: bool = True
     shielded: bool = True
     """Whether a caller's cancellation stops at the flight, as it does."""
@@ -203,7 +203,7 @@ class World:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.processes = Processes(setup.source_type)
+        self.processes = Processes(setup.token_type)
         self._numbers: dict[object, int] = {}
         self._deeds = {
             "makes a call": self._begin,

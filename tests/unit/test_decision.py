@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import RenewalPolicy, Token
-from blnk_auth._renewal.cooldown import cooldown
+from blnk_auth._renewal.cooldown import Cooldown
 from blnk_auth._renewal.schedule import ALREADY_OVER, NEVER, Before, Window, before, window
 from blnk_auth._request.decision import After, after
 
@@ -145,5 +145,7 @@ def test_after_in_every_case(facts: tuple[bool, bool, bool, bool, bool]) -> None
 )
 def test_a_cool_down_doubles_up_to_its_longest(failures: int, full: float) -> None:
     """From half to all of it at random, and no overflow however long it goes on."""
-    assert cooldown(failures, first=1.0, longest=60.0, jitter_position=1.0) == full
-    assert cooldown(failures, first=1.0, longest=60.0, jitter_position=0.0) == full / 2
+    last = Cooldown(failures - 1, 0.0, 0.0) if failures > 1 else None
+    for position, length in ((1.0, full), (0.0, full / 2)):
+        begun = Cooldown.after(last, 100.0, first=1.0, longest=60.0, jitter_position=position)
+        assert (begun.in_a_row, begun.since, begun.until) == (failures, 100.0, 100.0 + length)

@@ -109,7 +109,7 @@ def test_a_target_is_told_to_every_call_and_names_the_authorization_endpoint() -
     )
     client = OAuthClient(provider, client_id="id", client_secret="s", redirect_uri="https://app.test/cb")
     alice = client.for_subject("alice")
-    assert alice.api_headers() == {"X-Party": "party-of-alice"}
+    assert alice._current.api_headers() == {"X-Party": "party-of-alice"}
     assert heard == [Call("api", "alice", target="party-of-alice")]
     assert alice.store_key.endswith("/subject/alice/party-of-alice")
     assert client.for_itself().store_key.endswith("/party-of-None")

@@ -207,7 +207,7 @@ def test_f56_nothing_shows_when_tls_fails(
     source = client.for_subject("alice")
     source.adopt(Token("at-of-alice-0123", refresh_token="rt-of-alice-0123", expires_at=clock() + 1, issued_at=clock()))
     clock.advance(4000)
-    flight = source.ready(name)  # type: ignore[arg-type]
+    flight = source._current.ready(name)  # type: ignore[arg-type]
     with pytest.raises(BlnkAuthError) as caught:
         flight.wait(10)  # type: ignore[union-attr]
     settle()

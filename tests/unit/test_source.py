@@ -47,7 +47,7 @@ def world() -> World:
 
 def held(source: TokenSource) -> CachedToken:
     """The token a request would get at once."""
-    ready = source.ready(None)
+    ready = source._current.ready(None)
     assert isinstance(ready, CachedToken)
     return ready
 
@@ -574,7 +574,7 @@ def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: 
     source = world.signed_in()
     world.server.will(refusal("invalid_grant"))
     for _ in range(3):
-        flight = source.replace(held(source), "httpx")
+        flight = source._current.replace(held(source), "httpx")
         assert flight is not None
         with pytest.raises(SignInRequired):
             flight.wait(PATIENCE)
@@ -685,12 +685,12 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
     before = held(source)
     world.clock.advance(1)
     world.server.will(pair(1, access_token="at0"))
-    flight = source.replace(before, "httpx")
+    flight = source._current.replace(before, "httpx")
     assert flight is not None
     after = flight.wait(PATIENCE)
     assert after is not before
-    assert source.is_current(after)
-    assert after.grant.token.refresh_token == "rt1"
+    assert source._current.is_current(after)
+    assert after.record.token.refresh_token == "rt1"
 
 
 # --- rejections ------------------------------------------------------------------------------------------------------
@@ -698,10 +698,10 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
 
 def rejected_once_more(world: World, source: TokenSource) -> bool:
     """A 401, a renewal, and a 401 again; whether the renewal took place."""
-    flight = source.replace(held(source), "httpx")
+    flight = source._current.replace(held(source), "httpx")
     if flight is None:
         return False
-    source.note_retry(flight.wait(PATIENCE), accepted=False)
+    source._current.note_retry(flight.wait(PATIENCE), accepted=False)
     return True
 
 
@@ -723,7 +723,7 @@ def test_a_cured_rejection_starts_over(world: World) -> None:
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     assert rejected_once_more(world, source)
-    source.note_retry(held(source), accepted=True)
+    source._current.note_retry(held(source), accepted=True)
     assert rejected_once_more(world, source)
 
 
@@ -733,8 +733,8 @@ def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
     old = held(source)
     world.server.will(pair(1))
     source.renew()
-    source.note_retry(old, accepted=False)
-    assert source.replace(held(source), "httpx") is not None
+    source._current.note_retry(old, accepted=False)
+    assert source._current.replace(held(source), "httpx") is not None
     settle()
 
 
@@ -749,12 +749,12 @@ def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(wo
     settle()
     assert world.told() == ["save_failed", "saved"]
     assert held(source) is not unsaved
-    assert source.is_current(unsaved)
+    assert source._current.is_current(unsaved)
     with pytest.raises(SignInRequired):
         source.renew()
-    assert source.is_current(unsaved)
+    assert source._current.is_current(unsaved)
     source.forget()
-    assert not source.is_current(unsaved)
+    assert not source._current.is_current(unsaved)
 
 
 # --- adopt, forget, revoke -------------------------------------------------------------------------------------------
@@ -1048,7 +1048,7 @@ def test_nothing_public_shows_a_secret(world: World) -> None:
     """repr, str and vars of source, client, held token and flight (promise 8)."""
     source = world.signed_in()
     world.server.will(pair(1))
-    flight = source.replace(held(source), "httpx")
+    flight = source._current.replace(held(source), "httpx")
     assert isinstance(flight, Flight)
     shown = [repr(each) for each in (source, world.client, held(source), flight)] + [vars(world.client)]
     settle()

@@ -12,7 +12,6 @@ import pytest
 from helpers import everything_in, leaks
 
 from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
-from blnk_auth._protocol.http_messages import ApiAnswer
 from blnk_auth._protocol.origins import parse_origin
 
 ORIGINS = ("https://api.acme.test",)
@@ -26,7 +25,7 @@ def answering(status: int) -> httpx.MockTransport:
 def test_a_key_is_a_bearer_token_by_default() -> None:
     """Blnk Cloud's API keys."""
     key = StaticToken(KEY, api_origins=ORIGINS)
-    assert (key.header_name, key.ready(None).header) == ("Authorization", f"Bearer {KEY}")
+    assert (key._credential.rules.header_name, key._credential.ready(None).header) == ("Authorization", f"Bearer {KEY}")
     assert key.token().access_token == KEY
     assert asyncio.run(key.atoken()).access_token == KEY
 
@@ -34,13 +33,13 @@ def test_a_key_is_a_bearer_token_by_default() -> None:
 def test_a_custom_header_carries_the_key_as_it_is() -> None:
     """Blnk Core's X-Blnk-Key."""
     key = StaticToken(KEY, api_origins=ORIGINS, header="X-Blnk-Key")
-    assert (key.header_name, key.ready(None).header) == ("X-Blnk-Key", KEY)
+    assert (key._credential.rules.header_name, key._credential.ready(None).header) == ("X-Blnk-Key", KEY)
 
 
 @pytest.mark.parametrize("header", ["authorization", "AUTHORIZATION"])
 def test_the_name_of_a_header_has_no_case(header: str) -> None:
     """RFC 9110 section 5.1."""
-    assert StaticToken(KEY, api_origins=ORIGINS, header=header).ready(None).header == f"Bearer {KEY}"
+    assert StaticToken(KEY, api_origins=ORIGINS, header=header)._credential.ready(None).header == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize("value", [f" {KEY}\n", f"{KEY}\r\n"])
@@ -78,8 +77,8 @@ def test_bad_origins_are_refused_by_name(origins: Any) -> None:
 def test_it_goes_to_its_origins_only() -> None:
     """Promise 6."""
     key = StaticToken(KEY, api_origins=ORIGINS)
-    assert key.origins.permits(parse_origin("https://api.acme.test", "x"))
-    assert not key.origins.permits(parse_origin("https://evil.test", "x"))
+    assert key._credential.rules.origins.permits(parse_origin("https://api.acme.test", "x"))
+    assert not key._credential.rules.origins.permits(parse_origin("https://evil.test", "x"))
 
 
 def test_the_log_says_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
@@ -97,17 +96,16 @@ def test_the_log_says_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -
 def test_nothing_is_ever_renewed() -> None:
     """No answer is a rejection that could be cured."""
     key = StaticToken(KEY, api_origins=ORIGINS)
-    assert key.rejection_statuses == frozenset()
-    assert not key.is_rejection(ApiAnswer(401, {}))
-    assert key.is_current(key.ready(None))
+    assert key._credential.rules.rejection_statuses == frozenset()
+    assert key._credential.after_rejection is None
 
 
 def test_it_is_neither_shown_nor_pickled() -> None:
     """A copy is the same object; a pickle is refused with the remedy."""
     key = StaticToken(KEY, api_origins=ORIGINS)
-    assert leaks([repr(key), str(key), repr(key.ready(None))], [KEY]) == []
+    assert leaks([repr(key), str(key), repr(key._credential.ready(None))], [KEY]) == []
     assert copy.copy(key) is key is copy.deepcopy(key)
-    with pytest.raises(TypeError, match="is not pickled; make it anew"):
+    with pytest.raises(TypeError, match="is not pickled; make it again"):
         pickle.dumps(key)
 
 

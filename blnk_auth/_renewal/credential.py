@@ -1,0 +1,107 @@
+"""What a request needs from whatever supplies its token: the seam between renewing and sending.
+
+Used by `_request` and the auth classes, which bind a `Credential` and ask nothing else. `CurrentToken` (renewed) and
+`StaticCredential` (a fixed key) implement it. Every member may be called from any thread or task, and none of them
+blocks: what takes time is a `Flight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    # Every auth class imports this module, and needs none of these to be imported.
+    from .._protocol.http_messages import ApiAnswer, Package
+    from .._protocol.origins import AllowedOrigins, Origin
+    from .cached_token import CachedToken
+    from .single_flight import Flight
+
+
+class RequestRules(NamedTuple):
+    """What is fixed about a credential: where its token may be sent, in which header, and which responses to judge.
+
+    `has_api_headers`: further headers are sent beside the token. `rejection_statuses`: all other responses pass
+    untouched. `reads_rejection_body`: judging needs the body. `wait_timeout`: the longest that a caller waits for a
+    renewal, in seconds.
+    """
+
+    origins: AllowedOrigins
+    header_name: str = "Authorization"
+    has_api_headers: bool = False
+    rejection_statuses: frozenset[int] = frozenset()
+    reads_rejection_body: bool = False
+    wait_timeout: float = 0.0
+
+
+class Credential(Protocol):
+    """A token to send, and where it may be sent."""
+
+    @property
+    def rules(self) -> RequestRules:
+        """What does not change from request to request."""
+        ...
+
+    @property
+    def after_rejection(self) -> RenewalAfterRejection | None:
+        """What to do after a rejection; None for a fixed key, which nothing renews."""
+        ...
+
+    def fresh(self) -> CachedToken | None:
+        """The token, if it can be sent and no renewal is due; None: ask `ready`. Has no effect."""
+        ...
+
+    def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
+        """A token to send now, or the renewal to wait for. `package` is the caller's HTTP package."""
+        ...
+
+    def api_headers(self) -> Mapping[str, str]:
+        """Headers that are sent beside the token; made again for each attempt."""
+        ...
+
+    def report_withheld(self, origin: Origin | None) -> None:
+        """Emit that a request was sent without the token: to this origin, or (None) with a header of its own."""
+        ...
+
+
+class RenewalAfterRejection(Protocol):
+    """Judging a rejection and renewing the token that it rejected."""
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        """Whether a new token may resolve this response. Raises `ConfigurationError` if the provider's judge fails."""
+        ...
+
+    def is_current(self, cached: CachedToken) -> bool:
+        """Whether this is still the newest token that this process has."""
+        ...
+
+    def replace(self, rejected: CachedToken, package: Package) -> Flight[CachedToken] | None:
+        """Begin, or join, the renewal of a rejected token; None if renewals have lately resolved nothing."""
+        ...
+
+    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
+        """Note whether a token renewed after a rejection was accepted."""
+        ...
+
+
+class Source:
+    """The base of what users pass to the auth classes: something with a credential behind it."""
+
+    __slots__ = ()
+
+    @property
+    def _credential(self) -> Credential:
+        raise NotImplementedError
+
+
+def credential_of(source: object) -> Credential:
+    """What the auth classes bind. Raises `ConfigurationError` for anything but a source."""
+    if isinstance(source, Source):
+        return source._credential  # pyright: ignore[reportPrivateUsage]  # of this file's own base class
+    raise ConfigurationError(
+        f"source is {type(source).__name__}, which supplies no tokens",
+        parameter="source",
+        remedy="pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken",
+    )

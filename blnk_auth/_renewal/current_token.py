@@ -1,0 +1,406 @@
+"""The token that this process uses for one grant, and everything that may change it.
+
+Made by `ClientState`, one for each grant; the auth classes, `TokenSource` and the sign-ins hold it. What it promises:
+
+* A valid token costs one attribute read and one clock read (`fresh`). No lock, no store, no thread.
+* Everything else goes through at most one flight for each store key, in which the renewal runs on a worker thread.
+* While a renewal may still succeed, its failure does not take away a token that is still good.
+* A new sign-in, `adopt` and `forget` win over a renewal that began before them (`_epoch`).
+
+It never sends a user's own request, and never holds a lock while anything waits.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from .._protocol.answers import ANSWER_LOST
+from .._protocol.http_messages import ApiAnswer, Call, Package, Purpose
+from .._protocol.origins import Origin
+from ..errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+)
+from ..events import Event
+from ..stores._token_store import to_json
+from ..token import Token
+from .authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
+from .cached_token import CachedToken, is_sendable
+from .cooldown import Cooldown
+from .credential import RequestRules
+from .grant_record import GrantRecord
+from .renewal import Renewal, RenewalGoal
+from .schedule import Before, before
+from .single_flight import Flight
+
+if TYPE_CHECKING:
+    from .client_state import ClientState
+
+State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
+
+
+class CurrentToken:
+    """What this process knows of one grant. May be used from any number of threads, event loops and tasks at once."""
+
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_epoch",
+        "_failure",
+        "_unresolved",
+        "cached",
+        "grant",
+        "handle",
+        "state",
+    )
+
+    def __init__(self, state: ClientState, grant: RefreshTokenGrant | ClientCredentialsGrant) -> None:
+        self.state = state
+        self.grant = grant
+        self.cached: CachedToken | None = None
+        self.handle: weakref.ref[object] | None = None
+        """The `TokenSource` that users hold, so that all who ask for this grant get the same one."""
+        self._clock = state.clock
+        self._failure: Cooldown | None = None
+        self._unresolved: Cooldown | None = None
+        """Renewals that resolved no rejection."""
+        self._epoch = 0
+
+    def __repr__(self) -> str:
+        return f"<CurrentToken {self.store_key}>"
+
+    @property
+    def store_key(self) -> str:
+        """The key of its record in the store. Holds no secret."""
+        # Made each time it is asked for, which is seldom: a grant may be one of a hundred thousand that are idle.
+        return f"token/{self.state.slot}/{self.grant.slot}"
+
+    # --- for requests: see `credential` --------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> RequestRules:
+        return self.state.rules
+
+    @property
+    def after_rejection(self) -> CurrentToken:
+        return self
+
+    def fresh(self) -> CachedToken | None:
+        cached = self.cached
+        return cached if cached is not None and self._clock() < cached.window.renew_at else None
+
+    def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
+        fresh = self.fresh()
+        return self._ready_or_flight(self.cached, package) if fresh is None else fresh
+
+    def api_headers(self) -> Mapping[str, str]:
+        return self.state.provider.api_headers_of(self.call("api"))
+
+    def report_withheld(self, origin: Origin | None) -> None:
+        detail = why_withheld(origin, self.rules.header_name, "add it to the provider")
+        self.state.emit([Event("token_withheld", self.store_key, detail)])
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        try:
+            return self.state.provider.is_rejection(answer)
+        except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+            failure = type(error).__name__
+        raise ConfigurationError(
+            f"is_rejection of the provider raised {failure}", remedy="correct it there", parameter="is_rejection"
+        )
+
+    def is_current(self, cached: CachedToken) -> bool:
+        current = self.cached
+        # Saved at last, or marked as ended, it is another object and still no other token.
+        return current is not None and (current is cached or current.record.token == cached.record.token)
+
+    def replace(self, rejected: CachedToken, package: Package) -> Flight[CachedToken] | None:
+        now, unresolved, failure = self._clock(), self._unresolved, self._failure
+        if unresolved is not None and unresolved.is_active(now):
+            return None
+        self._raise_if_cooling_down(now)
+        return self._fly(RenewalGoal(rejected, renewed_only=True), package, failure)
+
+    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
+        if not self.is_current(cached):
+            return
+        if accepted:
+            self._unresolved = None
+            return
+        policy, last, now = self.state.policy, self._unresolved, self._clock()
+        if last is None or not last.is_active(now):
+            self._unresolved = Cooldown.after(
+                last, now, first=policy.rejection_cooldown, longest=policy.max_rejection_cooldown
+            )
+
+    # --- for users: see `TokenSource` ----------------------------------------------------------------------------
+
+    def status(self) -> State:
+        """See `TokenSource.state`. Reads the store."""
+        cached = self.cached
+        if cached is None or cached.version is not None:
+            cached = self.renewal().look()
+        if cached is None:
+            return "missing"
+        if cached.record.ended is not None:
+            return "sign_in_required"
+        due = before(cached.window, self._clock())
+        if due is Before.MUST_RENEW:
+            can_renew = self.grant.is_renewable(cached.record, self.state.attempt())
+            return "expired" if can_renew else "sign_in_required"
+        return "fresh" if due is Before.USE else "stale"
+
+    def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
+        """See `TokenSource.renew`: the token that is wanted already, or the flight that brings it."""
+        cached = self.cached
+        if rejected is not None and cached is not None and cached.record.token != rejected:
+            return self.ready(None)
+        failure = self._failure
+        if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
+            self._raise_if_cooling_down(self._clock())
+        return self._fly(
+            RenewalGoal(cached, renewed_only=True, forced=rejected is None, rejected=rejected), None, failure
+        )
+
+    def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
+        """The renewed token.
+
+        A renewal in the background that was joined and failed leaves its callers the old token: then its failure is
+        raised, since a caller of `renew` wants another one.
+        """
+        failure = self._failure
+        if landed is before and failure is not None and failure.error is not None:
+            raise failure.error.replace()
+        return landed.record.token
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _ready_or_flight(
+        self, cached: CachedToken | None, package: Package | None
+    ) -> CachedToken | Flight[CachedToken]:
+        now, failure = self._clock(), self._failure
+        due = Before.MUST_RENEW if cached is None else before(cached.window, now)
+        if cached is not None and due is not Before.MUST_RENEW:
+            if due is Before.USE_AND_RENEW and not self._is_cooling_down(now):
+                self._fly(RenewalGoal(cached), package, failure)
+            return cached
+        if cached is not None and now < cached.window.expires_at and self._is_cooling_down(now):
+            return cached
+        self._raise_if_cooling_down(now)
+        return self._fly(RenewalGoal(cached), package, failure)
+
+    def _fly(self, goal: RenewalGoal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
+        """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
+        in_background = (
+            goal.seen is not None and not goal.renewed_only and self._clock() < goal.seen.window.must_renew_at
+        )
+        renewal = self.renewal(package, in_background=in_background)
+        return self.state.flights.join_or_start(
+            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self.state.emit(renewal.events)
+        )
+
+    def call(self, purpose: Purpose) -> Call:
+        """One HTTP call for this grant."""
+        return self.grant.call(purpose)
+
+    def renewal(self, package: Package | None = None, *, in_background: bool = False) -> Renewal:
+        """The renewal of this grant, through the given HTTP package."""
+        state, grant = self.state, self.grant
+        return Renewal(
+            key=self.store_key,
+            subject=grant.subject,
+            ports=state.ports(package),
+            ask=lambda current: grant.ask(state.attempt(in_background=in_background), current),
+            is_renewable=lambda stored: grant.is_renewable(stored, state.attempt()),
+        )
+
+    def _renew(self, renewal: Renewal, goal: RenewalGoal, failure: Cooldown | None) -> CachedToken:
+        """The work of a flight: on a worker thread, and never twice at once for one source."""
+        current = self.cached
+        if current is not None and current is not goal.seen:
+            if goal.is_met_by(current, self._clock()):
+                return current
+            # What the caller saw is history; what may not yet be saved must be.
+            goal = goal._replace(seen=current)
+        if self._failure is not failure:
+            try:
+                self._raise_if_cooling_down(self._clock())
+            except BlnkAuthError as error:
+                # Another flight failed between the caller's look and this one's start.
+                return self._old_token_or_raise(error, goal)
+        epoch = self._epoch
+        try:
+            renewed = self._install_renewed(renewal.run(goal), epoch)
+            if renewed.window.expires_at <= self._clock() and renewed.record.ended is None:
+                raise _expired_already(renewed)
+        except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
+            return self._after_failure(error, renewal, goal)
+        self._failure = None
+        return renewed
+
+    def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
+        """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
+        with self.state.installing:
+            if self._epoch == epoch:
+                self._cache(renewed)
+            return self.cached or renewed
+
+    def _after_failure(self, error: Exception, renewal: Renewal, goal: RenewalGoal) -> CachedToken:
+        """Remember a failure, and make do with what there is."""
+        if not isinstance(error, BlnkAuthError):
+            raise error
+        lost = self._failure is not None and _is_outcome_unknown(self._failure.error)
+        if isinstance(error, SignInRequired):
+            self._remember_end(error)
+            if error.reason == "refused" and lost:
+                error = error.replace(problem=f"{error.problem} ({ANSWER_LOST}, and with it the rotated refresh token)")
+        else:
+            error = self._remember_failure(error)
+            renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))
+        return self._old_token_or_raise(error, goal)
+
+    def _old_token_or_raise(self, error: BlnkAuthError, goal: RenewalGoal) -> CachedToken:
+        """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
+        cached = self.cached
+        if cached is not None and not goal.renewed_only and self._clock() < cached.window.expires_at:
+            return cached
+        raise error
+
+    def _remember_end(self, error: SignInRequired) -> None:
+        # Not a failure that passes with time: each call looks into the store whether somebody has signed in meanwhile.
+        self._failure = None
+        cached = self.cached
+        if error.reason == "missing" or cached is None or cached.version is None:
+            # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
+            self._cache(None)
+        elif cached.record.ended is None:
+            ended = GrantRecord(cached.record.token, error.reason)
+            self.cached = self.state.hold_ended(ended, cached.version)
+
+    def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:
+        """Begin the cool-down that this failure causes, and return the error with its length."""
+        policy, retry_after = self.state.policy, 0.0
+        if isinstance(error, TemporarilyUnavailable) and error.retry_after is not None:
+            retry_after = min(error.retry_after, policy.max_retry_after)
+        begun = Cooldown.after(
+            self._failure,
+            self._clock(),
+            first=policy.cooldown,
+            longest=policy.max_cooldown,
+            jitter_position=self.state.ports(None).jitter_position(),
+            at_least=retry_after,
+        )
+        if isinstance(error, TemporarilyUnavailable):
+            error = error.replace(retry_after=begun.until - begun.since)
+        self._failure = begun._replace(error=error.replace())
+        return error
+
+    def _is_cooling_down(self, now: float) -> bool:
+        return self._failure is not None and self._failure.is_active(now)
+
+    def _raise_if_cooling_down(self, now: float) -> None:
+        failure = self._failure
+        if failure is None or failure.error is None or not failure.is_active(now):
+            return
+        if isinstance(failure.error, TemporarilyUnavailable):
+            raise failure.error.replace(retry_after=failure.until - now)
+        raise failure.error.replace()
+
+    # --- operations on a worker thread ---------------------------------------------------------------------------
+
+    def adopt(self, token: Token) -> list[Event]:
+        """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
+        now = self._clock()
+        _check_adoptable(token)
+        record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
+        self.install(self.renewal().put(record))
+        return [Event("signed_in", self.store_key, repr(token))]
+
+    def install(self, cached: CachedToken) -> None:
+        """Begin to use a token that was stored for a new sign-in."""
+        self._start_over(cached)
+
+    def _start_over(self, cached: CachedToken | None) -> None:
+        with self.state.installing:
+            self._epoch += 1
+            self._cache(cached)
+            self._failure, self._unresolved = None, None
+
+    def _cache(self, cached: CachedToken | None) -> None:
+        self.cached = cached
+        self.state.keep(self, until_saved=cached is not None and cached.version is None)
+
+    def revoke(self) -> list[Event]:
+        """Have the provider end the grant, then delete the record."""
+        state, renewal = self.state, self.renewal()
+        build = functools.partial(state.revocation, self.grant)
+        if state.provider.revocation == "connection":
+            renewal.revoke_connection(build)
+        else:
+            cached = self.cached
+            renewal.revoke(build, cached if cached is not None and cached.version is None else None)
+        self._start_over(None)
+        return [Event("revoked", self.store_key)]
+
+    def forget(self) -> list[Event]:
+        """Delete the record; the provider is not asked."""
+        self.renewal().forget()
+        self._start_over(None)
+        return [Event("forgotten", self.store_key)]
+
+
+def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
+    """Why a request was sent without the token, and what to do: `how` names the setting to add an origin to."""
+    if origin is None:
+        return (
+            f"the request has a header {header_name} of its own, which stays, and was sent without the token; if an "
+            "SDK sets that header, configure it to omit it (docs/how-to/use-inside-api-clients.md)"
+        )
+    remedy = (
+        f"if the token belongs there too, {how}: api_origins=({str(origin)!r},)"
+        if origin.is_secure
+        else "a token is sent over https only"
+    )
+    return f"{origin} is not one of the api_origins; the request was sent without the token; {remedy}"
+
+
+def _expired_already(renewed: CachedToken) -> BlnkAuthError:
+    issued_at = renewed.record.token.issued_at
+    if issued_at is not None and issued_at < renewed.window.expires_at:
+        return TemporarilyUnavailable(
+            "the access token expired before the renewal ended: this machine was cached up in between, perhaps asleep",
+            remedy="try again",
+        )
+    return ProtocolError(
+        "the authorization server issued an access token that had expired at birth, or that no header can carry",
+        remedy="it is stored, but cannot be used: check the server's clock and its expires_in",
+    )
+
+
+def _check_adoptable(token: Token) -> None:
+    """Raise `ConfigurationError` for what is no token, or could not be read back from a store."""
+    if not isinstance(token, Token):
+        raise ConfigurationError("adopt: token must be a Token", remedy="Token.from_response(...) makes one of a dict")
+    if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
+        raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
+    why = "it has members that are no JSON"
+    try:
+        if Token.from_dict(json.loads(to_json(token.to_dict()))) == token:
+            return
+    except (ValueError, TypeError, StoreError) as error:
+        why = str(error) if isinstance(error, ValueError) else why
+    raise ConfigurationError(
+        f"adopt: the token cannot be stored ({why})", remedy="Token.from_response(...) makes a good one"
+    )
+
+
+def _is_outcome_unknown(error: BlnkAuthError | None) -> bool:
+    return isinstance(error, TemporarilyUnavailable) and error.outcome_unknown
