@@ -326,7 +326,7 @@ def test_f38_the_log_warns_once_why_a_request_went_without_the_token(
     assert world.events.names.count("token_withheld") == 6
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == 2
-    assert f"{foreign.origin} is not one of the api_origins; the request went without the token" in told[0]
+    assert f"{foreign.origin} is not one of the api_origins; the request was sent without the token" in told[0]
     assert "the request has a header Authorization of its own" in told[1]
     assert "users-own" not in caplog.text
 
