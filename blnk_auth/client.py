@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ._protocol.assertions import PrivateKey
-from ._protocol.client_authentication import ClientCredentials, ClientSecret, choose_method
+from ._protocol.assertions import PrivateKey, SigningAlgorithm
+from ._protocol.client_authentication import ClientAuthMethod, ClientCredentials, ClientSecret, choose_method
 from ._protocol.origins import endpoint_origin
 from ._protocol.requests import build_authorization_url, build_code_exchange
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
@@ -73,10 +73,10 @@ class OAuthClient:
         client_secret: ClientSecret = None,
         redirect_uri: str | None = None,
         store: TokenStore | AsyncTokenStore | None = None,
-        client_auth: str | None = None,
+        client_auth: ClientAuthMethod | None = None,
         private_key: PrivateKey | None = None,
         key_id: str | None = None,
-        signing_algorithm: str | None = None,
+        signing_algorithm: SigningAlgorithm | None = None,
         policy: RenewalPolicy | None = None,
         on_event: OnEvent | None = None,
         token_http: Any = None,
@@ -411,7 +411,7 @@ class OAuthClient:
         return self
 
 
-def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> str:
+def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:
     if not provider.client_auth_supported:
         return provider.client_auth
     best = choose_method(

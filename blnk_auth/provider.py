@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 from ._protocol.callables import call_setting
 from ._protocol.challenges import renewal_may_help
-from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding
+from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding, ClientAuthMethod
 from ._protocol.http_messages import ApiAnswer, Call
 from ._protocol.http_values import (
     checked_authorization_parameters,
@@ -96,7 +96,7 @@ class Provider:
     grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
     """The grant types the server offers. Without `refresh_token` nothing renews a person's token."""
 
-    client_auth: str = "client_secret_basic"
+    client_auth: ClientAuthMethod = "client_secret_basic"
     """How a client proves itself unless it says otherwise."""
 
     client_auth_supported: tuple[str, ...] = ()

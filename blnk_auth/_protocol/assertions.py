@@ -1,52 +1,75 @@
-"""Signed client assertions: RFC 7523 section 3, with a fresh `jti` and `iat` each time.
+"""Signed client assertions, RFC 7523 section 3, and the keys that sign them.
 
-joserfc signs; authlib names the claims. A key that must not leave its hardware signs through a `Signer`.
+Used by the authentication of a client. Every assertion is made in one place: `_signed` writes header and claims, and a
+function of bytes signs them: joserfc with a private key, an HMAC with a client secret, or the user's own `Signer`. This
+file promises that each assertion has a fresh `jti` and that none is unsigned. It never quotes a key or a signature.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
-import importlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ..errors import ConfigurationError, import_failure
+from ..errors import ConfigurationError, import_failure, redacted
 from .callables import call_setting
 
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    LoadedKey = RSAKey | ECKey | OKPKey
+
+SigningAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519",
+    "Ed448", "HS256", "HS384", "HS512",
+]  # fmt: skip
+"""The JWS algorithms that sign a client assertion (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864)."""
+
 LIFETIME = 60
-"""Seconds for which an assertion is good: it is used at once."""
+"""Seconds for which an assertion is valid: it is used immediately."""
 
 _HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _OF_RSA = ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512")
-_LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64}
-"""Of signatures, in bytes, where a wrong form shows in the length."""
-_ALGORITHMS = {("EC", "P-256"): "ES256", ("EC", "P-384"): "ES384", ("EC", "P-521"): "ES512"}
+_OF_CURVES = {
+    "P-256": "ES256",
+    "P-384": "ES384",
+    "P-521": "ES512",
+    "secp256k1": "ES256K",
+    # The name that servers know. RFC 9864 gave each curve a name of its own, `Ed25519` and `Ed448`.
+    "Ed25519": "EdDSA",
+    "Ed448": "EdDSA",
+}
+_SIGNATURE_LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64}
+"""In bytes, where a signature in the wrong form shows in its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
     """A private key that never leaves its hardware: an HSM, a KMS, a smart card. Given as `private_key=Signer(...)`.
 
+    Example:
         Signer(lambda message: kms.sign(KEY, message, "RSASSA_PSS_SHA_256"), algorithm="PS256", key_id="2026-01")
 
-    `sign` gets the bytes to sign, not their hash, and returns the signature as JWS wants it (RFC 7518 section 3, RFC
-    8037 section 3.1): for `RS*`, `PS*` and `EdDSA` the signature as devices deliver it; for `ES*` r and s one after the
-    other at full length (64 bytes for ES256), whereas most devices deliver DER, which
-    `cryptography.hazmat.primitives.asymmetric.utils.decode_dss_signature` takes apart.
-    It is called once for each token request, on a short-lived worker thread, by several at once where several grants
-    are renewed; it may block, but a caller may be waiting. What it raises becomes `TemporarilyUnavailable` without its
-    text, since an HSM that is away comes back; a `BlnkAuthError` of yours passes as it is.
-    `algorithm` is the JWS name of what `sign` does (`PS256`, `ES256`, `EdDSA`, ...): it goes into the header as it is,
-    and `OAuthClient(signing_algorithm=...)` plays no part. `key_id`, the header's `kid`, tells the server which of the
-    client's registered keys to verify with; None leaves it out. `repr` shows no callable.
+    `sign` is called once for each token request, on a worker thread, and by several threads in parallel where several
+    grants are renewed. It may block, but a caller may be waiting. What it raises becomes `TemporarilyUnavailable`
+    without its text, since an HSM that is away comes back; a `BlnkAuthError` of yours is raised unchanged.
+
+    Attributes:
+        sign: Gets the bytes to sign, not their hash, and returns the signature in the form of JWS (RFC 7518 section 3,
+            RFC 8037 section 3.1). For `RS*`, `PS*` and `EdDSA` this is the signature as devices return it. For `ES*` it
+            is r and s, one after the other, at full length (64 bytes for ES256), whereas most devices return DER, which
+            `cryptography.hazmat.primitives.asymmetric.utils.decode_dss_signature` takes apart. Not shown by `repr`.
+        algorithm: The JWS name of what `sign` does, which goes into the header unchanged.
+            `OAuthClient(signing_algorithm=...)` has no effect on a `Signer`.
+        key_id: The header's `kid`, by which the server finds the client's registered key. None: left out.
     """
 
     sign: Callable[[bytes], bytes] = field(repr=False)
-    algorithm: str
+    algorithm: SigningAlgorithm
     key_id: str | None = None
 
 
@@ -54,42 +77,10 @@ KeyMaterial = str | bytes | Mapping[str, Any]
 PrivateKey = KeyMaterial | Signer | Callable[[], KeyMaterial | Signer]
 """A PEM (text or bytes, not encrypted), a JWK (a mapping), a `Signer`, or a callable that returns today's.
 
-The callable is asked once for each token request, on a worker thread, so that rotating the key needs no restart; what
-it raises becomes `TemporarilyUnavailable` without its text. A key given as such is checked when the client is made.
+The callable is called once for each token request, on a worker thread, so that a key can be rotated without a restart.
+What it raises becomes `TemporarilyUnavailable` without its text. A key that is not a callable is checked when the
+client is made.
 """
-
-
-def load_key(material: KeyMaterial) -> Any:
-    """The key in a PEM or a JWK. Raises `ConfigurationError` if there is none, or only its public half."""
-    jwk = _joserfc("jwk")
-    failure = "it is neither a PEM private key nor a JWK"
-    try:
-        if isinstance(material, Mapping):
-            key = jwk.import_key(dict(material))
-        else:
-            key = _from_pem(jwk, material.encode() if isinstance(material, str) else material)
-        failure = "it is a public key"
-        if key.key_type == "oct":
-            failure = "it is a shared secret, which client_auth 'client_secret_jwt' is for"
-        # Asked for here, since it fails for a curve that JOSE does not know.
-        elif key.is_private and key.kid != "":
-            return key
-    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
-        failure += f" ({type(error).__name__})"
-    raise ConfigurationError(
-        f"private_key cannot be used: {failure}",
-        parameter="private_key",
-        remedy="pass the content of the unencrypted private key file, or a JWK",
-    )
-
-
-def _from_pem(jwk: Any, pem: bytes) -> Any:
-    for kind in ("RSA", "EC", "OKP"):
-        try:
-            return jwk.import_key(pem, kind)
-        except Exception:  # noqa: BLE001, S112 - a key of another kind; the last one tells
-            continue
-    raise ValueError("no private key of a known kind")
 
 
 def sign_assertion(
@@ -102,58 +93,52 @@ def sign_assertion(
     algorithm: str | None,
     accepted: Sequence[str] = (),
 ) -> str:
-    """A new assertion. `algorithm` None takes what a JWK says of itself (RFC 7517 section 4.4), else what fits the key:
-    RS256 (another of `accepted`, where the server says that it accepts these and no RS256), ES256/384/512 or EdDSA.
+    """A new assertion for `private_key_jwt`.
+
+    Args:
+        key: A PEM, a JWK, or a `Signer`, which has its own algorithm and key id.
+        client_id: The issuer and the subject of the assertion.
+        audience: Whom it is meant for.
+        now: The time of issue, in UTC epoch seconds.
+        key_id: The `kid` of the header. None: the JWK's own, if it has one.
+        algorithm: The JWS algorithm. None: the JWK's own (RFC 7517 section 4.4), else what fits the key: RS256 (or the
+            first of `accepted` that RSA can do, if RS256 is not among them), ES256, ES384, ES512 or EdDSA.
+        accepted: The algorithms that the server says it accepts. Empty: not known.
+
+    Raises:
+        ConfigurationError: The key cannot be used, or the algorithm does not fit it.
+        TemporarilyUnavailable: The `Signer` failed.
     """
+    claims = _claims(client_id, audience, now)
     if isinstance(key, Signer):
-        return _sign_elsewhere(key, _claims(client_id, audience, now))
-    loaded = load_key(key)
-    algorithm = algorithm or loaded.alg
-    sign = getattr(loaded.private_key, "sign", None)
-    if loaded.key_type == "OKP" and algorithm in (None, "EdDSA") and sign is not None:
-        # The name that servers know, and that joserfc warns of since RFC 9864 gave each curve a name of its own.
-        return _sign_elsewhere(Signer(sign, "EdDSA", key_id or loaded.kid), _claims(client_id, audience, now))
-    header = {"kid": key_id or loaded.kid} if key_id or loaded.kid else {}
-    algorithm = algorithm or _algorithm_for(loaded, accepted)
-    _refuse_unsigned(algorithm)
-    authlib = importlib.import_module("authlib.oauth2.rfc7523.assertion")
-    try:
-        # Header and claims are made anew each time: authlib writes into what it gets, and a jti must never come twice.
-        signed: str = authlib.private_key_jwt_sign(
-            loaded,
-            client_id,
-            audience,
-            alg=algorithm,
-            claims={},
-            header=header,
-            issued_at=int(now),
-            expires_in=LIFETIME,
-        )
-    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds
-        failure = f"{type(error).__name__}: {error}"
-    else:
-        return signed
-    raise ConfigurationError(
-        f"signing_algorithm {algorithm!r} does not go with this {loaded.key_type} key ({failure})",
-        parameter="signing_algorithm",
-        remedy="name one that does",
-    )
+        return _signed(claims, key.algorithm, key.key_id, _checked(key))
+    loaded = load_key(redacted(key))
+    algorithm = algorithm or loaded.alg or _algorithm_for(loaded, accepted)
+    return _signed(claims, algorithm, key_id or loaded.kid, _sign_with(loaded, algorithm))
 
 
 def sign_by_secret(
     secret: str, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
 ) -> str:
-    """A new assertion for `client_secret_jwt`: an HMAC of the secret's own bytes, whatever they spell."""
+    """A new assertion for `client_secret_jwt`: an HMAC with the secret's own UTF-8 bytes, whatever they spell.
+
+    joserfc refuses secrets that it can read as a public key, so the HMAC is Python's own.
+
+    Raises:
+        ConfigurationError: `algorithm` is not an HMAC.
+    """
     digest = hmac_digest(algorithm)
-
-    def sign(message: bytes) -> bytes:
-        return hmac.digest(secret.encode(), message, digest)
-
-    return _sign_elsewhere(Signer(sign, algorithm or "HS256", key_id), _claims(client_id, audience, now))
+    key = redacted(secret.encode())
+    return _signed(
+        _claims(client_id, audience, now),
+        algorithm or "HS256",
+        key_id,
+        lambda message: hmac.digest(key, message, digest),
+    )
 
 
 def hmac_digest(algorithm: str | None) -> str:
-    """The hash that goes with an HMAC's JWS name; None is HS256. Raises `ConfigurationError` for another name."""
+    """The hash of an HMAC's JWS name; None is HS256. Raises `ConfigurationError` for another name."""
     digest = _HMACS.get(algorithm or "HS256")
     if digest is None:
         raise ConfigurationError(
@@ -164,43 +149,99 @@ def hmac_digest(algorithm: str | None) -> str:
     return digest
 
 
-def _algorithm_for(key: Any, accepted: Sequence[str]) -> str:
-    if key.key_type == "RSA":
+def load_key(material: KeyMaterial) -> LoadedKey:
+    """The private key in a PEM or a JWK. Raises `ConfigurationError` if it cannot be used."""
+    failure = "it is neither a PEM private key nor a JWK"
+    try:
+        key = _import_jwk(material) if isinstance(material, Mapping) else _import_pem(material)
+        if key.key_type == "oct":
+            failure = "it is a shared secret, which client_auth 'client_secret_jwt' is for"
+        elif not key.is_private:
+            failure = "it is a public key"
+        # The key id is asked for here, since joserfc cannot make one for a curve that JOSE does not have.
+        elif key.kid != "":
+            return cast("LoadedKey", key)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
+        failure += f" ({type(error).__name__})"
+    raise ConfigurationError(
+        f"private_key cannot be used: {failure}",
+        parameter="private_key",
+        remedy="pass the content of the unencrypted private key file, or a JWK",
+    )
+
+
+def _import_jwk(jwk: Mapping[str, Any]) -> Any:
+    return _joserfc().import_key(redacted(dict(jwk)))
+
+
+def _import_pem(material: str | bytes) -> Any:
+    import_key, pem = _joserfc().import_key, redacted(material.encode() if isinstance(material, str) else material)
+    kinds: tuple[Literal["RSA", "EC", "OKP"], ...] = ("RSA", "EC", "OKP")
+    for kind in kinds:
+        try:
+            return import_key(pem, kind)
+        except Exception:  # noqa: BLE001, S112 - a key of another kind; the last one counts
+            continue
+    raise ValueError("not a private key of a known kind")
+
+
+def _joserfc() -> Any:
+    try:
+        from joserfc import jwk
+    except ImportError as error:
+        failure = import_failure("private_key_jwt", "joserfc", "jwt", error)
+        raise ConfigurationError(str(failure), parameter="private_key") from error
+    return jwk
+
+
+def _algorithm_for(key: LoadedKey, accepted: Sequence[str]) -> str:
+    curve: str | None = getattr(key, "curve_name", None)
+    if curve is None:
         return next((algorithm for algorithm in _OF_RSA if algorithm in accepted), _OF_RSA[0])
-    return _ALGORITHMS.get((key.key_type, key.curve_name), "ES256")
+    return _OF_CURVES.get(curve, "ES256")
 
 
-def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
-    issued_at = int(now)
-    lasting = {"iat": issued_at, "exp": issued_at + LIFETIME, "jti": secrets.token_urlsafe(24)}
-    return {"iss": client_id, "sub": client_id, "aud": audience, **lasting}
+def _sign_with(key: LoadedKey, algorithm: str) -> Callable[[bytes], bytes]:
+    """Signs with a private key through joserfc's algorithm of that name.
 
+    The algorithm is taken from joserfc's registry directly: `jwt.encode` would warn of EdDSA with each assertion.
+    """
+    from joserfc.jws import JWSRegistry
 
-def _refuse_unsigned(algorithm: str) -> None:
-    # joserfc "signs" with it, and only warns: anybody could make such an assertion.
-    if algorithm == "none":
+    def sign(message: bytes) -> bytes:
+        try:
+            model = JWSRegistry.algorithms[algorithm]
+            model.check_key(key)
+            return model.sign(message, key)
+        except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
+            failure = type(error).__name__
         raise ConfigurationError(
-            "signing_algorithm 'none' proves nothing",
+            f"signing_algorithm {algorithm!r} does not fit this {key.key_type} key ({failure})",
             parameter="signing_algorithm",
-            remedy="leave it out for what fits the key",
+            remedy="leave it out for the one that fits the key",
         )
 
+    return sign
 
-def _sign_elsewhere(signer: Signer, claims: dict[str, Any]) -> str:
-    _refuse_unsigned(signer.algorithm)
-    header = {"alg": signer.algorithm, "typ": "JWT", **({"kid": signer.key_id} if signer.key_id else {})}
-    signing_input = b".".join(_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    signature = call_setting("private_key", lambda: signer.sign(signing_input))
-    _check_signature(signature, signer.algorithm)
-    return (signing_input + b"." + _encode(signature)).decode("ascii")
+
+def _checked(signer: Signer) -> Callable[[bytes], bytes]:
+    def sign(message: bytes) -> bytes:
+        signature = call_setting("private_key", lambda: signer.sign(message))
+        _check_signature(signature, signer.algorithm)
+        return signature
+
+    return sign
 
 
 def _check_signature(signature: object, algorithm: str) -> None:
-    expected = _LENGTHS.get(algorithm)
+    expected = _SIGNATURE_LENGTHS.get(algorithm)
     if not isinstance(signature, bytes) or not signature:
         raise ConfigurationError(
             f"private_key: the Signer's sign returned {type(signature).__name__}, not a signature",
             parameter="private_key",
+            remedy="return the signature as bytes",
         )
     if expected is not None and len(signature) != expected:
         raise ConfigurationError(
@@ -210,12 +251,31 @@ def _check_signature(signature: object, algorithm: str) -> None:
         )
 
 
-def _encode(octets: bytes) -> bytes:
+def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
+    issued_at = int(now)
+    return {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": audience,
+        "iat": issued_at,
+        "exp": issued_at + LIFETIME,
+        "jti": secrets.token_urlsafe(24),
+    }
+
+
+def _signed(claims: dict[str, Any], algorithm: str, key_id: str | None, sign: Callable[[bytes], bytes]) -> str:
+    """The claims as a JWT (RFC 7519), in JWS compact form (RFC 7515 section 7.1)."""
+    # joserfc would "sign" with it and only warn: anybody could make such an assertion.
+    if algorithm == "none":
+        raise ConfigurationError(
+            "signing_algorithm 'none' leaves the assertion unsigned",
+            parameter="signing_algorithm",
+            remedy="leave it out for the one that fits the key",
+        )
+    header = {"alg": algorithm, "typ": "JWT", **({"kid": key_id} if key_id else {})}
+    signing_input = b".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    return (signing_input + b"." + _encoded(sign(signing_input))).decode("ascii")
+
+
+def _encoded(octets: bytes) -> bytes:
     return base64.urlsafe_b64encode(octets).rstrip(b"=")
-
-
-def _joserfc(module: str) -> Any:
-    try:
-        return importlib.import_module(f"joserfc.{module}")
-    except ImportError as error:
-        raise ConfigurationError(str(import_failure("private_key_jwt", "joserfc", "jwt", error))) from error

@@ -1,35 +1,56 @@
-"""How the client proves who it is to the authorization server (RFC 6749 section 2.3, RFC 7523, RFC 8705).
+"""How the client authenticates to the authorization server: RFC 6749 section 2.3, RFC 7523, RFC 8705.
 
-Exactly one method is used per request: RFC 6749 forbids two at once, and servers that enforce it refuse both.
+Used by the builders of requests. This file promises that each request carries exactly one method: RFC 6749 forbids two
+in one request, and servers that enforce it refuse both. Credentials that cannot work are refused when the client is
+made, or when the callable has returned them, and never sent.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote_plus
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_text, redacted
 from .assertions import KeyMaterial, PrivateKey, Signer, hmac_digest, sign_assertion, sign_by_secret
 from .callables import call_setting
 
+ClientAuthMethod = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
+"""The registered names (IANA OAuth parameters; RFC 7591 section 2, RFC 8705 section 2)."""
+
+METHODS: tuple[ClientAuthMethod, ...] = get_args(ClientAuthMethod)
+
 ClientSecret = str | Callable[[], str] | None
+"""A secret, a callable that returns today's, or None for a client that has no secret."""
+
 BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
 
 _BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 _BY_CERTIFICATE = ("tls_client_auth", "self_signed_tls_client_auth")
-METHODS = (*_BY_SECRET, "private_key_jwt", *_BY_CERTIFICATE, "none")
-"""The registered names (IANA OAuth parameters; RFC 7591, RFC 8705)."""
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What proves the client in one request: headers, parameters, and the secrets among them."""
+    """What authenticates the client in one request. Immutable, and never sent twice.
+
+    Attributes:
+        headers: Headers to send.
+        parameters: Parameters to send in the body.
+        secrets: The secrets among them, which must not appear in an error.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -38,16 +59,27 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """A registered client: its id, what it has to prove itself with, and the method.
+    """A registered client and how it authenticates. Immutable; may be used from any thread.
 
-    `client_secret` and `private_key` may be callables, asked afresh for every request, so that rotating them needs no
-    restart. `accepted_algorithms` are those of which the server says that it accepts them. `has_certificate` says
-    whether the token endpoint is reached with a client certificate.
+    Attributes:
+        client_id: From the registration.
+        client_secret: The secret, or a callable that is called for each request, so that a secret can be rotated
+            without a restart.
+        method: How the client authenticates.
+        basic_encoding: Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1) or raw.
+        private_key: For `private_key_jwt`; see `PrivateKey`.
+        key_id: The `kid` of an assertion. None: that of the key, if it has one.
+        signing_algorithm: The JWS algorithm of an assertion. None: what fits the key.
+        accepted_algorithms: The algorithms that the server says it accepts. Empty: not known.
+        has_certificate: Whether the token endpoint is reached with a client certificate.
+
+    Raises:
+        ConfigurationError: The method needs something that is missing, or that cannot be used.
     """
 
     client_id: str
     client_secret: ClientSecret = field(repr=False)
-    method: str
+    method: ClientAuthMethod
     basic_encoding: BasicEncoding = "rfc6749"
     private_key: PrivateKey | None = field(default=None, repr=False)
     key_id: str | None = None
@@ -57,10 +89,7 @@ class ClientCredentials:
 
     def __post_init__(self) -> None:
         self._check_id()
-        if not isinstance(self.client_secret, str | None) and not callable(self.client_secret):
-            raise ConfigurationError(
-                "client_secret must be text, or a callable that returns text", parameter="client_secret"
-            )
+        self._check_secret()
         if self.method not in METHODS:
             raise ConfigurationError(
                 f"client_auth {self.method!r} is unknown",
@@ -93,7 +122,7 @@ class ClientCredentials:
             )
         if not self.client_id.isprintable():
             raise ConfigurationError(
-                "client_id has unprintable characters",
+                "client_id has unprintable characters, perhaps a newline at its end",
                 parameter="client_id",
                 remedy="pass the id as the provider wrote it",
             )
@@ -105,6 +134,17 @@ class ClientCredentials:
                 remedy="use client_secret_post",
             )
 
+    def _check_secret(self) -> None:
+        secret = self.client_secret
+        if isinstance(secret, str):
+            _check_characters(secret, "client_secret")
+        elif secret is not None and not callable(secret):
+            raise ConfigurationError(
+                f"client_secret is {type(secret).__name__}",
+                parameter="client_secret",
+                remedy="pass text, or a callable that returns text",
+            )
+
     def _check_key(self) -> None:
         if self.private_key is None:
             raise ConfigurationError(
@@ -112,35 +152,48 @@ class ClientCredentials:
                 parameter="private_key",
                 remedy="pass a PEM, a JWK, or a Signer",
             )
+        if self.key_id is not None and not is_text(self.key_id):
+            raise ConfigurationError(
+                f"key_id is {type(self.key_id).__name__}", parameter="key_id", remedy="pass text, or leave it out"
+            )
         if not callable(self.private_key) and not isinstance(self.private_key, Signer):
-            # Once for nothing: whether key and algorithm go together is better known now than at the first renewal.
+            # One assertion that is not sent: whether key and algorithm fit is better known now than at a renewal.
             self.prove(audience="", now=0.0)
 
     def secret(self) -> str:
-        """The secret of this moment. Raises `ConfigurationError` if the callable returns none."""
-        secret = (
-            call_setting("client_secret", self.client_secret) if callable(self.client_secret) else self.client_secret
-        )
+        """The secret of this moment. Raises `ConfigurationError` if the callable returns something else."""
+        given = self.client_secret
+        secret = redacted(call_setting("client_secret", given)) if callable(given) else given
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
                 "client_secret: the callable returned no secret",
                 parameter="client_secret",
-                remedy="it must return a non-empty str",
+                remedy="return the secret as text",
             )
+        _check_characters(secret, "client_secret: what the callable returned")
         return secret
 
     def prove(self, *, audience: str, now: float) -> Proof:
-        """The proof for one request, never used twice. `audience` is whom a signed assertion is meant for."""
+        """The proof for one request.
+
+        Args:
+            audience: Whom a signed assertion is meant for.
+            now: When it is signed, in UTC epoch seconds.
+
+        Raises:
+            ConfigurationError: A secret or key cannot be used.
+            TemporarilyUnavailable: A callable failed.
+        """
         if self.method == "client_secret_basic":
             secret = self.secret()
-            basic = self.basic(secret)
+            basic = redacted(self.basic(secret))
             return Proof({"Authorization": f"Basic {basic}"}, {}, (secret, basic))
         if self.method == "client_secret_post":
             secret = self.secret()
             return Proof({}, {"client_id": self.client_id, "client_secret": secret}, (secret,))
         if self.method in ("client_secret_jwt", "private_key_jwt"):
             return self._prove_by_assertion(audience, now)
-        # RFC 8705 section 2: the certificate of the connection proves the client that the body names.
+        # RFC 8705 section 2: the certificate of the connection authenticates the client that the body names.
         return Proof({}, {"client_id": self.client_id})
 
     def _prove_by_assertion(self, audience: str, now: float) -> Proof:
@@ -163,7 +216,7 @@ class ClientCredentials:
     def _key(self) -> KeyMaterial | Signer:
         key = self.private_key
         if callable(key):
-            return call_setting("private_key", key)
+            return redacted(call_setting("private_key", key))
         return "" if key is None else key
 
     def basic(self, secret: str) -> str:
@@ -175,14 +228,33 @@ class ClientCredentials:
         return base64.b64encode(f"{client_id}:{secret}".encode()).decode("ascii")
 
 
-def choose_method(supported: tuple[str, ...], *, has_key: bool, has_certificate: bool, has_secret: bool) -> str | None:
+def _check_characters(secret: str, what: str) -> None:
+    """RFC 6749 section A.2 allows no control character; letters beyond its ASCII are sent as UTF-8."""
+    if not is_text(secret):
+        fault = "has characters that cannot be written as UTF-8"
+    elif secret[-1:] in ("\n", "\r"):
+        fault = "ends with a newline, which no secret does"
+    elif any(character < " " or character == "\x7f" for character in secret):
+        fault = "has a line break, a tab or another control character, which no secret has"
+    else:
+        return
+    raise ConfigurationError(
+        f"{what} {fault}",
+        parameter="client_secret",
+        remedy="pass it as the provider wrote it; a secret that is read from a file often needs .strip()",
+    )
+
+
+def choose_method(
+    supported: Collection[str], *, has_key: bool, has_certificate: bool, has_secret: bool
+) -> ClientAuthMethod | None:
     """The best method that the server supports and the client has the means for; None if they share none.
 
-    Asymmetric methods first (RFC 9700 section 2.5): they leave no secret at the server, and who has the means has
-    registered them. A secret may be registered for any of three methods, which the server's list does not tell: Basic
-    is what a registration means that names none (RFC 7591 section 2), so it comes before the stronger assertion.
+    Asymmetric methods come first (RFC 9700 section 2.5): they leave no secret at the server, and a client that has the
+    means has registered them. A secret may be registered for any of three methods, and the server's list does not say
+    which: Basic is what a registration means that names none (RFC 7591 section 2), so it comes before the assertion.
     """
-    means = {
+    means: dict[ClientAuthMethod, bool] = {
         "private_key_jwt": has_key,
         "tls_client_auth": has_certificate,
         "self_signed_tls_client_auth": has_certificate,

@@ -14,6 +14,7 @@ from typing import Literal
 
 from .._protocol.callables import call_setting
 from .._protocol.challenges import renewal_may_help
+from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
 from .._protocol.refusals import Refusal, Verdict
@@ -42,7 +43,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     psu_headers_for_api: bool = False,
     consent: Literal["2.0", "3.0"] = "2.0",
     renewable: bool = True,
-    client_auth: str = "tls_client_auth",
+    client_auth: ClientAuthMethod = "tls_client_auth",
     api_origins: Iterable[str] = (),
 ) -> Provider:
     """BLink as a provider. Nothing has a default that SIX does not document: each value is given at onboarding.

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from .._protocol.challenges import renewal_may_help
+from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import Origin, origins_of_provider, parse_origin
 from .._protocol.refusals import Refusal, Verdict
@@ -33,7 +34,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
     *,
     host: str,
     api_origins: Iterable[str] = (),
-    client_auth: str = "client_secret_post",
+    client_auth: ClientAuthMethod = "client_secret_post",
     redirect_uri_on_refresh: bool = False,
     authorization_parameters: Mapping[str, str] | None = None,
 ) -> Provider:

@@ -33,7 +33,7 @@ def test_a_missing_secret_is_named_with_the_way_out(method: str, secret: Any) ->
 def test_an_unknown_method_is_named_with_the_known_ones() -> None:
     """The registered names are listed."""
     with pytest.raises(ConfigurationError, match="client_auth 'basic' is unknown.*client_secret_basic"):
-        ClientCredentials("id", "s3cret", "basic")
+        ClientCredentials("id", "s3cret", "basic")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("returned", [None, "", b"bytes", 7])
@@ -41,6 +41,29 @@ def test_a_callable_that_returns_no_secret_is_named(returned: Any) -> None:
     """At the request that needs it, since it may change."""
     with pytest.raises(ConfigurationError, match="client_secret: the callable"):
         ClientCredentials("id", lambda: returned, "client_secret_basic").secret()
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        ("s3cret-of-client\n", "ends with a newline"),
+        ("s3cret-of-client\r\n", "ends with a newline"),
+        ("\ts3cret-of-client", "control character"),
+        ("s3cret\x00of-client", "control character"),
+        ("s3cret-of-client\x7f", "control character"),
+        ("s3cret-of-client\ud800", "UTF-8"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("given_as", ["text", "callable"])
+def test_a_secret_with_a_line_break_is_refused(secret: str, fault: str, given_as: str) -> None:
+    """RFC 6749 section A.2. One that is read from a file often ends so, and the server only says `invalid_client`."""
+    given = secret if given_as == "text" else lambda: secret
+    with pytest.raises(ConfigurationError, match=fault) as caught:
+        ClientCredentials("id", given, "client_secret_basic").prove(audience="", now=0.0)
+    assert caught.value.parameter == "client_secret"
+    assert caught.value.remedy
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_callable_is_asked_each_time_and_never_early() -> None:
