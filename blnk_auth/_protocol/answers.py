@@ -27,16 +27,24 @@ from urllib.parse import parse_qsl
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..token import Token, read_seconds, read_token
 from .authorization_server import AuthorizationServer
-from .http_messages import HttpResponse, NoAnswer
+from .http_messages import HttpResponse, NoAnswer, Purpose
 from .redaction import clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
 
-ANSWER_LOST = "the authorization server may have renewed, but its answer was lost"
-"""What `TemporarilyUnavailable.outcome_unknown` says in words."""
-
-# A gateway's word on a server behind it, which may have done what it was asked.
+# A gateway reports that the server behind it did not answer; that server may have done what it was asked.
 _GATEWAY_STATUSES = frozenset({502, 504})
+
+# The server turned the request away before it looked at it: too many requests, overloaded.
+_UNTOUCHED_STATUSES = frozenset({429, 503})
+
+_POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
+    "authorization_code": "used up the authorization code",
+    "device_code": "used up the device code",
+    "refresh_token": "renewed",
+    "client_credentials": "issued a token",
+    "revocation": "revoked the token",
+}
 
 # The longest integer that is read, in digits: Python refuses to read integers of thousands.
 _LONGEST_INTEGER = 300
@@ -85,13 +93,27 @@ def judge_revocation_answer(response: HttpResponse, request: ServerRequest, *, n
         raise _error_of(response, _read_document(response), request, now=now)
 
 
-def no_answer(failure: NoAnswer) -> TemporarilyUnavailable:
+def no_answer(failure: NoAnswer, purpose: Purpose) -> TemporarilyUnavailable:
     """The error for a request to which no complete answer came."""
-    lost = f"; {ANSWER_LOST}" if failure.sent else ""
-    return TemporarilyUnavailable(
-        f"the authorization server gave no answer ({failure}){lost}",
-        remedy="try again later",
-        outcome_unknown=failure.sent,
+    problem = f"the authorization server gave no answer ({failure.problem})"
+    return _temporarily_unavailable(problem, purpose, outcome_unknown=failure.sent)
+
+
+def after_lost_answer(refusal: SignInRequired) -> SignInRequired:
+    """The same refusal, where the request before it had no answer: with rotation, that is probably why."""
+    lost = _lost("refresh_token")
+    return refusal.replace(problem=f"{refusal.problem} ({lost}, and with it the rotated refresh token)")
+
+
+def spent_nothing(error: BlnkAuthError) -> bool:
+    """Whether the failed request provably had no effect, so that its code or token can be used again.
+
+    True if it was not sent, or if the server turned it away unread (429, 503).
+    """
+    return (
+        isinstance(error, TemporarilyUnavailable)
+        and not error.outcome_unknown
+        and (error.status_code is None or error.status_code in _UNTOUCHED_STATUSES)
     )
 
 
@@ -194,12 +216,11 @@ def _error_of(
     if verdict == "sign_in":
         return SignInRequired(answered, remedy="the user must sign in again", reason="refused", **fields)
     if verdict == "transient":
-        lost = status in _GATEWAY_STATUSES
-        return TemporarilyUnavailable(
-            f"{answered}; {ANSWER_LOST}" if lost else answered,
-            remedy="try again later",
+        return _temporarily_unavailable(
+            answered,
+            request.purpose,
+            outcome_unknown=status in _GATEWAY_STATUSES,
             retry_after=_retry_after(response.headers, now),
-            outcome_unknown=lost,
             **fields,
         )
     if verdict == "configuration":
@@ -207,6 +228,19 @@ def _error_of(
     return ProtocolError(
         f"{answered}, which is not a valid OAuth 2.0 response", remedy="is token_endpoint the right URL?", **fields
     )
+
+
+def _temporarily_unavailable(
+    problem: str, purpose: Purpose, *, outcome_unknown: bool, **fields: Any
+) -> TemporarilyUnavailable:
+    if outcome_unknown:
+        problem = f"{problem}; {_lost(purpose)}"
+    return TemporarilyUnavailable(problem, remedy="try again later", outcome_unknown=outcome_unknown, **fields)
+
+
+def _lost(purpose: Purpose) -> str:
+    """`TemporarilyUnavailable.outcome_unknown` in words."""
+    return f"the authorization server may have {_POSSIBLE_EFFECTS.get(purpose, 'acted')}, but its answer was lost"
 
 
 def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:

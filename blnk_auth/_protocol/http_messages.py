@@ -1,7 +1,12 @@
-"""What goes over the wire, whichever HTTP client carries it.
+"""HTTP requests and responses as values, whichever HTTP client carries them.
 
-Values only, and nobody changes one. Their repr shows no header value and no body, since both hold secrets. They are
-plain classes because every shell imports this module: `dataclasses` would take longer than the rest of the import.
+Used by every other part. `Call` and `ApiAnswer` are public: a provider's callables see them. What this file promises:
+
+* Values are immutable by convention: nothing in the package changes one.
+* Their repr shows no header value and no body, since both hold secrets.
+
+They are plain classes because every auth class imports this module: `dataclasses` would take longer than the rest of
+the import.
 """
 
 from __future__ import annotations
@@ -12,16 +17,19 @@ from typing import Literal, NamedTuple, Protocol
 Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
-
 Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "device_code", "revocation", "api"]
+"""Why a request is sent: for a token by one of the grants, for a revocation, or to the API."""
 
 
 class Call(NamedTuple):
-    """One HTTP call, as a provider's parameters and headers may depend on it. Made anew for each attempt.
+    """One HTTP call, as a provider's parameters and headers may depend on it. Made again for each attempt. Immutable.
 
-    `subject` is whose grant it is for, None for the client's own. `in_background` is True for a renewal that runs
-    behind the callers, when nobody waits for it. `target` is the party behind the server that the grant is for, where
-    there are several (`Provider.target`): the same in every call of one source.
+    Attributes:
+        purpose: Why the request is sent.
+        subject: Whose grant it is for; None for the client's own.
+        in_background: Whether no caller waits for it: a renewal ahead of expiry.
+        target: The party behind the server that the grant is for, where there are several (`Provider.target`): the same
+            in every call of one source. None where there is one party.
     """
 
     purpose: Purpose
@@ -31,9 +39,20 @@ class Call(NamedTuple):
 
 
 class HttpRequest:
-    """A request to the authorization server, ready to be sent."""
+    """A request to the authorization server, ready to be sent.
+
+    Attributes:
+        method: Such as `POST`.
+        url: The endpoint.
+        headers: As they are sent; may hold secrets.
+        body: As it is sent; may hold secrets.
+    """
 
     __slots__ = ("body", "headers", "method", "url")
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
     def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
         self.method = method
@@ -46,9 +65,18 @@ class HttpRequest:
 
 
 class HttpResponse:
-    """The authorization server's answer: header names in lower case, the body decoded from its content encoding."""
+    """A response of the authorization server that arrived whole.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: Names in lower case.
+        body: Decoded from its content encoding; may hold secrets.
+    """
 
     __slots__ = ("body", "headers", "status_code")
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
 
     def __init__(self, status_code: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status_code = status_code
@@ -60,12 +88,20 @@ class HttpResponse:
 
 
 class ApiAnswer:
-    """What a provider may look at to judge a rejection by its API.
+    """A response of the API, as `Provider.is_rejection` may judge it.
 
-    `body` is None when it was not read: the provider did not ask for it, or it is longer than 16 KiB.
+    Attributes:
+        status_code: The HTTP status.
+        headers: Names in lower case.
+        path: The path of the request's URL, without its query.
+        body: None when it was not read: the provider does not ask for it, or it is longer than 16 KiB.
     """
 
     __slots__ = ("body", "headers", "path", "status_code")
+    status_code: int
+    headers: Mapping[str, str]
+    path: str
+    body: bytes | None
 
     def __init__(
         self, status_code: int, headers: Mapping[str, str], path: str = "/", body: bytes | None = None
@@ -80,10 +116,19 @@ class ApiAnswer:
 
 
 class NoAnswer(Exception):
-    """No complete answer came. `sent` is False when it is certain that the request never left."""
+    """No complete response came. Raised by a `Transport`, never to a user.
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
+    Attributes:
+        problem: What happened, without anything that a server sent.
+        sent: False only when it is certain that the request never left.
+    """
+
+    problem: str
+    sent: bool
+
+    def __init__(self, problem: str, *, sent: bool) -> None:
+        super().__init__(problem)
+        self.problem = problem
         self.sent = sent
 
 
@@ -91,5 +136,10 @@ class Transport(Protocol):
     """Carries one request to the authorization server. Blocking; called on a worker thread."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send once, follow no redirect. Raises `NoAnswer`, or `ConfigurationError` for a certificate that fails."""
+        """Send once, follow no redirect.
+
+        Raises:
+            NoAnswer: No response arrived, or not the whole of one.
+            ConfigurationError: The server's certificate cannot be verified, or the client's cannot be used.
+        """
         ...

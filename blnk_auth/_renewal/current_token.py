@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from .._protocol.answers import ANSWER_LOST
+from .._protocol.answers import after_lost_answer
 from .._protocol.http_messages import ApiAnswer, Call, Package, Purpose
 from .._protocol.origins import Origin
 from ..errors import (
@@ -261,7 +261,7 @@ class CurrentToken:
         if isinstance(error, SignInRequired):
             self._remember_end(error)
             if error.reason == "refused" and lost:
-                error = error.replace(problem=f"{error.problem} ({ANSWER_LOST}, and with it the rotated refresh token)")
+                error = after_lost_answer(error)
         else:
             error = self._remember_failure(error)
             renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))

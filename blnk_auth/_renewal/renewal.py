@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .._protocol.answers import ANSWER_LOST, Judge, judge_revocation_answer, judge_token_answer, no_answer
+from .._protocol.answers import Judge, judge_revocation_answer, judge_token_answer, no_answer
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
 from .._protocol.requests import ServerRequest
 from ..errors import (
@@ -231,15 +231,13 @@ class Renewal:
         try:
             return self.ports.send(call.request)
         except NoAnswer as failure:
-            raise no_answer(failure) from None
+            raise no_answer(failure, call.purpose) from None
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise
         except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
-            unheard_of = type(error).__name__
-        raise TemporarilyUnavailable(
-            f"the HTTP client for the token endpoint raised {unheard_of}; {ANSWER_LOST}", outcome_unknown=True
-        )
+            lost = NoAnswer(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
+        raise no_answer(lost, call.purpose)
 
     # --- the store -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._protocol.answers import judge_device_answer, judge_device_authorization
+from .._protocol.answers import judge_device_answer, judge_device_authorization, no_answer
 from .._protocol.http_messages import Call, NoAnswer
 from .._protocol.origins import endpoint_origin
 from .._protocol.requests import build_device_authorization, build_device_exchange
@@ -108,7 +108,7 @@ class DeviceSignIn:
         try:
             response = state.ports(None).send(call.request)
         except NoAnswer as failure:
-            raise TemporarilyUnavailable(f"no code could be had ({failure})", remedy="try again later") from None
+            raise no_answer(failure, call.purpose) from None
         now = state.clock()
         members = judge_device_authorization(response, call, now=now)
         authorization = read_device_authorization(members, now=now)
