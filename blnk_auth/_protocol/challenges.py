@@ -1,7 +1,10 @@
-"""Judging a resource server's answer: would a new token help?
+"""What a rejection by an API means: would a new token help?
 
-Pure. RFC 6750 section 3.1: `invalid_token` calls for renewal; `insufficient_scope` and `invalid_request` do not, and
-neither does a challenge for a scheme that we do not speak.
+Used by the request flow through `Provider.is_rejection`, and by providers that refine it. Pure. What it promises:
+
+* A new token is asked for only where RFC 6750 section 3.1 lets it help: `invalid_token` does; `insufficient_scope`,
+  `invalid_request` and RFC 9470's `insufficient_user_authentication` do not, nor does a challenge for another scheme.
+* A header is read in time linear in its length, however hostile the server. It never raises.
 """
 
 from __future__ import annotations
@@ -11,21 +14,35 @@ from dataclasses import dataclass, field
 
 from .http_messages import ApiAnswer
 
-_USELESS_ERRORS = frozenset({"insufficient_scope", "invalid_request"})
+_OTHER_REMEDIES = frozenset({"insufficient_scope", "invalid_request", "insufficient_user_authentication"})
+"""Error codes that ask for something else than a new token."""
 
+_CLEAR_REMEDIES = ("insufficient_scope", "insufficient_user_authentication")
+"""Those that mean what they say wherever they stand in a header that cannot be read."""
+
+_LONGEST_HEADER = 16_384
+"""Characters. What follows is not read: servers send at most 8 or 16 KiB of headers by default."""
+
+# Every quantifier is possessive: what it has matched is never given back, so no text is tried twice.
 # bLink documents Bearer error='invalid_token'; RFC 9110 wants double quotes. Read both, and neither.
 _PARAMETER = re.compile(
-    r"""\s*(?P<name>[!#$%&*+\-.^_`|~0-9A-Za-z]+)\s*=\s*
-        (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\s,"']*))\s*(?:,|$)""",
-    re.VERBOSE,
+    r"""\s*+(?P<name>[!#$%&*+\-.^_`|~0-9A-Za-z]++)\s*+=\s*+
+        (?:"(?P<double>(?:[^"\\]++|\\.)*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\s,"']*+))\s*+(?:,|$)""",
+    re.VERBOSE | re.DOTALL,
 )
-_SCHEME = re.compile(r"[\s,]*(?P<scheme>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+|\s*,|\s*$)")
-_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*\s*(?:,|$)")
+_SCHEME = re.compile(r"[\s,]*+(?P<scheme>[!#$%&'*+\-.^_`|~0-9A-Za-z]++)(?:[ \t]++|\s*+,|\s*+$)")
+_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+\s*+(?:,|$)")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One challenge of a WWW-Authenticate header (RFC 9110 section 11.6.1); scheme and names in lower case."""
+    """One challenge of a WWW-Authenticate header (RFC 9110 section 11.6.1).
+
+    Attributes:
+        scheme: In lower case.
+        parameters: Names in lower case; of a name that comes twice, the first.
+    """
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict[str, str])
@@ -33,6 +50,7 @@ class Challenge:
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """The challenges in a WWW-Authenticate header, in order. Never raises: what cannot be read ends the list."""
+    header = header[:_LONGEST_HEADER]
     challenges: list[Challenge] = []
     position = 0
     while scheme := _SCHEME.match(header, position):
@@ -44,13 +62,13 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
         while parameter := _PARAMETER.match(header, position):
             value = parameter["double"] if parameter["double"] is not None else parameter["single"]
             value = parameter["bare"] if value is None else value
-            challenge.parameters.setdefault(parameter["name"].lower(), re.sub(r"\\(.)", r"\1", value))
+            challenge.parameters.setdefault(parameter["name"].lower(), _ESCAPED.sub(r"\1", value))
             position = parameter.end()
     return tuple(challenges)
 
 
 def renewal_may_help(answer: ApiAnswer) -> bool:
-    """Whether a new token could turn this answer around: a 401 that names no other remedy.
+    """Whether the API may accept a new token where it rejected this one: a 401 that names no other remedy.
 
     A 401 without any challenge breaks RFC 9110, yet many APIs send it for an expired token, so it counts.
     """
@@ -60,7 +78,7 @@ def renewal_may_help(answer: ApiAnswer) -> bool:
     if not header.strip():
         return True
     errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == "bearer"]
-    if "insufficient_scope" in header and "invalid_token" not in errors:
-        # However badly it is written: no renewal widens a scope.
+    if any(code in header for code in _CLEAR_REMEDIES) and "invalid_token" not in errors:
+        # However badly it is written: no renewal widens a scope or repeats a sign-in.
         return False
-    return any(error not in _USELESS_ERRORS for error in errors)
+    return any(error not in _OTHER_REMEDIES for error in errors)
