@@ -1,28 +1,49 @@
-"""Which origins may receive a token.
+"""Which origins may receive a token, and which URLs may receive a secret.
 
-An origin is scheme, host and port (RFC 6454). Two rules hold everywhere: a token travels over https, or over http to
-this very machine; and it goes only to origins that were listed. The parts come from the HTTP client's own URL parser,
-never from a second one, so that what is checked is what is connected to.
+Used by providers for their endpoints, and by the request flow for each URL. An origin is scheme, host and port (RFC
+6454). What this file promises:
+
+* A token is sent over https, or over http to a loopback address that is listed; and only to listed origins.
+* The parts of a request's URL come from the HTTP client's own parser, never from a second one, so that what is checked
+  is what is connected to.
+* `wss` counts as `https` and `ws` as `http`: a WebSocket begins as a request to the same host and port (RFC 6455
+  section 4.1).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 
 ANY_ORIGIN = "*"
-# What is neither a letter-digit-hyphen name nor an address (RFC 3986 section 3.2.2) some parsers take for another host.
-_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?|[0-9a-f:.]*:[0-9a-f:.%a-z0-9]*")
+"""In a list of origins: any https origin."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_AS_HTTP = {"ws": "http", "wss": "https"}
+_EXAMPLE = '("https://api.example.com",)'
+
+# RFC 9110 section 4.1 asks recipients to read at least 8,000 octets.
+_LONGEST_URL = 8000
+# RFC 1035 section 2.3.4: 255 octets with the lengths of the labels.
+_LONGEST_HOST = 253
+# Some parsers take for another host what is neither a name of letters, digits and hyphens nor an address (RFC 3986
+# section 3.2.2).
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?")
 
 
 class Origin(NamedTuple):
-    """A normalized origin: lower-case scheme and host, IPv6 without brackets and compressed, port always given."""
+    """A normalized origin. Immutable; equal if it is the same origin.
+
+    Attributes:
+        scheme: In lower case; `https` also for `wss`, `http` also for `ws`.
+        host: In lower case; an IPv6 address compressed and without brackets.
+        port: Always given; 0 for a scheme without a default.
+    """
 
     scheme: str
     host: str
@@ -35,13 +56,14 @@ class Origin(NamedTuple):
 
     @property
     def is_secure(self) -> bool:
-        """Whether a secret may travel there: https, or plain http to a loopback address (RFC 8252 section 8.3)."""
+        """Whether a secret may be sent there: by https, or by http to a loopback address (RFC 8252 section 8.3)."""
         return self.scheme == "https" or (self.scheme == "http" and is_loopback(self.host))
 
 
 def normalize(scheme: str, host: str, port: int | None) -> Origin:
-    """The origin made of parts as a URL parser delivers them. A host with a trailing dot is another host."""
+    """The origin made of the parts that a URL parser returns. A host with a trailing dot is another host."""
     scheme = scheme.lower()
+    scheme = _AS_HTTP.get(scheme, scheme)
     return Origin(scheme, _normalize_host(host), port if port is not None else _DEFAULT_PORTS.get(scheme, 0))
 
 
@@ -54,52 +76,99 @@ def is_loopback(host: str) -> bool:
 
 
 class AllowedOrigins:
-    """The origins a source's token may be sent to. Immutable."""
+    """The origins that a token may be sent to. Immutable; thread- and task-safe.
 
-    __slots__ = ("any_secure", "listed")
+    Attributes:
+        any_https: Whether any https origin may receive the token.
+        listed: The origins that were listed.
+    """
+
+    __slots__ = ("any_https", "listed")
+    any_https: bool
+    listed: frozenset[Origin]
 
     def __init__(self, origins: Iterable[str], *, parameter: str = "api_origins") -> None:
-        if isinstance(origins, str):
-            raise ConfigurationError(
-                f"{parameter} must be a sequence of origins, as in ({origins!r},)", parameter=parameter
-            )
-        if not isinstance(origins, Iterable):
-            raise ConfigurationError(
-                f'{parameter} must be a sequence of origins, as in ("https://api.example.com",)', parameter=parameter
-            )
-        named = tuple(origins)
-        self.any_secure = ANY_ORIGIN in named
+        """Read a list of origins.
+
+        Args:
+            origins: URLs without a path. `"*"` stands for any https origin; http to a loopback address must be listed.
+            parameter: The name of the setting, for the error.
+
+        Raises:
+            ConfigurationError: The list is empty or not a list, or one of them is not an origin that may have a token.
+        """
+        named = tuple(_checked_sequence(origins, parameter))
+        self.any_https = ANY_ORIGIN in named
         self.listed = frozenset(parse_origin(origin, parameter) for origin in named if origin != ANY_ORIGIN)
-        if not self.any_secure and not self.listed:
+        if not self.any_https and not self.listed:
             raise ConfigurationError(
-                f"{parameter} is empty, so no request could carry the token; list the API's origins, "
-                f'as in {parameter}=("https://api.example.com",), or say "*" for any https origin',
+                f"{parameter} is empty, so no request could carry the token",
                 parameter=parameter,
+                remedy=f'list the origins of the API, as in {parameter}={_EXAMPLE}, or "*" for any https origin',
             )
 
     def permits(self, origin: Origin) -> bool:
         """Whether a token may be sent to `origin`."""
-        return origin in self.listed or (self.any_secure and origin.is_secure)
+        return origin in self.listed or (self.any_https and origin.scheme == "https")
 
     def __repr__(self) -> str:
-        return f"<AllowedOrigins {'*' if self.any_secure else ' '.join(sorted(map(str, self.listed)))}>"
+        return f"<AllowedOrigins {'*' if self.any_https else ' '.join(sorted(map(str, self.listed)))}>"
 
 
 def parse_origin(url: str, parameter: str) -> Origin:
     """The origin written as `url`, which has no path, query or userinfo. Raises `ConfigurationError` if it is none."""
-    origin = endpoint_origin(url, parameter)
-    parts = urlsplit(url)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
+    origin, path = _parse(url, parameter, (*_DEFAULT_PORTS, *_AS_HTTP))
+    if path not in ("", "/"):
         raise ConfigurationError(
-            f"{parameter}: {url!r} has more than an origin", parameter=parameter, remedy=f"write only {str(origin)!r}"
+            f"{parameter}: {_shown(url)!r} has more than an origin",
+            parameter=parameter,
+            remedy=f"write only {str(origin)!r}",
         )
     return origin
 
 
 def endpoint_origin(url: str, parameter: str) -> Origin:
     """The origin of the endpoint at `url`. Raises `ConfigurationError` if a secret must not be sent there."""
-    if not isinstance(url, str) or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
-        raise ConfigurationError(f"{parameter} must be a URL without spaces or control characters", parameter=parameter)
+    origin, _ = _parse(url, parameter, tuple(_DEFAULT_PORTS))
+    return origin
+
+
+def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
+    """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
+    origin = endpoint_origin(url, parameter)
+    if "?" in url or "#" in url:
+        raise ConfigurationError(
+            f"{parameter} has a query or a fragment, but paths are added to it",
+            parameter=parameter,
+            remedy="leave out what follows the path",
+        )
+    return origin, url.rstrip("/")
+
+
+def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
+    """A provider's own origin and those that its user adds as `api_origins`. Raises `ConfigurationError`."""
+    return str(own), *_checked_sequence(further, "api_origins")
+
+
+def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
+    if isinstance(origins, str):
+        raise ConfigurationError(
+            f"{parameter} must be a sequence of origins, not a string",
+            parameter=parameter,
+            remedy=f"write {parameter}=({_shown(origins)!r},)",
+        )
+    if not isinstance(origins, Iterable) or isinstance(origins, bytes | Mapping):
+        raise ConfigurationError(
+            f"{parameter} must be a sequence of origins, not {type(origins).__name__}",
+            parameter=parameter,
+            remedy=f"write {parameter}={_EXAMPLE}",
+        )
+    return origins
+
+
+def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, str]:
+    """The origin of a URL, and what follows it."""
+    _check_characters(url, parameter)
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
@@ -107,20 +176,43 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
         raise ConfigurationError(
             f"{parameter} is not a URL ({error})", parameter=parameter, remedy="write it as https://host/path"
         ) from None
-    if parts.scheme.lower() not in _DEFAULT_PORTS or not host:
+    if parts.scheme.lower() not in schemes or not host:
         raise ConfigurationError(
-            f"{parameter} must be an absolute URL such as https://host/path, not {_shown(url)!r}", parameter=parameter
+            f"{parameter} must be an absolute URL, not {_shown(url)!r}",
+            parameter=parameter,
+            remedy="write it as https://host/path",
         )
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
-            f"{parameter} must not hold a user name or password",
+            f"{parameter} must not contain a user name or password",
             parameter=parameter,
             remedy="pass credentials separately",
         )
     origin = normalize(parts.scheme, _in_ascii(host), port)
-    if not _HOST.fullmatch(origin.host):
+    _check_host(origin, parameter)
+    return origin, parts._replace(scheme="", netloc="").geturl()
+
+
+def _check_characters(url: Any, parameter: str) -> None:
+    if not isinstance(url, str):
         raise ConfigurationError(
-            f"{parameter}: {origin.host[:100]!r} is no host name that every client reads alike",
+            f"{parameter} must be a URL as a string, not {type(url).__name__}", parameter=parameter
+        )
+    if " " in url or not url.isprintable():
+        # Also those that a terminal obeys or that turn the direction of what is read.
+        raise ConfigurationError(
+            f"{parameter} has spaces, control characters or invisible characters",
+            parameter=parameter,
+            remedy="percent-encode them, or remove them",
+        )
+    if len(url) > _LONGEST_URL:
+        raise ConfigurationError(f"{parameter} is longer than {_LONGEST_URL} characters", parameter=parameter)
+
+
+def _check_host(origin: Origin, parameter: str) -> None:
+    if not _is_unambiguous(origin.host):
+        raise ConfigurationError(
+            f"{parameter}: not every client reads the host name {origin.host[:100]!r} alike",
             parameter=parameter,
             remedy="write it in ASCII, an international name as xn--...",
         )
@@ -130,26 +222,16 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
             parameter=parameter,
             remedy="use https (plain http is accepted only for a loopback address)",
         )
-    return origin
 
 
-def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
-    """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
-    origin = endpoint_origin(url, parameter)
-    if "?" in url or "#" in url:
-        raise ConfigurationError(
-            f"{parameter} must have no query and no fragment: paths are added to it", parameter=parameter
-        )
-    return origin, url.rstrip("/")
-
-
-def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
-    """A provider's own origin and those that its user adds as `api_origins`."""
-    if isinstance(further, str):
-        raise ConfigurationError(
-            f"api_origins must be a sequence of origins, as in ({further!r},)", parameter="api_origins"
-        )
-    return str(own), *further
+def _is_unambiguous(host: str) -> bool:
+    if ":" not in host:
+        return len(host) <= _LONGEST_HOST and _HOST_NAME.fullmatch(host) is not None
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(url: str) -> str:
@@ -159,7 +241,7 @@ def _shown(url: str) -> str:
 
 def _in_ascii(host: str) -> str:
     """The name as it is looked up: by IDNA 2008, as HTTP clients do, for which faß.de and fass.de are two hosts."""
-    if host.isascii():
+    if host.isascii() or len(host) > _LONGEST_HOST:
         return host
     import idna
 

@@ -101,7 +101,6 @@ OWN = {
     "international name": ("https://xn--mnchen-3ya.test", "https://münchen.test/x"),
     "international name in the list": ("https://münchen.test", "https://xn--mnchen-3ya.test/x"),
     "any https": ("*", "https://evil.test/x"),
-    "any, loopback in clear": ("*", "http://127.0.0.1/x"),
 }
 
 FOREIGN = {
@@ -124,6 +123,7 @@ FOREIGN = {
     "another name of the same machine": ("http://127.0.0.1:8080", "http://localhost:8080/x"),
     "another port of the same machine": ("http://127.0.0.1:8080", "http://127.0.0.1:8081/x"),
     "any https, but in clear": ("*", "http://evil.test/x"),
+    "any https, but in clear to this machine": ("*", "http://127.0.0.1/x"),
 }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
+from blnk_auth import Httpx2Auth, HttpxAuth, StaticToken
 from blnk_auth._protocol.origins import AllowedOrigins, Origin, endpoint_origin, is_loopback, normalize, parse_origin
 from blnk_auth.errors import ConfigurationError
 
@@ -32,10 +35,12 @@ from blnk_auth.errors import ConfigurationError
         ("http://127.0.0.2", "http://127.0.0.2"),
         ("http://localhost:80", "http://localhost"),
         ("http://[::1]", "http://[::1]"),
+        ("wss://api.acme.test", "https://api.acme.test"),
+        ("ws://127.0.0.1:8123", "http://127.0.0.1:8123"),
     ],
 )
 def test_an_origin_has_one_spelling(url: str, shown: str) -> None:
-    """Case, default port, IPv6 notation and IDNA do not matter; everything else does."""
+    """Case, default port, IPv6 notation, IDNA and WebSocket do not matter; everything else does."""
     assert str(parse_origin(url, "api_origins")) == shown
 
 
@@ -65,6 +70,12 @@ def test_an_origin_has_one_spelling(url: str, shown: str) -> None:
         "https://api.acme.test\n",
         "https://api.acme.test\x00",
         "https://api.acme.test\x7f",
+        "https://api.acme.test/\x9b31m",
+        "https://api.acme.test/\u202e",
+        "https://api.acme.test/\u2028",
+        "https://api.acme.test/" + "x" * 8000,
+        f"https://{'a' * 254}.test",
+        "wss://api.acme.test",
         "http://api.acme.test",
         "http://0.0.0.0",
         "http://10.0.0.1",
@@ -154,6 +165,14 @@ ALLOWED = AllowedOrigins(("https://api.acme.test", "https://[2001:db8::1]:8443",
         ("https://127.0.0.1:8123/", False),
         ("http://127.0.0.1/", False),
         ("http://localhost:8123/", False),
+        ("wss://api.acme.test/socket", True),
+        ("wss://api.acme.test:443/", True),
+        ("ws://127.0.0.1:8123/", True),
+        ("ws://api.acme.test/", False),
+        ("ws://api.acme.test:443/", False),
+        ("wss://api.acme.test:8443/", False),
+        ("wss://127.0.0.1:8123/", False),
+        ("wss://evil.test/", False),
     ],
 )
 @pytest.mark.parametrize("parser", ["httpx", "urllib3"])
@@ -194,13 +213,15 @@ def test_what_is_listed_is_what_the_client_connects_to(url: str) -> None:
     [
         ("https://anything.test:8443/", True),
         ("http://anything.test/", False),
-        ("http://127.0.0.1:8123/", True),
+        ("http://127.0.0.1:8123/", False),
+        ("http://localhost/", False),
         ("ftp://anything.test/", False),
         ("ws://anything.test/", False),
+        ("wss://anything.test/", True),
     ],
 )
-def test_the_star_permits_what_is_secure(url: str, permitted: bool) -> None:
-    """Promise 6: `*` opts out of the list and not out of https."""
+def test_the_star_permits_any_https_origin(url: str, permitted: bool) -> None:
+    """Promise 6: `*` opts out of the list and not out of https; any program may listen on a port of this machine."""
     everything = AllowedOrigins(("*",))
     assert everything.permits(read("httpx", url)) is permitted
     assert repr(everything) == "<AllowedOrigins *>"
@@ -224,6 +245,20 @@ def test_loopback_is_this_machine(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
+@pytest.mark.parametrize(
+    "shape",
+    ["https://{}", "https://{}.test/", "https://[{}]/", "{}", "https://a.test/{}", "https://a.test:{}/", "{}://a.test"],
+)
+@pytest.mark.parametrize("unit", [":", "a:", "a-", ".", "é", "%", "@", "1", "[", "]"])
+def test_a_url_of_any_length_is_judged_in_no_time(shape: str, unit: str) -> None:
+    """A URL of a server's metadata may be as long as the document."""
+    url = shape.format(unit * 500_000)
+    began_at = time.process_time()
+    with pytest.raises(ConfigurationError):
+        endpoint_origin(url, "token_endpoint")
+    assert time.process_time() - began_at < 1.0
+
+
 @given(url=st.text(max_size=40) | st.text(alphabet="htps:/.@[]\\?#%:0189é\x00 ", max_size=30))
 def test_any_text_is_an_origin_or_a_configuration_error(url: str) -> None:
     """No input makes the reading of a URL crash, and what is accepted is secure."""
@@ -232,3 +267,27 @@ def test_any_text_is_an_origin_or_a_configuration_error(url: str) -> None:
     except ConfigurationError:
         return
     assert origin.is_secure
+
+
+@pytest.mark.parametrize(("package", "auth"), [(httpx, HttpxAuth), (httpx2, Httpx2Auth)], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize(
+    ("listed", "url", "carried"),
+    [
+        ("https://api.acme.test", "wss://api.acme.test/socket", "Bearer key"),
+        ("wss://api.acme.test", "https://api.acme.test/x", "Bearer key"),
+        ("http://127.0.0.1:9", "ws://127.0.0.1:9/socket", "Bearer key"),
+        ("https://api.acme.test", "ws://api.acme.test/socket", None),
+        ("https://api.acme.test", "wss://evil.test/socket", None),
+        ("*", "wss://any.test/socket", "Bearer key"),
+        ("*", "ws://127.0.0.1:9/socket", None),
+    ],
+)
+def test_a_websocket_gets_the_token_of_its_origin(
+    package: Any, auth: Any, listed: str, url: str, carried: str | None
+) -> None:
+    """RFC 6455 section 4.1: it begins as an HTTP request to the same host and port (httpx-ws)."""
+    sent: list[Any] = []
+    transport = package.MockTransport(lambda request: sent.append(request) or package.Response(200))
+    with package.Client(auth=auth(StaticToken("key", api_origins=(listed,))), transport=transport) as http:
+        http.get(url)
+    assert sent[0].headers.get("authorization") == carried
