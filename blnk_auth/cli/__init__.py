@@ -1,4 +1,11 @@
-"""The command line, `blnk-auth`. It needs the extra `blnk-auth[cli]`, and says so in one line where that is missing."""
+"""The command line, `blnk-auth`: `main` runs it. It has no Python API; every other module here is for it alone.
+
+Used by the entry point `blnk-auth` and by `python -m blnk_auth`. What it promises:
+
+* Every error ends in one line on standard error and an exit status, never in a traceback.
+* Where the extra `blnk-auth[cli]` is missing, that line names it.
+* No command takes a secret as an option, and none prints one, except `token`, whose purpose it is.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +17,10 @@ from .extras import require
 
 
 def main() -> None:
-    """Run the command that `sys.argv` names, and exit with its status: see docs/reference/command-line.md."""
+    """Run the command that `sys.argv` names, and exit with its status (docs/reference/command-line.md lists them)."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a command runs nothing is at stake, and Ctrl-C simply ends the process: as an exception in the middle of
-        # an import it would show a traceback, or be swallowed by a C extension. `app` takes over.
+        # Until a command runs, Ctrl-C can lose nothing and simply ends the process: an exception in the middle of an
+        # import would show a traceback, or be swallowed by a C extension. `app` restores the exception later.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     require("cli")
     from .app import group

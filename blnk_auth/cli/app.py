@@ -1,7 +1,7 @@
-"""The commands by name. Each is a module of its own with a click command called `command`.
+"""The commands by name. Each is its own module, with a click command called `command`.
 
-A module is imported when its command, or the list of commands, is asked for; what the command works with, only when it
-runs. So `blnk-auth --help` is quick.
+Used by `main`. A module is imported when its command, or the list of commands, is needed; what the command works with
+is imported when it runs. So `blnk-auth --help` is quick: it never imports an HTTP client, a database or `rich`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         found = super().resolve_command(ctx, args)
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            # All is imported: from here on Ctrl-C is an orderly end, see `outcome.reported`.
+            # Everything is imported: from here on Ctrl-C is an exception, which `exit_status.reported` handles.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return found
 
@@ -54,4 +54,4 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="blnk-auth")
 def group() -> None:
-    """OAuth 2.0 for httpx, httpx2 and requests: renewed once, kept safe."""
+    """OAuth 2.0 tokens for httpx, httpx2 and requests: renewed once, never lost."""

@@ -1,4 +1,10 @@
-"""The checks of `blnk-auth doctor`. Each yields what it found, with what to do about it; none changes a grant."""
+"""The checks of `blnk-auth doctor`: each yields its findings, with what to do about them.
+
+Used by the command only. What it promises:
+
+* No check changes a grant, and none spends a token.
+* An error of one check is its finding: it never stops the others.
+"""
 
 from __future__ import annotations
 
@@ -24,67 +30,82 @@ from ..policy import RenewalPolicy
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
-from .screen import span
+from .terminal import time_left
 
-Verdict = Literal["ok", "warning", "failed", "unavailable"]
+FindingVerdict = Literal["ok", "warning", "failed", "unavailable"]
 
 _TIMEOUT = 10.0
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
 _CERTIFICATE_WARNING = 21 * 86_400.0
-_NOT_THERE = "see that the server runs at this address, and check network, firewall and proxy"
+_CHECK_NETWORK = "see that the server runs at this address, and check network, firewall and proxy"
 _COMPARED = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `unavailable` is a failure that may pass by itself."""
+    """One line of the report.
+
+    Attributes:
+        check: The name of the check.
+        verdict: `ok`; `warning` (works now); `failed` (must be fixed); `unavailable` (may work again without a fix).
+        detail: What was found.
+        remedy: What to do about it; empty if nothing.
+    """
 
     check: str
-    verdict: Verdict
+    verdict: FindingVerdict
     detail: str
     remedy: str = ""
 
     @property
     def status(self) -> int:
-        """The exit status it calls for."""
+        """The exit status that the finding causes."""
         return {"failed": CONFIGURATION, "unavailable": UNAVAILABLE}.get(self.verdict, OK)
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
-    """What is examined."""
+class CheckedSetup:
+    """What is checked.
+
+    Attributes:
+        profile: The profile that the options select.
+        client: Its client.
+        network: How its authorization server is reached.
+    """
 
     profile: Profile
     client: OAuthClient
     network: Network
 
     @classmethod
-    def of(cls, profile: Profile) -> Patient:
-        """Raises `ConfigurationError` if the profile makes no client."""
+    def of(cls, profile: Profile) -> CheckedSetup:
+        """The setup of a profile. Raises `ConfigurationError` if no client can be made of it."""
         client = profile.make(OAuthClient)
         return cls(profile, client, Network(RenewalPolicy(), **profile.network_settings()))
 
     @property
     def provider(self) -> Provider:
+        """The provider of the client."""
         return self.client.provider
 
     @property
     def origins(self) -> list[Origin]:
-        """Where the authorization server's endpoints are."""
+        """The origins of the authorization server's endpoints."""
         endpoints = ((name, getattr(self.provider, name)) for name in _COMPARED)
         return list(dict.fromkeys(endpoint_origin(url, name) for name, url in endpoints if url is not None))
 
 
-def configuration(patient: Patient) -> Iterator[Finding]:
-    """The file, the profile, and whether its secret can be had."""
-    profile = patient.profile
-    provider = patient.provider
-    who = f"client {profile.settings['client_id']!r} of {provider.display_name}"
-    has_file = profile.path.exists()
-    where = f"profile {profile.name!r} of {profile.path}" if has_file else "options and variables, without a file"
-    yield Finding("configuration", "ok", f"{where}: {who}")
-    if has_file and is_open_to_others(profile.path):
-        yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {profile.path}")
+def check_configuration(setup: CheckedSetup) -> Iterator[Finding]:
+    """The file, the profile, and whether its secret can be read."""
+    profile = setup.profile
+    provider = setup.provider
+    client = f"client {profile.settings['client_id']!r} of {provider.display_name}"
+    file = profile.path
+    has_file = file is not None and file.exists()
+    where = f"profile {profile.name!r} of {file}" if has_file else "options and variables, without a file"
+    yield Finding("configuration", "ok", f"{where}: {client}")
+    if file is not None and has_file and is_open_to_others(file):
+        yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {file}")
     secret = profile.settings.get("client_secret")
     if callable(secret):
         secret()
@@ -95,12 +116,12 @@ def configuration(patient: Patient) -> Iterator[Finding]:
         yield Finding("configuration", "warning", f"nobody can sign in without {missing}", f"write {missing} there")
 
 
-def names(patient: Patient) -> Iterator[Finding]:
-    """DNS."""
-    if patient.network.proxy is not None:
-        yield Finding("dns", "ok", "left to the proxy")
+def check_dns(setup: CheckedSetup) -> Iterator[Finding]:
+    """Whether the hosts of the endpoints have addresses."""
+    if setup.network.proxy is not None:
+        yield Finding("dns", "ok", "the proxy resolves the names")
         return
-    for origin in patient.origins:
+    for origin in setup.origins:
         try:
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -111,14 +132,14 @@ def names(patient: Patient) -> Iterator[Finding]:
             yield Finding("dns", "ok", f"{origin.host} is {', '.join(addresses)}")
 
 
-def tls(patient: Patient) -> Iterator[Finding]:
+def check_tls(setup: CheckedSetup) -> Iterator[Finding]:
     """The server's certificate, and the client's own."""
-    for origin in patient.origins if patient.network.proxy is None else ():
+    for origin in setup.origins if setup.network.proxy is None else ():
         if origin.scheme != "https":
-            yield Finding("tls", "ok", f"{origin} is this machine and needs none")
+            yield Finding("tls", "ok", f"{origin} is this machine, which needs no TLS")
             continue
-        yield _handshake(origin, patient.network.tls or ssl.create_default_context())
-    cert = patient.profile.settings.get("cert")
+        yield _handshake(origin, setup.network.tls or ssl.create_default_context())
+    cert = setup.profile.settings.get("cert")
     if cert is not None:
         yield _own_certificate(Path(cert))
 
@@ -131,11 +152,11 @@ def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
         ):
             certificate, version = secured.getpeercert() or {}, secured.version()
     except ssl.SSLCertVerificationError as refused:
-        remedy = "if your network inspects TLS, name its certificate authority as verify; else do not go on"
+        remedy = "if your network inspects TLS, set verify to its certificate authority; otherwise do not continue"
         return Finding("tls", "failed", f"{origin}: certificate refused ({refused.verify_message})", remedy)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", _NOT_THERE)
+        return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", _CHECK_NETWORK)
     ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
     return _certificate_finding(f"{origin}: {version}, certificate", ends_at, "its operator must renew it")
 
@@ -157,28 +178,28 @@ def _certificate_finding(what: str, ends_at: float, remedy: str) -> Finding:
     left = ends_at - time.time()
     if left <= 0:
         return Finding("certificate", "failed", f"{what} has expired", remedy)
-    verdict: Verdict = "ok" if left > _CERTIFICATE_WARNING else "warning"
-    return Finding("certificate", verdict, f"{what} is good for {span(left)}", "" if verdict == "ok" else remedy)
+    verdict: FindingVerdict = "ok" if left > _CERTIFICATE_WARNING else "warning"
+    return Finding("certificate", verdict, f"{what} is valid for {time_left(left)}", "" if verdict == "ok" else remedy)
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
-    """This machine's clock against the server's."""
-    request = HttpRequest("GET", patient.provider.token_endpoint, {"Accept": "application/json"}, b"")
+def check_clock(setup: CheckedSetup) -> Iterator[Finding]:
+    """Whether this machine's clock agrees with the server's."""
+    request = HttpRequest("GET", setup.provider.token_endpoint, {"Accept": "application/json"}, b"")
     asked_at = time.time()
     try:
-        answer = transport_for(None, patient.network).send(request)
+        answer = transport_for(None, setup.network).send(request)
     except NoAnswer as failure:
-        yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", _NOT_THERE)
+        yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", _CHECK_NETWORK)
         return
     skew = clock_skew(answer.headers, asked_at, time.time())
     if skew is None:
-        yield Finding("clock", "ok", "the server does not say what time it is")
+        yield Finding("clock", "ok", "the server sends no time")
         return
     yield skew_finding(skew)
 
 
 def clock_skew(headers: Mapping[str, str], asked_at: float, answered_at: float) -> float | None:
-    """Seconds by which this clock is ahead of the server's `Date` (RFC 9110 section 6.6.1), 0 within its precision."""
+    """Seconds by which this clock is ahead of the server's `Date` (RFC 9110 section 6.6.1); 0 within its precision."""
     try:
         served_at = parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError):
@@ -189,24 +210,24 @@ def clock_skew(headers: Mapping[str, str], asked_at: float, answered_at: float) 
 
 
 def skew_finding(skew: float) -> Finding:
-    """What to make of a skew."""
+    """The finding for a skew, in seconds."""
     if abs(skew) < _SKEW_WARNING:
         return Finding("clock", "ok", f"agrees with the server's within {max(1, round(abs(skew)))} s")
-    detail = f"this clock is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
-    verdict: Verdict = "failed" if abs(skew) >= _SKEW_FAILURE else "warning"
-    return Finding("clock", verdict, detail, "set it by NTP, as with: timedatectl set-ntp true")
+    detail = f"this clock is {time_left(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
+    verdict: FindingVerdict = "failed" if abs(skew) >= _SKEW_FAILURE else "warning"
+    return Finding("clock", verdict, detail, "set it by NTP, for example with: timedatectl set-ntp true")
 
 
-def discovery(patient: Patient) -> Iterator[Finding]:
-    """Whether the server's metadata agrees with what we use."""
-    provider = patient.provider
+def check_discovery(setup: CheckedSetup) -> Iterator[Finding]:
+    """Whether the server's metadata agrees with the endpoints that are used."""
+    provider = setup.provider
     if provider.issuer is None:
-        yield Finding("discovery", "ok", "no issuer is known, so there is nothing to compare")
+        yield Finding("discovery", "ok", "no issuer is known, so nothing can be compared")
         return
     try:
-        described = Provider.discover(provider.issuer, **patient.profile.network_settings())
+        described = Provider.discover(provider.issuer, **setup.profile.network_settings())
     except ProtocolError:
-        yield Finding("discovery", "ok", f"{provider.issuer} publishes no metadata, so there is nothing to compare")
+        yield Finding("discovery", "ok", f"{provider.issuer} publishes no metadata, so nothing can be compared")
         return
     different = [name for name in _COMPARED if _differ(getattr(provider, name), getattr(described, name))]
     for name in different:
@@ -224,9 +245,9 @@ def _differ(ours: str | None, theirs: str | None) -> bool:
     return ours is not None and theirs is not None and ours != theirs
 
 
-def store(patient: Patient) -> Iterator[Finding]:
-    """Whether the store can be locked, written, read and listed, and who else may read it."""
-    tokens = patient.client.store
+def check_store(setup: CheckedSetup) -> Iterator[Finding]:
+    """Whether the store can be locked, written, read and listed."""
+    tokens = setup.client.store
     _exercise(tokens, f"doctor/{secrets.token_hex(8)}")
     yield Finding("store", "ok", f"{tokens!r} can be locked, written, read and listed")
     path = cast("Any", tokens).path if hasattr(tokens, "path") else None
@@ -246,21 +267,21 @@ def _exercise(tokens: TokenStore, key: str) -> None:
             tokens.delete(key)
 
 
-CHECKS: tuple[tuple[str, Callable[[Patient], Iterator[Finding]]], ...] = (
-    ("configuration", configuration),
-    ("dns", names),
-    ("tls", tls),
-    ("clock", clock),
-    ("discovery", discovery),
-    ("store", store),
+CHECKS: tuple[tuple[str, Callable[[CheckedSetup], Iterator[Finding]]], ...] = (
+    ("configuration", check_configuration),
+    ("dns", check_dns),
+    ("tls", check_tls),
+    ("clock", check_clock),
+    ("discovery", check_discovery),
+    ("store", check_store),
 )
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
-    """All checks, one after the other; an error of one is its finding."""
+def run_checks(setup: CheckedSetup) -> Iterator[Finding]:
+    """The findings of all checks, one after the other; an error of a check is its finding."""
     for name, check in CHECKS:
         try:
-            yield from check(patient)
+            yield from check(setup)
         except BlnkAuthError as error:
-            verdict: Verdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
+            verdict: FindingVerdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
             yield Finding(name, verdict, error.problem, error.remedy or "")

@@ -1,4 +1,4 @@
-"""`blnk-auth doctor`: looks for what could go wrong before it does, and says what to fix."""
+"""`blnk-auth doctor`: checks what could go wrong, and prints what to fix. It never changes a grant."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import asdict
 import click
 
 from ..errors import ConfigurationError
-from .checks import Finding, Patient, examine
+from .checks import CheckedSetup, Finding, run_checks
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
 from .options import EPILOG, Selection, client_options, json_option
-from .screen import printable, screen, show_json
+from .terminal import console, printable, show_json
 
 _WIDTHS = (12, 14)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}
@@ -23,7 +23,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailabl
 def command(selection: Selection, as_json: bool) -> None:
     """Check configuration, network, clock, server and store.
 
-    It ends with 0 if nothing is wrong, 2 if something must be fixed, 3 if only something was out of reach.
+    The exit status is 0 if nothing is wrong, 2 if something must be fixed, 3 if something could not be reached.
     """
     found: list[Finding] = []
     for finding in _findings(selection):
@@ -39,21 +39,21 @@ def command(selection: Selection, as_json: bool) -> None:
 
 def _findings(selection: Selection) -> Iterator[Finding]:
     try:
-        patient = Patient.of(selection.load())
+        setup = CheckedSetup.of(selection.load())
     except ConfigurationError as error:
         yield Finding("configuration", "failed", error.problem, error.remedy or "")
     else:
-        yield from examine(patient)
+        yield from run_checks(setup)
 
 
 def _show(finding: Finding) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    told = [finding.detail, *([f"-> {finding.remedy}"] if finding.remedy else ())]
+    lines = [finding.detail, *([f"-> {finding.remedy}"] if finding.remedy else ())]
     row = Table.grid()
     for width in _WIDTHS:
         row.add_column(width=width)
     row.add_column(overflow="fold")
-    row.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.check, Text("\n".join(map(printable, told))))
-    screen().print(row)
+    row.add_row(Text(finding.verdict, _STYLES[finding.verdict]), finding.check, Text("\n".join(map(printable, lines))))
+    console().print(row)

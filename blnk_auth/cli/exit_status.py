@@ -1,6 +1,7 @@
-"""How a command ends: the exit statuses, and one line on standard error for whatever went wrong.
+"""How a command ends: its exit status, and one line on standard error that says what is wrong and what to do.
 
-Listed for users in docs/reference/command-line.md.
+Used by every command. It promises that no error of the library, no wrong usage and no Ctrl-C ends in a traceback.
+docs/reference/command-line.md lists the statuses for users.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 import click
 
 from ..errors import BlnkAuthError, SignInRequired, TemporarilyUnavailable
-from .screen import printable
+from .terminal import printable
 
 OK = 0
 SIGN_IN = 1
@@ -24,7 +25,7 @@ INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """Ends the program with a status, and one line that says what is wrong and what to do."""
+    """Ends the command with an exit status, and one line that says what is wrong and what to do."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -32,47 +33,42 @@ class Failure(Exception):
 
 
 def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
-    """What the command line makes of an error of the library."""
+    """The failure of a command for an error of the library. `profile`: the name of the profile that was used."""
     if isinstance(error, SignInRequired):
-        return Failure(f"{cause(error)}; sign in with: {sign_in_command(error.subject, profile)}", SIGN_IN)
+        return Failure(f"{error.problem}; sign in with: {sign_in_command(error.subject, profile)}", SIGN_IN)
     return Failure(str(error), UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
 
 
-def _failure_of_usage(wrong: click.UsageError) -> Failure:
-    problem = wrong.format_message().rstrip(".")
+def _failure_of_usage(error: click.UsageError) -> Failure:
+    problem = error.format_message().rstrip(".")
     if "\n" in problem:
-        # The whole help of a group that was called without a command.
-        raise wrong
-    called = wrong.ctx or click.get_current_context()
+        # The help of a group that was called without a command.
+        raise error
+    called = error.ctx or click.get_current_context()
     return Failure(f"{problem}; see: {called.command_path} --help", CONFIGURATION)
 
 
-def cause(error: SignInRequired) -> str:
-    """Why, without the remedy, which speaks to programmers."""
-    return error.problem
-
-
 def sign_in_command(subject: str | None, profile: str | None = None) -> str:
-    """What to type to sign in."""
+    """The command that signs in."""
     chosen = {"profile": None if profile == "default" else profile, "subject": subject}
     return " ".join(["blnk-auth login", *(f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value)])
 
 
 @contextmanager
 def reported() -> Generator[None]:
-    """Turn every error of the library into one line and a status, and Ctrl-C into an orderly end."""
+    """Turn every error of the library, wrong usage and Ctrl-C into one line and an exit status."""
     _encode_anything()
     try:
         yield
         return
     except Failure as known:
         failure = known
-    except click.UsageError as wrong:
-        failure = _failure_of_usage(wrong)
+    except click.UsageError as error:
+        failure = _failure_of_usage(error)
     except BlnkAuthError as error:
         failure = failure_of(error, profile=click.get_current_context().meta.get("profile"))
     except (KeyboardInterrupt, click.Abort):
-        # Off the line of the question that was being asked.
+        # A new line, below the question that was being asked.
         click.echo(err=True)
         failure = Failure("interrupted; what was stored is still stored", INTERRUPTED)
     click.echo(f"blnk-auth: {printable(' '.join(str(failure).split()))}", err=True)
@@ -80,7 +76,7 @@ def reported() -> Generator[None]:
 
 
 def _encode_anything() -> None:
-    # A terminal without UTF-8 shows an escape where it lacks a character, instead of a traceback.
+    # A terminal without UTF-8 shows an escape for a character that it lacks, instead of a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,7 @@
-"""What the commands need beyond the library itself. Standard library only: it is asked before anything else loads."""
+"""Which packages the commands need beyond the library itself.
+
+Used before anything else is imported, so it imports the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _PACKAGES = {
 
 
 def require(extra: str) -> None:
-    """End the program with status 2, and one line that names the extra, if a package of it is missing."""
+    """Exit with status 2, and one line that names the extra, if one of its packages is missing."""
     for package in _PACKAGES[extra]:
         if find_spec(package) is None:
             sys.stderr.write(

@@ -1,4 +1,7 @@
-"""How the grants of a client stand, and the table that shows it."""
+"""The status of each grant of a client, and the table that shows it.
+
+Used by `blnk-auth status`. It only reads the store: it never renews. What it shows holds no secret.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,8 @@ from rich.text import Text
 from ..client import OAuthClient
 from ..errors import StoreError
 from ..source import TokenSource
-from .messages import ITSELF
-from .screen import printable, span
-from .stored_grants import dies_at, keys, source_at, stored
+from .stored_grants import grant_keys, refresh_expiry, source_at, stored_record
+from .terminal import printable, subject_label, time_left
 
 _ENDED = {
     "refused": "the provider ended the grant",
@@ -23,16 +25,23 @@ _ENDED = {
     "no_refresh_token": "nothing can renew it",
 }
 _BOX = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""A line below the headings and nothing else, which any terminal can show."""
+"""Only a line below the headings, in characters that any terminal can show."""
 
 _STYLES = {"fresh": "green", "stale": "green", "expired": "yellow", "sign_in_required": "bold red", "unreadable": "red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One grant as it stands. Times are UTC epoch seconds, None where nobody knows. Holds no secret.
+class GrantStatus:
+    """The status of one grant. Holds no secret.
 
-    `state` is one of `TokenSource.state`, or `unreadable`.
+    Attributes:
+        subject: Whose grant it is; None for the client itself.
+        provider: The provider's name.
+        state: As `TokenSource.state`, or `unreadable`.
+        scope: The scope of the token, space-separated; None if unknown.
+        expires_at: When the access token expires, in UTC epoch seconds; None if unknown.
+        refresh_expires_at: When the refresh token expires if it is not used; None if unknown.
+        last_error: Why the grant has ended, or why it cannot be read; None if neither.
     """
 
     subject: str | None
@@ -44,50 +53,50 @@ class Standing:
     last_error: str | None = None
 
 
-def standings(client: OAuthClient, only: str | None) -> list[Standing]:
-    """The grants of this client in its store; with `only`, those of one subject."""
-    sources = (source for key in keys(client) if (source := source_at(client, key)) is not None)
+def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
+    """The status of each grant of this client in its store; with `only`, of that subject's."""
+    sources = (source for key in grant_keys(client) if (source := source_at(client, key)) is not None)
     wanted = (source for source in sources if only is None or source.subject == only)
-    return [standing for source in wanted if (standing := _standing(client, source)) is not None]
+    return [status for source in wanted if (status := _grant_status(client, source)) is not None]
 
 
-def _standing(client: OAuthClient, source: TokenSource) -> Standing | None:
+def _grant_status(client: OAuthClient, source: TokenSource) -> GrantStatus | None:
     provider = client.provider
     try:
-        grant, state = stored(client, source), source.state
+        record, state = stored_record(client, source), source.state
     except StoreError as error:
-        return Standing(source.subject, provider.name, "unreadable", last_error=str(error))
-    if grant is None:
+        return GrantStatus(source.subject, provider.name, "unreadable", last_error=str(error))
+    if record is None:
         return None
-    token = grant.token
-    return Standing(
+    token = record.token
+    return GrantStatus(
         source.subject,
         provider.name,
         state,
         token.scope,
         token.expires_at,
-        dies_at(token, provider.refresh_idle_lifetime),
-        None if grant.ended is None else _ENDED.get(grant.ended, grant.ended),
+        refresh_expiry(token, provider.refresh_idle_lifetime),
+        None if record.ended is None else _ENDED.get(record.ended, record.ended),
     )
 
 
-def members_of(standing: Standing) -> dict[str, Any]:
-    """For JSON."""
+def json_members(status: GrantStatus) -> dict[str, Any]:
+    """The members of a JSON object: the fields, and the seconds that are left."""
     now = time.time()
-    ends = {"expires_in": standing.expires_at, "refresh_expires_in": standing.refresh_expires_at}
-    return {**asdict(standing), **{name: None if at is None else round(at - now, 3) for name, at in ends.items()}}
+    ends = {"expires_in": status.expires_at, "refresh_expires_in": status.refresh_expires_at}
+    return {**asdict(status), **{name: None if at is None else round(at - now, 3) for name, at in ends.items()}}
 
 
-def table_of(found: list[Standing]) -> Table:
-    """For people."""
+def status_table(found: list[GrantStatus]) -> Table:
+    """The table for readers."""
     table, now = Table(box=_BOX, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False), time.time()
-    headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\ndies in", "state"]
+    headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\nexpires in", "state"]
     has_errors = any(each.last_error for each in found)
     for heading in (*headings, "last error") if has_errors else headings:
         table.add_column(heading, overflow="fold", no_wrap=heading not in ("subject", "last error"))
     for each in found:
         cells: list[str | Text] = [
-            Text(ITSELF if each.subject is None else printable(each.subject)),
+            Text(subject_label(each.subject)),
             each.provider,
             Text(printable(each.scope or "").replace(" ", "\n")),
             _left(each.expires_at, now),
@@ -100,4 +109,4 @@ def table_of(found: list[Standing]) -> Table:
 
 
 def _left(at: float | None, now: float) -> str:
-    return span(None if at is None else at - now)
+    return time_left(None if at is None else at - now)

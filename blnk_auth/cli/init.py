@@ -1,4 +1,8 @@
-"""`blnk-auth init`: writes a profile of the configuration file, by asking."""
+"""`blnk-auth init`: writes a profile of the configuration file, by asking.
+
+Other profiles and the comments in the file stay. The file is for this user only, and nobody ever reads half of it. A
+secret is never taken from the command line.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,8 @@ _REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
 _ASKED_LAST = ("cert", "cert_key", "redirect_uri", "scope", "subject")
 _HEAD = """\
-# Written by `blnk-auth init`; edit it as you like. docs/reference/command-line.md lists every key.
-# ${NAME} in a text is an environment variable; keyring:service/name, as a secret, an entry of the keyring.
+# Written by `blnk-auth init`; edit it freely. docs/reference/command-line.md lists every key.
+# ${NAME} in a value is an environment variable; a secret keyring:service/name is an entry of the keyring.
 
 """
 
@@ -103,7 +107,7 @@ def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Nobody has to begin again because of one wrong answer."""
+    """Ask until a client can be made of the answers, so that one wrong answer does not lose the others."""
     table: dict[str, Any] = {}
     while True:
         table = _ask(given, table)
@@ -112,13 +116,13 @@ def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> d
         except ConfigurationError as error:
             if table == given:
                 raise
-            click.echo(f"\nThat cannot work: {error}.\nOnce more; Enter keeps an answer.\n", err=True)
+            click.echo(f"\nThat cannot work: {error}.\nTry again; Enter keeps an answer.\n", err=True)
         else:
             return table
 
 
 def _ask(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings: those given, and the answers, for which those of `before` are proposed."""
+    """All settings: those given, and the answers; those of `before` are proposed."""
     table = dict(given)
     if "provider" not in table:
         choices, proposed = click.Choice(PROVIDER.choices), before.get("provider", PROVIDER.choices[0])
@@ -153,19 +157,19 @@ def _answer(setting: Setting, provider: str, before: Any) -> Any:
         hide_input=setting.is_secret,
         err=True,
     ).strip()
-    return answer.split() if setting.kind == "texts" else answer
+    return answer.split() if setting.kind == "list" else answer
 
 
 def _try(path: Path, profile: str, table: Mapping[str, Any]) -> None:
-    """Make the client once for nothing: what cannot work is better known now. What it refers to may not be here yet."""
-    texts = [value for value in table.values() if isinstance(value, str)]
-    if table["provider"] == "discover" or any(has_reference(each) or is_in_keyring(each) for each in texts):
+    """Make the client once, to find errors now. References are not resolved: what they name may not exist yet."""
+    values = [value for value in table.values() if isinstance(value, str)]
+    if table["provider"] == "discover" or any(has_reference(each) or is_in_keyring(each) for each in values):
         return
     load_profile(profile, path, overrides=table).make(OAuthClient, store=MemoryStore())
 
 
 def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
-    """Write the file, readable for this user only, in one step: nobody ever reads half of it."""
+    """Write the file in one step, readable for this user only."""
     text = _with_profile(path.read_text("utf-8") if path.exists() else _HEAD, profile, table)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:

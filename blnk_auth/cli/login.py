@@ -1,4 +1,7 @@
-"""`blnk-auth login`: a person signs in, in a browser here, in one elsewhere, or with a code on another device."""
+"""`blnk-auth login`: a user signs in: in a browser here, in one elsewhere, or with a code on another device.
+
+It promises that no text of the server reaches the terminal unfiltered, and that no token is printed.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,35 @@ from ..config import Profile
 from ..errors import ConfigurationError
 from ..source import TokenSource
 from .exit_status import CONFIGURATION, Failure
-from .messages import tell_token
 from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
-from .screen import printable
+from .terminal import printable
+from .token_summary import show_token_summary
 
 
 @click.command("login", epilog=EPILOG)
 @client_options("subject", "scope")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the page people come back to. [default: any]")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port that the browser is redirected to. [default: that of redirect_uri, or any]",
+)
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open a browser, or only show the URL.")
-@click.option("--paste", is_flag=True, help="Open nothing; you paste the URL that the browser was sent to.")
+@click.option("--paste", is_flag=True, help="Open nothing; you paste the address that the browser was redirected to.")
 @click.option("--device", is_flag=True, help="Show a code to enter on another device.")
 @click.option(
-    "--timeout", type=click.FloatRange(1, 600), default=300.0, show_default=True, help="Seconds to wait for the person."
+    "--timeout",
+    type=click.FloatRange(1, 600),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for the sign-in.",
 )
 @parameters_option
 @json_option
 def command(selection: Selection, as_json: bool, **way: Any) -> None:
-    """Sign in, and keep the tokens in the store.
+    """Sign in, and save the tokens in the store.
 
-    The browser comes back to this command by itself. Where it cannot, as over SSH, paste the URL that it was sent to,
-    although the page there does not load.
+    The browser is redirected to this command. Where it cannot reach it, such as over SSH, paste the address that it
+    was redirected to, although that page does not load.
     """
     if way["device"] and way["paste"]:
         raise click.UsageError("--device and --paste exclude each other")
@@ -47,7 +58,7 @@ def command(selection: Selection, as_json: bool, **way: Any) -> None:
     client = selection.open(profile)
     subject = subject_of(profile)
     source = _sign_in(client, subject, profile, **way)
-    tell_token("signed in", client, subject, source.token(), as_json=as_json)
+    show_token_summary("signed in", client, subject, source.token(), as_json=as_json)
 
 
 def _sign_in(
@@ -96,7 +107,7 @@ def _show_url(url: str, *, opens: bool) -> None:
 def _show_problem(problem: str) -> None:
     # The library names its parameter; here that is what was pasted.
     why = printable(problem).replace("callback_url", "the address")
-    click.echo(f"Not that one: {why}. Paste the address that the browser was sent to:", err=True)
+    click.echo(f"Not that one: {why}. Paste the address that the browser was redirected to:", err=True)
 
 
 def _show_code(authorization: DeviceAuthorization) -> None:
@@ -105,7 +116,7 @@ def _show_code(authorization: DeviceAuthorization) -> None:
         click.echo(code, err=True)
     click.echo(
         f"On any device, open {authorization.verification_uri} and enter {authorization.user_code}\n"
-        "Waiting until you have agreed there ...",
+        "Waiting until you have approved it there ...",
         err=True,
     )
 
@@ -122,7 +133,7 @@ def _qr_code(url: str) -> str | None:
 def _pasted() -> str | None:
     """The next line of standard input; None at its end.
 
-    Read without Python's buffer, whose lock a thread that waits here would still hold when the interpreter ends.
+    Read without Python's buffer: a thread that waits here would still have its lock when the interpreter ends.
     """
     line = b""
     while not line.endswith(b"\n"):

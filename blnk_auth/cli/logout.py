@@ -1,4 +1,7 @@
-"""`blnk-auth logout`: the end of a grant, at the provider and here."""
+"""`blnk-auth logout`: revokes the tokens at the provider and deletes them here.
+
+Without `--forget` it never deletes a token that the provider did not revoke.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,37 @@ import click
 from ..client import OAuthClient
 from ..errors import SignInRequired
 from .exit_status import CONFIGURATION, SIGN_IN, Failure
-from .messages import ITSELF
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .screen import printable, show_json
-from .stored_grants import stored
+from .stored_grants import stored_record
+from .terminal import show_json, subject_label
 
 
 @click.command("logout", epilog=EPILOG)
 @client_options("subject", "scope")
 @itself_option
-@click.option("--forget", is_flag=True, help="Only drop the tokens here; the provider is not told.")
+@click.option("--forget", is_flag=True, help="Only delete the tokens here; the provider is not informed.")
 @json_option
 def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> None:
     """Revoke the tokens at the provider, then forget them here."""
     profile = selection.load()
     client = selection.open(profile)
     source = source_of(profile, client, itself=itself)
-    whose = ITSELF if source.subject is None else printable(source.subject)
+    whose = subject_label(source.subject)
     if not forget:
         _refuse_if_not_revocable(client)
-        if stored(client, source) is None:
+        if stored_record(client, source) is None:
             raise Failure(f"{whose}: nothing is stored, so there is nothing to revoke", SIGN_IN)
     try:
         source.forget() if forget else source.revoke()
     except SignInRequired as ended:
         raise Failure(
-            f"{whose}: the provider says that the grant has ended already ({ended.error or ended.reason}); drop what "
-            "is stored with: blnk-auth logout --forget",
+            f"{whose}: the grant has already ended ({ended.error or ended.reason})",
             SIGN_IN,
         ) from None
     if as_json:
         show_json({"subject": source.subject, "provider": client.provider.name, "revoked": not forget})
     else:
-        click.echo(f"{whose}: {'forgotten here; the provider was not told' if forget else 'revoked and forgotten'}")
+        click.echo(f"{whose}: {'forgotten here; the provider was not informed' if forget else 'revoked and forgotten'}")
 
 
 def _refuse_if_not_revocable(client: OAuthClient) -> None:

@@ -1,6 +1,7 @@
-"""The options that all commands with a client share: which profile, and each setting of it by its own name.
+"""The options that all commands with a client share: which profile, and each of its settings by its own name.
 
-A setting comes from the option, else from the variable BLNK_AUTH_<SETTING>, else from the file. A secret is no option.
+Used by every command with a client. A setting is taken from the option, else from the variable BLNK_AUTH_<SETTING>,
+else from the file. A secret is never an option: other users of the machine can read a command line.
 """
 
 from __future__ import annotations
@@ -28,41 +29,49 @@ EPILOG = "Each setting of a profile is an option too, such as --base-url; `blnk-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which client the user means."""
+    """Which client the options select.
+
+    Attributes:
+        name: The name of the profile.
+        path: The configuration file; None: the usual one.
+        overrides: The settings from options and variables.
+    """
 
     name: str
     path: Path | None
     overrides: Mapping[str, Any] = field(repr=False)
 
     def load(self) -> Profile:
-        """Its profile."""
+        """The profile. Raises `ConfigurationError`."""
         return load_profile(self.name, self.path, overrides=self.overrides)
 
     def open(self, profile: Profile, on_event: OnEvent | None = None) -> OAuthClient:
-        """The client itself."""
+        """The client of the profile. Raises `ConfigurationError`."""
         return profile.make(OAuthClient, on_event=on_event)
 
 
 def subject_of(profile: Profile) -> str:
-    """Whose tokens. Raises `ConfigurationError` if nobody said."""
+    """Whose tokens. Raises `ConfigurationError` if there is no subject."""
     if not profile.subject:
-        raise profile.blame("subject", "is missing; say whose tokens: --subject NAME, or write subject in the profile")
+        raise profile.origin.error(
+            "subject", "is missing", "say whose tokens: --subject NAME, or write subject in the profile"
+        )
     return profile.subject
 
 
 def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSource:
-    """The tokens that the options ask for. Raises `ConfigurationError` if there can be none."""
+    """The source of the tokens that the options select. Raises `ConfigurationError` if there cannot be one."""
     if not itself:
         return client.for_subject(subject_of(profile))
     if "client_credentials" not in client.provider.grants:
         raise ConfigurationError(
-            f"--itself: {client.provider.display_name} gives tokens to people only", remedy="leave it out"
+            f"--itself: {client.provider.display_name} issues tokens for users only", remedy="leave it out"
         )
     return client.for_itself(scope=profile.scope)
 
 
 def client_options(*visible: str) -> Callable[[Function], Function]:
-    """Hand a `Selection` to the command. The settings named in `visible` are shown in its help."""
+    """Pass a `Selection` to the command. Its help shows the settings that `visible` names."""
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
@@ -95,27 +104,27 @@ def profile_options(function: Function) -> Function:
 
 
 def setting_options(visible: Sequence[str] | None = None) -> Callable[[Function], Function]:
-    """An option for each setting that is no secret. `visible` None shows them all in the help."""
+    """An option for each setting that is not a secret. `visible` None shows them all in the help."""
 
     def decorate(function: Function) -> Function:
         for setting in reversed(every_setting()):
             if not setting.is_secret:
-                function = _option(setting, hidden=visible is not None and setting.name not in visible)(function)
+                function = _option(setting, in_help=visible is None or setting.name in visible)(function)
         return function
 
     return decorate
 
 
 def take_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were given, taken out of a command's values; secrets come from the environment."""
+    """The settings that were given, removed from a command's values; secrets are read from the environment."""
     given = {each.name: values.pop(each.name) for each in every_setting() if each.name in values}
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
     secrets = {name: redacted(os.environ.get(f"BLNK_AUTH_{name.upper()}")) for name in SECRETS}
     return {**chosen, **{name: secret for name, secret in secrets.items() if secret}}
 
 
-def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]:
-    given: dict[str, Any] = {"envvar": setting.variable, "help": setting.help, "hidden": hidden, "default": None}
+def _option(setting: Setting, *, in_help: bool) -> Callable[[Function], Function]:
+    given: dict[str, Any] = {"envvar": setting.variable, "help": setting.help, "hidden": not in_help, "default": None}
     names = [setting.option, setting.name]
     if setting.kind == "flag":
         names[0] = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
@@ -123,7 +132,7 @@ def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]
         given["type"] = click.Choice(setting.choices)
     elif setting.kind == "number":
         given["type"] = float
-    elif setting.kind == "texts":
+    elif setting.kind == "list":
         given |= {"multiple": True, "metavar": "TEXT, repeated"}
     elif setting.kind == "table":
         given |= {"multiple": True, "metavar": "NAME=VALUE, repeated", "callback": _table}
@@ -131,10 +140,10 @@ def _option(setting: Setting, *, hidden: bool) -> Callable[[Function], Function]
 
 
 def _table(_ctx: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str] | None:
-    split = [pair.partition("=") for pair in pairs]
-    if any(not equals for _, equals, _ in split):
+    parts = [pair.partition("=") for pair in pairs]
+    if any(not equals for _, equals, _ in parts):
         raise click.BadParameter("write it as NAME=VALUE", param=parameter)
-    return {name: value for name, _, value in split} or None
+    return {name: value for name, _, value in parts} or None
 
 
 parameters_option = click.option(
@@ -146,7 +155,7 @@ parameters_option = click.option(
     help="A further parameter of this sign-in, such as Flinks' provider_id.",
 )
 
-itself_option = click.option("--itself", is_flag=True, help="The client's own token instead of a person's.")
+itself_option = click.option("--itself", is_flag=True, help="The client's own token instead of a user's.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for scripts.")
 
 
@@ -159,7 +168,7 @@ def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplet
 
 
 def duration(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds, from a text such as 90, 30m, 12h or 7d."""
+    """Seconds, from text such as 90, 30m, 12h or 7d."""
     if text is None:
         return None
     unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:], 0)

@@ -1,4 +1,7 @@
-"""A QR code in a terminal: the person points a phone at the address of a device code. Needs `blnk-auth[cli]`."""
+"""A QR code in a terminal, so that a phone can open the address of a device code. Needs `blnk-auth[cli]`.
+
+Used by `login --device`. It only draws: it never opens the address.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from ..errors import ConfigurationError, import_failure
 
 
 def terminal_qr_code(text: str) -> str:
-    """Lines of block characters that show `text`. For a terminal that speaks UTF-8; best light on dark."""
+    """Lines of block characters that show `text`, for a terminal with UTF-8.
+
+    Raises `ConfigurationError` where segno is not installed.
+    """
     try:
         import segno
     except ImportError as error:
         raise ConfigurationError(str(import_failure("a QR code", "segno", "cli", error))) from None
-    screen = io.StringIO()
-    # The lowest error correction: what a screen shows is not dirty, and a smaller code fits more terminals.
-    segno.make_qr(text, error="l").terminal(screen, compact=True)
-    return screen.getvalue()
+    drawn = io.StringIO()
+    # The lowest error correction: a screen is not dirty, and a smaller code fits more terminals.
+    segno.make_qr(text, error="l").terminal(drawn, compact=True)
+    return drawn.getvalue()

@@ -1,4 +1,7 @@
-"""`blnk-auth sandbox`: the sandbox in the foreground, for trying things out by hand or from another language."""
+"""`blnk-auth sandbox`: the sandbox in the foreground, for manual trials and for clients in other languages.
+
+It listens on loopback only. Each run has its own client, so that no token of one run is valid in another.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from ..provider import Provider
 from ..providers._blink import BLink
 from ..providers._blnk_cloud import BlnkCloud
 from ..providers._flinks import Flinks
-from .address import SandboxAddress
 from .exit_status import CONFIGURATION, Failure
 from .extras import require
+from .sandbox_address import SandboxAddress
 
 if TYPE_CHECKING:
     from ..testing.sandbox import Sandbox
@@ -30,12 +33,12 @@ _LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, 
 
 _HINTS: Mapping[Personality, str] = {
     "blnk_cloud": "",
-    "blink": " (there, the person who signs in is the username)",
+    "blink": " (there, the user who signs in is the username)",
     "flinks": ' (and name a scope when signing in, such as "ACCOUNT_BASIC")',
 }
 
-_LOOK_EVERY = 0.2
-"""Seconds between two looks whether it is time to end."""
+_POLL_INTERVAL = 0.2
+"""Seconds between two checks whether it should end."""
 
 
 @click.command("sandbox")
@@ -55,12 +58,12 @@ _LOOK_EVERY = 0.2
 @click.option(
     "--idle-exit",
     type=click.FloatRange(min=0, min_open=True),
-    help="End after so many seconds without a request to the API or the token endpoint. [default: never]",
+    help="End after this many seconds without a request to the API or the token endpoint. [default: never]",
 )
 @click.option(
     "--state-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the address and the client there as JSON for another program; end when that is removed or replaced.",
+    help="Write the address and the client to this file as JSON; end when it is removed or replaced.",
 )
 def command(
     personality: Personality, port: int, lifetime: float | None, idle_exit: float | None, state_file: Path | None
@@ -78,7 +81,7 @@ def command(
 def _run(
     personality: Personality, port: int, lifetime: float, idle_exit: float | None, state_file: Path | None
 ) -> None:
-    # Not the same for any two sandboxes: a token or an address of one never fits another.
+    # Different for any two sandboxes: a token or an address of one is never valid at another.
     client_id, client_secret = f"sandbox-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     settings = {"port": port, "lifetime": lifetime, "client_id": client_id, "client_secret": client_secret}
     with ExitStack() as running:
@@ -96,7 +99,6 @@ def _started(running: ExitStack, personality: Personality, settings: Mapping[str
     try:
         return running.enter_context(Sandbox(personality, **settings))
     except (ValueError, OSError) as wrong:
-        # It begins with the name of a parameter, and they are the options of this command.
         problem = wrong.strerror if isinstance(wrong, OSError) else wrong
         raise Failure(f"--{problem}", CONFIGURATION) from wrong
 
@@ -111,7 +113,7 @@ def _save(address: SandboxAddress, state_file: Path) -> None:
 
 def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Callable[[], bool]) -> None:
     never, counts, busy_at = threading.Event(), sandbox.counts, time.monotonic()
-    while is_wanted() and not never.wait(_LOOK_EVERY):
+    while is_wanted() and not never.wait(_POLL_INTERVAL):
         if counts != sandbox.counts:
             counts, busy_at = sandbox.counts, time.monotonic()
         if idle_exit is not None and time.monotonic() - busy_at >= idle_exit:
@@ -144,7 +146,7 @@ To use it{_HINTS[personality]}:
 
 
 def _provider(personality: Personality, origin: str) -> tuple[Callable[..., Provider], Mapping[str, str]]:
-    """The provider that it plays, and how to make it, so that what is shown is what works."""
+    """The provider that the sandbox plays, and its settings: what is printed is what works."""
     if personality == "blnk_cloud":
         return BlnkCloud, {"base_url": origin}
     if personality == "flinks":
@@ -166,7 +168,7 @@ def _arguments(settings: Mapping[str, str]) -> list[str]:
 
 
 def _call(name: str, arguments: list[str], indent: int) -> str:
-    """A call as Python is written: one argument to a line, unless there is a single one."""
+    """A Python call, formatted: one argument per line, unless there is only one."""
     if len(arguments) == 1:
         return f"{name}({arguments[0]})"
     margin = " " * indent

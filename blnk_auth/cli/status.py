@@ -1,4 +1,4 @@
-"""`blnk-auth status`: whose tokens there are, and how they stand."""
+"""`blnk-auth status`: who has signed in, and when their tokens expire. It never renews."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from .exit_status import SIGN_IN, Failure, sign_in_command
 from .options import EPILOG, Selection, client_options, json_option
-from .screen import screen, show_json
+from .terminal import console, show_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @click.command("status", epilog=EPILOG)
 @client_options("subject")
-@click.option("--watch", is_flag=True, help="Stay, and show changes until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep running, and show changes until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
-    help="Seconds between two looks with --watch.",
+    help="Seconds between two updates with --watch.",
 )
 @json_option
 def command(selection: Selection, watch: bool, interval: float, as_json: bool) -> None:
-    """Show everybody who has signed in, and how long their tokens live.
+    """Show everyone who has signed in, and when their tokens expire.
 
-    With --subject, only that one.
+    With --subject, only that subject.
     """
-    from .grant_status import members_of, standings, table_of
+    from .grant_status import grant_statuses, json_members, status_table
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other; for scripts, repeat --json instead")
@@ -42,13 +42,13 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
     only = profile.subject if "subject" in profile.overridden else None
     if watch:
         with suppress(KeyboardInterrupt):
-            _watch(lambda: table_of(standings(client, only)), interval)
+            _watch(lambda: status_table(grant_statuses(client, only)), interval)
         return
-    found = standings(client, only)
+    found = grant_statuses(client, only)
     if as_json:
-        show_json([members_of(each) for each in found])
+        show_json([json_members(each) for each in found])
     elif found:
-        screen().print(table_of(found))
+        console().print(status_table(found))
     if not found:
         command = sign_in_command(profile.subject, profile.name)
         who = "nobody has" if only is None else f"{only!r} has not"
@@ -59,6 +59,6 @@ def _watch(look: Callable[[], RenderableType], interval: float) -> None:
     from rich.live import Live
 
     never = threading.Event()
-    with Live(look(), console=screen(), auto_refresh=False) as live:
+    with Live(look(), console=console(), auto_refresh=False) as live:
         while not never.wait(interval):
             live.update(look(), refresh=True)

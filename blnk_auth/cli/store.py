@@ -1,16 +1,14 @@
-"""`blnk-auth store`: copy, list and check the records of stores, which are named by URL. Never shows a token."""
+"""`blnk-auth store`: copy, list and check the records of stores, which are named by URL. It never shows a token."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ..stores._check import Unreadable
 from .exit_status import INTERRUPTED, Failure
+from .terminal import escaped, progress, show_json
 
 _URLS = """\b
 Stores are named by URL:
@@ -23,26 +21,26 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 
 @click.group("store", epilog=_URLS)
 def command() -> None:
-    """Copy, list and check what stores hold."""
+    """Copy, list and check the records of stores."""
 
 
 @command.command("copy", epilog=_URLS)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option("--overwrite", is_flag=True, help="Replace records that the target has and that differ.")
+@click.option("--overwrite", is_flag=True, help="Replace records of the target that differ.")
 @_as_json
 def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> None:
-    """Copy every record from one store to another and read each back.
+    """Copy every record from one store to another, and read each back.
 
-    Stop what renews tokens in FROM first. May be repeated: equal records are skipped, different ones reported and left.
-    Ends with status 1 unless TO then holds all that FROM holds.
+    First stop everything that renews tokens in FROM. May be repeated: equal records are skipped, different ones are
+    reported and left. Ends with status 1 unless TO then has every record of FROM.
     """
     from ..stores._copying import copy_store
     from ..stores._urls import open_store
 
     opened = open_store(source, create=False), open_store(target)
     try:
-        with _progress("Copying", hidden=as_json) as on_progress:
+        with progress("Copying", enabled=not as_json) as on_progress:
             report = copy_store(*opened, on_progress, overwrite=overwrite)
     except KeyboardInterrupt:
         raise Failure("interrupted; run the same command again to copy the rest", INTERRUPTED) from None
@@ -54,7 +52,7 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
         "complete": report.is_complete,
     }
     if as_json:
-        _print_json(found)
+        show_json(found)
     else:
         click.echo(f"{len(report.copied)} copied and read back, {len(report.equal)} were equal already.")
         _list("Different in the target and left (--overwrite replaces them)", report.different)
@@ -72,44 +70,33 @@ def list_command(store: str, prefix: str, as_json: bool) -> None:
 
     keys = open_store(store, create=False).keys(prefix)
     if as_json:
-        _print_json({"keys": list(keys)})
+        show_json({"keys": list(keys)})
         return
     for key in keys:
-        click.echo(_printable(key))
+        click.echo(escaped(key))
 
 
 @command.command("check", epilog=_URLS)
 @click.argument("store")
 @_as_json
 def check_command(store: str, as_json: bool) -> None:
-    """Read every record of a store and tell which cannot be read.
+    """Read every record of a store, and list those that cannot be read.
 
-    What is no record is moved aside where the store can; nothing is deleted. Ends with status 1 if anything is wrong.
+    What is not a record is moved aside where the store supports it; nothing is deleted. Ends with status 1 if
+    anything is wrong.
     """
     from ..stores._copying import check_store
     from ..stores._urls import open_store
 
     opened = open_store(store, create=False)
-    with _progress("Checking", hidden=as_json) as on_progress:
+    with progress("Checking", enabled=not as_json) as on_progress:
         report = check_store(opened, on_progress)
     if as_json:
-        _print_json({"sound": report.sound, "unreadable": _described(report.unreadable)})
+        show_json({"sound": report.sound, "unreadable": _described(report.unreadable)})
     else:
         click.echo(f"{report.sound} records can be read.")
         _list("Cannot be read", [_problem(each) for each in report.unreadable])
     _end(not report.unreadable)
-
-
-@contextmanager
-def _progress(doing: str, *, hidden: bool) -> Generator[Callable[[int, int], object]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # On standard error, so that what is printed can be piped; nothing there where that is no terminal.
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _described(unreadable: list[Unreadable]) -> list[dict[str, Any]]:
@@ -124,16 +111,7 @@ def _list(title: str, lines: list[str]) -> None:
     if lines:
         click.echo(f"{title}:")
     for line in lines:
-        click.echo(f"  {_printable(line)}")
-
-
-def _printable(text: str) -> str:
-    """Any key, also one with control characters or lone surrogates, as something a terminal can be sent."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    click.echo(json.dumps(found, indent=2))
+        click.echo(f"  {escaped(line)}")
 
 
 def _end(is_good: bool) -> None:

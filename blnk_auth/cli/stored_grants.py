@@ -1,4 +1,7 @@
-"""The grants of one client in its store, and how long each of them lives."""
+"""The grants of one client in its store, and when each of them expires.
+
+Used by `status`, `keepalive` and `logout`. It only reads: it never renews, writes or deletes.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from ..source import TokenSource
 from ..token import Token
 
 
-def keys(client: OAuthClient) -> Iterator[str]:
-    """The store keys of all grants that were given to this client."""
+def grant_keys(client: OAuthClient) -> Iterator[str]:
+    """The store keys of all grants of this client."""
     return client.store.keys(_prefix(client))
 
 
 def source_at(client: OAuthClient, key: str) -> TokenSource | None:
-    """The source of a stored grant; None if this client cannot use it, as a token for another bank."""
+    """The source of a stored grant; None if this client cannot use it, such as a token for another bank."""
     kind, _, rest = key.removeprefix(_prefix(client)).partition("/")
     name = unquote(rest.partition("/")[0])
     if kind == "subject":
@@ -29,14 +32,14 @@ def source_at(client: OAuthClient, key: str) -> TokenSource | None:
     return source if source.store_key == key else None
 
 
-def stored(client: OAuthClient, source: TokenSource) -> GrantRecord | None:
-    """What the store holds for a source. Raises `StoreError` if it cannot be read."""
+def stored_record(client: OAuthClient, source: TokenSource) -> GrantRecord | None:
+    """The stored record of a source; None if there is none. Raises `StoreError` if it cannot be read."""
     record = client.store.load(source.store_key)
     return None if record is None else GrantRecord.from_data(record.data, source.store_key)
 
 
-def dies_at(token: Token, idle_lifetime: float | None) -> float | None:
-    """When the refresh token dies if nobody uses it, in UTC epoch seconds; None if there is none, or nobody knows."""
+def refresh_expiry(token: Token, idle_lifetime: float | None) -> float | None:
+    """When the refresh token expires if it is not used, in UTC epoch seconds; None if that is unknown."""
     if token.refresh_token is None:
         return None
     idle = None if idle_lifetime is None or token.issued_at is None else token.issued_at + idle_lifetime
@@ -44,5 +47,5 @@ def dies_at(token: Token, idle_lifetime: float | None) -> float | None:
 
 
 def _prefix(client: OAuthClient) -> str:
-    # Subjects are quoted in keys, so this cannot be found inside one.
+    # Subjects are percent-quoted in keys, so a subject cannot contain this separator.
     return client.for_subject("anybody").store_key.partition("/subject/")[0] + "/"

@@ -1,11 +1,11 @@
-"""`blnk-auth token`: an access token on standard output, for curl and scripts."""
+"""`blnk-auth token`: an access token on standard output, for curl and scripts. It prints nothing else there."""
 
 from __future__ import annotations
 
 import click
 
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .screen import show_json
+from .terminal import show_json
 
 
 @click.command("token", epilog=EPILOG)

@@ -1,11 +1,15 @@
-"""The configuration file: registered clients by name, for the command line and for `OAuthClient.from_config`.
+"""The configuration file: registered clients by name.
 
-One TOML file with a table `[profiles.NAME]` for each client; `blnk-auth init` writes it. What it promises:
+Used by the command line and by `OAuthClient.from_config`. It is one TOML file with a table `[profiles.NAME]` for each
+client; `blnk-auth init` writes it. What it promises:
 
-* A key that does not exist, a value of the wrong type, a variable or a profile that is missing: `ConfigurationError`
-  names the file, the profile and the key, and says what is right instead.
-* A secret may stay out of the file: `${NAME}` is an environment variable, `keyring:service/name` an entry of the
-  keyring. One that is written out is accepted only if nobody else can read the file.
+* An unknown key, a value of the wrong type, a missing variable or profile: `ConfigurationError` names the file, the
+  profile and the key (`parameter`), and what is right instead (`remedy`).
+* A secret need not be in the file: `${NAME}` is an environment variable, `keyring:service/name` an entry of the
+  keyring. A secret that is written out is accepted only if nobody else can read the file.
+* No secret appears in an error, a `repr` or a traceback.
+
+It never asks the network, except for a profile with `provider = "discover"` when its client is made.
 """
 
 from __future__ import annotations

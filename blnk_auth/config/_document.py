@@ -1,4 +1,8 @@
-"""The file itself: where it is, and what it says, as TOML."""
+"""The configuration file itself: where it is, and its profiles, read as TOML.
+
+Used by profiles and by the command line. Whatever is wrong with the file is a `ConfigurationError` that names it. It
+never checks a profile, and never shows a value of the file: any of them may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,58 @@ _OTHERS = 0o077
 
 
 def config_path(path: str | os.PathLike[str] | None = None) -> Path:
-    """Where the file is: `path`, else the environment variable BLNK_AUTH_CONFIG, else this user's configuration."""
-    given = path or os.environ.get("BLNK_AUTH_CONFIG")
-    if given:
-        return Path(given).expanduser()
-    import platformdirs
+    """Where the configuration file is.
 
-    return platformdirs.user_config_path("blnk-auth", appauthor=False) / "config.toml"
+    Args:
+        path: The file. None: the one that the environment variable BLNK_AUTH_CONFIG names, else `config.toml` in this
+            user's configuration directory (`~/.config/blnk-auth/` on Linux).
+
+    Raises:
+        ConfigurationError: If the path cannot be one, or this user has no home directory and no file is named.
+    """
+    found = find_config(path)
+    if found is None:
+        raise ConfigurationError(
+            "this user has no home directory, so there is no place for a configuration file",
+            remedy="name one with --config FILE or the variable BLNK_AUTH_CONFIG, or set HOME",
+            parameter="path",
+        )
+    return found
+
+
+def find_config(path: str | os.PathLike[str] | None = None) -> Path | None:
+    """As `config_path`, but None where this user has no home directory and no file is named."""
+    given: Any = path or os.environ.get("BLNK_AUTH_CONFIG")
+    if not given:
+        import platformdirs
+
+        return in_home(platformdirs.user_config_path("blnk-auth", appauthor=False) / "config.toml")
+    try:
+        found = Path(given).expanduser()
+    except (RuntimeError, TypeError):
+        found = None
+    if found is None or "\0" in str(found):
+        raise ConfigurationError(
+            f"path {given!r} is not the path of a file that this machine knows",
+            remedy="name the file with its full path",
+            parameter="path",
+        )
+    return found
+
+
+def in_home(path: Path) -> Path | None:
+    """The path, or None if it still begins with `~`: this user has no home directory."""
+    # Taken as a relative path, it would be a directory named `~` wherever the process happens to run, and anyone may
+    # have put a file there.
+    return path if path.is_absolute() else None
 
 
 def profile_names(path: Path) -> list[str]:
-    """The profiles of a file; none if there is no file. Raises `ConfigurationError` if it cannot be read."""
+    """The names of the profiles in a file, ascending; empty if there is no file.
+
+    Raises:
+        ConfigurationError: If the file cannot be read, or is not a configuration file.
+    """
     return sorted(read_profiles(path) or ())
 
 
@@ -40,13 +85,14 @@ def read_profiles(path: Path) -> Mapping[str, Any] | None:
         if key != _PROFILES:
             raise ConfigurationError(
                 f"{path}: {key!r} does not belong at the top",
-                remedy=(
-                    f"{did_you_mean(key, [_PROFILES], all_of_them='known is')} A client is a table [profiles.NAME]"
-                ),
+                remedy=f"{did_you_mean(key, [_PROFILES], all_of_them='known is')} A client is a table [profiles.NAME]",
+                parameter=key,
             )
     profiles = document.get(_PROFILES, {})
     if not isinstance(profiles, dict):
-        raise ConfigurationError(f"{path}: profiles must be tables, each with a heading such as [profiles.default]")
+        raise ConfigurationError(
+            f"{path}: profiles must be tables", remedy="give each a heading such as [profiles.default]"
+        )
     return cast("dict[str, Any]", profiles)
 
 
@@ -55,24 +101,29 @@ def is_open_to_others(path: Path) -> bool:
     return sys.platform != "win32" and bool(path.stat().st_mode & _OTHERS)
 
 
-def _hidden(value: Any) -> Any:
-    """The same with each text unreadable in a traceback: which of them are secrets is found out later."""
+def _all_redacted(value: Any) -> Any:
+    """The same value with each text unreadable in a traceback: which of them are secrets is not yet known."""
     if isinstance(value, dict):
-        return {key: _hidden(each) for key, each in cast("dict[str, Any]", value).items()}
-    return [_hidden(each) for each in cast("list[object]", value)] if isinstance(value, list) else redacted(value)
+        return {key: _all_redacted(each) for key, each in cast("dict[str, Any]", value).items()}
+    return [_all_redacted(each) for each in cast("list[object]", value)] if isinstance(value, list) else redacted(value)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        document: dict[str, Any] = _hidden(tomllib.loads(path.read_text("utf-8")))
+        document: dict[str, Any] = _all_redacted(tomllib.loads(path.read_text("utf-8")))
         return document
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError:
         why = "it is not UTF-8 text"
     except tomllib.TOMLDecodeError as error:
         # Its message quotes no more than one character of the file.
         why = f"it is not TOML: {error}"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except ValueError:
+        # Python reads no integer of more than 4,300 digits.
+        why = "it has a number that is too long"
     except OSError as error:
         why = error.strerror or type(error).__name__
     raise ConfigurationError(

@@ -1,4 +1,9 @@
-"""A profile: one registered client, checked, with its references resolved."""
+"""A profile: one registered client, checked, with its references resolved.
+
+Used by the command line and by `OAuthClient.from_config`. Loading one touches no network, no store and no keyring;
+`make` opens the store, and asks the network only for `provider = "discover"`. Every `ConfigurationError` names the
+file and the profile, or the option and the variable, that the wrong setting came from.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,8 @@ from ..errors import ConfigurationError, Redacted, redacted
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
-from ._document import config_path, is_open_to_others, read_profiles
-from ._settings import COMMON, SECRETS, Blame, Setting, check, every_setting
+from ._document import find_config, in_home, is_open_to_others, read_profiles
+from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
 
 Client = TypeVar("Client")
 
@@ -27,32 +32,49 @@ _WITH_PASSWORD = ("store", "proxy")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile says. Making it touches no network, no store and no keyring.
+    """A registered client, as the configuration describes it. Immutable; may be used from any thread.
 
-    `settings` are those of `settings.COMMON` and of its provider, with `${NAME}` replaced, files made absolute, and
-    what is in the keyring as a callable. `overridden` are the keys that did not come from the file: where there is no
-    file, every key there is.
+    Attributes:
+        name: The name of the profile.
+        path: The configuration file, whether or not it exists. None: no file was named, and this user has no home
+            directory.
+        settings: The settings by key, with `${NAME}` replaced, files made absolute, and what is in the keyring as a
+            callable. Holds secrets, so it is not in the repr.
+        overridden: The keys that come from options or variables. Without a file, or without the profile in it: every
+            key there is.
     """
 
     name: str
-    path: Path
+    path: Path | None
     settings: Mapping[str, Any] = field(repr=False)
     overridden: frozenset[str] = frozenset()
 
     @property
     def subject(self) -> str | None:
-        """Whose tokens, unless somebody says otherwise."""
+        """The usual subject: whose tokens. None: not set."""
         return self.settings.get("subject")
 
     @property
     def scope(self) -> str | None:
-        """What to ask for at sign-in."""
+        """The scope to ask for at sign-in, space-separated. None: not set."""
         return self.settings.get("scope")
 
-    def make(self, client: Callable[..., Client], **further: Any) -> Client:
-        """`client(provider, **settings)`, for `OAuthClient`; in the profile's store unless `further` has one.
+    @property
+    def origin(self) -> SettingsOrigin:
+        """Where the settings come from, for errors."""
+        return SettingsOrigin(self.path, self.name, self.overridden)
 
-        A `ConfigurationError` names file and profile.
+    def make(self, client: Callable[..., Client], **further: Any) -> Client:
+        """Make the client: `client(provider, **settings)`.
+
+        Args:
+            client: `OAuthClient`, or another callable with its arguments.
+            further: Further arguments, which take the place of those of the profile. Without `store`, the profile's
+                store is opened.
+
+        Raises:
+            ConfigurationError: If a setting is wrong; it names the file and the profile, or the option.
+            StoreError: If the store cannot be opened.
         """
         settings = {**self.client_settings(), **further}
         if "store" not in settings:
@@ -60,15 +82,8 @@ class Profile:
         try:
             return client(self.provider(), **settings)
         except ConfigurationError as error:
-            failure = self._blame_parameter(str(error))
+            failure = self.origin.located(error)
         raise failure
-
-    def _blame_parameter(self, message: str) -> ConfigurationError:
-        """The error for a message of the library, which begins with the parameter: an option, if it came from one."""
-        parameter, _, why = message.partition(" ")
-        if parameter.rstrip(":") not in self.overridden:
-            return self.blame("", message)
-        return self.blame(parameter.rstrip(":"), f"is wrong: {why}" if parameter.endswith(":") else why)
 
     def provider(self) -> Provider:
         """The provider. Asks the network only for `discover`. Raises `ConfigurationError`."""
@@ -77,7 +92,7 @@ class Profile:
         return _MAKERS[self.settings["provider"]](self, chosen)
 
     def client_settings(self) -> dict[str, Any]:
-        """The arguments of `OAuthClient` beside provider and store. Reads the private key."""
+        """The arguments of `OAuthClient` other than provider and store. Reads the private key."""
         passed = ("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm")
         chosen = {name: self.settings[name] for name in passed if name in self.settings}
         if "private_key" in self.settings:
@@ -94,23 +109,34 @@ class Profile:
         return chosen
 
     def open_store(self) -> TokenStore:
-        """The token store: the one whose URL the profile has, else an SQLite file of this user."""
+        """The token store: the one whose URL the profile has, else an SQLite file of this user.
+
+        Raises:
+            ConfigurationError: If the URL is wrong, or there is none and this user has no home directory.
+            StoreError: If the store cannot be opened.
+        """
         url = self.settings.get("store")
         if url is None:
-            from ..stores._sqlite import SQLiteStore
-
-            return SQLiteStore(default_store_path())
+            return self._usual_store()
         from ..stores._urls import open_store
 
         try:
             return open_store(url)
         except ConfigurationError as error:
-            failure = self.blame("store", f"cannot be used: {error}")
+            failure = self.origin.error("store", f"cannot be used: {error.problem}", error.remedy)
         raise failure
 
-    def blame(self, key: str, why: str) -> ConfigurationError:
-        """The error that names the file, the profile and the key."""
-        return _blame(self.path, self.name, self.overridden)(key, why)
+    def _usual_store(self) -> TokenStore:
+        from ..stores._sqlite import SQLiteStore
+
+        path = usual_store_path()
+        if path is None:
+            raise self.origin.error(
+                "store",
+                "is missing, and this user has no home directory for the usual one",
+                "set it to a URL such as sqlite:////var/lib/acme/tokens.db, or set HOME",
+            )
+        return SQLiteStore(path)
 
     def _private_key(self, key: str | Callable[[], str]) -> Any:
         text = self._content(key) if isinstance(key, str) else key()
@@ -119,9 +145,11 @@ class Profile:
     def _content(self, file: str) -> str:
         try:
             return Path(file).read_text("ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not a PEM or JWK"
-        raise self.blame("private_key", f"{file!r} cannot be read ({why})")
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        except ValueError:
+            why = "it is not a PEM or JWK"
+        raise self.origin.error("private_key", f"{file!r} cannot be read ({why})")
 
 
 def load_profile(
@@ -131,70 +159,92 @@ def load_profile(
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Profile:
-    """The profile `name` of the file at `path` (None: see `config_path`).
+    """Load a profile of the configuration file.
 
-    `overrides` take the place of what the file says; if they name a provider, there need be no file.
-    Raises `ConfigurationError` for whatever is missing, misspelt or of the wrong type.
+    Args:
+        name: The name of the profile.
+        path: The file. None: see `config_path`.
+        overrides: Settings that take the place of the file's. If they name a provider, there need not be a file.
+        environment: The variables that `${NAME}` refers to.
+
+    Raises:
+        ConfigurationError: If anything is missing, misspelt or of the wrong type.
     """
-    file, overrides = config_path(path), overrides or {}
-    table = _table(file, name, is_needed="provider" not in overrides)
-    overridden = frozenset(overrides) if file.exists() else frozenset(each.name for each in every_setting())
-    blame = _blame(file, name, overridden)
+    if not isinstance(cast("object", name), str):
+        raise ConfigurationError("profile must be text, the name of a profile", parameter="profile")
+    overrides = overrides or {}
+    file = find_config(path)
+    is_named = bool(path or os.environ.get("BLNK_AUTH_CONFIG"))
+    table = _table(file, name, is_needed="provider" not in overrides, is_named=is_named)
+    everything = frozenset(each.name for each in every_setting())
+    origin = SettingsOrigin(file, name, everything if table is None else frozenset(overrides))
+    table = table or {}
     merged = {**table, **overrides}
-    known = check(merged, blame)
+    known = check(merged, origin)
     plain = next((key for key in table if key not in overrides and _holds_secret(known[key], table[key])), None)
-    if plain is not None and is_open_to_others(file):
-        raise blame(
+    if plain is not None and file is not None and is_open_to_others(file):
+        raise origin.error(
             plain,
-            f"is a secret, and other users may read the file: chmod 600 {file}, or write ${{NAME}} or "
-            "keyring:service/name instead of it",
+            "is a secret, and other users may read the file",
+            f"run chmod 600 {file}, or write ${{NAME}} or keyring:service/name instead of the secret",
         )
-    resolved = {key: _resolve(known[key], value, file.parent, environment, blame) for key, value in merged.items()}
-    return Profile(name, file, resolved, overridden)
+    directory = Path() if file is None else file.parent
+    resolved = {key: _resolve(known[key], value, directory, environment, origin) for key, value in merged.items()}
+    return Profile(name, file, resolved, origin.overridden)
 
 
-def default_store_path() -> Path:
-    """Where tokens are kept by a profile without `store`."""
+def usual_store_path() -> Path | None:
+    """Where tokens are kept by a profile without `store`; None if this user has no home directory."""
     import platformdirs
 
-    return platformdirs.user_data_path("blnk-auth", appauthor=False) / "tokens.db"
+    return in_home(platformdirs.user_data_path("blnk-auth", appauthor=False) / "tokens.db")
 
 
-def _table(file: Path, name: str, *, is_needed: bool) -> Mapping[str, Any]:
+def _table(file: Path | None, name: str, *, is_needed: bool, is_named: bool) -> Mapping[str, Any] | None:
+    """The table of a profile; None if there is none and none is needed."""
+    if file is None:
+        if is_needed:
+            raise ConfigurationError(
+                "this user has no home directory, so there is no configuration file",
+                remedy="name one with --config FILE or the variable BLNK_AUTH_CONFIG, or set HOME",
+                parameter="path",
+            )
+        return None
+    if not is_needed and not is_named and not os.access(file, os.R_OK):
+        # In a container, HOME may be a directory of another user.
+        return None
     profiles = read_profiles(file)
-    if profiles is None and is_needed:
-        raise ConfigurationError(f"{file} does not exist", remedy="write it with: blnk-auth init")
     table = (profiles or {}).get(name)
-    if table is None and is_needed:
-        raise ConfigurationError(f"{file} has no profile {name!r}", remedy=f"{_instead(name, sorted(profiles or ()))}")
-    if table is not None and not isinstance(table, dict):
-        raise ConfigurationError(f"{file}: profiles.{name} must be a table with the heading [profiles.{name}]")
-    return {} if table is None else cast("dict[str, Any]", table)
+    if table is None:
+        if is_needed:
+            raise _no_profile(file, name, profiles)
+        return None
+    if not isinstance(table, dict):
+        raise ConfigurationError(
+            f"{file}: profiles.{name} must be a table", remedy=f"give it the heading [profiles.{name}]"
+        )
+    return cast("dict[str, Any]", table)
 
 
-def _instead(name: str, profiles: Sequence[str]) -> str:
+def _no_profile(file: Path, name: str, profiles: Mapping[str, Any] | None) -> ConfigurationError:
+    if profiles is None:
+        return ConfigurationError(f"{file} does not exist", remedy="write it with: blnk-auth init", parameter="path")
+    remedy = _existing(name, sorted(profiles))
+    return ConfigurationError(f"{file} has no profile {name!r}", remedy=remedy, parameter="profile")
+
+
+def _existing(name: str, profiles: Sequence[str]) -> str:
     if not profiles:
         return "it has none; write one with: blnk-auth init"
-    near = difflib.get_close_matches(name, profiles, n=1)
-    return f"it has: {', '.join(profiles)}{f'; did you mean {near[0]!r}?' if near else ''}"
-
-
-def _blame(file: Path, profile: str, overridden: frozenset[str]) -> Blame:
-    def blame(key: str, why: str) -> ConfigurationError:
-        if key in overridden:
-            setting = Setting(key, "")
-            names = setting.variable if key in SECRETS else f"{setting.option} or {setting.variable}"
-            return ConfigurationError(f"{names} {why}")
-        return ConfigurationError(f"{file}: profile {profile!r}: {f'{key} ' if key else ''}{why}")
-
-    return blame
+    similar = difflib.get_close_matches(name, profiles, n=1)
+    return f"it has: {', '.join(profiles)}{f'; did you mean {similar[0]!r}?' if similar else ''}"
 
 
 def _holds_secret(setting: Setting, value: Any) -> bool:
     """Whether a secret is written out in the file."""
     if setting.is_secret:
-        texts = [value] if isinstance(value, str) else list(cast("Mapping[str, str]", value).values())
-        return any(map(references.is_plain, texts))
+        values = [value] if isinstance(value, str) else list(cast("Mapping[str, str]", value).values())
+        return any(map(references.is_plain, values))
     return setting.name in _WITH_PASSWORD and references.is_plain(_password(value))
 
 
@@ -205,35 +255,46 @@ def _password(url: str) -> str:
         return ""
 
 
-def _resolve(setting: Setting, value: Any, directory: Path, environment: Mapping[str, str], blame: Blame) -> Any:
+def _resolve(
+    setting: Setting, value: Any, directory: Path, environment: Mapping[str, str], origin: SettingsOrigin
+) -> Any:
     try:
         if isinstance(value, str) and references.is_in_keyring(value) and _may_be_in_keyring(setting):
-            return _blaming(references.from_keyring(value), lambda why: blame(setting.name, why))
+            return _located(references.from_keyring(value), setting.name, origin)
         expanded = references.expand(value, environment)
-    except references.Unresolved as wrong:
-        raise blame(setting.name, str(wrong)) from None
+    except references.UnresolvedReference as error:
+        raise origin.error(setting.name, error.problem, error.remedy) from None
     if setting.kind == "file":
-        return str(directory / Path(expanded).expanduser())
-    if setting.kind == "texts":
+        return _file(setting, expanded, directory, origin)
+    if setting.kind == "list":
         return tuple(map(str, expanded))
     if setting.is_secret or setting.name in _WITH_PASSWORD:
         return redacted(expanded)
     return str(expanded) if isinstance(expanded, str) else expanded
 
 
+def _file(setting: Setting, name: str, directory: Path, origin: SettingsOrigin) -> str:
+    try:
+        return str(directory / Path(name).expanduser())
+    except RuntimeError:
+        raise origin.error(setting.name, f"{name!r} begins with ~, and there is no such home directory") from None
+
+
 def _may_be_in_keyring(setting: Setting) -> bool:
     return setting.kind == "file" or (setting.is_secret and setting.kind == "text")
 
 
-def _blaming(read: Callable[[], str], blame: Callable[[str], ConfigurationError]) -> Callable[[], str]:
-    def read_or_blame() -> str:
+def _located(read: Callable[[], str], key: str, origin: SettingsOrigin) -> Callable[[], str]:
+    """The same callable, whose error names where the reference is."""
+
+    def read_or_raise() -> str:
         try:
             return read()
-        except references.Unresolved as wrong:
-            failure = blame(str(wrong))
+        except references.UnresolvedReference as error:
+            failure = origin.error(key, error.problem, error.remedy)
         raise failure
 
-    return read_or_blame
+    return read_or_raise
 
 
 def _now(secret: str | Callable[[], str]) -> str:
@@ -243,7 +304,7 @@ def _now(secret: str | Callable[[], str]) -> str:
 def _jwk(text: str) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 

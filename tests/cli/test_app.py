@@ -39,7 +39,7 @@ def test_help_names_every_command() -> None:
     arguments = [sys.executable, "-m", "blnk_auth", "--help"]
     finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
     shown = " ".join(finished.stdout.split())
-    assert "demo See token renewal work" in shown
+    assert "demo Show token renewal at work" in shown
     assert "sandbox Run an authorization server" in shown
 
 
@@ -66,7 +66,7 @@ def test_an_unknown_command_is_a_wrong_call() -> None:
 
 @pytest.mark.parametrize("option", ["--nonsense", "--version=3"])
 def test_a_wrong_option_before_the_command_is_a_wrong_call(option: str) -> None:
-    """It is told as one after the command is: named, in one line that says where to look."""
+    """It is reported like one after the command: named, in one line that says where to look."""
     finished = finish(option, "status")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.count("\n") == 1

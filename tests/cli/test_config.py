@@ -62,8 +62,8 @@ def test_every_client_authentication_is_a_choice() -> None:
     assert next(each for each in COMMON if each.name == "client_auth").choices == METHODS
 
 
-def test_a_wrong_certificate_file_is_told_with_file_and_profile(tmp_path: Path) -> None:
-    """What the client itself refuses is told with the file and the profile it comes from."""
+def test_what_the_client_refuses_is_reported_with_file_and_profile(tmp_path: Path) -> None:
+    """What the client itself refuses is reported with the file and the profile that it comes from."""
     profile = load(tmp_path, f'{BASE}client_secret = "s"\nbase_url = "http://api.test"')
     with pytest.raises(ConfigurationError, match=r"config.toml: profile 'default': base_url uses http"):
         profile.make(OAuthClient, store=MemoryStore())
@@ -72,7 +72,7 @@ def test_a_wrong_certificate_file_is_told_with_file_and_profile(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('client_idd = "x"', r"profile 'default': client_idd is no setting.*did you mean 'client_id'\?"),
+        ('client_idd = "x"', r"profile 'default': client_idd is not a setting.*did you mean 'client_id'\?"),
         ('host = "x"', r"host does not belong to provider 'blnk_cloud', but to 'flinks'"),
         ("redirect_uri = 7", r"redirect_uri must be text in quotes, not a number"),
         ('api_origins = "https://a.test"', r"api_origins must be a list of texts.*not a text"),
@@ -86,9 +86,10 @@ def test_a_wrong_certificate_file_is_told_with_file_and_profile(tmp_path: Path) 
     ],
 )
 def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, message: str) -> None:
-    """A typo, a wrong type or a missing variable is told with file, profile and key, and what is right instead."""
+    """A typo, a wrong type or a missing variable is reported with file, profile and key, and what is right instead."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         load(tmp_path, BASE + text)
+    assert caught.value.parameter == text.partition(" ")[0]
     assert str(tmp_path / "config.toml") in str(caught.value)
     assert "'default'" in str(caught.value)
 
@@ -103,14 +104,17 @@ def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, m
         ("[profiles.default]\n", r"provider is missing; write one of blnk_cloud, blink"),
         ('[profiles.default]\nprovider = "blnk-cloud"\n', r"provider 'blnk-cloud' is unknown; did you mean"),
         ('[profiles.default]\nprovider = "blnk_cloud"\n', r"client_id is missing"),
-        ('[profiles.default]\nprovder = "flinks"\nhost = "h"\n', r"provder is no setting; did you mean 'provider'\?"),
+        (
+            '[profiles.default]\nprovder = "flinks"\nhost = "h"\n',
+            r"provder is not a setting; did you mean 'provider'\?",
+        ),
         ('[profiles.acme]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; it has: acme$"),
         ("[profiles.a]\n[profiles.defalt]\n", r"'default'; it has: a, defalt; did you mean 'defalt'\?$"),
         ("", r"has no profile 'default'; it has none; write one with: blnk-auth init$"),
     ],
 )
 def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: str) -> None:
-    """A file with another shape, without the profile, or with a broken line is told with what to change."""
+    """A file with another shape, without the profile, or with a broken line is reported with what to change."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         load(tmp_path, text)
     assert str(tmp_path / "config.toml") in str(caught.value)
@@ -154,13 +158,13 @@ def test_references_are_replaced_anywhere_and_can_be_escaped(tmp_path: Path) -> 
     ],
 )
 def test_a_secret_in_a_file_that_others_may_read_is_refused(tmp_path: Path, text: str, *, is_refused: bool) -> None:
-    """A written-out secret needs mode 0600; a reference does not, and the error does not tell the secret."""
+    """A written-out secret needs mode 0600; a reference does not, and the error does not show the secret."""
     load(tmp_path, BASE + text, X="1")
     if not is_refused:
         load(tmp_path, BASE + text, mode=0o644, X="1")
         return
     with pytest.raises(
-        ConfigurationError, match=r"is a secret, and other users may read the file: chmod 600"
+        ConfigurationError, match=r"is a secret, and other users may read the file; run chmod 600"
     ) as caught:
         load(tmp_path, BASE + text, mode=0o640, X="1")
     assert leaks(everything_in(caught.value), ["s3cr3t"]) == []
@@ -174,15 +178,15 @@ def test_a_profile_hides_its_secrets(tmp_path: Path) -> None:
 
 
 def test_files_are_found_beside_the_configuration(tmp_path: Path) -> None:
-    """A relative file name means the directory of the configuration file; one that is missing is told by key."""
+    """A relative file name means the directory of the configuration file; one that is missing is reported by key."""
     profile = load(tmp_path, f'{BASE}private_key = "keys/client.pem"\nclient_auth = "private_key_jwt"')
     assert profile.settings["private_key"] == str(tmp_path / "keys" / "client.pem")
     with pytest.raises(ConfigurationError, match=r"profile 'default': private_key '.*client.pem' cannot be read"):
         profile.make(OAuthClient, store=MemoryStore())
 
 
-def test_a_store_that_is_none_is_told_by_key(tmp_path: Path) -> None:
-    """A store URL of no known kind is told with file, profile and key."""
+def test_a_wrong_store_url_is_reported_by_key(tmp_path: Path) -> None:
+    """A store URL of an unknown kind is reported with file, profile and key."""
     with pytest.raises(ConfigurationError, match=r"profile 'default': store cannot be used: .*known are"):
         load(tmp_path, f'{BASE}store = "floppy:a"').open_store()
 
@@ -211,10 +215,10 @@ def test_what_an_option_leaves_wrong_is_blamed_on_the_file(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("base_url", "http://api.test", r"--base-url or BLNK_AUTH_BASE_URL uses http"),
-        ("verify", "none.pem", r"--verify or BLNK_AUTH_VERIFY is wrong: the CA file '.*' cannot be loaded"),
-        ("client_auth", "private_key_jwt", r"--private-key or BLNK_AUTH_PRIVATE_KEY is missing"),
-        ("client_secret", None, r"BLNK_AUTH_CLIENT_SECRET is missing"),
+        ("base_url", "http://api.test", r"--base-url or BLNK_AUTH_BASE_URL: base_url uses http"),
+        ("verify", "none.pem", r"--verify or BLNK_AUTH_VERIFY: .*the CA file '.*' cannot be loaded"),
+        ("client_auth", "private_key_jwt", r"--private-key or BLNK_AUTH_PRIVATE_KEY: private_key is missing"),
+        ("client_secret", None, r"BLNK_AUTH_CLIENT_SECRET: client_secret is missing"),
     ],
 )
 def test_what_the_client_refuses_is_blamed_on_the_option(

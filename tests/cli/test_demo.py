@@ -15,8 +15,8 @@ import pytest
 from cli.demo_process import TIMEOUT, command, finish, read_until, started, state_directory
 
 from blnk_auth import SQLiteStore
-from blnk_auth.cli.address import SandboxAddress
-from blnk_auth.cli.demo.remote import RemoteSandbox
+from blnk_auth.cli.demo.remote_sandbox import RemoteSandbox
+from blnk_auth.cli.sandbox_address import SandboxAddress
 
 DEAD = SandboxAddress("http://127.0.0.1:9", "sandbox-of-yesterday", "secret", "http://127.0.0.1:8765/oauth/callback")
 COLOURS = re.compile(rb"\x1b\[(?:\d+;)*[349][0-7](?:;\d+)*m")
@@ -61,17 +61,17 @@ def test_a_run_ends_well_with_a_table_and_leaves_nothing(state: Path) -> None:
 
 def test_a_killed_demo_goes_on_without_a_new_sign_in(state: Path) -> None:
     """Killed twice without warning, the demo finds its sandbox and its tokens again: there is one sign-in in all."""
-    for last_act in ("requests:", "httpx, asyncio:"):
+    for last_scenario in ("requests:", "httpx, asyncio:"):
         with started("demo", "--quick", "--state-dir", str(state)) as (process, output):
-            read_until(output, last_act)
+            read_until(output, last_scenario)
             process.kill()
             process.wait(TIMEOUT)
-        assert sandbox_of(state).books().counts.code_exchanges == 1
+        assert sandbox_of(state).server_record().counts.code_exchanges == 1
     finished = finish("demo", "--quick", "--state-dir", str(state))
     assert finished.returncode == 0, finished.stdout + finished.stderr
     said = " ".join(finished.stdout.split())
     assert "Found the sandbox" in said
-    assert "Going on with the grant of alice from the run before: no sign-in" in said
+    assert "Continuing with the grant of alice from the previous run: no sign-in" in said
     assert "one sign-in." in said
     assert list(state.iterdir()) == []
 
@@ -117,7 +117,7 @@ def test_on_a_terminal_it_shows_the_table_live_and_ctrl_c_leaves_it_to_go_on(sta
             while b"httpx, asyncio: until expiry 1 of 1" not in shown:
                 shown += os.read(ours, 65536)
             process.send_signal(signal.SIGINT)
-            while b"start the demo again and it goes on" not in shown:
+            while b"start the demo again and it continues" not in shown:
                 shown += os.read(ours, 65536)
             assert process.wait(TIMEOUT) == 130
         finally:
@@ -143,5 +143,5 @@ def test_another_sandbox_at_the_same_address_is_not_ours(state: Path) -> None:
         read_until(output, "  )")
         live = sandbox_of(state)
         assert live.is_alive()
-        stranger = SandboxAddress(live.address.origin, "sandbox-of-yesterday", "secret", live.address.redirect_uri)
-        assert not RemoteSandbox(stranger).is_alive()
+        other = SandboxAddress(live.address.origin, "sandbox-of-yesterday", "secret", live.address.redirect_uri)
+        assert not RemoteSandbox(other).is_alive()

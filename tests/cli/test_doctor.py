@@ -97,7 +97,7 @@ def test_what_is_out_of_reach_ends_with_3(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_a_host_that_does_not_exist_is_found_by_name(blnk_auth_cli: CommandLine) -> None:
-    """A host without an address is told as such, with what to check."""
+    """A host without an address is reported, with what to check."""
     _, found = findings(blnk_auth_cli, "--base-url", "https://nowhere.invalid")
     assert found["dns"][0]["verdict"] == "unavailable"
     assert "nowhere.invalid has no address" in found["dns"][0]["detail"]
@@ -134,7 +134,7 @@ def test_a_clock_that_is_off_is_judged_by_how_much(ahead: float, verdict: str) -
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}, {"date": ""}])
-def test_a_server_without_a_date_tells_nothing(headers: dict[str, str]) -> None:
+def test_a_server_without_a_date_gives_no_skew(headers: dict[str, str]) -> None:
     """Without a legible Date there is no skew."""
     assert clock_skew(headers, 0.0, 0.0) is None
 
@@ -156,10 +156,8 @@ def over_tls(tmp_path: Path, authority: trustme.CA, days: float) -> Iterator[Com
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(90, "ok"), (5, "warning")])
-def test_a_certificate_tells_how_long_it_is_good(
-    tmp_path: Path, authority: trustme.CA, days: float, verdict: str
-) -> None:
-    """The server's certificate is good until its end, and a warning in its last three weeks."""
+def test_a_certificate_is_judged_by_its_end(tmp_path: Path, authority: trustme.CA, days: float, verdict: str) -> None:
+    """The server's certificate is valid until its end, and a warning in its last three weeks."""
     for command_line in over_tls(tmp_path, authority, days):
         status, found = findings(command_line)
         assert status == 0

@@ -36,11 +36,11 @@ def test_it_asks_and_writes_a_file_for_this_user_only(offline: CommandLine) -> N
 
 
 def test_a_wrong_answer_is_asked_again_and_the_others_are_kept(offline: CommandLine) -> None:
-    """An answer that cannot work is told with the reason; then Enter keeps the others, the secret among them."""
+    """An answer that cannot work is reported with the reason; then Enter keeps the others, the secret among them."""
     first, second = "\nhttp://api.test\nid\ns3cr3t\n\n\nbob\n", "\nhttp://127.0.0.1:1\n\n\n\n\n\n"
     result = offline.run("init", input=first + second)
     assert result.exit_code == 0, result.output
-    assert "That cannot work: --base-url or BLNK_AUTH_BASE_URL uses http" in result.stderr
+    assert "That cannot work: --base-url or BLNK_AUTH_BASE_URL: base_url uses http" in result.stderr
     assert "s3cr3t" not in result.output
     expected = {"base_url": "http://127.0.0.1:1", "client_id": "id", "client_secret": "s3cr3t", "subject": "bob"}
     assert expected.items() <= written(offline).items()
@@ -101,7 +101,10 @@ def test_a_profile_is_replaced_only_on_demand(offline: CommandLine) -> None:
         (("--provider", "flinks", "--client-id", "id"), "--host (or BLNK_AUTH_HOST) is missing"),
         (("--provider", "blnk_cloud"), "--client-id (or BLNK_AUTH_CLIENT_ID) is missing"),
         (("--provider", "nobody"), "'nobody' is not one of"),
-        ((*OPTIONS, "--base-url", "http://api.test", "--client-auth", "none"), "--base-url or BLNK_AUTH_BASE_URL uses"),
+        (
+            (*OPTIONS, "--base-url", "http://api.test", "--client-auth", "none"),
+            "--base-url or BLNK_AUTH_BASE_URL: base_url uses",
+        ),
         ((*OPTIONS, "--client-secret-from", "s3cr3t"), "never the secret"),
         ((*OPTIONS, "--host", "x", "--client-auth", "none"), "--host or BLNK_AUTH_HOST does not belong"),
         ((*OPTIONS, "--profile", " "), "--profile must be a name"),

@@ -13,7 +13,7 @@ from stores.servers import fresh_database, postgres_url
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth.cli.keepalive_run import Keeper, Pace, Plan
+from blnk_auth.cli.keepalive_run import KeepaliveRun, KeepaliveSettings, RateLimit
 from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sql_schema import records
 from blnk_auth.stores._token_store import Record, to_json
@@ -21,7 +21,7 @@ from blnk_auth.testing.sandbox import Fault, Sandbox
 
 __all__ = ["postgres_url"]
 
-PLAN = Plan(horizon=7 * DAY, idle_lifetime=30 * DAY)
+SETTINGS = KeepaliveSettings(horizon=7 * DAY, idle_lifetime=30 * DAY)
 FAST = ("--rate", "100000", "--json")
 DUE = (*FAST, "--idle-lifetime", "30d")
 
@@ -46,18 +46,18 @@ def token(**changes: Any) -> Token:
     ],
 )
 def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:
-    """A grant is due if its refresh token dies within the horizon, unless it is young, as after a renewal elsewhere."""
-    assert PLAN.is_due(token(**changes), day * DAY) is is_due
+    """A grant is due if its refresh token expires within the horizon, unless it is young, as after a renewal elsewhere."""
+    assert SETTINGS.is_due(token(**changes), day * DAY) is is_due
 
 
-def test_renewals_are_spaced() -> None:
-    """However many come at once, they pass at the given rate; whoever comes late does not wait."""
-    pace = Pace(rate=4)
-    assert [pace.delay(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
-    assert pace.delay(200.0) == 0.0
+def test_renewals_are_srate_limitd() -> None:
+    """However many come at once, they pass at the given rate; one that comes later does not wait."""
+    rate_limit = RateLimit(rate=4)
+    assert [rate_limit.delay(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
+    assert rate_limit.delay(200.0) == 0.0
 
 
-def outcome(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
+def kept_alive(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
     result = command_line.run("keepalive", *arguments)
     assert result.exit_code in (0, 1, 2), result.output
     found: dict[str, Any] = json.loads(result.stdout)
@@ -65,14 +65,14 @@ def outcome(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_only_what_would_die_is_renewed(blnk_auth_cli: CommandLine) -> None:
+def test_only_what_would_expire_is_renewed(blnk_auth_cli: CommandLine) -> None:
     """What nobody has used for long is renewed, and nothing else; a second run finds nothing to do."""
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "old", idle=25 * DAY)
     blnk_auth_cli.give(client, "new", idle=1 * DAY)
-    first = outcome(blnk_auth_cli, *DUE)
+    first = kept_alive(blnk_auth_cli, *DUE)
     assert (first["grants"], first["due"], first["renewed"], first["status"]) == (2, 1, 1, 0)
-    assert outcome(blnk_auth_cli, *DUE)["due"] == 0
+    assert kept_alive(blnk_auth_cli, *DUE)["due"] == 0
     assert blnk_auth_cli.sandbox is not None
     assert [request.form["grant_type"] for request in blnk_auth_cli.sandbox.requests if request.form] == [
         "refresh_token"
@@ -85,14 +85,14 @@ def test_flinks_own_idle_time_is_known(blnk_auth_cli: CommandLine) -> None:
         flinks = CommandLine(blnk_auth_cli.directory, sandbox)
         flinks.configure("flinks")
         flinks.give(flinks.client(), "alice", idle=24 * DAY)
-        assert outcome(flinks, *FAST)["renewed"] == 1
+        assert kept_alive(flinks, *FAST)["renewed"] == 1
 
 
-def test_a_provider_that_does_not_say_is_told(blnk_auth_cli: CommandLine) -> None:
-    """Where nobody knows when a refresh token dies, it is left, and the summary says so."""
+def test_a_grant_that_expires_at_an_unknown_time_is_left(blnk_auth_cli: CommandLine) -> None:
+    """Where it is unknown when a refresh token expires, it is left, and the summary says so."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=300 * DAY)
-    assert outcome(blnk_auth_cli, *FAST)["unknown"] == 1
-    assert "1 were left: Blnk Cloud does not say" in blnk_auth_cli.run("keepalive").stdout
+    assert kept_alive(blnk_auth_cli, *FAST)["unknown"] == 1
+    assert "1 were left: Blnk Cloud does not specify" in blnk_auth_cli.run("keepalive").stdout
 
 
 def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -> None:
@@ -104,7 +104,7 @@ def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -
     blnk_auth_cli.give(client, "dave", idle=25 * DAY, refresh_expires_at=time.time() + DAY)
     assert blnk_auth_cli.sandbox is not None
     blnk_auth_cli.sandbox.revoke_grant("carol")
-    found = outcome(blnk_auth_cli, *DUE)
+    found = kept_alive(blnk_auth_cli, *DUE)
     assert sorted(found["sign_in_required"]) == ["bob", "carol"]
     assert (found["renewed"], found["renewed_elsewhere"], found["status"]) == (2, 0, 1)
     shown = blnk_auth_cli.run("keepalive", "--idle-lifetime", "30d")
@@ -112,26 +112,26 @@ def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -
     assert "Must sign in again:\n" in shown.stdout
 
 
-def test_a_grant_whose_end_stays_is_told(blnk_auth_cli: CommandLine) -> None:
-    """Where a renewal does not put off the end of the refresh token, the person must sign in."""
+def test_a_grant_that_a_renewal_does_not_prolong_is_listed(blnk_auth_cli: CommandLine) -> None:
+    """Where a renewal does not postpone the expiry of the refresh token, the user must sign in."""
     with Sandbox(client_secret=SECRET) as sandbox:
         command_line = CommandLine(blnk_auth_cli.directory, sandbox)
         command_line.configure()
         client = command_line.client()
         sandbox.fail_token_requests(Fault(rewrite=lambda members: {**members, "refresh_expires_in": 3600}))
         command_line.give(client, "alice", idle=25 * DAY, refresh_expires_at=time.time() + DAY)
-        found = outcome(command_line, *FAST)
+        found = kept_alive(command_line, *FAST)
     assert (found["expiring"], found["renewed"], found["status"]) == (["alice"], 1, 1)
 
 
 def test_a_failure_ends_with_2_and_the_others_go_on(blnk_auth_cli: CommandLine) -> None:
-    """One failed renewal is told with its key; all others are made, and the exit status is 2."""
+    """One failed renewal is listed with its key; all others are made, and the exit status is 2."""
     client = blnk_auth_cli.client()
     for number in range(5):
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
     blnk_auth_cli.sandbox.fail_token_requests(Fault(status=503))
-    found = outcome(blnk_auth_cli, *DUE)
+    found = kept_alive(blnk_auth_cli, *DUE)
     assert (found["renewed"], len(found["failed"]), found["gave_up"], found["status"]) == (4, 1, None, 2)
 
 
@@ -142,7 +142,7 @@ def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> No
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
     blnk_auth_cli.sandbox.fail_token_requests(*[Fault(status=503)] * 100)
-    found = outcome(blnk_auth_cli, *DUE, "--workers", "1")
+    found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
     assert found["status"] == 2
     assert found["gave_up"]
     assert blnk_auth_cli.sandbox.counts.token_requests == 20
@@ -166,9 +166,9 @@ def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bo
     for number in range(40):
         key = client.for_subject(f"s{number}").store_key
         store.save(key, GrantRecord(token(issued_at=time.time())).to_data(), expected=None)
-    tally = Keeper(Plan(7 * DAY, 30 * DAY, workers=1)).run(client, lambda _done, _total: None)
-    assert (len(tally.failed), tally.gave_up is not None) == (failed, gives_up)
-    assert tally.status == 2
+    report = KeepaliveRun(KeepaliveSettings(7 * DAY, 30 * DAY, workers=1)).run(client, lambda _done, _total: None)
+    assert (len(report.failed), report.gave_up is not None) == (failed, gives_up)
+    assert report.status == 2
 
 
 def test_a_wrong_secret_stops_at_once(blnk_auth_cli: CommandLine) -> None:
@@ -177,26 +177,26 @@ def test_a_wrong_secret_stops_at_once(blnk_auth_cli: CommandLine) -> None:
     for number in range(10):
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     blnk_auth_cli.variables["SANDBOX_SECRET"] = "wrong"
-    found = outcome(blnk_auth_cli, *DUE, "--workers", "1")
+    found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
     assert found["gave_up"]
     assert blnk_auth_cli.sandbox is not None
     assert blnk_auth_cli.sandbox.counts.token_requests == 1
 
 
 def test_a_grant_renewed_since_it_was_seen_is_left(blnk_auth_cli: CommandLine) -> None:
-    """What another host has renewed between our look and our turn is not renewed again."""
+    """What another host has renewed after this run read it is not renewed again."""
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "alice", idle=25 * DAY)
     other = blnk_auth_cli.client()
 
-    class Late(Keeper):
+    class Late(KeepaliveRun):
         def _renew(self, source: Any, seen: Token) -> None:
             other.for_subject("alice").renew()
             super()._renew(source, seen)
 
-    keeper = Late(Plan(7 * DAY, 30 * DAY, rate=1e5))
-    tally = keeper.run(client, lambda _done, _total: None)
-    assert (tally.due, tally.renewed, tally.renewed_elsewhere) == (1, 0, 1)
+    run = Late(KeepaliveSettings(7 * DAY, 30 * DAY, rate=1e5))
+    report = run.run(client, lambda _done, _total: None)
+    assert (report.due, report.renewed, report.renewed_elsewhere) == (1, 0, 1)
     assert blnk_auth_cli.sandbox is not None
     assert blnk_auth_cli.sandbox.counts.refreshes == 1
 
@@ -210,11 +210,11 @@ def test_four_processes_renew_each_due_grant_once(blnk_auth_cli: CommandLine) ->
     sandbox = blnk_auth_cli.sandbox
     assert sandbox is not None
     sandbox.token_latency = 0.02
-    tallies = at_once(blnk_auth_cli, 4)
+    reports = at_once(blnk_auth_cli, 4)
     assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (30, 0)
-    assert sum(tally["renewed"] for tally in tallies) == 30
-    assert {tally["status"] for tally in tallies} == {0}
-    assert all(tally["looked_at"] == 60 for tally in tallies)
+    assert sum(report["renewed"] for report in reports) == 30
+    assert {report["status"] for report in reports} == {0}
+    assert all(report["looked_at"] == 60 for report in reports)
 
 
 @pytest.mark.deep
@@ -227,13 +227,13 @@ def test_four_processes_on_postgresql_renew_100000_grants_once(
         blnk_auth_cli.configure(store=f'"{url}"')
         client = blnk_auth_cli.client()
         fill(blnk_auth_cli, client, young=95_000, due=5_000)
-        tallies = at_once(blnk_auth_cli, 4, timeout=1500)
+        reports = at_once(blnk_auth_cli, 4, timeout=1500)
         client.store.close()
     sandbox = blnk_auth_cli.sandbox
     assert sandbox is not None
     assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (5_000, 0)
-    assert sum(tally["renewed"] for tally in tallies) == 5_000
-    assert {tally["looked_at"] for tally in tallies} == {100_000}
+    assert sum(report["renewed"] for report in reports) == 5_000
+    assert {report["looked_at"] for report in reports} == {100_000}
 
 
 def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int) -> None:
@@ -267,12 +267,12 @@ def at_once(command_line: CommandLine, processes: int, timeout: float = TIMEOUT)
         )
         for _ in range(processes)
     ]
-    tallies: list[dict[str, Any]] = []
+    reports: list[dict[str, Any]] = []
     for process in running:
         output, errors = process.communicate(timeout=timeout)
         assert process.returncode == 0, errors
-        tallies.append(json.loads(output))
-    return tallies
+        reports.append(json.loads(output))
+    return reports
 
 
 def test_ctrl_c_ends_it_in_good_order(blnk_auth_cli: CommandLine) -> None:

@@ -20,16 +20,16 @@ from cli.demo_process import read_until, started
 from filelock import FileLock
 from helpers import leaks
 
-from blnk_auth.testing.sandbox import Sandbox, person
+from blnk_auth.testing.sandbox import Sandbox, browser
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-token.md"
 PROMPT = "ready> "
 
-# What a person does in a browser: agrees, and is sent back to the address on this machine.
+# What a user does in a browser: approves, and is redirected to the address on this machine.
 _BROWSER = """\
 import sys, urllib.request
-from blnk_auth.testing.sandbox import person
-callback = person.sign_in(sys.argv[1], subject="alice", approve={approve})
+from blnk_auth.testing.sandbox import browser
+callback = browser.sign_in(sys.argv[1], subject="alice", approve={approve})
 page = urllib.request.urlopen(callback, timeout=60).read().decode()
 open({page!r}, "w").write(page)
 """
@@ -39,9 +39,9 @@ def commands_of_the_tutorial() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def browser(directory: Path, *, approve: bool = True) -> str:
-    """For the variable BROWSER: a person who signs in as alice."""
-    script = directory / "person.py"
+def browser_command(directory: Path, *, approve: bool = True) -> str:
+    """For the variable BROWSER: a user who signs in as alice."""
+    script = directory / "user.py"
     script.write_text(_BROWSER.format(approve=approve, page=str(directory / "page.html")))
     return f'"{sys.executable}" "{script}" %s'
 
@@ -98,12 +98,12 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
     init, login, status, curl, code, logout = (
         text.replace("8400", str(port)).rstrip() for text in commands_of_the_tutorial()
     )
-    variables = {"BROWSER": browser(offline.directory)}
+    variables = {"BROWSER": browser_command(offline.directory)}
     with started("sandbox", "--port", str(port)) as (_, output), terminal(offline, **variables) as shell:
-        told = "".join(read_until(output, "  )"))
+        printed = "".join(read_until(output, "  )"))
         answers = {
             "base_url": f"http://127.0.0.1:{port}",
-            **{name: re.findall(rf"{name} +(\S+)", told)[0] for name in ("client_id", "client_secret")},
+            **{name: re.findall(rf"{name} +(\S+)", printed)[0] for name in ("client_id", "client_secret")},
         }
         shell.sendline(init)
         for question in ("provider", "base_url", "client_id", "client_secret", "redirect_uri", "scope", "subject"):
@@ -135,7 +135,7 @@ def test_without_a_browser_the_address_is_pasted(blnk_auth_cli: CommandLine) -> 
         shell.expect(r"http://\S+/oauth/authorize\?\S+")
         url = shell.after
         shell.expect("paste that page's address here:")
-        shell.sendline(person.sign_in(url, subject="alice", approve=True))
+        shell.sendline(browser.sign_in(url, subject="alice", approve=True))
         output = shown(shell)
         assert "alice: signed in at Blnk Cloud" in output
         assert leaks([output], ["blnk_at_", "blnk_rt_"]) == []
@@ -151,13 +151,13 @@ def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine, way: s
         shell.expect("paste that page's address here:")
         shell.sendline("http://127.0.0.1/oauth/callback?code=x&state=y")
         shell.expect("Not that one:")
-        shell.sendline(person.sign_in(url, subject="alice", approve=True))
+        shell.sendline(browser.sign_in(url, subject="alice", approve=True))
         assert "alice: signed in" in shown(shell)
         assert status_of(shell) == 0
 
 
 def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None:
-    """`login --device` shows an address, a code, and a QR code where the terminal can; then it waits for the person."""
+    """`login --device` shows an address, a code, and a QR code where the terminal can; then it waits for the user."""
     with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
         command_line = CommandLine(blnk_auth_cli.directory, sandbox)
         command_line.discover()
@@ -169,11 +169,11 @@ def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None
             assert "alice: signed in at 127.0.0.1" in shown(shell)
 
 
-def test_a_person_who_says_no_ends_with_1(blnk_auth_cli: CommandLine) -> None:
+def test_a_user_who_denies_access_ends_with_1(blnk_auth_cli: CommandLine) -> None:
     """Denied access ends with 1 and one line; nothing is stored."""
-    with terminal(blnk_auth_cli, BROWSER=browser(blnk_auth_cli.directory, approve=False)) as shell:
+    with terminal(blnk_auth_cli, BROWSER=browser_command(blnk_auth_cli.directory, approve=False)) as shell:
         shell.sendline("blnk-auth login")
-        assert "the person did not give access; sign in with: blnk-auth login" in shown(shell)
+        assert "sign in with: blnk-auth login" in shown(shell)
         assert status_of(shell) == 1
     assert blnk_auth_cli.run("token").exit_code == 1
 
@@ -200,7 +200,7 @@ def test_options_that_cannot_be_are_refused(
 
 @pytest.mark.parametrize("way", ["", "--paste"])
 def test_ctrl_c_while_waiting_ends_at_once(blnk_auth_cli: CommandLine, way: str) -> None:
-    """Ctrl-C while the person is awaited ends with 130, in one line, without a traceback."""
+    """Ctrl-C while it waits for the user ends with 130, in one line, without a traceback."""
     with terminal(blnk_auth_cli) as shell:
         shell.sendline(f"blnk-auth login {way}")
         shell.expect("paste that page's address here:")

@@ -11,8 +11,8 @@ import pytest
 from cli.demo_process import TIMEOUT, finish, read_until, started
 
 from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient
-from blnk_auth.cli.address import SandboxAddress
-from blnk_auth.testing.sandbox import person
+from blnk_auth.cli.sandbox_address import SandboxAddress
+from blnk_auth.testing.sandbox import browser
 
 
 def printed_address(lines: list[str]) -> SandboxAddress:
@@ -38,7 +38,7 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
             redirect_uri=address.redirect_uri,
         )
         url = client.start_authorization("alice").url
-        alice = client.finish_authorization(person.sign_in(url, subject="alice", approve=True))
+        alice = client.finish_authorization(browser.sign_in(url, subject="alice", approve=True))
         token = alice.token()
         assert token.expires_at is not None
         assert token.issued_at is not None
@@ -67,7 +67,7 @@ def test_each_provider_is_played_and_the_printed_client_works(personality: str, 
         scope = "ACCOUNT_BASIC" if personality == "flinks" else None
         url = client.start_authorization("alice", scope=scope).url
         assert url.partition("?")[0] in printed
-        alice = client.finish_authorization(person.sign_in(url, subject="alice", approve=True))
+        alice = client.finish_authorization(browser.sign_in(url, subject="alice", approve=True))
         token = alice.token()
         assert token.expires_at is not None
         assert token.issued_at is not None

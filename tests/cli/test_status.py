@@ -11,7 +11,7 @@ from cli.command_line import DAY, SECRET, CommandLine
 from cli.demo_process import TIMEOUT, command
 from helpers import leaks
 
-from blnk_auth.cli.screen import printable, span
+from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
 
 
@@ -35,7 +35,7 @@ def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
 )
 def test_a_time_is_shown_in_its_two_largest_units(seconds: float | None, text: str) -> None:
     """A length of time is rounded down to at most two neighbouring units."""
-    assert span(seconds) == text
+    assert time_left(seconds) == text
 
 
 def test_nothing_shown_steers_a_terminal() -> None:
@@ -223,10 +223,10 @@ def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_the_clients_own_token(blnk_auth_cli: CommandLine) -> None:
-    """`token --itself` prints the client's own token; where the provider has none to give, that is told in one line."""
+    """`token --itself` prints the client's own token; where the provider has none to give, that is reported in one line."""
     refused = blnk_auth_cli.run("token", "--itself")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr == "blnk-auth: --itself: Blnk Cloud gives tokens to people only; leave it out\n"
+    assert refused.stderr == "blnk-auth: --itself: Blnk Cloud issues tokens for users only; leave it out\n"
     with Sandbox("flinks", client_secret=SECRET) as sandbox:
         flinks = CommandLine(blnk_auth_cli.directory, sandbox)
         flinks.configure("flinks")

@@ -730,8 +730,8 @@ with Sandbox(redirect_uri="http://127.0.0.1/callback") as sandbox:
 _BROWSER = """
 import sys, httpx
 from urllib.parse import urlsplit
-from blnk_auth.testing.sandbox import person
-back = person.sign_in(sys.argv[1], subject="alice", approve=True)
+from blnk_auth.testing.sandbox import browser
+back = browser.sign_in(sys.argv[1], subject="alice", approve=True)
 httpx.get(back, follow_redirects=True, trust_env=False)
 """
 

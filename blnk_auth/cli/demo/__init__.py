@@ -1,8 +1,13 @@
-"""`blnk-auth demo`: the main job, seen to work.
+"""`blnk-auth demo`: shows token renewal at work, against a sandbox on this machine.
 
-The sandbox runs in a process of its own, and the tokens are in a SQLite file. So the demo may be killed between any two
-calls, and the next run finds both and goes on without a new sign-in. Only a kill in the few milliseconds between the
-server's rotation and our save costs the grant, as it would cost any client; the next run says so and signs in again.
+Used by the command line only; the other modules of this folder are its parts. What it promises:
+
+* The sandbox runs in its own process and the tokens are in an SQLite file, so the demo may be killed between any two
+  calls: the next run finds both and continues without a new sign-in. Only a kill in the few milliseconds between the
+  server's rotation and our save loses the grant, as with any client; the next run says so and signs in again.
+* Its verdict is taken from the sandbox's own figures, not from what the library reports.
+
+It never talks to another host than this machine, and it removes its files when it has ended.
 """
 
 from __future__ import annotations
@@ -23,19 +28,19 @@ from ..extras import require
 )
 @click.option("--quick", is_flag=True, help="With shorter lifetimes: about 10 seconds instead of 25.")
 def command(state_dir: Path | None, quick: bool) -> None:
-    """See token renewal work, against a sandbox on this machine.
+    """Show token renewal at work, against a sandbox on this machine.
 
     Signs in, then calls an API through requests, httpx, httpx2 and the Blnk SDK while tokens expire and are revoked,
     with 50 callers at once and across a restart. Ends with a table, and with status 1 if any figure in it is off.
-    Kill it and start it again: it goes on without a new sign-in.
+    Kill it and start it again: it continues without a new sign-in.
     """
     require("sandbox")
     from .run import FULL, QUICK, run
-    from .state import StateDirectory
+    from .state_directory import StateDirectory
 
     try:
         status = run(StateDirectory.at(state_dir), QUICK if quick else FULL)
     except KeyboardInterrupt:
-        click.echo("\nStopped. The sandbox stays up for a while: start the demo again and it goes on.", err=True)
+        click.echo("\nStopped. The sandbox keeps running for a while: start the demo again and it continues.", err=True)
         status = 130
     sys.exit(status)

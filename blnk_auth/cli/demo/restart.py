@@ -1,4 +1,7 @@
-"""The restart: a process that knows nothing but the SQLite file goes on with the grant, and those before it follow."""
+"""The restart scenario: a new process that has only the SQLite file continues with the grant.
+
+Used by the demo's run; also run as a module, as that new process. It never signs in.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,18 @@ from ...httpx import HttpxAuth
 from ...providers._blnk_cloud import BlnkCloud
 from ...source import TokenSource
 from ...stores._sqlite import SQLiteStore
-from ..address import SandboxAddress
-from .child import environment, module_command
-from .figures import Figures
-from .stage import CALL_TIMEOUT, SUBJECT, Stage
-from .state import StateDirectory
+from ..sandbox_address import SandboxAddress
+from .child_process import environment, module_command
+from .results import CallFigures
+from .scenario import CALL_TIMEOUT, SUBJECT, ScenarioRun
+from .state_directory import StateDirectory
 
 _CALLS = 10
 _CHILD_TIMEOUT = 120.0
 
 
 def make_client(address: SandboxAddress, store: SQLiteStore) -> OAuthClient:
-    """The registered client, as every process of an application makes it."""
+    """The registered client, made as every process of an application makes it."""
     return OAuthClient(
         BlnkCloud(base_url=address.origin),
         client_id=address.client_id,
@@ -38,33 +41,33 @@ def make_client(address: SandboxAddress, store: SQLiteStore) -> OAuthClient:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The act. The token is revoked, so that all must come to a new one; only the child asks the server for it."""
+    """The scenario. The token is revoked, so everyone needs a new one; only the child requests it from the server."""
 
     state: StateDirectory
 
-    def __call__(self, stage: Stage) -> None:
-        stage.revoke()
-        stage.say("a new process with the SQLite file")
-        self._in_a_child(stage.act.figures)
-        stage.say("a new OAuthClient in this process")
+    def __call__(self, run: ScenarioRun) -> None:
+        run.revoke()
+        run.say("a new process with the SQLite file")
+        self._call_in_child_process(run.scenario.figures)
+        run.say("a new OAuthClient in this process")
         with SQLiteStore(self.state.tokens) as store:
-            _call(make_client(stage.sandbox.address, store).for_subject(SUBJECT), stage.url, stage.act.figures)
-        stage.say("the OAuthClient from before the restart")
-        _call(stage.source, stage.url, stage.act.figures)
+            _call(make_client(run.sandbox.address, store).for_subject(SUBJECT), run.url, run.scenario.figures)
+        run.say("the OAuthClient from before the restart")
+        _call(run.source, run.url, run.scenario.figures)
 
-    def _in_a_child(self, figures: Figures) -> None:
+    def _call_in_child_process(self, figures: CallFigures) -> None:
         command = module_command("blnk_auth.cli.demo.restart", str(self.state.path))
         finished = subprocess.run(  # noqa: S603 - our own module
             command, env=environment(), capture_output=True, text=True, timeout=_CHILD_TIMEOUT, check=False
         )
         if finished.returncode != 0:
             last_line = (finished.stderr.strip().splitlines() or ["nothing"])[-1]
-            figures.add(1, 1, 0.0, f"the new process ended with {finished.returncode} and said: {last_line}")
+            figures.add(1, 1, 0.0, f"the new process ended with {finished.returncode}: {last_line}")
             return
         figures.add(*json.loads(finished.stdout))
 
 
-def _call(source: TokenSource, url: str, figures: Figures) -> None:
+def _call(source: TokenSource, url: str, figures: CallFigures) -> None:
     with httpx.Client(auth=HttpxAuth(source), timeout=CALL_TIMEOUT) as client:
         for _ in range(_CALLS):
             with figures.call() as call:
@@ -72,8 +75,8 @@ def _call(source: TokenSource, url: str, figures: Figures) -> None:
 
 
 def _main(state_path: str) -> None:
-    """The child: prints its figures as JSON, for `Figures.add`."""
-    state, figures = StateDirectory(Path(state_path)), Figures()
+    """Run the child process: it prints its figures as JSON, for `CallFigures.add`."""
+    state, figures = StateDirectory(Path(state_path)), CallFigures()
     address = SandboxAddress.load(state.sandbox)
     if address is None:
         raise SystemExit(f"{state.sandbox} does not say where the sandbox is")

@@ -1,4 +1,8 @@
-"""The demo from beginning to end."""
+"""The demo from beginning to end: sandbox, sign-in, every scenario, verdict.
+
+Used by the command. It promises that two demos never share a directory, and that a run that was killed can be
+continued.
+"""
 
 from __future__ import annotations
 
@@ -13,46 +17,46 @@ from ...client import OAuthClient
 from ...errors import BlnkAuthError, SignInRequired, StoreError
 from ...source import TokenSource
 from ...stores._sqlite import SQLiteStore
-from .clients import CLIENT_ACTS
-from .crowd import CROWD, play_crowd
-from .figures import Act, Promise, total
-from .host import SandboxProcess
-from .remote import RemoteSandbox
+from .client_scenarios import CLIENT_SCENARIOS
+from .concurrent_callers import CALLERS, run_concurrent_callers
+from .display import Display
+from .remote_sandbox import RemoteSandbox
 from .restart import Restart, make_client
-from .screen import Screen
-from .stage import SUBJECT, Stage
-from .state import StateDirectory
+from .results import Expectation, Scenario, total
+from .sandbox_process import SandboxProcess
+from .scenario import SUBJECT, ScenarioRun
+from .state_directory import StateDirectory
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long access tokens live, in seconds, and how many of them expire in the act of each client."""
+class Tempo:
+    """How long access tokens live, in seconds, and how many of them expire in the scenario of each client."""
 
     lifetime: float
     expiries: int
 
 
-FULL = Pace(lifetime=2.0, expiries=2)
-QUICK = Pace(lifetime=1.0, expiries=1)
+FULL = Tempo(lifetime=2.0, expiries=2)
+QUICK = Tempo(lifetime=1.0, expiries=1)
 
-Programme = list[tuple[Act, Callable[[Stage], None]]]
+Scenarios = list[tuple[Scenario, Callable[[ScenarioRun], None]]]
 
 
-def run(state: StateDirectory, pace: Pace) -> int:
-    """Play all acts; return the exit status. What this run leaves if it is killed, the next one goes on with."""
+def run(state: StateDirectory, tempo: Tempo) -> int:
+    """Run all scenarios; return the exit status. If this run is killed, the next one continues with what it left."""
     _reach_loopback_directly()
-    screen = Screen()
+    display = Display()
     with ExitStack() as stack:
         store = stack.enter_context(SQLiteStore(state.tokens))
         _exclude_others(stack, store, state)
         sandbox = SandboxProcess(state)
-        screen.say(f"{'Started a' if sandbox.is_new else 'Found the'} sandbox at {sandbox.remote.address.origin}")
-        sandbox.remote.set_lifetime(pace.lifetime)
-        source = _obtain_grant(make_client(sandbox.remote.address, store), sandbox.remote, screen)
-        complaints = _play(_programme(state, pace), source, sandbox.remote, pace, screen)
+        display.say(f"{'Started a' if sandbox.is_new else 'Found the'} sandbox at {sandbox.remote.address.origin}")
+        sandbox.remote.set_lifetime(tempo.lifetime)
+        source = _obtain_grant(make_client(sandbox.remote.address, store), sandbox.remote, display)
+        deviations = _run_all(_scenarios(state, tempo), source, sandbox.remote, tempo, display)
         sandbox.stop()
     state.clear()
-    return 1 if complaints else 0
+    return 1 if deviations else 0
 
 
 def _reach_loopback_directly() -> None:
@@ -66,61 +70,64 @@ def _exclude_others(stack: ExitStack, store: SQLiteStore, state: StateDirectory)
         stack.enter_context(store.lock("demo", timeout=0))
     except StoreError as error:
         raise click.ClickException(
-            f"another demo runs on {state.path}: wait for its end, or name another directory with --state-dir ({error})"
+            f"another demo runs on {state.path}: wait until it has ended, or name another directory with --state-dir "
+            f"({error.problem})"
         ) from error
 
 
-def _obtain_grant(client: OAuthClient, sandbox: RemoteSandbox, screen: Screen) -> TokenSource:
-    """The grant that is stored, if it still works; otherwise the person signs in."""
+def _obtain_grant(client: OAuthClient, sandbox: RemoteSandbox, display: Display) -> TokenSource:
+    """The stored grant, if it still works; otherwise the user signs in."""
     source = client.for_subject(SUBJECT)
     try:
-        # Also to begin with a token of the lifetime that was just set.
+        # Renewed, so that the first token has the lifetime that was just set.
         source.renew()
-    except SignInRequired as verdict:
-        if verdict.reason != "missing":
-            screen.say(f"The grant from the run before has ended: {verdict}")
+    except SignInRequired as ended:
+        if ended.reason != "missing":
+            display.say(f"The grant of the previous run has ended: {ended.problem}")
         start = client.start_authorization(SUBJECT)
         source = client.finish_authorization(sandbox.sign_in(start.url, SUBJECT))
-        screen.say(f"{SUBJECT} signed in and allowed access")
+        display.say(f"{SUBJECT} signed in and allowed access")
     else:
-        screen.say(f"Going on with the grant of {SUBJECT} from the run before: no sign-in")
+        display.say(f"Continuing with the grant of {SUBJECT} from the previous run: no sign-in")
     return source
 
 
-def _programme(state: StateDirectory, pace: Pace) -> Programme:
-    promise = Promise(expired=pace.expiries, revoked=1)
+def _scenarios(state: StateDirectory, tempo: Tempo) -> Scenarios:
+    expectation = Expectation(expired=tempo.expiries, revoked=1)
     return [
-        *((Act(each.title, promise), each.play) for each in CLIENT_ACTS if each.is_possible),
-        (Act(f"{CROWD} callers at once", Promise(expired=1, exactly=True)), play_crowd),
-        (Act("restart", Promise(revoked=1, exactly=True)), Restart(state)),
+        *((Scenario(each.title, expectation), each.run) for each in CLIENT_SCENARIOS if each.is_possible),
+        (Scenario(f"{CALLERS} callers at once", Expectation(expired=1, exactly=True)), run_concurrent_callers),
+        (Scenario("restart", Expectation(revoked=1, exactly=True)), Restart(state)),
     ]
 
 
-def _play(programme: Programme, source: TokenSource, sandbox: RemoteSandbox, pace: Pace, screen: Screen) -> list[str]:
-    acts = [act for act, _ in programme]
-    first = before = sandbox.books()
-    with screen.watch(acts):
-        for act, play in programme:
+def _run_all(
+    scenarios_to_run: Scenarios, source: TokenSource, sandbox: RemoteSandbox, tempo: Tempo, display: Display
+) -> list[str]:
+    scenarios = [scenario for scenario, _ in scenarios_to_run]
+    first = before = sandbox.server_record()
+    with display.watch(scenarios):
+        for scenario, run in scenarios_to_run:
             try:
-                play(Stage(act, source, sandbox, before, pace.lifetime))
+                run(ScenarioRun(scenario, source, sandbox, before, tempo.lifetime))
             except BlnkAuthError as error:
-                act.figures.add(1, 1, 0.0, f"{type(error).__name__}: {error}")
-            # From one look into the books to the next, so that no token request falls between two acts.
-            after = sandbox.books()
-            act.books, before = after.since(before), after
-            act.judge()
-            screen.tell(act)
-    screen.sum_up(acts, total(acts, before.since(first)))
-    _tell_left_out(screen)
-    complaints = [complaint for act in acts for complaint in act.complaints()]
-    screen.conclude(complaints, _sign_ins(before.counts.code_exchanges))
-    return complaints
+                scenario.figures.add(1, 1, 0.0, f"{type(error).__name__}: {error}")
+            # From one record to the next, so that no token request is lost between two scenarios.
+            after = sandbox.server_record()
+            scenario.server_record, before = after.since(before), after
+            scenario.judge()
+            display.show_end_of(scenario)
+    display.sum_up(scenarios, total(scenarios, before.since(first)))
+    _say_what_is_left_out(display)
+    deviations = [deviation for scenario in scenarios for deviation in scenario.deviations()]
+    display.conclude(deviations, _sign_ins(before.counts.code_exchanges))
+    return deviations
 
 
-def _tell_left_out(screen: Screen) -> None:
-    for each in CLIENT_ACTS:
+def _say_what_is_left_out(display: Display) -> None:
+    for each in CLIENT_SCENARIOS:
         if not each.is_possible:
-            screen.say(f"Left out: {each.title}, because {each.package} is not installed ({each.install})")
+            display.say(f"Left out: {each.title}, because {each.package} is not installed ({each.install})")
 
 
 def _sign_ins(code_exchanges: int) -> str:

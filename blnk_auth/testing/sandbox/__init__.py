@@ -14,8 +14,8 @@ from ...errors import import_failure
 try:
     from . import _blink as blink
     from . import _blnk_cloud as blnk_cloud
+    from . import _browser as browser
     from . import _flinks as flinks
-    from . import _person as person
     from ._faults import Fault
     from ._journal import Counts, RecordedRequest
     from ._server import Sandbox
@@ -23,4 +23,4 @@ except ImportError as error:
     package = (error.name or "starlette").partition(".")[0]
     raise import_failure("the sandbox", package, "sandbox", error) from error
 
-__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "flinks", "person"]
+__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]

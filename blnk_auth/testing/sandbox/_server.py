@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from . import _person as person
+from . import _browser as browser
 from ._authorization_server import AuthorizationServer, RegisteredClient
 from ._blink import BLink
 from ._blnk_cloud import BlnkCloud
@@ -157,7 +157,7 @@ class Sandbox:
         """
         if not authorization_url.startswith(f"{self.origin}/"):
             raise ValueError(f"authorization_url must begin with {self.origin}/, where this sandbox is")
-        return person.sign_in(authorization_url, subject=subject, approve=approve)
+        return browser.sign_in(authorization_url, subject=subject, approve=approve)
 
     def enter_user_code(self, user_code: str, *, subject: str = "alice", approve: bool = True) -> None:
         """Play the person with the other device: enter the code that ours shows, approve or deny.

@@ -1,4 +1,8 @@
-"""Where a sandbox in another process is, and as whom to talk to it: a small JSON file."""
+"""Where a sandbox in another process is, and which client is registered there: a small JSON file.
+
+Used by `blnk-auth sandbox`, which writes it, and by the demo, which reads it. Nobody ever reads half of it, and only
+this user can read it: it holds the client secret.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from ..stores._private_file import create_file
 
 @dataclass(frozen=True, slots=True)
 class SandboxAddress:
-    """The origin of a sandbox and the client that is registered there."""
+    """The origin of a sandbox, and the client that is registered there."""
 
     origin: str
     client_id: str
@@ -20,7 +24,7 @@ class SandboxAddress:
     redirect_uri: str
 
     def save(self, path: Path) -> None:
-        """Write the file, readable for this user only, in one step: nobody ever reads half of it."""
+        """Write the file in one step, readable for this user only."""
         unfinished = path.with_name(f"{path.name}.new")
         unfinished.unlink(missing_ok=True)
         create_file(unfinished)
@@ -29,7 +33,7 @@ class SandboxAddress:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """What the file says; None if there is none or it says nothing of use."""
+        """Read the file; None if there is none, or if it is not such a file."""
         try:
             members = json.loads(path.read_bytes())
             values = {each.name: members[each.name] for each in fields(cls)}

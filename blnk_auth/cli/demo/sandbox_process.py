@@ -1,4 +1,8 @@
-"""The process that the sandbox runs in: found if an earlier run left it, else started; it outlives this one."""
+"""The process that the sandbox runs in: the one that an earlier run left, else a new one.
+
+Used by the demo's run. The process outlives the demo, and ends by itself when nobody uses it; it is never killed
+unless it failed to start.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,25 @@ import time
 
 import click
 
-from ..address import SandboxAddress
-from .child import environment, module_command
-from .remote import RemoteSandbox
-from .state import StateDirectory
+from ..sandbox_address import SandboxAddress
+from .child_process import environment, module_command
+from .remote_sandbox import RemoteSandbox
+from .state_directory import StateDirectory
 
 _IDLE_EXIT = 300
-"""Seconds without a request after which the sandbox ends by itself, so that no orphan stays."""
+"""Seconds without a request after which the sandbox ends by itself, so that no process is left behind."""
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
-_LOOK_EVERY = 0.02
+_POLL_INTERVAL = 0.02
 
 
 class SandboxProcess:
-    """The sandbox of one state directory. `is_new` says that this run started it."""
+    """The sandbox of one state directory.
+
+    Attributes:
+        remote: The sandbox, as this process talks to it.
+    """
 
     def __init__(self, state: StateDirectory) -> None:
         self._state = state
@@ -30,14 +38,15 @@ class SandboxProcess:
 
     @property
     def is_new(self) -> bool:
+        """Whether this run started it."""
         return self._process is not None
 
     def stop(self) -> None:
-        """Have it end, and wait until it has."""
+        """Make the sandbox end, and wait until it has ended."""
         self._state.sandbox.unlink(missing_ok=True)
         give_up_at = time.monotonic() + _STOP_TIMEOUT
         while self.remote.is_alive() and time.monotonic() < give_up_at:
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL_INTERVAL)
 
     def _find(self) -> RemoteSandbox | None:
         address = SandboxAddress.load(self._state.sandbox)
@@ -48,11 +57,11 @@ class SandboxProcess:
 
     def _start(self) -> RemoteSandbox:
         file = self._state.sandbox
-        # Left by a sandbox that is dead, or on another machine.
+        # Left by a sandbox that has ended, or by one on another machine.
         file.unlink(missing_ok=True)
         command = module_command("blnk_auth.cli", "sandbox", "--idle-exit", str(_IDLE_EXIT), "--state-file", str(file))
         with self._state.sandbox_errors.open("wb") as errors:
-            # In a session, or on Windows a group, of its own: Ctrl-C in the terminal is for the demo alone.
+            # In its own session (on Windows: process group), so that Ctrl-C in the terminal ends only the demo.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
                 env=environment(),
@@ -70,7 +79,7 @@ class SandboxProcess:
             address = SandboxAddress.load(self._state.sandbox)
             if address is not None:
                 return address
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL_INTERVAL)
         process.kill()
-        said = self._state.sandbox_errors.read_text("utf-8", "replace").strip()
-        raise click.ClickException(f"the sandbox did not start; it said: {said or 'nothing'}")
+        output = self._state.sandbox_errors.read_text("utf-8", "replace").strip()
+        raise click.ClickException(f"the sandbox did not start; its output: {output or 'none'}")

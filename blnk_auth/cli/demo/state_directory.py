@@ -1,4 +1,8 @@
-"""What the demo leaves behind for its next run if it is killed."""
+"""The files that the demo leaves for its next run if it is killed.
+
+Used by the demo's run and by its child process. The directory is for this user only; files of others in it are never
+removed.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +18,25 @@ from ...stores._private_file import make_directory
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """The files of one demo."""
+    """The files of one demo, in the directory `path`."""
 
     path: Path
 
     @classmethod
     def at(cls, path: Path | None) -> Self:
-        """The directory, made with mode 0700 if it is missing. None: the usual place of this user."""
+        """The directory, made with mode 0700 if it is missing. None: this user's state directory."""
         path = path or platformdirs.user_state_path("blnk-auth", appauthor=False) / "demo"
         make_directory(path)
         return cls(path.resolve())
 
     @property
     def sandbox(self) -> Path:
-        """Where the sandbox is."""
+        """The file with the address of the sandbox."""
         return self.path / "sandbox.json"
 
     @property
     def sandbox_errors(self) -> Path:
-        """What the sandbox's process complained about."""
+        """The file with what the sandbox's process wrote to standard error."""
         return self.path / "sandbox.log"
 
     @property
@@ -41,7 +45,7 @@ class StateDirectory:
         return self.path / "tokens.db"
 
     def clear(self) -> None:
-        """Remove what the demo made; whatever else is in the directory stays."""
+        """Remove what the demo made; other files in the directory stay."""
         for name in ("sandbox.json", "sandbox.log", "tokens.db", "tokens.db-wal", "tokens.db-shm"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "tokens.db-locks", ignore_errors=True)

@@ -1,4 +1,7 @@
-"""The sandbox in its other process, over HTTP: its switches, its books, and the person who signs in there."""
+"""The sandbox in its other process, over HTTP: its controls, its record, and the user who signs in there.
+
+Used by the demo. It talks to loopback only, and never through a proxy.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,19 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from ...testing.sandbox import person
-from ..address import SandboxAddress
-from .books import Books
+from ...testing.sandbox import browser
+from ..sandbox_address import SandboxAddress
+from .server_record import ServerRecord
 
 _TIMEOUT = 10.0
 
 
 class RemoteSandbox:
-    """Talks to the sandbox at an address. Safe for any thread."""
+    """A sandbox in another process. Thread-safe.
+
+    Attributes:
+        address: Where it is, and the client that is registered there.
+    """
 
     def __init__(self, address: SandboxAddress) -> None:
         self.address = address
@@ -23,7 +30,7 @@ class RemoteSandbox:
         self._host, self._port = parts.hostname or "", parts.port
 
     def is_alive(self) -> bool:
-        """Whether a sandbox is there and it is ours: another one would not know the client."""
+        """Whether a sandbox answers there and is the right one: another one would not know the client."""
         query = {
             "response_type": "code",
             "client_id": self.address.client_id,
@@ -36,19 +43,19 @@ class RemoteSandbox:
         return status == 200
 
     def sign_in(self, authorization_url: str, subject: str) -> str:
-        """Play the person: consent, and return the URL that their browser is sent back to."""
-        return person.sign_in(authorization_url, subject=subject, approve=True)
+        """Act as the user: consent, and return the URL that the browser is redirected to."""
+        return browser.sign_in(authorization_url, subject=subject, approve=True)
 
-    def books(self) -> Books:
-        """What happened since the sandbox started."""
-        return Books.from_answer(self._control("GET", "superseded"))
+    def server_record(self) -> ServerRecord:
+        """What has happened since the sandbox started."""
+        return ServerRecord.from_answer(self._control("GET", "superseded"))
 
     def set_lifetime(self, seconds: float) -> None:
-        """How long the access tokens live that are issued from now on."""
+        """Set the lifetime of the access tokens that are issued from now on."""
         self._control("POST", f"lifetime?seconds={seconds}")
 
     def revoke_access_tokens(self) -> None:
-        """Reject all access tokens issued so far; refreshing goes on to work."""
+        """Reject all access tokens issued so far; refresh tokens still work."""
         self._control("POST", "revoke-access-tokens")
 
     def _control(self, method: str, target: str) -> dict[str, Any]:

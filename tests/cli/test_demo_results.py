@@ -5,32 +5,32 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from blnk_auth.cli.address import SandboxAddress
-from blnk_auth.cli.demo.books import Books, Ending, ending
-from blnk_auth.cli.demo.figures import Act, Figures, Promise, total
-from blnk_auth.cli.demo.remote import RemoteSandbox
+from blnk_auth.cli.demo.remote_sandbox import RemoteSandbox
+from blnk_auth.cli.demo.results import CallFigures, Expectation, Scenario, total
+from blnk_auth.cli.demo.server_record import Ending, ServerRecord, ending
+from blnk_auth.cli.sandbox_address import SandboxAddress
 from blnk_auth.testing import Clock, Counts, Sandbox
 from blnk_auth.testing.sandbox._authorization_server import Superseded
 
 EXPIRED = Superseded("alice", issued_at=100.0, expires_at=102.0, superseded_at=101.6, revoked=False)
 REVOKED = Superseded("alice", issued_at=101.6, expires_at=103.6, superseded_at=101.7, revoked=True)
-NEWBORN = Superseded("alice", issued_at=101.7, expires_at=103.7, superseded_at=101.8, revoked=False)
+JUST_ISSUED = Superseded("alice", issued_at=101.7, expires_at=103.7, superseded_at=101.8, revoked=False)
 
 
-PROMISE = Promise(expired=1, revoked=1)
+EXPECTED = Expectation(expired=1, revoked=1)
 
 
-def act(
+def scenario(
     *superseded: Superseded,
-    promise: Promise = PROMISE,
+    expected: Expectation = EXPECTED,
     token_requests: int | None = None,
     calls: int = 10,
     failed: int = 0,
     **counts: int,
-) -> Act:
+) -> Scenario:
     requests = len(superseded) if token_requests is None else token_requests
-    books = Books(Counts(token_requests=requests, refreshes=len(superseded), **counts), superseded)
-    return Act("httpx", promise, Figures(calls, failed, 0.01, "status 401" if failed else ""), books)
+    server_record = ServerRecord(Counts(token_requests=requests, refreshes=len(superseded), **counts), superseded)
+    return Scenario("httpx", expected, CallFigures(calls, failed, 0.01, "status 401" if failed else ""), server_record)
 
 
 @pytest.mark.parametrize(
@@ -54,44 +54,47 @@ def test_a_token_may_be_replaced_in_its_last_quarter_or_once_revoked(
 
 def test_one_token_request_for_each_token_that_ended_is_as_promised() -> None:
     """Nothing is off if each token request replaced a token that had expired or was revoked."""
-    assert act(EXPIRED, REVOKED).complaints() == []
-    assert act(EXPIRED, EXPIRED, REVOKED).complaints() == []
+    assert scenario(EXPIRED, REVOKED).deviations() == []
+    assert scenario(EXPIRED, EXPIRED, REVOKED).deviations() == []
 
 
 @pytest.mark.parametrize(
-    ("wrong", "complaint"),
+    ("wrong", "deviation"),
     [
-        (act(EXPIRED, REVOKED, NEWBORN), "needless renewals, of a token neither revoked nor in its last quarter: 1"),
-        (act(EXPIRED, REVOKED, token_requests=3), "token requests: 3, for 2 tokens that ended"),
-        (act(EXPIRED, REVOKED, reuses=1), "refresh tokens used twice: 1"),
-        (act(EXPIRED, REVOKED, code_exchanges=1), "new sign-ins: 1"),
-        (act(EXPIRED, REVOKED, failed=2), "2 of 10 calls failed, the first with status 401"),
-        (act(EXPIRED, REVOKED, calls=0), "no call was made"),
-        (act(REVOKED), "tokens that expired: 0, not 1"),
-        (act(EXPIRED), "tokens that were revoked: 0, not 1"),
-        (act(EXPIRED, EXPIRED, promise=Promise(expired=1, exactly=True)), "tokens that expired: 2, not 1"),
+        (
+            scenario(EXPIRED, REVOKED, JUST_ISSUED),
+            "needless renewals, of a token neither revoked nor in its last quarter: 1",
+        ),
+        (scenario(EXPIRED, REVOKED, token_requests=3), "token requests: 3, for 2 tokens that ended"),
+        (scenario(EXPIRED, REVOKED, reuses=1), "refresh tokens used twice: 1"),
+        (scenario(EXPIRED, REVOKED, code_exchanges=1), "new sign-ins: 1"),
+        (scenario(EXPIRED, REVOKED, failed=2), "2 of 10 calls failed, the first with status 401"),
+        (scenario(EXPIRED, REVOKED, calls=0), "no call was made"),
+        (scenario(REVOKED), "tokens that expired: 0, not 1"),
+        (scenario(EXPIRED), "tokens that were revoked: 0, not 1"),
+        (scenario(EXPIRED, EXPIRED, expected=Expectation(expired=1, exactly=True)), "tokens that expired: 2, not 1"),
     ],
 )
-def test_each_figure_that_is_off_is_told(wrong: Act, complaint: str) -> None:
+def test_each_figure_that_is_off_is_reported(wrong: Scenario, deviation: str) -> None:
     """A second renewal for one expiry, a lost request, a reuse, a sign-in, a failure, a missing expiry: each is off."""
-    [told] = wrong.complaints()
-    assert complaint in told
+    [found] = wrong.deviations()
+    assert deviation in found
     wrong.judge()
     assert wrong.verdict == "off"
-    assert total([wrong], wrong.books).verdict == "off"
+    assert total([wrong], wrong.server_record).verdict == "off"
 
 
 def test_the_total_adds_the_callers_figures_and_takes_the_longest_wait() -> None:
     """The last line has the sum of calls and failures and the longest wait of all."""
-    acts = [act(EXPIRED, REVOKED), act(EXPIRED, REVOKED)]
-    acts[1].figures.add(0, 0, 1.5, "")
-    whole = total(acts, Books())
+    scenarios = [scenario(EXPIRED, REVOKED), scenario(EXPIRED, REVOKED)]
+    scenarios[1].figures.add(0, 0, 1.5, "")
+    whole = total(scenarios, ServerRecord())
     assert (whole.figures.calls, whole.figures.failed, whole.figures.longest) == (20, 0, 1.5)
 
 
 def test_a_call_that_raises_or_is_refused_has_failed() -> None:
-    """An exception and a status other than 2xx count as failed calls, and the first one is kept to be told."""
-    figures = Figures()
+    """An exception and a status other than 2xx count as failed calls, and the first one is kept."""
+    figures = CallFigures()
     with figures.call() as call:
         call.status = 201
     with figures.call() as call:
@@ -101,15 +104,15 @@ def test_a_call_that_raises_or_is_refused_has_failed() -> None:
     assert (figures.calls, figures.failed, figures.first_failure) == (3, 2, "status 401")
 
 
-def test_books_since_an_earlier_look_hold_only_what_was_added() -> None:
+def test_the_record_since_an_earlier_one_has_only_what_was_added() -> None:
     """The difference of two looks has the figures and the superseded tokens that came between them."""
-    earlier = Books(Counts(token_requests=1, refreshes=1), (EXPIRED,))
-    later = Books(Counts(token_requests=3, refreshes=3, reuses=1), (EXPIRED, REVOKED, NEWBORN))
-    assert later.since(earlier) == Books(Counts(token_requests=2, refreshes=2, reuses=1), (REVOKED, NEWBORN))
+    earlier = ServerRecord(Counts(token_requests=1, refreshes=1), (EXPIRED,))
+    later = ServerRecord(Counts(token_requests=3, refreshes=3, reuses=1), (EXPIRED, REVOKED, JUST_ISSUED))
+    assert later.since(earlier) == ServerRecord(Counts(token_requests=2, refreshes=2, reuses=1), (REVOKED, JUST_ISSUED))
 
 
-def test_the_sandbox_tells_why_each_token_was_superseded() -> None:
-    """Renewals of an expired, a revoked and a newborn token stand in the sandbox's books as what they are."""
+def test_the_sandbox_records_why_each_token_was_superseded() -> None:
+    """Renewals of an expired, a revoked and a just issued token are in the sandbox's record as what they are."""
     clock = Clock()
     with Sandbox(clock=clock, lifetime=100) as sandbox:
         address = SandboxAddress(sandbox.origin, sandbox.client_id, sandbox.client_secret, sandbox.redirect_uri)
@@ -120,6 +123,6 @@ def test_the_sandbox_tells_why_each_token_was_superseded() -> None:
             form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
             client = (sandbox.client_id, sandbox.client_secret)
             answer = httpx.post(f"{sandbox.origin}/oauth/token", data=form, auth=client).json()
-        books = remote.books()
-    assert [ending(token) for token in books.superseded] == ["expired", "revoked", "needless"]
-    assert books.counts == sandbox.counts
+        server_record = remote.server_record()
+    assert [ending(token) for token in server_record.superseded] == ["expired", "revoked", "needless"]
+    assert server_record.counts == sandbox.counts

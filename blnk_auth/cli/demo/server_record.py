@@ -1,13 +1,15 @@
-"""The server's own account of what happened, and the rule by which each renewal is judged. Pure.
+"""The sandbox's own record of what happened, and the rule by which each renewal is judged.
+
+Used by the demo's results. It only computes: it never asks the sandbox and never waits.
 
 Every refresh token can be spent once, so each refresh supersedes one access token, and no access token is superseded
-twice. "Exactly one token request per expiry or revocation" therefore says, in the server's books:
+twice. "Exactly one token request per expiry or revocation" therefore means, in the server's record:
 
 * each token request superseded an access token, and
-* each access token that was superseded had come to its end: it was revoked, or in the last quarter of its life, in
-  which a renewal is due, or past it.
+* each access token that was superseded had to be replaced: it was revoked, or it was in the last quarter of its
+  lifetime, in which a renewal is due, or it had expired.
 
-A second renewal for the same expiry would supersede a token that was just born: `needless`.
+A second renewal for the same expiry would supersede a token that was just issued. Its ending is `needless`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ...testing.sandbox._journal import Counts
 Ending = Literal["expired", "revoked", "needless"]
 
 _DUE = 0.75
-"""The share of its life from which on a token may be renewed. Not taken from the policy, which the demo is to check."""
+"""The share of its lifetime after which a token may be renewed. Not the policy's value: the demo checks the policy."""
 
 
 def ending(token: Superseded) -> Ending:
@@ -34,24 +36,24 @@ def ending(token: Superseded) -> Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """The sandbox's figures, since its start or (after `since`) over a stretch of time."""
+class ServerRecord:
+    """The sandbox's figures: since its start, or between two looks (`since`)."""
 
     counts: Counts = field(default_factory=Counts)
     superseded: tuple[Superseded, ...] = ()
 
     @classmethod
     def from_answer(cls, answer: dict[str, Any]) -> Self:
-        """The books as the sandbox's control tells them."""
+        """The record, from the response of the sandbox's control endpoint `superseded`."""
         return cls(Counts(**answer["counts"]), tuple(Superseded(**each) for each in answer["superseded"]))
 
-    def since(self, earlier: Books) -> Books:
+    def since(self, earlier: ServerRecord) -> ServerRecord:
         """What was added after `earlier`."""
         before = asdict(earlier.counts)
         added = {name: figure - before[name] for name, figure in asdict(self.counts).items()}
-        return Books(Counts(**added), self.superseded[len(earlier.superseded) :])
+        return ServerRecord(Counts(**added), self.superseded[len(earlier.superseded) :])
 
     @property
     def endings(self) -> Counter[Ending]:
-        """How many tokens ended in which way."""
+        """How many tokens ended in each way."""
         return Counter[Ending](ending(token) for token in self.superseded)
