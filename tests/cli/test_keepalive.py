@@ -46,7 +46,7 @@ def token(**changes: Any) -> Token:
     ],
 )
 def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:
-    """A grant is due if its refresh token expires within the horizon, unless it is young, as after a renewal elsewhere."""
+    """A grant is due if its refresh token expires within the horizon, unless it is young."""
     assert SETTINGS.is_due(token(**changes), day * DAY) is is_due
 
 

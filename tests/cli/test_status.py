@@ -223,7 +223,7 @@ def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_the_clients_own_token(blnk_auth_cli: CommandLine) -> None:
-    """`token --itself` prints the client's own token; where the provider has none to give, that is reported in one line."""
+    """`token --itself` prints the client's own token; where the provider issues none, one line says so."""
     refused = blnk_auth_cli.run("token", "--itself")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == "blnk-auth: --itself: Blnk Cloud issues tokens for users only; leave it out\n"
