@@ -169,7 +169,9 @@ class OAuthClient:
             )
         if scope is not None and not _is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
-        return source_of(self._state.current_token(ClientCredentialsGrant(scope, self.provider.target_of(None))))
+        return source_of(
+            self._state.current_token(ClientCredentialsGrant(scope or None, self.provider.target_of(None)))
+        )
 
     # --- getting the grant ---------------------------------------------------------------------------------------
 
@@ -402,7 +404,7 @@ class OAuthClient:
 
     @property
     def _pending(self) -> PendingSignIns:
-        return PendingSignIns(self.store, f"authorization/{self._state.slot}/")
+        return PendingSignIns(self.store, self._state.registration.sign_ins)
 
     def __copy__(self) -> OAuthClient:
         return self

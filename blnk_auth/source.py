@@ -7,6 +7,7 @@ and tasks, and it never sends a request of the user's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,12 +136,12 @@ class TokenSource(Source):
             StoreError: It could not be stored.
         """
         state = self._current.state
-        state.wait_for(state.operate(lambda: self._current.adopt(token)))
+        state.wait_for(state.operate(functools.partial(self._current.adopt, token)))
 
     async def aadopt(self, token: Token) -> None:
         """As `adopt`, for asyncio and trio."""
         state = self._current.state
-        await state.await_for(state.operate(lambda: self._current.adopt(token)))
+        await state.await_for(state.operate(functools.partial(self._current.adopt, token)))
 
     def revoke(self) -> None:
         """Have the provider end the grant, then forget it here. Blocks; for asyncio and trio: `arevoke`.

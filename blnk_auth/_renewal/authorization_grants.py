@@ -1,17 +1,19 @@
-"""Whose token it is, and therefore how it is renewed: a grant that a person gave, or the client's own."""
+"""Whose token it is, and therefore how it is renewed: a grant that a user gave, or the client's own.
+
+Used by everything that stores, renews or revokes a token. Both kinds are values: equal if they are for the same token,
+so that a process has one current token for each. They build requests and send none.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, ClassVar
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
 from .._protocol.requests import ServerRequest, build_client_credentials, build_refresh
 from ..errors import SignInReason, SignInRequired
 from ..token import Token
-from .grant_record import GrantRecord
 
 if TYPE_CHECKING:
     from ..provider import Provider
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The registered client that asks for a token, as both kinds of grant need it for one attempt."""
+    """The registered client at the moment when it is about to renew. Made again for each attempt.
+
+    Attributes:
+        provider: Whose authorization server is asked.
+        credentials: How the client authenticates there.
+        redirect_uri: The client's, for providers that want it with a refresh; None if it has none.
+        now: UTC epoch seconds.
+        in_background: Whether no caller waits for this renewal.
+    """
 
     provider: Provider
     credentials: ClientCredentials
@@ -30,38 +40,42 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokenGrant:
-    """A grant that a person gave in the browser; renewed with its refresh token (RFC 6749 section 6)."""
+    """A grant that a user gave; renewed with its refresh token (RFC 6749 section 6).
+
+    Attributes:
+        subject: The application's own name for the user.
+        target: The party behind the server, such as a bank; None where there is only one. Fixed for good: a token for
+            one bank must never be sent to another, whatever the provider's `target` callable returns by then.
+        resource: The resource that its tokens are for (RFC 8707); None if none was named.
+        audience: The audience that its tokens are for, at servers that ask for one; None if none was named.
+    """
 
     subject: str
     target: str | None = None
-    """Fixed for good: a token of one bank must never be sent to another, whatever a callable says by then."""
-
-    @property
-    def slot(self) -> str:
-        """Its part of the store key."""
-        return f"subject/{quote(self.subject, safe='')}{_of_target(self.target)}"
+    resource: str | None = None
+    audience: str | None = None
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
-        """One HTTP call for this grant."""
+        """What a provider's parameters and headers may depend on, for one HTTP call."""
         return Call(purpose, self.subject, in_background, self.target)
 
-    def is_renewable(self, grant: GrantRecord, attempt: Attempt) -> bool:
-        """Whether something is there to renew it with."""
-        return self._hindrance(grant.token, attempt) is None
+    def is_renewable(self, token: Token, attempt: Attempt) -> bool:
+        """Whether a refresh request could renew this token."""
+        return self._why_not_renewable(token, attempt) is None
 
-    def _hindrance(self, token: Token, attempt: Attempt) -> SignInReason | None:
+    def _why_not_renewable(self, token: Token, attempt: Attempt) -> SignInReason | None:
         if token.refresh_token is None or "refresh_token" not in attempt.provider.grants:
             return "no_refresh_token"
         has_expired = token.refresh_expires_at is not None and token.refresh_expires_at <= attempt.now
         return "expired" if has_expired else None
 
-    def ask(self, attempt: Attempt, current: Token | None) -> ServerRequest:
-        """The request that renews `current`. Raises `SignInRequired` if only the person can help."""
+    def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
+        """The request that renews `current`. Raises `SignInRequired` if only the user can help."""
         if current is None:
-            raise sign_in_again("missing", self.subject)
-        hindrance = self._hindrance(current, attempt)
-        if hindrance is not None:
-            raise sign_in_again(hindrance, self.subject)
+            raise sign_in_required("missing", self.subject)
+        reason = self._why_not_renewable(current, attempt)
+        if reason is not None:
+            raise sign_in_required(reason, self.subject)
         return build_refresh(
             attempt.provider,
             attempt.credentials,
@@ -74,26 +88,31 @@ class RefreshTokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentialsGrant:
-    """The client's own token (RFC 6749 section 4.4); renewed by asking for another one."""
+    """The client's own token (RFC 6749 section 4.4); renewed by asking for another one.
+
+    Attributes:
+        scope: The scope that is asked for; None lets the server decide. Each has a token of its own.
+        target: As for `RefreshTokenGrant`.
+        resource: As for `RefreshTokenGrant`.
+        audience: As for `RefreshTokenGrant`.
+        subject: None: no user gave it.
+    """
 
     scope: str | None
     target: str | None = None
-    subject: None = None
-
-    @property
-    def slot(self) -> str:
-        """Its part of the store key: each scope has a token of its own."""
-        return f"itself/{quote(self.scope or '', safe='')}{_of_target(self.target)}"
+    resource: str | None = None
+    audience: str | None = None
+    subject: ClassVar[None] = None
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
-        """One HTTP call for this grant."""
+        """As `RefreshTokenGrant.call`."""
         return Call(purpose, None, in_background, self.target)
 
-    def is_renewable(self, grant: GrantRecord, attempt: Attempt) -> bool:
+    def is_renewable(self, token: Token, attempt: Attempt) -> bool:
         """Always: the client's credentials renew it."""
         return True
 
-    def ask(self, attempt: Attempt, current: Token | None) -> ServerRequest:
+    def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
         """The request for another token; a refresh token, which RFC 6749 section 4.4.3 advises against, is not used."""
         return build_client_credentials(
             attempt.provider,
@@ -104,19 +123,18 @@ class ClientCredentialsGrant:
         )
 
 
-def _of_target(target: str | None) -> str:
-    return "" if target is None else f"/{quote(target, safe='')}"
+AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant
 
 
-def sign_in_again(reason: SignInReason, subject: str | None) -> SignInRequired:
-    """The error for a grant that cannot be renewed, in words that say what to do."""
+def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequired:
+    """The error for a grant that cannot be renewed. `reason` is one of the first four that `SignInRequired` lists."""
     whose = f"subject {subject!r}"
-    why = {
+    problem = {
         "missing": f"nothing is stored for {whose}: it was never authorized here, or was forgotten",
         "refused": f"the authorization server has ended the grant of {whose}",
         "expired": f"the refresh token of {whose} has expired",
-        "no_refresh_token": f"the access token of {whose} has ended and there is no refresh token to renew it with",
+        "no_refresh_token": f"the access token of {whose} has expired and there is no refresh token to renew it with",
     }[reason]
     return SignInRequired(
-        why, remedy="send the person through start_authorization() again", reason=reason, subject=subject
+        problem, remedy="send the user through start_authorization() again", reason=reason, subject=subject
     )

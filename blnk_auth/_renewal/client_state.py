@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Package
@@ -19,13 +18,14 @@ from ..events import Event, OnEvent, emit
 from ..policy import RenewalPolicy
 from ..stores._forks import reset_in_child
 from ..stores._token_store import TokenStore, Version
-from .authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
+from .authorization_grants import Attempt, AuthorizationGrant
 from .cached_token import CachedToken
 from .credential import RequestRules
 from .current_token import CurrentToken
 from .grant_record import GrantRecord
 from .renewal import Ports, hold
 from .single_flight import Flight, SingleFlight, run_on_worker
+from .store_keys import Registration
 
 if TYPE_CHECKING:
     from ..provider import Provider
@@ -64,7 +64,7 @@ class ClientState:
 
     def _begin_life(self) -> None:
         self.flights = SingleFlight()
-        self._current_tokens: weakref.WeakValueDictionary[RefreshTokenGrant | ClientCredentialsGrant, CurrentToken] = (
+        self._current_tokens: weakref.WeakValueDictionary[AuthorizationGrant, CurrentToken] = (
             weakref.WeakValueDictionary()
         )
         self._unsaved: set[CurrentToken] = set()
@@ -86,17 +86,16 @@ class ClientState:
         """Held for the moment in which a source changes what it holds; never while anything waits."""
 
     @property
-    def slot(self) -> str:
-        """The part of a store key that tells this client from all others."""
-        parts = (self.provider.name, self.provider.environment, self.credentials.client_id)
-        return "/".join(quote(part, safe="") for part in parts)
+    def registration(self) -> Registration:
+        """What all store keys of this client begin with."""
+        return Registration(self.provider.name, self.provider.environment, self.credentials.client_id)
 
     @property
     def wait_timeout(self) -> float:
         """The longest that a caller waits for a renewal, in seconds."""
         return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
 
-    def current_token(self, grant: RefreshTokenGrant | ClientCredentialsGrant) -> CurrentToken:
+    def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
         """The one object of this grant in this process: shared by all who ask, dropped when nothing refers to it."""
         with self._grants_lock:
             current = self._current_tokens.get(grant)
@@ -125,7 +124,7 @@ class ClientState:
         """This client, about to make an attempt."""
         return Attempt(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
 
-    def revocation(self, grant: RefreshTokenGrant | ClientCredentialsGrant, token: str, hint: str) -> ServerRequest:
+    def revocation(self, grant: AuthorizationGrant, token: str, hint: str) -> ServerRequest:
         """The request that revokes one token."""
         call = grant.call("revocation")
         return build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
@@ -134,10 +133,14 @@ class ClientState:
         """A grant that has ended, as held in memory: used until its access token expires."""
         return hold(ended, version, self.ports(None), renewable=False)
 
-    def operate(self, work: Callable[[], Iterable[Event]]) -> Flight[None]:
-        """Run an operation where no cancellation reaches it, and tell its events afterwards."""
+    def operate(self, work: Callable[[list[Event]], Result]) -> Flight[Result]:
+        """Run an operation on a worker thread: cancelling the caller does not cancel it.
+
+        `work` appends its events to the list that it is given. They are emitted once the waiters have been woken, also
+        if the work raised.
+        """
         events: list[Event] = []
-        return run_on_worker(lambda: events.extend(work()), lambda: self.emit(events))
+        return run_on_worker(lambda: work(events), lambda: self.emit(events))
 
     def wait_for(self, flight: Flight[Result]) -> Result:
         """Block until an operation has ended."""

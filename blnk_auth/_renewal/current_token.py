@@ -32,7 +32,7 @@ from ..errors import (
 from ..events import Event
 from ..stores._token_store import to_json
 from ..token import Token
-from .authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
+from .authorization_grants import AuthorizationGrant
 from .cached_token import CachedToken, is_sendable
 from .cooldown import Cooldown
 from .credential import RequestRules
@@ -40,6 +40,7 @@ from .grant_record import GrantRecord
 from .renewal import Renewal, RenewalGoal
 from .schedule import Before, before
 from .single_flight import Flight
+from .store_keys import token_key
 
 if TYPE_CHECKING:
     from .client_state import ClientState
@@ -62,7 +63,7 @@ class CurrentToken:
         "state",
     )
 
-    def __init__(self, state: ClientState, grant: RefreshTokenGrant | ClientCredentialsGrant) -> None:
+    def __init__(self, state: ClientState, grant: AuthorizationGrant) -> None:
         self.state = state
         self.grant = grant
         self.cached: CachedToken | None = None
@@ -81,7 +82,7 @@ class CurrentToken:
     def store_key(self) -> str:
         """The key of its record in the store. Holds no secret."""
         # Made each time it is asked for, which is seldom: a grant may be one of a hundred thousand that are idle.
-        return f"token/{self.state.slot}/{self.grant.slot}"
+        return token_key(self.state.registration, self.grant)
 
     # --- for requests: see `credential` --------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class CurrentToken:
             return "sign_in_required"
         due = before(cached.window, self._clock())
         if due is Before.MUST_RENEW:
-            can_renew = self.grant.is_renewable(cached.record, self.state.attempt())
+            can_renew = self.grant.is_renewable(cached.record.token, self.state.attempt())
             return "expired" if can_renew else "sign_in_required"
         return "fresh" if due is Before.USE else "stale"
 
@@ -218,8 +219,8 @@ class CurrentToken:
             key=self.store_key,
             subject=grant.subject,
             ports=state.ports(package),
-            ask=lambda current: grant.ask(state.attempt(in_background=in_background), current),
-            is_renewable=lambda stored: grant.is_renewable(stored, state.attempt()),
+            ask=lambda current: grant.build_request(state.attempt(in_background=in_background), current),
+            is_renewable=lambda stored: grant.is_renewable(stored.token, state.attempt()),
         )
 
     def _renew(self, renewal: Renewal, goal: RenewalGoal, failure: Cooldown | None) -> CachedToken:
@@ -316,13 +317,13 @@ class CurrentToken:
 
     # --- operations on a worker thread ---------------------------------------------------------------------------
 
-    def adopt(self, token: Token) -> list[Event]:
+    def adopt(self, token: Token, events: list[Event]) -> None:
         """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
         now = self._clock()
         _check_adoptable(token)
         record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
         self.install(self.renewal().put(record))
-        return [Event("signed_in", self.store_key, repr(token))]
+        events.append(Event("signed_in", self.store_key, repr(token)))
 
     def install(self, cached: CachedToken) -> None:
         """Begin to use a token that was stored for a new sign-in."""
@@ -338,7 +339,7 @@ class CurrentToken:
         self.cached = cached
         self.state.keep(self, until_saved=cached is not None and cached.version is None)
 
-    def revoke(self) -> list[Event]:
+    def revoke(self, events: list[Event]) -> None:
         """Have the provider end the grant, then delete the record."""
         state, renewal = self.state, self.renewal()
         build = functools.partial(state.revocation, self.grant)
@@ -348,13 +349,13 @@ class CurrentToken:
             cached = self.cached
             renewal.revoke(build, cached if cached is not None and cached.version is None else None)
         self._start_over(None)
-        return [Event("revoked", self.store_key)]
+        events.append(Event("revoked", self.store_key))
 
-    def forget(self) -> list[Event]:
+    def forget(self, events: list[Event]) -> None:
         """Delete the record; the provider is not asked."""
         self.renewal().forget()
         self._start_over(None)
-        return [Event("forgotten", self.store_key)]
+        events.append(Event("forgotten", self.store_key))
 
 
 def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:

@@ -35,7 +35,7 @@ from ..policy import RenewalPolicy
 from ..stores._calls import call_store
 from ..stores._token_store import Record, TokenStore, Version
 from ..token import Token
-from .authorization_grants import sign_in_again
+from .authorization_grants import sign_in_required
 from .cached_token import CachedToken, Predecessor, is_sendable
 from .grant_record import GrantRecord
 from .schedule import ALREADY_OVER, Before, before, window
@@ -285,7 +285,7 @@ class Renewal:
         if record is None:
             if self.subject is not None:
                 # Somebody forgot this grant meanwhile: the new pair must not bring it back.
-                raise sign_in_again("missing", self.subject)
+                raise sign_in_required("missing", self.subject)
             return self._hold_grant(grant, self._write(grant, None))
         found = self._hold(record)
         lives = found.record.ended is None and not _is_older(found.record.token, grant.token, predecessor)
@@ -307,7 +307,7 @@ class Renewal:
         seen = goal.seen
         known = held.record.ended or (seen.record.ended if seen is not None and seen.version == held.version else None)
         if known is not None:
-            raise sign_in_again(known, self.subject)
+            raise sign_in_required(known, self.subject)
 
     def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
         """Mark the grant as ended, keep its record, and return the error to raise."""

@@ -6,9 +6,9 @@ Used by `status`, `keepalive` and `logout`. It only reads: it never renews, writ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import unquote
 
 from .._renewal.grant_record import GrantRecord
+from .._renewal.store_keys import Registration, parse_token_key
 from ..client import OAuthClient
 from ..source import TokenSource
 from ..token import Token
@@ -16,17 +16,19 @@ from ..token import Token
 
 def grant_keys(client: OAuthClient) -> Iterator[str]:
     """The store keys of all grants of this client."""
-    return client.store.keys(_prefix(client))
+    return client.store.keys(_registration(client).tokens)
 
 
 def source_at(client: OAuthClient, key: str) -> TokenSource | None:
     """The source of a stored grant; None if this client cannot use it, such as a token for another bank."""
-    kind, _, rest = key.removeprefix(_prefix(client)).partition("/")
-    name = unquote(rest.partition("/")[0])
-    if kind == "subject":
-        source = client.for_subject(name)
-    elif kind == "itself" and "client_credentials" in client.provider.grants:
-        source = client.for_itself(scope=name or None)
+    parsed = parse_token_key(key)
+    if parsed is None:
+        return None
+    _, grant = parsed
+    if grant.subject is not None:
+        source = client.for_subject(grant.subject)
+    elif "client_credentials" in client.provider.grants:
+        source = client.for_itself(scope=grant.scope)
     else:
         return None
     return source if source.store_key == key else None
@@ -46,6 +48,5 @@ def refresh_expiry(token: Token, idle_lifetime: float | None) -> float | None:
     return min((end for end in (idle, token.refresh_expires_at) if end is not None), default=None)
 
 
-def _prefix(client: OAuthClient) -> str:
-    # Subjects are percent-quoted in keys, so a subject cannot contain this separator.
-    return client.for_subject("anybody").store_key.partition("/subject/")[0] + "/"
+def _registration(client: OAuthClient) -> Registration:
+    return client._state.registration  # pyright: ignore[reportPrivateUsage]  # of this package

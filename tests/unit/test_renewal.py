@@ -59,9 +59,11 @@ class Scene:
             key=KEY,
             subject=self.grant.subject,
             ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
-            ask=lambda current: self.grant.ask(Attempt(self.provider, self.credentials, None, self.clock()), current),
+            ask=lambda current: self.grant.build_request(
+                Attempt(self.provider, self.credentials, None, self.clock()), current
+            ),
             is_renewable=lambda grant: self.grant.is_renewable(
-                grant, Attempt(self.provider, self.credentials, None, self.clock())
+                grant.token, Attempt(self.provider, self.credentials, None, self.clock())
             ),
         )
 

@@ -1,0 +1,81 @@
+"""The keys under which a client stores things: made and read here, and nowhere else.
+
+    token/<provider>/<environment>/<client_id>/subject/<subject>[/<target>][;resource=...;audience=...]
+    token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...]
+    authorization/<provider>/<environment>/<client_id>/<hash of the state of a sign-in that was started>
+
+Used by everything that reads or writes a store. What this file promises:
+
+* Every part is percent-quoted, so two grants share a key only if they are the same.
+* `parse_token_key` undoes `token_key`; for all other texts it returns None.
+* A key holds no secret. A key without resource and audience is byte for byte what every earlier version made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+
+
+class Registration(NamedTuple):
+    """Which registered client the stored things belong to: the part that all its keys share."""
+
+    provider: str
+    environment: str
+    client_id: str
+
+    @property
+    def tokens(self) -> str:
+        """What the keys of all its grants begin with, and no other keys."""
+        return f"token/{self._quoted}/"
+
+    @property
+    def sign_ins(self) -> str:
+        """What the keys of all sign-ins that it started begin with, and no other keys."""
+        return f"authorization/{self._quoted}/"
+
+    @property
+    def _quoted(self) -> str:
+        return "/".join(map(_quote, self))
+
+
+def token_key(registration: Registration, grant: AuthorizationGrant) -> str:
+    """The key of a grant's record."""
+    name = f"itself/{_quote(grant.scope or '')}" if grant.subject is None else f"subject/{_quote(grant.subject)}"
+    target = "" if grant.target is None else f"/{_quote(grant.target)}"
+    further = (("resource", grant.resource), ("audience", grant.audience))
+    options = "".join(f";{option}={_quote(value)}" for option, value in further if value is not None)
+    return f"{registration.tokens}{name}{target}{options}"
+
+
+def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
+    """What `token_key` made this key of; None if it is another key, or one of a later version."""
+    path, *options = key.split(";")
+    first, *parts = path.split("/")
+    if first != "token" or len(parts) not in (5, 6):
+        return None
+    provider, environment, client_id, kind, name, *targets = map(unquote, parts)
+    target = targets[0] if targets else None
+    further = {option: unquote(value) for option, _, value in (each.partition("=") for each in options)}
+    resource, audience = further.get("resource"), further.get("audience")
+    grant: AuthorizationGrant
+    if kind == "subject":
+        grant = RefreshTokenGrant(name, target, resource, audience)
+    else:
+        grant = ClientCredentialsGrant(name or None, target, resource, audience)
+    registration = Registration(provider, environment, client_id)
+    # Whatever is odd about a key (its kind, an unknown option, another quoting) shows in the key that it would have.
+    return (registration, grant) if token_key(registration, grant) == key else None
+
+
+def sign_in_key(registration: Registration, state: str) -> str:
+    """The key of a sign-in that was started with this `state` (RFC 6749 section 4.1.1)."""
+    # Hashed: who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.
+    return registration.sign_ins + hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _quote(part: str) -> str:
+    return quote(part, safe="")

@@ -1,0 +1,107 @@
+"""Store keys: what is stored where, and what a key says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blnk_auth._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from blnk_auth._renewal.store_keys import Registration, parse_token_key, sign_in_key, token_key
+
+ACME = Registration("acme", "https://as.acme.test", "id")
+PREFIX = "token/acme/https%3A%2F%2Fas.acme.test/id"
+
+# Texts that are likely to be mistaken for a part of a key, and any others.
+TEXTS = st.sampled_from(["", "/", ";", "=", "%2F", "%", "a/b", ";resource=r", "subject", "ä"]) | st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=6
+)
+OPTIONAL = st.none() | TEXTS
+REGISTRATIONS = st.builds(Registration, TEXTS, TEXTS, TEXTS)
+GRANTS: st.SearchStrategy[AuthorizationGrant] = st.builds(
+    RefreshTokenGrant, TEXTS, OPTIONAL, OPTIONAL, OPTIONAL
+) | st.builds(ClientCredentialsGrant, TEXTS.map(lambda scope: scope or None), OPTIONAL, OPTIONAL, OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    ("grant", "ending"),
+    [
+        (RefreshTokenGrant("alice"), "/subject/alice"),
+        (RefreshTokenGrant("a/b c"), "/subject/a%2Fb%20c"),
+        (RefreshTokenGrant("alice", "IIDX/1"), "/subject/alice/IIDX%2F1"),
+        (RefreshTokenGrant("alice;resource=r"), "/subject/alice%3Bresource%3Dr"),
+        (RefreshTokenGrant("alice", None, "https://r.test"), "/subject/alice;resource=https%3A%2F%2Fr.test"),
+        (RefreshTokenGrant("alice", "b", "r", "a"), "/subject/alice/b;resource=r;audience=a"),
+        (ClientCredentialsGrant(None), "/itself/"),
+        (ClientCredentialsGrant("client:admin x"), "/itself/client%3Aadmin%20x"),
+        (ClientCredentialsGrant("s", "b"), "/itself/s/b"),
+        (ClientCredentialsGrant(None, None, None, "https://a.test"), "/itself/;audience=https%3A%2F%2Fa.test"),
+    ],
+    ids=repr,
+)
+def test_a_key_names_the_client_and_the_grant(grant: AuthorizationGrant, ending: str) -> None:
+    """The forms that are stored, byte for byte: changing one would lose every grant that is stored under it."""
+    key = token_key(ACME, grant)
+    assert key == PREFIX + ending
+    assert key.startswith(ACME.tokens)
+    assert parse_token_key(key) == (ACME, grant)
+
+
+@given(registration=REGISTRATIONS, grant=GRANTS)
+def test_parsing_undoes_building(registration: Registration, grant: AuthorizationGrant) -> None:
+    """Whatever the names are, a key leads back to the grant that it was made for."""
+    assert parse_token_key(token_key(registration, grant)) == (registration, grant)
+
+
+@given(one=st.tuples(REGISTRATIONS, GRANTS), other=st.tuples(REGISTRATIONS, GRANTS))
+def test_no_two_grants_share_a_key(
+    one: tuple[Registration, AuthorizationGrant], other: tuple[Registration, AuthorizationGrant]
+) -> None:
+    """Two grants under one key would share tokens: the token of one user, or for one resource, would go to another."""
+    assert (token_key(*one) == token_key(*other)) is (one == other)
+
+
+@given(one=REGISTRATIONS, other=REGISTRATIONS, grant=GRANTS)
+def test_a_client_lists_only_its_own_keys(one: Registration, other: Registration, grant: AuthorizationGrant) -> None:
+    """What the keys of one client begin with, the keys of another never do."""
+    assert token_key(one, grant).startswith(other.tokens) is (one == other)
+
+
+@given(
+    key=st.text(alphabet="token/subject/itself/;=resourceaudience%2Fa", max_size=60) | TEXTS.map(f"{PREFIX}/".__add__)
+)
+def test_a_text_that_is_no_key_is_not_parsed(key: str) -> None:
+    """A key of another client, of a later version or of another program is None, and never another grant's name."""
+    parsed = parse_token_key(key)
+    assert parsed is None or token_key(*parsed) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "token/",
+        "authorization/acme/e/id/subject/alice",
+        "token/acme/e/id/elsewhere/alice",
+        "token/acme/e/id/subject/alice/b/c",
+        "token/acme/e/id/subject/alice;colour=blue",
+        "token/acme/e/id/subject/alice;audience=a;resource=r",
+        "token/acme/e/id/subject/alice;resource",
+        "token/acme/e/id/subject/%61lice",
+        "token/acme/e/id/subject/a%2fb",
+        "token/acme/e/id/subject/%ff",
+    ],
+)
+def test_odd_keys_are_not_parsed(key: str) -> None:
+    """Unknown kinds, options and quotings belong to somebody else: guessing would make two keys of one grant."""
+    assert parse_token_key(key) is None
+
+
+def test_a_sign_in_is_stored_under_a_hash_of_its_state() -> None:
+    """Anyone who can list the keys must not be able to finish a sign-in."""
+    key = sign_in_key(ACME, "s3cret-state")
+    assert key.startswith(ACME.sign_ins)
+    assert ACME.sign_ins == "authorization/acme/https%3A%2F%2Fas.acme.test/id/"
+    assert len(key) == len(ACME.sign_ins) + 64
+    assert "s3cret" not in key
+    assert key != sign_in_key(ACME, "another")
