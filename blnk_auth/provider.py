@@ -1,49 +1,53 @@
 """What a provider is: data that says where its endpoints are and how it deviates from the RFCs.
 
-A new provider is one short file that returns a `Provider`; no other code branches on who it is. Where a setting may be
-a callable, it is asked afresh for each attempt, on whatever thread the attempt is made, and gets the `Call`.
+Used by `OAuthClient`, and by authors of providers: a new provider is one short file that returns a `Provider`, and no
+other code branches on which one it is. A setting that may be a callable is called for each attempt, also for a retry,
+on the thread that makes the attempt. What it returns is checked before it is sent. This file never sends anything,
+except that `Provider.discover` asks a server for its metadata.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast, get_args
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from ._protocol.callables import call_setting
-from ._protocol.challenges import renewal_may_help
-from ._protocol.client_authentication import METHODS, AssertionAudience, BasicEncoding, ClientAuthMethod
+from ._protocol.challenges import names_no_other_remedy
+from ._protocol.client_authentication import AssertionAudience, BasicEncoding, ClientAuthMethod
 from ._protocol.http_messages import ApiAnswer, Call
-from ._protocol.http_values import (
-    checked_authorization_parameters,
-    checked_headers,
-    checked_parameters,
-    without_reserved,
-)
-from ._protocol.origins import AllowedOrigins, endpoint_origin
+from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
+from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
+from ._protocol.provider_settings import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.refusals import Refusal, Verdict
 from .errors import ConfigurationError
 
-__all__ = ["GrantType", "PerCall", "Provider", "Refusal", "Verdict"]
+if TYPE_CHECKING:
+    import ssl
+    from os import PathLike
 
-GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+    from .token import Token
+
+__all__ = [
+    "ApiAnswer",
+    "Call",
+    "ClientAuthMethod",
+    "DiscoverySettings",
+    "GrantType",
+    "PerCall",
+    "Provider",
+    "ProviderSettings",
+    "Refusal",
+    "Verdict",
+]
 
 PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
-"""Names and values, fixed or made for each call."""
+"""Names and values: the same for each call, or returned by a callable for each call."""
 
 _NONE: Mapping[str, str] = {}
 
-_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
-_GRANTS: tuple[GrantType, ...] = get_args(GrantType)
-_CHOICES: Mapping[str, Sequence[str]] = {
-    "client_auth": METHODS,
-    "basic_encoding": get_args(BasicEncoding),
-    "assertion_audience": get_args(AssertionAudience),
-    "token_body": ("form", "json"),
-    "revocation": ("tokens", "connection"),
-}
 
-
+# These stand in every provider that does not replace them, and a pickle names them: keep their names.
 def _as_it_is(document: Mapping[str, Any], _now: float) -> Mapping[str, Any]:
     return document
 
@@ -52,222 +56,220 @@ def _by_the_rfc(_refusal: Refusal) -> Verdict | None:
     return None
 
 
+def _by_the_challenge(answer: ApiAnswer) -> bool:
+    return names_no_other_remedy(answer)
+
+
+class ProviderSettings(TypedDict, total=False):
+    """Settings of a `Provider`, which documents each, as keyword arguments: all but its name, issuer and endpoint."""
+
+    display_name: str
+    api_origins: tuple[str, ...]
+    authorization_endpoint: str | Callable[[str], str] | None
+    revocation_endpoint: str | None
+    device_authorization_endpoint: str | None
+    mtls_endpoint_aliases: Mapping[str, str]
+    sends_iss: bool
+    grants: tuple[GrantType, ...]
+    client_auth: ClientAuthMethod
+    client_auth_supported: tuple[str, ...]
+    basic_encoding: BasicEncoding
+    assertion_audience: AssertionAudience
+    assertion_algorithms: tuple[str, ...]
+    token_body: Literal["form", "json"]
+    token_parameters: PerCall
+    token_headers: PerCall
+    token_scheme: str
+    api_headers: PerCall
+    api_origins_from_token: tuple[str, ...]
+    api_host_suffixes: tuple[str, ...]
+    authorization_parameters: Mapping[str, str]
+    pkce: bool
+    requires_scope: bool
+    redirect_uri_on_refresh: bool
+    target: Callable[[str | None], str] | None
+    read_answer: Callable[[Mapping[str, Any], float], Mapping[str, Any]]
+    judge_refusal: Callable[[Refusal], Verdict | None]
+    correlation_header: str | None
+    rejection_statuses: frozenset[int]
+    is_rejection: Callable[[ApiAnswer], bool]
+    reads_rejection_body: bool
+    revocation: Literal["tokens", "connection"]
+    revocation_advice: str
+    refresh_idle_lifetime: float | None
+    earliest_renewal: float | None
+    repeats_lost_refresh: bool
+
+
+class DiscoverySettings(ProviderSettings, total=False):
+    """Settings of a `Provider` that take the place of what a server's metadata says: all but the issuer."""
+
+    name: str
+    token_endpoint: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """An OAuth 2.0 authorization server and the APIs it issues tokens for. Immutable.
+    """An OAuth 2.0 authorization server and the APIs it issues tokens for. Immutable; may be shared by all threads.
 
-    Endpoints must be https (http for a loopback address only). Raises `ConfigurationError` for a URL that is not.
+    Endpoints must be https; http is accepted for a loopback address only.
+
+    Attributes:
+        name: Part of the key under which tokens are stored: choose it once.
+        display_name: What users read, as on the page that ends a sign-in. Default: `name`.
+        token_endpoint: RFC 6749 section 3.2.
+        api_origins: The origins that may receive the tokens; `("*",)` allows any https origin.
+        authorization_endpoint: RFC 6749 section 3.1; with `target` it may be a callable of the target. None: no user
+            can sign in there.
+        revocation_endpoint: RFC 7009. None: the server has none.
+        device_authorization_endpoint: RFC 8628 section 3.1. None: nobody can sign in there with a device code.
+        mtls_endpoint_aliases: Which URL takes the place of an endpoint for a client with a certificate, by the name of
+            the setting: `{"token_endpoint": "https://mtls.example.com/token"}` (RFC 8705 section 5). Default: none.
+        issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` is ignored,
+            since there is nothing to compare it with.
+        sends_iss: Whether each authorization response brings `iss`, as the server's metadata may promise; one without
+            is then refused (RFC 9207 section 2.4). Needs `issuer`.
+        grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token.
+        client_auth: How a client authenticates unless `OAuthClient(client_auth=...)` says otherwise.
+        client_auth_supported: What the server says it supports. If given, the client's best method among them is the
+            default.
+        basic_encoding: Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1), or raw.
+        assertion_audience: Whom a signed client assertion is meant for; servers accept the one, the other, or both
+            (RFC 7523 section 3).
+        assertion_algorithms: The JWS algorithms of assertions that the server says it accepts. If given, an RSA key
+            signs with one of them by default (FAPI servers refuse RS256).
+        token_body: How the body of a token request is written. RFC 6749 demands a form.
+        token_parameters: Further parameters of each token request and revocation.
+        token_headers: Further headers of each token request and revocation.
+        token_scheme: The authentication scheme before the token in the Authorization header of API requests. Some
+            providers demand another than Bearer (`Zoho-oauthtoken`, `OAuth`).
+        api_headers: Headers of each request to the API beside the token; they are sent where the token is sent.
+        api_origins_from_token: Members of a token response that name a further API origin, as a URL, for that token:
+            `("instance_url",)`. Needs `api_host_suffixes`. The URL must be https and name a host at or below one of
+            those suffixes; others are ignored. It is kept with the grant.
+        api_host_suffixes: The hosts of the provider at or below which such an origin may be: `("my.salesforce.com",)`.
+        authorization_parameters: Further parameters of the authorization request.
+        pkce: Whether the authorization request carries an S256 code challenge (RFC 7636).
+        requires_scope: Whether the authorization request must name a scope.
+        redirect_uri_on_refresh: Whether a refresh request repeats the redirect_uri. RFC 6749 does not.
+        target: Which of several parties behind the server the tokens of a subject are for: a callable of the subject
+            (None for the client's own token). Part of the store key, called once for each source, and given to every
+            callable here as `Call.target`: a token of one party is never sent to another. None: there is one party.
+        read_answer: Turns a token response, received at the given UTC epoch time, into the members of RFC 6749: renamed
+            members, lifetimes in another unit. Must not raise for a member that it does not need.
+        judge_refusal: What a refusal means where the RFCs do not say it, or the server means something else. None
+            leaves it to the RFCs.
+        correlation_header: The header of a response that the provider's support asks for; it is quoted in errors.
+        rejection_statuses: The statuses of the API that may reject the token. All others are passed on untouched.
+        is_rejection: Whether a new token could resolve such an answer. Default: if its challenge names no other remedy
+            (RFC 6750 section 3.1). Must be pure; sees the body if `reads_rejection_body`.
+        reads_rejection_body: Whether `is_rejection` needs the body of the answer (up to 16 KiB of it).
+        revocation: `tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token.
+        revocation_advice: What `revoke()` tells the user where there is no revocation endpoint.
+        refresh_idle_lifetime: Seconds without use after which a refresh token expires. None: it does not, or that is
+            not known.
+        earliest_renewal: Seconds before expiry from which on the server renews an access token, where it refuses
+            earlier renewals. None: at any time.
+        repeats_lost_refresh: Whether a refresh whose response was lost may be sent again immediately. False for servers
+            that revoke the grant when a refresh token is used twice, without a grace period.
+        origins: `api_origins`, parsed.
+        environment: The origin of the token endpoint: a test and a production server never share a stored token.
+
+    Raises:
+        ConfigurationError: A setting cannot be meant; `parameter` names it.
     """
 
     name: str
-    """Part of the key under which tokens are stored; choose it once."""
-
     display_name: str = ""
-    """What people read, as on the page that ends a sign-in. Default: `name`."""
-
     token_endpoint: str
-    """RFC 6749 section 3.2."""
-
     api_origins: tuple[str, ...]
-    """The origins that may receive the tokens; `("*",)` allows any https origin."""
-
     authorization_endpoint: str | Callable[[str], str] | None = None
-    """RFC 6749 section 3.1; None if no person can sign in there. With `target` it may be a callable of the target."""
-
     revocation_endpoint: str | None = None
-    """RFC 7009; None if the server has none."""
-
     device_authorization_endpoint: str | None = None
-    """RFC 8628 section 3.1; None if nobody can sign in there with a device code."""
-
     mtls_endpoint_aliases: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    """Which endpoint takes the place of another for a client with a certificate (RFC 8705 section 5), by the name of
-    the setting: `{"token_endpoint": "https://mtls.example.com/token"}`."""
-
     issuer: str | None = None
-    """If given, an `iss` in the authorization response must equal it (RFC 9207)."""
-
     sends_iss: bool = False
-    """Whether each authorization response brings `iss`, as the server's metadata may promise; one without is then
-    refused (RFC 9207 section 2.4). Needs `issuer`."""
-
-    # --- what is sent ------------------------------------------------------------------------------------------------
-
+    # What is sent.
     grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
-    """The grant types the server offers. Without `refresh_token` nothing renews a person's token."""
-
     client_auth: ClientAuthMethod = "client_secret_basic"
-    """How a client proves itself unless it says otherwise."""
-
     client_auth_supported: tuple[str, ...] = ()
-    """What the server says it supports; if given, the client's best method among them is taken by default."""
-
     basic_encoding: BasicEncoding = "rfc6749"
-    """Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1) or sent raw."""
-
     assertion_audience: AssertionAudience = "token_endpoint"
-    """Whom a signed client assertion is meant for: servers accept the one, the other, or both (RFC 7523 section 3)."""
-
     assertion_algorithms: tuple[str, ...] = ()
-    """The JWS algorithms of signed assertions that the server says it accepts; if given, an RSA key signs with one of
-    them by default (banks of the FAPI kind refuse RS256)."""
-
     token_body: Literal["form", "json"] = "form"
-    """How the body of a token request is written. RFC 6749 says form."""
-
     token_parameters: PerCall = field(default_factory=lambda: _NONE, repr=False)
-    """Further parameters of each token request and revocation."""
-
     token_headers: PerCall = field(default_factory=lambda: _NONE, repr=False)
-    """Further headers of each token request and revocation."""
-
+    token_scheme: str = "Bearer"
     api_headers: PerCall = field(default_factory=lambda: _NONE, repr=False)
-    """Headers of each request to the API beside the token; they go where the token goes."""
-
+    api_origins_from_token: tuple[str, ...] = ()
+    api_host_suffixes: tuple[str, ...] = ()
     authorization_parameters: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    """Further parameters of the authorization request."""
-
     pkce: bool = True
-    """Whether the authorization request carries an S256 code challenge (RFC 7636)."""
-
     requires_scope: bool = False
-    """Whether the authorization request must name a scope."""
-
     redirect_uri_on_refresh: bool = False
-    """Whether a refresh request repeats the redirect_uri. RFC 6749 says no."""
-
     target: Callable[[str | None], str] | None = field(default=None, repr=False)
-    """Which of several parties behind the server the tokens of a subject are for. Part of the store key, asked once for
-    each source, and told to every callable here as `Call.target`: a token of one party never goes to another."""
-
-    # --- what comes back ---------------------------------------------------------------------------------------------
-
+    # What comes back.
     read_answer: Callable[[Mapping[str, Any], float], Mapping[str, Any]] = _as_it_is
-    """Puts a token answer, received at the given time, into the members of RFC 6749: renamed members, lifetimes in
-    another unit, a lifetime from elsewhere. Must not raise over a member that it does not need."""
-
     judge_refusal: Callable[[Refusal], Verdict | None] = _by_the_rfc
-    """What a refusal means where the RFCs do not say it or the server means something else; None leaves it to them."""
-
     correlation_header: str | None = None
-    """The header of an answer that support asks for; it is quoted in errors."""
-
     rejection_statuses: frozenset[int] = frozenset({401})
-    """The statuses of the API that are looked at more closely; all others pass untouched."""
-
-    is_rejection: Callable[[ApiAnswer], bool] = renewal_may_help
-    """Whether a new token could cure such an answer. Pure; sees the body if `reads_rejection_body`."""
-
+    is_rejection: Callable[[ApiAnswer], bool] = _by_the_challenge
     reads_rejection_body: bool = False
-    """Whether `is_rejection` needs the body of the answer (up to 16 KiB of it)."""
-
-    # --- the end -----------------------------------------------------------------------------------------------------
-
+    # How a grant ends, and how it is renewed.
     revocation: Literal["tokens", "connection"] = "tokens"
-    """`tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token as Bearer."""
-
     revocation_advice: str = "this provider has no revocation endpoint; call forget() to drop the token here"
-    """What to tell a user who calls `revoke()` where there is no revocation endpoint."""
-
     refresh_idle_lifetime: float | None = None
-    """Seconds without use after which a refresh token dies; None if it does not, or if nobody knows."""
-
+    earliest_renewal: float | None = None
+    repeats_lost_refresh: bool = True
+    # Made of the others.
     origins: AllowedOrigins = field(init=False, repr=False, compare=False)
     environment: str = field(init=False, repr=False, compare=False)
-    """The origin of the token endpoint: a test and a production server never share a stored token."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise ConfigurationError(
-                "name is empty", parameter="name", remedy="give the provider a short, lasting name"
-            )
-        if not isinstance(self.display_name, str):
-            raise ConfigurationError(
-                "display_name must be text, such as 'Acme Bank'",
-                parameter="display_name",
-                remedy="leave it out for the name",
-            )
+        check_settings(self, judges_by_challenge=self.is_rejection is _by_the_challenge)
         object.__setattr__(self, "display_name", self.display_name or self.name)
-        token_origin = endpoint_origin(self.token_endpoint, "token_endpoint")
-        for parameter in _ENDPOINTS:
-            _check_endpoint(getattr(self, parameter), parameter)
-        _check_aliases(self.mtls_endpoint_aliases)
-        if self.authorization_endpoint is not None:
-            self._check_authorization_endpoint()
-        self._check_choices()
-        self._check_issuer()
-        self._check_kinds()
         object.__setattr__(self, "origins", AllowedOrigins(self.api_origins))
-        object.__setattr__(self, "environment", str(token_origin))
-
-    def _check_kinds(self) -> None:
-        for is_right, kind, parameters in _KINDS:
-            for parameter in parameters:
-                if not is_right(getattr(self, parameter)):
-                    raise ConfigurationError(f"{parameter} must be {kind}", parameter=parameter)
-        checked_authorization_parameters(self.authorization_parameters, "authorization_parameters")
-        # What a callable gives is looked at when it has been given.
-        for parameter, check in (("token_parameters", checked_parameters), ("token_headers", checked_headers)):
-            if not callable(setting := getattr(self, parameter)):
-                check(setting, parameter)
-        if not callable(self.api_headers):
-            self.api_headers_of(Call("api"))
-
-    def _check_issuer(self) -> None:
-        if self.issuer is not None and not isinstance(self.issuer, str):
-            raise ConfigurationError("issuer must be the URL in the server's metadata, or None", parameter="issuer")
-        if self.sends_iss and self.issuer is None:
-            raise ConfigurationError(
-                "sends_iss needs the issuer that iss must name",
-                parameter="sends_iss",
-                remedy="give the provider its issuer",
-            )
-
-    def _check_choices(self) -> None:
-        for parameter, known in _CHOICES.items():
-            if getattr(self, parameter) not in known:
-                raise ConfigurationError(
-                    f"{parameter} {getattr(self, parameter)!r} is unknown",
-                    parameter=parameter,
-                    remedy=_one_of(known),
-                )
-        if isinstance(self.grants, str) or not set(self.grants) <= set(_GRANTS):
-            raise ConfigurationError(
-                "grants must be a sequence of grant types", parameter="grants", remedy=f"{_one_of(_GRANTS)}"
-            )
-
-    def _check_authorization_endpoint(self) -> None:
-        if not callable(self.authorization_endpoint):
-            _check_endpoint(self.authorization_endpoint, "authorization_endpoint")
-        elif self.target is None:
-            raise ConfigurationError(
-                "authorization_endpoint is a callable of the target, and there is no target",
-                parameter="authorization_endpoint",
-            )
+        object.__setattr__(self, "environment", str(endpoint_origin(self.token_endpoint, "token_endpoint")))
 
     @classmethod
     def discover(
         cls,
         issuer: str,
         *,
-        verify: Any = True,
+        verify: bool | str | PathLike[str] | ssl.SSLContext = True,
         cert: str | tuple[str, ...] | None = None,
         proxy: str | None = None,
         token_http: Any = None,
-        **settings: Any,
+        **settings: Unpack[DiscoverySettings],
     ) -> Provider:
         """The provider that the server at `issuer` describes: RFC 8414, else OpenID Connect Discovery.
 
-        Its `issuer` must match exactly. `settings` are fields of `Provider` that take the place of what is described;
-        unless `api_origins` is among them, only the issuer's own origin receives tokens. `verify`, `cert`, `proxy` and
-        `token_http` are those of `OAuthClient`. The description is kept for an hour.
-        Blocks; in a task call it through a thread. Raises `ConfigurationError`, `ProtocolError` if there is no
-        description, `TemporarilyUnavailable`.
+        Unless `api_origins` is among the settings, only the issuer's own origin receives tokens:
+
+            Provider.discover("https://as.acme.test", api_origins=("https://api.acme.test",))
+
+        Blocks; in a task, call it through a thread. May be called from many threads. A description is kept for an hour.
+
+        Args:
+            issuer: The issuer's URL, exactly as its metadata has it.
+            verify: As for `OAuthClient`.
+            cert: As for `OAuthClient`.
+            proxy: As for `OAuthClient`.
+            token_http: As for `OAuthClient`.
+            settings: Settings of `Provider` that take the place of what the server says.
+
+        Raises:
+            ConfigurationError: The URL cannot be an issuer's, the metadata is of another issuer or cannot be used, or
+                the server's certificate is not trusted.
+            ProtocolError: The server publishes no metadata.
+            TemporarilyUnavailable: The server did not respond.
         """
         from ._protocol.discovery import discover
         from ._transport.network import Network, transport_for
+        from .errors import redacted
         from .policy import RenewalPolicy
 
+        cert, proxy = redacted(cert), redacted(proxy)
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
         found = discover(issuer, transport_for(None, network).send)
         if cert is not None:
@@ -275,12 +277,13 @@ class Provider:
         if "client_auth" in settings:
             # A method that the caller names needs no choosing.
             found["client_auth_supported"] = ()
-        return cls(**{**found, **settings})
+        found |= settings
+        return cls(**found)
 
     def with_certificate(self) -> Provider:
-        """The same provider as reached with a client certificate: by its `mtls_endpoint_aliases`.
+        """The same provider as a client with a certificate reaches it: by its `mtls_endpoint_aliases`.
 
-        Its store keys are those of the provider without a certificate.
+        Its tokens are stored under the same keys.
         """
         aliases: dict[str, Any] = {
             name: url for name, url in self.mtls_endpoint_aliases.items() if getattr(self, name) is not None
@@ -291,8 +294,22 @@ class Provider:
         object.__setattr__(made, "environment", self.environment)
         return made
 
+    def origins_for(self, token: Token) -> AllowedOrigins:
+        """The origins that may receive this token: `api_origins`, and those that came with the token."""
+        named = (
+            origin_below(token.extra.get(member), self.api_host_suffixes) for member in self.api_origins_from_token
+        )
+        further = tuple(str(origin) for origin in named if origin is not None)
+        return AllowedOrigins((*self.api_origins, *further)) if further else self.origins
+
+    def rejects_token(self, answer: ApiAnswer) -> bool:
+        """Whether a new token could resolve this answer, whose status is one of `rejection_statuses`."""
+        if self.is_rejection is _by_the_challenge:
+            return names_no_other_remedy(answer, self.token_scheme)
+        return self.is_rejection(answer)
+
     def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
-        """The further parameters of one token request, whose own are `reserved`."""
+        """The further parameters of one token request. Raises `ConfigurationError` for one that is in `reserved`."""
         made = checked_parameters(_made(self.token_parameters, "token_parameters", call), "token_parameters")
         return without_reserved(made, reserved, "token_parameters")
 
@@ -302,101 +319,76 @@ class Provider:
 
     def api_headers_of(self, call: Call) -> Mapping[str, str]:
         """The further headers of one API request."""
-        made = checked_headers(_made(self.api_headers, "api_headers", call), "api_headers")
-        if any(name.lower() == "authorization" for name in made):
-            raise ConfigurationError(
-                "api_headers must not name Authorization, which carries the token", parameter="api_headers"
-            )
-        return made
+        return checked_api_headers(_made(self.api_headers, "api_headers", call))
 
     def target_of(self, subject: str | None) -> str | None:
-        """The party that the tokens of this subject are for, where there are several.
+        """The party that the tokens of this subject are for. None: there is only one.
 
-        Raises `TemporarilyUnavailable` if the callable fails, and `ConfigurationError` if it names none.
+        Raises:
+            ConfigurationError: The callable returned something else than a name.
+            TemporarilyUnavailable: The callable failed.
         """
         target = self.target
         if target is None:
             return None
         named = call_setting("target", lambda: target(subject))
         if not isinstance(named, str) or not named:
-            raise ConfigurationError(f"target: the callable named none for the subject {subject!r}", parameter="target")
+            raise ConfigurationError(
+                f"target: the callable returned {named!r} for the subject {subject!r}",
+                parameter="target",
+                remedy="return the name of a party",
+            )
         return named
 
     def authorization_endpoint_of(self, target: str | None) -> str | None:
-        """Where a person signs in for this target. Raises as `target_of` does."""
+        """Where a user signs in for this target; None if nobody can. Raises as `target_of` does."""
         endpoint = self.authorization_endpoint
         if not callable(endpoint):
             return endpoint
         named = call_setting("authorization_endpoint", lambda: endpoint(target or ""))
-        _check_endpoint(named, "authorization_endpoint")
+        check_endpoint(named, "authorization_endpoint")
         return named
 
-
-def _check_endpoint(url: str | None, parameter: str) -> None:
-    if url is None:
-        return
-    endpoint_origin(url, parameter)
-    if "#" in url:
-        raise ConfigurationError(f"{parameter} must have no fragment (RFC 6749 section 3)", parameter=parameter)
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name, so that another version may have more settings; and only what differs from the default.
+        changed = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != _default(each)}
+        changed.pop("origins")
+        return _unpickled, (changed,)
 
 
-def _check_aliases(aliases: Any) -> None:
-    parameter = "mtls_endpoint_aliases"
-    for name, url in checked_parameters(aliases, parameter).items():
-        if name not in _ENDPOINTS:
-            raise ConfigurationError(
-                f"{parameter}: {name!r} is not an endpoint", parameter=parameter, remedy=_one_of(_ENDPOINTS)
-            )
-        _check_endpoint(url, parameter)
-
-
-def _one_of(known: Sequence[str]) -> str:
-    return f"use one of {', '.join(known)}"
+_EARLIER_ORDER: Sequence[str] = (
+    "name display_name token_endpoint api_origins authorization_endpoint revocation_endpoint "
+    "device_authorization_endpoint issuer sends_iss grants client_auth client_auth_supported basic_encoding "
+    "assertion_audience assertion_algorithms token_body token_parameters token_headers api_headers "
+    "authorization_parameters pkce requires_scope redirect_uri_on_refresh target read_answer judge_refusal "
+    "correlation_header rejection_statuses is_rejection reads_rejection_body revocation revocation_advice "
+    "refresh_idle_lifetime origins environment"
+).split()
 
 
 def _made(setting: PerCall, name: str, call: Call) -> Mapping[str, str]:
     return call_setting(name, lambda: setting(call)) if callable(setting) else setting
 
 
-def _is_span(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+def _default(setting: Field[Any]) -> Any:
+    return setting.default_factory() if setting.default_factory is not MISSING else setting.default
 
 
-def _are_texts(value: object) -> bool:
-    return not isinstance(value, str) and _are(str, value)
+def _unpickled(settings: Mapping[str, Any]) -> Provider:
+    """Named in pickles: keep its name and its argument."""
+    made = Provider.__new__(Provider)
+    for each in fields(Provider):
+        object.__setattr__(made, each.name, settings.get(each.name, _default(each)))
+    object.__setattr__(made, "origins", AllowedOrigins(made.api_origins))
+    return made
 
 
-def _are_statuses(value: object) -> bool:
-    return _are(int, value)
+def _set_state(self: Provider, state: list[Any]) -> None:
+    """Reads a pickle of the version that carried the values of all settings in their order."""
+    earlier = _unpickled(dict(zip(_EARLIER_ORDER, state, strict=True)))
+    for each in fields(Provider):
+        object.__setattr__(self, each.name, getattr(earlier, each.name))
 
 
-def _are(kind: type, value: object) -> bool:
-    return isinstance(value, Iterable) and all(isinstance(each, kind) for each in cast("Iterable[object]", value))
-
-
-def _is_switch(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-_KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
-    (
-        callable,
-        "a callable; leave it out for what the RFCs say",
-        ("read_answer", "judge_refusal", "is_rejection"),
-    ),
-    (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),
-    (
-        _is_switch,
-        "True or False",
-        ("pkce", "requires_scope", "sends_iss", "redirect_uri_on_refresh", "reads_rejection_body"),
-    ),
-    (_are_texts, "a sequence of names", ("client_auth_supported", "assertion_algorithms")),
-    (_are_statuses, "a set of HTTP statuses", ("rejection_statuses",)),
-    (
-        lambda value: value is None or isinstance(value, str),
-        "the name of a header, or None",
-        ("correlation_header",),
-    ),
-    (lambda value: value is None or _is_span(value), "a number of seconds, or None", ("refresh_idle_lifetime",)),
-)
-"""What a setting must be, in code and in words."""
+# Not in the class: early versions of Python 3.11 replace it there.
+Provider.__setstate__ = _set_state  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What a rejection by an API means: would a new token help?
 
-Used by the request flow through `Provider.is_rejection`, and by providers that refine it. Pure. What it promises:
+Used by the request flow through `Provider.rejects_token`, and by providers that refine it. Pure. What it promises:
 
 * A new token is asked for only where RFC 6750 section 3.1 lets it help: `invalid_token` does; `insufficient_scope`,
   `invalid_request` and RFC 9470's `insufficient_user_authentication` do not, nor does a challenge for another scheme.
@@ -68,16 +68,20 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 
 def renewal_may_help(answer: ApiAnswer) -> bool:
-    """Whether the API may accept a new token where it rejected this one: a 401 that names no other remedy.
+    """Whether the API may accept a new token where it rejected this one: a 401 that names no other remedy."""
+    return answer.status_code == 401 and names_no_other_remedy(answer)
 
-    A 401 without any challenge breaks RFC 9110, yet many APIs send it for an expired token, so it counts.
+
+def names_no_other_remedy(answer: ApiAnswer, scheme: str = "Bearer") -> bool:
+    """Whether the challenge of a rejection, whatever its status, leaves it open that a new token helps.
+
+    `scheme` is how the token was sent. A 401 without any challenge breaks RFC 9110, yet many APIs send it for an
+    expired token, so it counts.
     """
-    if answer.status_code != 401:
-        return False
     header = answer.headers.get("www-authenticate", "")
     if not header.strip():
         return True
-    errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == "bearer"]
+    errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == scheme.lower()]
     if any(code in header for code in _CLEAR_REMEDIES) and "invalid_token" not in errors:
         # However badly it is written: no renewal widens a scope or repeats a sign-in.
         return False

@@ -133,6 +133,21 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
     return origin
 
 
+def origin_below(url: object, suffixes: Iterable[str]) -> Origin | None:
+    """The origin of a URL that a server sent, if a token may follow it; else None.
+
+    It must be https, at a host that is one of `suffixes` or below one: never an address, never this machine.
+    """
+    if not isinstance(url, str):
+        return None
+    try:
+        origin = endpoint_origin(url, "api_origins_from_token")
+    except ConfigurationError:
+        return None
+    is_below = any(origin.host == suffix or origin.host.endswith(f".{suffix}") for suffix in suffixes)
+    return origin if is_below and origin.scheme == "https" and not is_loopback(origin.host) else None
+
+
 def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
     """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
     origin = endpoint_origin(url, parameter)

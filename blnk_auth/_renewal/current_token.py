@@ -111,7 +111,7 @@ class CurrentToken:
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
         try:
-            return self.state.provider.is_rejection(answer)
+            return self.state.provider.rejects_token(answer)
         except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
             failure = type(error).__name__
         raise ConfigurationError(

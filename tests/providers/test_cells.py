@@ -123,7 +123,7 @@ def test_the_correlation_id_is_the_providers_own(world: ProviderWorld) -> None:
 def test_who_can_be_discovered(world: ProviderWorld) -> None:
     """Discovery: Blnk Cloud describes itself, the other two do not."""
     if world.name != "blnk_cloud":
-        with pytest.raises(ProtocolError, match="nothing found"):
+        with pytest.raises(ProtocolError, match="publishes no metadata"):
             Provider.discover(world.sandbox.origin)
         return
     found, built_in = Provider.discover(world.sandbox.origin), world.provider()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 from typing import Any
 
 import pytest
 from helpers import acme
 
-from blnk_auth import BlnkCloud, ConfigurationError, Flinks, OAuthClient, Provider
-from blnk_auth._protocol.http_messages import ApiAnswer, Call
+from blnk_auth import ApiAnswer, BlnkCloud, Call, ConfigurationError, Flinks, OAuthClient, Provider, Token
+from blnk_auth.provider import _EARLIER_ORDER, DiscoverySettings, ProviderSettings
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,20 @@ def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
         ("assertion_algorithms", "PS256"),
         ("pkce", "no"),
         ("target", "x"),
+        ("token_scheme", ""),
+        ("token_scheme", "Zoho oauthtoken"),
+        ("token_scheme", "Bearer:"),
+        ("token_scheme", None),
+        ("earliest_renewal", 0),
+        ("earliest_renewal", "30"),
+        ("earliest_renewal", float("nan")),
+        ("repeats_lost_refresh", None),
+        ("api_origins_from_token", "instance_url"),
+        ("mtls_endpoint_aliases", {"authorization_endpoint": "https://mtls.acme.test/authorize"}),
+        ("mtls_endpoint_aliases", {"token_endpoint": "http://mtls.acme.test/token"}),
+        ("mtls_endpoint_aliases", None),
+        ("refresh_idle_lifetime", float("inf")),
+        ("revocation_advice", None),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -80,6 +97,94 @@ def test_a_typo_in_a_setting_is_named_at_once(parameter: str, value: Any) -> Non
     """An encoding or a grant that does not exist would silently mean another."""
     with pytest.raises(ConfigurationError, match=parameter):
         acme(**{parameter: value})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "named"),
+    [
+        ("rejection_statuses", {200, 401}, "rejection_statuses"),
+        ("api_origins_from_token", ("instance_url",), "api_host_suffixes"),
+        ("api_host_suffixes", ("acme.test",), "api_origins_from_token"),
+    ],
+)
+def test_a_setting_that_needs_another_names_the_one_to_change(parameter: str, value: Any, named: str) -> None:
+    """Every answer would be a rejection; a token would follow any server's word, or none."""
+    with pytest.raises(ConfigurationError) as caught:
+        acme(**{parameter: value})
+    assert caught.value.parameter == named
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("suffix", ["test", ".acme.test", "acme.test.", "Acme.test", "", "com", "äcme.test"])
+def test_a_host_suffix_belongs_to_one_provider(suffix: str) -> None:
+    """Anyone may register a name below one label."""
+    with pytest.raises(ConfigurationError) as caught:
+        acme(api_origins_from_token=("instance_url",), api_host_suffixes=(suffix,))
+    assert caught.value.parameter == "api_host_suffixes"
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://eu1.acme.test", "https://eu1.acme.test"),
+        ("https://EU1.acme.test:8443/services/v2?x=y", "https://eu1.acme.test:8443"),
+        ("https://acme.test/", "https://acme.test"),
+        ("http://eu1.acme.test", None),
+        ("https://evilacme.test", None),
+        ("https://acme.test.evil.test", None),
+        ("https://evil.test/acme.test", None),
+        ("https://evil.test#.acme.test", None),
+        ("https://evil.test\\.acme.test", None),
+        ("https://evil.test@eu1.acme.test", None),
+        ("https://eu1.acme.test.", None),
+        ("http://127.0.0.1:8080", None),
+        ("https://127.0.0.1", None),
+        ("https://[::1]", None),
+        ("https://localhost", None),
+        ("eu1.acme.test", None),
+        ("", None),
+        (None, None),
+        (["https://eu1.acme.test"], None),
+    ],
+    ids=repr,
+)
+def test_an_origin_that_comes_with_a_token_is_below_the_hosts_of_the_provider(url: Any, allowed: str | None) -> None:
+    """Only https, and never this machine; what is not such a URL is ignored, and the listed origins stay."""
+    provider = acme(api_origins_from_token=("instance_url",), api_host_suffixes=("acme.test",))
+    origins = provider.origins_for(Token("at", extra={"instance_url": url}))
+    listed = {"https://api.acme.test", *([allowed] if allowed else [])}
+    assert {str(origin) for origin in origins.listed} == listed
+
+
+def test_discover_takes_every_setting_but_the_issuer() -> None:
+    """What an editor offers for `discover` is what a `Provider` has."""
+    settings = {each.name: each.type for each in dataclasses.fields(Provider) if each.init}
+    assert settings.keys() - DiscoverySettings.__annotations__.keys() == {"issuer"}
+    offered = {**ProviderSettings.__annotations__, **DiscoverySettings.__annotations__}
+    assert {name: hint.__forward_arg__ for name, hint in offered.items()} == {
+        name: hint for name, hint in settings.items() if name != "issuer"
+    }
+
+
+def test_a_provider_travels_in_a_pickle() -> None:
+    """With the settings that differ from the default, by name, and the keys under which its tokens are stored."""
+    made = acme(
+        token_scheme="OAuth", mtls_endpoint_aliases={"token_endpoint": "https://mtls.acme.test/token"}
+    ).with_certificate()
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    assert (again.environment, repr(again.origins)) == (made.environment, repr(made.origins))
+    assert copy.deepcopy(made) == made
+
+
+def test_a_provider_pickled_by_position_is_read() -> None:
+    """As the first version pickled it: the values of its settings, in their order."""
+    made = acme(display_name="Acme Bank", refresh_idle_lifetime=3600.0)
+    again = Provider.__new__(Provider)
+    again.__setstate__([getattr(made, name) for name in _EARLIER_ORDER])
+    assert again == made
+    assert again.earliest_renewal is None
+    assert again.environment == made.environment
 
 
 def test_a_plain_provider_needs_its_api_origins() -> None:
@@ -120,7 +225,7 @@ def test_a_target_is_told_to_every_call_and_names_the_authorization_endpoint() -
 def test_a_target_that_is_none_is_named(named: Any) -> None:
     """A look-up that knows nobody of that name must not put tokens under a key that others share."""
     client = OAuthClient(acme(target=lambda _subject: named), client_id="id", client_secret="s")
-    with pytest.raises(ConfigurationError, match="target: the callable named none for the subject 'alice'"):
+    with pytest.raises(ConfigurationError, match=f"target: the callable returned {named!r} for the subject 'alice'"):
         client.for_subject("alice")
 
 
@@ -142,6 +247,30 @@ def test_a_provider_is_immutable_and_compares_by_its_data() -> None:
     assert acme() != acme(name="other")
     with pytest.raises(AttributeError):
         acme().name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge", "resolved"),
+    [
+        (401, "", True),
+        (498, "", True),
+        (498, 'Bearer error="invalid_token"', True),
+        (498, 'Bearer error="insufficient_scope"', False),
+        (403, 'Bearer error="insufficient_scope"', False),
+    ],
+)
+def test_listed_statuses_are_enough(status: int, challenge: str, resolved: bool) -> None:
+    """Who lists 498 or 419 need not write a function: the challenge is read as for a 401."""
+    provider = acme(rejection_statuses=frozenset({401, 403, 498}))
+    headers = {"www-authenticate": challenge} if challenge else {}
+    assert provider.rejects_token(ApiAnswer(status, headers)) is resolved
+
+
+def test_the_challenge_is_read_in_the_providers_own_scheme() -> None:
+    """An API that takes `Zoho-oauthtoken` challenges with that scheme."""
+    answer = ApiAnswer(401, {"www-authenticate": 'Zoho-oauthtoken error="invalid_token"'})
+    assert acme(token_scheme="Zoho-oauthtoken").rejects_token(answer)
+    assert not acme().rejects_token(answer)
 
 
 def test_a_plain_provider_follows_rfc_6750() -> None:

@@ -1,0 +1,236 @@
+"""What the settings of a provider must be.
+
+Used by `Provider` when one is made: a typing error is found where it is written, and not at the first renewal. Each
+check raises `ConfigurationError` that names the setting. It never calls a user's callable; what those return is checked
+when they have returned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, cast, get_args
+
+from ..errors import ConfigurationError, is_number, is_text
+from .client_authentication import METHODS, AssertionAudience, BasicEncoding
+from .http_values import checked_authorization_parameters, checked_headers, checked_parameters
+from .origins import endpoint_origin
+
+GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+
+ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
+"""The settings that are the URL of an endpoint, and nothing else."""
+
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "client_auth": METHODS,
+    "basic_encoding": get_args(BasicEncoding),
+    "assertion_audience": get_args(AssertionAudience),
+    "token_body": ("form", "json"),
+    "revocation": ("tokens", "connection"),
+}
+
+
+def check_settings(provider: Any, *, judges_by_challenge: bool) -> None:
+    """Raises `ConfigurationError` for the first setting of `provider` that cannot be meant.
+
+    Args:
+        provider: Has the settings as attributes.
+        judges_by_challenge: Whether its `is_rejection` is the default.
+    """
+    _check_names(provider)
+    _check_endpoints(provider)
+    _check_choices(provider)
+    _check_issuer(provider)
+    for is_right, kind, parameters in _KINDS:
+        for parameter in parameters:
+            if not is_right(getattr(provider, parameter)):
+                raise ConfigurationError(
+                    f"{parameter} is {_shown(getattr(provider, parameter))}", parameter=parameter, remedy=f"give {kind}"
+                )
+    if judges_by_challenge:
+        _check_rejections(provider)
+    _check_origins_from_token(provider)
+    _check_sent(provider)
+
+
+def check_endpoint(url: str | None, parameter: str) -> None:
+    """Raises `ConfigurationError` if `url` is given and is not the URL of an endpoint."""
+    if url is None:
+        return
+    endpoint_origin(url, parameter)
+    if "#" in url:
+        raise ConfigurationError(
+            f"{parameter} has a fragment, which RFC 6749 section 3 forbids",
+            parameter=parameter,
+            remedy="leave out what follows the #",
+        )
+
+
+def _check_names(provider: Any) -> None:
+    if not isinstance(provider.name, str) or not provider.name.strip():
+        raise ConfigurationError("name is empty", parameter="name", remedy="give the provider a short, lasting name")
+    if not isinstance(provider.display_name, str):
+        raise ConfigurationError(
+            f"display_name is {_shown(provider.display_name)}",
+            parameter="display_name",
+            remedy="give text, such as 'Acme Bank', or leave it out for the name",
+        )
+
+
+def _check_endpoints(provider: Any) -> None:
+    endpoint_origin(provider.token_endpoint, "token_endpoint")
+    for parameter in ENDPOINTS:
+        check_endpoint(getattr(provider, parameter), parameter)
+    for name, url in checked_parameters(provider.mtls_endpoint_aliases, "mtls_endpoint_aliases").items():
+        if name not in ENDPOINTS:
+            raise ConfigurationError(
+                f"mtls_endpoint_aliases: {name!r} is not the name of an endpoint",
+                parameter="mtls_endpoint_aliases",
+                remedy=_one_of(ENDPOINTS),
+            )
+        check_endpoint(url, "mtls_endpoint_aliases")
+    if not callable(provider.authorization_endpoint):
+        check_endpoint(provider.authorization_endpoint, "authorization_endpoint")
+    elif provider.target is None:
+        raise ConfigurationError(
+            "authorization_endpoint is a callable of the target, and there is no target",
+            parameter="authorization_endpoint",
+            remedy="give the provider a target, or a URL as its authorization_endpoint",
+        )
+
+
+def _check_choices(provider: Any) -> None:
+    for parameter, known in _CHOICES.items():
+        if getattr(provider, parameter) not in known:
+            raise ConfigurationError(
+                f"{parameter} {getattr(provider, parameter)!r} is unknown", parameter=parameter, remedy=_one_of(known)
+            )
+    if not _are_strings(provider.grants) or not set(provider.grants) <= set(get_args(GrantType)):
+        raise ConfigurationError(
+            f"grants is {_shown(provider.grants)}",
+            parameter="grants",
+            remedy=f"give a sequence of {', '.join(get_args(GrantType))}",
+        )
+
+
+def _check_issuer(provider: Any) -> None:
+    if provider.issuer is not None and not isinstance(provider.issuer, str):
+        raise ConfigurationError(
+            f"issuer is {_shown(provider.issuer)}", parameter="issuer", remedy="give the URL in the server's metadata"
+        )
+    if provider.sends_iss and provider.issuer is None:
+        raise ConfigurationError(
+            "sends_iss needs the issuer that iss must name",
+            parameter="sends_iss",
+            remedy="give the provider its issuer",
+        )
+
+
+def _check_rejections(provider: Any) -> None:
+    # The default takes each answer of a listed status for a rejection, unless its challenge says otherwise.
+    successes = sorted(status for status in provider.rejection_statuses if status < 400)
+    if successes:
+        raise ConfigurationError(
+            f"rejection_statuses lists {successes[0]}, which is not an error",
+            parameter="rejection_statuses",
+            remedy="leave it out, or say with is_rejection which of these answers reject the token",
+        )
+
+
+def _check_origins_from_token(provider: Any) -> None:
+    if bool(provider.api_origins_from_token) != bool(provider.api_host_suffixes):
+        missing, given = "api_host_suffixes", "api_origins_from_token"
+        if provider.api_host_suffixes:
+            missing, given = given, missing
+        raise ConfigurationError(
+            f"{missing} is empty, and {given} needs it",
+            parameter=missing,
+            remedy='give both, such as ("instance_url",) and ("my.salesforce.com",)',
+        )
+    for suffix in provider.api_host_suffixes:
+        # Anyone can register a name below a suffix of one label, such as "com".
+        if "." not in suffix.strip(".") or suffix != suffix.strip(".").lower() or not suffix.isascii():
+            raise ConfigurationError(
+                f"api_host_suffixes: {suffix!r} is not a host that belongs to the provider",
+                parameter="api_host_suffixes",
+                remedy="give lower-case hosts of at least two labels, such as 'my.salesforce.com'",
+            )
+
+
+def _check_sent(provider: Any) -> None:
+    checked_authorization_parameters(provider.authorization_parameters, "authorization_parameters")
+    if not callable(provider.token_parameters):
+        checked_parameters(provider.token_parameters, "token_parameters")
+    if not callable(provider.token_headers):
+        checked_headers(provider.token_headers, "token_headers")
+    if not callable(provider.api_headers):
+        checked_api_headers(provider.api_headers)
+    checked_headers({provider.token_scheme: ""}, "token_scheme")
+
+
+def checked_api_headers(made: Any) -> Mapping[str, str]:
+    """`made`, as further headers of an API request. Raises `ConfigurationError` also for `Authorization`."""
+    headers = checked_headers(made, "api_headers")
+    if any(name.lower() == "authorization" for name in headers):
+        raise ConfigurationError(
+            "api_headers names Authorization, which carries the token",
+            parameter="api_headers",
+            remedy="leave it out; token_scheme says how the token is written",
+        )
+    return headers
+
+
+def _one_of(known: Sequence[str]) -> str:
+    return f"use one of {', '.join(known)}"
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:100]
+
+
+def _are(kind: type, value: object) -> bool:
+    return isinstance(value, Iterable) and all(isinstance(each, kind) for each in cast("Iterable[object]", value))
+
+
+def _are_strings(value: object) -> bool:
+    return not isinstance(value, str) and _are(str, value)
+
+
+def _are_statuses(value: object) -> bool:
+    return _are(int, value)
+
+
+def _is_span(value: object) -> bool:
+    return value is None or (is_number(value) and value > 0)
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
+    (
+        callable,
+        "a callable, or leave it out for what the RFCs say",
+        ("read_answer", "judge_refusal", "is_rejection"),
+    ),
+    (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),
+    (
+        _is_switch,
+        "True or False",
+        (
+            *("pkce", "requires_scope", "sends_iss", "redirect_uri_on_refresh", "reads_rejection_body"),
+            "repeats_lost_refresh",
+        ),
+    ),
+    (
+        _are_strings,
+        "a sequence of strings",
+        ("client_auth_supported", "assertion_algorithms", "api_origins_from_token", "api_host_suffixes"),
+    ),
+    (_are_statuses, "a set of HTTP statuses", ("rejection_statuses",)),
+    (lambda value: value is None or is_text(value), "the name of a header, or None", ("correlation_header",)),
+    (is_text, "an authentication scheme, such as 'Bearer'", ("token_scheme",)),
+    (is_text, "text", ("revocation_advice",)),
+    (_is_span, "a number of seconds, or None", ("refresh_idle_lifetime", "earliest_renewal")),
+)
+"""What a setting must be, in code and in words, and the settings of that kind."""
