@@ -7,6 +7,7 @@ used (PEP 562).
 from __future__ import annotations
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 """The build reads it from here, so a checkout and its wheel cannot disagree."""
@@ -15,6 +16,8 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from ._protocol.assertions import Signer
     from ._protocol.http_messages import ApiAnswer, Call
     from ._protocol.refusals import Refusal, Verdict
@@ -154,6 +157,20 @@ def __getattr__(name: str) -> object:
         return unavailable(name, __name__, error)
     globals()[name] = value
     return value
+
+
+class _MovedModules:
+    """Asked last, when nothing else finds a module: a pickle of an earlier version may name one that has moved."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not name.startswith(f"{__name__}."):
+            return None
+        from ._pickles import find_spec
+
+        return find_spec(name)
+
+
+sys.meta_path.append(_MovedModules())
 
 
 def __dir__() -> list[str]:

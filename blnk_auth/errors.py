@@ -16,14 +16,17 @@ Used by every module, and by users in `except` clauses. What this file promises:
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
 
 `redacted` is here because it serves the same promise: an argument that is a secret does not appear in a traceback.
-`import_failure` and `unavailable` are here because they make the error for an extra that is not installed.
-It never imports another module of this package.
+`import_failure` and `unavailable` are here because they make the error for an extra that is not installed;
+`pickled_by_name` because every layer has values that are pickled, as errors are.
+It never imports another module of this package when it is loaded.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ class BlnkAuthError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # An auth class raises a subclass that is also its HTTP client's error and carries the request, whose headers
         # may hold a token: what travels in a pickle is the plain error of this module.
-        return _rebuild, (core_type(type(self)), self.problem, self._pickled_fields())
+        return partial(core_type(type(self)), **self._pickled_fields()), (self.problem,)
 
     def _pickled_fields(self) -> dict[str, Any]:
         return self.fields()
@@ -197,8 +200,10 @@ def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
     return next(base for base in error_type.__mro__ if base.__module__ == __name__)
 
 
-def _rebuild(error_type: type[BlnkAuthError], problem: str, fields: dict[str, Any]) -> BlnkAuthError:
-    """Named in pickles, also in those of version 0.1.0's development: keep its name and its arguments."""
+def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier versions use it
+    error_type: type[BlnkAuthError], problem: str, fields: dict[str, Any]
+) -> BlnkAuthError:
+    """Named in pickles of earlier versions: keep its name and its arguments."""
     return error_type(problem, **fields)
 
 
@@ -215,6 +220,75 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and (
         value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
     )
+
+
+# --- values in pickles -----------------------------------------------------------------------------------------------
+
+
+PICKLED = {"pickled": True}
+"""The metadata of a dataclass field that no argument sets, and that a pickle carries nevertheless."""
+
+
+def pickled_by_name(cls: type[Value]) -> type[Value]:
+    """A class decorator: a frozen dataclass is copied and pickled as its constructor's arguments, by name.
+
+    So another version may add fields and reorder them. An argument that is its field's default is left out: private
+    functions are among the defaults, and a pickle names public paths only. What an unpickled value is made of is
+    checked as usual.
+    """
+
+    def arguments(self: Any) -> dict[str, Any]:
+        given = ((each, getattr(self, each.name)) for each in fields(self) if each.init or "pickled" in each.metadata)
+        return {each.name: value for each, value in given if value is not each.default}
+
+    def take_arguments(self: Any, state: dict[str, Any] | list[Any]) -> None:
+        if isinstance(state, list):
+            from ._pickles import fields_of
+
+            state = fields_of(cls.__name__, state)
+        state = dict(state)
+        further = {each.name: state.pop(each.name) for each in fields(self) if not each.init and each.name in state}
+        self.__init__(**state)
+        for name, value in further.items():
+            object.__setattr__(self, name, value)
+
+    # The decorator `dataclass` has given a frozen class its own, which list the values in the order of the fields.
+    for name, method in (("__getstate__", arguments), ("__setstate__", take_arguments)):
+        setattr(cls, name, method)
+    return cls
+
+
+def public(definition: Value) -> Value:
+    """A decorator: pickles, reprs and `help` name a class or function by its public home.
+
+    Its home is the innermost package that is public: `blnk_auth.stores` for what `blnk_auth/stores/_file.py` defines,
+    and `blnk_auth` for what `blnk_auth/_sign_in/device.py` does. The home must list the name.
+    """
+    package = __name__.rpartition(".")[0]
+    inner = definition.__module__.removeprefix(package)
+    definition.__module__ = package + inner.partition("._")[0]
+    return definition
+
+
+class NotPickled:
+    """Stands in what was unpickled for a secret that was given as such: calling it raises `ConfigurationError`.
+
+    Args:
+        parameter: The argument that held the secret.
+    """
+
+    def __init__(self, parameter: str) -> None:
+        self.parameter = parameter
+
+    def __repr__(self) -> str:
+        return f"NotPickled({self.parameter!r})"
+
+    def __call__(self) -> NoReturn:
+        raise ConfigurationError(
+            f"{self.parameter} was given as such, and a secret is not carried in a pickle",
+            parameter=self.parameter,
+            remedy=f"pass a callable as {self.parameter}, which fetches it in each process",
+        )
 
 
 # --- packages that an extra brings -----------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .errors import pickled_by_name
+
 logger = logging.getLogger("blnk_auth")
 
 EventName = Literal[
@@ -39,6 +41,7 @@ EventName = Literal[
 """The names of all events; see `Event`."""
 
 
+@pickled_by_name
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to one token. Immutable. Holds no secret.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, pickled_by_name
 
 _ENDLESS = 1e12
 """More seconds than anybody means."""
@@ -17,6 +17,7 @@ _NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_by
 """With none of these, every token request would fail, and some only after the server has rotated."""
 
 
+@pickled_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalPolicy:
     """How a token is renewed. Immutable; share one between any number of clients.

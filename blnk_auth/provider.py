@@ -8,8 +8,8 @@ except that `Provider.discover` asks a server for its metadata.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from ._protocol.callables import call_setting
@@ -20,7 +20,7 @@ from ._protocol.http_values import checked_headers, checked_parameters, without_
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.provider_settings import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.refusals import Refusal, Verdict
-from .errors import ConfigurationError
+from .errors import PICKLED, ConfigurationError, pickled_by_name
 
 if TYPE_CHECKING:
     import ssl
@@ -108,6 +108,7 @@ class DiscoverySettings(ProviderSettings, total=False):
     token_endpoint: str
 
 
+@pickled_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """An OAuth 2.0 authorization server and the APIs it issues tokens for. Immutable; may be shared by all threads.
@@ -223,7 +224,7 @@ class Provider:
     repeats_lost_refresh: bool = True
     # Made of the others.
     origins: AllowedOrigins = field(init=False, repr=False, compare=False)
-    environment: str = field(init=False, repr=False, compare=False)
+    environment: str = field(init=False, repr=False, compare=False, metadata=PICKLED)
 
     def __post_init__(self) -> None:
         check_settings(self, judges_by_challenge=self.is_rejection is _by_the_challenge)
@@ -349,46 +350,6 @@ class Provider:
         check_endpoint(named, "authorization_endpoint")
         return named
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By name, so that another version may have more settings; and only what differs from the default.
-        changed = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != _default(each)}
-        changed.pop("origins")
-        return _unpickled, (changed,)
-
-
-_EARLIER_ORDER: Sequence[str] = (
-    "name display_name token_endpoint api_origins authorization_endpoint revocation_endpoint "
-    "device_authorization_endpoint issuer sends_iss grants client_auth client_auth_supported basic_encoding "
-    "assertion_audience assertion_algorithms token_body token_parameters token_headers api_headers "
-    "authorization_parameters pkce requires_scope redirect_uri_on_refresh target read_answer judge_refusal "
-    "correlation_header rejection_statuses is_rejection reads_rejection_body revocation revocation_advice "
-    "refresh_idle_lifetime origins environment"
-).split()
-
 
 def _made(setting: PerCall, name: str, call: Call) -> Mapping[str, str]:
     return call_setting(name, lambda: setting(call)) if callable(setting) else setting
-
-
-def _default(setting: Field[Any]) -> Any:
-    return setting.default_factory() if setting.default_factory is not MISSING else setting.default
-
-
-def _unpickled(settings: Mapping[str, Any]) -> Provider:
-    """Named in pickles: keep its name and its argument."""
-    made = Provider.__new__(Provider)
-    for each in fields(Provider):
-        object.__setattr__(made, each.name, settings.get(each.name, _default(each)))
-    object.__setattr__(made, "origins", AllowedOrigins(made.api_origins))
-    return made
-
-
-def _set_state(self: Provider, state: list[Any]) -> None:
-    """Reads a pickle of the version that carried the values of all settings in their order."""
-    earlier = _unpickled(dict(zip(_EARLIER_ORDER, state, strict=True)))
-    for each in fields(Provider):
-        object.__setattr__(self, each.name, getattr(earlier, each.name))
-
-
-# Not in the class: early versions of Python 3.11 replace it there.
-Provider.__setstate__ = _set_state  # type: ignore[attr-defined]

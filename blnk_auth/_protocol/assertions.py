@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ..errors import ConfigurationError, import_failure, redacted
+from ..errors import ConfigurationError, import_failure, pickled_by_name, public, redacted
 from .callables import call_setting
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ _SIGNATURE_LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64}
 """In bytes, where a signature in the wrong form shows in its length."""
 
 
+@public
+@pickled_by_name
 @dataclass(frozen=True, slots=True)
 class Signer:
     """A private key that never leaves its hardware: an HSM, a KMS, a smart card. Given as `private_key=Signer(...)`.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from ..errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
+from ..errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError, pickled_by_name, public
 from ..provider import Provider
 from ..stores._calls import call_store
 from ..stores._token_store import Record, TokenStore
@@ -30,6 +30,8 @@ Pasted = Iterable[str] | Callable[[], str | None]
 """What a person pastes: texts, or a callable that waits for the next one and returns None after the last."""
 
 
+@public
+@pickled_by_name
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """Where to send the person. `expires_at` (UTC epoch seconds) is when the answer will no longer be accepted.

@@ -17,7 +17,7 @@ from .._protocol.requests import build_device_authorization, build_device_exchan
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight, in_trio, run_on_worker
-from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, pickled_by_name, public
 from ..events import Event
 from ..token import read_seconds
 
@@ -31,6 +31,8 @@ _LONGEST_BACK_OFF = 60.0
 _LONGEST_LIFE = 86_400.0
 
 
+@public
+@pickled_by_name
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
     """What to show the person: the `user_code`, and the `verification_uri` to open on a device with a browser.

@@ -1,4 +1,8 @@
-"""The providers that work by name, one short file each."""
+"""The providers that work by name, one short file each, and the rules by which their answers are judged.
+
+Used by whoever configures a client. The rules are public because a `Provider` of your own may use one, and because a
+pickle of a provider names them. No name is imported before it is first used (PEP 562).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._blink import AUTO, BLink
-    from ._blnk_cloud import BLNK_CLOUD_URL, BlnkCloud
-    from ._flinks import FLINKS_PREPRODUCTION, FLINKS_PRODUCTION, Flinks
+    from ._blink import AUTO, BLink, BLinkCustomer, is_blink_rejection, judge_blink_refusal
+    from ._blnk_cloud import BLNK_CLOUD_URL, BlnkCloud, is_blnk_cloud_rejection
+    from ._flinks import (
+        FLINKS_PREPRODUCTION,
+        FLINKS_PRODUCTION,
+        Flinks,
+        is_flinks_rejection,
+        judge_flinks_refusal,
+        read_flinks_answer,
+    )
     from ._mastercard_open_finance_europe import MastercardOpenFinanceEurope
     from ._truelayer import TrueLayer
-    from ._uk_open_banking import UKOpenBanking
+    from ._uk_open_banking import UKOpenBanking, uk_open_banking_interaction
 
 __all__ = [
     "AUTO",
@@ -19,11 +30,19 @@ __all__ = [
     "FLINKS_PREPRODUCTION",
     "FLINKS_PRODUCTION",
     "BLink",
+    "BLinkCustomer",
     "BlnkCloud",
     "Flinks",
     "MastercardOpenFinanceEurope",
     "TrueLayer",
     "UKOpenBanking",
+    "is_blink_rejection",
+    "is_blnk_cloud_rejection",
+    "is_flinks_rejection",
+    "judge_blink_refusal",
+    "judge_flinks_refusal",
+    "read_flinks_answer",
+    "uk_open_banking_interaction",
 ]
 
 _HOME = {
@@ -37,6 +56,14 @@ _HOME = {
     "MastercardOpenFinanceEurope": "_mastercard_open_finance_europe",
     "TrueLayer": "_truelayer",
     "UKOpenBanking": "_uk_open_banking",
+    "BLinkCustomer": "_blink",
+    "is_blink_rejection": "_blink",
+    "judge_blink_refusal": "_blink",
+    "is_blnk_cloud_rejection": "_blnk_cloud",
+    "is_flinks_rejection": "_flinks",
+    "judge_flinks_refusal": "_flinks",
+    "read_flinks_answer": "_flinks",
+    "uk_open_banking_interaction": "_uk_open_banking",
 }
 
 

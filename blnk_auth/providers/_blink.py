@@ -18,7 +18,7 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
 from .._protocol.refusals import Refusal, Verdict
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, pickled_by_name, public
 from ..provider import Provider
 
 AUTO = "AUTO"
@@ -62,7 +62,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     Raises `ConfigurationError` for a value that bLink would refuse.
     """
     origin, base_url = parse_base_url(base_url, "base_url")
-    customer = _Customer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
+    customer = BLinkCustomer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
     customer.check()
     return Provider(
         name="blink",
@@ -78,15 +78,17 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         token_headers=customer.token_headers,
         api_headers=customer.token_headers if psu_headers_for_api else customer.headers,
         target=customer.target,
-        judge_refusal=_judge_refusal,
+        judge_refusal=judge_blink_refusal,
         correlation_header="x-correlation-id",
-        is_rejection=_is_rejection,
+        is_rejection=is_blink_rejection,
         refresh_idle_lifetime=_IDLE_LIFETIME,
     )
 
 
+@public
+@pickled_by_name
 @dataclass(frozen=True, slots=True, repr=False)
-class _Customer:
+class BLinkCustomer:
     """What bLink wants to know with each call: which software, which bank, and who is behind it."""
 
     target_id: OfSubject
@@ -147,7 +149,8 @@ class _Customer:
         }
 
 
-def _judge_refusal(refusal: Refusal) -> Verdict | None:
+@public
+def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
     """`X-CorAPI-Source` says who answered: the platform judges our certificate, the bank judges the grant."""
     status, problem = refusal.response.status_code, _problem(refusal.document)
     if status in (406, 415, 501) or problem in ("INVALID_PAYLOAD", "MALFORMED_PAYLOAD"):
@@ -162,7 +165,8 @@ def _judge_refusal(refusal: Refusal) -> Verdict | None:
     return None
 
 
-def _is_rejection(answer: ApiAnswer) -> bool:
+@public
+def is_blink_rejection(answer: ApiAnswer) -> bool:
     """A 401 by the bank. One by the platform is about the certificate, which no token cures."""
     return renewal_may_help(answer) and answer.headers.get("x-corapi-source", "").upper() != "PLATFORM"
 

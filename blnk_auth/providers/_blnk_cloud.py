@@ -14,6 +14,7 @@ from typing import Any
 from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import origins_of_provider, parse_base_url
+from ..errors import public
 from ..provider import Provider
 
 BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
@@ -37,7 +38,7 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
         client_auth="client_secret_basic",
         # Every page shows `curl -u`, which does not percent-encode.
         basic_encoding="raw",
-        is_rejection=_is_rejection,
+        is_rejection=is_blnk_cloud_rejection,
         reads_rejection_body=True,
         revocation_advice=(
             "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends "
@@ -46,7 +47,8 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
     )
 
 
-def _is_rejection(answer: ApiAnswer) -> bool:
+@public
+def is_blnk_cloud_rejection(answer: ApiAnswer) -> bool:
     """A 401 that Cloud itself sent. One that Core sent through /proxy rejects Cloud's key, not our token."""
     return renewal_may_help(answer) and not _is_core_rejection(answer.body)
 

@@ -17,7 +17,7 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import Origin, origins_of_provider, parse_origin
 from .._protocol.refusals import Refusal, Verdict
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, public
 from ..provider import Provider
 from ..token import read_seconds
 
@@ -61,12 +61,12 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
         requires_scope=True,
         redirect_uri_on_refresh=redirect_uri_on_refresh,
         authorization_parameters=authorization_parameters or {},
-        read_answer=_read_answer,
-        judge_refusal=_judge_refusal,
+        read_answer=read_flinks_answer,
+        judge_refusal=judge_flinks_refusal,
         correlation_header="ob-correlation-id",
         # Data endpoints answer 401 or 403, partner endpoints 400, for the same expired token.
         rejection_statuses=frozenset({400, 401, 403}),
-        is_rejection=_is_rejection,
+        is_rejection=is_flinks_rejection,
         reads_rejection_body=True,
         refresh_idle_lifetime=_IDLE_LIFETIME,
     )
@@ -80,7 +80,8 @@ def _origin(host: str) -> Origin:
     return parse_origin(host if "://" in host else f"https://{host}", "host")
 
 
-def _read_answer(document: Mapping[str, Any], now: float) -> Mapping[str, Any]:
+@public
+def read_flinks_answer(document: Mapping[str, Any], now: float) -> Mapping[str, Any]:
     """`expires_in` 0 is the schema's default and means unknown: then the JWT's `exp`, unverified, is a hint."""
     if read_seconds(document.get("expires_in")):
         return document
@@ -103,7 +104,8 @@ def _expiry_in_jwt(access_token: Any) -> float | None:
     return read_seconds(cast("dict[str, Any]", claims).get("exp")) if isinstance(claims, dict) else None
 
 
-def _judge_refusal(refusal: Refusal) -> Verdict | None:
+@public
+def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
     """The token page: 400, 401 and 403 mean that the tokens Flinks itself holds at the bank have expired.
 
     Codes of RFC 6749 go first: a wrong client_secret is a 400 `invalid_client` here, and no reason to sign anybody in.
@@ -115,7 +117,9 @@ def _judge_refusal(refusal: Refusal) -> Verdict | None:
     return None
 
 
-def _is_rejection(answer: ApiAnswer) -> bool:
+@public
+def is_flinks_rejection(answer: ApiAnswer) -> bool:
+    """A 401 or 403 that names no error of the FDX specification, and a 400 of the partner endpoints."""
     if answer.status_code == 400:
         # Where Flinks documents it, and nowhere else: a 400 of the data endpoints is the application's own affair.
         return answer.path.startswith(_PARTNER_PATHS)

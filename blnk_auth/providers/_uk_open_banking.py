@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from .._protocol.http_messages import Call
+from ..errors import public
 from ..provider import Provider
 
 
@@ -17,9 +18,11 @@ def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: An
     """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
     # FAPI 1.0 Advanced: these two only (section 8.6); and the interaction id is that of one call, also of a retry.
     signing = {"client_auth": "private_key_jwt", "assertion_algorithms": ("PS256", "ES256")}
-    usual: dict[str, Any] = {**signing, "api_headers": _interaction, "requires_scope": True}
+    usual: dict[str, Any] = {**signing, "api_headers": uk_open_banking_interaction, "requires_scope": True}
     return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **{**usual, **settings})
 
 
-def _interaction(_call: Call) -> dict[str, str]:
+@public
+def uk_open_banking_interaction(_call: Call) -> dict[str, str]:
+    """The header that names one API call to the bank; another one for a call that is repeated."""
     return {"x-fapi-interaction-id": str(uuid.uuid4())}

@@ -18,12 +18,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ..errors import StoreError
+from ..errors import StoreError, public
 
 Version = str
 """Names one saved state of one key. Opaque; never used twice for the same key, not even after a delete."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Record:
     """What `load` returns: the stored JSON object and the version to hand back to `save`."""

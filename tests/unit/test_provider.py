@@ -11,7 +11,7 @@ import pytest
 from helpers import acme
 
 from blnk_auth import ApiAnswer, BlnkCloud, Call, ConfigurationError, Flinks, OAuthClient, Provider, Token
-from blnk_auth.provider import _EARLIER_ORDER, DiscoverySettings, ProviderSettings
+from blnk_auth.provider import DiscoverySettings, ProviderSettings
 
 
 @pytest.mark.parametrize(
@@ -175,16 +175,6 @@ def test_a_provider_travels_in_a_pickle() -> None:
     assert again == made
     assert (again.environment, repr(again.origins)) == (made.environment, repr(made.origins))
     assert copy.deepcopy(made) == made
-
-
-def test_a_provider_pickled_by_position_is_read() -> None:
-    """As the first version pickled it: the values of its settings, in their order."""
-    made = acme(display_name="Acme Bank", refresh_idle_lifetime=3600.0)
-    again = Provider.__new__(Provider)
-    again.__setstate__([getattr(made, name) for name in _EARLIER_ORDER])
-    assert again == made
-    assert again.earliest_renewal is None
-    assert again.environment == made.environment
 
 
 def test_a_plain_provider_needs_its_api_origins() -> None:

@@ -1,0 +1,213 @@
+"""Reading the pickles of earlier versions: where the names are now that they contain, and what their values mean.
+
+Used by nothing but `pickle`: the finder in `blnk_auth/__init__.py` asks for it when a pickle names a module that has
+moved, and `__setstate__` of a class does when a pickle holds the class in an earlier form. So it costs nothing to those
+who have no such pickle. Pickles of today name public paths only, and need nothing of this file, which never changes
+what is pickled.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from .errors import NotPickled
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+_NAMES = {
+    "authorization.AuthorizationRequest": "_sign_in.authorization_code.AuthorizationRequest",
+    "assertion.Signer": "_protocol.assertions.Signer",
+    "challenge.is_curable": "provider._by_the_challenge",
+    "client_auth.ClientCredentials": "_pickles.Credentials",
+    "device.DeviceAuthorization": "_sign_in.device.DeviceAuthorization",
+    "engine.Engine": "_pickles.Engine",
+    "engine._key_not_pickled": "_pickles.key_not_pickled",
+    "engine._not_pickled": "_pickles.secret_not_pickled",
+    "grants.ClientGrant": "_pickles.ClientGrant",
+    "grants.PersonGrant": "_pickles.PersonGrant",
+    "hidden.Hidden": "errors.Redacted",
+    "hidden.HiddenBytes": "errors.RedactedBytes",
+    "hidden.HiddenDict": "errors.RedactedDict",
+    "origin.AllowedOrigins": "_pickles.Origins",
+    "origin.Origin": "_protocol.origins.Origin",
+    "providers.blink._Customer": "providers.BLinkCustomer",
+    "providers.blink._is_rejection": "providers.is_blink_rejection",
+    "providers.blink._judge_refusal": "providers.judge_blink_refusal",
+    "providers.blnk_cloud._is_rejection": "providers.is_blnk_cloud_rejection",
+    "providers.flinks._is_rejection": "providers.is_flinks_rejection",
+    "providers.flinks._judge_refusal": "providers.judge_flinks_refusal",
+    "providers.flinks._read_answer": "providers.read_flinks_answer",
+    "providers.uk_open_banking._interaction": "providers.uk_open_banking_interaction",
+    "shells.httpx.HttpxAuth": "httpx.HttpxAuth",
+    "shells.httpx2.Httpx2Auth": "httpx2.Httpx2Auth",
+    "shells.requests.RequestsAuth": "requests.RequestsAuth",
+    "shells.requests._unpickled_passage": "_pickles.hook",
+    "stores.base.Record": "stores.Record",
+    "stores.encrypted.EncryptedStore": "stores.EncryptedStore",
+    "stores.encrypted._not_pickled": "_pickles.keys_not_pickled",
+    "stores.encrypted._reopen": "_pickles.open_encrypted_store",
+    "stores.file.FileStore": "stores.FileStore",
+    "stores.file._reopen": "_pickles.open_file_store",
+    "stores.key_value.KeyValueStore": "stores.KeyValueStore",
+    "stores.keyring.KeyringStore": "stores.KeyringStore",
+    "stores.keyring._reopen": "_pickles.open_keyring_store",
+    "stores.memory.MemoryStore": "stores.MemoryStore",
+    "stores.redis._unpickled": "_pickles.open_redis_store",
+    "stores.sql._unpickled": "_pickles.open_sql_store",
+    "stores.sqlite.SQLiteStore": "stores.SQLiteStore",
+    "testing.clock.Clock": "testing.Clock",
+    "transport.Network": "_pickles.Network",
+}
+"""What a pickle of the first commits of 0.1.0 names, and what it gets. Both are relative to this package."""
+
+_FIELDS = {
+    "AuthorizationRequest": "url state expires_at",
+    "DeviceAuthorization": "user_code verification_uri verification_uri_complete expires_at interval device_code",
+    "Event": "name store_key detail error",
+    "Provider": (
+        "name display_name token_endpoint api_origins authorization_endpoint revocation_endpoint "
+        "device_authorization_endpoint issuer sends_iss grants client_auth client_auth_supported basic_encoding "
+        "assertion_audience assertion_algorithms token_body token_parameters token_headers api_headers "
+        "authorization_parameters pkce requires_scope redirect_uri_on_refresh target read_answer judge_refusal "
+        "correlation_header rejection_statuses is_rejection reads_rejection_body revocation revocation_advice "
+        "refresh_idle_lifetime"
+    ),
+    "RenewalPolicy": (
+        "advisory_leeway advisory_fraction mandatory_leeway mandatory_fraction jitter default_lifetime connect_timeout "
+        "read_timeout request_deadline lock_timeout max_answer_bytes cooldown max_cooldown max_retry_after "
+        "rejection_cooldown max_rejection_cooldown refresh_warning"
+    ),
+    "Signer": "sign algorithm key_id",
+    "BLinkCustomer": "target_id user_agent username psu_ip_address psu_user_agent consent",
+}
+"""The fields of each class whose values such a pickle lists."""
+
+
+def fields_of(name: str, values: list[Any]) -> dict[str, Any]:
+    """The fields by name of an object of the class `name`, whose pickle lists their values."""
+    return dict(zip(_FIELDS[name].split(), values, strict=False))
+
+
+_MODULES = {name.rpartition(".")[0] for name in _NAMES}
+_PACKAGES = {module.rpartition(".")[0] for module in _MODULES} - {""}
+
+
+class _Loader(Loader):
+    """Makes a module that has the moved names and nothing else."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        inner = module.__name__.removeprefix(f"{_PACKAGE}.")
+
+        def find(name: str) -> Any:
+            if f"{inner}.{name}" not in _NAMES:
+                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+            home, _, now = _NAMES[f"{inner}.{name}"].rpartition(".")
+            return getattr(import_module(f".{home}", _PACKAGE), now)
+
+        vars(module)["__getattr__"] = find
+
+
+def find_spec(name: str) -> ModuleSpec | None:
+    """How to load a module that was there in an earlier version; None if there was none of this name."""
+    inner = name.removeprefix(f"{_PACKAGE}.")
+    if inner not in _MODULES | _PACKAGES:
+        return None
+    return ModuleSpec(name, _Loader(), is_package=inner in _PACKAGES)
+
+
+# --- what they get in place of private classes and functions ---------------------------------------------------------
+
+
+class _Values:
+    """The fields of an object whose class was private, by name."""
+
+    names = ""
+
+    def __setstate__(self, state: dict[str, Any] | list[Any]) -> None:
+        # Slots are listed by their values; an ordinary object has a dict.
+        self.__dict__.update(dict(zip(self.names.split(), state, strict=False)) if isinstance(state, list) else state)
+
+
+class Engine(_Values):
+    """What all sources of a client shared: provider, credentials, redirect_uri, store, policy, network, clock."""
+
+
+class Credentials(_Values):
+    """How the client proved who it is."""
+
+    names = (
+        "client_id client_secret method basic_encoding private_key key_id signing_algorithm accepted_algorithms "
+        "has_certificate"
+    )
+
+
+class Network(_Values):
+    """How the authorization server was reached."""
+
+    names = "policy verify cert proxy"
+
+
+class PersonGrant(_Values):
+    """Whose token it was: that of a subject."""
+
+    names = "subject target"
+
+
+class ClientGrant(_Values):
+    """Whose token it was: the client's own."""
+
+    names = "scope target"
+
+
+class Origins:
+    """The origins of a provider, which are read from its `api_origins` again."""
+
+    def __setstate__(self, state: object) -> None:
+        """Nothing of it is needed."""
+
+
+secret_not_pickled = NotPickled("client_secret")
+key_not_pickled = NotPickled("private_key")
+keys_not_pickled = NotPickled("keys")
+
+
+def hook() -> Any:
+    """The hook of a request that was answered: the response is history, and is left as it is."""
+    return _leave_as_it_is
+
+
+def _leave_as_it_is(*_: object, **__: object) -> None:
+    return None
+
+
+def open_file_store(store_type: Any, directory: str, check_permissions: bool) -> Any:
+    """A `FileStore`, or a subclass of it."""
+    return store_type(directory, check_permissions=check_permissions)
+
+
+def open_encrypted_store(store_type: Any, inner: Any, keys: Any) -> Any:
+    """An `EncryptedStore`, or a subclass of it."""
+    return store_type(inner, keys=keys)
+
+
+def open_keyring_store(store_type: Any, service: str, backend: Any, fallback: Any) -> Any:
+    """A `KeyringStore`, or a subclass of it."""
+    return store_type(service, backend=backend, fallback=fallback)
+
+
+def open_redis_store(url: str, namespace: str, lease: float, expire_with_refresh_token: bool) -> Any:
+    """A `RedisStore`."""
+    from .stores import RedisStore
+
+    return RedisStore(url, namespace=namespace, lease=lease, expire_with_refresh_token=expire_with_refresh_token)
+
+
+def open_sql_store(url: str, lease: float) -> Any:
+    """A `SQLStore`."""
+    from .stores import SQLStore
+
+    return SQLStore(url, lease=lease)

@@ -1,0 +1,262 @@
+"""Pickles name public paths only, and those that the first commits of 0.1.0 made are still read.
+
+`tests/data/pickles_of_0_1.json` holds base64 pickles of protocols 2 and 5, made before the modules were moved. No
+secret is in them.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import json
+import pickle
+import pickletools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blnk_auth
+from blnk_auth import (
+    AuthorizationRequest,
+    BLink,
+    BlnkAuthError,
+    BlnkCloud,
+    Call,
+    ConfigurationError,
+    Conflict,
+    DeviceAuthorization,
+    Event,
+    Flinks,
+    ProtocolError,
+    Provider,
+    Record,
+    RenewalPolicy,
+    Signer,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+    Token,
+)
+from blnk_auth.errors import NotPickled
+from blnk_auth.providers import TrueLayer, UKOpenBanking
+
+EARLIER: dict[str, str] = json.loads((Path(__file__).parent.parent / "data" / "pickles_of_0_1.json").read_text())
+
+
+def earlier(name: str) -> Any:
+    """The value of one of the committed pickles, named with its protocol."""
+    return pickle.loads(base64.b64decode(EARLIER[name]))
+
+
+ACME = Provider(
+    name="acme",
+    token_endpoint="https://as.acme.test/token",
+    authorization_endpoint="https://as.acme.test/authorize",
+    api_origins=("https://api.acme.test",),
+)
+
+BLINK = BLink(
+    base_url="https://api.b.test",
+    authorization_endpoint="https://bank.test/authorize",
+    target_id="IIDX99999",
+    username="u",
+    user_agent="Acme 1.0",
+)
+
+VALUES: dict[str, object] = {
+    "token": Token(
+        "at",
+        refresh_token="rt",
+        expires_at=1790000000.0,
+        issued_at=1789996400.0,
+        scope="a b",
+        extra={"grant_id": "g"},
+    ),
+    "policy": RenewalPolicy(jitter=0.1),
+    "event": Event("renewed", "token/x", "detail"),
+    "provider": ACME,
+    "provider_replaced": dataclasses.replace(ACME, name="acme2", token_headers={"A": "b"}),
+    "blnk_cloud": BlnkCloud(),
+    "flinks": Flinks(host="ob.flinksapp.com"),
+    "truelayer": TrueLayer(),
+    "uk": UKOpenBanking(
+        name="bank",
+        issuer="https://as.bank.test",
+        token_endpoint="https://as.bank.test/token",
+        api_origins=("https://api.bank.test",),
+    ),
+    "signer": Signer(bytes, algorithm="ES256"),
+    "authorization_request": AuthorizationRequest("https://u", "st", 1.0),
+    "device_authorization": DeviceAuthorization("UC", "https://v", None, 1.0, 5.0, "dc"),
+    "record": Record({"a": 1}, "v1"),
+}
+"""What is pickled, by the name that a committed pickle has. None of it is a secret of a user's."""
+
+ERRORS: list[BlnkAuthError] = [
+    BlnkAuthError("m"),
+    SignInRequired(
+        "why; do",
+        reason="refused",
+        subject="alice",
+        error="invalid_grant",
+        error_description="d",
+        status_code=400,
+    ),
+    TemporarilyUnavailable("x", retry_after=2.0),
+    ConfigurationError("c"),
+    StoreError("s"),
+    Conflict("k"),
+    ProtocolError("p"),
+]
+
+
+def names_in(pickled: bytes) -> Iterator[tuple[str, str]]:
+    """Module and name of each global that a pickle of protocol 2 or less names."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name == "GLOBAL":
+            module, _, name = str(argument).partition(" ")
+            yield module, name
+
+
+def private_names_in(value: object) -> list[str]:
+    """What a pickle of `value` names of this package that is not public."""
+    found: list[str] = []
+    for module, name in names_in(pickle.dumps(value, protocol=2)):
+        if module.partition(".")[0] == "blnk_auth":
+            home = importlib.import_module(module)
+            if "._" in module or name.startswith("_") or name not in getattr(home, "__all__", [name]):
+                found.append(f"{module}.{name}")
+    return found
+
+
+# --- pickles of today ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [*VALUES.values(), BLINK], ids=[*VALUES, "blink"])
+def test_a_pickled_value_names_public_paths_only(value: object) -> None:
+    """So that a module can be moved without making anybody's pickles unreadable."""
+    assert private_names_in(value) == []
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_pickled_error_names_public_paths_only(error: BlnkAuthError) -> None:
+    """Errors travel between processes, as in a process pool."""
+    assert private_names_in(error) == []
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_survives_a_pickle(name: str, protocol: int) -> None:
+    """Of every protocol."""
+    again = pickle.loads(pickle.dumps(VALUES[name], protocol=protocol))
+    assert type(again) is type(VALUES[name])
+    assert again == VALUES[name]
+
+
+@pytest.mark.parametrize("again", [pickle.loads(pickle.dumps(BLINK)), earlier("blink.2"), earlier("blink.5")])
+def test_what_a_provider_asks_its_own_methods_for_is_the_same(again: Provider) -> None:
+    """BLink's settings are methods of an object that knows the customer: they are compared by what they return."""
+    call = Call("refresh_token", "alice", target="IIDX99999")
+    for provider in (again, BLINK):
+        headers = dict(provider.token_headers_of(call))
+        assert headers.pop("X-Correlation-ID")
+        assert headers == {
+            "X-CorAPI-Target-ID": "IIDX99999",
+            "User-Agent": "Acme 1.0",
+            "X-PSU-IP-Address": "AUTO",
+            "X-PSU-User-Agent": "AUTO",
+        }
+        assert provider.token_parameters_of(call, reserved=()) == {"username": "u"}
+        assert provider.target_of("alice") == "IIDX99999"
+    assert again.environment == BLINK.environment
+
+
+def test_a_pickle_of_a_newer_version_with_fewer_defaults_is_read() -> None:
+    """What a pickle does not name is the default: a field may be added without making older pickles unreadable."""
+    made = RenewalPolicy.__new__(RenewalPolicy)
+    made.__setstate__({"jitter": 0.1})  # type: ignore[attr-defined]
+    assert made == RenewalPolicy(jitter=0.1)
+
+
+# --- pickles of the first commits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("name", VALUES.keys() - {"signer"})
+def test_an_earlier_pickle_of_a_value_is_read(name: str, protocol: int) -> None:
+    """To a value that is equal to one made today."""
+    again = earlier(f"{name}.{protocol}")
+    assert type(again) is type(VALUES[name])
+    assert again == VALUES[name]
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_earlier_pickle_of_an_error_is_read(error: BlnkAuthError, protocol: int) -> None:
+    """With the fields that it had."""
+    again = earlier(f"error_{type(error).__name__}.{protocol}")
+    assert type(again) is type(error)
+    assert (str(again), again.fields()) == (str(error), error.fields())
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_other_earlier_pickles_are_read(protocol: int) -> None:
+    """A signer, an event with its error, an error as httpx raised it, and responses of an API."""
+    assert earlier(f"signer.{protocol}").algorithm == "ES256"
+    assert earlier(f"event_with_error.{protocol}").error.retry_after == 3.0
+    assert type(earlier(f"error_dressed.{protocol}")) is TemporarilyUnavailable
+    assert earlier(f"requests_response.{protocol}").status_code == 200
+    assert earlier(f"httpx_response.{protocol}").status_code == 200
+    assert "x-key" not in earlier(f"httpx_request_headers.{protocol}")
+    assert earlier(f"blink_callables.{protocol}").display_name == "bLink"
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("name", ["memory", "file", "sqlite", "sql", "redis", "encrypted"])
+def test_an_earlier_pickle_of_a_store_is_read(name: str, protocol: int) -> None:
+    """To the store of the same name, at the same place."""
+    store = earlier(f"store_{name}.{protocol}")
+    kinds = {"sql": "SQLStore", "sqlite": "SQLiteStore"}
+    assert type(store).__name__ == kinds.get(name, f"{name.capitalize()}Store")
+
+
+def test_only_a_pickle_loads_what_reads_earlier_ones() -> None:
+    """It costs nothing to those who have none, and the modules that have moved are not listed anywhere."""
+    code = (
+        "import sys, pkgutil, blnk_auth, blnk_auth.client, blnk_auth.httpx\n"
+        "assert 'blnk_auth._pickles' not in sys.modules\n"
+        "assert 'shells' not in {found.name for found in pkgutil.iter_modules(blnk_auth.__path__)}\n"
+        "assert not hasattr(blnk_auth, 'engine')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_module_that_was_never_there_is_not_found() -> None:
+    """A misspelt import fails as ever, and so does a name that a moved module never had."""
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("blnk_auth.no_such_module")
+    moved = importlib.import_module("blnk_auth.engine")
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = moved.no_such_name
+
+
+def test_every_name_that_was_moved_leads_to_something() -> None:
+    """The table has no entry that leads nowhere."""
+    table = importlib.import_module("blnk_auth._pickles")
+    for name in table._NAMES:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(f"{blnk_auth.__name__}.{module}"), attribute) is not None
+
+
+def test_a_secret_that_was_not_pickled_is_named_when_it_is_needed() -> None:
+    """What stands in its place says what to do, and travels further."""
+    absent = pickle.loads(pickle.dumps(NotPickled("client_secret")))
+    with pytest.raises(ConfigurationError) as raised:
+        absent()
+    assert raised.value.parameter == "client_secret"
+    assert "callable" in (raised.value.remedy or "")
