@@ -1,6 +1,7 @@
-"""What a test of code that uses blnk_auth needs: a sandbox provider, a clock to move, the contract of a store.
+"""Test tools for code that uses blnk_auth: a sandbox provider, a clock to move, the contract of a store.
 
-Importing this package imports nothing else; `Clock` and `store_contract` work without the extra `blnk-auth[sandbox]`.
+Used by tests; the library itself never imports it. Importing this package imports nothing else; `Clock` and
+`store_contract` work without the extra `blnk-auth[sandbox]`.
 """
 
 from __future__ import annotations

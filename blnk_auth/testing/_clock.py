@@ -1,4 +1,7 @@
-"""A clock that stands still until it is told to move, so that a test of expiry needs no waiting."""
+"""A clock that moves only when a test moves it, so that a test of expiry does not wait.
+
+Used by tests, as the `clock` of a client and of the sandbox. It never reads the time of the machine.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ class Clock:
         clock.advance(60)
         clock()             # 1800000060.0
 
-    Safe to share between threads.
+    Args:
+        start: The first time, in UTC epoch seconds.
+
+    Thread-safe.
     """
 
     def __init__(self, start: float = DEFAULT_START) -> None:
@@ -27,7 +33,7 @@ class Clock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock by `seconds`; a negative number moves it back, as a correction of the wall clock does."""
+        """Move the clock by `seconds`; a negative number moves it back, like a correction of the wall clock."""
         with self._lock:
             self._now += seconds
 

@@ -4,7 +4,7 @@
         answer = sandbox.issue("alice")
         clock.advance(3601)             # the sandbox now rejects that access token
 
-They need the extra `blnk-auth[sandbox]`.
+Used by pytest as a plugin. They need the extra `blnk-auth[sandbox]`, and never share state between tests.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .sandbox import Sandbox
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock that the `sandbox` fixture goes by; it moves only by `clock.advance(seconds)`."""
+    """The clock of the `sandbox` fixture; it moves only by `clock.advance(seconds)`."""
     return Clock()
 
 
 @pytest.fixture
 def sandbox(clock: Clock) -> Iterator[Sandbox]:
-    """A running sandbox with Blnk Cloud's personality, new for each test, stopped after it."""
+    """A running sandbox with Blnk Cloud's personality: a new one for each test, stopped after it."""
     with Sandbox(clock=clock) as running:
         yield running

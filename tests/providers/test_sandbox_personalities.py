@@ -84,7 +84,7 @@ def test_blink_takes_a_correlation_id_once(blink: ProviderWorld, value: str) -> 
         ({"client_secret": "s3cret"}, 400, "Secret is not supported"),
         ({"client_assertion": "a.b.c"}, 400, "Secret is not supported"),
         ({"client_id": "another"}, 401, "another client's"),
-        ({"username": "bob"}, 400, "another person's"),
+        ({"username": "bob"}, 400, "another user's"),
         ({"refresh_token": "unknown"}, 400, "unknown"),
         ({"grant_type": "client_credentials"}, 400, "unsupported_grant_type"),
         ({"grant_type": None}, 400, "grant_type"),

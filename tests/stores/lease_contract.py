@@ -25,7 +25,8 @@ from stores.store_processes import in_forked_child, start_forked_child
 from blnk_auth import BlnkCloud, OAuthClient, Token
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.testing import Clock, Fault, Sandbox
-from blnk_auth.testing.store_contract import LONG, SharedStoreContract, _process, _processes, _received
+from blnk_auth.testing._contract_workers import LONG, one_process, processes, received
+from blnk_auth.testing.store_contract import SharedStoreContract
 
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 kills = pytest.mark.parametrize("kills", [15, pytest.param(200, marks=pytest.mark.deep)])
@@ -120,13 +121,13 @@ class LeaseStoreContract(SharedStoreContract):
     def test_a_stopped_holder_loses_its_lease_and_is_told(self, open_store: OpenStore) -> None:
         """A process that stands still longer than its lease keeps nobody waiting, and learns it when it goes on."""
         short = partial(open_store, lease=0.5)
-        with short() as store, _process(hold_until_told, short, "alice") as (process, pipe):
-            assert _received(pipe) == "held"
+        with short() as store, one_process(hold_until_told, short, "alice") as (process, pipe):
+            assert received(pipe) == "held"
             os.kill(process.pid, signal.SIGSTOP)
             with store.lock("alice", timeout=LONG):
                 os.kill(process.pid, signal.SIGCONT)
                 pipe.send("leave")
-                assert "was lost" in _received(pipe)
+                assert "was lost" in received(pipe)
                 with short() as third, pytest.raises(StoreError):
                     third.lock("alice", timeout=0).__enter__()
 
@@ -234,14 +235,14 @@ class LeaseStoreContract(SharedStoreContract):
             credentials = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
             client = OAuthClient(BlnkCloud(base_url=sandbox.origin), store=store, clock=clock, **credentials)
             client.for_subject("alice").adopt(Token.from_response(sandbox.issue("alice"), now=clock()))
-            with _processes(8, renew_when_told, open_store, sandbox.origin, credentials) as started:
+            with processes(8, renew_when_told, open_store, sandbox.origin, credentials) as started:
                 pipes = [pipe for _, pipe in started]
-                assert [_received(pipe) for pipe in pipes] == ["ready"] * 8
+                assert [received(pipe) for pipe in pipes] == ["ready"] * 8
                 for number in range(1, 11):
                     clock.advance(sandbox.lifetime + 1)
                     for pipe in pipes:
                         pipe.send(clock())
-                    assert len({_received(pipe) for pipe in pipes}) == 1
+                    assert len({received(pipe) for pipe in pipes}) == 1
                     assert (sandbox.counts.refreshes, sandbox.counts.reuses) == (number, 0)
 
     @kills

@@ -3,15 +3,20 @@
     with Sandbox() as sandbox:
         requests.get(f"{sandbox.origin}/data/ledgers", headers={"Authorization": "Bearer ..."})
 
-Needs the extra `blnk-auth[sandbox]`. It is for tests and demonstrations only: anyone who can reach its loopback port
-can sign in as anybody.
+Used by tests, by the demo and by `blnk-auth sandbox`. Needs the extra `blnk-auth[sandbox]`. It listens on loopback
+only, and is for tests and demonstrations: anyone who can reach its port can sign in as anyone.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ...errors import import_failure
 
 try:
+    # Each by its own name, so that the one that is missing is named.
+    for package in ("jinja2", "starlette", "uvicorn"):
+        import_module(package)
     from . import _blink as blink
     from . import _blnk_cloud as blnk_cloud
     from . import _browser as browser
@@ -20,7 +25,7 @@ try:
     from ._journal import Counts, RecordedRequest
     from ._server import Sandbox
 except ImportError as error:
-    package = (error.name or "starlette").partition(".")[0]
+    package = (error.name or package).partition(".")[0]
     raise import_failure("the sandbox", package, "sandbox", error) from error
 
 __all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]

@@ -1,4 +1,7 @@
-"""The authorization endpoint: where a person signs in, agrees, and is sent back with a code. RFC 6749 section 4.1."""
+"""The authorization endpoint: a user signs in, approves, and is redirected with a code. RFC 6749 section 4.1.
+
+Used by every personality. It never redirects to a URI that the client did not register.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ from ._pages import consent_page, error_page
 class AuthorizationPage:
     """Answers for an `EndpointSpec`.
 
-    `issuer` tells the `iss` to send back (RFC 9207), or None for none. `demanded` are parameters that must be there,
-    beside those that RFC 6749 demands. `target_of` reads from the request which party the grant will be for.
+    `issuer` returns the `iss` to send (RFC 9207), or None for none. `demanded` returns the parameters that are required
+    beside those of RFC 6749. `target_of` reads from the request which party the grant is for.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class AuthorizationPage:
         self._target_of = target_of
 
     def answer(self, request: RecordedRequest) -> Answer:
-        """RFC 6749 section 4.1.2.1: an unknown client or redirect URI is told to the person, never redirected to."""
+        """RFC 6749 section 4.1.2.1: an unknown client or redirect URI is shown to the user, without a redirect."""
         if request.method not in ("GET", "POST"):
             return Answer.json(405, {"error": "Method not allowed"}, {"allow": "GET, POST"})
         try:
@@ -81,7 +84,7 @@ class AuthorizationPage:
     ) -> Answer:
         decision, subject = request.form.get("decision"), request.form.get("subject", "").strip()
         if decision == "deny":
-            return self._redirect(query, error="access_denied", error_description="The person said no")
+            return self._redirect(query, error="access_denied", error_description="The user denied access")
         if decision != "approve" or not subject:
             return error_page("The form needs a name to sign in as, and a decision.")
         code = self._server.issue_code(

@@ -1,10 +1,11 @@
-"""The authorization server's state: clients, codes, grants, tokens. No HTTP, no waiting; safe for any thread.
+"""The authorization server's state: clients, codes, grants, tokens.
 
-Rules of this file: time comes from the given clock, one lock guards everything, and a method either does all of its
-work or raises `OAuthError` (RFC 6749 section 5.2).
+Used by the personalities. Its rules: it never uses HTTP and never waits; time comes from the given clock; one lock
+protects everything; and a method either does all of its work or raises `OAuthError` (RFC 6749 section 5.2).
 
-Refresh tokens rotate on every use, unless `rotates` is False. One that comes back after it was spent has leaked or was
-raced for; nobody can tell which, so its whole family dies (RFC 9700 section 4.14.2):
+Refresh tokens rotate on every use, unless `rotates` is False. One that is presented again after it was spent was
+stolen or used by two processes; the server cannot know which, so it revokes the whole family (RFC 9700 section
+4.14.2):
 
     "If a refresh token is compromised and subsequently used by both the attacker and the legitimate client, one of
     them will present an invalidated refresh token, which will inform the authorization server of the breach."
@@ -38,7 +39,7 @@ AccessState = Literal["valid", "expired", "rejected", "ended", "unknown"]
 
 
 class OAuthError(Exception):
-    """The server's refusal: `error` is a code of RFC 6749, `description` says more to the developer."""
+    """The server's refusal: `error` is a code of RFC 6749, `description` is for the developer."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"{error}: {description}")
@@ -52,7 +53,7 @@ class RefreshTokenReuse(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A client as registered with the server. `scope` is what it gets when it asks for nothing in particular."""
+    """A client as registered with the server. `scope` is what it gets when it asks for no scope."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -60,10 +61,10 @@ class RegisteredClient:
     scope: str
 
     def may_be_sent_to(self, redirect_uri: str) -> bool:
-        """Whether it is the registered one, to the letter; or, if that is on loopback without a port, with any port.
+        """Whether it is exactly the registered one; if that is on loopback without a port, with any port.
 
         RFC 8252 section 7.3: "The authorization server MUST allow any port to be specified at the time of the request
-        for loopback IP redirect URIs". A registered port is taken for a fixed one, as many servers do.
+        for loopback IP redirect URIs". A registered port must match, as at many servers.
         """
         if redirect_uri == self.redirect_uri:
             return True
@@ -76,12 +77,13 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class CodeChallenge:
-    """What PKCE (RFC 7636) binds a code to."""
+    """What PKCE (RFC 7636) binds a code to: the challenge and its method."""
 
     value: str = field(repr=False)
     method: str = "plain"
 
     def accepts(self, code_verifier: str) -> bool:
+        """Whether the challenge was made of this verifier."""
         derived = code_verifier.encode()
         if self.method == "S256":
             derived = base64.urlsafe_b64encode(hashlib.sha256(derived).digest()).rstrip(b"=")
@@ -90,7 +92,7 @@ class CodeChallenge:
 
 @dataclass(slots=True)
 class Grant:
-    """What one person allowed one client, and the family of all tokens that descend from it."""
+    """What one user allowed one client, and the family of all tokens that were issued for it."""
 
     client_id: str
     subject: str
@@ -128,7 +130,7 @@ class _RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """An access token as it stood when its refresh token was exchanged for the next pair: was that needed?
+    """An access token at the moment when its refresh token was exchanged for the next pair: was that needed?
 
     Times are seconds on the server's clock. `revoked`: it had been revoked before, by `revoke_access_tokens`.
     """
@@ -153,9 +155,9 @@ class AuthorizationServer:
         """Whether a refresh replaces the refresh token, and the old one is spent."""
         self.code_lifetime = CODE_LIFETIME
         self.refresh_idle_lifetime = math.inf
-        """Seconds without use after which a refresh token dies."""
+        """Seconds without use after which a refresh token expires."""
         self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
-        """The access token of a grant that ends at the given time."""
+        """Makes the access token of a grant that expires at the given time."""
         self._clock = clock
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
@@ -166,6 +168,7 @@ class AuthorizationServer:
         self._superseded: list[Superseded] = []
 
     def register(self, client: RegisteredClient) -> None:
+        """Add a client."""
         with self._lock:
             self._clients[client.client_id] = client
 
@@ -175,7 +178,7 @@ class AuthorizationServer:
             return self._clients.get(client_id)
 
     def authenticate(self, client_id: str, client_secret: str) -> RegisteredClient:
-        """The client that knows this secret; otherwise `invalid_client`."""
+        """The client with this id and secret; otherwise `invalid_client`."""
         client = self.client(client_id)
         if client is None or not hmac.compare_digest(client.client_secret.encode(), client_secret.encode()):
             raise OAuthError("invalid_client", "Client authentication failed")
@@ -208,7 +211,7 @@ class AuthorizationServer:
     def exchange_code(
         self, client: RegisteredClient, *, code: str, redirect_uri: str | None, code_verifier: str | None
     ) -> dict[str, Any]:
-        """The token answer for a code; otherwise `invalid_grant`. A failed attempt spends the code too."""
+        """The token response for a code; otherwise `invalid_grant`. A failed attempt spends the code too."""
         with self._lock:
             issued = self._codes.get(code)
             if issued is None or issued.grant.client_id != client.client_id:
@@ -240,12 +243,12 @@ class AuthorizationServer:
         lifetime: float | None = None,
         target: str | None = None,
     ) -> dict[str, Any]:
-        """The token answer of a new grant. `lifetime` in seconds is for this access token only; None is the usual."""
+        """The token response of a new grant. `lifetime`: of this access token, in seconds; None is the server's."""
         with self._lock:
             return self._new_pair(self._new_grant(client, subject, scope, target), lifetime)
 
     def issue_to_itself(self, client: RegisteredClient, *, scope: str) -> dict[str, Any]:
-        """The answer of the client credentials grant: an access token and nothing else (RFC 6749 section 4.4.3)."""
+        """The response of the client credentials grant: an access token only (RFC 6749 section 4.4.3)."""
         with self._lock:
             grant = self._new_grant(client, ITSELF, scope)
             return self._new_access_token(grant, self.lifetime)[1]
@@ -256,12 +259,12 @@ class AuthorizationServer:
         return grant if state == "valid" else None
 
     def grant_of(self, access_token: str) -> Grant:
-        """The grant that an access token of ours belongs to, whatever has become of it."""
+        """The grant of an access token of this server, valid or not."""
         with self._lock:
             return self._access_tokens[access_token].grant
 
     def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
-        """What is the matter with an access token, and the grant it belongs to."""
+        """The state of an access token, and its grant."""
         with self._lock:
             issued = self._access_tokens.get(access_token)
             if issued is None:
@@ -279,21 +282,21 @@ class AuthorizationServer:
             return tuple(self._superseded)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
-        """Reject the access tokens issued so far, of `subject` or (None) of everyone; refresh tokens live on."""
+        """Reject the access tokens issued so far, of `subject` or (None) of everyone; refresh tokens stay valid."""
         with self._lock:
             for issued in self._access_tokens.values():
                 if subject is None or issued.grant.subject == subject:
                     issued.revoked = True
 
     def revoke_token(self, token: str) -> None:
-        """End this one access or refresh token (RFC 7009), and nothing else; an unknown one is none of our business."""
+        """Revoke this access or refresh token only (RFC 7009); an unknown one is ignored."""
         with self._lock:
             found = self._access_tokens.get(token) or self._refresh_tokens.get(token)
             if found is not None:
                 found.revoked = True
 
     def revoke_grant(self, subject: str) -> None:
-        """End every grant of `subject`: access tokens are rejected, refresh tokens answer `invalid_grant`."""
+        """End every grant of `subject`: access tokens are rejected, refresh tokens get `invalid_grant`."""
         with self._lock:
             for grant in self._grants.get(subject, []):
                 grant.revoked = True

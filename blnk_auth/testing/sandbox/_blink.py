@@ -1,16 +1,16 @@
 """bLink's personality: an authenticating proxy in front of banks, which issue the tokens.
 
-As documented for Consent 2.0: form bodies with `client_id` and `username` on both grants, five headers with every token
-call of which `X-Correlation-ID` must never come twice, the client proved by its certificate and by nothing else,
-`bearer` in lower case, codes that live 30 seconds, refresh tokens that live 30 days from their last use, revocation of
-each token by itself, problem documents (RFC 7807), challenges in single quotes, and `X-CorAPI-Source` to say whether
-the platform or the bank has answered. Where nothing is published, the RFC decides: a bank refuses a grant with an error
-code of RFC 6749.
+Used by `Sandbox(personality="blink")`. As documented for Consent 2.0: form bodies with `client_id` and `username` on
+both grants, five headers with every token call of which `X-Correlation-ID` must never be repeated, a client that is
+authenticated only by its certificate, `bearer` in lower case, codes with a lifetime of 30 seconds, refresh tokens that
+expire 30 days after their last use, revocation of single tokens, problem documents (RFC 7807), challenges in single
+quotes, and `X-CorAPI-Source` to name the platform or the bank as the sender. Where nothing is published, the RFC
+decides: a bank refuses a grant with an error code of RFC 6749.
 
     Sandbox(personality="blink")                # BLink(base_url=sandbox.origin + blink.BASE_PATH, client_auth="none",
     Sandbox(personality="blink", tls=context)   #       authorization_endpoint=sandbox.origin + blink.authorize_path())
 
-The base paths are made up, since SIX gives them out at onboarding. The person's name is the e-banking `username`.
+The base paths are invented, since SIX assigns them at onboarding. The user's name is the e-banking `username`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ._journal import RecordedRequest
 from ._token_request import media_type, perform_grant, required, token_form
 
 BASE_PATH = "/consent/v2"
-"""Of the consent module: what follows the origin in the base URL."""
+"""The path of the consent module: what follows the origin in the base URL."""
 
 DEFAULT_TARGET = "IIDX99999"
-"""The bank that `Sandbox.issue` signs people in at; any other id is another bank."""
+"""The bank that `Sandbox.issue` signs users in at; any other id is another bank."""
 
 CODE_LIFETIME = 30.0
 
 IDLE_LIFETIME = 30 * 86_400.0
-"""The least that a refresh token lives without use; each use begins it anew."""
+"""Seconds after which an unused refresh token expires; each use restarts them."""
 
 Source = Literal["PLATFORM", "PROVIDER"]
 
@@ -64,7 +64,7 @@ _STATUSES = {
 
 
 def authorize_path(target: str = DEFAULT_TARGET) -> str:
-    """Where people sign in at this bank. In reality each bank has a host of its own for that."""
+    """Where users sign in at this bank. In reality each bank has its own host for that."""
     return f"/banks/{target}/authorize"
 
 
@@ -88,7 +88,7 @@ class BLink:
 
     def __init__(self, server: AuthorizationServer, *, demands_certificate: bool, count: Callable[[str], None]) -> None:
         self.consent: Literal["2.0", "3.0"] = "2.0"
-        """Assign "3.0" for no username, PKCE demanded, and a `grant_id` in each answer."""
+        """Assign "3.0" for no username, required PKCE, and a `grant_id` in each response."""
         self._server = server
         self._demands_certificate = demands_certificate
         self._count = count
@@ -103,31 +103,34 @@ class BLink:
         server.name_access_token = lambda _grant, _expires_at: f"at-{secrets.token_urlsafe(32)}"
 
     def endpoints(self) -> list[EndpointSpec]:
+        """All endpoints."""
         return [
             EndpointSpec("/banks/{target}/authorize", "page", self._page.answer),
-            EndpointSpec(f"{BASE_PATH}/oauth/token", "token", self._guarded(self._token, _TOKEN_HEADERS)),
-            EndpointSpec(f"{BASE_PATH}/oauth/revoke", "revocation", self._guarded(self._revoke, _TOKEN_HEADERS)),
-            EndpointSpec("/{path:path}", "api", self._guarded(self._api, _API_HEADERS)),
+            EndpointSpec(f"{BASE_PATH}/oauth/token", "token", self._through_platform(self._token, _TOKEN_HEADERS)),
+            EndpointSpec(
+                f"{BASE_PATH}/oauth/revoke", "revocation", self._through_platform(self._revoke, _TOKEN_HEADERS)
+            ),
+            EndpointSpec("/{path:path}", "api", self._through_platform(self._api, _API_HEADERS)),
         ]
 
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
-        """The token answer of a new grant, as though the person had just signed in at `DEFAULT_TARGET`."""
+        """The token response of a new grant, as if the user had just signed in at `DEFAULT_TARGET`."""
         answer = self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET)
-        return self._dressed(answer, self._server.grant_of(answer["access_token"]))
+        return self._with_grant_id(answer, self._server.grant_of(answer["access_token"]))
 
     # --- the platform ---------------------------------------------------------------------------------------------
 
-    def _guarded(
+    def _through_platform(
         self, answer: Callable[[RecordedRequest], Answer], headers: tuple[str, ...]
     ) -> Callable[[RecordedRequest], Answer]:
-        """What the platform looks at before it passes a request on to the bank, and what it adds to the answer."""
+        """The same endpoint behind the platform, which checks each request first and adds headers to the response."""
 
-        def call_store(request: RecordedRequest) -> Answer:
+        def respond(request: RecordedRequest) -> Answer:
             given = self._refuse(request, headers) or answer(request)
             echo = {"x-correlation-id": request.headers.get("x-correlation-id", ""), "pragma": "no-cache"}
             return Answer(given.status, given.body, {"cache-control": "no-store", **echo, **given.headers})
 
-        return call_store
+        return respond
 
     def _refuse(self, request: RecordedRequest, headers: tuple[str, ...]) -> Answer | None:
         for name in headers:
@@ -145,7 +148,7 @@ class BLink:
         return None
 
     def _read_form(self, request: RecordedRequest) -> dict[str, str] | Answer:
-        """The form of a request by the client whose certificate it came with."""
+        """The form of a request by the client whose certificate the connection has."""
         if request.method != "POST":
             return _problem("WRONG_METHOD", source="PLATFORM")
         if media_type(request) != "application/x-www-form-urlencoded":
@@ -181,16 +184,16 @@ class BLink:
             grant = self._server.grant_of(answer["access_token"])
             if not self._fits(grant, request, username):
                 self._server.revoke_token(answer["access_token"])
-                raise OAuthError("invalid_grant", "The grant is another person's, or at another bank")
+                raise OAuthError("invalid_grant", "The grant is another user's, or at another bank")
         except OAuthError as refusal:
             return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
-        return _from_bank(200, self._dressed(answer, grant))
+        return _from_bank(200, self._with_grant_id(answer, grant))
 
     def _fits(self, grant: Grant, request: RecordedRequest, username: str) -> bool:
-        is_hers = self.consent == "3.0" or grant.subject == username
-        return is_hers and grant.target == request.headers["x-corapi-target-id"]
+        is_owner = self.consent == "3.0" or grant.subject == username
+        return is_owner and grant.target == request.headers["x-corapi-target-id"]
 
-    def _dressed(self, answer: dict[str, Any], grant: Grant) -> dict[str, Any]:
+    def _with_grant_id(self, answer: dict[str, Any], grant: Grant) -> dict[str, Any]:
         grant_id = {"grant_id": f"grant-of-{grant.subject}"} if self.consent == "3.0" else {}
         return {**answer, "token_type": "bearer", **grant_id}
 

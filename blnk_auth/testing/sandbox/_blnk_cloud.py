@@ -1,8 +1,9 @@
 """Blnk Cloud's personality: its paths, its encodings, its errors.
 
-What Blnk documents is done as documented: form body, Basic with the raw credentials (as `curl -u` sends them) or
-`client_secret_post`, a new refresh token on every refresh, no revocation, `error` as a sentence at the API. Where
-nothing is published, the RFC decides: error codes of RFC 6749 at the token endpoint, an RFC 6750 challenge at the API.
+Used by `Sandbox(personality="blnk_cloud")`, the default. What Blnk documents is done as documented: form body, Basic
+with the raw credentials (as `curl -u` sends them) or `client_secret_post`, a new refresh token on every refresh, no
+revocation, `error` as a sentence at the API. Where nothing is published, the RFC decides: error codes of RFC 6749 at
+the token endpoint, an RFC 6750 challenge at the API.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _CORE_REJECTION: dict[str, Any] = {
 class BlnkCloud:
     """The endpoints of Blnk Cloud.
 
-    `origin` tells the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
+    `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, whatever the token.
     `device_flow` adds sign-in by device code, which Blnk Cloud does not have.
     """
@@ -57,10 +58,10 @@ class BlnkCloud:
         self._ledgers: deque[dict[str, str]] = deque(maxlen=1000)
 
     def endpoints(self) -> list[EndpointSpec]:
-        """Where everything is; the last line takes what the others leave, as Blnk answers 401 to any path."""
+        """All endpoints. The last one takes every other path: Blnk answers 401 to any."""
         return [
             EndpointSpec("/.well-known/oauth-authorization-server", "page", self._metadata),
-            # Blnk serves the same bytes here, although it is no OpenID provider.
+            # Blnk serves the same bytes here, although it is not an OpenID provider.
             EndpointSpec("/.well-known/openid-configuration", "page", self._metadata),
             EndpointSpec("/oauth/authorize", "page", self._page.answer),
             EndpointSpec("/oauth/token", "token", self._token),
@@ -69,7 +70,7 @@ class BlnkCloud:
         ]
 
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
-        """The token answer of a new grant, as though the person had just signed in."""
+        """The token response of a new grant, as if the user had just signed in."""
         return self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime)
 
     def _metadata(self, request: RecordedRequest) -> Answer:

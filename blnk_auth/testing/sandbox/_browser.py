@@ -1,4 +1,8 @@
-"""Plays the person in front of the browser: opens the authorization page, fills in the form, takes the redirect."""
+"""Acts as a user with a browser: opens the authorization page, submits the form, reads the redirect.
+
+Used by `Sandbox.sign_in`, by the demo and by tests. It trusts any certificate, since the sandbox's is made for the
+test; it never follows the redirect to the client.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,15 @@ _TIMEOUT = 30.0
 
 
 def sign_in(authorization_url: str, *, subject: str, approve: bool) -> str:
-    """The callback URL the browser is sent to. It is not followed.
+    """Sign in, and return the callback URL that the browser is redirected to.
 
-    Raises `ValueError` with the page's status if the server shows an error page instead of asking for consent.
+    Args:
+        authorization_url: The URL that the client sends the user to.
+        subject: The name that the user signs in with.
+        approve: Whether the user approves or denies.
+
+    Raises:
+        ValueError: If the server shows an error page instead of asking for consent. The error has its status.
     """
     address = urlsplit(authorization_url)
     connection = _connection(address.scheme, address.hostname or "", address.port)
@@ -36,7 +46,7 @@ def sign_in(authorization_url: str, *, subject: str, approve: bool) -> str:
 def _connection(scheme: str, host: str, port: int | None) -> HTTPConnection:
     if scheme == "http":
         return HTTPConnection(host, port, timeout=_TIMEOUT)
-    # The sandbox calls itself on loopback, with a certificate that was made up for the test.
+    # The sandbox is on loopback, with a certificate that was made for the test.
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     return HTTPSConnection(host, port, timeout=_TIMEOUT, context=trusting)
@@ -46,6 +56,6 @@ def _exchange(connection: HTTPConnection, method: str, target: str, form: str | 
     headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
     connection.request(method, target, form, headers)
     response = connection.getresponse()
-    # Both requests share the connection, which is free only once the body is read.
+    # Both requests use one connection, which is free only once the body is read.
     response.read()
     return response

@@ -1,4 +1,7 @@
-"""The sandbox's switches over HTTP, under `/_sandbox/`, for another process: a command line, a demo, a browser test."""
+"""The sandbox's controls over HTTP, under `/_sandbox/`.
+
+Used by other processes: the demo, a browser test, a client in another language. Requests to it are never counted.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from ._journal import Journal, RecordedRequest
 class Control:
     """`GET counts`; `GET superseded`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
 
-    Each answers with the counts as they are then; `superseded` also tells of each refresh what it replaced. Without
-    `subject`, the access tokens of everyone are revoked.
+    Each responds with the counts after it; `superseded` also lists what each refresh replaced. Without `subject`, the
+    access tokens of everyone are revoked.
     """
 
     def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
@@ -29,12 +32,13 @@ class Control:
         }
 
     def endpoints(self) -> list[EndpointSpec]:
+        """The endpoints of the controls."""
         return [
-            EndpointSpec("/_sandbox/superseded", "control", self._tell_superseded),
+            EndpointSpec("/_sandbox/superseded", "control", self._superseded),
             EndpointSpec("/_sandbox/{action}", "control", self._act),
         ]
 
-    def _tell_superseded(self, request: RecordedRequest) -> Answer:
+    def _superseded(self, request: RecordedRequest) -> Answer:
         superseded = [asdict(each) for each in self._server.superseded]
         return Answer.json(200, {"counts": asdict(self._journal.counts), "superseded": superseded})
 

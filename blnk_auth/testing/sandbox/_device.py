@@ -1,4 +1,7 @@
-"""Sign-in by device code, RFC 8628: handing codes out, the page where a person enters one, the exchange."""
+"""Sign-in by device code, RFC 8628: issuing codes, the page where the user enters one, the exchange.
+
+Used by Blnk Cloud's personality with `device_flow=True`. Nothing here waits: a client polls.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ DEVICE_AUTHORIZATION_PATH = "/oauth/device_authorization"
 _VERIFICATION_PATH = "/device"
 
 INTERVAL = 5.0
-"""Seconds that a client has to wait between two questions; who asks sooner has to wait 5 seconds more from then on."""
+"""Seconds that a client must wait between two polls; one that polls earlier must then wait 5 seconds longer."""
 
 LIFETIME = 600.0
+"""Seconds that a device code is valid."""
 
 _CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
-"""RFC 8628 section 6.1: easy to type, and spells no words."""
+"""RFC 8628 section 6.1: easy to type, and cannot spell words."""
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class _Device:
 
 
 class DeviceFlow:
-    """The devices that wait for a person. Safe for any thread. `clock` is in seconds; `count` adds one to a figure."""
+    """The devices that wait for a user. Thread-safe. `clock` is in seconds; `count` adds one to a figure."""
 
     def __init__(
         self,
@@ -60,21 +64,22 @@ class DeviceFlow:
         self._devices: dict[str, _Device] = {}
 
     def endpoints(self) -> list[EndpointSpec]:
+        """The endpoints: where codes are issued, and where the user enters one."""
         return [
             EndpointSpec(DEVICE_AUTHORIZATION_PATH, "page", self._authorize),
             EndpointSpec(_VERIFICATION_PATH, "page", self._verify),
         ]
 
     def decide(self, user_code: str, *, subject: str, approve: bool) -> None:
-        """What the person says. Raises `ValueError` if no device waits under this code."""
+        """Approve or deny, as the user. Raises `ValueError` if no device waits with this code."""
         with self._lock:
             waiting = [each for each in self._devices.values() if each.user_code == _typed(user_code)]
             if not waiting or waiting[0].expires_at <= self._clock():
-                raise ValueError("user_code: no device waits under this code")
+                raise ValueError("user_code: no device waits with this code")
             waiting[0].subject, waiting[0].denied = subject, not approve
 
     def exchange(self, client: RegisteredClient, device_code: str) -> dict[str, Any]:
-        """The token answer once the person has agreed; otherwise one of the errors of RFC 8628 section 3.5."""
+        """The token response once the user has approved; otherwise one of the errors of RFC 8628 section 3.5."""
         with self._lock:
             device = self._devices.get(device_code)
             if device is None or device.client is not client:
@@ -92,11 +97,11 @@ class DeviceFlow:
             raise OAuthError("expired_token", "The device code has expired")
         if asked_at is not None and now - asked_at < device.interval:
             device.interval += 5.0
-            raise OAuthError("slow_down", "The device asks too often")
+            raise OAuthError("slow_down", "The device polls too often")
         if device.denied:
-            raise OAuthError("access_denied", "The person said no")
+            raise OAuthError("access_denied", "The user denied access")
         if device.subject is None:
-            raise OAuthError("authorization_pending", "The person has not decided yet")
+            raise OAuthError("authorization_pending", "The user has not decided yet")
 
     def _authorize(self, request: RecordedRequest) -> Answer:
         if request.method != "POST":
@@ -135,10 +140,10 @@ class DeviceFlow:
         try:
             self.decide(form.get("user_code", ""), subject=subject, approve=decision == "approve")
         except ValueError:
-            return error_page("No device waits under this code. Look at it again, or have the device show a new one.")
+            return error_page("No device waits with this code. Check it, or let the device show a new one.")
         return done_page("The device is connected" if decision == "approve" else "The device got no access")
 
 
 def _typed(user_code: str) -> str:
-    """RFC 8628 section 6.1: what people add or change when they type it does not matter."""
+    """RFC 8628 section 6.1: case and separators that users type are ignored."""
     return "".join(character for character in user_code.upper() if character in _CONSONANTS)

@@ -1,7 +1,7 @@
-"""One endpoint on the wire: reads a request, records it, has it answered, and lets the next fault interfere.
+"""One HTTP endpoint: reads a request, records it, computes the response, and applies the next fault.
 
-What an endpoint decides is a plain function from `RecordedRequest` to `Answer`; a personality is a list of those.
-Everything that takes time or touches the connection is here, once for all personalities.
+Used for every endpoint of every personality. What an endpoint decides is a plain function from `RecordedRequest` to
+`Answer`; a personality is a list of those. Everything that takes time or uses the connection is here only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ._journal import MAX_RECORDED_BODY, Journal, Kind, RecordedRequest
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to send back. The repr leaves the body out: it may hold tokens."""
+    """The response to send. The repr omits the body, which may hold tokens."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -32,13 +32,14 @@ class Answer:
 
     @classmethod
     def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """A JSON response that must not be cached."""
         body = json.dumps(value).encode()
         return cls(status, body, {"content-type": "application/json", "cache-control": "no-store", **(headers or {})})
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """One line of a personality: where an endpoint is, what kind it is, and how it answers.
+    """One endpoint of a personality: its path, its kind, and how it responds.
 
     `path` is a Starlette route path and takes every method; `answer` runs on the event loop and must not block.
     """
@@ -51,8 +52,8 @@ class EndpointSpec:
 class Endpoint:
     """An `EndpointSpec` as an ASGI application.
 
-    `latency` tells how many seconds each answer is held back; `cut` closes the connection of a client's address, and
-    `certificate_of` tells the common name in the certificate that it was made with.
+    `latency` returns how many seconds each response is delayed; `cut` closes the connection of a client's address, and
+    `certificate_of` returns the common name in its client certificate.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
 
 
 async def _read_request(request: Request, certificate: str | None) -> RecordedRequest:
-    """Reads the body to its end but keeps only its beginning: an upload may be larger than memory."""
+    """Read the whole body, but keep only its beginning: an upload may be larger than memory."""
     digest, length, kept = hashlib.sha256(), 0, bytearray()
     async for chunk in request.stream():
         digest.update(chunk)

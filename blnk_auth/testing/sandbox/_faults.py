@@ -1,4 +1,7 @@
-"""What can be made to go wrong with the next requests, told apart from how it is sent."""
+"""Faults: what goes wrong with the next requests. How they are applied is in `_endpoint`.
+
+Used by tests through `Sandbox.fail_token_requests` and similar methods. A fault is data and never does anything.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one request. Without any argument nothing does, which lets a request in a queue pass.
+    """What happens to one request. Without arguments nothing goes wrong, which lets one request of a queue pass.
 
-    `status`, `body`, `headers`: answer with these (status 200 where only a body is given) and do nothing else: no
-        token is issued, no refresh token is spent. `headers` alone are added to the genuine answer.
-    `after_rotation`: do perform the grant first, then answer with the fault: the answer that got lost.
-    `delay`: seconds to wait before the answer, after the grant was performed; other requests are not held up.
-    `hang`: accept the request and never answer, until the client or the sandbox closes the connection.
-    `disconnect`: close the connection without an answer.
-    `drip`: seconds between single bytes of the body, which never ends: when it is through, spaces follow.
-    `rewrite`: given the members of a successful answer, returns those to send instead, or the whole body as bytes.
+    Attributes:
+        status: Respond with this status and do nothing else: no token is issued, no refresh token is spent. None with
+            a body: 200.
+        body: Respond with this body and do nothing else.
+        headers: The headers of that response; alone, they are added to the genuine response.
+        delay: Seconds to wait before the response, after the grant was performed; other requests do not wait.
+        after_rotation: Whether to perform the grant first and then respond with the fault: the response is lost.
+        hang: Accept the request and never respond, until the client or the sandbox closes the connection.
+        disconnect: Close the connection without a response.
+        drip: Seconds between single bytes of the body, which never ends: after the last byte, spaces follow.
+        rewrite: Is called with the members of a successful response; returns those to send instead, or the whole body
+            as bytes.
     """
 
     status: int | None = None
@@ -42,7 +49,7 @@ class Fault:
 
     @property
     def replaces_answer(self) -> bool:
-        """Whether the client gets something else than the genuine answer."""
+        """Whether the client gets another response than the genuine one."""
         return self.status is not None or bool(self.body) or self.hang or self.disconnect or self.drip is not None
 
     @property
@@ -55,15 +62,17 @@ NO_FAULT = Fault()
 
 
 class FaultQueue:
-    """Faults for the next requests of one kind, in order. Safe for any thread: both deque methods are atomic."""
+    """Faults for the next requests of one kind, in order. Thread-safe: both deque methods are atomic."""
 
     def __init__(self) -> None:
         self._faults: deque[Fault] = deque()
 
     def add(self, *faults: Fault) -> None:
+        """Append faults."""
         self._faults.extend(faults)
 
     def take(self) -> Fault:
+        """The fault for the next request; `NO_FAULT` if there is none."""
         try:
             return self._faults.popleft()
         except IndexError:

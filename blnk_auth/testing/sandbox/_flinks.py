@@ -1,10 +1,10 @@
-"""Flinks Outbound's personality: one host for signing in, tokens, and other banks' data in FDX form.
+"""Flinks Outbound's personality: one host for sign-in, tokens, and other banks' data in FDX form.
 
-As documented: JSON bodies, `invalid_client` as a 400, a refresh token that never changes and that no refresh answer
-repeats, dead after 30 idle days, access tokens of people that are JWTs, client credentials with `scope=client:admin`,
-revocation as a DELETE with the access token, and an API that says "expired" as a 401 or 403 without `code`, or as a 400
-at the partner endpoints. Where nothing is published: credentials are taken from the body or from Basic, and the tokens
-of client credentials are opaque.
+Used by `Sandbox(personality="flinks")`. As documented: JSON bodies, `invalid_client` as a 400, a refresh token that
+never changes, that no refresh response repeats and that expires after 30 idle days, access tokens of users that are
+JWTs, client credentials with `scope=client:admin`, revocation as a DELETE with the access token, and an API that
+reports "expired" as a 401 or 403 without `code`, or as a 400 at the partner endpoints. Where nothing is published:
+credentials are taken from the body or from Basic, and the tokens of client credentials are opaque.
 
     Sandbox(personality="flinks", lifetime=299)     # Flinks(host=sandbox.origin)
 """
@@ -55,11 +55,11 @@ class Flinks:
 
     def __init__(self, server: AuthorizationServer, *, origin: Callable[[], str], count: Callable[[str], None]) -> None:
         self.says_expires_in = True
-        """Assign False for `expires_in` 0, the schema's default: then only the JWT's `exp` tells."""
+        """Assign False for `expires_in` 0, the schema's default: then only the JWT's `exp` has the expiry."""
         self.expired_status = 401
         """What the data endpoints answer to an expired access token: 401 or 403."""
         self.next_page_origin: str | None = None
-        """The origin that pagination links lead to; None is this one."""
+        """The origin of pagination links; None is this one."""
         self._server = server
         self._origin = origin
         self._count = count
@@ -69,6 +69,7 @@ class Flinks:
         server.name_access_token = _access_token
 
     def endpoints(self) -> list[EndpointSpec]:
+        """All endpoints."""
         return [
             EndpointSpec("/api/v1/authorize", "page", self._page.answer),
             EndpointSpec("/api/v1/token", "token", self._token),
@@ -77,8 +78,8 @@ class Flinks:
         ]
 
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
-        """The token answer of a new grant, as though the person had just signed in."""
-        return self._dressed(self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime))
+        """The token response of a new grant, as if the user had just signed in."""
+        return self._with_expires_in(self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime))
 
     # --- token endpoint -------------------------------------------------------------------------------------------
 
@@ -89,14 +90,16 @@ class Flinks:
             members = _json_members(request)
             client = authenticated_client(self._server, request, members)
             grants = ("authorization_code", "refresh_token", "client_credentials")
-            answer = self._dressed(perform_grant(self._server, client, members, offered=grants, count=self._count))
+            answer = self._with_expires_in(
+                perform_grant(self._server, client, members, offered=grants, count=self._count)
+            )
         except OAuthError as refused:
             return Answer.json(400, {"error": refused.error, "error_description": refused.description}, _trace())
         if members["grant_type"] != "authorization_code":
             answer.pop("refresh_token", None)
         return Answer.json(200, answer, _trace())
 
-    def _dressed(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def _with_expires_in(self, answer: dict[str, Any]) -> dict[str, Any]:
         return answer if self.says_expires_in else {**answer, "expires_in": 0}
 
     def _revoke(self, request: RecordedRequest) -> Answer:
@@ -149,7 +152,7 @@ def _bearer(request: RecordedRequest) -> str:
 
 
 def _access_token(grant: Grant, expires_at: float) -> str:
-    """A JWT for a person. Nobody has the key to verify it, as nobody has Flinks'."""
+    """A JWT for a user. Nobody has the key to verify it, as nobody has Flinks'."""
     if grant.subject == ITSELF:
         return f"flinks-{secrets.token_urlsafe(32)}"
     claims = {"client_id": grant.client_id, "sub": grant.subject, "exp": math.ceil(expires_at), "jti": uuid.uuid4().hex}

@@ -1,4 +1,7 @@
-"""uvicorn in a background thread, on a socket of ours, that starts and stops within milliseconds."""
+"""uvicorn in a background thread, on its own socket; it starts and stops within milliseconds.
+
+Used by `Sandbox`. It listens on 127.0.0.1 only.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
 BACKLOG = 2048
-"""Connections the kernel holds until we accept them: a thousand clients may connect in the same instant."""
+"""Connections that the kernel queues until they are accepted: a thousand clients may connect at the same time."""
 
 _KEEP_ALIVE = 3600
-"""Seconds. Shorter, and a client could reuse a connection in the moment we close it."""
+"""Seconds. With a shorter time, a client could reuse a connection at the moment when it is closed."""
 
 _STOP_TIMEOUT = 10.0
 
@@ -26,11 +29,11 @@ _STOP_TIMEOUT = 10.0
 class HTTPServer:
     """Serves `app` on `HOST` from `start` to `stop`. Port 0 means any free one; the bound one is `port`.
 
-    With `tls` it speaks TLS, and asks for a client certificate if the context says so.
+    With `tls` it uses TLS, and asks for a client certificate if the context does.
     """
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        # The socket listens from here on: a client that comes before the server runs waits in the backlog.
+        # The socket listens from here on: a client that connects before the server runs waits in the backlog.
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
         self._tls = tls
@@ -38,6 +41,7 @@ class HTTPServer:
         self._thread: threading.Thread | None = None
 
     def start(self, app: ASGIApp) -> None:
+        """Start the thread, and wait until it serves."""
         self._server = _Server(app, self._tls)
         self._thread = threading.Thread(target=self._run, args=(self._server,), name="blnk-auth-sandbox", daemon=True)
         self._thread.start()
@@ -69,12 +73,12 @@ class HTTPServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn asks every 0.1 s whether to stop, and waits for busy connections; tests can afford neither."""
+    """uvicorn checks every 0.1 s whether to stop, and waits for busy connections; tests cannot wait for either."""
 
     def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
-            # Pinned, so that the sandbox behaves alike whether or not uvloop and httptools are installed.
+            # Fixed, so that the sandbox behaves in the same way with and without uvloop and httptools.
             loop="asyncio",
             http="h11",
             ws="none",
@@ -128,7 +132,7 @@ class _Server(uvicorn.Server):
             listening.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        # One turn of the loop, so that a request that waits for its client to leave sees it leave.
+        # One iteration of the loop, so that a request that waits for its client to disconnect sees it.
         await asyncio.sleep(0)
         running = list(self.server_state.tasks)
         for task in running:

@@ -1,4 +1,7 @@
-"""What arrived at the sandbox and what became of it: the record and the figures that a test asserts on."""
+"""What arrived at the sandbox, and the result: the record and the figures that a test asserts on.
+
+Used by every endpoint, which writes, and by tests, which read. It is bounded: 10,000 requests, 64 KiB of each body.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +25,23 @@ class Counts:
     """A snapshot of the sandbox's figures since the start or the last `reset_counts()`."""
 
     token_requests: int = 0
-    """Requests that arrived at the token endpoint, whatever became of them."""
+    """Requests that arrived at the token endpoint, with any result."""
     code_exchanges: int = 0
     """Authorization codes exchanged for tokens."""
     refreshes: int = 0
-    """Refresh tokens exchanged for a new pair, also if a fault then withheld the answer."""
+    """Refresh tokens exchanged for a new pair, also if a fault then withheld the response."""
     device_exchanges: int = 0
     """Device codes exchanged for tokens."""
     client_credentials: int = 0
     """Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such grant."""
     reuses: int = 0
-    """Times a spent refresh token came back. Each one revoked a family; a correct client causes none."""
+    """Times a spent refresh token was presented. Each revoked a family; a correct client causes none."""
     refused: int = 0
     """Token requests answered with an error status."""
     revocations: int = 0
     """Tokens or connections that a client revoked; always 0 at Blnk Cloud, which has no endpoint for it."""
     api_requests: int = 0
-    """Requests that arrived at the API, whatever became of them."""
+    """Requests that arrived at the API, with any result."""
     api_rejected: int = 0
     """API requests answered with 401."""
 
@@ -47,9 +50,15 @@ class Counts:
 class RecordedRequest:
     """One request as it arrived. Its repr shows no secret; the fields hold them in clear.
 
-    `path` is percent-decoded, `query` is not and has no question mark. The names in `headers` are lower case.
-    `body` is cut off after 64 KiB; `body_length` and `body_sha256` (hexadecimal) are of the whole.
-    `certificate` is the common name of the client certificate that the connection was made with, if any.
+    Attributes:
+        method: The HTTP method.
+        path: The path, percent-decoded.
+        query: The query as sent, without the question mark.
+        headers: The headers, with names in lower case.
+        body_length: The length of the whole body, in bytes.
+        body: The first 64 KiB of the body.
+        body_sha256: The hexadecimal hash of the whole body.
+        certificate: The common name of the client certificate of the connection; None if there was none.
     """
 
     method: str
@@ -66,12 +75,12 @@ class RecordedRequest:
 
     @property
     def form(self) -> dict[str, str]:
-        """The members of a form body; the last one where a name is repeated."""
+        """The members of a form body; the last one if a name is repeated."""
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
 
     @property
     def json(self) -> dict[str, Any]:
-        """The members of a JSON body; empty if it is no JSON object."""
+        """The members of a JSON body; empty if it is not a JSON object."""
         try:
             members = json.loads(self.body)
         except ValueError:
@@ -80,7 +89,7 @@ class RecordedRequest:
 
 
 class Journal:
-    """The record and the figures. Safe for any thread: the server writes, tests read and wait."""
+    """The record and the figures. Thread-safe: the server writes, tests read and wait."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -89,23 +98,28 @@ class Journal:
 
     @property
     def counts(self) -> Counts:
+        """A snapshot of the figures."""
         with self._changed:
             return Counts(**self._figures)
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
+        """The recorded requests, oldest first."""
         with self._changed:
             return tuple(self._requests)
 
     def reset_counts(self) -> None:
+        """Set all figures to 0."""
         with self._changed:
             self._figures.clear()
 
     def clear_requests(self) -> None:
+        """Delete the recorded requests."""
         with self._changed:
             self._requests.clear()
 
     def arrived(self, kind: Kind, request: RecordedRequest) -> None:
+        """Record a request, and count it."""
         with self._changed:
             self._requests.append(request)
             if kind in ("token", "api"):
@@ -113,6 +127,7 @@ class Journal:
                 self._changed.notify_all()
 
     def answered(self, kind: Kind, status: int) -> None:
+        """Count a response that refused or rejected."""
         if kind == "token" and status >= 400:
             self.count("refused")
         elif kind == "api" and status == 401:
@@ -124,6 +139,6 @@ class Journal:
             self._figures[figure] += 1
 
     def wait_until(self, reached: Callable[[Counts], bool], timeout: float) -> bool:
-        """Block until `reached(counts)` holds as requests arrive; False if `timeout` seconds pass before."""
+        """Wait until `reached(counts)` is true; False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: reached(Counts(**self._figures)), timeout)

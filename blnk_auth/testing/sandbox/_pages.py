@@ -1,4 +1,8 @@
-"""The pages a person sees. Self-contained: no script, nothing loaded from elsewhere, and a policy that enforces it."""
+"""The pages that a user sees.
+
+Used by the authorization page and the device page. A page has no script and loads nothing from elsewhere, and its
+content security policy enforces that.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,12 @@ _PERMISSIONS = {
 
 
 def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
-    """Asks who signs in and whether the client may have what it asks for; posts to the address it was loaded from."""
+    """Ask who signs in, and whether the client may have the scope; the form posts to the page's own address."""
     permissions = [_PERMISSIONS.get(value, value) for value in scope.split()]
     return _page(
         200,
         "consent.html",
-        # Browsers hold the redirect that answers a form to form-action too, so the way back must be listed.
+        # Browsers apply form-action to the redirect after a form too, so the client's origin must be listed.
         form_action=f"'self' {_csp_source(redirect_uri)}",
         client_id=client_id,
         permissions=permissions,
@@ -35,17 +39,17 @@ def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
 
 
 def device_page(*, user_code: str) -> Answer:
-    """Asks for the code that a device shows, who signs in, and whether the device may have access."""
+    """Ask for the code that a device shows, who signs in, and whether the device may have access."""
     return _page(200, "device.html", form_action="'self'", user_code=user_code)
 
 
 def done_page(done: str) -> Answer:
-    """Tells the person that nothing is left to do here."""
+    """Show that nothing is left to do here."""
     return _page(200, "done.html", form_action="'none'", done=done)
 
 
 def error_page(problem: str, *, status: int = 400) -> Answer:
-    """Tells the person what is wrong, without any way back to a client that may be an impostor."""
+    """Show what is wrong, without a link to a client that may be an impostor."""
     return _page(status, "error.html", form_action="'none'", problem=problem)
 
 
@@ -59,7 +63,7 @@ def _page(status: int, template: str, *, form_action: str, **values: object) -> 
         "content-type": "text/html; charset=utf-8",
         "content-security-policy": policy,
         "cache-control": "no-store",
-        # The address of this page holds the state, and that of the next one the code.
+        # The address of this page has the state, and that of the next one the code.
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
     }

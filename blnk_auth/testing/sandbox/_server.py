@@ -1,4 +1,7 @@
-"""`Sandbox`: everything a test or a demo says to the sandbox."""
+"""`Sandbox`: the whole interface that a test or a demo uses.
+
+It delegates: the authorization server holds the tokens, a personality has the endpoints, the journal has the record.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +42,30 @@ class Sandbox:
             ...
             assert sandbox.counts.refreshes == 1
 
-    It answers from a daemon thread as soon as the `with` block is entered. When the block ends every connection is
-    closed, also one with a request under way. Every method may be called from any thread; none of them waits for the
-    network except `sign_in` and `wait_for_token_requests`. A `Sandbox` runs once.
+    It answers from a daemon thread once the `with` block is entered. When the block ends, every connection is closed,
+    also one with a request under way. All methods are thread-safe; only `sign_in` and `wait_for_token_requests` wait.
+    A `Sandbox` can be entered once.
 
-    `lifetime` is that of access tokens in seconds, `clock` what expiry goes by (`time.time`, or a `Clock` to move),
-    `port` 0 means any free one. `client_id`, `client_secret` and `redirect_uri` are those of the one registered client.
-    `personality`: "blnk_cloud", "blink" or "flinks"; their modules say what is particular to them. `tls`: a server's
-    `ssl.SSLContext`, for https; bLink's personality then wants a client certificate with the `client_id` as its common
-    name, for which the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of the client certificates.
-    `device_flow`: with "blnk_cloud", also sign-in by device code, which Blnk Cloud itself does not have.
-    A `redirect_uri` on loopback without a port stands for every port (RFC 8252 section 7.3).
+    Args:
+        personality: The provider that it plays: "blnk_cloud", "blink" or "flinks". Their modules describe them.
+        lifetime: The lifetime of access tokens, in seconds.
+        clock: The time by which tokens expire, in UTC epoch seconds: `time.time`, or a `Clock` to move.
+        port: The port on 127.0.0.1; 0 means any free one.
+        client_id: The id of the registered client. There is one client.
+        client_secret: Its secret.
+        redirect_uri: Its redirect URI. One on loopback without a port matches every port (RFC 8252 section 7.3).
+        tls: A server's `ssl.SSLContext`, for https. bLink's personality then requires a client certificate whose
+            common name is the `client_id`; the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of
+            the client certificates. None: http.
+        device_flow: Whether "blnk_cloud" also has sign-in by device code, which Blnk Cloud itself does not have.
+
+    Attributes:
+        clock: As the argument.
+        personality: The provider that it plays, with the switches of that provider.
+
+    Raises:
+        ValueError: If an argument is wrong; it names the argument.
+        OSError: When entered, if the port cannot be used.
     """
 
     def __init__(
@@ -67,7 +83,7 @@ class Sandbox:
     ) -> None:
         self.clock = clock
         self.token_latency = 0.0
-        """Seconds between a token request taking effect (the rotation!) and its answer; others are not held up."""
+        """Seconds between the effect of a token request (the rotation) and its response; other requests do not wait."""
         self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
         self._journal = Journal()
         self._faults: dict[Kind, FaultQueue] = {"token": FaultQueue(), "revocation": FaultQueue(), "api": FaultQueue()}
@@ -80,7 +96,6 @@ class Sandbox:
                 self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
             )
         self.personality = self._make_personality(personality)
-        """The provider it plays, with that provider's own switches."""
         self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
         self._authorization_server.register(self._client)
 
@@ -116,33 +131,38 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as `http://127.0.0.1:49152`: the base URL and the issuer."""
+        """Scheme, host and port, such as `http://127.0.0.1:49152`: the base URL and the issuer."""
         if self._http is None:
             raise RuntimeError("the Sandbox has no address until it runs; use it as `with Sandbox() as sandbox:`")
         return f"{'http' if self._tls is None else 'https'}://{HOST}:{self._http.port}"
 
     @property
     def client_id(self) -> str:
-        """Of the registered client."""
+        """The id of the registered client."""
         return self._client.client_id
 
     @property
     def client_secret(self) -> str:
-        """Of the registered client."""
+        """The secret of the registered client."""
         return self._client.client_secret
 
     @property
     def redirect_uri(self) -> str:
-        """Of the registered client. Nothing listens there; `sign_in` does not follow it."""
+        """The redirect URI of the registered client. Nothing listens there; `sign_in` does not follow it."""
         return self._client.redirect_uri
 
-    # --- people and their grants ----------------------------------------------------------------------------------
+    # --- users and their grants -----------------------------------------------------------------------------------
 
     def issue(self, subject: str = "alice", scope: str | None = None, lifetime: float | None = None) -> dict[str, Any]:
-        """A token answer as though `subject` had just signed in; `TokenSource.adopt(Token.from_response(...))` it.
+        """Issue a new grant, as if `subject` had just signed in.
 
-        `scope` None is what the registered client gets by default. `lifetime` in seconds is for this access token only;
-        None is the sandbox's.
+        Args:
+            subject: Who signs in.
+            scope: The scope, space-separated. None: what the registered client gets by default.
+            lifetime: The lifetime of this access token, in seconds. None: the sandbox's.
+
+        Returns:
+            The token response: `TokenSource.adopt(Token.from_response(response, now=...))` takes it.
         """
         checked = None if lifetime is None else checked_lifetime(lifetime, "lifetime")
         return self.personality.issue(
@@ -150,19 +170,33 @@ class Sandbox:
         )
 
     def sign_in(self, authorization_url: str, *, subject: str = "alice", approve: bool = True) -> str:
-        """Play the person over real HTTP: open the page, sign in as `subject`, approve or deny.
+        """Act as the user over real HTTP: open the page, sign in, approve or deny.
 
-        Returns the callback URL the browser would be sent to, without following it. Raises `ValueError` if the URL is
-        not the sandbox's or the sandbox refuses it with a page.
+        Args:
+            authorization_url: The URL that the client sends the user to.
+            subject: The name that the user signs in with.
+            approve: Whether the user approves or denies.
+
+        Returns:
+            The callback URL that the browser would be redirected to. It is not followed.
+
+        Raises:
+            ValueError: If the URL is not this sandbox's, or the sandbox refuses it with an error page.
         """
         if not authorization_url.startswith(f"{self.origin}/"):
             raise ValueError(f"authorization_url must begin with {self.origin}/, where this sandbox is")
         return browser.sign_in(authorization_url, subject=subject, approve=approve)
 
     def enter_user_code(self, user_code: str, *, subject: str = "alice", approve: bool = True) -> None:
-        """Play the person with the other device: enter the code that ours shows, approve or deny.
+        """Act as the user with another device: enter the code that the client shows, approve or deny.
 
-        Raises `ValueError` if no device waits under this code, or without `device_flow=True`.
+        Args:
+            user_code: The code that the client shows.
+            subject: The name that the user signs in with.
+            approve: Whether the user approves or denies.
+
+        Raises:
+            ValueError: If no device waits with this code, or without `device_flow=True`.
         """
         if self._device_flow is None:
             raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
@@ -173,7 +207,7 @@ class Sandbox:
         self._authorization_server.revoke_access_tokens(subject)
 
     def revoke_grant(self, subject: str) -> None:
-        """End all that `subject` ever granted: access tokens are rejected and refreshing answers `invalid_grant`."""
+        """End every grant of `subject`: access tokens are rejected, and refresh tokens get `invalid_grant`."""
         self._authorization_server.revoke_grant(subject)
 
     # --- how it behaves -------------------------------------------------------------------------------------------
@@ -198,7 +232,7 @@ class Sandbox:
 
     @property
     def core_rejects(self) -> bool:
-        """Assign True to have `/proxy` answer the 401 of a Blnk Core that rejects Cloud's key: renewing cannot help."""
+        """Assign True to make `/proxy` answer the 401 of a Blnk Core that rejects Cloud's key: no renewal helps."""
         return self._blnk_cloud().core_rejects
 
     @core_rejects.setter
@@ -211,15 +245,15 @@ class Sandbox:
         return self.personality
 
     def fail_token_requests(self, *faults: Fault) -> None:
-        """Queue what happens to the next token requests, one `Fault` each; after the last one all is well again."""
+        """Queue a `Fault` for each of the next token requests; after the last one, requests succeed again."""
         self._faults["token"].add(*faults)
 
     def fail_api_requests(self, *faults: Fault) -> None:
-        """Queue what happens to the next API requests, one `Fault` each; after the last one all is well again."""
+        """Queue a `Fault` for each of the next API requests; after the last one, requests succeed again."""
         self._faults["api"].add(*faults)
 
     def fail_revocations(self, *faults: Fault) -> None:
-        """Queue what happens to the next revocations, one `Fault` each; after the last one all is well again."""
+        """Queue a `Fault` for each of the next revocations; after the last one, they succeed again."""
         self._faults["revocation"].add(*faults)
 
     # --- what happened --------------------------------------------------------------------------------------------
@@ -235,7 +269,7 @@ class Sandbox:
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
-        """What arrived since the start or the last `clear_requests()`, oldest first: the latest 10,000 at most."""
+        """The requests since the start or the last `clear_requests()`, oldest first: the latest 10,000 at most."""
         return self._journal.requests
 
     def clear_requests(self) -> None:
@@ -243,9 +277,14 @@ class Sandbox:
         self._journal.clear_requests()
 
     def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
-        """Block until `n` token requests have arrived, answered or not, since the start or the last `reset_counts()`.
+        """Wait until token requests have arrived, answered or not. In async code, call it on a thread.
 
-        Raises `TimeoutError` after `timeout` seconds. In async code, call it on a thread.
+        Args:
+            n: How many, since the start or the last `reset_counts()`.
+            timeout: Seconds to wait.
+
+        Raises:
+            TimeoutError: If fewer arrived in that time.
         """
         if not self._journal.wait_until(lambda counts: counts.token_requests >= n, timeout):
             arrived = self.counts.token_requests
@@ -269,5 +308,5 @@ class Sandbox:
 
 
 async def _report(request: Request, error: Exception) -> PlainTextResponse:
-    """The likely cause is a test's own `Fault.rewrite`, and nobody reads a log that is off."""
+    """The likely cause is a test's own `Fault.rewrite`; the server's log is off, so the response shows it."""
     return PlainTextResponse(f"{request.url.path}: {error!r}", 500)

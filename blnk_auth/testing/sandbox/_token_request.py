@@ -1,4 +1,7 @@
-"""What token endpoints have in common: reading a form, Basic credentials, performing the grant that is asked for."""
+"""What the token endpoints share: reading a form, Basic credentials, performing the requested grant.
+
+Used by the personalities and the device endpoints. It only reads requests: every state is in the authorization server.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def media_type(request: RecordedRequest) -> str:
 def authenticated_client(
     server: AuthorizationServer, request: RecordedRequest, members: Mapping[str, str]
 ) -> RegisteredClient:
-    """The client that proves itself by Basic, with the credentials as they are, or in the body; never by both."""
+    """The client that authenticates by Basic, with unencoded credentials, or in the body; never by both."""
     authorization = request.headers.get("authorization")
     if authorization is None:
         return server.authenticate(members.get("client_id", ""), members.get("client_secret", ""))
@@ -56,7 +59,7 @@ def perform_grant(
     offered: Collection[str],
     count: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The token answer for the grant asked for; otherwise `OAuthError`. `count` adds one to the figure of that name."""
+    """The token response for the requested grant; otherwise `OAuthError`. `count` adds one to a figure."""
     grant_type = members.get("grant_type")
     if grant_type is None:
         raise OAuthError("invalid_request", "grant_type is missing")
