@@ -211,8 +211,11 @@ def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier ver
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number: an int or a float, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number that a float can hold: an int or a float, and no bool."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -1,32 +1,77 @@
-"""A token: the pair a server issued, with what is known of its lifetime.
+"""A token: the pair that a server issued, with what is known of its lifetime.
 
-Rules of this file: reading is generous and never raises over a secondary member. `access_token` and `refresh_token`
-are taken first; whatever is odd about the rest becomes a note, because a pair lost to a strange `expires_in` costs a
-person a sign-in. Time comes in as an argument; no clock is read here except the default of `Token.from_response`.
+Used by everyone. What this file promises:
+
+* Reading a server's answer never raises over a secondary member. `access_token` and `refresh_token` are taken first;
+  what is odd about the rest becomes a note, because a pair that is lost to a strange `expires_in` costs a user a
+  sign-in.
+* What was read can be stored: `extra` is bounded, and holds only what JSON can express.
+* `Token.from_response` refuses what is ambiguous, because its caller can correct it.
+* A token shows no secret in its repr. Time comes in as an argument; `Token.from_response` reads the clock by default.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, cast
 
+from .errors import is_number, is_text
+
+__all__ = ["Token"]
+
 _NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
-_REFRESH_LIFETIME_MEMBERS = ("refresh_expires_in", "refresh_token_expires_in")
-"""Names in use for the refresh token's lifetime in seconds: Keycloak and most banks, then Azure and Okta."""
+_EXPIRY_MEMBERS = ("expires_at", "expiresAt", "expiry", "expiry_date", "expires_on")
+"""Names in use for the end of the access token: authlib and requests-oauthlib, camel case, google-auth and Go,
+Google's Node library, Microsoft."""
+
+_REFRESH_EXPIRY_MEMBERS = ("refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt")
+"""Names in use for the end of the refresh token: ours, and two of other libraries."""
+
+_REFRESH_LIFETIME_MEMBERS = (
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+    "x_refresh_token_expires_in",
+    "refreshTokenExpiresIn",
+    "rt_expires_in",
+)
+"""Names in use for the refresh token's lifetime in seconds: Keycloak and most banks; Azure, Okta and LinkedIn; Intuit;
+camel case; a short form."""
+
+_EARLIEST_MILLISECONDS = 1e11
+"""As seconds it would be in the year 5138."""
+_LATEST_MILLISECONDS = 1e14
+
+_MOST_EXTRA = 65_536
+"""Characters of JSON, about: as much of unknown members is kept."""
+_DEEPEST_EXTRA = 32
+_LARGEST_INTEGER = 1024
+"""Bits. Python refuses to write integers of thousands of digits."""
+
+_LONGEST_SCOPE = 16_384
+_LONGEST_TYPE = 64
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Token:
-    """An access token with everything needed to use and renew it. Immutable; safe to share between threads.
+    """An access token with everything needed to use and renew it. Immutable; may be shared between threads and tasks.
 
-    Times are UTC epoch seconds. `expires_at` and `refresh_expires_at` are None when the server did not say, which means
-    unknown, not never. `scope` is space-separated; None means the server did not say. `extra` keeps every member of
-    the server's answer that has no field here, through renewal and storage (bLink's `grant_id`, OpenID's `id_token`).
+    Attributes:
+        access_token: What is sent to the API.
+        token_type: RFC 6749 section 7.1. `Bearer` in this spelling, however the server wrote it; also where it sent
+            none.
+        expires_at: When the access token expires, in UTC epoch seconds. None: unknown, which does not mean never.
+        refresh_token: What renews it. None: nothing can, except the client's own credentials.
+        refresh_expires_at: When the refresh token expires, in UTC epoch seconds. None: unknown.
+        scope: What was granted, space-separated. None: the server did not say.
+        issued_at: When the answer arrived, in UTC epoch seconds. None: unknown.
+        extra: Every member of the server's answer that has no field here, kept through renewal and storage (bLink's
+            `grant_id`, OpenID's `id_token`); at most about 64 KiB of it.
     """
 
     access_token: str
@@ -44,19 +89,31 @@ class Token:
 
     @classmethod
     def from_response(cls, response: Mapping[str, Any], *, now: float | None = None) -> Token:
-        """Read a token endpoint's answer (RFC 6749 section 5.1), or a token dict kept by another library.
+        """Read a token endpoint's answer (RFC 6749 section 5.1), or a token dict that another library keeps.
 
-        `now` is when the answer arrived, in UTC epoch seconds; None means this moment. An `expires_at` member, which
-        authlib and requests-oauthlib add to what they keep, wins over `expires_in`, whose starting point is then past.
-        Raises `ValueError` if there is no usable `access_token`; nothing else about the answer raises.
+        What another library keeps states when the token expires: `expires_at` (authlib, requests-oauthlib), `expiry`
+        (google-auth, Go), `expiry_date`, `expires_on` or `expiresAt`. That wins over `expires_in`, whose starting point
+        is then past. It may be a number of seconds or milliseconds, as a number or a string; an ISO 8601 text with its
+        offset; or a `datetime` with its time zone.
+
+        Args:
+            response: The members.
+            now: When the answer arrived, in UTC epoch seconds. None: this moment.
+
+        Raises:
+            ValueError: There is no usable `access_token`, or a stated end cannot be read, or is ambiguous: a `datetime`
+                or text without a time zone. No value is quoted.
         """
-        received_at = time.time() if now is None else now
-        stored_expiry = read_seconds(response.get("expires_at"))
-        token, _ = read_token(response, received_at=received_at)
-        if stored_expiry is None:
+        if not isinstance(response, Mapping):
+            raise ValueError(f"a token response must be a mapping, not {type(response).__name__}")
+        token, _ = read_token(response, received_at=time.time() if now is None else now)
+        expires_at = _stated_end(response, _EXPIRY_MEMBERS)
+        refresh_expires_at = _stated_end(response, _REFRESH_EXPIRY_MEMBERS)
+        if refresh_expires_at is not None:
+            token = token.replace(refresh_expires_at=refresh_expires_at)
+        if not any(response.get(member) is not None for member in _EXPIRY_MEMBERS):
             return token
-        issued_at = read_seconds(response.get("issued_at"))
-        return token.replace(expires_at=stored_expiry, issued_at=issued_at)
+        return token.replace(expires_at=expires_at, issued_at=read_seconds(response.get("issued_at")))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object that `from_dict` reads back to an equal token. It holds the secrets in clear."""
@@ -69,20 +126,22 @@ class Token:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Token:
         """Read what `to_dict` wrote. Raises `ValueError` if a member is missing or of the wrong type."""
+        if not isinstance(stored, Mapping):
+            raise ValueError(f"a stored token must be a mapping, not {type(stored).__name__}")
         access_token = stored.get("access_token")
         if not isinstance(access_token, str) or not access_token:
             raise ValueError("access_token must be a non-empty string")
         extra = stored.get("extra")
         if extra is not None and not isinstance(extra, Mapping):
-            raise ValueError("extra must be an object")
+            raise ValueError("extra must be a mapping")
         return cls(
             access_token=access_token,
-            token_type=_optional(stored, "token_type", str) or "Bearer",
-            expires_at=_optional(stored, "expires_at", float),
-            refresh_token=_optional(stored, "refresh_token", str),
-            refresh_expires_at=_optional(stored, "refresh_expires_at", float),
-            scope=_optional(stored, "scope", str),
-            issued_at=_optional(stored, "issued_at", float),
+            token_type=_stored_text(stored, "token_type") or "Bearer",
+            expires_at=_stored_number(stored, "expires_at"),
+            refresh_token=_stored_text(stored, "refresh_token"),
+            refresh_expires_at=_stored_number(stored, "refresh_expires_at"),
+            scope=_stored_text(stored, "scope"),
+            issued_at=_stored_number(stored, "issued_at"),
             extra=MappingProxyType(dict(cast("Mapping[str, Any]", extra))) if extra else _NO_EXTRA,
         )
 
@@ -95,35 +154,49 @@ class Token:
         return type(self).from_dict, (self.to_dict(),)
 
 
+_KNOWN_MEMBERS = (frozenset(f.name for f in fields(Token)) - {"extra"}) | {
+    "expires_in",
+    *_EXPIRY_MEMBERS,
+    *_REFRESH_EXPIRY_MEMBERS,
+    *_REFRESH_LIFETIME_MEMBERS,
+}
+
+
+# --- reading what a server sent --------------------------------------------------------------------------------------
+
+
 def read_token(response: Mapping[str, Any], *, received_at: float) -> tuple[Token, tuple[str, ...]]:
     """The token in an answer received at `received_at`, and a note for each member that was odd.
 
-    A lifetime counts from when we received the answer, by our own clock: the server's clock may be off.
+    A lifetime counts from when we received the answer, by our own clock: the server's clock may be wrong.
     Raises `ValueError` if there is no usable `access_token`.
     """
     access_token = response.get("access_token")
-    if not isinstance(access_token, str) or not access_token.strip():
+    if not is_text(access_token) or not access_token.strip():
         raise ValueError("access_token is missing or not a string")
     notes: list[str] = []
-    refresh_token = response.get("refresh_token")
-    if refresh_token is not None and not isinstance(refresh_token, str):
-        notes.append("refresh_token is not a string and was ignored")
-        refresh_token = None
-    expires_in = _lifetime(response, "expires_in", notes)
-    if response.get("expires_in") is None:
-        notes.append("expires_in is missing, so how long the token lives is unknown")
     token = Token(
         access_token=access_token.strip(),
         token_type=_token_type(response.get("token_type"), notes),
-        expires_at=None if expires_in is None else received_at + expires_in,
-        # An empty string means "no new one", as at servers that always fill in the member.
-        refresh_token=refresh_token.strip() or None if refresh_token else None,
+        expires_at=_expiry(response, received_at, notes),
+        refresh_token=read_refresh_token(response, notes),
         refresh_expires_at=_refresh_expiry(response, received_at, notes),
         scope=_scope(response.get("scope"), notes),
         issued_at=received_at,
-        extra=_extra(response),
+        extra=_extra(response, notes),
     )
     return token, tuple(notes)
+
+
+def read_refresh_token(response: Mapping[str, Any], notes: list[str]) -> str | None:
+    """The refresh token in an answer. None, null and an empty string mean that there is no new one."""
+    refresh_token = response.get("refresh_token")
+    if refresh_token is None:
+        return None
+    if not is_text(refresh_token):
+        notes.append("refresh_token is not a string and was ignored")
+        return None
+    return refresh_token.strip() or None
 
 
 def read_seconds(value: Any) -> float | None:
@@ -135,6 +208,48 @@ def read_seconds(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) else None
+
+
+def merge_extra(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What a renewed token keeps of unknown members: all of `new`, and of `old` what has no successor and still fits.
+
+    The oldest are kept first, since a server that invents a name for each answer adds the latest ones. The second
+    value has a note if something did not fit.
+    """
+    if not old:
+        return new, ()
+    left = _MOST_EXTRA - sum(_size(name, value) or 0 for name, value in new.items())
+    kept: dict[str, Any] = {}
+    for name, value in old.items():
+        if name in new:
+            kept[name] = new[name]
+            continue
+        size = _size(name, value)
+        if size is not None and size <= left:
+            kept[name] = value
+            left -= size
+    merged = MappingProxyType({**kept, **new})
+    dropped = len({*old, *new}) - len(merged)
+    return merged, (f"extra is full; {dropped} earlier members were dropped",) if dropped else ()
+
+
+def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -> float | None:
+    if response.get("expires_in") is not None:
+        lifetime = _lifetime(response, "expires_in", notes)
+        return None if lifetime is None else received_at + lifetime
+    for member in _EXPIRY_MEMBERS:
+        if response.get(member) is None:
+            continue
+        try:
+            ends_at = _moment(response[member])
+        except ValueError as error:
+            notes.append(f"{member} {error} and was ignored")
+            continue
+        # An end that is past already says more about the clocks than about the token.
+        if ends_at is not None and ends_at > received_at:
+            return ends_at
+    notes.append("expires_in is missing, so how long the token lives is unknown")
+    return None
 
 
 def _lifetime(response: Mapping[str, Any], member: str, notes: list[str]) -> float | None:
@@ -158,40 +273,126 @@ def _refresh_expiry(response: Mapping[str, Any], received_at: float, notes: list
 
 
 def _token_type(value: Any, notes: list[str]) -> str:
-    # RFC 6749 section 7.1 has it case-insensitive; bLink sends `bearer`. We only ever attach Bearer tokens.
-    if isinstance(value, str) and value.lower() == "bearer":
-        return "Bearer"
-    notes.append("token_type is not Bearer; the token is used as a Bearer token")
-    return value if isinstance(value, str) and value else "Bearer"
+    # RFC 6749 section 7.1 has it case-insensitive; bLink sends `bearer`.
+    if is_text(value) and value:
+        return "Bearer" if value.lower() == "bearer" else value[:_LONGEST_TYPE]
+    notes.append("token_type is missing or not a string; the token is used as a Bearer token")
+    return "Bearer"
 
 
 def _scope(value: Any, notes: list[str]) -> str | None:
-    if value is None or isinstance(value, str):
-        return value or None
     if isinstance(value, list | tuple):
         notes.append("scope is a list and was joined with spaces")
-        return " ".join(item for item in cast("Sequence[Any]", value) if isinstance(item, str)) or None
-    notes.append("scope is neither a string nor a list and was ignored")
+        value = " ".join(item for item in cast("Sequence[Any]", value) if isinstance(item, str))
+    if value is None or value == "":
+        return None
+    if not is_text(value):
+        notes.append("scope is neither a string nor a list and was ignored")
+        return None
+    if len(value) > _LONGEST_SCOPE:
+        notes.append(f"scope is longer than {_LONGEST_SCOPE} characters and was ignored")
+        return None
+    return value
+
+
+def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
+    """The unknown members that a store can keep."""
+    kept: dict[str, Any] = {}
+    left, dropped = _MOST_EXTRA, 0
+    for name, value in response.items():
+        if name in _KNOWN_MEMBERS:
+            continue
+        size = _size(name, value)
+        if size is None or size > left:
+            dropped += 1
+            continue
+        kept[name] = value
+        left -= size
+    if dropped:
+        notes.append(f"{dropped} unknown members are too large, too deep or not JSON, and were dropped")
+    return MappingProxyType(kept) if kept else _NO_EXTRA
+
+
+def _size(name: Any, value: Any) -> int | None:
+    """About how many characters of JSON a member takes; None if no store can keep it, or if it is beyond all bounds."""
+    size = 0
+    waiting: list[tuple[Any, int]] = [({name: value}, 0)]
+    while waiting:
+        each, depth = waiting.pop()
+        if isinstance(each, dict | list | tuple):
+            children = _children(cast("dict[Any, Any] | Sequence[Any]", each))
+            if children is None or depth > _DEEPEST_EXTRA:
+                return None
+            waiting.extend((child, depth + 1) for child in children)
+            size += 2 * len(each)
+        elif not _is_plain(each):
+            return None
+        else:
+            size += len(each) + 2 if isinstance(each, str) else 20
+        if size > _MOST_EXTRA:
+            return None
+    return size
+
+
+def _children(collection: dict[Any, Any] | Sequence[Any]) -> Iterable[Any] | None:
+    if not isinstance(collection, dict):
+        return collection
+    if not all(isinstance(name, str) for name in collection):
+        return None
+    return (*collection, *collection.values())
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value.bit_length() <= _LARGEST_INTEGER
+    return value is None or isinstance(value, bool) or is_text(value) or is_number(value)
+
+
+# --- reading what another library, or this one, keeps ----------------------------------------------------------------
+
+
+def _stated_end(response: Mapping[str, Any], members: Iterable[str]) -> float | None:
+    for member in members:
+        if response.get(member) is not None:
+            try:
+                return _moment(response[member])
+            except ValueError as error:
+                raise ValueError(f"{member} {error}") from None
     return None
 
 
-_KNOWN_MEMBERS = (frozenset(f.name for f in fields(Token)) - {"extra"}) | {"expires_in", *_REFRESH_LIFETIME_MEMBERS}
+def _moment(value: Any) -> float | None:
+    """UTC epoch seconds; None for Go's word for never. Raises `ValueError`, with a text that follows the name."""
+    seconds = read_seconds(value)
+    if seconds is not None:
+        if seconds < _EARLIEST_MILLISECONDS:
+            return seconds
+        if seconds < _LATEST_MILLISECONDS:
+            return seconds / 1000
+        raise ValueError("is too large for a time in seconds or milliseconds")
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError("is not a time that can be read") from None
+    if not isinstance(value, datetime):
+        raise ValueError("is not a time that can be read")
+    if value.tzinfo is None:
+        raise ValueError("has no time zone, so which moment it is is not known")
+    return None if value.year == 1 else value.timestamp()
 
 
-def _extra(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    unknown = {str(name): value for name, value in response.items() if name not in _KNOWN_MEMBERS}
-    return MappingProxyType(unknown) if unknown else _NO_EXTRA
+def _stored_text(stored: Mapping[str, Any], member: str) -> str | None:
+    value = stored.get(member)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{member} must be a string")
 
 
-def _optional(stored: Mapping[str, Any], member: str, kind: type) -> Any:
+def _stored_number(stored: Mapping[str, Any], member: str) -> float | None:
     value = stored.get(member)
     if value is None:
         return None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            raise ValueError(f"{member} is too large") from None
-    if not isinstance(value, kind):
-        raise ValueError(f"{member} must be a {kind.__name__}")
-    return value
+    if not is_number(value):
+        raise ValueError(f"{member} must be a finite number")
+    return float(value)

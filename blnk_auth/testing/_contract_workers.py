@@ -22,10 +22,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ..client import OAuthClient
+from .. import BlnkCloud, OAuthClient, TokenSource
 from ..errors import Conflict, StoreError
-from ..providers._blnk_cloud import BlnkCloud
-from ..source import TokenSource
 from ..stores._token_store import TokenStore, Version
 from ..token import Token
 

@@ -7,6 +7,8 @@ import json
 import math
 import pickle
 import time
+from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import Token
-from blnk_auth.token import read_seconds, read_token
+from blnk_auth.token import merge_extra, read_seconds, read_token
 
 NOW = 1_800_000_000.0
 PAIR = {"access_token": "at1", "refresh_token": "rt1", "token_type": "Bearer", "expires_in": 3600}
+
+END = datetime(2026, 11, 27, 10, 30, tzinfo=UTC)
 
 
 def read(**members: Any) -> tuple[Token, tuple[str, ...]]:
@@ -98,12 +102,14 @@ def test_f16_an_unknown_lifetime_is_noted(missing: bool) -> None:
         (None, "Bearer", True),
         ("", "Bearer", True),
         (7, "Bearer", True),
-        ("N_A", "N_A", True),
-        ("DPoP", "DPoP", True),
+        ("\ud800", "Bearer", True),
+        ("N_A", "N_A", False),
+        ("DPoP", "DPoP", False),
+        ("x" * 1000, "x" * 64, False),
     ],
 )
 def test_f18_token_type(value: object, kept: str, is_odd: bool) -> None:
-    """F18: case does not matter (RFC 6749 section 7.1); what is not Bearer is noted and costs nothing."""
+    """F18: case does not matter (RFC 6749 section 7.1); a missing one is noted; another type is kept as it is."""
     token, notes = read(token_type=value)
     assert (token.token_type, bool(notes)) == (kept, is_odd)
 
@@ -118,6 +124,8 @@ def test_f18_token_type(value: object, kept: str, is_odd: bool) -> None:
         ([], None, True),
         (7, None, True),
         ({"a": 1}, None, True),
+        ("\ud800", None, True),
+        ("a " * 100_000, None, True),
     ],
 )
 def test_f18_scope(value: object, kept: str | None, is_odd: bool) -> None:
@@ -129,7 +137,7 @@ def test_f18_scope(value: object, kept: str | None, is_odd: bool) -> None:
 @pytest.mark.parametrize(
     ("value", "kept", "is_odd"),
     [("rt1", "rt1", False), (" rt1\n", "rt1", False), ("", None, False), ("  ", None, False), (None, None, False)]
-    + [(odd, None, True) for odd in (7, True, ["rt1"], {"value": "rt1"})],
+    + [(odd, None, True) for odd in (7, True, ["rt1"], {"value": "rt1"}, "\ud800")],
 )
 def test_refresh_token(value: object, kept: str | None, is_odd: bool) -> None:
     """Absent, null and empty all mean no new one; what is no string is noted."""
@@ -137,15 +145,25 @@ def test_refresh_token(value: object, kept: str | None, is_odd: bool) -> None:
     assert (token.refresh_token, bool(notes)) == (kept, is_odd)
 
 
-@pytest.mark.parametrize("member", ["refresh_expires_in", "refresh_token_expires_in"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        "refresh_expires_in",
+        "refresh_token_expires_in",
+        "x_refresh_token_expires_in",
+        "refreshTokenExpiresIn",
+        "rt_expires_in",
+    ],
+)
 @pytest.mark.parametrize(("value", "lifetime"), [(60, 60.0), ("60", 60.0), (0, None), (-1, None), ("soon", None)])
 def test_the_refresh_tokens_lifetime(member: str, value: object, lifetime: float | None) -> None:
-    """Both names in use are read; 0, which Keycloak sends for `no end`, is unknown."""
+    """Each name in use is read; 0, which Keycloak sends for `no end`, is unknown."""
     token, _ = read(**{member: value})
     assert token.refresh_expires_at == (None if lifetime is None else NOW + lifetime)
+    assert token.extra == {}
 
 
-@pytest.mark.parametrize("value", [None, "", "   ", 7, True, [], {}, ["at1"], b"at1"], ids=repr)
+@pytest.mark.parametrize("value", [None, "", "   ", 7, True, [], {}, ["at1"], b"at1", "\ud800"], ids=repr)
 def test_without_an_access_token_there_is_no_token(value: object) -> None:
     """The one member that must be right; the error does not quote it."""
     with pytest.raises(ValueError, match="^access_token is missing or not a string$"):
@@ -158,6 +176,87 @@ def test_unknown_members_are_kept_as_they_are() -> None:
     """What bLink calls `grant_id` and OpenID's `id_token` survive, whatever their type (trap 16)."""
     token, _ = read(grant_id="g1", deep={"a": [1, None]}, expires_in="60")
     assert token.extra == {"grant_id": "g1", "deep": {"a": [1, None]}}
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+ENDLESS: list[Any] = []
+ENDLESS.extend((ENDLESS, ENDLESS))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        nested(40),
+        nested(10_000),
+        ENDLESS,
+        "x" * 70_000,
+        ["x" * 100] * 1000,
+        "\ud800",
+        {"\ud800": 1},
+        {1: "x"},
+        math.nan,
+        10**400,
+        b"bytes",
+        END,
+        {"x"},
+        MappingProxyType({}),
+    ],
+    ids=lambda odd: ascii(odd)[:30] if odd is not ENDLESS and not isinstance(odd, list) else "list",
+)
+def test_a_member_that_no_store_can_keep_is_dropped(odd: Any) -> None:
+    """Too deep, too large, or not JSON: it must not keep the pair out of the store (promise 5)."""
+    token, notes = read(grant_id="g1", odd=odd)
+    assert (token.access_token, token.refresh_token, token.extra) == ("at1", "rt1", {"grant_id": "g1"})
+    assert len(notes) == 1
+    assert "odd" not in notes[0]
+
+
+def test_members_without_end_are_dropped_with_one_note() -> None:
+    """What fits is kept, in the order of the answer."""
+    token, notes = read(**{f"member_{number}": "x" * 1000 for number in range(1000)})
+    assert "member_0" in token.extra
+    assert 60 < len(token.extra) < 66
+    assert len(notes) == 1
+
+
+def test_what_is_deep_enough_is_kept() -> None:
+    """30 levels are more than anybody sends."""
+    assert read(odd=nested(30))[0].extra == {"odd": nested(30)}
+
+
+@pytest.mark.parametrize("unit", ["[1]", "{}", '"x"', "0"])
+def test_the_time_to_read_a_member_grows_with_its_size_only(unit: str) -> None:
+    """However many values there are in an answer of a megabyte."""
+    response = {**PAIR, "odd": json.loads("[" + ",".join([unit] * 250_000) + "]")}
+    began_at = time.process_time()
+    read_token(response, received_at=NOW)
+    assert time.process_time() - began_at < 1.0
+
+
+def test_a_renewed_token_keeps_the_members_that_its_answer_does_not_repeat() -> None:
+    """BLink sends `grant_id` once; a newer value takes the place of an older one."""
+    assert merge_extra({"grant_id": "g1", "a": 1}, {"a": 2, "b": 3}) == ({"grant_id": "g1", "a": 2, "b": 3}, ())
+    assert merge_extra({}, {"a": 1}) == ({"a": 1}, ())
+    assert merge_extra({"a": 1}, {}) == ({"a": 1}, ())
+
+
+def test_extra_does_not_grow_with_each_renewal() -> None:
+    """A server that invents a name for each answer: the newest and the oldest stay, and a note says what does not."""
+    kept: Any = {"grant_id": "g1"}
+    seen: list[str] = []
+    for number in range(150):
+        kept, notes = merge_extra(kept, {f"request_{number}": "x" * 10_000})
+        seen.extend(notes)
+        assert kept["grant_id"] == "g1"
+        assert f"request_{number}" in kept
+    assert len(json.dumps(dict(kept))) < 70_000
+    assert len(seen) == 144
 
 
 def test_an_answer_is_not_changed_by_reading_it() -> None:
@@ -181,10 +280,90 @@ def test_an_authlib_dict_keeps_its_own_end(expires_at: object) -> None:
     assert token.extra == {}
 
 
-@pytest.mark.parametrize("odd", [None, "tomorrow", [], True, math.inf])
-def test_an_odd_expires_at_gives_way_to_expires_in(odd: object) -> None:
-    """What cannot be read is as good as absent."""
-    assert Token.from_response({**PAIR, "expires_at": odd}, now=NOW).expires_at == NOW + 3600
+ENDS = {
+    "ISO 8601, Z": "2026-11-27T10:30:00Z",
+    "ISO 8601 with an offset": "2026-11-27T12:30:00+02:00",
+    "ISO 8601 with a space": " 2026-11-27 10:30:00+00:00 ",
+    "ISO 8601 of Go, in nanoseconds": "2026-11-27T10:30:00.000000000Z",
+    "aware datetime": END,
+    "aware datetime elsewhere": END.astimezone(timezone(timedelta(hours=-7))),
+    "seconds": END.timestamp(),
+    "seconds as text": str(int(END.timestamp())),
+    "milliseconds": int(END.timestamp() * 1000),
+    "milliseconds as text": str(int(END.timestamp() * 1000)),
+}
+
+
+@pytest.mark.parametrize("member", ["expires_at", "expiresAt", "expiry", "expiry_date", "expires_on"])
+@pytest.mark.parametrize("form", ENDS)
+def test_a_stated_end_is_read_in_every_usual_form(member: str, form: str) -> None:
+    """An ended token is never taken for a fresh one: the stated end wins over `expires_in`, whose start is past."""
+    token = Token.from_response({**PAIR, member: ENDS[form]}, now=NOW)
+    assert (token.expires_at, token.issued_at, token.extra) == (END.timestamp(), None, {})
+
+
+@pytest.mark.parametrize("member", ["refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt"])
+@pytest.mark.parametrize("form", ENDS)
+def test_a_stated_end_of_the_refresh_token_is_read(member: str, form: str) -> None:
+    """It wins over a lifetime, as that of the access token does."""
+    token = Token.from_response({**PAIR, "refresh_expires_in": 9, member: ENDS[form]}, now=NOW)
+    assert (token.refresh_expires_at, token.expires_at) == (END.timestamp(), NOW + 3600)
+
+
+@pytest.mark.parametrize("member", ["expires_at", "expiry", "refresh_expires_at"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (datetime(2026, 11, 27, 10, 30), "has no time zone"),
+        ("2026-11-27T10:30:00", "has no time zone"),
+        ("2026-11-27", "has no time zone"),
+        ("tomorrow", "is not a time"),
+        ("", "is not a time"),
+        ([], "is not a time"),
+        (True, "is not a time"),
+        (math.inf, "is not a time"),
+        (1e17, "is too large"),
+    ],
+)
+def test_an_ambiguous_end_is_refused(member: str, value: object, why: str) -> None:
+    """The caller can correct it, and nobody could tell from the token that it was guessed."""
+    with pytest.raises(ValueError, match=f"^{member} {why}"):
+        Token.from_response({**PAIR, member: value}, now=NOW)
+
+
+def test_gos_zero_time_is_an_unknown_end() -> None:
+    """Go writes the year 1 where the server stated no end."""
+    assert Token.from_response({**PAIR, "expiry": "0001-01-01T00:00:00Z"}, now=NOW).expires_at is None
+
+
+@pytest.mark.parametrize("odd", ["abc", None, 7, ["access_token"]])
+def test_what_is_no_mapping_is_a_value_error(odd: Any) -> None:
+    """As documented, for what another library keeps and for what a store returned."""
+    with pytest.raises(ValueError, match="must be a mapping, not"):
+        Token.from_response(odd)
+    with pytest.raises(ValueError, match="must be a mapping, not"):
+        Token.from_dict(odd)
+
+
+@pytest.mark.parametrize(
+    ("members", "expires_at", "is_odd"),
+    [
+        ({"expires_at": NOW + 60}, NOW + 60, False),
+        ({"expires_at": (NOW + 60) * 1000}, NOW + 60, False),
+        ({"expires_at": "2030-01-01T00:00:00Z"}, 1_893_456_000.0, False),
+        ({"expires_in": 30, "expires_at": NOW + 60}, NOW + 30, False),
+        ({"expires_in": "soon", "expires_at": NOW + 60}, None, True),
+        ({"expires_at": NOW - 60}, None, True),
+        ({"expires_at": "2030-01-01T00:00:00"}, None, True),
+        ({"expires_at": "tomorrow"}, None, True),
+    ],
+)
+def test_a_token_endpoint_may_state_the_end_itself(
+    members: dict[str, Any], expires_at: float | None, is_odd: bool
+) -> None:
+    """Where `expires_in` is missing, and if it lies ahead: else one of the two clocks is wrong. Nothing raises."""
+    token, notes = read_token({"access_token": "at1", "token_type": "Bearer", **members}, received_at=NOW)
+    assert (token.expires_at, bool(notes)) == (expires_at, is_odd)
 
 
 def test_an_oauthlib_scope_list_and_expired_token_are_read() -> None:
@@ -237,6 +416,7 @@ def test_whole_seconds_read_from_json_are_floats() -> None:
         ({"access_token": "x", "expires_at": "soon"}, "expires_at"),
         ({"access_token": "x", "expires_at": True}, "expires_at"),
         ({"access_token": "x", "expires_at": 10**400}, "expires_at"),
+        ({"access_token": "x", "expires_at": math.nan}, "expires_at"),
         ({"access_token": "x", "issued_at": []}, "issued_at"),
         ({"access_token": "x", "refresh_expires_at": {}}, "refresh_expires_at"),
         ({"access_token": "x", "extra": []}, "extra"),
@@ -285,12 +465,24 @@ def test_reading_raises_only_for_a_missing_access_token(members: dict[str, Any],
     response = {**members, "access_token": access_token}
     if not isinstance(access_token, str) or not access_token.strip():
         with pytest.raises(ValueError, match="access_token"):
-            Token.from_response(response, now=NOW)
+            read_token(response, received_at=NOW)
         return
-    token = Token.from_response(response, now=NOW)
+    token, _ = read_token(response, received_at=NOW)
     assert token.access_token == access_token.strip()
     assert token.expires_at is None or math.isfinite(token.expires_at)
-    assert Token.from_dict(token.to_dict()) == token or token.extra != token.extra
+    assert Token.from_dict(json.loads(json.dumps(token.to_dict(), allow_nan=False))) == token
+
+
+@given(members=st.dictionaries(NAMES, JSON), access_token=st.text(min_size=1, max_size=8) | JSON)
+def test_adopting_raises_only_value_errors(members: dict[str, Any], access_token: object) -> None:
+    """Whatever another library keeps, it is a token that can be stored, or a ValueError that names the member."""
+    try:
+        token = Token.from_response({**members, "access_token": access_token}, now=NOW)
+    except ValueError as error:
+        named = str(error).partition(" ")[0]
+        assert named == "access_token" or named in members
+        return
+    assert Token.from_dict(json.loads(json.dumps(token.to_dict(), allow_nan=False))) == token
 
 
 @given(stored=st.dictionaries(NAMES, JSON))
