@@ -1,19 +1,37 @@
-"""`HttpxAuth`: a token source as `auth=` of `httpx.Client` and `httpx.AsyncClient` (asyncio and trio)."""
+"""`HttpxAuth`: a token source as `auth=` of `httpx.Client` and `httpx.AsyncClient` (asyncio and trio).
+
+Used by users of httpx, importable alone. What it does is in `_request.httpx_flow`.
+"""
 
 from __future__ import annotations
 
 import httpx
 
+from ._protocol.http_messages import Package
 from ._request.httpx_flow import HttpxFlow
+
+__all__ = ["HttpxAuth"]
 
 
 class HttpxAuth(HttpxFlow, httpx.Auth):
-    """Pass it as `auth=` to an httpx client or to a single call; share it between any number of them.
+    """Sends a source's token with each request of an httpx client: `httpx.Client(auth=HttpxAuth(source))`.
 
-    Sends the source's token to the provider's API origins and nowhere else, leaves a request alone that has an
-    `Authorization` header of its own, and repeats a rejected request once with a renewed token if its body is held in
-    memory. Raises a `BlnkAuthError` that is also an `httpx.RequestError`. Thread- and task-safe.
+    Or pass it as `auth=` to a single call. The token is sent to the provider's API origins and nowhere else. A request
+    that has an `Authorization` header of its own keeps it. A rejected request is repeated once, with a renewed token,
+    if its body is in memory (`json=`, `data=`, bytes, text). Otherwise the response is returned, and the next request
+    carries the new token.
+
+    May be shared between any number of clients, threads, event loops and tasks.
+
+    Args:
+        source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a
+            `StaticToken`.
+
+    Raises:
+        ConfigurationError: `source` is something else.
+        BlnkAuthError: While a request is sent: there is no valid token. It is also an `httpx.RequestError` with
+            `.request`; only `TemporarilyUnavailable` is also an `httpx.TransportError`.
     """
 
     _httpx = httpx
-    _package = "httpx"
+    _package: Package = "httpx"

@@ -1,7 +1,13 @@
-"""`Httpx2Auth`: a token source as `auth=` of `httpx2.Client` and `httpx2.AsyncClient` (asyncio and trio)."""
+"""`Httpx2Auth`: a token source as `auth=` of `httpx2.Client` and `httpx2.AsyncClient` (asyncio and trio).
+
+Used by users of httpx2, importable alone. What it does is in `_request.httpx_flow`.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ._protocol.http_messages import Package
 from ._request.httpx_flow import HttpxFlow
 from .errors import import_failure
 
@@ -10,12 +16,31 @@ try:
 except ImportError as error:
     raise import_failure("Httpx2Auth", "httpx2", "httpx2", error) from error
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+__all__ = ["Httpx2Auth"]
+
 
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
-    """Pass it as `auth=` to an httpx2 client or to a single call; share it between any number of them.
+    """Sends a source's token with each request of an httpx2 client: `httpx2.Client(auth=Httpx2Auth(source))`.
 
-    The same as `HttpxAuth`; its errors are also `httpx2.RequestError`s.
+    As `HttpxAuth`, with the classes of httpx2: its errors are also `httpx2.RequestError`s.
+
+    Args:
+        source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a
+            `StaticToken`.
+
+    Raises:
+        ConfigurationError: `source` is something else.
+        BlnkAuthError: While a request is sent: there is no valid token. It is also an `httpx2.RequestError` with
+            `.request`; only `TemporarilyUnavailable` is also an `httpx2.TransportError`.
     """
 
     _httpx = httpx2
-    _package = "httpx2"
+    _package: Package = "httpx2"
+
+    if TYPE_CHECKING:
+        # The flow is annotated with the classes of httpx; here they are those of httpx2.
+        def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]: ...  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]: ...  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,7 +1,8 @@
-"""Our errors, dressed as the HTTP client's own, so that a caller's `except` clauses go on to work.
+"""Our errors as errors of the HTTP package, so that a caller's `except` clauses go on to work.
 
-Every error is also the client's request error and carries `.request`. Only `TemporarilyUnavailable` is also its
-transport error, so that a retry wrapper repeats what may heal and nothing else.
+Used by the auth classes. Every error is also the package's request error and has `.request`. Only
+`TemporarilyUnavailable` is also its transport error, so that a retry wrapper repeats nothing but what may succeed
+later.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from ..errors import BlnkAuthError, TemporarilyUnavailable, core_type
 def as_client_error(
     error: BlnkAuthError, request: Any, *, request_error: type[Exception], transport_error: type[Exception]
 ) -> BlnkAuthError:
-    """The same error, which is also one of the HTTP client's and names the request that could not be sent."""
+    """The same error, which is also an error of the HTTP package and names the request that could not be sent.
+
+    Args:
+        error: What was raised.
+        request: The package's request.
+        request_error: The package's error for a request.
+        transport_error: The package's error for what may succeed when it is repeated.
+    """
     core = core_type(type(error))
     base = transport_error if issubclass(core, TemporarilyUnavailable) else request_error
-    dressed_type: Any = _combined_type(core, base)  # type: ignore[arg-type]  # typeshed: a class is not Hashable
-    dressed: BlnkAuthError = dressed_type(error.problem, **error.fields())
-    dressed.request = request  # type: ignore[attr-defined]  # the client's base class has it
-    return dressed
+    combined: Any = _combined_type(core, base)  # type: ignore[arg-type]  # typeshed: a class is not Hashable
+    converted: BlnkAuthError = combined(error.problem, **error.fields())
+    converted.request = request  # type: ignore[attr-defined]  # the package's base class has it
+    return converted
 
 
 @functools.cache

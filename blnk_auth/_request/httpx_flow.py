@@ -1,45 +1,57 @@
-"""The auth flow that httpx and httpx2 share: they drive it alike, and their classes are distinct.
+"""The auth flow that httpx and httpx2 share: their clients drive it alike, and their classes are distinct.
 
-Nothing is locked and no scope is open while a request is out, so a flow may be closed by any task at any time. The
-token request is never yielded into the caller's client: there it would inherit hooks, redirects and cancellation.
+Used by `HttpxAuth` and `Httpx2Auth`. What it promises:
+
+* Nothing is locked and no scope is open while a request is out, so a flow may be closed by any task at any time.
+* A token request is never yielded into the caller's client, where it would inherit hooks, redirects and cancellation.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._protocol.http_messages import Package
 from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
-from .._renewal.credential import Source, credential_of
+from .._renewal.credential import Credential, Source, credential_of
 from ..errors import BlnkAuthError
+from .after_rejection import ApiRejection, judge_retry, token_to_retry_with
+from .before_sending import may_carry_token, token_to_send
 from .client_errors import as_client_error
-from .flow import ApiRejection, judge_retry, token_to_retry_with, token_to_send
-from .httpx_body import Discarding, RejectionBody
-from .httpx_headers import unredirected
+from .redirects import unredirected
+from .rejection_body import DiscardedBody, HttpxRejectionBody
 from .waits import Waits, arun, run
 
-_MARK = "blnk_auth"
-"""The key in a request's extensions of the token that we attached, to tell it from a header that the user set."""
+if TYPE_CHECKING:
+    # Its annotations stand for both packages: the classes of httpx2 have the same members.
+    import httpx
+
+_ATTACHED = "blnk_auth"
+"""The key in a request's extensions of the token that we attached: a header of the user's own has none."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class HttpxFlow:
-    """What `HttpxAuth` and `Httpx2Auth` have in common; `_httpx` is the package, `_package` its name."""
+    """What `HttpxAuth` and `Httpx2Auth` have in common. May be shared between threads, event loops and tasks."""
 
     _httpx: Any
+    """The package."""
     _package: Package
+    """Its name."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._credential = credential = credential_of(source)
-        self._rejection_statuses = credential.rules.rejection_statuses
-        self._is_plain = credential.rules.header_name == "Authorization" and not credential.rules.has_api_headers
+        self._credential: Credential = credential_of(source)
+        rules = self._credential.rules
+        self._rejection_statuses = rules.rejection_statuses
+        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers
         # As the package's own types spell them: compared for each request without parsing or decoding anything.
-        self._header_name = credential.rules.header_name.lower().encode("ascii")
+        self._header_name = rules.header_name.lower().encode("ascii")
         self._listed = {
-            (o.scheme, o.host.encode("ascii"), None if o.port == {"http": 80, "https": 443}[o.scheme] else o.port)
-            for o in credential.rules.origins.listed
+            (o.scheme, o.host.encode("ascii"), None if o.port == _DEFAULT_PORTS[o.scheme] else o.port)
+            for o in rules.origins.listed
         }
 
     def __repr__(self) -> str:
@@ -48,120 +60,131 @@ class HttpxFlow:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._source,)
 
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        sent = self._sign_at_once(request)
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send a request with the token, at most twice. Driven by the client; blocks while a renewal is needed."""
+        sent = self._attach_fresh(request)
         if sent is None:
-            if not self._may_sign(request):
+            if not self._may_attach(request):
                 yield request
                 return
-            sent = run(self._sign(request))
+            sent = run(self._attach_when_ready(request))
         response = yield request
         if response.status_code not in self._rejection_statuses:
             return
-        newer = run(self._sign_anew(request, sent, response))
+        newer = run(self._attach_after_rejection(request, sent, response))
         if newer is not None:
             # After redirects the last request: the first has had its effect, as a POST answered with 303.
             response = yield response.request
-            run(self._judge(request, newer, response))
+            run(self._judge_retry(request, newer, response))
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        sent = self._sign_at_once(request)
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """As `sync_auth_flow`, for asyncio and trio."""
+        sent = self._attach_fresh(request)
         if sent is None:
-            if not self._may_sign(request):
+            if not self._may_attach(request):
                 yield request
                 return
-            sent = await arun(self._sign(request))
+            sent = await arun(self._attach_when_ready(request))
         response = yield request
         if response.status_code not in self._rejection_statuses:
             return
-        newer = await arun(self._sign_anew(request, sent, response))
+        newer = await arun(self._attach_after_rejection(request, sent, response))
         if newer is not None:
             response = yield response.request
-            await arun(self._judge(request, newer, response))
+            await arun(self._judge_retry(request, newer, response))
 
-    def _sign_at_once(self, request: Any) -> CachedToken | None:
-        """The hot path: a fresh token, for a request that may have it and has no such header yet.
+    def _attach_fresh(self, request: httpx.Request) -> CachedToken | None:
+        """The hot path: attach a fresh token to a request that may have it and has no such header yet.
 
         None for all other cases, in which the request stays as it is.
         """
-        held, url = self._credential.fresh(), request.url
-        if held is None or not self._is_plain or (url.scheme, url.raw_host, url.port) not in self._listed:
+        cached, url = self._credential.fresh(), request.url
+        if cached is None or not self._is_plain or (url.scheme, url.raw_host, url.port) not in self._listed:
             return None
         headers = request.headers
-        signed = self._httpx.Headers(headers)
-        # `held.header`, without the call.
-        signed["Authorization"] = held.prefix + held.record.token.access_token
+        signed: httpx.Headers = self._httpx.Headers(headers)
+        # `cached.header`, without the call.
+        signed["Authorization"] = cached.prefix + cached.record.token.access_token
         if len(signed) <= len(headers):
             # It took the place of the user's own. To look for that one first costs several times as much.
             return None
         request.headers = signed
-        request.extensions[_MARK] = held
-        return held
+        request.extensions[_ATTACHED] = cached
+        return cached
 
-    def _sign(self, request: Any) -> Waits[CachedToken]:
+    def _may_attach(self, request: httpx.Request) -> bool:
+        """Whether the request may have the token, and has no header of the user's own in its place."""
+        url = request.url
+        if (url.scheme, url.raw_host, url.port) not in self._listed and not may_carry_token(
+            self._credential, normalize(url.scheme, url.raw_host.decode("ascii"), url.port)
+        ):
+            return False
+        for name, _ in request.headers.raw:
+            if name.lower() == self._header_name and not self._was_attached(request):
+                self._credential.report_withheld(None)
+                return False
+        return True
+
+    def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken]:
         """Attach a token that may have to be waited for."""
         try:
-            held = yield from token_to_send(self._credential, self._package)
+            cached = yield from token_to_send(self._credential, self._package)
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        self._attach(request, held)
-        return held
+        self._attach(request, cached)
+        return cached
 
-    def _sign_anew(self, request: Any, sent: CachedToken, response: Any) -> Waits[CachedToken | None]:
-        """After a rejection: attach the token to repeat the request with; None if the response is for the caller."""
-        body = RejectionBody(self._httpx, response)
+    def _attach_after_rejection(
+        self, request: httpx.Request, sent: CachedToken, response: httpx.Response
+    ) -> Waits[CachedToken | None]:
+        """Attach the token to repeat the request with; None if the response is returned to the caller."""
+        body = HttpxRejectionBody(self._httpx, response)
         rejection = self._rejection(request, sent, response, body)
         try:
             newer = yield from token_to_retry_with(self._credential, sent, rejection, self._package)
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
         if newer is not None:
-            yield Discarding(body)
+            yield DiscardedBody(body)
             self._attach(response.request, newer)
-            if response.cookies:
-                # As with the package's DigestAuth, a cookie that came with the rejection goes with the repetition.
-                self._httpx.Cookies(response.cookies).set_cookie_header(response.request)
+            self._carry_cookies(response)
         return newer
 
-    def _judge(self, request: Any, sent: CachedToken, response: Any) -> Waits[None]:
-        """After the second answer: note whether the newer token was accepted."""
+    def _judge_retry(self, request: httpx.Request, sent: CachedToken, response: httpx.Response) -> Waits[None]:
+        """After the second response: note whether the newer token was accepted."""
         rejection = None
         if response.status_code in self._rejection_statuses:
-            rejection = self._rejection(request, sent, response, RejectionBody(self._httpx, response))
+            rejection = self._rejection(request, sent, response, HttpxRejectionBody(self._httpx, response))
         yield from judge_retry(self._credential, sent, rejection)
 
-    def _may_sign(self, request: Any) -> bool:
-        """Whether the request may have the token, and has no header of the user's own in its place."""
-        credential, url = self._credential, request.url
-        if (url.scheme, url.raw_host, url.port) not in self._listed:
-            origin = normalize(url.scheme, url.raw_host.decode("ascii"), url.port)
-            if not credential.rules.origins.permits(origin):
-                credential.report_withheld(origin)
-                return False
-        for name, _ in request.headers.raw:
-            if name.lower() == self._header_name and not self._was_attached(request):
-                credential.report_withheld(None)
-                return False
-        return True
-
-    def _was_attached(self, request: Any) -> bool:
+    def _was_attached(self, request: httpx.Request) -> bool:
         """Whether the header in the request is ours, from an earlier sending of the same request."""
-        attached = request.extensions.get(_MARK)
+        attached: CachedToken | None = request.extensions.get(_ATTACHED)
         return attached is not None and attached.header == request.headers.get(self._credential.rules.header_name)
 
-    def _attach(self, request: Any, held: CachedToken) -> None:
-        credential = self._credential
+    def _attach(self, request: httpx.Request, cached: CachedToken) -> None:
         if self._is_plain:
-            request.headers["Authorization"] = held.header
+            request.headers["Authorization"] = cached.header
         else:
+            credential = self._credential
             try:
-                further = {credential.rules.header_name: held.header, **credential.api_headers()}
+                own = {credential.rules.header_name: cached.header, **credential.api_headers()}
             except BlnkAuthError as error:
                 raise self._as_client_error(error, request) from None
-            request.headers = unredirected(self._httpx, request.headers, further)
-        request.extensions[_MARK] = held
+            request.headers = unredirected(self._httpx, request.headers, own)
+        request.extensions[_ATTACHED] = cached
 
-    def _rejection(self, request: Any, sent: CachedToken, response: Any, body: RejectionBody) -> ApiRejection:
+    def _carry_cookies(self, rejected: httpx.Response) -> None:
+        """Send a cookie that came with the rejection along with the repetition, as the package's `DigestAuth` does."""
+        if "set-cookie" in rejected.headers:
+            # Not `rejected.cookies`, which stays in the response: a response with a cookie jar cannot be pickled.
+            cookies: httpx.Cookies = self._httpx.Cookies()
+            cookies.extract_cookies(rejected)
+            cookies.set_cookie_header(rejected.request)
+
+    def _rejection(
+        self, request: httpx.Request, sent: CachedToken, response: httpx.Response, body: HttpxRejectionBody
+    ) -> ApiRejection:
         answered = response.request
         return ApiRejection(
             response.status_code,
@@ -175,21 +198,21 @@ class HttpxFlow:
             read_body=body,
         )
 
-    def _is_replayable(self, request: Any, original: Any) -> bool:
-        # Only a body held in memory is: every other may be used up, and some then send nothing, without an error.
-        # A redirect that keeps the method hands on the stream, and leaves the content with the original request.
-        holder = original if request.stream is original.stream else request
+    def _is_replayable(self, request: httpx.Request, original: httpx.Request) -> bool:
+        # Only a body that is in memory: every other may be used up, and some then send nothing, without an error.
+        # A redirect that keeps the method passes on the stream, and leaves the content with the original request.
+        owner = original if request.stream is original.stream else request
         try:
-            holder.content  # noqa: B018 - the property raises if there is more than bytes behind it
+            owner.content  # noqa: B018 - the property raises if there is more than bytes behind it
         except self._httpx.RequestNotRead:
             return False
         return True
 
-    def _as_client_error(self, error: BlnkAuthError, request: Any) -> BlnkAuthError:
+    def _as_client_error(self, error: BlnkAuthError, request: httpx.Request) -> BlnkAuthError:
         return as_client_error(
             error, request, request_error=self._httpx.RequestError, transport_error=self._httpx.TransportError
         )
 
 
-def _origin(url: Any) -> tuple[str, str, int | None]:
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port

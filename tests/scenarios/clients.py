@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from requests.adapters import HTTPAdapter
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth
-from blnk_auth._request.flow import Credential
+from blnk_auth._renewal.credential import Source
 
 Package = Literal["requests", "httpx", "httpx2"]
 Manner = Literal["sync", "asyncio", "trio"]
@@ -109,7 +109,7 @@ class Kind:
         )
         return error
 
-    def auth(self, source: Credential) -> Any:
+    def auth(self, source: Source) -> Any:
         """The shell for this package."""
         return {"requests": RequestsAuth, "httpx": HttpxAuth, "httpx2": Httpx2Auth}[self.package](source)
 

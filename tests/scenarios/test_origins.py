@@ -18,7 +18,7 @@ from scenarios.servers import Everywhere, Received, Reply
 from scenarios.world import NO_RENEWAL, World
 
 from blnk_auth import StaticToken, Token
-from blnk_auth._request.flow import Credential
+from blnk_auth._renewal.credential import Source
 
 KEY = "a-fixed-api-key"
 API = "https://api.acme.test"
@@ -53,7 +53,7 @@ def authority() -> Authority:
 class Carrier:
     """A source, and how to recognise its secret among the headers of a request."""
 
-    source: Credential
+    source: Source
     header: str
     secret: str
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blnk_auth import RenewalPolicy, Token
 from blnk_auth._renewal.cooldown import Cooldown
 from blnk_auth._renewal.schedule import ALREADY_OVER, NEVER, Before, Window, before, window
-from blnk_auth._request.decision import After, after
+from blnk_auth._request.after_rejection import After, after
 
 BORN = 1_800_000_000.0
 POLICY = RenewalPolicy()

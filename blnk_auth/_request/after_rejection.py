@@ -1,0 +1,150 @@
+"""What happens after a rejection, such as a 401: judge it, renew, and say which token to repeat the request with.
+
+Used by all auth classes, which translate between it and their HTTP package and decide nothing. It promises:
+
+* A request is repeated at most once, and only if it carried our token and its body can provably be sent again.
+* A response that is not repeated reaches the caller unchanged.
+
+It never sends a request itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+
+from .._protocol.http_messages import ApiAnswer, Package
+from .._renewal.cached_token import CachedToken
+from .._renewal.credential import Credential, RenewalAfterRejection
+from ..errors import BlnkAuthError
+from .before_sending import token_to_send
+from .waits import FlightWait, Wait, Waits
+
+
+class After(enum.Enum):
+    """What to do after a response with one of the provider's rejection statuses."""
+
+    ACCEPT = "accept"
+    RETRY_WITH_CURRENT = "retry with the current token"
+    RENEW_AND_RETRY = "renew and retry"
+    RENEW_ONLY = "renew, do not retry"
+
+
+def after(*, renewal_helps: bool, carried_ours: bool, retried: bool, is_current: bool, replayable: bool) -> After:
+    """Decide. Pure: everything comes in as a value.
+
+    Args:
+        renewal_helps: The response is a rejection that a new token may resolve.
+        carried_ours: The request carried the token that we attached, to an origin that may have it. Not so after a
+            redirect to another origin, nor when the user set the header.
+        retried: It was a second attempt already.
+        is_current: The token that it carried is still the newest that this process has.
+        replayable: Its body can provably be sent again.
+    """
+    if not renewal_helps or not carried_ours or retried:
+        return After.ACCEPT
+    if not is_current:
+        return After.RETRY_WITH_CURRENT if replayable else After.ACCEPT
+    return After.RENEW_AND_RETRY if replayable else After.RENEW_ONLY
+
+
+class ApiRejection:
+    """A response with one of the provider's rejection statuses, as an auth class presents it.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: Names in any case; looked up in lower case.
+        path: The path of the request's URL, without its query.
+        carried_ours: The answered request carried the token that we attached, to an origin that may have it.
+        is_replayable: Whether the request's body can provably be sent again; asked only when it matters.
+        read_body: Reads the decoded body, up to a limit, and leaves the response readable; see `rejection_body`.
+    """
+
+    __slots__ = ("carried_ours", "headers", "is_replayable", "path", "read_body", "status_code")
+    status_code: int
+    headers: Mapping[str, str]
+    path: str
+    carried_ours: bool
+    is_replayable: Callable[[], bool]
+    read_body: Wait
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Mapping[str, str],
+        path: str,
+        *,
+        carried_ours: bool,
+        is_replayable: Callable[[], bool],
+        read_body: Wait,
+    ) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.path = path
+        self.carried_ours = carried_ours
+        self.is_replayable = is_replayable
+        self.read_body = read_body
+
+
+def token_to_retry_with(
+    credential: Credential, sent: CachedToken, rejection: ApiRejection, package: Package
+) -> Waits[CachedToken | None]:
+    """The token to repeat the request with; None if the response is returned to the caller.
+
+    Args:
+        credential: Supplied the token, and renews it.
+        sent: The token that the request carried.
+        rejection: The response.
+        package: The caller's HTTP package, through which a renewal is sent.
+
+    Raises:
+        BlnkAuthError: The request can be repeated, and there is no token to repeat it with.
+    """
+    renewal = credential.after_rejection
+    if renewal is None or not rejection.carried_ours:
+        return None
+    renewal_helps = yield from _may_renewal_help(credential, renewal, rejection)
+    decision = after(
+        renewal_helps=renewal_helps,
+        carried_ours=rejection.carried_ours,
+        retried=False,
+        is_current=renewal.is_current(sent),
+        replayable=renewal_helps and rejection.is_replayable(),
+    )
+    if decision is After.ACCEPT:
+        return None
+    if decision is After.RETRY_WITH_CURRENT:
+        return (yield from token_to_send(credential, package))
+    try:
+        newer = yield from _renewed(credential, renewal, sent, package)
+        if newer is sent:
+            # That renewal had begun in the background, for a caller who could use the old token, and failed: raise now.
+            newer = yield from _renewed(credential, renewal, sent, package)
+    except BlnkAuthError:
+        if decision is After.RENEW_ONLY:
+            return None
+        raise
+    return newer if decision is After.RENEW_AND_RETRY and newer is not sent else None
+
+
+def judge_retry(credential: Credential, sent: CachedToken, rejection: ApiRejection | None) -> Waits[None]:
+    """Note whether the renewed token was accepted. `rejection` is None if the second response is not a rejection."""
+    renewal = credential.after_rejection
+    if renewal is None:
+        return
+    if rejection is None:
+        renewal.note_retry(sent, accepted=True)
+    elif rejection.carried_ours and (yield from _may_renewal_help(credential, renewal, rejection)):
+        renewal.note_retry(sent, accepted=False)
+
+
+def _renewed(
+    credential: Credential, renewal: RenewalAfterRejection, rejected: CachedToken, package: Package
+) -> Waits[CachedToken | None]:
+    flight = renewal.replace(rejected, package)
+    return None if flight is None else (yield FlightWait(flight, credential.rules.wait_timeout))
+
+
+def _may_renewal_help(credential: Credential, renewal: RenewalAfterRejection, rejection: ApiRejection) -> Waits[bool]:
+    body = (yield rejection.read_body) if credential.rules.reads_rejection_body else None
+    return renewal.is_rejection(ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body))

@@ -1,0 +1,39 @@
+"""What happens before a request is sent: whether it may have the token, and which token it gets.
+
+Used by all auth classes. It promises that a token is attached only for an origin that may have it, and that a request
+that goes without it is reported. It never sends a request, and never reads the store or renews by itself: it waits for
+the flight that does.
+"""
+
+from __future__ import annotations
+
+from .._protocol.http_messages import Package
+from .._protocol.origins import Origin
+from .._renewal.cached_token import CachedToken
+from .._renewal.credential import Credential
+from .._renewal.single_flight import Flight
+from .waits import FlightWait, Waits
+
+
+def may_carry_token(credential: Credential, origin: Origin) -> bool:
+    """Whether a request to `origin` may have the token; if not, the event `token_withheld` is emitted."""
+    if credential.rules.origins.permits(origin):
+        return True
+    credential.report_withheld(origin)
+    return False
+
+
+def token_to_send(credential: Credential, package: Package) -> Waits[CachedToken]:
+    """The token to send; waits for a renewal if there is no valid one.
+
+    Args:
+        credential: Supplies the token.
+        package: The caller's HTTP package, through which a renewal is sent.
+
+    Raises:
+        BlnkAuthError: There is no valid token.
+    """
+    ready = credential.ready(package)
+    if isinstance(ready, Flight):
+        return (yield FlightWait(ready, credential.rules.wait_timeout))  # type: ignore[no-any-return]  # what a wait returns is untyped
+    return ready
