@@ -182,7 +182,9 @@ def test_imports_inside_the_package_are_relative() -> None:
     absolute = [
         path.name
         for path in PACKAGE.rglob("*.py")
-        if re.search(r"^\s*(from|import) blnk_auth\b", path.read_text("utf-8"), re.MULTILINE)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.ImportFrom) and not node.level and f"{node.module}.".startswith("blnk_auth."))
+        or (isinstance(node, ast.Import) and any(f"{each.name}.".startswith("blnk_auth.") for each in node.names))
     ]
     assert absolute == []
 
