@@ -152,7 +152,7 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     except ImportError as error:
         # An extra is missing. Whoever only lists the names, as a star import does, needs none of them.
-        from .errors import unavailable
+        from .errors._extras import unavailable
 
         return unavailable(name, __name__, error)
     globals()[name] = value

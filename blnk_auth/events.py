@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .errors import pickled_by_name
+from .errors._pickling import pickled_by_name
 
 logger = logging.getLogger("blnk_auth")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._protocol.http_messages import Package
 from ._request.httpx_flow import HttpxFlow
-from .errors import import_failure
+from .errors._extras import import_failure
 
 try:
     import httpx2

@@ -10,8 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import ConfigurationError, is_number
-
-__all__ = ["RenewalPolicy"]
+from .errors._pickling import pickled_by_name
 
 _ENDLESS = 1e12
 """More seconds than anybody means."""

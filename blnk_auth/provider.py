@@ -20,7 +20,8 @@ from ._protocol.http_values import checked_headers, checked_parameters, without_
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.provider_settings import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.refusals import Refusal, Verdict
-from .errors import PICKLED, ConfigurationError, pickled_by_name
+from .errors import ConfigurationError
+from .errors._pickling import PICKLED, pickled_by_name
 
 if TYPE_CHECKING:
     import ssl

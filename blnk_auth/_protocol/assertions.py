@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ..errors import ConfigurationError, import_failure, pickled_by_name, public, redacted
+from ..errors import ConfigurationError, redacted
+from ..errors._extras import import_failure
+from ..errors._pickling import pickled_by_name, public
 from .callables import call_setting
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from ..errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError, pickled_by_name, public
+from ..errors import ConfigurationError, Conflict, ProtocolError, SignInRequired, StoreError
+from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
 from ..stores._calls import call_store
 from ..stores._token_store import Record, TokenStore

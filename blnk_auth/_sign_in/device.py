@@ -17,7 +17,8 @@ from .._protocol.requests import build_device_authorization, build_device_exchan
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight, in_trio, run_on_worker
-from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, pickled_by_name, public
+from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from ..errors._pickling import pickled_by_name, public
 from ..events import Event
 from ..token import read_seconds
 

@@ -18,7 +18,8 @@ from ..client import OAuthClient
 from ..config import config_path, load_profile, profile_names
 from ..config._references import has_reference, is_in_keyring, is_plain
 from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
-from ..errors import ConfigurationError, import_failure
+from ..errors import ConfigurationError
+from ..errors._extras import import_failure
 from ..stores._memory import MemoryStore
 from ..stores._private_file import create_file, make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 
-from ..errors import ConfigurationError, import_failure
+from ..errors import ConfigurationError
+from ..errors._extras import import_failure
 
 
 def terminal_qr_code(text: str) -> str:

@@ -18,7 +18,8 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
 from .._protocol.refusals import Refusal, Verdict
-from ..errors import ConfigurationError, pickled_by_name, public
+from ..errors import ConfigurationError
+from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
 
 AUTO = "AUTO"

@@ -14,7 +14,7 @@ from typing import Any
 from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import origins_of_provider, parse_base_url
-from ..errors import public
+from ..errors._pickling import public
 from ..provider import Provider
 
 BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"

@@ -17,7 +17,8 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import Origin, origins_of_provider, parse_origin
 from .._protocol.refusals import Refusal, Verdict
-from ..errors import ConfigurationError, public
+from ..errors import ConfigurationError
+from ..errors._pickling import public
 from ..provider import Provider
 from ..token import read_seconds
 

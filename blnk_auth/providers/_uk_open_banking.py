@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from .._protocol.http_messages import Call
-from ..errors import public
+from ..errors._pickling import public
 from ..provider import Provider
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import unavailable
+from ..errors._extras import unavailable
 
 if TYPE_CHECKING:
     from ._async_adapter import AsyncTokenStore

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ..errors import BlnkAuthError, ConfigurationError, StoreError, import_failure
+from ..errors import BlnkAuthError, ConfigurationError, StoreError
+from ..errors._extras import import_failure
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
 from ._token_store import Record, TokenStore, Version, from_json, to_json

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from ..errors import StoreError, import_failure
+from ..errors import StoreError
+from ..errors._extras import import_failure
 from ._token_store import from_json
 
 try:

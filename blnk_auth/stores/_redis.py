@@ -24,7 +24,8 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, Conflict, StoreError, import_failure
+from ..errors import ConfigurationError, Conflict, StoreError
+from ..errors._extras import import_failure
 from ._forks import reset_in_child
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._token_store import Record, Version, from_json, to_json

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Self, TypeVar
 
-from ..errors import ConfigurationError, Conflict, StoreError, import_failure
+from ..errors import ConfigurationError, Conflict, StoreError
+from ..errors._extras import import_failure
 from ._forks import reset_in_child
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._token_store import Record, Version, from_json, to_json

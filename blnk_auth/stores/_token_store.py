@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ..errors import StoreError, public
+from ..errors import StoreError
+from ..errors._pickling import public
 
 Version = str
 """Names one saved state of one key. Opaque; never used twice for the same key, not even after a delete."""

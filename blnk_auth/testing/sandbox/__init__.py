@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from ...errors import import_failure
+from ...errors._extras import import_failure
 
 try:
     # Each by its own name, so that the one that is missing is named.

@@ -15,24 +15,37 @@ Used by every module, and by users in `except` clauses. What this file promises:
 * An error is not changed after it was made. `replace` makes a changed copy.
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
 
-`redacted` is here because it serves the same promise: an argument that is a secret does not appear in a traceback.
-`import_failure` and `unavailable` are here because they make the error for an extra that is not installed;
-`pickled_by_name` because every layer has values that are pickled, as errors are.
-It never imports another module of this package when it is loaded.
+The files beside this one serve the same promises: what a value is (`_checks`), what a traceback shows (`_tracebacks`),
+what a pickle names (`_pickling`), and which package is missing (`_extras`). The last two are imported from there, since
+an auth class needs neither. Nothing here imports another module of this package when it is loaded.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+
+from ._checks import is_number as is_number
+from ._checks import is_text as is_text
+from ._tracebacks import Redacted as Redacted
+from ._tracebacks import clear_locals as clear_locals
+from ._tracebacks import clears_locals as clears_locals
+from ._tracebacks import redacted as redacted
 
 if TYPE_CHECKING:
-    from ._sign_in.authorization_code import AuthorizationRequest
+    from .._sign_in.authorization_code import AuthorizationRequest
 
-Value = TypeVar("Value")
+__all__ = [
+    "BlnkAuthError",
+    "ConfigurationError",
+    "Conflict",
+    "NotPickled",
+    "ProtocolError",
+    "SignInReason",
+    "SignInRequired",
+    "StoreError",
+    "TemporarilyUnavailable",
+]
 
 SignInReason = Literal[
     "missing", "refused", "expired", "no_refresh_token", "denied", "restart", "step_up", "consent_ended"
@@ -207,72 +220,6 @@ def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier ver
     return error_type(problem, **fields)
 
 
-# --- what is checked before an error is raised -----------------------------------------------------------------------
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number that a float can hold: an int or a float, and no bool."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a string that can be written as UTF-8: one without lone surrogates."""
-    return isinstance(value, str) and (
-        value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-    )
-
-
-# --- values in pickles -----------------------------------------------------------------------------------------------
-
-
-PICKLED = {"pickled": True}
-"""The metadata of a dataclass field that no argument sets, and that a pickle carries nevertheless."""
-
-
-def pickled_by_name(cls: type[Value]) -> type[Value]:
-    """A class decorator: a frozen dataclass is copied and pickled as its constructor's arguments, by name.
-
-    So another version may add fields and reorder them. An argument that is its field's default is left out: private
-    functions are among the defaults, and a pickle names public paths only. What an unpickled value is made of is
-    checked as usual.
-    """
-
-    def arguments(self: Any) -> dict[str, Any]:
-        given = ((each, getattr(self, each.name)) for each in fields(self) if each.init or "pickled" in each.metadata)
-        return {each.name: value for each, value in given if value is not each.default}
-
-    def take_arguments(self: Any, state: dict[str, Any] | list[Any]) -> None:
-        if isinstance(state, list):
-            from ._pickles import fields_of
-
-            state = fields_of(cls.__name__, state)
-        state = dict(state)
-        further = {each.name: state.pop(each.name) for each in fields(self) if not each.init and each.name in state}
-        self.__init__(**state)
-        for name, value in further.items():
-            object.__setattr__(self, name, value)
-
-    # The decorator `dataclass` has given a frozen class its own, which list the values in the order of the fields.
-    for name, method in (("__getstate__", arguments), ("__setstate__", take_arguments)):
-        setattr(cls, name, method)
-    return cls
-
-
-def public(definition: Value) -> Value:
-    """A decorator: pickles, reprs and `help` name a class or function by its public home.
-
-    Its home is the innermost package that is public: `blnk_auth.stores` for what `blnk_auth/stores/_file.py` defines,
-    and `blnk_auth` for what `blnk_auth/_sign_in/device.py` does. The home must list the name.
-    """
-    package = __name__.rpartition(".")[0]
-    inner = definition.__module__.removeprefix(package)
-    definition.__module__ = package + inner.partition("._")[0]
-    return definition
-
-
 class NotPickled:
     """Stands in what was unpickled for a secret that was given as such: calling it raises `ConfigurationError`.
 
@@ -292,103 +239,3 @@ class NotPickled:
             parameter=self.parameter,
             remedy=f"pass a callable as {self.parameter}, which fetches it in each process",
         )
-
-
-# --- packages that an extra brings -----------------------------------------------------------------------------------
-
-
-def import_failure(user: str, package: str, extra: str, error: ImportError) -> ImportError:
-    """The error to raise where the optional `package` cannot be imported.
-
-    Args:
-        user: What needs the package, as the caller knows it: `RedisStore`.
-        package: The package as it is imported: `redis`.
-        extra: The extra of this library that installs it: `redis`.
-        error: What the import raised. It decides whether the package is missing, or is installed and broken, which
-            installing it again may not resolve.
-    """
-    if isinstance(error, ModuleNotFoundError) and error.name == package:
-        problem = f"which is not installed: pip install 'blnk-auth[{extra}]'"
-    else:
-        problem = f"which is installed but cannot be imported ({error}): see the output of python -c 'import {package}'"
-    return ImportError(f"{user} needs the package {package}, {problem}", name=error.name)
-
-
-class _Unavailable(type):
-    """The type of the classes that `unavailable` makes."""
-
-    reason: ImportError
-
-    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
-        super().__init__(name, bases, members)
-        if bases:
-            cls._raise()
-
-    def _raise(cls) -> NoReturn:
-        # Another instance each time: one that is raised twice collects the tracebacks of both.
-        raise ImportError(str(cls.reason), name=cls.reason.name)
-
-    def __call__(cls, *args: object, **kwargs: object) -> NoReturn:
-        cls._raise()
-
-    def __getattr__(cls, name: str) -> NoReturn:
-        # This type, because `inspect` and `pydoc` ask for attributes that a class need not have.
-        raise AttributeError(str(cls.reason), name=name, obj=cls)
-
-
-def unavailable(name: str, module: str, error: ImportError) -> type:
-    """A class to stand for the public `name` of `module`, whose extra is not installed or is broken.
-
-    Listing the module's names, a star import and `help` work without the extra. Calling the name or making a subclass
-    of it raises `error` again, which names the extra; reading one of its attributes raises an `AttributeError` that
-    does.
-    """
-    members = {"__doc__": str(error), "__module__": module, "reason": error.with_traceback(None)}
-    return _Unavailable(name, (), members)
-
-
-# --- secrets in tracebacks -------------------------------------------------------------------------------------------
-
-
-class Redacted(str):
-    """A string like any other, whose repr does not show it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<redacted>"
-
-
-class RedactedBytes(bytes):
-    """The same for bytes, as of a PEM file."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<redacted>"
-
-
-class RedactedDict(dict[str, Any]):
-    """The same for a mapping, as a JWK."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<redacted>"
-
-
-def redacted(value: Value) -> Value:
-    """The same value with a repr that does not show it: text, bytes, a mapping, or a tuple of these.
-
-    For arguments that are secrets: tools that print the local variables of a traceback would show them otherwise.
-    """
-    made: Any = value
-    if isinstance(value, str):
-        made = Redacted(value)
-    elif isinstance(value, bytes):
-        made = RedactedBytes(value)
-    elif isinstance(value, tuple):
-        made = tuple(map(redacted, cast("tuple[Any, ...]", value)))
-    elif isinstance(value, Mapping):
-        made = RedactedDict(cast("Mapping[str, Any]", value))
-    return cast("Value", made)

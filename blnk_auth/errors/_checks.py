@@ -1,0 +1,24 @@
+"""What a value is, asked before an error about it is raised.
+
+Used wherever a value of a user's or of a server's is looked at. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number that a float can hold: an int or a float, and no bool."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string that can be written as UTF-8: one without lone surrogates."""
+    return isinstance(value, str) and (
+        value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    )

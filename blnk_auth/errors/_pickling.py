@@ -1,0 +1,55 @@
+"""How values are pickled: by public names, so that a module can be moved without making anybody's pickles unreadable.
+
+Used by the classes that users pickle. The stores open themselves again instead (`stores/_store_handle.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+PICKLED = {"pickled": True}
+"""The metadata of a dataclass field that no argument sets, and that a pickle carries nevertheless."""
+
+
+def pickled_by_name(cls: type[Value]) -> type[Value]:
+    """A class decorator: a frozen dataclass is copied and pickled as its constructor's arguments, by name.
+
+    So another version may add fields and reorder them. An argument that is its field's default is left out: private
+    functions are among the defaults, and a pickle names public paths only. What an unpickled value is made of is
+    checked as usual.
+    """
+    fields: list[Any] = [*vars(cls)["__dataclass_fields__"].values()]
+
+    def arguments(self: Any) -> dict[str, Any]:
+        given = ((each, getattr(self, each.name)) for each in fields if each.init or "pickled" in each.metadata)
+        return {each.name: value for each, value in given if value is not each.default}
+
+    def take_arguments(self: Any, state: dict[str, Any] | list[Any]) -> None:
+        if isinstance(state, list):
+            from .._pickles import fields_of
+
+            state = fields_of(cls.__name__, state)
+        state = dict(state)
+        further = {each.name: state.pop(each.name) for each in fields if not each.init and each.name in state}
+        self.__init__(**state)
+        for name, value in further.items():
+            object.__setattr__(self, name, value)
+
+    # The decorator `dataclass` has given a frozen class its own, which list the values in the order of the fields.
+    for name, method in (("__getstate__", arguments), ("__setstate__", take_arguments)):
+        setattr(cls, name, method)
+    return cls
+
+
+def public(definition: Value) -> Value:
+    """A decorator: pickles, reprs and `help` name a class or function by its public home.
+
+    Its home is the innermost package that is public: `blnk_auth.stores` for what `blnk_auth/stores/_file.py` defines,
+    and `blnk_auth` for what `blnk_auth/_sign_in/device.py` does. The home must list the name.
+    """
+    package = __name__.rsplit(".", 2)[0]
+    inner = definition.__module__.removeprefix(package)
+    definition.__module__ = package + inner.partition("._")[0]
+    return definition

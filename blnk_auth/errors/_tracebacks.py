@@ -1,0 +1,138 @@
+"""Keeping secrets out of tracebacks: debuggers, rich and Sentry show the local variables of each frame.
+
+Used by the public functions and classes that secrets pass through. An error that leaves one of them shows no local
+variable of a frame of this package: its frames are finished by then, and are cleared. The frames of others are never
+touched. `redacted` is for what is left: an object whose repr is shown by the frame of somebody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import FunctionType, TracebackType
+from typing import Any, TypeVar, cast
+
+Value = TypeVar("Value")
+
+
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_COROUTINE = 0x80
+"""`inspect.CO_COROUTINE`, without the import of `inspect`."""
+
+
+def clears_locals(target: Value) -> Value:
+    """A decorator: an error that leaves the function shows no local variable of this package's frames.
+
+    Given a class, it decorates the constructor and each public method of the class itself. Generators are left alone.
+    """
+    if isinstance(target, type):
+        for name, member in vars(target).copy().items():
+            if name == "__init__" or not name.startswith("_"):
+                setattr(target, name, _clearing(member))
+        return cast("Value", target)
+    return cast("Value", _clearing(target))
+
+
+def _clearing(member: Any) -> Any:
+    if isinstance(member, classmethod | staticmethod):
+        kind: Any = classmethod if isinstance(member, classmethod) else staticmethod
+        return kind(_clearing(cast("Any", member).__func__))
+    if isinstance(member, property):
+        return property(_clearing(member.fget), member.fset, member.fdel, member.__doc__)
+    if not isinstance(member, FunctionType):
+        return member
+    return _clearing_coroutine(member) if member.__code__.co_flags & _COROUTINE else _clearing_function(member)
+
+
+def _clearing_function(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            clear_locals(error)
+            raise
+
+    return call
+
+
+def _clearing_coroutine(function: Any) -> Any:
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            clear_locals(error)
+            raise
+
+    return call
+
+
+def clear_locals(error: BaseException) -> None:
+    """Clear the finished frames of this package in the tracebacks of `error`, and of all that it is chained to."""
+    queue: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while queue:
+        each = queue.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            _clear_frames(each.__traceback__)
+            queue += [each.__cause__, each.__context__]
+
+
+def _clear_frames(trace: TracebackType | None) -> None:
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            # One that still runs is further out, and does the same when the error leaves it.
+            with contextlib.suppress(RuntimeError):
+                trace.tb_frame.clear()
+        trace = trace.tb_next
+
+
+class Redacted(str):
+    """A string like any other, whose repr does not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+class RedactedBytes(bytes):
+    """The same for bytes, as of a PEM file."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+class RedactedDict(dict[str, Any]):
+    """The same for a mapping, as a JWK."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+def redacted(value: Value) -> Value:
+    """The same value with a repr that does not show it: text, bytes, a mapping, or a tuple of these.
+
+    For arguments that are secrets: tools that print the local variables of a traceback would show them otherwise.
+    """
+    made: Any = value
+    if isinstance(value, str):
+        made = Redacted(value)
+    elif isinstance(value, bytes):
+        made = RedactedBytes(value)
+    elif isinstance(value, tuple):
+        made = tuple(map(redacted, cast("tuple[Any, ...]", value)))
+    elif isinstance(value, Mapping):
+        made = RedactedDict(cast("Mapping[str, Any]", value))
+    return cast("Value", made)
