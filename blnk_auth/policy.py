@@ -12,6 +12,8 @@ from typing import Any
 from .errors import ConfigurationError, is_number
 from .errors._pickling import pickled_by_name
 
+__all__ = ["RenewalPolicy"]
+
 _ENDLESS = 1e12
 """More seconds than anybody means."""
 
@@ -20,6 +22,7 @@ _NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_by
 """If one of these were 0, every token request would fail, and some only after the server has rotated."""
 
 
+@pickled_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalPolicy:
     """How a token is renewed. Immutable; may be shared between any number of clients, threads and tasks.
