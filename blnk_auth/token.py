@@ -320,11 +320,12 @@ def _size(name: Any, value: Any) -> int | None:
     while waiting:
         each, depth = waiting.pop()
         if isinstance(each, dict | list | tuple):
-            children = _children(cast("dict[Any, Any] | Sequence[Any]", each))
+            collection = cast("dict[Any, Any] | Sequence[Any]", each)
+            children = _children(collection)
             if children is None or depth > _DEEPEST_EXTRA:
                 return None
             waiting.extend((child, depth + 1) for child in children)
-            size += 2 * len(each)
+            size += 2 * len(collection)
         elif not _is_plain(each):
             return None
         else:

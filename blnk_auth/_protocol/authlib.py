@@ -11,7 +11,8 @@ Used by the builders of requests. What this file promises:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from typing import cast
 
 from ..errors import ConfigurationError
 
@@ -34,9 +35,9 @@ def revocation_form(token: str, token_type_hint: str, form: str) -> str:
 def code_challenge(code_verifier: str) -> str:
     """The S256 code challenge of a verifier (RFC 7636 section 4.2)."""
     with _importing():
-        from authlib.oauth2.rfc7636 import create_s256_code_challenge
-    challenge: str = create_s256_code_challenge(code_verifier)  # type: ignore[no-untyped-call]
-    return challenge
+        # Its stub has no types.
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge  # pyright: ignore[reportUnknownVariableType]
+    return cast("Callable[[str], str]", create_s256_code_challenge)(code_verifier)
 
 
 def authorization_url(
@@ -55,15 +56,17 @@ def authorization_url(
     """
     with _importing():
         from authlib.common.urls import add_params_to_uri
-        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-    url: str = prepare_grant_uri(
+
+        # Its stub has no return type.
+        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # pyright: ignore[reportUnknownVariableType]
+    url = cast("Callable[..., str]", prepare_grant_uri)(
         endpoint, client_id, "code", redirect_uri=redirect_uri, scope=scope, state=state, **parameters
     )
     return add_params_to_uri(url, list(further.items()))
 
 
 @contextlib.contextmanager
-def _importing() -> Iterator[None]:
+def _importing() -> Generator[None]:
     try:
         yield
     except ImportError as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
@@ -172,13 +172,13 @@ def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
             parameter=parameter,
             remedy=f"write {parameter}=({_shown(origins)!r},)",
         )
-    if not isinstance(origins, Iterable) or isinstance(origins, bytes | Mapping):
+    if isinstance(origins, bytes | Mapping) or not isinstance(origins, Iterable):
         raise ConfigurationError(
-            f"{parameter} must be a sequence of origins, not {type(origins).__name__}",
+            f"{parameter} must be a sequence of origins, not {type(cast('object', origins)).__name__}",
             parameter=parameter,
             remedy=f"write {parameter}={_EXAMPLE}",
         )
-    return origins
+    return cast("Iterable[str]", origins)
 
 
 def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, str]:
