@@ -18,7 +18,7 @@ from ._renewal.cached_token import BEARER, CachedToken, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
 from ._renewal.grant_record import GrantRecord
-from ._renewal.schedule import NEVER
+from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, redacted
 from .events import Event, emit
@@ -237,7 +237,8 @@ class StaticToken(Source):
             raise ConfigurationError(f"header {header!r} is not the name of an HTTP header", parameter="header")
         prefix = BEARER if header.lower() == "authorization" else ""
         self._fixed = _StaticCredential(
-            RequestRules(AllowedOrigins(api_origins), header), CachedToken(GrantRecord(Token(value)), NEVER, prefix)
+            RequestRules(AllowedOrigins(api_origins), header),
+            CachedToken(GrantRecord(Token(value)), NEVER_RENEWED, prefix),
         )
 
     @property

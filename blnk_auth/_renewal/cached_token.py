@@ -1,4 +1,7 @@
-"""A token as a process holds it in memory: ready to be attached, with the moments at which something must happen."""
+"""A token as a process caches it in memory: ready to be attached, with the moments at which something must happen.
+
+Used by everything that sends or renews a token. Immutable, and every auth class imports it: it imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +9,64 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    # Every shell imports this module, and none needs these to be imported.
+    # Every auth class imports this module, and none needs these to be imported.
     from ..stores._token_store import Version
     from ..token import Token
     from .grant_record import GrantRecord
-    from .schedule import Window
+    from .schedule import Schedule
 
 BEARER = "Bearer "
-"""What stands before an access token in its header (RFC 6750 section 2.1)."""
+"""What precedes an access token in its header (RFC 6750 section 2.1)."""
 
-# What a header field may hold without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it.
+# What a header field may contain without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it.
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Predecessor(NamedTuple):
-    """The stored state that a renewal began with. `token` is the one whose refresh token it spent."""
+    """What a renewal began with, and so what its new pair replaces.
+
+    Attributes:
+        version: The stored version; None where nothing was stored.
+        token: The token whose refresh token was spent; None where none was.
+    """
 
     version: Version | None = None
     token: Token | None = None
 
     def was_spent_for(self, new: Token, found: Token) -> bool:
-        """Whether `found` is that very pair again, written once more by somebody who does not know it is spent."""
+        """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""
         spent = None if self.token is None else self.token.refresh_token
         return spent is not None and found.refresh_token == spent != new.refresh_token
 
 
 class CachedToken:
-    """Nobody changes one. Two are the same only if they are the same object: a server may issue the same string twice,
-    so "is it still current" is a question of which renewal it came from, never of comparing access tokens.
+    """A token in memory. Immutable.
 
-    `prefix`: what the value of its header begins with; the rest is the token itself, of which one copy is enough.
-    `version`: the store's version of it; None while it could not be saved. `predecessor`: if so, what it must replace.
+    Attributes:
+        record: The token, and whether its grant has ended.
+        schedule: When it is renewed.
+        prefix: What the value of its header begins with. The rest is the token itself, of which one copy is enough.
+        version: The store's version of the record; None while it could not be saved.
+        predecessor: Where it could not be saved: what it must replace.
     """
 
-    __slots__ = ("predecessor", "prefix", "record", "version", "window")
+    __slots__ = ("predecessor", "prefix", "record", "schedule", "version")
+    record: GrantRecord
+    schedule: Schedule
+    prefix: str
+    version: Version | None
+    predecessor: Predecessor | None
 
     def __init__(
         self,
         record: GrantRecord,
-        window: Window,
+        schedule: Schedule,
         prefix: str = BEARER,
         version: Version | None = None,
         predecessor: Predecessor | None = None,
     ) -> None:
         self.record = record
-        self.window = window
+        self.schedule = schedule
         self.prefix = prefix
         self.version = version
         self.predecessor = predecessor

@@ -17,13 +17,11 @@ from ..errors import ConfigurationError
 from ..events import Event, OnEvent, emit
 from ..policy import RenewalPolicy
 from ..stores._forks import reset_in_child
-from ..stores._token_store import TokenStore, Version
+from ..stores._token_store import TokenStore
 from .authorization_grants import Attempt, AuthorizationGrant
-from .cached_token import CachedToken
 from .credential import RequestRules
 from .current_token import CurrentToken
-from .grant_record import GrantRecord
-from .renewal import Ports, hold
+from .ports import Ports
 from .single_flight import Flight, SingleFlight, run_on_worker
 from .store_keys import Registration
 
@@ -128,10 +126,6 @@ class ClientState:
         """The request that revokes one token."""
         call = grant.call("revocation")
         return build_revocation(self.provider, self.credentials, token, hint, call=call, now=self.clock())
-
-    def hold_ended(self, ended: GrantRecord, version: Version | None) -> CachedToken:
-        """A grant that has ended, as held in memory: used until its access token expires."""
-        return hold(ended, version, self.ports(None), renewable=False)
 
     def operate(self, work: Callable[[list[Event]], Result]) -> Flight[Result]:
         """Run an operation on a worker thread: cancelling the caller does not cancel it.

@@ -13,7 +13,6 @@ It never sends a user's own request, and never holds a lock while anything waits
 from __future__ import annotations
 
 import functools
-import json
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
@@ -24,21 +23,20 @@ from .._protocol.origins import Origin
 from ..errors import (
     BlnkAuthError,
     ConfigurationError,
-    ProtocolError,
     SignInRequired,
-    StoreError,
     TemporarilyUnavailable,
 )
 from ..events import Event
-from ..stores._token_store import to_json
 from ..token import Token
 from .authorization_grants import AuthorizationGrant
 from .cached_token import CachedToken, is_sendable
 from .cooldown import Cooldown
 from .credential import RequestRules
-from .grant_record import GrantRecord
-from .renewal import Renewal, RenewalGoal
-from .schedule import Before, before
+from .goal import Goal
+from .grant_record import GrantRecord, why_not_storable
+from .renewal import Renewal, expired_on_arrival
+from .revocation import revoke_connection, revoke_tokens
+from .schedule import Action
 from .single_flight import Flight
 from .store_keys import token_key
 
@@ -96,7 +94,7 @@ class CurrentToken:
 
     def fresh(self) -> CachedToken | None:
         cached = self.cached
-        return cached if cached is not None and self._clock() < cached.window.renew_at else None
+        return cached if cached is not None and self._clock() < cached.schedule.renew_at else None
 
     def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
         fresh = self.fresh()
@@ -128,7 +126,7 @@ class CurrentToken:
         if unresolved is not None and unresolved.is_active(now):
             return None
         self._raise_if_cooling_down(now)
-        return self._fly(RenewalGoal(rejected, renewed_only=True), package, failure)
+        return self._fly(Goal(rejected, must_differ=True), package, failure)
 
     def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
         if not self.is_current(cached):
@@ -148,16 +146,16 @@ class CurrentToken:
         """See `TokenSource.state`. Reads the store."""
         cached = self.cached
         if cached is None or cached.version is not None:
-            cached = self.renewal().look()
+            cached = self.renewal().stored.look()
         if cached is None:
             return "missing"
         if cached.record.ended is not None:
             return "sign_in_required"
-        due = before(cached.window, self._clock())
-        if due is Before.MUST_RENEW:
+        action = cached.schedule.action_at(self._clock())
+        if action is Action.RENEW_FIRST:
             can_renew = self.grant.is_renewable(cached.record.token, self.state.attempt())
             return "expired" if can_renew else "sign_in_required"
-        return "fresh" if due is Before.USE else "stale"
+        return "fresh" if action is Action.USE else "stale"
 
     def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
         """See `TokenSource.renew`: the token that is wanted already, or the flight that brings it."""
@@ -167,9 +165,7 @@ class CurrentToken:
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
             self._raise_if_cooling_down(self._clock())
-        return self._fly(
-            RenewalGoal(cached, renewed_only=True, forced=rejected is None, rejected=rejected), None, failure
-        )
+        return self._fly(Goal(cached, must_differ=True, forced=rejected is None, rejected=rejected), None, failure)
 
     def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
         """The renewed token.
@@ -188,20 +184,20 @@ class CurrentToken:
         self, cached: CachedToken | None, package: Package | None
     ) -> CachedToken | Flight[CachedToken]:
         now, failure = self._clock(), self._failure
-        due = Before.MUST_RENEW if cached is None else before(cached.window, now)
-        if cached is not None and due is not Before.MUST_RENEW:
-            if due is Before.USE_AND_RENEW and not self._is_cooling_down(now):
-                self._fly(RenewalGoal(cached), package, failure)
+        action = Action.RENEW_FIRST if cached is None else cached.schedule.action_at(now)
+        if cached is not None and action is not Action.RENEW_FIRST:
+            if action is Action.USE_AND_RENEW and not self._is_cooling_down(now):
+                self._fly(Goal(cached), package, failure)
             return cached
-        if cached is not None and now < cached.window.expires_at and self._is_cooling_down(now):
+        if cached is not None and now < cached.schedule.expires_at and self._is_cooling_down(now):
             return cached
         self._raise_if_cooling_down(now)
-        return self._fly(RenewalGoal(cached), package, failure)
+        return self._fly(Goal(cached), package, failure)
 
-    def _fly(self, goal: RenewalGoal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
+    def _fly(self, goal: Goal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
         """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
         in_background = (
-            goal.seen is not None and not goal.renewed_only and self._clock() < goal.seen.window.must_renew_at
+            goal.known is not None and not goal.must_differ and self._clock() < goal.known.schedule.must_renew_at
         )
         renewal = self.renewal(package, in_background=in_background)
         return self.state.flights.join_or_start(
@@ -217,20 +213,19 @@ class CurrentToken:
         state, grant = self.state, self.grant
         return Renewal(
             key=self.store_key,
-            subject=grant.subject,
+            grant=grant,
             ports=state.ports(package),
-            ask=lambda current: grant.build_request(state.attempt(in_background=in_background), current),
-            is_renewable=lambda stored: grant.is_renewable(stored.token, state.attempt()),
+            attempt=lambda: state.attempt(in_background=in_background),
         )
 
-    def _renew(self, renewal: Renewal, goal: RenewalGoal, failure: Cooldown | None) -> CachedToken:
+    def _renew(self, renewal: Renewal, goal: Goal, failure: Cooldown | None) -> CachedToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
         current = self.cached
-        if current is not None and current is not goal.seen:
+        if current is not None and current is not goal.known:
             if goal.is_met_by(current, self._clock()):
                 return current
             # What the caller saw is history; what may not yet be saved must be.
-            goal = goal._replace(seen=current)
+            goal = goal._replace(known=current)
         if self._failure is not failure:
             try:
                 self._raise_if_cooling_down(self._clock())
@@ -240,8 +235,8 @@ class CurrentToken:
         epoch = self._epoch
         try:
             renewed = self._install_renewed(renewal.run(goal), epoch)
-            if renewed.window.expires_at <= self._clock() and renewed.record.ended is None:
-                raise _expired_already(renewed)
+            if renewed.schedule.expires_at <= self._clock() and renewed.record.ended is None:
+                raise expired_on_arrival(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
             return self._after_failure(error, renewal, goal)
         self._failure = None
@@ -254,7 +249,7 @@ class CurrentToken:
                 self._cache(renewed)
             return self.cached or renewed
 
-    def _after_failure(self, error: Exception, renewal: Renewal, goal: RenewalGoal) -> CachedToken:
+    def _after_failure(self, error: Exception, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and make do with what there is."""
         if not isinstance(error, BlnkAuthError):
             raise error
@@ -268,10 +263,10 @@ class CurrentToken:
             renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))
         return self._old_token_or_raise(error, goal)
 
-    def _old_token_or_raise(self, error: BlnkAuthError, goal: RenewalGoal) -> CachedToken:
+    def _old_token_or_raise(self, error: BlnkAuthError, goal: Goal) -> CachedToken:
         """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
         cached = self.cached
-        if cached is not None and not goal.renewed_only and self._clock() < cached.window.expires_at:
+        if cached is not None and not goal.must_differ and self._clock() < cached.schedule.expires_at:
             return cached
         raise error
 
@@ -284,7 +279,7 @@ class CurrentToken:
             self._cache(None)
         elif cached.record.ended is None:
             ended = GrantRecord(cached.record.token, error.reason)
-            self.cached = self.state.hold_ended(ended, cached.version)
+            self.cached = self.renewal().stored.cache(ended, cached.version)
 
     def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:
         """Begin the cool-down that this failure causes, and return the error with its length."""
@@ -322,7 +317,7 @@ class CurrentToken:
         now = self._clock()
         _check_adoptable(token)
         record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
-        self.install(self.renewal().put(record))
+        self.install(self.renewal().stored.put(record))
         events.append(Event("signed_in", self.store_key, repr(token)))
 
     def install(self, cached: CachedToken) -> None:
@@ -344,16 +339,16 @@ class CurrentToken:
         state, renewal = self.state, self.renewal()
         build = functools.partial(state.revocation, self.grant)
         if state.provider.revocation == "connection":
-            renewal.revoke_connection(build)
+            revoke_connection(renewal, build)
         else:
             cached = self.cached
-            renewal.revoke(build, cached if cached is not None and cached.version is None else None)
+            revoke_tokens(renewal, build, cached if cached is not None and cached.version is None else None)
         self._start_over(None)
         events.append(Event("revoked", self.store_key))
 
     def forget(self, events: list[Event]) -> None:
         """Delete the record; the provider is not asked."""
-        self.renewal().forget()
+        self.renewal().stored.forget()
         self._start_over(None)
         events.append(Event("forgotten", self.store_key))
 
@@ -373,34 +368,25 @@ def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
     return f"{origin} is not one of the api_origins; the request was sent without the token; {remedy}"
 
 
-def _expired_already(renewed: CachedToken) -> BlnkAuthError:
-    issued_at = renewed.record.token.issued_at
-    if issued_at is not None and issued_at < renewed.window.expires_at:
-        return TemporarilyUnavailable(
-            "the access token expired before the renewal ended: this machine was cached up in between, perhaps asleep",
-            remedy="try again",
-        )
-    return ProtocolError(
-        "the authorization server issued an access token that had expired at birth, or that no header can carry",
-        remedy="it is stored, but cannot be used: check the server's clock and its expires_in",
-    )
-
-
 def _check_adoptable(token: Token) -> None:
-    """Raise `ConfigurationError` for what is no token, or could not be read back from a store."""
+    """Raise `ConfigurationError` for what is not a token, or could not be read back from a store."""
     if not isinstance(token, Token):
-        raise ConfigurationError("adopt: token must be a Token", remedy="Token.from_response(...) makes one of a dict")
+        raise ConfigurationError(
+            "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"
+        )
     if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
-        raise ConfigurationError("adopt: token.access_token is empty or has characters that no header can carry")
-    why = "it has members that are no JSON"
-    try:
-        if Token.from_dict(json.loads(to_json(token.to_dict()))) == token:
-            return
-    except (ValueError, TypeError, StoreError) as error:
-        why = str(error) if isinstance(error, ValueError) else why
-    raise ConfigurationError(
-        f"adopt: the token cannot be stored ({why})", remedy="Token.from_response(...) makes a good one"
-    )
+        raise ConfigurationError(
+            "token.access_token is empty or has characters that no header can carry",
+            parameter="token",
+            remedy="pass the access token as the server issued it",
+        )
+    why = why_not_storable(token)
+    if why is not None:
+        raise ConfigurationError(
+            f"the token cannot be stored ({why})",
+            parameter="token",
+            remedy="Token.from_response(...) makes one that can be stored",
+        )
 
 
 def _is_outcome_unknown(error: BlnkAuthError | None) -> bool:

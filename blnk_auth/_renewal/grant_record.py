@@ -1,16 +1,19 @@
-"""The stored form of a grant: a JSON object with the token and whether its grant still lives.
+"""The stored form of a grant: a JSON object with the token and, where its grant has ended, why.
 
-The object carries a schema version. A record of a newer schema, or a broken one, is a `StoreError` that names the key;
-it is never taken for "nothing stored", because the next save would then destroy it.
+Used by everything that reads or writes a grant. The object has a schema version. A record of a newer schema, or a
+broken one, is a `StoreError` that names the key. It is never taken for "nothing stored": the next save would destroy
+it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ..errors import SignInReason, StoreError
+from ..stores._token_store import to_json
 from ..token import Token
 
 SCHEMA = 1
@@ -18,7 +21,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class GrantRecord:
-    """A token and the standing of its grant. `ended` is None while the grant lives, else why it ended."""
+    """What is stored of one grant. Immutable.
+
+    Attributes:
+        token: Its newest token.
+        ended: Why the grant has ended; None while it has not.
+    """
 
     token: Token
     ended: SignInReason | None = None
@@ -41,15 +49,26 @@ class GrantRecord:
             )
         stored, ended = data.get("token"), data.get("ended")
         if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
-            raise _broken(key, "it is not a token record")
+            raise _unreadable(key, "it is not a token record")
         try:
             # A reason that a later version may add is kept as it is.
             return cls(Token.from_dict(cast("Mapping[str, Any]", stored)), cast("SignInReason | None", ended))
         except ValueError as error:
-            raise _broken(key, str(error)) from None
+            raise _unreadable(key, str(error)) from None
 
 
-def _broken(key: str, why: str) -> StoreError:
+def why_not_storable(token: Token) -> str | None:
+    """Why reading the stored token back would not give an equal one; None if it would."""
+    try:
+        read_back = Token.from_dict(json.loads(to_json(token.to_dict())))
+    except ValueError as error:
+        return str(error)
+    except (TypeError, StoreError):
+        return "it has members that are not JSON"
+    return None if read_back == token else "it has members that are not JSON"
+
+
+def _unreadable(key: str, why: str) -> StoreError:
     return StoreError(
         f"the record {key!r} cannot be read ({why})", remedy="restore it from a backup, or forget() and sign in again"
     )

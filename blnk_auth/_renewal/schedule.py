@@ -1,10 +1,10 @@
-"""What to do before a request and after its response. Pure: time and state come in as values.
+"""When a token is renewed. Pure: the time comes in as a value.
 
-A token passes through four times of life, on the clock of this machine:
+Used for each token when it is cached, and before each request. A token has four times of life, by this machine's clock:
 
     fresh ── renew_at ──► stale ── must_renew_at ──► about to expire ── expires_at ──► expired
-    use it                use it, renew behind       wait for the renewal              wait for the renewal
-                                                     (use it if that fails)            (fail if that fails)
+    use it                use it, and renew in       wait for the renewal              wait for the renewal
+                          the background             (use it if that fails)            (fail if that fails)
 """
 
 from __future__ import annotations
@@ -14,52 +14,64 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    # Every shell imports this module, and none needs these to be imported.
+    # Every auth class imports this module, and none needs these to be imported.
     from ..policy import RenewalPolicy
     from ..token import Token
 
 
-class Before(enum.Enum):
+class Action(enum.Enum):
     """What to do before a request is sent."""
 
-    USE = "use"
-    USE_AND_RENEW = "use and renew soon"
-    MUST_RENEW = "must renew"
+    USE = "use the token"
+    USE_AND_RENEW = "use the token, and renew it in the background"
+    RENEW_FIRST = "wait for a renewal"
 
 
-class Window(NamedTuple):
-    """When, in UTC epoch seconds, a token should be renewed, must be renewed, and ends. Infinity where unknown."""
+class Schedule(NamedTuple):
+    """When a token is renewed, in UTC epoch seconds; infinity where that is unknown.
+
+    Attributes:
+        renew_at: From then on it is renewed in the background.
+        must_renew_at: From then on callers wait for the renewal.
+        expires_at: From then on it cannot be used.
+    """
 
     renew_at: float
     must_renew_at: float
     expires_at: float
 
+    def action_at(self, now: float) -> Action:
+        """What to do with the token at `now`."""
+        if now < self.renew_at:
+            return Action.USE
+        return Action.USE_AND_RENEW if now < self.must_renew_at else Action.RENEW_FIRST
 
-NEVER = Window(math.inf, math.inf, math.inf)
-ALREADY_OVER = Window(-math.inf, -math.inf, -math.inf)
+
+NEVER_RENEWED = Schedule(math.inf, math.inf, math.inf)
+"""Of a token that is always used, such as a fixed key."""
+
+UNUSABLE = Schedule(-math.inf, -math.inf, -math.inf)
+"""Of a token that no header can carry."""
 
 
-def window(token: Token, policy: RenewalPolicy, *, renewable: bool, jitter_position: float) -> Window:
-    """The window of a token. `jitter_position` (0 to 1) spreads processes over the jitter.
+def schedule_of(token: Token, policy: RenewalPolicy, *, renewable: bool, jitter_position: float) -> Schedule:
+    """The schedule of a token.
 
-    `renewable` says whether a renewal can succeed.
+    A token that nothing can renew is used until it expires, and one whose lifetime is unknown until it is rejected.
 
-    A token that nothing can renew is used until its end, and one whose lifetime is unknown until it is rejected.
+    Args:
+        token: The token.
+        policy: The margins.
+        renewable: Whether a renewal can succeed.
+        jitter_position: From 0 to 1: how late in the jitter this process begins to renew.
     """
     if token.expires_at is None:
-        born_at = token.issued_at if token.issued_at is not None else 0.0
-        return Window(born_at + policy.default_lifetime if renewable else math.inf, math.inf, math.inf)
+        issued_at = token.issued_at if token.issued_at is not None else 0.0
+        return Schedule(issued_at + policy.default_lifetime if renewable else math.inf, math.inf, math.inf)
     if not renewable:
-        return Window(token.expires_at, token.expires_at, token.expires_at)
+        return Schedule(token.expires_at, token.expires_at, token.expires_at)
     lifetime = max(token.expires_at - token.issued_at, 0.0) if token.issued_at is not None else math.inf
     advisory = min(policy.advisory_leeway, policy.advisory_fraction * lifetime)
     mandatory = min(policy.mandatory_leeway, policy.mandatory_fraction * lifetime)
     renew_at = token.expires_at - max(advisory * (1 - policy.jitter * jitter_position), mandatory)
-    return Window(renew_at, token.expires_at - mandatory, token.expires_at)
-
-
-def before(due: Window, now: float) -> Before:
-    """What to do with a token of this window at `now`."""
-    if now < due.renew_at:
-        return Before.USE
-    return Before.USE_AND_RENEW if now < due.must_renew_at else Before.MUST_RENEW
+    return Schedule(renew_at, token.expires_at - mandatory, token.expires_at)

@@ -1,14 +1,14 @@
 """Renewals that are wrong on purpose, each in one way that a library of this kind has been wrong before.
 
-Each overrides a method of the real `Renewal` or `CurrentToken`, or changes a rule of the world; nothing is patched. The
-worlds they are put in are the smallest in which the mistake can show: test_mutations.py checks that it does, and that
-the real code is right in the very same worlds.
+Each overrides a method of the real `Renewal`, `StoredGrant`, `TokenEndpoint` or `CurrentToken`, or changes a rule of
+the world; nothing is patched. The worlds they are put in are the smallest in which the mistake can show:
+test_mutations.py checks that it does, and that the real code is right in the very same worlds.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from simulation.process import TOKEN, SimulatedToken
@@ -17,179 +17,192 @@ from simulation.world import Setup
 from blnk_auth._protocol.http_messages import HttpResponse
 from blnk_auth._protocol.requests import ServerRequest
 from blnk_auth._renewal.cached_token import CachedToken, Predecessor
+from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth._renewal.renewal import Renewal, RenewalGoal
+from blnk_auth._renewal.renewal import Renewal
+from blnk_auth._renewal.stored_grant import StoredGrant
+from blnk_auth._renewal.token_endpoint import TokenEndpoint
 from blnk_auth.errors import BlnkAuthError, Conflict, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.stores._token_store import Record, Version
 from blnk_auth.token import Token
 
+Build = Callable[[], ServerRequest]
 
-class ReadsOnlyBeforeTheLock(Renewal):
+
+class ReadsOnlyBeforeTheLock(StoredGrant):
     """What was read before waiting for the lock is taken for the truth."""
 
     first: Record | None = None
 
-    def _load(self) -> Record | None:
-        self.first = self.first or super()._load()
+    def load(self) -> Record | None:
+        self.first = self.first or super().load()
         return self.first
 
 
-class NeverLocks(Renewal):
+class NeverLocks(StoredGrant):
     @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
+    def locked(self) -> Generator[None]:
         yield
+
+
+class SavesLater(StoredGrant):
+    """Writes down what is to be saved."""
+
+    unsaved: tuple[GrantRecord, Predecessor] | None = None
+
+    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        self.unsaved = record, predecessor
+        return self.cache(record, None, predecessor=predecessor)
 
 
 class UnlocksBeforeSaving(Renewal):
     """The lock is held while asking only."""
 
-    unsaved: tuple[GrantRecord, Predecessor] | None = None
+    stored_grant_type = SavesLater
 
-    def run(self, goal: RenewalGoal) -> CachedToken:
-        held = super().run(goal)
-        return held if self.unsaved is None else super()._save(*self.unsaved)
-
-    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        self.unsaved = grant, predecessor
-        return self._hold_grant(grant, None, predecessor=predecessor)
+    def run(self, goal: Goal) -> CachedToken:
+        cached = super().run(goal)
+        assert isinstance(self.stored, SavesLater)
+        return cached if self.stored.unsaved is None else StoredGrant.save(self.stored, *self.stored.unsaved)
 
 
-class UsesBeforeSaving(Renewal):
+class UsesBeforeSaving(StoredGrant):
     """The pair is handed out at once, to be saved by the next call."""
 
-    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        return self._hold_grant(grant, None, predecessor=predecessor)
+    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        return self.cache(record, None, predecessor=predecessor)
 
 
-class ForgetsTheUnsavedPair(Renewal):
+class ForgetsTheUnsavedPair(StoredGrant):
     """A failed save fails the renewal."""
 
-    def _save(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        return self._replace(grant, predecessor)
+    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        return self.replace(record, predecessor)
 
 
 class RenewsPastAnUnsavedPair(Renewal):
-    def run(self, goal: RenewalGoal) -> CachedToken:
-        return super().run(RenewalGoal(None, goal.renewed_only, goal.forced))
+    def run(self, goal: Goal) -> CachedToken:
+        return super().run(Goal(None, goal.must_differ, goal.forced))
 
 
-class DropsTheRotatedRefreshToken(Renewal):
-    def _ask(self, current: Token | None) -> Token:
-        return super()._ask(current).replace(refresh_token=None)
+class DropsTheRotatedRefreshToken(TokenEndpoint):
+    def renew(self, build: Build, current: Token | None) -> Token:
+        return super().renew(build, current).replace(refresh_token=None)
 
 
-class KeepsTheOldRefreshToken(Renewal):
-    def _ask(self, current: Token | None) -> Token:
+class KeepsTheOldRefreshToken(TokenEndpoint):
+    def renew(self, build: Build, current: Token | None) -> Token:
         assert current is not None
-        return super()._ask(current).replace(refresh_token=current.refresh_token)
+        return super().renew(build, current).replace(refresh_token=current.refresh_token)
 
 
-class WritesBlindly(Renewal):
+class WritesBlindly(StoredGrant):
     """Every write replaces whatever is there: no compare-and-set."""
 
-    def _write(self, grant: GrantRecord, expected: Version | None) -> Version:
-        record = self._load()
-        return super()._write(grant, None if record is None else record.version)
+    def write(self, record: GrantRecord, expected: Version | None) -> Version:
+        stored = self.load()
+        return super().write(record, None if stored is None else stored.version)
 
 
-class OverwritesALiveSibling(Renewal):
+class OverwritesALivePair(StoredGrant):
     """A conflict is overcome by writing again."""
 
-    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
+    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
-            return self._hold_grant(grant, self._write(grant, predecessor.version))
+            return self.cache(record, self.write(record, predecessor.version))
         except Conflict:
-            record = self._load()
-        assert record is not None
-        return self._hold_grant(grant, self._write(grant, record.version))
+            stored = self.load()
+        assert stored is not None
+        return self.cache(record, self.write(record, stored.version))
 
 
-class BowsToAnEndedSibling(Renewal):
-    """A sibling's mark, made because we had spent its token, is taken for the end of our new pair too."""
+class BowsToAnEndedPair(StoredGrant):
+    """Another process's mark, made because we had spent its token, is taken for the end of our new pair too."""
 
-    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
+    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
-            return self._hold_grant(grant, self._write(grant, predecessor.version))
+            return self.cache(record, self.write(record, predecessor.version))
         except Conflict:
-            record = self._load()
-        assert record is not None
-        return self._hold(record)
+            stored = self.load()
+        assert stored is not None
+        return self.read(stored)
 
 
-class RevivesItsOwnEndedPair(Renewal):
-    """A sibling's mark on the very pair that is to be saved is overwritten."""
+class RevivesItsOwnEndedPair(StoredGrant):
+    """Another process's mark on the very pair that is to be saved is overwritten."""
 
-    def _replace(self, grant: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        held = super()._replace(grant, predecessor)
-        if held.record.ended is None or held.version is None:
-            return held
-        return self._hold_grant(grant, self._write(grant, held.version))
+    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        cached = super().replace(record, predecessor)
+        if cached.record.ended is None or cached.version is None:
+            return cached
+        return self.cache(record, self.write(record, cached.version))
 
 
-class TakesATimeoutForAVerdict(Renewal):
-    def _send(self, call: ServerRequest) -> HttpResponse:
+class TakesATimeoutForAVerdict(TokenEndpoint):
+    def _send(self, request: ServerRequest) -> HttpResponse:
         try:
-            return super()._send(call)
+            return super()._send(request)
         except TemporarilyUnavailable as failure:
-            raise SignInRequired(str(failure), reason="refused") from None
+            raise SignInRequired(failure.problem, reason="refused") from None
 
 
-class TakesA503ForAVerdict(Renewal):
-    def _ask(self, current: Token | None) -> Token:
+class TakesA503ForAVerdict(TokenEndpoint):
+    def renew(self, build: Build, current: Token | None) -> Token:
         try:
-            return super()._ask(current)
+            return super().renew(build, current)
         except TemporarilyUnavailable as failure:
-            raise SignInRequired(str(failure), reason="refused") from None
+            raise SignInRequired(failure.problem, reason="refused") from None
 
 
-class AsksAgainAtOnce(Renewal):
+class AsksAgainAtOnce(TokenEndpoint):
     """A lost answer is answered by the same request once more."""
 
-    def _send(self, call: ServerRequest) -> HttpResponse:
+    def _send(self, request: ServerRequest) -> HttpResponse:
         try:
-            return super()._send(call)
+            return super()._send(request)
         except TemporarilyUnavailable:
-            return super()._send(call)
+            return super()._send(request)
 
 
-class DeletesOnInvalidGrant(Renewal):
-    def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
-        self.ports.store.delete(self.key)
-        return verdict
+class DeletesOnInvalidGrant(StoredGrant):
+    def mark_ended(self, ended: GrantRecord, version: Version) -> None:
+        self.delete()
 
 
-class MarksBlindly(Renewal):
+class MarksBlindly(StoredGrant):
     """The mark replaces whatever is there."""
 
-    def _end(self, verdict: SignInRequired, record: Record | None, held: CachedToken | None) -> BlnkAuthError:
-        return super()._end(verdict, self._load(), held)
+    def mark_ended(self, ended: GrantRecord, version: Version) -> None:
+        stored = self.load()
+        assert stored is not None
+        super().mark_ended(ended, stored.version)
 
 
 class NoLookAfterInvalidGrant(Renewal):
-    def _renew_locked(self, goal: RenewalGoal) -> CachedToken:
-        record = self._load()
-        assert record is not None
-        held = self._hold(record)
-        if goal.is_met_by(held, self.ports.clock()):
-            return self._adopt(held, goal)
-        self._refuse_if_ended(held, goal)
+    def run_locked(self, goal: Goal) -> CachedToken:
+        stored = self.stored.load()
+        assert stored is not None
+        cached = self.stored.read(stored)
+        if goal.is_met_by(cached, self.ports.clock()):
+            return self._adopt(cached, goal)
+        self._refuse_if_ended(cached, goal)
         try:
-            token = self._ask(held.record.token)
+            token = self._ask(cached.record.token)
         except SignInRequired as verdict:
-            raise self._end(verdict, record, held) from None
-        return self._save(GrantRecord(token), Predecessor(record.version, held.record.token))
+            raise self._end(verdict, stored, cached) from None
+        return self.stored.save(GrantRecord(token), Predecessor(stored.version, cached.record.token))
 
 
 class AsksAboutEndedGrants(Renewal):
-    def _refuse_if_ended(self, held: CachedToken | None, goal: RenewalGoal) -> None:
+    def _refuse_if_ended(self, found: CachedToken | None, goal: Goal) -> None:
         return
 
 
-class FailsWithTheUnlock(Renewal):
+class FailsWithTheUnlock(StoredGrant):
     """A lock that cannot be released takes the new pair down with it."""
 
     @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
+    def locked(self) -> Generator[None]:
         try:
             with self.ports.store.lock(self.key, timeout=1.0):
                 yield
@@ -213,14 +226,21 @@ class _SavesAnEndedPairForEver(SimulatedToken):
     __slots__ = ()
 
     def _remember_end(self, error: SignInRequired) -> None:
-        held = self.cached
+        cached = self.cached
         super()._remember_end(error)
-        if held is not None and held.version is None and held.record.ended is None:
-            self.cached = self.state.hold_ended(GrantRecord(held.record.token, error.reason), None)
+        if cached is not None and cached.version is None and cached.record.ended is None:
+            self.cached = self.renewal().stored.cache(GrantRecord(cached.record.token, error.reason), None)
 
 
-def _with(renewal: type[Renewal], **setup: Any) -> Setup:
-    token_type = type(renewal.__name__, (SimulatedToken,), {"__slots__": (), "renewal_type": renewal})
+def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:
+    """Two processes whose renewals make this mistake."""
+    renewal: type[Renewal]
+    if issubclass(mistake, Renewal):
+        renewal = mistake
+    else:
+        part = "stored_grant_type" if issubclass(mistake, StoredGrant) else "token_endpoint_type"
+        renewal = type(mistake.__name__, (Renewal,), {part: mistake})
+    token_type = type(mistake.__name__, (SimulatedToken,), {"__slots__": (), "renewal_type": renewal})
     return Setup(token_type=token_type, workers=2, **setup)
 
 
@@ -237,8 +257,8 @@ MUTATIONS: dict[str, Setup] = {
     "drops the rotated refresh token": _with(DropsTheRotatedRefreshToken, faults=0),
     "keeps the old refresh token": _with(KeepsTheOldRefreshToken, faults=0),
     "writes blindly": _with(WritesBlindly, lock="lease", server="grace"),
-    "overwrites a live sibling": _with(OverwritesALiveSibling, server="grace"),
-    "bows to an ended sibling": _with(BowsToAnEndedSibling, lock="lease", server="single use"),
+    "overwrites a live pair": _with(OverwritesALivePair, server="grace"),
+    "bows to an ended pair": _with(BowsToAnEndedPair, lock="lease", server="single use"),
     "revives its own ended pair": _with(RevivesItsOwnEndedPair, faults=2),
     "saves an ended pair for ever": Setup(token_type=_SavesAnEndedPairForEver, workers=2, faults=2, server="grace"),
     "takes a timeout for a verdict": _with(TakesATimeoutForAVerdict),

@@ -24,7 +24,8 @@ from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.client_state import ClientState
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth._renewal.renewal import Ports, Renewal
+from blnk_auth._renewal.ports import Ports
+from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
@@ -208,9 +209,7 @@ class SimulatedToken(CurrentToken):
 
     def renewal(self, package: Package | None = None, **more: Any) -> Renewal:
         real = super().renewal(package, **more)
-        if self.renewal_type is Renewal:
-            return real
-        return self.renewal_type(**{each.name: getattr(real, each.name) for each in fields(Renewal)})
+        return self.renewal_type(key=real.stored.key, grant=real.grant, ports=real.ports, attempt=real.attempt)
 
 
 # --- the histories ---------------------------------------------------------------------------------------------------

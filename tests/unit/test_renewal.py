@@ -14,9 +14,13 @@ from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, N
 from blnk_auth._protocol.requests import build_code_exchange, build_revocation
 from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth._renewal.renewal import Ports, Renewal, RenewalGoal, succeed
-from blnk_auth._renewal.schedule import ALREADY_OVER
+from blnk_auth._renewal.ports import Ports
+from blnk_auth._renewal.renewal import Renewal
+from blnk_auth._renewal.revocation import revoke_tokens
+from blnk_auth._renewal.schedule import UNUSABLE
+from blnk_auth._renewal.token_endpoint import succeed
 from blnk_auth.errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -57,25 +61,20 @@ class Scene:
         policy = RenewalPolicy()
         return Renewal(
             key=KEY,
-            subject=self.grant.subject,
+            grant=self.grant,
             ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
-            ask=lambda current: self.grant.build_request(
-                Attempt(self.provider, self.credentials, None, self.clock()), current
-            ),
-            is_renewable=lambda grant: self.grant.is_renewable(
-                grant.token, Attempt(self.provider, self.credentials, None, self.clock())
-            ),
+            attempt=lambda: Attempt(self.provider, self.credentials, None, self.clock()),
         )
 
-    def run(self, seen: CachedToken | None = None, *, renewed_only: bool = False, forced: bool = False) -> CachedToken:
+    def run(self, seen: CachedToken | None = None, *, must_differ: bool = False, forced: bool = False) -> CachedToken:
         renewal = self.renewal()
         try:
-            return renewal.run(RenewalGoal(seen, renewed_only, forced))
+            return renewal.run(Goal(seen, must_differ, forced))
         finally:
             self.events += [event.name for event in renewal.events]
 
     def look(self) -> CachedToken:
-        held = self.renewal().look()
+        held = self.renewal().stored.look()
         assert held is not None
         self.trace.clear()
         return held
@@ -151,14 +150,14 @@ def test_one_who_holds_the_stale_token_itself_renews_it(scene: Scene) -> None:
 def test_a_rejected_fresh_token_is_renewed(scene: Scene) -> None:
     """A token that its API rejects is renewed although it has not expired."""
     scene.server.will(pair(1))
-    assert scene.run(scene.look(), renewed_only=True).record.token.access_token == "at1"
+    assert scene.run(scene.look(), must_differ=True).record.token.access_token == "at1"
 
 
 def test_a_rejected_token_is_not_renewed_if_a_sibling_has_done_so(scene: Scene) -> None:
     """A rejected token that is no longer the stored one is replaced by the stored one (F33)."""
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
-    assert scene.run(seen, renewed_only=True).record.token.access_token == "at1"
+    assert scene.run(seen, must_differ=True).record.token.access_token == "at1"
     assert scene.server.requests == []
 
 
@@ -167,7 +166,7 @@ def test_a_forced_renewal_asks_although_a_siblings_token_is_fresh(scene: Scene) 
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
     scene.server.will(pair(2))
-    assert scene.run(seen, renewed_only=True, forced=True).record.token.access_token == "at2"
+    assert scene.run(seen, must_differ=True, forced=True).record.token.access_token == "at2"
     assert scene.sent_refresh_tokens == ["rt1"]
 
 
@@ -176,7 +175,7 @@ def test_the_same_token_with_a_siblings_mark_of_its_end_is_no_newer_token(scene:
     seen = scene.look()
     scene.store.put(KEY, seen.record.token, ended="refused")
     with pytest.raises(SignInRequired):
-        scene.run(seen, renewed_only=True)
+        scene.run(seen, must_differ=True)
     assert scene.server.requests == []
 
 
@@ -273,7 +272,7 @@ def test_an_access_token_that_no_header_can_carry_is_stored_and_not_used(expired
     """Its refresh token may still be good, so the pair is kept; the access token counts as over at once."""
     expired.server.will(pair(1, access_token="at\r\nX-Evil: 1"))
     held = expired.run()
-    assert held.window == ALREADY_OVER
+    assert held.schedule == UNUSABLE
     assert expired.stored.token.refresh_token == "rt1"
 
 
@@ -328,7 +327,7 @@ def test_a_rejected_unsaved_pair_is_saved_first_and_renewed_with_its_own_refresh
     expired.server.will(pair(1), pair(2))
     expired.store.interfere("save", OSError("full"))
     held = expired.run(expired.look())
-    assert expired.run(held, renewed_only=True, forced=forced).record.token.access_token == "at2"
+    assert expired.run(held, must_differ=True, forced=forced).record.token.access_token == "at2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
 
 
@@ -339,7 +338,7 @@ def test_a_rejected_unsaved_pair_gives_way_to_a_siblings_newer_one(expired: Scen
     held = expired.run(expired.look())
     expired.clock.advance(1)
     expired.store.put(KEY, expired.token(5))
-    assert expired.run(held, renewed_only=True).record.token.access_token == "at5"
+    assert expired.run(held, must_differ=True).record.token.access_token == "at5"
     assert len(expired.server.requests) == 1
 
 
@@ -373,7 +372,7 @@ def test_f50_a_rewrite_of_the_pair_we_just_spent_never_outlives_the_new_one(scen
     spent = scene.stored.token
     scene.server.will(pair(1))
     scene.store.interfere("save", lambda: scene.store.put(KEY, spent))
-    held = scene.run(scene.look(), renewed_only=True)
+    held = scene.run(scene.look(), must_differ=True)
     assert held.record.token.refresh_token == "rt1"
     assert scene.stored.token.refresh_token == "rt1"
 
@@ -442,11 +441,11 @@ def meanwhile(scene: Scene, token: Token, then: HttpResponse) -> Callable[[HttpR
     return respond
 
 
-@pytest.mark.parametrize("renewed_only", [False, True])
-def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expired: Scene, renewed_only: bool) -> None:
+@pytest.mark.parametrize("must_differ", [False, True])
+def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expired: Scene, must_differ: bool) -> None:
     """F14: the store is read again after the verdict, the sibling's pair is used, nothing is marked, nobody is told."""
     expired.server.will(meanwhile(expired, expired.token(7), refusal("invalid_grant")))
-    held = expired.run(expired.look(), renewed_only=renewed_only)
+    held = expired.run(expired.look(), must_differ=must_differ)
     assert held.record.token.access_token == "at7"
     assert expired.stored == GrantRecord(expired.token(7))
     assert len(expired.server.requests) == 1
@@ -641,7 +640,7 @@ def test_an_event_about_a_store_that_failed_does_not_lead_to_the_data(expired: S
     expired.server.will(pair(1, refresh_token="rt1-of-some-length"))
     expired.store.interfere("save", Strange('INSERT {"refresh_token": "rt1-of-some-length"}'))
     renewal = expired.renewal()
-    renewal.run(RenewalGoal(None))
+    renewal.run(Goal(None))
     (failed,) = (event for event in renewal.events if event.name == "save_failed")
     assert failed.error is not None
     assert leaks([failed.detail, *everything_in(failed.error)], ["rt1-of-some-length"]) == []
@@ -688,22 +687,23 @@ def test_put_stores_a_new_grant_whatever_is_there(stored: dict[str, Any] | None)
     scene = Scene()
     if stored is not None:
         scene.store.save(KEY, stored, expected=None)
-    held = scene.renewal().put(GrantRecord(scene.token(1)))
+    held = scene.renewal().stored.put(GrantRecord(scene.token(1)))
     assert held.version is not None
     assert scene.stored == GrantRecord(scene.token(1))
 
 
 def test_forget_deletes_under_the_lock(scene: Scene) -> None:
     """A renewal under way elsewhere ends before the record goes, so it cannot bring it back."""
-    scene.renewal().forget()
+    scene.renewal().stored.forget()
     assert scene.trace == ["lock", "delete", "unlock"]
 
 
 def revoke(scene: Scene) -> None:
-    scene.renewal().revoke(
+    revoke_tokens(
+        scene.renewal(),
         lambda token, hint: build_revocation(
             scene.provider, scene.credentials, token, hint, call=Call("revocation", "alice"), now=scene.clock()
-        )
+        ),
     )
 
 
@@ -775,5 +775,5 @@ def test_a_conflict_is_a_store_error_for_who_puts_a_grant_without_a_lock(scene: 
     """Compare-and-set holds for new grants too: nobody's write is overwritten unseen."""
     scene.store.interfere("save", lambda: scene.store.put(KEY, scene.token(5)))
     with pytest.raises(Conflict):
-        scene.renewal().put(GrantRecord(scene.token(1)))
+        scene.renewal().stored.put(GrantRecord(scene.token(1)))
     assert scene.stored.token.access_token == "at5"

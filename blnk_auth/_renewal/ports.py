@@ -1,0 +1,33 @@
+"""What the renewal needs of the outside world.
+
+Passed in, so that tests and the simulation can put their own in the place of each: they need no network, no thread and
+no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .._protocol.http_messages import HttpRequest, HttpResponse
+from ..policy import RenewalPolicy
+from ..stores._token_store import TokenStore
+
+
+class Ports(NamedTuple):
+    """The outside world, as the renewal sees it.
+
+    Attributes:
+        store: Where the record of the grant is.
+        send: Sends one request to the authorization server; see `Transport.send` for what it raises.
+        clock: The time, in UTC epoch seconds.
+        jitter_position: A random number from 0 to 1, another one each time: where in a span of time this process acts,
+            so that many processes do not act at the same moment.
+        policy: Every number of the renewal.
+    """
+
+    store: TokenStore
+    send: Callable[[HttpRequest], HttpResponse]
+    clock: Callable[[], float]
+    jitter_position: Callable[[], float]
+    policy: RenewalPolicy

@@ -1,0 +1,109 @@
+"""Asking the authorization server for one grant: a renewal, the exchange of a code, a revocation.
+
+Used by `renewal`, `revocation` and the sign-ins. What this file promises:
+
+* Whatever a user's callable or HTTP client raises arrives as a typed error that holds no secret.
+* What a token response leaves out stays as it was; an odd member is an event.
+
+It never reads or writes the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .._protocol.answers import Judge, judge_revocation_answer, judge_token_answer, no_answer
+from .._protocol.http_messages import HttpResponse, NoAnswer
+from .._protocol.requests import ServerRequest
+from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..events import Event
+from ..token import Token
+from .ports import Ports
+
+_MOVED = 60.0
+"""Seconds by which a renewal must put off the refresh token's expiry to count as doing so; servers round."""
+
+
+@dataclass(slots=True)
+class TokenEndpoint:
+    """The authorization server, as it is asked for one grant. Blocking; for one operation on one thread.
+
+    Attributes:
+        key: The store key of the grant, for events.
+        ports: The outside world.
+        events: What happened, to be emitted when no lock is held any more.
+    """
+
+    key: str
+    ports: Ports
+    events: list[Event]
+
+    def renew(self, build: Callable[[], ServerRequest], current: Token | None) -> Token:
+        """The token that follows `current`. `build` makes the request."""
+        request = self._build(build)
+        issued = self.exchange(request)
+        renewed = succeed(issued, current, slides=request.provider.refresh_idle_lifetime is not None)
+        self._warn_of_expiry(renewed, current)
+        return renewed
+
+    def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> Token:
+        """The token that the server issues for a request."""
+        token, notes = judge(self._send(request), request, now=self.ports.clock())
+        self.events.extend(Event("odd_answer", self.key, note) for note in notes)
+        return token
+
+    def revoke(self, request: ServerRequest) -> None:
+        """Have the server revoke a token, or end the grant."""
+        judge_revocation_answer(self._send(request), request, now=self.ports.clock())
+
+    def _build(self, build: Callable[[], ServerRequest]) -> ServerRequest:
+        try:
+            return build()
+        except BlnkAuthError as error:
+            failure = error.replace()
+        except Exception as error:  # noqa: BLE001 - a callable of the user's, as in a provider's parameters
+            failure = TemporarilyUnavailable(
+                f"a callable of the client or its provider raised {type(error).__name__}",
+                remedy="correct the callable, or try again if it depends on something that is unavailable now",
+            )
+        # Raised here: the frames of the original hold the refresh token.
+        raise failure
+
+    def _send(self, request: ServerRequest) -> HttpResponse:
+        try:
+            return self.ports.send(request.request)
+        except NoAnswer as failure:
+            raise no_answer(failure, request.purpose) from None
+        except (BlnkAuthError, AssertionError):
+            # An assertion is a mock's complaint, for its test to see.
+            raise
+        except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
+            lost = NoAnswer(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
+        raise no_answer(lost, request.purpose)
+
+    def _warn_of_expiry(self, renewed: Token, current: Token | None) -> None:
+        """Emit, while there is time, that the refresh token expires at a moment which renewals do not put off."""
+        expires_at, expired_at = renewed.refresh_expires_at, None if current is None else current.refresh_expires_at
+        if expires_at is None or expired_at is None or expires_at > expired_at + _MOVED:
+            return
+        left = expires_at - self.ports.clock()
+        if left <= self.ports.policy.refresh_warning:
+            self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
+
+
+def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
+    """A new token with all that its response left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6).
+
+    So does the expiry of a refresh token that stays, whether the response repeats the token or not; except where each
+    use puts it off (`slides`): then it is unknown, and going by the old one would end a grant that lives.
+    """
+    if old is None:
+        return new
+    stays = new.refresh_token is None or new.refresh_token == old.refresh_token
+    return new.replace(
+        refresh_token=new.refresh_token or old.refresh_token,
+        refresh_expires_at=new.refresh_expires_at or (old.refresh_expires_at if stays and not slides else None),
+        scope=new.scope or old.scope,
+        extra={**old.extra, **new.extra} if old.extra else new.extra,
+    )
