@@ -13,8 +13,8 @@ from .errors._extras import import_failure
 
 try:
     import httpx2
-except ImportError as error:
-    raise import_failure("Httpx2Auth", "httpx2", "httpx2", error) from error
+except ImportError as _error:
+    raise import_failure("Httpx2Auth", "httpx2", "httpx2", _error) from _error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

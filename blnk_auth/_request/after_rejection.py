@@ -30,18 +30,15 @@ class After(enum.Enum):
     RENEW_ONLY = "renew, do not retry"
 
 
-def after(*, renewal_helps: bool, carried_ours: bool, retried: bool, is_current: bool, replayable: bool) -> After:
-    """Decide. Pure: everything comes in as a value.
+def after(*, renewal_helps: bool, is_current: bool, replayable: bool) -> After:
+    """Decide what to do with a response to a first attempt that carried our token. Pure.
 
     Args:
         renewal_helps: The response is a rejection that a new token may resolve.
-        carried_ours: The request carried the token that we attached, to an origin that may have it. Not so after a
-            redirect to another origin, nor when the user set the header.
-        retried: It was a second attempt already.
-        is_current: The token that it carried is still the newest that this process has.
-        replayable: Its body can provably be sent again.
+        is_current: The token that the request carried is still the newest that this process has.
+        replayable: The request's body can provably be sent again.
     """
-    if not renewal_helps or not carried_ours or retried:
+    if not renewal_helps:
         return After.ACCEPT
     if not is_current:
         return After.RETRY_WITH_CURRENT if replayable else After.ACCEPT
@@ -106,8 +103,6 @@ def token_to_retry_with(
     renewal_helps = yield from _may_renewal_help(credential, renewal, rejection)
     decision = after(
         renewal_helps=renewal_helps,
-        carried_ours=rejection.carried_ours,
-        retried=False,
         is_current=renewal.is_current(sent),
         replayable=renewal_helps and rejection.is_replayable(),
     )

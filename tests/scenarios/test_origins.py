@@ -17,7 +17,7 @@ from scenarios.clients import REQUESTS, Http, Kind, through_every_client
 from scenarios.servers import Everywhere, Received, Reply
 from scenarios.world import NO_RENEWAL, World
 
-from blnk_auth import StaticToken, Token
+from blnk_auth import Provider, StaticToken, Token
 from blnk_auth._renewal.credential import Source
 
 KEY = "a-fixed-api-key"
@@ -231,6 +231,66 @@ def test_f35_a_redirect_takes_the_token_only_to_the_origin_it_was_for(
 
 def redirecting(ways: dict[str, str], status: int, otherwise: Reply, request: Received) -> Reply:
     return Reply.redirect(ways[request.path], status) if request.path in ways else otherwise
+
+
+READ_DIFFERENTLY = (
+    *("////evil.test/end", "/////evil.test/end", "///evil.test/end", "////evil.test", "////evil.test:443/end"),
+    *("https:////evil.test/end", "https:/evil.test/end", "https:evil.test/end", "HTTPS:////evil.test/end"),
+    *(
+        "//\\evil.test/end",
+        "/\\/evil.test/end",
+        "\\\\evil.test/end",
+        "https:\\\\evil.test/end",
+        "https:/\\evil.test/end",
+    ),
+    *(
+        "/\t/evil.test/end",
+        "//\tevil.test/end",
+        "////\tevil.test/end",
+        "https:\t////evil.test/end",
+        "/%09/evil.test/end",
+    ),
+    *(
+        "https://api.acme.test\\@evil.test/end",
+        "https://api.acme.test%40evil.test/end",
+        "//api.acme.test@evil.test/end",
+    ),
+)
+"""Values of `Location` in which some URL parsers see a path, and others another host."""
+
+
+def api_headers(world: World, *origins: str) -> Carrier:
+    """A provider's own header beside the token."""
+    provider = Provider(
+        name="acme",
+        token_endpoint=f"{world.sandbox.origin}/oauth/token",
+        api_origins=origins,
+        api_headers={"X-Customer": KEY},
+    )
+    source = world.client_of(provider).for_subject("alice")
+    source.adopt(Token("an-access-token", refresh_token="unused", expires_at=world.clock() + 9999))
+    return Carrier(source, "x-customer", KEY)
+
+
+@pytest.mark.parametrize(
+    "carrying", [bearer, custom_header, api_headers], ids=["token", "custom-header", "api-headers"]
+)
+@through_every_client
+def test_f35_a_location_that_parsers_read_differently_takes_no_secret_elsewhere(
+    world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind, carrying: Carrying
+) -> None:
+    """Wherever the client goes from there, another origin gets nothing of ours."""
+    carrier = carrying(world, API)
+    betrayed: dict[str, list[str]] = {}
+    with open_client(kind) as http:
+        for location in READ_DIFFERENTLY:
+            hosts.arrived.clear()
+            hosts.answer = partial(redirecting, {"/start": location}, 302, Reply(200))
+            with suppress(kind.request_error, *invalid_url(kind)):
+                http.get(f"{API}/start", auth=kind.auth(carrier.source))
+            assert carrier.is_carried_by(hosts.arrived[0][1])
+            betrayed[location] = [origin for origin, request in hosts.arrived if carrier.is_betrayed_by(request)]
+    assert {location: origins for location, origins in betrayed.items() if set(origins) != {f"{API}:443"}} == {}
 
 
 @with_either_carrier

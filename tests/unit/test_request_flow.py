@@ -1,0 +1,382 @@
+"""The request flow, stepped by hand: every path of attaching, judging, renewing and repeating, through each auth class.
+
+No network: the test takes each request out of the flow, as an HTTP client would, and puts a response in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+
+from blnk_auth import (
+    ApiAnswer,
+    BlnkAuthError,
+    ConfigurationError,
+    Httpx2Auth,
+    HttpxAuth,
+    RequestsAuth,
+    SignInRequired,
+    TemporarilyUnavailable,
+    Token,
+)
+from blnk_auth._protocol.origins import AllowedOrigins, Origin
+from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.credential import Credential, RequestRules, Source
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.schedule import NEVER
+from blnk_auth._renewal.single_flight import Flight
+
+API = "https://api.acme.test"
+URL = f"{API}/accounts?page=2"
+ELSEWHERE = "https://evil.test/accounts"
+OUTAGE = TemporarilyUnavailable("the authorization server is down")
+SIGN_IN = SignInRequired("nobody has signed in", reason="missing")
+EXPIRED = {"www-authenticate": 'Bearer error="invalid_token"'}
+
+AT = {name: CachedToken(GrantRecord(Token(name)), NEVER) for name in ("at1", "at2", "at3")}
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the API answers; `redirected_to`: after a redirect that the client followed."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b"{}"
+    redirected_to: str | None = None
+
+
+OK = Response()
+REJECTED = Response(401, EXPIRED, b"expired")
+
+
+class Scripted(Source):
+    """A source whose credential follows a script, and logs what it was asked for.
+
+    A token is named; None is a renewal that is refused because others resolved nothing; an error is what a flight ends
+    in.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.rules = RequestRules(
+            AllowedOrigins((API,) if row.origins is None else row.origins),
+            row.header_name,
+            has_api_headers=bool(row.api_headers),
+            rejection_statuses=frozenset({401}),
+            reads_rejection_body=row.reads_body,
+            wait_timeout=1.0,
+        )
+        self.after_rejection: Scripted | None = None if row.is_static else self
+        self.log: list[object] = []
+        self._ready = list(row.ready)
+        self._replace = list(row.replace)
+
+    @property
+    def _credential(self) -> Credential:
+        return self
+
+    def fresh(self) -> CachedToken | None:
+        return None if self.row.fresh is None else AT[self.row.fresh]
+
+    def ready(self, package: str | None) -> CachedToken | Flight[CachedToken]:
+        if (fresh := self.fresh()) is not None and not self._ready:
+            return fresh
+        self.log.append("ready")
+        given = self._ready.pop(0)
+        return AT[given[1:]] if isinstance(given, str) and given.startswith("=") else landed(given)
+
+    def api_headers(self) -> Mapping[str, str]:
+        if isinstance(self.row.api_headers, BlnkAuthError):
+            raise self.row.api_headers
+        return self.row.api_headers
+
+    def report_withheld(self, origin: Origin | None) -> None:
+        self.log.append(f"withheld: {origin}")
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        self.log.append(("judge", answer.status_code, answer.path, answer.body) if self.row.reads_body else "judge")
+        if isinstance(self.row.judge, BlnkAuthError):
+            raise self.row.judge
+        return self.row.judge(answer)
+
+    def is_current(self, cached: CachedToken) -> bool:
+        return self.row.is_current
+
+    def replace(self, rejected: CachedToken, package: str) -> Flight[CachedToken] | None:
+        self.log.append(f"replace {rejected.record.token.access_token}")
+        given = self._replace.pop(0)
+        return None if given is None else landed(given)
+
+    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
+        self.log.append(f"{cached.record.token.access_token} {'accepted' if accepted else 'rejected again'}")
+
+
+def landed(given: str | BlnkAuthError) -> Flight[CachedToken]:
+    """A flight that has ended, in a token or in an error."""
+
+    def work() -> CachedToken:
+        if isinstance(given, BlnkAuthError):
+            raise given
+        return AT[given]
+
+    flight: Flight[CachedToken] = Flight()
+    flight.run(work, lambda: None)
+    return flight
+
+
+def names_invalid_token(answer: ApiAnswer) -> bool:
+    return "invalid_token" in answer.headers.get("www-authenticate", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One path: the script, and what comes of it."""
+
+    name: str
+    sent: tuple[str | None, ...]
+    """The value of the token's header in each attempt."""
+    result: int | type[BlnkAuthError]
+    """The status that the caller gets, or the error."""
+    log: tuple[object, ...] = ()
+    """What the credential was asked for, in order."""
+    responses: tuple[Response, ...] = (OK,)
+    fresh: str | None = "at1"
+    ready: tuple[str | BlnkAuthError, ...] = ()
+    """The flights to wait for; with `=` before it, a token that is there already."""
+    replace: tuple[str | BlnkAuthError | None, ...] = ()
+    judge: Callable[[ApiAnswer], bool] | BlnkAuthError = names_invalid_token
+    reads_body: bool = False
+    is_current: bool = True
+    is_static: bool = False
+    is_replayable: bool = True
+    url: str = URL
+    own_headers: Mapping[str, str] = field(default_factory=dict)
+    header_name: str = "Authorization"
+    api_headers: Mapping[str, str] | BlnkAuthError = field(default_factory=dict)
+    origins: tuple[str, ...] | None = None
+    also_sent: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of the last attempt."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+B1, B2, B3 = "Bearer at1", "Bearer at2", "Bearer at3"
+RENEW = ("judge", "replace at1")
+
+ROWS = (
+    # Attaching
+    Row("a fresh token is attached, and nothing else is asked", (B1,), 200),
+    Row("a token that is due for renewal is attached", (B1,), 200, ("ready",), fresh=None, ready=("=at1",)),
+    Row("without a valid token the renewal is waited for", (B2,), 200, ("ready",), fresh=None, ready=("at2",)),
+    Row("an outage is raised, nothing is sent", (), TemporarilyUnavailable, ("ready",), fresh=None, ready=(OUTAGE,)),
+    Row("a sign-in is asked for, nothing is sent", (), SignInRequired, ("ready",), fresh=None, ready=(SIGN_IN,)),
+    Row("another origin gets no token", (None,), 200, ("withheld: https://evil.test",), url=ELSEWHERE),
+    Row("no renewal for another origin", (None,), 200, ("withheld: https://evil.test",), url=ELSEWHERE, fresh=None),
+    Row("a 401 from another origin is returned", (None,), 401, ("withheld: https://evil.test",), (REJECTED,),
+        url=ELSEWHERE),
+    Row("a header of the user's own stays", ("Basic own",), 401, ("withheld: None",), (REJECTED,),
+        own_headers={"authorization": "Basic own"}),
+    Row("any https origin, where the provider says so", (B1,), 200, origins=("*",), url=ELSEWHERE),
+    Row("a header of another name", (B1,), 200, header_name="X-Key"),
+    Row("further headers are sent with the token", (B1,), 200, api_headers={"X-Customer": "7"},
+        also_sent={"x-customer": "7"}),
+    Row("further headers that cannot be made", (), ConfigurationError, api_headers=ConfigurationError("not callable")),
+    # Judging
+    Row("another status is returned unjudged", (B1,), 403, responses=(Response(403, EXPIRED),)),
+    Row("a 401 that no token resolves is returned", (B1,), 401, ("judge",),
+        (Response(401, {"www-authenticate": "Basic"}),)),
+    Row("a 401 for a fixed key is returned", (B1,), 401, (), (REJECTED,), is_static=True),
+    Row("a 401 after a redirect to another origin is returned", (B1,), 401, (),
+        (Response(401, EXPIRED, redirected_to=ELSEWHERE),)),
+    Row("a judge that fails is raised", (B1,), ConfigurationError, ("judge",), (REJECTED,),
+        judge=ConfigurationError("is_rejection raised KeyError")),
+    Row("a judge sees the body and the path", (B1,), 401, (("judge", 401, "/accounts", b"expired"),), (REJECTED,),
+        judge=lambda _: False, reads_body=True),
+    Row("a judge of the body decides", (B1, B2), 200,
+        (("judge", 401, "/accounts", b"expired"), "replace at1", "at2 accepted"), (REJECTED, OK), replace=("at2",),
+        judge=lambda answer: answer.body == b"expired", reads_body=True),
+    # Renewing and repeating
+    Row("rejected, renewed, repeated", (B1, B2), 200, (*RENEW, "at2 accepted"), (REJECTED, OK), replace=("at2",)),
+    Row("repeated with the further headers", (B1, B2), 200, (*RENEW, "at2 accepted"), (REJECTED, OK), replace=("at2",),
+        api_headers={"X-Customer": "7"}, also_sent={"x-customer": "7"}),
+    Row("rejected again: no third attempt", (B1, B2), 401, (*RENEW, "judge", "at2 rejected again"),
+        (REJECTED, REJECTED), replace=("at2",)),
+    Row("rejected again for another reason", (B1, B2), 401, (*RENEW, "judge"),
+        (REJECTED, Response(401, {"www-authenticate": "Basic"})), replace=("at2",)),
+    Row("the repetition ends elsewhere", (B1, B2), 401, RENEW,
+        (REJECTED, Response(401, EXPIRED, redirected_to=ELSEWHERE)), replace=("at2",)),
+    Row("the repetition fails otherwise", (B1, B2), 500, (*RENEW, "at2 accepted"), (REJECTED, Response(500)),
+        replace=("at2",)),
+    Row("an older token was rejected: repeated with the current one", (B1, B2), 200, ("judge", "ready", "at2 accepted"),
+        (REJECTED, OK), is_current=False, ready=("=at2",)),
+    Row("an older token was rejected, and the current one has expired", (B1, B3), 200,
+        ("judge", "ready", "at3 accepted"), (REJECTED, OK), is_current=False, ready=("at3",)),
+    Row("an older token was rejected, and the grant has ended", (B1,), SignInRequired, ("judge", "ready"), (REJECTED,),
+        is_current=False, ready=(SIGN_IN,)),
+    Row("an older token was rejected, with a body that cannot be repeated", (B1,), 401, ("judge",), (REJECTED,),
+        is_current=False, is_replayable=False),
+    Row("a body that cannot be repeated: renewed for the next request", (B1,), 401, RENEW, (REJECTED,),
+        replace=("at2",), is_replayable=False),
+    Row("a body that cannot be repeated, and an outage", (B1,), 401, RENEW, (REJECTED,), replace=(OUTAGE,),
+        is_replayable=False),
+    Row("renewals have resolved nothing lately", (B1,), 401, RENEW, (REJECTED,), replace=(None,)),
+    Row("the renewal fails", (B1,), TemporarilyUnavailable, RENEW, (REJECTED,), replace=(OUTAGE,)),
+    Row("the grant has ended", (B1,), SignInRequired, RENEW, (REJECTED,), replace=(SIGN_IN,)),
+    Row("a failed renewal in the background was joined: renewed once more", (B1, B2), 200,
+        (*RENEW, "replace at1", "at2 accepted"), (REJECTED, OK), replace=("at1", "at2")),
+    Row("twice no newer token", (B1,), 401, (*RENEW, "replace at1"), (REJECTED,), replace=("at1", "at1")),
+    Row("a 401 after a redirect within the origin is repeated there", (B1, B2), 200, (*RENEW, "at2 accepted"),
+        (Response(401, EXPIRED, redirected_to=f"{API}/new"), OK), replace=("at2",)),
+)  # fmt: skip
+
+
+@dataclass
+class Exchange:
+    """What was sent, and what came of it."""
+
+    sent: list[dict[str, str]]
+    status: int = 0
+    body: bytes = b""
+
+
+Driver = Callable[[Row, Source], Exchange]
+
+
+def through_httpx(package: Any, auth_class: Any) -> Driver:
+    def drive(row: Row, source: Source) -> Exchange:
+        exchange, pending = Exchange([]), list(row.responses)
+        request = httpx_request(package, row)
+        flow = auth_class(source).sync_auth_flow(request)
+        request = next(flow)
+        while True:
+            response = httpx_response(package, request, pending.pop(0), exchange)
+            try:
+                request = flow.send(response)
+            except StopIteration:
+                return exchange
+
+    return drive
+
+
+def through_async_httpx(package: Any, auth_class: Any) -> Driver:
+    def drive(row: Row, source: Source) -> Exchange:
+        exchange, pending = Exchange([]), list(row.responses)
+        flow = auth_class(source).async_auth_flow(httpx_request(package, row))
+        request = without_waiting(flow.__anext__())
+        while True:
+            response = httpx_response(package, request, pending.pop(0), exchange)
+            try:
+                request = without_waiting(flow.asend(response))
+            except StopAsyncIteration:
+                return exchange
+
+    return drive
+
+
+def without_waiting(awaitable: Any) -> Any:
+    """The result of something that is ready: all flights of a script have landed, so no event loop is needed."""
+    try:
+        awaitable.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the flow waits for something")
+
+
+def httpx_request(package: Any, row: Row) -> Any:
+    content = b"{}" if row.is_replayable else iter([b"{}"])
+    return package.Request("POST", row.url, headers=row.own_headers, content=content)
+
+
+def httpx_response(package: Any, request: Any, given: Response, exchange: Exchange) -> Any:
+    exchange.sent.append(dict(request.headers.multi_items()))
+    exchange.status, exchange.body = given.status, given.body
+    if given.redirected_to is not None:
+        # As the client does it: a copy of the headers, without Authorization where another origin follows.
+        headers = package.Headers(request.headers)
+        if not given.redirected_to.startswith(API):
+            headers.pop("Authorization", None)
+        request = package.Request("POST", given.redirected_to, headers=headers, content=request.content)
+    stream = package.ByteStream(given.body)
+    return package.Response(given.status, headers=given.headers, stream=stream, request=request)
+
+
+class ScriptedAdapter:
+    """What sends a request in requests."""
+
+    def __init__(self, responses: tuple[Response, ...]) -> None:
+        self.exchange = Exchange([])
+        self._pending = list(responses)
+
+    def send(self, request: requests.PreparedRequest, **_: object) -> requests.Response:
+        given = self._pending.pop(0)
+        self.exchange.sent.append({name.lower(): str(value) for name, value in request.headers.items()})
+        self.exchange.status, self.exchange.body = given.status, given.body
+        if given.redirected_to is not None:
+            request = request.copy()
+            request.url = given.redirected_to
+            if not given.redirected_to.startswith(API):
+                request.headers.pop("Authorization", None)
+        response = requests.Response()
+        response.status_code, response.request, response.url = given.status, request, request.url or ""
+        response.headers.update(given.headers)
+        response._content, response._content_consumed = given.body, True
+        response.connection = self  # type: ignore[attr-defined]  # as the adapters of requests do
+        return response
+
+
+def through_requests(row: Row, source: Source) -> Exchange:
+    data = "{}" if row.is_replayable else iter([b"{}"])
+    prepared = requests.Request("POST", row.url, headers=dict(row.own_headers), data=data).prepare()
+    adapter = ScriptedAdapter(row.responses)
+    RequestsAuth(source)(prepared)
+    response = adapter.send(prepared)
+    for hook in prepared.hooks["response"]:
+        # A response is false where its status is an error.
+        replaced = hook(response)
+        response = response if replaced is None else replaced
+    adapter.exchange.status = response.status_code
+    return adapter.exchange
+
+
+DRIVERS: dict[str, Driver] = {
+    "requests": through_requests,
+    "httpx": through_httpx(httpx, HttpxAuth),
+    "httpx-async": through_async_httpx(httpx, HttpxAuth),
+    "httpx2": through_httpx(httpx2, Httpx2Auth),
+    "httpx2-async": through_async_httpx(httpx2, Httpx2Auth),
+}
+REQUEST_ERRORS = {"requests": requests.RequestException, "httpx": httpx.RequestError, "httpx2": httpx2.RequestError}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_request_takes_the_path_of_its_row(row: Row, driver: str) -> None:
+    """Through each auth class: what is sent, what the credential is asked for, and what the caller gets."""
+    source = Scripted(row)
+    if isinstance(row.result, int):
+        exchange = DRIVERS[driver](row, source)
+        name = row.header_name.lower()
+        assert tuple(sent.get(name) for sent in exchange.sent) == row.sent
+        assert exchange.status == row.result
+        assert row.also_sent.items() <= (exchange.sent[-1] if row.also_sent else {}).items()
+    else:
+        with pytest.raises(row.result) as caught:
+            DRIVERS[driver](row, source)
+        assert isinstance(caught.value, REQUEST_ERRORS[driver.removesuffix("-async")])
+        assert caught.value.request.url  # type: ignore[attr-defined]
+    assert tuple(source.log) == row.log
+    assert not source._replace
+    assert not source._ready
+
+
+def test_no_two_rows_have_the_same_name() -> None:
+    """A row is found by its name."""
+    assert len({row.name for row in ROWS}) == len(ROWS)
