@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -36,6 +36,10 @@ demo: $(INSTALLED)
 # Two processes, because many tests wait for sockets; one after another with PYTEST_FLAGS=-n0.
 test: lint types $(INSTALLED)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS)
+
+# What needs neither a socket nor a process, against this checkout: in seconds, while you write.
+unit: $(LOCKED)
+	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 tests/unit -m "not real and not deep" $(PYTEST_FLAGS)
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
 test-clients: $(CLIENTS)/.installed

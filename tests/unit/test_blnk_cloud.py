@@ -25,6 +25,7 @@ def test_the_endpoints_are_the_documented_ones() -> None:
     assert provider.grants == ("authorization_code", "refresh_token")
 
 
+@pytest.mark.real
 def test_the_metadata_agrees_with_the_built_in_endpoints() -> None:
     """RFC 8414 at the sandbox, which has Blnk Cloud's personality."""
     with Sandbox() as sandbox:

@@ -158,9 +158,13 @@ def test_the_time_to_read_a_header_grows_with_its_length_only(case: str, monkeyp
 
     def seconds(length: int) -> float:
         header = HOSTILE[case](length)
-        began_at = time.process_time()
-        parse_challenges(header)
-        return time.process_time() - began_at
+        taken: list[float] = []
+        # The best of three: a collection of garbage, or a neighbour on this processor, slows down one of them.
+        for _ in range(3):
+            began_at = time.thread_time()
+            parse_challenges(header)
+            taken.append(time.thread_time() - began_at)
+        return min(taken)
 
     # Quadratic, the second would take 16 times as long as the first, and minutes.
     assert seconds(80_000) < 8 * seconds(20_000) + 0.1

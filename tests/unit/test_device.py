@@ -264,6 +264,7 @@ def _client(sandbox: Sandbox, clock: Clock, provider: Provider | None = None) ->
     )
 
 
+@pytest.mark.real
 def test_f59_the_whole_flow_by_discovery() -> None:
     """F59: discovery finds the endpoint, the person enters the code on a page, the tokens renew like any others."""
     clock = Clock()
@@ -288,6 +289,7 @@ def test_f59_the_whole_flow_by_discovery() -> None:
 
 
 @pytest.mark.parametrize(("approve", "reason"), [(False, "denied"), (None, "restart")])
+@pytest.mark.real
 def test_f59_no_and_no_answer(approve: bool | None, reason: str) -> None:
     """F59: both end with the reason."""
     clock = Clock()
@@ -302,6 +304,7 @@ def test_f59_no_and_no_answer(approve: bool | None, reason: str) -> None:
         assert caught.value.reason == reason
 
 
+@pytest.mark.real
 def test_the_sandbox_slows_down_who_asks_too_often() -> None:
     """A client that did not keep the pace would be told so: this one keeps it after each slow_down."""
     clock = Clock()
@@ -320,6 +323,7 @@ def test_the_sandbox_slows_down_who_asks_too_often() -> None:
         assert waited == [5, 5, 10, 15, 15]
 
 
+@pytest.mark.real
 def test_the_sandbox_has_it_only_when_asked_to() -> None:
     """Blnk Cloud has no device code, and neither has its personality by default."""
     with Sandbox() as sandbox:
@@ -333,6 +337,7 @@ def test_the_sandbox_has_it_only_when_asked_to() -> None:
         Sandbox("flinks", device_flow=True)
 
 
+@pytest.mark.real
 def test_a_device_code_serves_once_and_only_its_client() -> None:
     """As at a real server."""
     with (

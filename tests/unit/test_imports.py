@@ -252,6 +252,7 @@ def test_an_allowed_import_is_not_reported(module: str, source: str, is_package:
     assert violations(source, module=module, is_package=is_package) == []
 
 
+@pytest.mark.real
 def test_importing_the_package_loads_nothing_heavy() -> None:
     """`import blnk_auth` loads no HTTP client, no authlib, no database, no event loop and no terminal library."""
     code = f"import sys, blnk_auth; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"

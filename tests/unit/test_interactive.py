@@ -26,6 +26,8 @@ from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, StoreEr
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._sign_in.loopback import listen
 
+pytestmark = pytest.mark.real
+
 ISSUER = "https://as.acme.test"
 CODE = "c0de-of-alice"
 LONG = 20.0

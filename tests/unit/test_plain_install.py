@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 
 import blnk_auth
 
+pytestmark = pytest.mark.real
+
 PACKAGE = Path(blnk_auth.__file__).parent
 
 
@@ -93,7 +95,7 @@ def test_every_name_can_be_looked_at(python: Path, module: str, code: str) -> No
         ("blnk_auth.SQLStore('sqlite:///x.db')", "sqlalchemy", "sql"),
         ("blnk_auth.KeyringStore('x')", "keyring", "keyring"),
         ("from blnk_auth.stores import metadata; metadata.tables", "sqlalchemy", "sql"),
-        ("from blnk_auth.testing.sandbox import Sandbox; Sandbox()", "starlette", "sandbox"),
+        ("from blnk_auth.testing.sandbox import Sandbox; Sandbox()", "jinja2", "sandbox"),
     ],
 )
 def test_using_a_name_names_the_extra(python: Path, use: str, package: str, extra: str) -> None:

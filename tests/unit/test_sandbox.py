@@ -23,6 +23,8 @@ import pytest
 
 from blnk_auth.testing import Clock, Counts, Fault, Sandbox
 
+pytestmark = pytest.mark.real
+
 VERIFIER = "a" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 

@@ -33,6 +33,8 @@ from blnk_auth import (
 )
 from blnk_auth.testing import Clock, Fault, Sandbox
 
+pytestmark = pytest.mark.real
+
 SECRET = "cl1ent-s3cret/+of the sandbox"
 CLIENTS = ("httpx", "httpx2", "requests")
 

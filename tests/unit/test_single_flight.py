@@ -403,6 +403,7 @@ def test_the_work_sees_the_callers_context() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.real
 def test_f52_a_forked_child_starts_its_own_flight(work: Work) -> None:
     """F52: the parent's flight will never land in the child, which therefore does not join it."""
     flights = SingleFlight()

@@ -26,6 +26,8 @@ from blnk_auth._transport.network import Network, transport_for
 from blnk_auth._transport.tls import context
 from blnk_auth.testing import Fault, Sandbox
 
+pytestmark = pytest.mark.real
+
 PACKAGES: tuple[Package, ...] = ("httpx", "httpx2", "requests")
 BODY = b"grant_type=refresh_token&refresh_token=rt-of-alice"
 
