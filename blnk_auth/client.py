@@ -1,4 +1,8 @@
-"""`OAuthClient`: a registered client of one provider, and the door to its tokens."""
+"""`OAuthClient`: a registered client of one provider, and where its tokens and sign-ins come from.
+
+Used by every application. It checks what it is given and hands over: to `_sign_in` for sign-ins, to `TokenSource` for
+tokens. It never reads a store or sends a request itself.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,15 @@ from typing import TYPE_CHECKING, Any
 from ._protocol.assertions import PrivateKey, SigningAlgorithm
 from ._protocol.client_authentication import ClientAuthMethod, ClientCredentials, ClientSecret, choose_method
 from ._protocol.origins import endpoint_origin
-from ._protocol.requests import build_authorization_url, build_code_exchange
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
-from ._renewal.cached_token import CachedToken
 from ._renewal.client_state import ClientState
-from ._renewal.current_token import CurrentToken
-from ._renewal.single_flight import Flight, run_on_worker
-from ._sign_in.authorization_code import (
-    PENDING_LIFETIME,
-    AuthorizationRequest,
-    Pasted,
-    Pending,
-    PendingSignIns,
-    check,
-    code_of,
-    new_code_verifier,
-    new_state,
-    parse_callback,
-)
-from ._sign_in.device import DeviceAuthorization, DeviceSignIn, apoll, poll
+from ._sign_in.authorization_code import AuthorizationCodeSignIn, AuthorizationRequest
+from ._sign_in.device import DeviceAuthorization, DeviceSignIn
+from ._sign_in.interactive_settings import InteractiveSettings, Pasted
+from ._sign_in.wanted_grant import WantedGrant, checked_subject
 from ._transport.network import Network
-from .errors import ConfigurationError, redacted
-from .events import Event, OnEvent
+from .errors import ConfigurationError, is_text, redacted
+from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
 from .source import TokenSource, source_of
@@ -45,24 +36,36 @@ if TYPE_CHECKING:
 
 
 class OAuthClient:
-    """A client registered at one provider. Make one per registration and keep it; it may be shared by all threads.
+    """A client that is registered at one provider. Make one for each registration and keep it.
 
-    `client_id`, `client_secret`: from the registration; the secret may be a callable, asked afresh for each request.
-    `redirect_uri`: where the provider sends people back to; needed only to sign in.
-    `store`: where tokens live, with methods that block or are all `async def` (see `AsyncTokenStore`); None
-    keeps them in this process's memory, which loses them at exit.
-    `client_auth`: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
-    `tls_client_auth`, `self_signed_tls_client_auth` or `none`; None takes the provider's, or the best that both sides
-    support where the provider says what it supports.
-    `private_key` (for `private_key_jwt`): a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for a
-    key that stays in its hardware. `key_id` (None: the JWK's) and `signing_algorithm` (None: the JWK's, else what fits
-    the key and the provider's `assertion_algorithms`; HS256 for `client_secret_jwt`) go into the assertion.
-    `verify` (True, a CA file, or an `ssl.SSLContext`), `cert` (file, or file, key file and optional password) and
-    `proxy` (URL) are for the authorization server only; so is `token_http`, a `requests.Session`, `httpx.Client` or
-    `httpx2.Client` to use instead of our own, which comes from the package of whoever needs the token.
-    `policy`: when to renew and how long to wait. `on_event`: told what happened, see `blnk_auth.events.Event`.
-    `clock`: the UTC epoch time in seconds.
-    Raises `ConfigurationError` at once for anything that cannot work.
+    May be used from any number of threads, event loops and tasks. Copying it yields the same client.
+
+    Args:
+        provider: The authorization server, and the API that its tokens are for.
+        client_id: From the registration.
+        client_secret: From the registration; a callable is asked for each request. None where there is none.
+        redirect_uri: Where the provider sends users back to, as registered; needed only to sign in.
+        store: Where tokens are kept, with methods that block or are all `async def` (`AsyncTokenStore`). None: in the
+            memory of this process, which loses them when it exits.
+        client_auth: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
+            `tls_client_auth`, `self_signed_tls_client_auth` or `none`. None: the provider's, or the best that both
+            sides support where the provider lists what it supports.
+        private_key: For `private_key_jwt`: a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for
+            a key that stays in its hardware.
+        key_id: The `kid` of assertions. None: the JWK's.
+        signing_algorithm: The `alg` of assertions. None: the JWK's, else what fits the key and the provider's
+            `assertion_algorithms`; HS256 for `client_secret_jwt`.
+        policy: When to renew, and how long to wait. None: `RenewalPolicy()`.
+        on_event: Called after something happened to a token, see `Event`. None: events are only logged.
+        token_http: A `requests.Session`, `httpx.Client` or `httpx2.Client` for the authorization server. None: one of
+            our own, from the HTTP package of the caller.
+        cert: A client certificate for the authorization server: a file, or file, key file and optional password.
+        verify: For the authorization server: True, a CA file, or an `ssl.SSLContext`.
+        proxy: The URL of a proxy for the authorization server. None: as the environment specifies.
+        clock: Returns UTC epoch seconds. None: `time.time`.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
     """
 
     def __init__(
@@ -89,9 +92,11 @@ class OAuthClient:
         policy = RenewalPolicy() if policy is None else policy
         if not isinstance(policy, RenewalPolicy):
             raise ConfigurationError("policy must be a RenewalPolicy", parameter="policy")
-        for parameter, value in (("on_event", on_event or _nothing), ("clock", clock)):
-            if not callable(value):
-                raise ConfigurationError(f"{parameter} must be callable", parameter=parameter)
+        for parameter, value in (("on_event", on_event), ("clock", clock)):
+            if value is not None and not callable(value):
+                raise ConfigurationError(
+                    f"{parameter} must be callable", parameter=parameter, remedy="pass a function, or None"
+                )
         if not isinstance(provider, Provider):
             raise ConfigurationError(
                 "provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)", parameter="provider"
@@ -147,19 +152,30 @@ class OAuthClient:
     # --- whose token ---------------------------------------------------------------------------------------------
 
     def for_subject(self, subject: str) -> TokenSource:
-        """The tokens of the grant that `subject` gave. Reads nothing yet; the same subject gets the same source.
+        """The tokens of the grant that a user gave. Reads nothing yet; the same subject gets the same source.
 
         Where the provider's tokens are for one of several targets (bLink's banks), a callable that names it is asked
         here, and the source keeps to its answer: when the answer changes, the next call makes another source, with
-        tokens of its own. Raises `TemporarilyUnavailable` if that callable fails.
+        tokens of its own.
+
+        Args:
+            subject: The application's own lasting id of the user.
+
+        Raises:
+            ConfigurationError: `subject` is not text, or empty.
+            TemporarilyUnavailable: That callable failed.
         """
-        return source_of(self._current(subject))
+        subject = checked_subject(subject)
+        return source_of(self._state.current_token(RefreshTokenGrant(subject, self.provider.target_of(subject))))
 
     def for_itself(self, *, scope: str | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
 
-        `scope` is space-separated; None lets the server decide. Raises `ConfigurationError` where the provider does
-        not offer this grant.
+        Args:
+            scope: Space-separated. None: the server decides.
+
+        Raises:
+            ConfigurationError: `scope` is not text, or the provider does not offer this grant.
         """
         if "client_credentials" not in self.provider.grants:
             raise ConfigurationError(
@@ -167,47 +183,68 @@ class OAuthClient:
                 parameter="for_itself",
                 remedy="use for_subject()",
             )
-        if scope is not None and not _is_text(scope):
+        if scope is not None and not is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
         return source_of(
             self._state.current_token(ClientCredentialsGrant(scope or None, self.provider.target_of(None)))
         )
 
-    # --- getting the grant ---------------------------------------------------------------------------------------
+    # --- signing in ----------------------------------------------------------------------------------------------
 
     def start_authorization(
         self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
-        """Begin a sign-in: send the person to the returned `url`, then hand the URL they come back to to
-        `finish_authorization`, in this process or another that shares the store.
+        """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
 
-        `scope` is space-separated; None lets the server decide. `parameters` are further ones of this request, such as
-        Flinks' `provider_id`. The answer is accepted for 10 minutes, once.
-        Raises `ConfigurationError` without a redirect_uri or where nobody can sign in, and `StoreError`.
+        Any process that shares the store may finish it, once, within 10 minutes. Blocks on the store; for asyncio and
+        trio: `astart_authorization`.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated. None: the server decides.
+            parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
+
+        Raises:
+            ConfigurationError: There is no redirect_uri, the provider has no authorization endpoint, or an argument
+                cannot work.
+            StoreError: The store fails.
         """
-        return self._state.wait_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
+        wanted = WantedGrant.checked(subject, scope, parameters)
+        return AuthorizationCodeSignIn(self._state).start(wanted, self.redirect_uri)
 
     async def astart_authorization(
         self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        return await self._state.await_for(self._start(subject, scope, parameters or {}, self.redirect_uri))
+        wanted = WantedGrant.checked(subject, scope, parameters)
+        return await AuthorizationCodeSignIn(self._state).astart(wanted, self.redirect_uri)
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
-        """End a sign-in: check the answer, exchange its code, save the tokens, return the person's source.
+        """Finish a sign-in: check the callback, exchange its code, save the tokens, return the user's source.
 
-        `callback_url` is the whole URL that the browser came back to. `unechoed_state` is for a server that does not
-        send `state` back: pass the one you kept in the person's own session; never take it from the request.
-        Raises `SignInRequired` if the person said no or must start again, `ProtocolError`, `ConfigurationError`,
-        `TemporarilyUnavailable`. Codes live for seconds: call it at once. It cannot be interrupted half-way.
+        Call it at once: codes live for seconds. Cancelling the caller does not cancel the exchange. A code is never
+        sent twice. Blocks; for asyncio and trio: `afinish_authorization`.
+
+        Args:
+            callback_url: The whole URL that the browser came back to.
+            unechoed_state: For a server that does not send `state` back: the one that was kept in the user's session.
+                Never take it from the request. None: the callback must have it.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or must begin again (`restart`).
+            TemporarilyUnavailable: The server cannot answer now; `remedy` says whether the same callback may be tried
+                again.
+            ConfigurationError: The registration or the request is wrong.
+            ProtocolError: The callback or the server's response is not valid.
+            StoreError: The store fails.
         """
         callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
-        return self._state.wait_for(self._finish(callback_url, unechoed_state))
+        return source_of(AuthorizationCodeSignIn(self._state).finish(callback_url, unechoed_state))
 
     async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """The same as `finish_authorization`, for asyncio and trio."""
         callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
-        return await self._state.await_for(self._finish(callback_url, unechoed_state))
+        return source_of(await AuthorizationCodeSignIn(self._state).afinish(callback_url, unechoed_state))
 
     def authorize_interactively(
         self,
@@ -223,31 +260,33 @@ class OAuthClient:
         on_url: Callable[[str], object] | None = None,
         on_problem: Callable[[str], object] | None = None,
     ) -> TokenSource:
-        """Sign a person in who sits at this machine, and return their source: RFC 8252, for programs and scripts.
+        """Sign a user in who sits at this machine, and return their source (RFC 8252): for programs and scripts.
 
         Listens on the host and path of the client's redirect_uri, which must be http on a loopback address, until the
-        browser comes back. `port` None means the port in redirect_uri or, if it has none, any free one, as 0 does.
-        `timeout` is in seconds, 600 at most. `on_url` is told the address to open; `open_browser` opens it as well.
-        `pasted` (texts, or a callable that returns the next text or None) is for when the browser runs elsewhere: what
-        it yields is tried as the address the browser was sent to, and the first right one wins, pasted or not;
-        `on_problem` is told what is wrong with the others. With it, any redirect_uri will do, and `listen` False opens
-        no port at all. These callables are called on threads of their own.
-        Raises `SignInRequired` if the person said no or did not come back, `ConfigurationError` (also if the port is in
-        use), `StoreError`, and what `finish_authorization` raises. See docs/explanation/sign-in.md.
+        browser comes back. Blocks; for asyncio and trio: `aauthorize_interactively`. The callables are called on
+        threads of their own. See docs/explanation/sign-in.md.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated. None: the server decides.
+            parameters: Further parameters of the authorization request.
+            port: The port to listen on. None: the one in redirect_uri; if it has none, any free one, as with 0.
+            timeout: Seconds to wait for the user, at most 600.
+            open_browser: Whether to open the address in the default browser.
+            listen: False opens no port; then `pasted` is needed.
+            pasted: For a browser on another machine: strings, or a callable that returns the next one or None. Each is
+                tried as the address that the browser was sent to; the first right one counts, pasted or not. With it,
+                any redirect_uri will do.
+            on_url: Called with the address to open.
+            on_problem: Called with what is wrong with a pasted string.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or did not come back in time (`restart`).
+            ConfigurationError: An argument cannot work, or the port is in use.
+            BlnkAuthError: As for `finish_authorization`.
         """
-        sign_in = self._interactive(
-            subject,
-            scope,
-            parameters,
-            port=port,
-            timeout=timeout,
-            open_browser=open_browser,
-            listen=listen,
-            pasted=pasted,
-            on_url=on_url,
-            on_problem=on_problem,
-        )
-        return sign_in.run()
+        settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
+        return source_of(self._interactive(WantedGrant.checked(subject, scope, parameters), settings).run())
 
     async def aauthorize_interactively(
         self,
@@ -264,19 +303,8 @@ class OAuthClient:
         on_problem: Callable[[str], object] | None = None,
     ) -> TokenSource:
         """The same as `authorize_interactively`, for asyncio and trio. Cancelling it ends the sign-in."""
-        sign_in = self._interactive(
-            subject,
-            scope,
-            parameters,
-            port=port,
-            timeout=timeout,
-            open_browser=open_browser,
-            listen=listen,
-            pasted=pasted,
-            on_url=on_url,
-            on_problem=on_problem,
-        )
-        return await sign_in.arun()
+        settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
+        return source_of(await self._interactive(WantedGrant.checked(subject, scope, parameters), settings).arun())
 
     def authorize_device(
         self,
@@ -287,17 +315,27 @@ class OAuthClient:
         timeout: float | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> TokenSource:
-        """Sign a person in who has a browser on another device (RFC 8628), and return their source.
+        """Sign a user in who has a browser on another device (RFC 8628), and return their source.
 
-        `on_prompt` is told the code and where to enter it, and must show both; then the server is asked again and again
-        until the person has decided. `timeout` in seconds ends it earlier than the server would. `wait` is called with
-        the seconds between two questions.
-        Raises `SignInRequired` if the person said no or took too long, `ConfigurationError` where the provider has no
-        device_authorization_endpoint, `ProtocolError`, `StoreError`. An outage is waited out.
+        Blocks until the user has decided; an outage of the server is waited out. For asyncio and trio:
+        `aauthorize_device`.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated. None: the server decides.
+            on_prompt: Called with the code and where to enter it; must show both.
+            timeout: Seconds after which it ends. None: when the code expires.
+            wait: Called with the seconds until the next poll.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or took too long (`restart`).
+            ConfigurationError: The provider has no device_authorization_endpoint, or an argument cannot work.
+            ProtocolError: A response of the server is not valid.
+            TemporarilyUnavailable: No code could be obtained.
+            StoreError: The store fails.
         """
-        sign_in = self._device_sign_in(subject, scope, timeout)
-        on_prompt(self._state.wait_for(run_on_worker(sign_in.begin, _nothing)))
-        return source_of(poll(sign_in, wait))
+        wanted = WantedGrant.checked(subject, scope)
+        return source_of(DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).run(wait))
 
     async def aauthorize_device(
         self,
@@ -308,103 +346,15 @@ class OAuthClient:
         timeout: float | None = None,
         wait: Callable[[float], Awaitable[object]] | None = None,
     ) -> TokenSource:
-        """The same as `authorize_device`, for asyncio and trio. `wait` None is the event loop's own sleep."""
-        sign_in = self._device_sign_in(subject, scope, timeout)
-        on_prompt(await self._state.await_for(run_on_worker(sign_in.begin, _nothing)))
-        return source_of(await apoll(sign_in, wait))
+        """The same as `authorize_device`, for asyncio and trio. `wait` None: the event loop's own sleep."""
+        wanted = WantedGrant.checked(subject, scope)
+        return source_of(await DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).arun(wait))
 
-    def _current(self, subject: str) -> CurrentToken:
-        subject = _named_subject(subject)
-        return self._state.current_token(RefreshTokenGrant(subject, self.provider.target_of(subject)))
-
-    def _device_sign_in(self, subject: str, scope: str | None, timeout: float | None) -> DeviceSignIn:
-        return DeviceSignIn(self._state, self._current(subject), scope=scope, timeout=timeout)
-
-    def _interactive(
-        self, subject: str, scope: str | None, parameters: Mapping[str, str] | None, **settings: Any
-    ) -> InteractiveSignIn:
+    def _interactive(self, wanted: WantedGrant, settings: InteractiveSettings) -> InteractiveSignIn:
+        # Its listener needs h11, which nothing else here does.
         from ._sign_in.interactive import InteractiveSignIn
 
-        _named_subject(subject)
-
-        async def start(redirect_uri: str) -> AuthorizationRequest:
-            return await self._state.await_for(self._start(subject, scope, parameters or {}, redirect_uri))
-
-        return InteractiveSignIn(
-            provider=self.provider,
-            redirect_uri=self.redirect_uri,
-            start=start,
-            finish=self.afinish_authorization,
-            patience=2 * self._state.wait_timeout,
-            **settings,
-        )
-
-    def _start(
-        self, subject: str, scope: str | None, parameters: Mapping[str, str], redirect_uri: str | None
-    ) -> Flight[AuthorizationRequest]:
-        subject = _named_subject(subject)
-        if redirect_uri is None:
-            raise ConfigurationError(
-                "redirect_uri is missing",
-                parameter="redirect_uri",
-                remedy="give OAuthClient the one registered at the provider",
-            )
-        state = new_state()
-        verifier = new_code_verifier() if self.provider.pkce else None
-
-        def work() -> AuthorizationRequest:
-            target = self.provider.target_of(subject)
-            url = build_authorization_url(
-                self.provider,
-                self._state.credentials.client_id,
-                redirect_uri=redirect_uri,
-                scope=scope,
-                state=state,
-                code_verifier=verifier,
-                parameters=parameters,
-                target=target,
-            )
-            now = self._state.clock()
-            self._pending.sweep(now)
-            self._pending.add(state, Pending(subject, redirect_uri, now + PENDING_LIFETIME, verifier, target))
-            return AuthorizationRequest(url, state, now + PENDING_LIFETIME)
-
-        return run_on_worker(work, _nothing)
-
-    def _finish(self, callback_url: str, unechoed_state: str | None) -> Flight[TokenSource]:
-        callback = parse_callback(callback_url)
-        check(callback, self.provider)
-        state = callback.state if callback.state is not None else unechoed_state
-        events: list[Event] = []
-
-        def work() -> TokenSource:
-            pending = self._pending.claim(state, self._state.clock())
-            # Where the person was sent, even if a callable would name another target by now: its code is good there.
-            current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target))
-            current.install(self._exchange(current, pending, code_of(callback, subject=pending.subject), events))
-            return source_of(current)
-
-        return run_on_worker(work, lambda: self._state.emit(events))
-
-    def _exchange(self, current: CurrentToken, pending: Pending, code: str, events: list[Event]) -> CachedToken:
-        call = build_code_exchange(
-            self.provider,
-            self._state.credentials,
-            code=code,
-            redirect_uri=pending.redirect_uri,
-            code_verifier=pending.code_verifier,
-            call=current.call("authorization_code"),
-            now=self._state.clock(),
-        )
-        exchange = current.renewal()
-        try:
-            return exchange.exchange(call)
-        finally:
-            events.extend(exchange.events)
-
-    @property
-    def _pending(self) -> PendingSignIns:
-        return PendingSignIns(self.store, self._state.registration.sign_ins)
+        return InteractiveSignIn(self._state, wanted, settings)
 
     def __copy__(self) -> OAuthClient:
         return self
@@ -434,21 +384,6 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     return best
 
 
-def _named_subject(subject: str) -> str:
-    if not _is_text(subject) or not subject.strip():
-        raise ConfigurationError(
-            "subject must be text (UTF-8) that is not empty",
-            parameter="subject",
-            remedy="pass your own lasting id of the person who gave the grant",
-        )
-    return subject
-
-
-def _is_text(value: object) -> bool:
-    """Whether it is a string that can be written as UTF-8, as store keys are."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def _check_redirect_uri(redirect_uri: str) -> None:
     scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
     if not scheme or "#" in redirect_uri:
@@ -457,7 +392,3 @@ def _check_redirect_uri(redirect_uri: str) -> None:
         )
     if scheme in ("http", "https"):
         endpoint_origin(redirect_uri, "redirect_uri")
-
-
-def _nothing() -> None:
-    """Nothing to tell afterwards."""

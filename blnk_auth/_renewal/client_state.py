@@ -34,6 +34,11 @@ Handle = TypeVar("Handle")
 _SAVE_GRACE = 5.0
 """Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
 
+_SWEEP_INTERVAL = 60.0
+"""Seconds between two looks for abandoned sign-ins: each lists the keys of the store."""
+
+_OF_THIS_PROCESS = ("flights", "installing", "rules", "_current_tokens", "_grants_lock", "_swept_at", "_unsaved")
+
 
 class ClientState:
     """Made by `OAuthClient`, one each. May be used from any thread or task."""
@@ -66,6 +71,7 @@ class ClientState:
             weakref.WeakValueDictionary()
         )
         self._unsaved: set[CurrentToken] = set()
+        self._swept_at: float | None = None
         provider = self.provider
         self.rules = RequestRules(
             provider.origins,
@@ -136,6 +142,14 @@ class ClientState:
         events: list[Event] = []
         return run_on_worker(lambda: work(events), lambda: self.emit(events))
 
+    def is_time_to_sweep(self) -> bool:
+        """Whether abandoned sign-ins should be looked for: about once a minute in each process."""
+        now, last = self.clock(), self._swept_at
+        if last is not None and last <= now < last + _SWEEP_INTERVAL:
+            return False
+        self._swept_at = now
+        return True
+
     def wait_for(self, flight: Flight[Result]) -> Result:
         """Block until an operation has ended."""
         return flight.wait(self.wait_timeout)
@@ -152,7 +166,7 @@ class ClientState:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
         state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
-        for of_this_process in ("flights", "installing", "rules", "_current_tokens", "_grants_lock", "_unsaved"):
+        for of_this_process in _OF_THIS_PROCESS:
             del state[of_this_process]
         credentials = self.credentials
         if isinstance(credentials.client_secret, str):

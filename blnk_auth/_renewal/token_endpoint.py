@@ -49,13 +49,13 @@ class TokenEndpoint:
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> Token:
         """The token that the server issues for a request."""
-        token, notes = judge(self._send(request), request, now=self.ports.clock())
+        token, notes = judge(self.send(request), request, now=self.ports.clock())
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
         return token
 
     def revoke(self, request: ServerRequest) -> None:
         """Have the server revoke a token, or end the grant."""
-        judge_revocation_answer(self._send(request), request, now=self.ports.clock())
+        judge_revocation_answer(self.send(request), request, now=self.ports.clock())
 
     def _build(self, build: Callable[[], ServerRequest]) -> ServerRequest:
         try:
@@ -70,7 +70,8 @@ class TokenEndpoint:
         # Raised here: the frames of the original hold the refresh token.
         raise failure
 
-    def _send(self, request: ServerRequest) -> HttpResponse:
+    def send(self, request: ServerRequest) -> HttpResponse:
+        """The response of the server. Whatever fails is a `BlnkAuthError`, or a mock's `AssertionError`."""
         try:
             return self.ports.send(request.request)
         except NoAnswer as failure:

@@ -1,14 +1,14 @@
-"""Signing in from a program that runs where the person is (RFC 8252): a browser, a loopback listener, a pasted URL.
+"""Signing in from a program that runs where the user is (RFC 8252): a browser, a loopback listener, a pasted URL.
 
-Whoever first brings the answer to the very sign-in that is under way ends it; everything else is answered and ignored:
+Used by `OAuthClient.authorize_interactively`. It runs on a worker thread with an event loop of its own, so it is the
+same for a blocking caller, asyncio and trio, whatever they are doing. It promises:
 
-1. A hit counts if it is a GET for the right path and host, with our `state` (compared in constant time), the right
-   `iss`, and a code or an error; and only the first one. Nothing else can end or disturb the sign-in.
+1. A request ends the sign-in only if it is a GET for the right path and a loopback host, with our `state` (compared in
+   constant time), the right `iss`, and a code or an error; and only the first one. Everything else is answered and
+   ignored, and so is what a browser fetches before the user asks for it.
 2. The same holds for a pasted URL, whatever its host and path.
-3. The listener lives no longer than the sign-in, on a loopback address only.
-
-All of it runs on a worker thread with an event loop of its own, so it is the same for a blocking caller, asyncio and
-trio, and no matter what those are doing.
+3. The listener is on a loopback address only, and closes with the sign-in: also at Ctrl-C and cancellation, whenever
+   they come.
 """
 
 from __future__ import annotations
@@ -20,25 +20,42 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from .._protocol.origins import is_loopback
-from .._renewal.single_flight import run_on_worker
-from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, redacted
-from ..provider import Provider
-from ..source import TokenSource
-from .authorization_code import PENDING_LIFETIME, AuthorizationRequest, Pasted, check, parse_callback
-from .loopback import Answer, Request, listen, serve
-from .page import Outcome, page, redirect, refusal
+from .._renewal.client_state import ClientState
+from .._renewal.current_token import CurrentToken
+from .._renewal.single_flight import Flight
+from ..errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    TemporarilyUnavailable,
+    redacted,
+)
+from ..events import Event
+from .authorization_code import AuthorizationCodeSignIn
+from .callback import check_callback, no_state, parse_callback
+from .interactive_settings import InteractiveSettings, is_loopback_uri
+from .loopback import Request, Response, listen, serve
+from .page import Page, Result, page, redirect, refusal
+from .wanted_grant import WantedGrant
 
 _LINGER = 3.0
 """Seconds in which the browser is expected to ask for the page that ends the sign-in."""
 
+_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before an exchange that spent nothing is repeated, where the server does not name them (Retry-After)."""
+
 _DONE = "/done/"
+
+_PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+"""Sent by browsers that fetch a page before the user asks for it: Chromium, older ones, Safari, older Firefox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,74 +68,56 @@ class Address:
     query: str
 
     @property
-    def netloc(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
     def redirect_uri(self) -> str:
-        return urlunsplit(("http", self.netloc, self.path, self.query, ""))
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return urlunsplit(("http", f"{host}:{self.port}", self.path, self.query, ""))
 
 
 class InteractiveSignIn:
-    """One sign-in, to be run once. Made by `OAuthClient.authorize_interactively`, which documents the parameters."""
+    """One interactive sign-in, to be run once.
 
-    def __init__(
-        self,
-        *,
-        provider: Provider,
-        redirect_uri: str | None,
-        port: int | None,
-        timeout: float,
-        open_browser: bool,
-        listen: bool,
-        pasted: Pasted | None,
-        on_url: Callable[[str], object] | None,
-        on_problem: Callable[[str], object] | None,
-        start: Callable[[str], Awaitable[AuthorizationRequest]],
-        finish: Callable[[str], Awaitable[TokenSource]],
-        patience: float,
-    ) -> None:
-        _check_callables(pasted, on_url=on_url, on_problem=on_problem)
-        _check_numbers(port, timeout)
-        self._provider = provider
-        if not listen and pasted is None:
-            raise ConfigurationError("listen=False needs pasted=: how else could the person come back?")
-        self._redirect_uri = _checked_redirect_uri(redirect_uri, pasted)
-        self._listens = listen and _is_loopback_uri(self._redirect_uri)
-        self._port = port
-        self._timeout = timeout
-        self._open_browser = open_browser
-        self._pasted = pasted
-        self._on_url = on_url
-        self._on_problem = on_problem
-        self._start = start
-        self._finish = finish
-        # Seconds beyond the time-out: for the exchange, and for the browser to get its page.
-        self._patience = timeout + patience + 2 * _LINGER
+    Args:
+        state: The client's.
+        wanted: What the user is asked for.
+        settings: How.
+
+    Raises:
+        ConfigurationError: The client's redirect_uri does not fit the settings.
+    """
+
+    def __init__(self, state: ClientState, wanted: WantedGrant, settings: InteractiveSettings) -> None:
+        self._state = state
+        self._wanted = wanted
+        self._settings = settings
+        self._code_sign_in = AuthorizationCodeSignIn(state)
+        self._redirect_uri = settings.checked_redirect_uri(state.redirect_uri)
+        # Seconds beyond the timeout: for the start and the exchange, and for the browser to get its page.
+        self._patience = settings.timeout + 2 * state.wait_timeout + state.policy.request_deadline + 2 * _LINGER
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._main: asyncio.Task[TokenSource] | None = None
+        self._main: asyncio.Task[CurrentToken] | None = None
         self._address: Address | None = None
         self._expected_state = ""
         self._problem = ""
-        self._awaited = 0
+        self._awaited_pages = 0
 
-    def run(self) -> TokenSource:
-        """Block until the person has signed in. Ctrl-C closes the listener; an exchange under way is still saved."""
-        flight = run_on_worker(self._work, _nothing)
+    def run(self) -> CurrentToken:
+        """Block until the user has signed in. Ctrl-C closes the listener; an exchange under way is still saved."""
+        # The worker is started inside the `try`: Ctrl-C between its start and the wait must end it too.
         try:
-            return flight.wait(self._patience)
+            return self._launch().wait(self._patience)
         finally:
             self._stop()
 
-    async def arun(self) -> TokenSource:
+    async def arun(self) -> CurrentToken:
         """The same for a task of asyncio or trio; cancelling it closes the listener."""
-        flight = run_on_worker(self._work, _nothing)
         try:
-            return await flight.wait_async(self._patience)
+            return await self._launch().wait_async(self._patience)
         finally:
             self._stop()
+
+    def _launch(self) -> Flight[CurrentToken]:
+        return self._state.operate(self._work)
 
     def _stop(self) -> None:
         self._stopped = True
@@ -127,7 +126,7 @@ class InteractiveSignIn:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._main.cancel)
 
-    def _work(self) -> TokenSource:
+    def _work(self, _events: list[Event]) -> CurrentToken:
         listening = self._listen()
         try:
             return asyncio.run(self._attend(listening))
@@ -138,74 +137,103 @@ class InteractiveSignIn:
                 each.close()
 
     def _listen(self) -> list[socket.socket]:
-        if not self._listens:
+        if self._stopped or not (self._settings.listen and is_loopback_uri(self._redirect_uri)):
             return []
         parts = urlsplit(self._redirect_uri)
         host = str(parts.hostname)
-        listening = listen(host, (parts.port or 0) if self._port is None else self._port)
+        listening = listen(host, (parts.port or 0) if self._settings.port is None else self._settings.port)
         self._address = Address(host, int(listening[0].getsockname()[1]), parts.path or "/", parts.query)
         return listening
 
-    async def _attend(self, listening: list[socket.socket]) -> TokenSource:
+    async def _attend(self, listening: list[socket.socket]) -> CurrentToken:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         if self._stopped:
             raise asyncio.CancelledError
         self._callback: asyncio.Future[str] = self._loop.create_future()
-        self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self._result: asyncio.Future[Result] = self._loop.create_future()
         self._shown = asyncio.Event()
-        request = await self._start(self._redirect_uri if self._address is None else self._address.redirect_uri)
+        redirect_uri = self._redirect_uri if self._address is None else self._address.redirect_uri
+        request = await self._code_sign_in.astart(self._wanted, redirect_uri)
         self._expected_state = request.state
-        server = asyncio.create_task(serve(listening, self._answer))
+        server = asyncio.create_task(serve(listening, self._respond))
         server.add_done_callback(self._server_ended)
         try:
-            self._on_a_thread(self._reach, request.url)
-            return await self._conclude(await self._first_answer())
+            self._on_a_thread(self._show_url, request.url)
+            return await self._conclude(await self._first_callback())
         finally:
             server.cancel()
             await asyncio.wait({server})
 
-    async def _first_answer(self) -> str:
+    async def _first_callback(self) -> str:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._settings.timeout):
                 return await self._callback
         except TimeoutError:
-            raise _unfinished(f"nobody has completed the sign-in within {self._timeout:g} seconds") from None
+            raise _unfinished(f"nobody has completed the sign-in within {self._settings.timeout:g} seconds") from None
 
-    async def _conclude(self, callback_url: str) -> TokenSource:
+    async def _conclude(self, callback_url: str) -> CurrentToken:
         try:
-            source = await self._finish(callback_url)
-            self._outcome.set_result("success")
+            current = await self._exchange(callback_url)
+            self._result.set_result("success")
         except BlnkAuthError as error:
             self._problem = str(error)
             denied = isinstance(error, SignInRequired) and error.reason == "denied"
-            self._outcome.set_result("denied" if denied else "failed")
+            self._result.set_result("denied" if denied else "failed")
             raise
         finally:
-            if not self._outcome.done():
-                self._outcome.set_result("failed")
-            await self._see_the_browser_off()
-        return source
+            if not self._result.done():
+                self._result.set_result("failed")
+            await self._wait_for_the_browser()
+        return current
 
-    async def _see_the_browser_off(self) -> None:
-        """Give the browser the time to fetch its page: when we return, nothing listens any more."""
-        if self._awaited and not self._stopped:
+    async def _exchange(self, callback_url: str) -> CurrentToken:
+        """Exchange the code; again if the server provably spent nothing, since nobody else could repeat it."""
+        time_left, pauses = self._state.policy.request_deadline, iter(_PAUSES)
+        failure: TemporarilyUnavailable | None = None
+        while True:
+            try:
+                return await self._code_sign_in.afinish(callback_url)
+            except TemporarilyUnavailable as error:
+                failure = error.replace(remedy="start the sign-in again")
+                pause = next(pauses, None)
+                wait = pause if error.retry_after is None else error.retry_after
+                if error.outcome_unknown or pause is None or wait is None or wait > time_left:
+                    raise failure from None
+            except SignInRequired as error:
+                # After a failure: the pending sign-in was not given back, since the code may be spent.
+                if failure is None or error.reason != "restart":
+                    raise
+                raise failure from None
+            await asyncio.sleep(wait)
+            time_left -= wait
+
+    async def _wait_for_the_browser(self) -> None:
+        """Give the browser the time to fetch its page: once the call returns, nothing listens any more."""
+        if self._awaited_pages and not self._stopped:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER):
                     await self._shown.wait()
 
     # --- what may end it -----------------------------------------------------------------------------------------
 
-    def _judge(self, callback_url: str) -> None:
-        """Raise `BlnkAuthError` unless this is the answer to this sign-in."""
+    def _check(self, callback_url: str) -> None:
+        """Raise a `BlnkAuthError` unless this is the authorization response to this sign-in."""
         callback = parse_callback(callback_url)
-        given = "" if callback.state is None else callback.state
-        # Before anything else that it says is believed. As bytes: compare_digest refuses text that is not ASCII.
+        if callback.state is None and callback.error is not None:
+            check_callback(callback, self._state.provider)
+            raise no_state(callback)
+        given = callback.state or ""
+        # Before anything else in it is believed. As bytes: compare_digest refuses strings that are not ASCII.
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._expected_state.encode()):
-            raise ProtocolError("the address belongs to another sign-in (its state is not the one that was sent)")
-        check(callback, self._provider)
+            raise ProtocolError(
+                "callback_url belongs to another sign-in (its state is not the one that was sent)",
+                parameter="callback_url",
+                remedy="finish the sign-in that was started last",
+            )
+        check_callback(callback, self._state.provider)
 
-    def _take(self, callback_url: str) -> None:
-        """End the wait, if this is the first answer."""
+    def _accept(self, callback_url: str) -> None:
+        """End the wait, if this is the first callback."""
         if not self._callback.done():
             self._callback.set_result(callback_url)
 
@@ -220,46 +248,55 @@ class InteractiveSignIn:
 
     # --- the browser ---------------------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _respond(self, request: Request) -> Response:
         path, address = request.target.partition("?")[0], self._address
-        if address is None or request.host.lower() != address.netloc:
-            # A page of another site whose name was made to point here (DNS rebinding) would bring its own host.
+        host, port = _host_and_port(request.host)
+        if address is None or not is_loopback(host):
+            # A page of another site whose name was made to point here (DNS rebinding) would send its own host.
             return refusal(421, "Nothing here for this host.")
+        if port != address.port:
+            return self._page("wrong_address", f"{port} instead of {address.port}")
         if request.method != "GET":
             return refusal(405, "Only GET.", allow="GET")
+        if _is_prefetch(request.headers):
+            # Nothing is used up: the page is for the request that the user makes.
+            return refusal(503, "Not before the user asks for it.")
         if path != address.path:
             return self._last_page(path)
-        return await self._answer_callback(
-            redacted(f"{address.redirect_uri.partition('?')[0]}?{_query(request.target)}")
-        )
+        callback_url = redacted(f"{address.redirect_uri.partition('?')[0]}?{request.target.partition('?')[2]}")
+        return await self._respond_to_callback(callback_url)
 
-    async def _answer_callback(self, callback_url: str) -> Answer:
+    async def _respond_to_callback(self, callback_url: str) -> Response:
         try:
-            self._judge(callback_url)
+            self._check(callback_url)
+        except SignInRequired as error:
+            return self._page("no_state", error.problem)
         except BlnkAuthError:
-            return page("stray", provider=self._provider.display_name)
-        self._awaited += 1
-        # A second hit is shown what came of the first, and does nothing.
-        self._take(callback_url)
-        return redirect(_DONE + await asyncio.shield(self._outcome))
+            return self._page("invalid_link")
+        self._awaited_pages += 1
+        # A second callback gets the same page as the first, and does nothing.
+        self._accept(callback_url)
+        return redirect(_DONE + await asyncio.shield(self._result))
 
-    def _last_page(self, path: str) -> Answer:
-        if not self._outcome.done() or path != _DONE + self._outcome.result():
+    def _last_page(self, path: str) -> Response:
+        if not self._result.done() or path != _DONE + self._result.result():
             return refusal(404, "Nothing here.")
-        outcome = self._outcome.result()
-        problem = self._problem if outcome == "failed" else ""
-        shown = page(outcome, provider=self._provider.display_name, problem=problem)
-        return Answer(shown.status, shown.headers, shown.body, self._count_shown)
+        result = self._result.result()
+        shown = self._page(result, self._problem if result == "failed" else "")
+        return Response(shown.status, shown.headers, shown.body, self._count_shown)
+
+    def _page(self, which: Page, problem: str = "") -> Response:
+        return page(which, provider=self._state.provider.display_name, problem=problem)
 
     def _count_shown(self) -> None:
-        self._awaited -= 1
-        if self._awaited <= 0:
+        self._awaited_pages -= 1
+        if self._awaited_pages <= 0:
             self._shown.set()
 
-    # --- the person ----------------------------------------------------------------------------------------------
+    # --- the user ------------------------------------------------------------------------------------------------
 
     def _on_a_thread(self, work: Callable[..., None], *args: Any) -> None:
-        """Run what may block for ever, such as reading a terminal, where it can hold nobody up, not even exit."""
+        """Run what may block for ever, such as reading a terminal, on a thread that delays nobody, not even exit."""
 
         def report_failure() -> None:
             try:
@@ -275,102 +312,57 @@ class InteractiveSignIn:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call, *args)
 
-    def _reach(self, url: str) -> None:
-        if self._on_url is not None:
-            self._on_url(url)
-        if self._pasted is not None:
+    def _show_url(self, url: str) -> None:
+        if self._settings.on_url is not None:
+            self._settings.on_url(url)
+        if self._settings.pasted is not None:
             self._on_a_thread(self._read_pasted)
-        opened = self._open_browser and _opened_in_browser(url)
-        if not opened and self._on_url is None:
+        opened = self._settings.open_browser and _opened_in_browser(url)
+        if not opened and self._settings.on_url is None:
             raise ConfigurationError(
                 "on_url is missing, and no browser was opened",
                 parameter="on_url",
-                remedy="pass on_url=print (or another callable) to show the person the address to open",
+                remedy="pass on_url=print (or another callable) to show the user the address to open",
             )
 
     def _read_pasted(self) -> None:
         with suppress(EOFError):
-            for line in _texts(self._pasted):
+            for line in self._settings.pasted_lines():
                 if line.strip() and self._try_pasted(redacted(line.strip())):
                     return
         if self._address is None:
             raise _unfinished("nothing more can be pasted")
 
-    def _try_pasted(self, text: str) -> bool:
+    def _try_pasted(self, line: str) -> bool:
         try:
-            self._judge(text)
+            self._check(line)
         except BlnkAuthError as error:
-            if self._on_problem is not None:
-                self._on_problem(str(error))
+            if self._settings.on_problem is not None:
+                self._settings.on_problem(str(error))
             return False
-        self._in_loop(self._take, text)
+        self._in_loop(self._accept, line)
         return True
 
 
-def _query(target: str) -> str:
-    return target.partition("?")[2]
+def _host_and_port(host_header: str) -> tuple[str, int | None]:
+    """The parts of a `Host` header (RFC 9110 section 7.2), an IPv6 address without its brackets."""
+    try:
+        parts = urlsplit(f"//{host_header}")
+        return (parts.hostname or ""), 80 if parts.port is None else parts.port
+    except ValueError:
+        return "", None
 
 
-def _texts(pasted: Pasted | None) -> Iterable[str]:
-    return iter(pasted, None) if callable(pasted) else pasted or ()
-
-
-def _check_callables(pasted: Pasted | None, **callables: Callable[[str], object] | None) -> None:
-    for parameter, value in callables.items():
-        if value is not None and not callable(value):
-            raise ConfigurationError(f"{parameter} must be callable", parameter=parameter)
-    if pasted is not None and not callable(pasted) and not isinstance(pasted, Iterable):
-        raise ConfigurationError(
-            "pasted must yield texts, or be a callable that returns the next text, or None", parameter="pasted"
-        )
-
-
-def _check_numbers(port: int | None, timeout: float) -> None:
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535):
-        raise ConfigurationError(
-            f"port must be a number from 0 (any free one) to 65535, not {port!r}", parameter="port"
-        )
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= PENDING_LIFETIME:
-        raise ConfigurationError(
-            f"timeout must be from 0 to {PENDING_LIFETIME:g} seconds, since no answer is accepted after that, "
-            f"not {timeout!r}",
-            parameter="timeout",
-        )
-
-
-def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> str:
-    if redirect_uri is None:
-        raise ConfigurationError(
-            "redirect_uri is missing",
-            parameter="redirect_uri",
-            remedy=("register one such as http://127.0.0.1/callback at the provider, and give it to OAuthClient"),
-        )
-    if not _is_loopback_uri(redirect_uri) and pasted is None:
-        raise ConfigurationError(
-            "redirect_uri is not an http address of this machine, so the browser cannot come back here",
-            parameter="redirect_uri",
-            remedy=(
-                "register one such as http://127.0.0.1/callback, or pass pasted= to let the "
-                "person paste the address they are sent to"
-            ),
-        )
-    return redirect_uri
-
-
-def _is_loopback_uri(redirect_uri: str) -> bool:
-    parts = urlsplit(redirect_uri)
-    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
+def _is_prefetch(headers: Mapping[str, str]) -> bool:
+    purposes = " ".join(headers.get(name, "").lower() for name in _PREFETCH_HEADERS)
+    return any(word in purposes for word in ("prefetch", "prerender", "preview"))
 
 
 def _opened_in_browser(url: str) -> bool:
-    # Without a screen only a text browser could open: in the terminal where the person is asked to paste.
+    # Without a screen only a text browser could open: in the terminal where the user is asked to paste.
     has_screen = sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     return (has_screen or "BROWSER" in os.environ) and webbrowser.open(url)
 
 
-def _unfinished(why: str) -> SignInRequired:
-    return SignInRequired(why, remedy="start it again", reason="restart")
-
-
-def _nothing() -> None:
-    """Nothing to tell afterwards: finishing tells its own events."""
+def _unfinished(problem: str) -> SignInRequired:
+    return SignInRequired(problem, remedy="start it again", reason="restart")

@@ -1,7 +1,11 @@
-"""The listener that a browser is sent back to: HTTP/1.1 on a loopback address and nothing else (RFC 8252 section 7.3).
+"""The HTTP server that a browser is sent back to: HTTP/1.1 on a loopback address (RFC 8252 section 7.3).
 
-h11 reads and writes the protocol; this file adds sockets and limits. One request for each connection, a head of at most
-16 KiB, 10 seconds to send it, 32 connections at once, bodies unread. Nobody outside of this machine can connect.
+Used by the interactive sign-in. h11 reads and writes the protocol; this file adds sockets and limits:
+
+* It listens on loopback addresses only, so no other machine can connect.
+* One request for each connection, at most 16 KiB of head, 10 seconds to send it, 32 connections at once. When there are
+  more, the one that has waited longest without sending its request is closed, so idle connections keep nobody out.
+* It never reads a request's body, and never decides what a request means: that is the caller's `respond`.
 """
 
 from __future__ import annotations
@@ -18,56 +22,87 @@ import h11
 from .._protocol.origins import is_loopback
 from ..errors import ConfigurationError, redacted
 
-_MOST_HEAD_BYTES = 16_384
-_MOST_CONNECTIONS = 32
+_MAX_HEAD_BYTES = 16_384
+_MAX_CONNECTIONS = 32
 _DEADLINE = 10.0
-"""Seconds for a request to arrive, and for its answer to be taken."""
+"""Seconds in which a request must arrive, and again in which the client must take the response."""
 
 _BACKLOG = 32
 _LOCALHOST = ("127.0.0.1", "::1")
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_TRIES = 5
+_PORT_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a connection asked for. `target` is the path with its query, where a code may stand."""
+    """The head of a request.
+
+    Attributes:
+        method: As it was sent, such as `GET`.
+        host: The `Host` header; empty if HTTP/1.0 sent none.
+        target: The path with its query, which may contain a code.
+        headers: By lower-case name.
+    """
 
     method: str
     host: str
     target: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict[str, str])
+
+
+def _do_nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What it gets. `afterwards` is called once the answer has been handed over."""
+class Response:
+    """What is sent back.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Without `content-length` and `connection`, which are added.
+        body: Sent unless the request was a HEAD.
+        on_sent: Called once the response has been handed to the operating system.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    afterwards: Callable[[], object] = lambda: None
+    on_sent: Callable[[], object] = _do_nothing
 
 
-Answerer = Callable[[Request], Awaitable[Answer]]
+Respond = Callable[[Request], Awaitable[Response]]
+"""Decides the response to a request. It must not raise."""
+
+
+# --- sockets ---------------------------------------------------------------------------------------------------------
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on a loopback host, all on one port; for `localhost`, on both of its addresses.
+    """Sockets that listen on a loopback host, all on one port.
 
-    `port` 0 means any free one. Raises `ConfigurationError` if the port is taken, or the host is not this machine.
+    Args:
+        host: A loopback address, or `localhost`, which stands for both of its addresses.
+        port: 0 means any free port.
+
+    Raises:
+        ConfigurationError: The host is not a loopback address, or the port cannot be listened on.
     """
     if not is_loopback(host):
         raise ConfigurationError(
-            f"redirect_uri: {host!r} is not a loopback address, so nothing can listen there", parameter="redirect_uri"
+            f"redirect_uri: {host!r} is not a loopback address, so nothing can listen there",
+            remedy="use http://127.0.0.1/callback or http://localhost/callback",
+            parameter="redirect_uri",
         )
-    for tries_left in reversed(range(1 if port else _TRIES)):
+    addresses = _LOCALHOST if host == "localhost" else (host,)
+    for attempts_left in reversed(range(1 if port else _PORT_ATTEMPTS)):
         try:
-            return _listen_on_all(_LOCALHOST if host == "localhost" else (host,), port)
+            return _listen_on_all(addresses, port)
         except OSError as refused:
-            # A port that is free on one address may be taken on the other; then any other one will do.
-            if not tries_left or refused.errno != errno.EADDRINUSE:
+            # A port that is free on one address may be taken on the other; then another one will do.
+            if not attempts_left or refused.errno != errno.EADDRINUSE:
                 raise _cannot_listen(host, port, refused) from None
-    raise AssertionError("the last try has returned or raised")
+    raise AssertionError("the last attempt has returned or raised")
 
 
 def _listen_on_all(addresses: tuple[str, ...], port: int) -> list[socket.socket]:
@@ -77,7 +112,7 @@ def _listen_on_all(addresses: tuple[str, ...], port: int) -> list[socket.socket]
             try:
                 listening.append(_listen(address, port))
             except OSError as refused:
-                # A machine may have no IPv6, and its `localhost` only one address.
+                # A machine may have no IPv6, and then its `localhost` has only one address.
                 if not listening or refused.errno not in _NO_SUCH_ADDRESS:
                     raise
             port = listening[0].getsockname()[1]
@@ -108,11 +143,12 @@ def _listen(address: str, port: int) -> socket.socket:
 def _cannot_listen(host: str, port: int, refused: OSError) -> ConfigurationError:
     if refused.errno == errno.EADDRINUSE:
         return ConfigurationError(
-            f"port {port} on {host} is in use by another program (or another sign-in); end that one, "
-            "pass another port that the provider accepts in redirect_uri (port=0 takes any free "
-            "one), or open none and have the address pasted (listen=False",
+            f"port {port} on {host} is in use by another program, or by another sign-in",
             parameter="port",
-            remedy="blnk-auth login --paste)",
+            remedy=(
+                "end that one, or pass another port that the provider accepts in redirect_uri (port=0 takes any free "
+                "one), or open no port and have the address pasted (listen=False, blnk-auth login --paste)"
+            ),
         )
     return ConfigurationError(
         f"port {port} on {host} cannot be listened on ({refused.strerror})",
@@ -121,74 +157,110 @@ def _cannot_listen(host: str, port: int, refused: OSError) -> ConfigurationError
     )
 
 
-async def serve(listening: list[socket.socket], answer: Answerer) -> None:
-    """Answer requests until cancelled; then every connection is closed."""
-    busy: set[asyncio.Task[None]] = set()
+# --- connections -----------------------------------------------------------------------------------------------------
+
+
+async def serve(listening: list[socket.socket], respond: Respond) -> None:
+    """Respond to requests until cancelled; then every connection is closed."""
     async with asyncio.TaskGroup() as group:
+        connections = _Connections(group, respond)
         for each in listening:
-            group.create_task(_accept(each, answer, group, busy))
+            group.create_task(connections.accept_from(each))
 
 
-async def _accept(
-    listening: socket.socket, answer: Answerer, group: asyncio.TaskGroup, busy: set[asyncio.Task[None]]
-) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            connection, _ = await loop.sock_accept(listening)
-        except OSError:
-            # The client was gone already, or the process is out of files: neither may end the sign-in.
-            await asyncio.sleep(0.05)
-            continue
-        if len(busy) >= _MOST_CONNECTIONS:
+class _Connections:
+    """The open connections of one server. `_reading` has those whose request has not arrived, the oldest first."""
+
+    def __init__(self, group: asyncio.TaskGroup, respond: Respond) -> None:
+        self._group = group
+        self._respond = respond
+        self._open: set[asyncio.Task[None]] = set()
+        self._reading: dict[socket.socket, asyncio.Task[None]] = {}
+
+    async def accept_from(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError:
+                # The client was gone already, or the process is out of files: neither may end the sign-in.
+                await asyncio.sleep(0.05)
+                continue
+            if len(self._open) >= _MAX_CONNECTIONS and not self._close_oldest_idle():
+                connection.close()
+            else:
+                self._add(connection)
+
+    def _add(self, connection: socket.socket) -> None:
+        task = self._group.create_task(self._converse(connection))
+        self._open.add(task)
+        self._reading[connection] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._open.discard(task)
+            self._reading.pop(connection, None)
+            # Here and not in the task: a task that is cancelled before it has begun runs nothing at all.
             connection.close()
-            continue
-        task = group.create_task(_converse(connection, answer))
-        busy.add(task)
-        task.add_done_callback(busy.discard)
 
+        task.add_done_callback(ended)
 
-async def _converse(connection: socket.socket, answer: Answerer) -> None:
-    """One request, one answer. What goes wrong with a connection is nobody else's business."""
-    wire = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_HEAD_BYTES)
-    with connection, suppress(OSError, TimeoutError):
-        request: Request | None = None
-        try:
+    def _close_oldest_idle(self) -> bool:
+        """Make room for a new connection; whether that was possible.
+
+        A program that holds idle connections must not keep the browser out. The browser sends its request as it
+        connects, so it is never the one that has waited longest.
+        """
+        oldest = next(iter(self._reading), None)
+        if oldest is None:
+            return False
+        task = self._reading.pop(oldest)
+        self._open.discard(task)
+        return task.cancel()
+
+    async def _converse(self, connection: socket.socket) -> None:
+        """One request and one response. A connection that fails concerns nobody else."""
+        protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        with suppress(OSError, TimeoutError):
+            request: Request | None = None
+            try:
+                async with asyncio.timeout(_DEADLINE):
+                    request = await _read(connection, protocol)
+            except h11.RemoteProtocolError as error:
+                response = Response(
+                    error.error_status_hint, {"content-type": "text/plain"}, b"This is not an HTTP request.\n"
+                )
+            else:
+                if request is None:
+                    return
+                self._reading.pop(connection, None)
+                response = await self._respond(request)
+            wants_body = request is None or request.method != "HEAD"
             async with asyncio.timeout(_DEADLINE):
-                request = await _read(connection, wire)
-        except h11.RemoteProtocolError as wrong:
-            given = Answer(wrong.error_status_hint, {"content-type": "text/plain"}, b"This is no HTTP request.\n")
-        else:
-            if request is None:
-                return
-            given = await answer(request)
-        wants_body = request is None or request.method != "HEAD"
-        async with asyncio.timeout(_DEADLINE):
-            await asyncio.get_running_loop().sock_sendall(connection, _written(wire, given, wants_body=wants_body))
-            connection.shutdown(socket.SHUT_WR)
-        given.afterwards()
+                sent = _encoded(protocol, response, wants_body=wants_body)
+                await asyncio.get_running_loop().sock_sendall(connection, sent)
+                connection.shutdown(socket.SHUT_WR)
+            response.on_sent()
 
 
-async def _read(connection: socket.socket, wire: h11.Connection) -> Request | None:
+async def _read(connection: socket.socket, protocol: h11.Connection) -> Request | None:
     """The head of the request; None if the client left without one, as browsers do that connect in advance."""
     loop = asyncio.get_running_loop()
     while True:
-        event = wire.next_event()
+        event = protocol.next_event()
         if isinstance(event, h11.Request):
-            # h11 has seen to it that HTTP/1.1 names one host; HTTP/1.0 may name none.
-            host = dict(event.headers).get(b"host", b"")
-            return Request(
-                event.method.decode("ascii"), host.decode("latin-1"), redacted(event.target.decode("latin-1"))
-            )
+            # h11 has checked that HTTP/1.1 names one host; HTTP/1.0 may name none.
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+            target = redacted(event.target.decode("latin-1"))
+            return Request(event.method.decode("ascii"), headers.get("host", ""), target, headers)
         if event is not h11.NEED_DATA:
             return None
-        wire.receive_data(await loop.sock_recv(connection, 8192))
+        protocol.receive_data(await loop.sock_recv(connection, 8192))
 
 
-def _written(wire: h11.Connection, answer: Answer, *, wants_body: bool) -> bytes:
-    headers = {**answer.headers, "content-length": str(len(answer.body)), "connection": "close"}
-    sent = [wire.send(h11.Response(status_code=answer.status, headers=list(headers.items())))]
+def _encoded(protocol: h11.Connection, response: Response, *, wants_body: bool) -> bytes:
+    headers = {**response.headers, "content-length": str(len(response.body)), "connection": "close"}
+    sent = [protocol.send(h11.Response(status_code=response.status, headers=list(headers.items())))]
     if wants_body:
-        sent.append(wire.send(h11.Data(data=answer.body)))
-    sent.append(wire.send(h11.EndOfMessage()))
+        sent.append(protocol.send(h11.Data(data=response.body)))
+    sent.append(protocol.send(h11.EndOfMessage()))
     return b"".join(part or b"" for part in sent)

@@ -1,7 +1,8 @@
-"""The page that ends a sign-in in the browser: what happened, and what to do next.
+"""The pages that a browser shows at the end of a sign-in: what happened, and what to do next.
 
-Self-contained: no script, nothing loaded from anywhere, and a policy that holds the browser to it. Its address has
-neither code nor state, and every text that is not ours is escaped.
+Used by the interactive sign-in. A page is self-contained: no script, nothing loaded from elsewhere, and a
+Content-Security-Policy that enforces both. Its address has neither code nor state, and every text that is not ours is
+escaped.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Literal
 
-from .loopback import Answer
+from .loopback import Response
+from .template import CSS, HTML
 
-Outcome = Literal["success", "denied", "failed"]
-Page = Literal["success", "denied", "failed", "stray"]
+Result = Literal["success", "denied", "failed"]
+"""How a sign-in ended."""
+
+Page = Literal["success", "denied", "failed", "invalid_link", "no_state", "wrong_address"]
+"""A page for each result, and for requests that cannot end the sign-in."""
 
 _TICK = "M14 25l7 7 13-15"
 _BAR = "M15 24h18"
@@ -27,7 +31,7 @@ _CROSS = "M17 17l14 14M31 17L17 31"
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class _Content:
     status: int
     title: str
     what: str
@@ -35,71 +39,82 @@ class _Words:
     mark: str
 
 
-_WORDS: Mapping[Page, _Words] = {
-    "success": _Words(
+_CONTENT: Mapping[Page, _Content] = {
+    "success": _Content(
         200,
         "You are signed in",
         "The application now has access to <strong>$provider</strong>.",
         "You can close this tab and go back to the application.",
         _TICK,
     ),
-    "denied": _Words(
+    "denied": _Content(
         200,
         "You did not give access",
-        "You said no, so the application has no access to <strong>$provider</strong>.",
+        "You declined, so the application has no access to <strong>$provider</strong>.",
         "You can close this tab. If you change your mind, start again in the application and agree.",
         _BAR,
     ),
-    "failed": _Words(
+    "failed": _Content(
         200,
         "Signing in did not work",
-        "You are back from <strong>$provider</strong>, but then something went wrong:",
-        "Go back to the application and start again. If it happens again, tell whoever runs it what is said here.",
+        "<strong>$provider</strong> sent you back, but then something went wrong:",
+        "Go back to the application and start again. If it happens again, send this message to its support.",
         _CROSS,
     ),
-    "stray": _Words(
+    "invalid_link": _Content(
         400,
         "This link is not valid here",
-        "It is old, incomplete, or was made by somebody else.",
+        "It is old or incomplete, or it was not made for this sign-in.",
         "Go back to the application and open the latest link that it shows.",
+        _CROSS,
+    ),
+    "no_state": _Content(
+        400,
+        "Signing in did not work",
+        "<strong>$provider</strong> refused, but did not name the sign-in that it refused:",
+        "Go back to the application and start again. If it happens again, send this message to its support.",
+        _CROSS,
+    ),
+    "wrong_address": _Content(
+        421,
+        "The sign-in waits at another port",
+        "This address reached the application, but with another port than the sign-in uses:",
+        "Copy the whole address of this page and paste it into the application, if it asks for an address. "
+        "Or forward that very port to the application, and start again.",
         _CROSS,
     ),
 }
 
 
-def page(which: Page, *, provider: str, problem: str = "") -> Answer:
-    """The page for an outcome, as an answer. `provider` is the name that people read, `problem` what an error says."""
-    words = _WORDS[which]
-    body = Template(_resource("sign_in.html")).substitute(
-        style=_resource("sign_in.css"),
-        outcome=which,
-        mark=words.mark,
-        title=words.title,
-        what=Template(words.what).substitute(provider=escape(provider)),
+def page(which: Page, *, provider: str, problem: str = "") -> Response:
+    """The page as a response. `provider` is the name that people read; `problem` is shown as it is, escaped."""
+    content = _CONTENT[which]
+    body = Template(HTML).substitute(
+        style=CSS,
+        page=which.replace("_", "-"),
+        mark=content.mark,
+        title=content.title,
+        what=Template(content.what).substitute(provider=escape(provider)),
         problem=f'<p class="problem">{escape(problem)}</p>' if problem else "",
-        next=words.next,
+        next=content.next,
     )
-    return Answer(words.status, {**_headers(), "content-type": "text/html; charset=utf-8"}, body.encode())
+    return Response(content.status, {**_headers(), "content-type": "text/html; charset=utf-8"}, body.encode())
 
 
-def redirect(to: str) -> Answer:
-    """Take the browser to a clean address, so that the one with the code is neither shown nor kept."""
-    return Answer(303, {**_headers(), "location": to})
+def redirect(to: str) -> Response:
+    """Send the browser to an address without the code, so that the code is neither shown nor kept in the history."""
+    return Response(303, {**_headers(), "location": to})
 
 
-def refusal(status: int, text: str, **headers: str) -> Answer:
-    """A line of text for who is no person at the end of a sign-in."""
-    return Answer(status, {**_headers(), **headers, "content-type": "text/plain; charset=utf-8"}, f"{text}\n".encode())
-
-
-@cache
-def _resource(name: str) -> str:
-    return (files(__package__ or "") / "templates" / name).read_text("utf-8")
+def refusal(status: int, text: str, **headers: str) -> Response:
+    """One line of text, for a program or a request that no user waits for."""
+    body = f"{text}\n".encode()
+    return Response(status, {**_headers(), **headers, "content-type": "text/plain; charset=utf-8"}, body)
 
 
 @cache
 def _headers() -> Mapping[str, str]:
-    style = base64.b64encode(hashlib.sha256(_resource("sign_in.css").encode()).digest()).decode()
+    style = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
     return {
         "content-security-policy": (
             f"default-src 'none'; style-src 'sha256-{style}'; img-src data:; "

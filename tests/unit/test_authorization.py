@@ -23,7 +23,8 @@ from blnk_auth import (
     TemporarilyUnavailable,
 )
 from blnk_auth._protocol.http_messages import HttpResponse, NoAnswer
-from blnk_auth._sign_in.authorization_code import PENDING_LIFETIME, parse_callback
+from blnk_auth._sign_in.callback import parse_callback
+from blnk_auth._sign_in.pending_sign_ins import PENDING_LIFETIME
 
 ISSUER = "https://as.acme.test"
 
@@ -306,7 +307,9 @@ def test_f57_the_second_hit_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [HttpResponse(503, {}, b""), refusal("invalid_grant"), NoAnswer("x", sent=True)], ids=str
+    "given",
+    [HttpResponse(500, {}, b""), HttpResponse(502, {}, b""), refusal("invalid_grant"), NoAnswer("x", sent=True)],
+    ids=str,
 )
 def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any) -> None:
     """Codes are for one use (trap 39): after any outcome the person starts again; an older grant stays in force."""
@@ -320,6 +323,68 @@ def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any)
     assert caught.value.reason == "restart"
     assert len(world.server.requests) == 1
     assert (source.token().access_token, source.state) == ("at0", "fresh")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [HttpResponse(429, {}, b""), HttpResponse(503, {"retry-after": "1"}, b""), NoAnswer("refused", sent=False)],
+    ids=str,
+)
+def test_what_spent_nothing_leaves_the_callback_usable(world: World, given: Any) -> None:
+    """A server that does not look at the request has not spent the code: the same URL may be tried again."""
+    start = world.client.start_authorization("alice")
+    world.server.will(given, given, pair(1))
+    for _ in range(2):
+        with pytest.raises(TemporarilyUnavailable) as caught:
+            world.client.finish_authorization(callback(start))
+        assert caught.value.remedy == "the code is unspent: call finish_authorization() with the same URL again"
+        assert not caught.value.outcome_unknown
+    assert world.client.finish_authorization(callback(start)).token().access_token == "at1"
+    with pytest.raises(SignInRequired):
+        world.client.finish_authorization(callback(start))
+
+
+def test_a_secret_that_cannot_be_fetched_spends_nothing() -> None:
+    """No request was sent, so the same URL may be tried again."""
+    secrets = iter([OSError("vault"), "s3cret"])
+
+    def fetch() -> str:
+        secret = next(secrets)
+        if isinstance(secret, OSError):
+            raise secret
+        return secret
+
+    world = World(acme(), client_secret=fetch)
+    start = world.client.start_authorization("alice")
+    with pytest.raises(BlnkAuthError):
+        world.client.finish_authorization(callback(start, iss=None))
+    world.server.will(pair(1))
+    assert world.client.finish_authorization(callback(start, iss=None)).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("given", "lost"),
+    [(NoAnswer("cut", sent=True), True), (HttpResponse(504, {}, b""), True), (HttpResponse(500, {}, b""), False)],
+)
+def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: World, given: Any, lost: bool) -> None:
+    """Nothing was renewed at a sign-in: the user must begin again, and the error says so."""
+    start = world.client.start_authorization("alice")
+    world.server.will(given)
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.outcome_unknown is lost
+    assert caught.value.remedy == "the code may be spent: begin again with start_authorization()"
+    assert "renewed" not in str(caught.value)
+
+
+def test_a_sign_in_that_cannot_be_given_back_must_begin_again(world: World) -> None:
+    """The store fails just then: the error must not promise what will not work."""
+    start = world.client.start_authorization("alice")
+    world.server.will(HttpResponse(503, {}, b""))
+    world.store.interfere("save", None, OSError("full"))
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.remedy == "the code may be spent: begin again with start_authorization()"
 
 
 def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
@@ -352,7 +417,7 @@ def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, acc
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [("access_denied", "denied"), ("invalid_scope", "restart"), ("server_error", "restart")]
+    ("error", "reason"), [("access_denied", "denied"), ("login_required", "restart"), ("server_error", "restart")]
 )
 def test_an_error_from_the_server_is_told(world: World, error: str, reason: str) -> None:
     """RFC 6749 section 4.1.2.1: the code and its description are carried; no token is asked for."""
@@ -362,6 +427,29 @@ def test_an_error_from_the_server_is_told(world: World, error: str, reason: str)
         world.client.finish_authorization(url)
     assert (caught.value.reason, caught.value.error, caught.value.error_description) == (reason, error, "no  way")
     assert (f"{error}: no  way" in str(caught.value)) is (reason == "restart")
+    assert world.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("error", "parameter"),
+    [
+        ("invalid_scope", "scope"),
+        ("invalid_request", None),
+        ("unauthorized_client", None),
+        ("unsupported_response_type", None),
+        ("invalid_target", "resource"),
+    ],
+)
+def test_what_another_sign_in_cannot_change_is_a_configuration_error(
+    world: World, error: str, parameter: str | None
+) -> None:
+    """Whoever sends the user there again gets the same error for ever."""
+    start = world.client.start_authorization("alice")
+    with pytest.raises(ConfigurationError) as caught:
+        world.client.finish_authorization(callback(start, code=None, error=error, error_description="no\r\nway"))
+    assert (caught.value.error, caught.value.error_description) == (error, "no  way")
+    assert caught.value.parameter == parameter
+    assert caught.value.remedy
     assert world.server.requests == []
 
 
@@ -389,14 +477,61 @@ def test_iss_may_be_missing(world: World, iss: str | None) -> None:
     world.client.finish_authorization(callback(start, iss=iss))
 
 
-@pytest.mark.parametrize("changes", [{}, {"code": None, "error": "access_denied"}], ids=["code", "error"])
-def test_iss_must_be_there_where_the_server_always_sends_it(changes: dict[str, str | None]) -> None:
-    """RFC 9207 section 2.4: an answer without it may be another server's; nothing is used up, and no code is sent."""
+def test_iss_must_be_there_where_the_server_always_sends_it() -> None:
+    """RFC 9207 section 2.4: a code without it may be another server's; nothing is used up, and no code is sent."""
     world = World(acme(issuer=ISSUER, sends_iss=True))
     start = world.client.start_authorization("alice")
     with pytest.raises(ProtocolError, match="callback_url has no iss.*sends_iss"):
-        world.client.finish_authorization(callback(start, iss=None, **changes))
+        world.client.finish_authorization(callback(start, iss=None))
     assert world.server.requests == []
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start))
+
+
+def test_a_refusal_without_the_promised_iss_is_reported_as_it_is() -> None:
+    """Servers that promise iss often omit it with errors; the state matches, and an error gives nobody access."""
+    world = World(acme(issuer=ISSUER, sends_iss=True))
+    start = world.client.start_authorization("alice")
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(callback(start, iss=None, code=None, error="access_denied"))
+    assert (caught.value.reason, caught.value.subject) == ("denied", "alice")
+
+
+def test_a_refusal_of_another_server_is_neither_acted_on_nor_shown(world: World) -> None:
+    """RFC 9207: its iss is wrong, so it ends nothing and none of its text is quoted."""
+    start = world.client.start_authorization("alice")
+    url = callback(start, iss="https://evil.test", code=None, error="access_denied", error_description="call 555")
+    with pytest.raises(ProtocolError) as caught:
+        world.client.finish_authorization(url)
+    assert leaks(everything_in(caught.value), ["access_denied", "call 555"]) == []
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start))
+
+
+@pytest.mark.parametrize("iss", ["https://evil.test", "http://as.acme.test", "https://as.acme.test:8443", "nonsense"])
+def test_without_an_issuer_iss_must_be_at_an_endpoints_origin(iss: str) -> None:
+    """There is no issuer to compare it with, but another origin is certainly another server."""
+    world = World(acme())
+    start = world.client.start_authorization("alice")
+    with pytest.raises(ProtocolError) as caught:
+        world.client.finish_authorization(callback(start, iss=iss))
+    assert caught.value.remedy is not None
+    assert "issuer" in caught.value.remedy
+    assert world.server.requests == []
+    world.server.will(pair(1))
+    world.client.finish_authorization(callback(start, iss="https://as.acme.test/realms/one"))
+
+
+@pytest.mark.parametrize(("error", "quoted"), [("access_denied", "access_denied"), ("send-money-to", None)])
+def test_a_refusal_without_state_has_its_own_words(world: World, error: str, quoted: str | None) -> None:
+    """It ends no sign-in, since nobody knows whose it is; only a registered code is quoted."""
+    start = world.client.start_authorization("alice")
+    url = callback(start, state=None, code=None, error=error, error_description="of anybody")
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(url)
+    assert (caught.value.reason, caught.value.error, caught.value.subject) == ("restart", quoted, None)
+    assert "no state" in caught.value.problem
+    assert leaks(everything_in(caught.value), ["send-money-to", "of anybody"]) == []
     world.server.will(pair(1))
     world.client.finish_authorization(callback(start))
 

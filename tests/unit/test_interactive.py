@@ -270,7 +270,8 @@ def test_f57_a_parameter_that_comes_twice_ends_nothing(name: str) -> None:
         ("OPTIONS", "/callback", None, 405),
         ("GET", "/callback", "evil.test", 421),
         ("GET", "/callback", "127.0.0.1", 421),
-        ("GET", "/callback", "localhost:{port}", 421),
+        ("GET", "/callback", "localhost:1", 421),
+        ("GET", "/callback", "127.0.0.1:{port}:1", 421),
         ("GET", "/callback", "127.0.0.1:{port}.evil.test", 421),
     ],
 )
@@ -284,6 +285,94 @@ def test_f57_a_stray_hit_is_answered_and_ignored(method: str, path: str, host: s
         attempt.world.server.will(pair(1))
         attempt.come_back()
         assert attempt.source()
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}", "LOCALHOST:{port}"])
+def test_any_name_of_this_machine_with_the_right_port_will_do(host: str) -> None:
+    """A user who corrects the address by hand, or whose system resolves localhost to the other address, comes back."""
+    with Attempt(world("http://localhost/callback")) as attempt:
+        attempt.world.server.will(pair(1))
+        named = {"Host": host.format(port=attempt.port)}
+        location = attempt.browser.get(attempt.callback(), headers=named).headers["location"]
+        attempt.browser.get(f"http://127.0.0.1:{attempt.port}{location}", headers=named)
+        assert attempt.source()
+
+
+def test_another_port_gets_a_page_that_says_what_to_do() -> None:
+    """As with `ssh -L 9000:localhost:8765`: the browser asks for a port that the sign-in does not have."""
+    with Attempt(world()) as attempt:
+        shown = attempt.browser.get(attempt.callback(), headers={"Host": "localhost:9000"})
+        assert (shown.status_code, shown.headers["content-type"]) == (421, "text/html; charset=utf-8")
+        assert "paste it into the application" in shown.text
+        assert f"9000 instead of {attempt.port}" in shown.text
+        attempt.world.server.will(pair(1))
+        attempt.come_back()
+        assert attempt.source()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Purpose": "prefetch"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Purpose": "preview"},
+        {"X-Moz": "prefetch"},
+    ],
+    ids=str,
+)
+def test_what_a_browser_fetches_ahead_uses_nothing_up(headers: dict[str, str]) -> None:
+    """The page is for the request that the user makes, and so is the code."""
+    with Attempt(world()) as attempt:
+        ahead = attempt.browser.get(attempt.callback(), headers=headers)
+        assert (ahead.status_code, ahead.headers["cache-control"]) == (503, "no-store")
+        assert attempt.world.server.requests == []
+        attempt.world.server.will(pair(1))
+        shown = attempt.come_back()
+        assert "You are signed in" in shown.text
+        assert attempt.source()
+
+
+def test_a_refusal_without_state_is_explained_and_ends_nothing() -> None:
+    """On the page and where it is pasted; only a registered code is shown, and the right answer still works."""
+    pasted: queue.Queue[str] = queue.Queue()
+    problems: queue.Queue[str] = queue.Queue()
+    with Attempt(world(), pasted=pasted.get, on_problem=problems.put) as attempt:
+        refused = attempt.callback(state=None, code=None, error="access_denied", error_description="call 555")
+        shown = attempt.come_back(refused)
+        pasted.put(refused)
+        for text in (shown.text, problems.get(timeout=LONG)):
+            assert "access_denied" in text
+            assert "no state" in text
+            assert "call 555" not in text
+        assert shown.status_code == 400
+        attempt.world.server.will(pair(1))
+        attempt.come_back()
+        assert attempt.source()
+        pasted.put(attempt.callback())
+
+
+def test_an_exchange_that_spent_nothing_is_repeated() -> None:
+    """The browser comes back once, so nobody else could repeat it; the user sees the page of the success."""
+    with Attempt(world()) as attempt:
+        attempt.world.server.will(answer({}, 503, retry_after="0"), answer({}, 429, retry_after="0"), pair(1))
+        assert attempt.come_back().url.path == "/done/success"
+        assert attempt.source().token().access_token == "at1"
+    assert [form["code"] for form in attempt.world.server.forms] == [CODE] * 3
+
+
+@pytest.mark.parametrize(
+    "given", [[answer({}, 503, retry_after="0")] * 4, [answer({}, 502)], [answer({}, 503, retry_after="31")]], ids=len
+)
+def test_an_outage_that_lasts_ends_the_sign_in(given: list[HttpResponse]) -> None:
+    """After a few attempts, or at once where the code may be spent or the server names too long a time."""
+    with Attempt(world()) as attempt:
+        attempt.world.server.will(*given)
+        assert attempt.come_back().url.path == "/done/failed"
+        error = attempt.error()
+    assert isinstance(error, TemporarilyUnavailable)
+    assert error.remedy == "start the sign-in again"
+    assert len(attempt.world.server.requests) == len(given)
 
 
 @pytest.mark.parametrize("first", ["http", "pasted"])
@@ -407,19 +496,40 @@ def test_connections_that_say_nothing_hold_nobody_up() -> None:
         assert attempt.source()
 
 
-def test_more_connections_than_anybody_needs_are_closed() -> None:
-    """32 at once are served; one more is closed unanswered; when they are gone, the sign-in goes on."""
-    with Attempt(world()) as attempt:
-        with contextlib.ExitStack() as idle:
-            for _ in range(32):
-                idle.enter_context(socket.create_connection(("127.0.0.1", attempt.port)))
-            with pytest.raises(httpx.TransportError):
-                attempt.browser.get(attempt.callback(state="x"))
+def test_idle_connections_do_not_keep_the_browser_out() -> None:
+    """32 at once are served; when there are more, the one that has been idle longest is closed."""
+    with Attempt(world()) as attempt, contextlib.ExitStack() as idle:
+        waiting = [
+            idle.enter_context(socket.create_connection(("127.0.0.1", attempt.port), timeout=LONG)) for _ in range(40)
+        ]
+        assert attempt.browser.get(attempt.callback(state="x")).status_code == 400
+        assert [connection.recv(1) for connection in waiting[:8]] == [b""] * 8
         attempt.world.server.will(pair(1))
-        until_answered = iter(lambda: _status(attempt), 400)
-        assert not [None for status in until_answered if status is not None]
         attempt.come_back()
         assert attempt.source()
+
+
+def test_callbacks_under_way_are_not_closed_for_new_connections() -> None:
+    """A request that has arrived keeps its place; one connection too many is closed instead."""
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def exchange(_: HttpRequest) -> HttpResponse:
+        arrived.set()
+        assert go_on.wait(LONG)
+        return pair(1)
+
+    with Attempt(world()) as attempt:
+        attempt.world.server.will(exchange)
+        hits = [attempt.send(attempt.callback()) for _ in range(32)]
+        assert arrived.wait(LONG)
+        # Until all 32 requests have been read, a new connection takes the place of an idle one.
+        refused = iter(lambda: _status(attempt), None)
+        assert set(refused) <= {400}
+        go_on.set()
+        assert attempt.source()
+        for hit in hits:
+            with hit:
+                assert hit.recv(4096).startswith(b"HTTP/1.1 303")
 
 
 def _status(attempt: Attempt) -> int | None:
@@ -698,7 +808,7 @@ def test_a_callable_that_raises_ends_it(which: str) -> None:
         world().client.authorize_interactively("alice", open_browser=False, timeout=LONG, **settings)
 
 
-@pytest.mark.parametrize("given", [answer({}, 503), pair(1)], ids=["outage", "success"])
+@pytest.mark.parametrize("given", [answer({}, 503, retry_after="999"), pair(1)], ids=["outage", "success"])
 def test_f56_no_secret_shows_in_what_is_raised(given: HttpResponse) -> None:
     """Our frames' locals included (promise 8)."""
     expected = TemporarilyUnavailable if given.status_code == 503 else None

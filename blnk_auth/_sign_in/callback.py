@@ -1,0 +1,197 @@
+"""The authorization response: what the browser brings back from the authorization server (RFC 6749 section 4.1.2).
+
+Used by the sign-ins that end with a redirect. Pure: it reads and judges a URL, and never uses anything up. Anybody can
+send a callback, so nothing in one is believed before its `state` has been compared with one of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from .._protocol.origins import endpoint_origin
+from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired
+from ..provider import Provider
+
+_PARAMETERS = ("state", "code", "iss", "error", "error_description")
+
+_MISCONFIGURED: Mapping[str, tuple[str | None, str]] = {
+    "invalid_request": (None, "compare scope, redirect_uri and parameters with what the provider documents"),
+    "unauthorized_client": (None, "have the provider allow the authorization code grant for this client_id"),
+    "unsupported_response_type": (None, "have the provider allow response_type=code for this client_id"),
+    "invalid_scope": ("scope", "ask for scopes that this client may have"),
+    "invalid_target": ("resource", "name a resource that the provider knows"),
+    "invalid_authorization_details": ("authorization_details", "send what the provider documents"),
+}
+"""Codes that another attempt cannot change, with the parameter and the remedy: RFC 6749 section 4.1.2.1, RFC 8707
+section 2, RFC 9396 section 5."""
+
+_KNOWN_CODES = frozenset(
+    (*_MISCONFIGURED, "access_denied", "server_error", "temporarily_unavailable", "login_required", "consent_required")
+) | {"interaction_required", "account_selection_required"}
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """The parameters of a callback URL; None where one is missing or empty."""
+
+    state: str | None = field(repr=False)
+    code: str | None = field(repr=False)
+    issuer: str | None = field(repr=False)
+    error: str | None = field(repr=False)
+    error_description: str | None = field(repr=False)
+
+    @property
+    def known_error(self) -> str | None:
+        """The error code if it is a registered one, which is all that may be shown of an unproven callback."""
+        return self.error if self.error in _KNOWN_CODES else None
+
+
+def parse_callback(callback_url: str) -> Callback:
+    """Read the query of a callback URL.
+
+    Raises:
+        ConfigurationError: It is not a URL with a query.
+        ProtocolError: A parameter comes more than once, which RFC 6749 section 3.1 forbids.
+    """
+    if not isinstance(callback_url, str) or "?" not in callback_url:
+        raise ConfigurationError(
+            "callback_url must be the full URL that the browser was redirected to, with its query",
+            parameter="callback_url",
+            remedy="pass it as the browser sent it",
+        )
+    read = _read(callback_url)
+    if isinstance(read, Callback):
+        return read
+    # Raised here, where no local variable holds the code.
+    raise ProtocolError(
+        f"callback_url has the parameter {read!r} more than once",
+        parameter="callback_url",
+        remedy="start the sign-in again",
+    )
+
+
+def _read(callback_url: str) -> Callback | str:
+    """The callback, or the name of a parameter that comes more than once."""
+    # Not urlsplit: it raises for malformed hosts, which anybody can send.
+    query = callback_url.partition("?")[2].partition("#")[0]
+    parameters = parse_qs(query, keep_blank_values=True)
+    doubled = next((name for name in _PARAMETERS if len(parameters.get(name, ())) > 1), None)
+    if doubled is not None:
+        return doubled
+    return Callback(*(parameters.get(name, [""])[0] or None for name in _PARAMETERS))
+
+
+def check_callback(callback: Callback, provider: Provider) -> None:
+    """Refuse what is not an authorization response of this provider, before anything is used up.
+
+    A wrong `iss` means that another server answered (the mix-up attack, RFC 9207): its code must not be sent on, and
+    its error is neither acted on nor shown. Where the server promises `iss`, a code without it is refused too (section
+    2.4). An error without it is not: servers that promise `iss` often omit it there, and an error gives nobody access.
+
+    Raises:
+        ProtocolError: It is not such a response.
+    """
+    if callback.issuer is not None:
+        _check_issuer(callback.issuer, provider)
+    if callback.code is None and callback.error is None:
+        raise ProtocolError(
+            "callback_url has neither code nor error, so it is not an authorization response",
+            parameter="callback_url",
+            remedy="pass the whole URL that the browser was redirected to",
+        )
+    if callback.issuer is None and callback.error is None and provider.sends_iss:
+        raise ProtocolError(
+            "callback_url has no iss, which this provider sends with each code (sends_iss): it may be another server's",
+            parameter="callback_url",
+            remedy="start the sign-in again, and set sends_iss=False if the provider does not send iss after all",
+        )
+
+
+def _check_issuer(issuer: str, provider: Provider) -> None:
+    if provider.issuer is None:
+        if not _is_at_an_endpoint(issuer, provider):
+            raise ProtocolError(
+                "callback_url: iss names a server at another origin than this provider's endpoints",
+                parameter="callback_url",
+                remedy="start the sign-in again, and if it is the right server, give the provider its issuer",
+            )
+    elif issuer != provider.issuer:
+        raise ProtocolError(
+            "callback_url: iss names another authorization server than this provider's issuer",
+            parameter="callback_url",
+            remedy="start the sign-in again, and if it is the right server, correct the provider's issuer",
+        )
+
+
+def _is_at_an_endpoint(issuer: str, provider: Provider) -> bool:
+    """Whether an `iss` may be this server's where the provider has no issuer to compare it with.
+
+    An attacker's server has an issuer at its own origin.
+    """
+    try:
+        origin = endpoint_origin(issuer, "iss")
+    except ConfigurationError:
+        return False
+    endpoints = (provider.token_endpoint, provider.authorization_endpoint)
+    return any(origin == endpoint_origin(url, "endpoint") for url in endpoints if isinstance(url, str))
+
+
+def code_of(callback: Callback, *, subject: str) -> str:
+    """The code of a callback whose state was right.
+
+    Raises:
+        SignInRequired: It brings an error instead: the user refused, or must begin again.
+        ConfigurationError: It brings an error that beginning again does not change.
+    """
+    if callback.error is None and callback.code is not None:
+        return callback.code
+    raise _refused(callback, subject)
+
+
+def _refused(callback: Callback, subject: str) -> BlnkAuthError:
+    error, description = printable(callback.error), printable(callback.error_description)
+    if error == "access_denied":
+        return SignInRequired(
+            "the user did not give access",
+            remedy="ask again if they change their mind",
+            reason="denied",
+            subject=subject,
+            error=error,
+            error_description=description,
+        )
+    problem = f"the authorization server ended the sign-in with {': '.join(filter(None, (error, description)))}"
+    if error is not None and error in _MISCONFIGURED:
+        parameter, remedy = _MISCONFIGURED[error]
+        return ConfigurationError(
+            problem, remedy=remedy, parameter=parameter, error=error, error_description=description
+        )
+    return SignInRequired(
+        problem,
+        remedy="start the sign-in again",
+        reason="restart",
+        subject=subject,
+        error=error,
+        error_description=description,
+    )
+
+
+def no_state(callback: Callback) -> SignInRequired:
+    """The error for a refusal without `state`: it belongs to no sign-in that we know of, so it ends none.
+
+    Of what it says only a registered error code is quoted, since anybody can send such a callback.
+    """
+    code = callback.known_error
+    return SignInRequired(
+        f"the authorization server refused ({code or 'with an error code that is not registered'}), but its response "
+        "has no state, so it is not known which sign-in it refused",
+        remedy="begin again with start_authorization()",
+        reason="restart",
+        error=code,
+    )
+
+
+def printable(text: str | None) -> str | None:
+    """A server's text in at most 200 printable characters."""
+    return None if text is None else "".join(c if c.isprintable() else " " for c in text[:200])

@@ -1,0 +1,161 @@
+"""The sign-ins that were started and not finished, in the client's store.
+
+Used by the authorization code sign-in. What this file promises:
+
+* Any process that shares the store may finish what another started.
+* A sign-in is claimed by compare-and-set, so of two requests with one callback only one gets it.
+* A record is stored under a hash of its `state`: anyone who can list the store cannot finish a sign-in.
+* Abandoned sign-ins are deleted later, and a start never waits for that.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .._renewal.store_keys import Registration, sign_in_key
+from ..errors import Conflict, SignInRequired, StoreError, is_number
+from ..stores._calls import call_store
+from ..stores._token_store import Record, TokenStore, Version
+
+PENDING_LIFETIME = 600.0
+"""Seconds in which the user must come back. Authorization codes themselves live 30 seconds to 10 minutes."""
+
+_MAX_SWEPT = 10_000
+"""Records that one sweep looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSignIn:
+    """A sign-in that was started.
+
+    Attributes:
+        subject: Whose grant it will be.
+        redirect_uri: The one that was sent; the code exchange must repeat it (RFC 6749 section 4.1.3).
+        expires_at: When the callback is no longer accepted, in UTC epoch seconds.
+        code_verifier: Of PKCE (RFC 7636); None where the provider does not use it.
+        target: The party behind the server that the user was sent to; None where there is only one.
+        resource: What the tokens are for (RFC 8707); None if that was not specified.
+    """
+
+    subject: str
+    redirect_uri: str
+    expires_at: float
+    code_verifier: str | None = field(repr=False)
+    target: str | None = None
+    resource: str | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """What is stored."""
+        data = {
+            "subject": self.subject,
+            "redirect_uri": self.redirect_uri,
+            "expires_at": self.expires_at,
+            "code_verifier": self.code_verifier,
+            "target": self.target,
+        }
+        return data if self.resource is None else {**data, "resource": self.resource}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> PendingSignIn:
+        """What `to_data` wrote. Raises `SignInRequired` if it cannot be read."""
+        try:
+            return cls(
+                str(data["subject"]),
+                str(data["redirect_uri"]),
+                float(data["expires_at"]),
+                data.get("code_verifier"),
+                data.get("target"),
+                data.get("resource"),
+            )
+        except (KeyError, TypeError, ValueError):
+            pass
+        # Raised here, without a chain to a frame that holds the code verifier.
+        raise _restart("the record of this sign-in cannot be read")
+
+
+class Claim(NamedTuple):
+    """A pending sign-in that this request alone may finish."""
+
+    key: str
+    version: Version
+    pending: PendingSignIn
+
+
+class PendingSignIns:
+    """The pending sign-ins of one client. May be used from any thread; each method blocks on the store.
+
+    Args:
+        store: Where they are kept.
+        registration: The client.
+    """
+
+    def __init__(self, store: TokenStore, registration: Registration) -> None:
+        self._store = store
+        self._registration = registration
+
+    def add(self, state: str, pending: PendingSignIn) -> None:
+        """Keep a started sign-in. Raises `StoreError`."""
+        call_store("written", self._store.save, self._key(state), pending.to_data(), expected=None)
+
+    def claim(self, state: str | None, now: float) -> Claim:
+        """Take a started sign-in so that nobody else can.
+
+        Raises:
+            SignInRequired: There is none to take: unknown, used, expired, or claimed by another request.
+            StoreError: The store fails.
+        """
+        record = None if state is None else self._load(state)
+        if state is None or record is None:
+            raise _restart("the state of callback_url belongs to no sign-in that this client started, or it was used")
+        pending = PendingSignIn.from_data(record.data)
+        if pending.expires_at <= now:
+            raise _restart("the sign-in was started too long ago")
+        key = self._key(state)
+        try:
+            claimed = {"claimed": True, "expires_at": pending.expires_at}
+            version = call_store("written", self._store.save, key, claimed, expected=record.version)
+        except Conflict:
+            raise _restart("another request is finishing this sign-in already") from None
+        return Claim(key, version, pending)
+
+    def give_back(self, claim: Claim) -> bool:
+        """Undo a claim, so that the same callback may be tried again; whether that was possible."""
+        try:
+            call_store("written", self._store.save, claim.key, claim.pending.to_data(), expected=claim.version)
+        except StoreError:
+            return False
+        return True
+
+    def sweep(self, now: float) -> None:
+        """Delete the sign-ins that nobody finished in time. Never raises for a store that fails.
+
+        It costs as much as listing the store's keys, which in a `FileStore` is one look at each file.
+        """
+        with suppress(StoreError):
+            call_store("read", self._sweep, now)
+
+    def _sweep(self, now: float) -> None:
+        for key in list(itertools.islice(self._store.keys(self._registration.sign_ins), _MAX_SWEPT)):
+            record = self._store.load(key)
+            if record is not None and _expires_at(record.data) <= now:
+                self._store.delete(key)
+
+    def _load(self, state: str) -> Record | None:
+        record = call_store("read", self._store.load, self._key(state))
+        return None if record is None or record.data.get("claimed") else record
+
+    def _key(self, state: str) -> str:
+        return sign_in_key(self._registration, state)
+
+
+def _restart(problem: str) -> SignInRequired:
+    return SignInRequired(problem, remedy="begin again with start_authorization()", reason="restart")
+
+
+def _expires_at(data: Mapping[str, Any]) -> float:
+    value = data.get("expires_at")
+    return float(value) if is_number(value) else 0.0

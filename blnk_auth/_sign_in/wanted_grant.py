@@ -1,0 +1,55 @@
+"""What a sign-in asks for. Used by all three sign-ins, and made by `OAuthClient`, which checks what the user passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ..errors import ConfigurationError, is_text
+
+
+@dataclass(frozen=True, slots=True)
+class WantedGrant:
+    """The grant that a user is asked for.
+
+    Attributes:
+        subject: Whose grant it will be: the application's own lasting id of the user.
+        scope: Space-separated; None lets the server decide.
+        resource: What the tokens are for (RFC 8707); None if that is not specified.
+        parameters: Further parameters of the authorization request.
+    """
+
+    subject: str
+    scope: str | None = None
+    resource: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def checked(
+        cls, subject: str, scope: str | None = None, parameters: Mapping[str, str] | None = None
+    ) -> WantedGrant:
+        """From what the user of the library passed. Raises `ConfigurationError`."""
+        return cls(checked_subject(subject), checked_scope(scope), None, parameters or {})
+
+
+def checked_subject(subject: str) -> str:
+    """Whose grant it is. Raises `ConfigurationError` unless it is text that is not empty."""
+    if not is_text(subject) or not subject.strip():
+        raise ConfigurationError(
+            "subject must be text (UTF-8) that is not empty",
+            parameter="subject",
+            remedy="pass your own lasting id of the user who gave the grant",
+        )
+    return subject
+
+
+def checked_scope(scope: str | None) -> str | None:
+    """The scope of a grant. Raises `ConfigurationError` unless it is text or None."""
+    if scope is not None and not is_text(scope):
+        raise ConfigurationError(
+            "scope must be text: scopes separated by spaces, or None",
+            parameter="scope",
+            remedy="pass scope='first second'",
+        )
+    return scope
