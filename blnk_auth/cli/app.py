@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from .exit_status import reported
+from .groups import SuggestingGroup
 
 _COMMANDS = (
     *("demo", "init", "login", "logout", "status", "token", "renew", "keepalive", "doctor"),
@@ -21,7 +22,7 @@ _COMMANDS = (
 )
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(SuggestingGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 

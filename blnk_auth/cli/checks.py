@@ -13,11 +13,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 from .._protocol.http_messages import HttpRequest, NoAnswer
 from .._protocol.origins import Origin, endpoint_origin
@@ -25,11 +24,14 @@ from .._transport.network import Network, transport_for
 from ..client import OAuthClient
 from ..config import Profile
 from ..config._document import is_open_to_others
-from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable
+from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..policy import RenewalPolicy
 from ..provider import Provider
+from ..stores._memory import MemoryStore
 from ..stores._token_store import TokenStore
+from ..token import Token
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
+from .remedies import remedy_of
 from .terminal import time_left
 
 FindingVerdict = Literal["ok", "warning", "failed", "unavailable"]
@@ -38,6 +40,9 @@ _TIMEOUT = 10.0
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
 _CERTIFICATE_WARNING = 21 * 86_400.0
 _CHECK_NETWORK = "see that the server runs at this address, and check network, firewall and proxy"
+_ASK = "ask its operator whether that is intended"
+_REFUSES_CLIENT = ("invalid_client", "unauthorized_client")
+_PATIENCE = RenewalPolicy(request_deadline=10.0)
 _COMPARED = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
 
 
@@ -63,6 +68,12 @@ class Finding:
         return {"failed": CONFIGURATION, "unavailable": UNAVAILABLE}.get(self.verdict, OK)
 
 
+def finding_of(check: str, error: BlnkAuthError) -> Finding:
+    """The finding for an error that ended a check."""
+    verdict: FindingVerdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
+    return Finding(check, verdict, error.problem, remedy_of(error) or "")
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedSetup:
     """What is checked.
@@ -71,17 +82,22 @@ class CheckedSetup:
         profile: The profile that the options select.
         client: Its client.
         network: How its authorization server is reached.
+        exposed: The file of the token store, if other users could read it until now.
     """
 
     profile: Profile
     client: OAuthClient
     network: Network
+    exposed: Path | None
 
     @classmethod
     def of(cls, profile: Profile) -> CheckedSetup:
-        """The setup of a profile. Raises `ConfigurationError` if no client can be made of it."""
+        """The setup of a profile. Raises `BlnkAuthError` if no client can be made of it."""
+        # Looked at first: a store makes its file private when it opens it.
+        file = profile.store_file()
+        exposed = file if file is not None and file.exists() and is_open_to_others(file) else None
         client = profile.make(OAuthClient)
-        return cls(profile, client, Network(RenewalPolicy(), **profile.network_settings()))
+        return cls(profile, client, Network(RenewalPolicy(), **profile.network_settings()), exposed)
 
     @property
     def provider(self) -> Provider:
@@ -245,14 +261,46 @@ def _differ(ours: str | None, theirs: str | None) -> bool:
     return ours is not None and theirs is not None and ours != theirs
 
 
+def check_credentials(setup: CheckedSetup) -> Iterator[Finding]:
+    """Whether the server accepts the client's credentials.
+
+    Asked by a refresh with a made-up refresh token: the server must authenticate the client first (RFC 6749 section 6),
+    and then refuses the token. That issues and revokes nothing.
+    """
+    provider = setup.provider
+    if "refresh_token" not in provider.grants or provider.target is not None:
+        # Behind a platform such as bLink every call reaches a bank, on behalf of a user.
+        yield Finding("credentials", "ok", f"not checked: {provider.display_name} has no request for it without effect")
+        return
+    client = OAuthClient(provider, **setup.profile.client_settings(), store=MemoryStore(), policy=_PATIENCE)
+    source = client.for_subject("doctor")
+    source.adopt(Token(secrets.token_urlsafe(24), refresh_token=secrets.token_urlsafe(24)))
+    try:
+        source.renew()
+    except SignInRequired:
+        yield Finding("credentials", "ok", "the token endpoint accepts the client")
+    except ConfigurationError as error:
+        yield _credentials_finding(error)
+    except ProtocolError as error:
+        yield Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
+    else:
+        yield Finding("credentials", "warning", "not checked: the token endpoint accepts any refresh token", _ASK)
+
+
+def _credentials_finding(error: ConfigurationError) -> Finding:
+    if error.error in _REFUSES_CLIENT or error.status_code in (None, 401, 403):
+        return Finding("credentials", "failed", error.problem, remedy_of(error) or "")
+    return Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
+
+
 def check_store(setup: CheckedSetup) -> Iterator[Finding]:
     """Whether the store can be locked, written, read and listed."""
     tokens = setup.client.store
     _exercise(tokens, f"doctor/{secrets.token_hex(8)}")
     yield Finding("store", "ok", f"{tokens!r} can be locked, written, read and listed")
-    path = cast("Any", tokens).path if hasattr(tokens, "path") else None
-    if isinstance(path, str | Path) and Path(path).exists() and is_open_to_others(Path(path)):
-        yield Finding("store", "failed", f"other users may read {path}", f"chmod go-rwx {path}")
+    if setup.exposed is not None:
+        detail = f"until now other users could read {setup.exposed}, which has tokens; only this user can now"
+        yield Finding("store", "warning", detail, "if someone may have read it, log out and sign in again")
 
 
 def _exercise(tokens: TokenStore, key: str) -> None:
@@ -261,8 +309,8 @@ def _exercise(tokens: TokenStore, key: str) -> None:
             version = tokens.save(key, {"doctor": 1}, expected=None)
             tokens.save(key, {"doctor": 2}, expected=version)
             tokens.load(key)
-            with closing(cast("Any", tokens.keys(key))) as found:
-                next(found, None)
+            for _ in tokens.keys(key):
+                break
         finally:
             tokens.delete(key)
 
@@ -273,6 +321,7 @@ CHECKS: tuple[tuple[str, Callable[[CheckedSetup], Iterator[Finding]]], ...] = (
     ("tls", check_tls),
     ("clock", check_clock),
     ("discovery", check_discovery),
+    ("credentials", check_credentials),
     ("store", check_store),
 )
 
@@ -283,5 +332,4 @@ def run_checks(setup: CheckedSetup) -> Iterator[Finding]:
         try:
             yield from check(setup)
         except BlnkAuthError as error:
-            verdict: FindingVerdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
-            yield Finding(name, verdict, error.problem, error.remedy or "")
+            yield finding_of(name, error)

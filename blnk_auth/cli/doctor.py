@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from ..errors import ConfigurationError
-from .checks import CheckedSetup, Finding, run_checks
+from ..errors import BlnkAuthError, StoreError
+from .checks import CheckedSetup, Finding, finding_of, run_checks
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
 from .options import EPILOG, Selection, client_options, json_option
 from .terminal import console, printable, show_json
@@ -21,7 +21,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailabl
 @client_options()
 @json_option
 def command(selection: Selection, as_json: bool) -> None:
-    """Check configuration, network, clock, server and store.
+    """Check configuration, network, clock, server, credentials and store.
 
     The exit status is 0 if nothing is wrong, 2 if something must be fixed, 3 if something could not be reached.
     """
@@ -40,8 +40,8 @@ def command(selection: Selection, as_json: bool) -> None:
 def _findings(selection: Selection) -> Iterator[Finding]:
     try:
         setup = CheckedSetup.of(selection.load())
-    except ConfigurationError as error:
-        yield Finding("configuration", "failed", error.problem, error.remedy or "")
+    except BlnkAuthError as error:
+        yield finding_of("store" if isinstance(error, StoreError) else "configuration", error)
     else:
         yield from run_checks(setup)
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 import click
 
-from ..errors import BlnkAuthError, SignInRequired, TemporarilyUnavailable
+from ..errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
+from .remedies import message_of
 from .terminal import printable
 
 OK = 0
@@ -36,7 +37,10 @@ def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
     """The failure of a command for an error of the library. `profile`: the name of the profile that was used."""
     if isinstance(error, SignInRequired):
         return Failure(f"{error.problem}; sign in with: {sign_in_command(error.subject, profile)}", SIGN_IN)
-    return Failure(str(error), UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
+    message = message_of(error)
+    if isinstance(error, StoreError):
+        message = f"store: {message}"
+    return Failure(message, UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
 
 
 def _failure_of_usage(error: click.UsageError) -> Failure:

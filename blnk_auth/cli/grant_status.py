@@ -16,6 +16,7 @@ from rich.text import Text
 from ..client import OAuthClient
 from ..errors import StoreError
 from ..source import TokenSource
+from .remedies import message_of
 from .stored_grants import grant_keys, refresh_expiry, source_at, stored_record
 from .terminal import printable, subject_label, time_left
 
@@ -65,7 +66,7 @@ def _grant_status(client: OAuthClient, source: TokenSource) -> GrantStatus | Non
     try:
         record, state = stored_record(client, source), source.state
     except StoreError as error:
-        return GrantStatus(source.subject, provider.name, "unreadable", last_error=str(error))
+        return GrantStatus(source.subject, provider.name, "unreadable", last_error=message_of(error))
     if record is None:
         return None
     token = record.token

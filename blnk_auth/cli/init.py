@@ -24,6 +24,7 @@ from ..stores._memory import MemoryStore
 from ..stores._private_file import create_file, make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command
 from .options import profile_options, setting_options, take_settings
+from .remedies import message_of
 
 _REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
@@ -117,7 +118,7 @@ def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> d
         except ConfigurationError as error:
             if table == given:
                 raise
-            click.echo(f"\nThat cannot work: {error}.\nTry again; Enter keeps an answer.\n", err=True)
+            click.echo(f"\nThat cannot work: {message_of(error)}.\nTry again; Enter keeps an answer.\n", err=True)
         else:
             return table
 

@@ -27,6 +27,7 @@ from ..provider import Provider
 from ..source import TokenSource
 from ..token import Token
 from .exit_status import CONFIGURATION, OK, SIGN_IN
+from .remedies import message_of
 from .stored_grants import grant_keys, refresh_expiry, source_at, stored_record
 
 _YOUNG = 0.1
@@ -232,9 +233,9 @@ class KeepaliveRun:
         """Record a failure, and stop where every other grant would fail too: 100,000 of them help nobody."""
         with self._lock:
             unknown = isinstance(error, TemporarilyUnavailable) and error.outcome_unknown
-            self.report.failed.append({"key": key, "error": str(error), "outcome_unknown": unknown})
+            self.report.failed.append({"key": key, "error": message_of(error), "outcome_unknown": unknown})
             for kind in self._in_a_row:
                 self._in_a_row[kind] += isinstance(error, kind)
             if isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER:
-                self.report.gave_up = str(error)
+                self.report.gave_up = message_of(error)
                 self.stop.set()

@@ -5,7 +5,6 @@ It promises that no text of the server reaches the terminal unfiltered, and that
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from ..errors import ConfigurationError
 from ..source import TokenSource
 from .exit_status import CONFIGURATION, Failure
 from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
+from .pasted_lines import long_lines, read_line
 from .terminal import printable
 from .token_summary import show_token_summary
 
@@ -82,18 +82,19 @@ def _sign_in(
     if device:
         return client.authorize_device(subject, scope=profile.scope, on_prompt=_show_code, timeout=timeout)
     opens = browser and not paste
-    return client.authorize_interactively(
-        subject,
-        scope=profile.scope,
-        parameters=parameters,
-        port=port,
-        timeout=timeout,
-        open_browser=opens,
-        listen=not paste,
-        pasted=_pasted,
-        on_url=lambda url: _show_url(url, opens=opens),
-        on_problem=_show_problem,
-    )
+    with long_lines() as edits:
+        return client.authorize_interactively(
+            subject,
+            scope=profile.scope,
+            parameters=parameters,
+            port=port,
+            timeout=timeout,
+            open_browser=opens,
+            listen=not paste,
+            pasted=lambda: read_line(edits=edits),
+            on_url=lambda url: _show_url(url, opens=opens),
+            on_problem=_show_problem,
+        )
 
 
 def _show_url(url: str, *, opens: bool) -> None:
@@ -105,18 +106,16 @@ def _show_url(url: str, *, opens: bool) -> None:
 
 
 def _show_problem(problem: str) -> None:
-    # The library names its parameter; here that is what was pasted.
-    why = printable(problem).replace("callback_url", "the address")
-    click.echo(f"Not that one: {why}. Paste the address that the browser was redirected to:", err=True)
+    click.echo(f"Not that one: {printable(problem)}. Paste the address that the browser was redirected to:", err=True)
 
 
 def _show_code(authorization: DeviceAuthorization) -> None:
-    where = authorization.verification_uri_complete or authorization.verification_uri
-    if "utf" in (sys.stderr.encoding or "").lower() and (code := _qr_code(where)):
-        click.echo(code, err=True)
+    address = authorization.verification_uri_complete or authorization.verification_uri
+    if "utf" in (sys.stderr.encoding or "").lower() and (drawn := _qr_code(address)):
+        click.echo(drawn, err=True)
+    where, code = printable(authorization.verification_uri), printable(authorization.user_code)
     click.echo(
-        f"On any device, open {authorization.verification_uri} and enter {authorization.user_code}\n"
-        "Waiting until you have approved it there ...",
+        f"On any device, open {where} and enter {code}\nWaiting until you have approved it there ...",
         err=True,
     )
 
@@ -128,17 +127,3 @@ def _qr_code(url: str) -> str | None:
         return terminal_qr_code(url)
     except ConfigurationError:
         return None
-
-
-def _pasted() -> str | None:
-    """The next line of standard input; None at its end.
-
-    Read without Python's buffer: a thread that waits here would still have its lock when the interpreter ends.
-    """
-    line = b""
-    while not line.endswith(b"\n"):
-        read = os.read(0, 4096)
-        if not read:
-            break
-        line += read
-    return line.decode("utf-8", "replace").strip() if line else None

@@ -17,7 +17,7 @@ import click
 
 from ..client import OAuthClient
 from ..config import Profile, config_path, load_profile, profile_names
-from ..config._settings import SECRETS, Setting, every_setting
+from ..config._settings import SECRETS, Setting, every_setting, settings_of
 from ..errors import BlnkAuthError, ConfigurationError, redacted
 from ..events import OnEvent
 from ..source import TokenSource
@@ -63,11 +63,19 @@ def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSo
     """The source of the tokens that the options select. Raises `ConfigurationError` if there cannot be one."""
     if not itself:
         return client.for_subject(subject_of(profile))
-    if "client_credentials" not in client.provider.grants:
-        raise ConfigurationError(
-            f"--itself: {client.provider.display_name} issues tokens for users only", remedy="leave it out"
-        )
-    return client.for_itself(scope=profile.scope)
+    try:
+        return client.for_itself(scope=profile.scope)
+    except ConfigurationError as error:
+        if error.parameter == "scope":
+            raise
+        raise _no_token_of_its_own(profile, client) from None
+
+
+def _no_token_of_its_own(profile: Profile, client: OAuthClient) -> ConfigurationError:
+    remedy = "leave it out"
+    if "grants" in settings_of(profile.settings["provider"]):
+        remedy += ", or list client_credentials in grants of the profile if the server has that grant"
+    return ConfigurationError(f"--itself: {client.provider.display_name} issues tokens for users only", remedy=remedy)
 
 
 def client_options(*visible: str) -> Callable[[Function], Function]:
@@ -168,14 +176,16 @@ def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplet
 
 
 def duration(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds, from text such as 90, 30m, 12h or 7d."""
+    """Seconds, from text such as 90s, 30m, 12h or 7d. A number without a unit is refused: nobody means 7 seconds."""
     if text is None:
         return None
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:], 0)
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
     try:
-        seconds = float(text[:-1]) * unit if unit else float(text)
+        seconds = float(text if unit is None else text[:-1]) * (unit or 1)
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 1e10:
-        raise click.BadParameter(f"{text!r} is no time; write it as 90, 30m, 12h or 7d", param=parameter)
+        raise click.BadParameter(f"{text!r} is not a duration; write it as 90s, 30m, 12h or 7d", param=parameter)
+    if unit is None:
+        raise click.BadParameter(f"{text!r} has no unit; write {text}d for days, {text}s for seconds", param=parameter)
     return seconds

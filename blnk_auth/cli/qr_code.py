@@ -10,12 +10,17 @@ import io
 from ..errors import ConfigurationError
 from ..errors._extras import import_failure
 
+_LONGEST = 300
+"""Characters. The code of a longer text is wider than terminals are, and one of about 3,000 does not exist."""
 
-def terminal_qr_code(text: str) -> str:
-    """Lines of block characters that show `text`, for a terminal with UTF-8.
+
+def terminal_qr_code(text: str) -> str | None:
+    """Lines of block characters that show `text`, for a terminal with UTF-8; None if it is too long for a terminal.
 
     Raises `ConfigurationError` where segno is not installed.
     """
+    if len(text) > _LONGEST:
+        return None
     try:
         import segno
     except ImportError as error:

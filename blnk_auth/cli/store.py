@@ -8,6 +8,7 @@ import click
 
 from ..stores._check import Unreadable
 from .exit_status import INTERRUPTED, Failure
+from .groups import SuggestingGroup
 from .terminal import escaped, progress, show_json
 
 _URLS = """\b
@@ -19,7 +20,7 @@ Stores are named by URL:
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress bar.")
 
 
-@click.group("store", epilog=_URLS)
+@click.group("store", cls=SuggestingGroup, epilog=_URLS)
 def command() -> None:
     """Copy, list and check the records of stores."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from .._renewal.grant_record import GrantRecord
 from .._renewal.store_keys import Registration, parse_token_key
 from ..client import OAuthClient
+from ..errors import ConfigurationError
 from ..source import TokenSource
 from ..token import Token
 
@@ -27,10 +28,11 @@ def source_at(client: OAuthClient, key: str) -> TokenSource | None:
     _, grant = parsed
     if grant.subject is not None:
         source = client.for_subject(grant.subject)
-    elif "client_credentials" in client.provider.grants:
-        source = client.for_itself(scope=grant.scope)
     else:
-        return None
+        try:
+            source = client.for_itself(scope=grant.scope)
+        except ConfigurationError:
+            return None
     return source if source.store_key == key else None
 
 

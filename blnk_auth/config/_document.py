@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ..errors import ConfigurationError, redacted
 from ._settings import did_you_mean
@@ -44,9 +44,8 @@ def find_config(path: str | os.PathLike[str] | None = None) -> Path | None:
     """As `config_path`, but None where this user has no home directory and no file is named."""
     given: Any = path or os.environ.get("BLNK_AUTH_CONFIG")
     if not given:
-        import platformdirs
-
-        return in_home(platformdirs.user_config_path("blnk-auth", appauthor=False) / "config.toml")
+        directory = user_directory("config")
+        return None if directory is None else directory / "config.toml"
     try:
         found = Path(given).expanduser()
     except (RuntimeError, TypeError):
@@ -60,11 +59,18 @@ def find_config(path: str | os.PathLike[str] | None = None) -> Path | None:
     return found
 
 
-def in_home(path: Path) -> Path | None:
-    """The path, or None if it still begins with `~`: this user has no home directory."""
-    # Taken as a relative path, it would be a directory named `~` wherever the process happens to run, and anyone may
-    # have put a file there.
-    return path if path.is_absolute() else None
+def user_directory(kind: Literal["config", "data"]) -> Path | None:
+    """This user's directory for the files of blnk-auth; None if this user has no home directory."""
+    import platformdirs
+
+    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
+    try:
+        found = find("blnk-auth", appauthor=False)
+    except RuntimeError:
+        return None
+    # Some releases return `~/...` as it is. As a relative path it would be a directory named `~` wherever the process
+    # runs, in which anyone may have put a file.
+    return found if found.is_absolute() else None
 
 
 def profile_names(path: Path) -> list[str]:

@@ -20,7 +20,7 @@ from ..errors import ConfigurationError, Redacted, redacted
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
-from ._document import find_config, in_home, is_open_to_others, read_profiles
+from ._document import find_config, is_open_to_others, read_profiles, user_directory
 from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
 
 Client = TypeVar("Client")
@@ -126,6 +126,15 @@ class Profile:
             failure = self.origin.error("store", f"cannot be used: {error.problem}", error.remedy)
         raise failure
 
+    def store_file(self) -> Path | None:
+        """The file of the token store; None if it has none, or several."""
+        url = self.settings.get("store")
+        if url is None:
+            return usual_store_path()
+        from ..stores._urls import sqlite_path
+
+        return sqlite_path(url)
+
     def _usual_store(self) -> TokenStore:
         from ..stores._sqlite import SQLiteStore
 
@@ -195,9 +204,8 @@ def load_profile(
 
 def usual_store_path() -> Path | None:
     """Where tokens are kept by a profile without `store`; None if this user has no home directory."""
-    import platformdirs
-
-    return in_home(platformdirs.user_data_path("blnk-auth", appauthor=False) / "tokens.db")
+    directory = user_directory("data")
+    return None if directory is None else directory / "tokens.db"
 
 
 def _table(file: Path | None, name: str, *, is_needed: bool, is_named: bool) -> Mapping[str, Any] | None:

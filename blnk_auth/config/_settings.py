@@ -101,6 +101,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("name", "Name under which tokens are stored; default: the host."),
         Setting("display_name", _DISPLAY_NAME),
         Setting("api_origins", "The origins that may receive the tokens; default: the issuer's.", "list"),
+        Setting("grants", "The grant types that the server offers, where its metadata does not list them.", "list"),
         Setting("authorization_parameters", "Further parameters of the sign-in.", "table"),
         Setting("refresh_idle_lifetime", "Seconds without use after which a refresh token expires.", "number"),
     ),

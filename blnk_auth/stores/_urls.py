@@ -47,6 +47,13 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
         raise ConfigurationError(f"{scheme}: {error}") from error
 
 
+def sqlite_path(url: str) -> Path | None:
+    """The database file that a URL names; None for another kind of store."""
+    if urlsplit(url).scheme != "sqlite":
+        return None
+    return Path(_path(url).removeprefix("/")).expanduser()
+
+
 def _sqlite(url: str, create: bool) -> TokenStore:
     from ._sqlite import SQLiteStore
 

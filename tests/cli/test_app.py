@@ -64,6 +64,16 @@ def test_an_unknown_command_is_a_wrong_call() -> None:
         assert finished.stderr.endswith(f"; see: {command} --help\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [(("lgoin",), "'login'"), (("store", "chek"), "'check'"), (("keepaliv", "--json"), "'keepalive'")],
+)
+def test_a_misspelt_command_gets_a_suggestion(arguments: tuple[str, ...], suggestion: str) -> None:
+    """The most similar command is named; one that resembles none is not guessed at."""
+    assert f"(did you mean {suggestion}?)" in finish(*arguments).stderr
+    assert "did you mean" not in finish("xyzzy").stderr
+
+
 @pytest.mark.parametrize("option", ["--nonsense", "--version=3"])
 def test_a_wrong_option_before_the_command_is_a_wrong_call(option: str) -> None:
     """It is reported like one after the command: named, in one line that says where to look."""

@@ -14,8 +14,9 @@ import trustme
 from cli.command_line import SECRET, CommandLine
 from helpers import leaks
 
+from blnk_auth import SQLiteStore
 from blnk_auth.cli.checks import clock_skew, skew_finding
-from blnk_auth.testing.sandbox import Sandbox
+from blnk_auth.testing.sandbox import Sandbox, blink
 
 
 def findings(command_line: CommandLine, *arguments: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -35,11 +36,78 @@ def test_a_healthy_client_has_nothing_to_fix(blnk_auth_cli: CommandLine) -> None
     """Everything is looked at, everything is well, and neither a grant nor a secret is touched or shown."""
     status, found = findings(blnk_auth_cli)
     assert status == 0
-    assert found.keys() == {"configuration", "dns", "tls", "clock", "discovery", "store"}
+    assert found.keys() == {"configuration", "dns", "tls", "clock", "discovery", "credentials", "store"}
     assert {each["verdict"] for check in found.values() for each in check} == {"ok"}
     shown = blnk_auth_cli.run("doctor").output
     assert leaks([shown], [SECRET]) == []
     assert list(blnk_auth_cli.client().store.keys()) == []
+
+
+def test_refused_credentials_must_be_fixed(blnk_auth_cli: CommandLine) -> None:
+    """A wrong client secret is found, without an effect at the server; which one was sent is not shown."""
+    blnk_auth_cli.variables["SANDBOX_SECRET"] = "wrong-s3cret"
+    status, found = findings(blnk_auth_cli)
+    assert status == 2
+    [finding] = found["credentials"]
+    assert (finding["verdict"], "invalid_client" in finding["detail"]) == ("failed", True)
+    assert leaks([repr(found)], ["wrong-s3cret"]) == []
+    assert blnk_auth_cli.sandbox is not None
+    counts = blnk_auth_cli.sandbox.counts
+    # The other one is a GET, for the clock.
+    assert (counts.token_requests, counts.refreshes, counts.reuses) == (2, 0, 0)
+
+
+def test_credentials_are_checked_without_a_grant(blnk_auth_cli: CommandLine) -> None:
+    """The check sends a made-up refresh token: no grant is read, changed or made."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    before = client.store.load(client.for_subject("alice").store_key)
+    _, found = findings(blnk_auth_cli)
+    assert found["credentials"][0]["detail"] == "the token endpoint accepts the client"
+    assert client.store.load(client.for_subject("alice").store_key) == before
+    assert len(list(client.store.keys())) == 1
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.refreshes == 0
+
+
+def test_credentials_that_only_a_bank_could_check_are_not_checked(tmp_path: Path) -> None:
+    """Behind bLink each token request reaches a bank on behalf of a user, so the finding says that none was sent."""
+    with Sandbox("blink") as sandbox:
+        command_line = CommandLine(tmp_path, sandbox)
+        command_line.write(
+            f'[profiles.default]\nprovider = "blink"\nbase_url = "{sandbox.origin}{blink.BASE_PATH}"\n'
+            f'client_id = "{sandbox.client_id}"\nclient_auth = "none"\ntarget_id = "IIDX99999"\n'
+            'user_agent = "Acme 1"\nusername = "u"\n'
+        )
+        _, found = findings(command_line)
+        assert found["credentials"][0]["detail"].startswith("not checked: ")
+        # One for the clock, which is a GET.
+        assert sandbox.counts.token_requests == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///{directory}/t.db", "file:///{directory}/tokens", "memory:", "keyring:blnk-auth-tests"],
+    ids=lambda url: url.partition(":")[0],
+)
+def test_every_kind_of_store_has_its_finding(blnk_auth_cli: CommandLine, url: str) -> None:
+    """Whatever the store, doctor ends with a finding about it, and never in a traceback."""
+    blnk_auth_cli.configure(store=f'"{url.format(directory=blnk_auth_cli.directory)}"')
+    result = blnk_auth_cli.run("doctor", "--json")
+    assert result.exit_code in (0, 2), result.output
+    assert [each for each in json.loads(result.stdout) if each["check"] == "store"]
+
+
+def test_a_store_that_others_could_read_is_reported(blnk_auth_cli: CommandLine) -> None:
+    """The store makes its file private when it opens it, and doctor says that it was not."""
+    database = blnk_auth_cli.directory / "tokens.db"
+    with SQLiteStore(database) as store:
+        store.save("key", {}, expected=None)
+    assert findings(blnk_auth_cli)[1]["store"][-1]["verdict"] == "ok"
+    database.chmod(0o644)
+    status, found = findings(blnk_auth_cli)
+    assert (status, found["store"][-1]["verdict"]) == (0, "warning")
+    assert "other users could read" in found["store"][-1]["detail"]
 
 
 def test_a_configuration_without_a_file_names_none(blnk_auth_cli: CommandLine) -> None:

@@ -296,9 +296,31 @@ def test_ctrl_c_ends_it_in_good_order(blnk_auth_cli: CommandLine) -> None:
     assert found["renewed"] == sandbox.counts.refreshes < 20
 
 
-@pytest.mark.parametrize("horizon", ["soon", "-1", "0", "d", "1e99"])
+@pytest.mark.parametrize("horizon", ["soon", "-1", "0", "d", "1e99", "0d"])
 def test_a_time_that_is_none_is_refused(blnk_auth_cli: CommandLine, horizon: str) -> None:
     """A horizon that is no length of time ends with 2 and the right way to write it."""
     result = blnk_auth_cli.run("keepalive", "--horizon", horizon)
     assert result.exit_code == 2
-    assert "write it as 90, 30m, 12h or 7d" in " ".join(result.stderr.split())
+    assert "write it as 90s, 30m, 12h or 7d" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("option", ["--horizon", "--idle-lifetime"])
+def test_a_duration_without_a_unit_is_refused(blnk_auth_cli: CommandLine, option: str) -> None:
+    """`--horizon 7` is refused, with days and seconds to choose from: it would be seven seconds."""
+    result = blnk_auth_cli.run("keepalive", option, "7")
+    assert result.exit_code == 2
+    assert "'7' has no unit; write 7d for days, 7s for seconds" in " ".join(result.stderr.split())
+
+
+def test_a_lost_answer_reaches_the_command_line(blnk_auth_cli: CommandLine) -> None:
+    """A renewal whose answer was lost says so and what follows from it: in one line, and as data in the report."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice", idle=25 * DAY)
+    assert blnk_auth_cli.sandbox is not None
+    blnk_auth_cli.sandbox.fail_token_requests(*[Fault(disconnect=True, after_rotation=True)] * 10)
+    [failed] = kept_alive(blnk_auth_cli, *DUE)["failed"]
+    assert failed["outcome_unknown"] is True
+    blnk_auth_cli.give(client, "bob")
+    shown = blnk_auth_cli.run("renew", "--subject", "bob")
+    assert shown.exit_code == 3
+    assert "only a new sign-in helps: blnk-auth login" in shown.stderr

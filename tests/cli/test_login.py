@@ -156,6 +156,46 @@ def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine, way: s
         assert status_of(shell) == 0
 
 
+@pytest.mark.parametrize("way", ["", "--paste"])
+def test_an_address_longer_than_a_terminals_line_is_whole(blnk_auth_cli: CommandLine, way: str) -> None:
+    """A terminal cuts a line after 4,095 bytes (macOS: 1,024). A cut code would be sent, and used up."""
+    with terminal(blnk_auth_cli) as shell:
+        shell.sendline(f"blnk-auth login {way}")
+        shell.expect(r"http://\S+/oauth/authorize\?\S+")
+        callback = browser.sign_in(shell.after, subject="alice", approve=True)
+        shell.expect("paste that page's address here:")
+        address, _, parameters = callback.partition("?")
+        pasted = f"{address}?padding={'x' * 6000}&{parameters}"
+        for start in range(0, len(pasted), 500):
+            shell.send(pasted[start : start + 500])
+        shell.sendline("")
+        assert "alice: signed in" in shown(shell)
+
+
+def test_a_typed_address_can_be_corrected(blnk_auth_cli: CommandLine) -> None:
+    """The keys that erase a character and a line work, and afterwards the terminal is as it was before."""
+    with terminal(blnk_auth_cli) as shell:
+        before = finish(shell, "stty -a")
+        shell.sendline("blnk-auth login --paste")
+        shell.expect(r"http://\S+/oauth/authorize\?\S+")
+        callback = browser.sign_in(shell.after, subject="alice", approve=True)
+        shell.expect("paste that page's address here:")
+        shell.send("nonsense\x15" + callback + "\u00e9x\x7f\x7f\r")
+        assert "alice: signed in" in shown(shell)
+        assert finish(shell, "stty -a") == before
+
+
+def test_the_end_of_the_input_ends_the_wait(blnk_auth_cli: CommandLine) -> None:
+    """Ctrl-D on an empty line, and an input that is closed, end `--paste` with one line."""
+    with terminal(blnk_auth_cli) as shell:
+        shell.sendline("blnk-auth login --paste")
+        shell.expect("paste that page's address here:")
+        shell.send("\x04")
+        assert "blnk-auth: nothing more can be pasted" in shown(shell)
+        assert "blnk-auth: nothing more can be pasted" in finish(shell, "blnk-auth login --paste < /dev/null")
+        assert "blnk-auth: nothing more can be pasted" in finish(shell, "blnk-auth login --paste <&-")
+
+
 def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None:
     """`login --device` shows an address, a code, and a QR code where the terminal can; then it waits for the user."""
     with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:

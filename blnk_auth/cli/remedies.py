@@ -1,0 +1,48 @@
+"""What to do about an error of the library, in the words of a terminal.
+
+Used wherever the command line shows an error. The library's own remedies are for programs: some name arguments and
+methods of Python. Which words replace them depends on the error's data (`parameter`, `outcome_unknown`) alone: no text
+is looked into. Where the library's remedy fits a terminal, it is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import BlnkAuthError, TemporarilyUnavailable
+
+_ANSWER_LOST = (
+    "run the same command again; if the server then refuses the refresh token, it was spent by the lost answer, and "
+    "only a new sign-in helps: blnk-auth login"
+)
+
+_BY_PARAMETER: Mapping[str, str] = {
+    "api_origins": "list the origins of the API with --api-origins, or as api_origins in the profile",
+    "callback_url": "paste the whole address that the browser was redirected to",
+    "cert": "set cert to a PEM file with the certificate, cert_key to one with its key, and cert_password to its "
+    "password if it has one",
+    "client_auth": "set client_secret, private_key or cert",
+    "client_id": "set client_id to the id that the provider gave your application",
+    "client_secret": "set client_secret to the secret that the provider gave your application, as ${VARIABLE} or "
+    'keyring:service/name; a public client sets client_auth to "none"',
+    "issuer": 'check the URL; where the server publishes no metadata, use provider = "custom" with its endpoints',
+    "port": "name another port that the provider accepts with --port, or use --paste, which opens none",
+    "private_key": "set private_key to a file with the unencrypted key, as PEM or JWK",
+    "redirect_uri": "register one such as http://127.0.0.1/callback at the provider and set redirect_uri to it, or use "
+    "login --paste or login --device",
+    "subject": "name the user with --subject, or as subject in the profile",
+    "verify": "set verify to a PEM file with the certificate authorities to trust",
+}
+
+
+def remedy_of(error: BlnkAuthError) -> str | None:
+    """What to do about an error; None where nothing can be advised."""
+    if isinstance(error, TemporarilyUnavailable) and error.outcome_unknown:
+        return _ANSWER_LOST
+    return _BY_PARAMETER.get(error.parameter or "", error.remedy)
+
+
+def message_of(error: BlnkAuthError) -> str:
+    """What is wrong and what to do, in one line."""
+    remedy = remedy_of(error)
+    return error.problem if remedy is None else f"{error.problem}; {remedy}"
