@@ -7,8 +7,8 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * A callback that raises is logged and does no harm.
 * An event holds no secret.
 
-The log has each event at level DEBUG, except one: `token_withheld` is a WARNING, once for each source and reason, since
-nothing is raised and nobody would look for it.
+The log has each event at level DEBUG, except two: `token_withheld` and `rejection_unresolved` are a WARNING, once for
+each source and reason, since nothing is raised and nobody would look for them.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ EventName = Literal[
     "forgotten",
     "revoked",
     "token_withheld",
+    "rejection_unresolved",
 ]
 """The names of all events; see `Event`."""
 
@@ -52,7 +53,8 @@ class Event:
             again), `saved` (a pair that could not be saved before is saved now), `unlock_failed`, `odd_answer` (a
             member of the server's response was strange), `sign_in_required`, `refresh_token_expiring`, `signed_in`,
             `forgotten`, `revoked`, `token_withheld` (a request was sent to an origin that may not have the token, or
-            had a header of its own in its place).
+            had a header of its own in its place), `rejection_unresolved` (the API rejected a renewed token too, so
+            that rejections of this kind cause fewer renewals for a while).
         store_key: Whose token it is, as the store names it.
         detail: For people to read.
         error: The exception, if there was one.
@@ -74,6 +76,9 @@ OnEvent = Callable[[Event], object]
 """A user's callback for events. What it returns is ignored."""
 
 
+_WARNINGS = ("token_withheld", "rejection_unresolved")
+
+
 # Its cache is the memory of what has been logged, for the whole process; bounded, so that after so many others one may
 # be logged again.
 @functools.lru_cache(maxsize=1024)
@@ -84,7 +89,7 @@ def _warn_once(*event: str) -> None:
 
 def emit(on_event: OnEvent | None, event: Event) -> None:
     """Log the event and pass it to the callback, whose failure is the callback's own."""
-    if event.name == "token_withheld":
+    if event.name in _WARNINGS:
         _warn_once(event.name, event.store_key, event.detail)
     else:
         logger.debug("%s %s %s", event.name, event.store_key, event.detail)

@@ -40,7 +40,7 @@ class Predecessor(NamedTuple):
 
 
 class CachedToken:
-    """A token in memory. Immutable.
+    """A token in memory. Immutable, but for `was_accepted`.
 
     Attributes:
         record: The token, and whether its grant has ended.
@@ -48,14 +48,17 @@ class CachedToken:
         prefix: What the value of its header begins with. The rest is the token itself, of which one copy is enough.
         version: The store's version of the record; None while it could not be saved.
         predecessor: Where it could not be saved: what it must replace.
+        was_accepted: Whether the API has answered a request that carried it with anything but a rejection. Set by the
+            request flow, without a lock; from False to True only.
     """
 
-    __slots__ = ("predecessor", "prefix", "record", "schedule", "version")
+    __slots__ = ("predecessor", "prefix", "record", "schedule", "version", "was_accepted")
     record: GrantRecord
     schedule: Schedule
     prefix: str
     version: Version | None
     predecessor: Predecessor | None
+    was_accepted: bool
 
     def __init__(
         self,
@@ -70,9 +73,14 @@ class CachedToken:
         self.prefix = prefix
         self.version = version
         self.predecessor = predecessor
+        self.was_accepted = False
 
     def __repr__(self) -> str:
         return f"<CachedToken {self.record!r} version={self.version!r}>"
+
+    def is_same_token(self, other: CachedToken) -> bool:
+        """Whether it is the same token: saved at last, or marked as ended, it is another object and no other token."""
+        return self is other or self.record.token == other.record.token
 
     @property
     def header(self) -> str:

@@ -77,12 +77,15 @@ class RenewalAfterRejection(Protocol):
         """Whether this is still the newest token that this process has."""
         ...
 
-    def replace(self, rejected: CachedToken, package: Package) -> Flight[CachedToken] | None:
-        """Begin, or join, the renewal of a rejected token; None if renewals have lately resolved nothing."""
+    def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
+        """Begin, or join, the renewal of a rejected token; None if renewals have lately resolved nothing.
+
+        `cause` is what `rejections.cause_of` makes of the request and its response.
+        """
         ...
 
-    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
-        """Note whether a token renewed after a rejection was accepted."""
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
+        """Note whether a token renewed after a rejection was accepted. `cause` is that of the first rejection."""
         ...
 
 

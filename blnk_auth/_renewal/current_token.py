@@ -34,6 +34,7 @@ from .cooldown import Cooldown
 from .credential import RequestRules
 from .goal import Goal
 from .grant_record import GrantRecord, why_not_storable
+from .rejections import Rejections, in_words
 from .renewal import Renewal, expired_on_arrival
 from .revocation import revoke_connection, revoke_tokens
 from .schedule import Action
@@ -54,7 +55,7 @@ class CurrentToken:
         "_clock",
         "_epoch",
         "_failure",
-        "_unresolved",
+        "_rejections",
         "cached",
         "grant",
         "handle",
@@ -69,8 +70,7 @@ class CurrentToken:
         """The `TokenSource` that users hold, so that all who ask for this grant get the same one."""
         self._clock = state.clock
         self._failure: Cooldown | None = None
-        self._unresolved: Cooldown | None = None
-        """Renewals that resolved no rejection."""
+        self._rejections: Rejections | None = None
         self._epoch = 0
 
     def __repr__(self) -> str:
@@ -118,27 +118,38 @@ class CurrentToken:
 
     def is_current(self, cached: CachedToken) -> bool:
         current = self.cached
-        # Saved at last, or marked as ended, it is another object and still no other token.
-        return current is not None and (current is cached or current.record.token == cached.record.token)
+        return current is not None and current.is_same_token(cached)
 
-    def replace(self, rejected: CachedToken, package: Package) -> Flight[CachedToken] | None:
-        now, unresolved, failure = self._clock(), self._unresolved, self._failure
-        if unresolved is not None and unresolved.is_active(now):
+    def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
+        now, failure = self._clock(), self._failure
+        with self.state.installing:
+            before = self._rejections or Rejections()
+            may_renew, self._rejections = before.after_rejection(rejected, cause, now, self.state.policy)
+        if not may_renew:
+            self._warn_of_unresolved(cause, before)
             return None
         self._raise_if_cooling_down(now)
         return self._fly(Goal(rejected, must_differ=True), package, failure)
 
-    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
         if not self.is_current(cached):
             return
         if accepted:
-            self._unresolved = None
-            return
-        policy, last, now = self.state.policy, self._unresolved, self._clock()
-        if last is None or not last.is_active(now):
-            self._unresolved = Cooldown.after(
-                last, now, first=policy.rejection_cooldown, longest=policy.max_rejection_cooldown
-            )
+            cached.was_accepted = True
+        with self.state.installing:
+            before = self._rejections or Rejections()
+            if accepted:
+                self._rejections = before.after_resolved(cause)
+            else:
+                self._rejections = before.after_unresolved(cached, cause, self._clock(), self.state.policy)
+        self._warn_of_unresolved(cause, before)
+
+    def _warn_of_unresolved(self, cause: str, before: Rejections) -> None:
+        """Emit, the first time, that renewals do not resolve the rejections of this cause."""
+        rejections = self._rejections
+        if rejections is not None and cause in rejections.unresolved and cause not in before.unresolved:
+            detail = f"the API rejected a renewed token too, for {in_words(cause)}: check the permissions it needs"
+            self.state.emit([Event("rejection_unresolved", self.store_key, detail)])
 
     # --- for users: see `TokenSource` ----------------------------------------------------------------------------
 
@@ -240,7 +251,16 @@ class CurrentToken:
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
             return self._after_failure(error, renewal, goal)
         self._failure = None
+        self._remember_renewal(renewed, goal)
         return renewed
+
+    def _remember_renewal(self, renewed: CachedToken, goal: Goal) -> None:
+        after_rejection = goal.must_differ and not goal.forced
+        if after_rejection or self._rejections is not None:
+            with self.state.installing:
+                remembered = self._rejections or Rejections()
+                replacement = renewed.record.token if after_rejection else None
+                self._rejections = remembered.after_renewal(replacement, self._clock())
 
     def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
         """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
@@ -328,7 +348,7 @@ class CurrentToken:
         with self.state.installing:
             self._epoch += 1
             self._cache(cached)
-            self._failure, self._unresolved = None, None
+            self._failure, self._rejections = None, None
 
     def _cache(self, cached: CachedToken | None) -> None:
         self.cached = cached

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from .._protocol.http_messages import ApiAnswer, Package
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, RenewalAfterRejection
+from .._renewal.rejections import cause_of
 from ..errors import BlnkAuthError
 from .before_sending import token_to_send
 from .waits import FlightWait, Wait, Waits
@@ -49,6 +51,7 @@ class ApiRejection:
     """A response with one of the provider's rejection statuses, as an auth class presents it.
 
     Attributes:
+        method: The method of the answered request.
         status_code: The HTTP status.
         headers: Names in any case; looked up in lower case.
         path: The path of the request's URL, without its query.
@@ -57,7 +60,8 @@ class ApiRejection:
         read_body: Reads the decoded body, up to a limit, and leaves the response readable; see `rejection_body`.
     """
 
-    __slots__ = ("carried_ours", "headers", "is_replayable", "path", "read_body", "status_code")
+    __slots__ = ("carried_ours", "headers", "is_replayable", "method", "path", "read_body", "status_code")
+    method: str
     status_code: int
     headers: Mapping[str, str]
     path: str
@@ -67,6 +71,7 @@ class ApiRejection:
 
     def __init__(
         self,
+        method: str,
         status_code: int,
         headers: Mapping[str, str],
         path: str,
@@ -75,6 +80,7 @@ class ApiRejection:
         is_replayable: Callable[[], bool],
         read_body: Wait,
     ) -> None:
+        self.method = method
         self.status_code = status_code
         self.headers = headers
         self.path = path
@@ -83,10 +89,22 @@ class ApiRejection:
         self.read_body = read_body
 
 
-def token_to_retry_with(
+class Retry(NamedTuple):
+    """How a rejected request is repeated.
+
+    Attributes:
+        cached: The token to repeat it with.
+        cause: What the rejection is remembered by, if the token is rejected too.
+    """
+
+    cached: CachedToken
+    cause: str
+
+
+def retry_after_rejection(
     credential: Credential, sent: CachedToken, rejection: ApiRejection, package: Package
-) -> Waits[CachedToken | None]:
-    """The token to repeat the request with; None if the response is returned to the caller.
+) -> Waits[Retry | None]:
+    """How to repeat the request; None if the response is returned to the caller.
 
     Args:
         credential: Supplied the token, and renews it.
@@ -108,35 +126,42 @@ def token_to_retry_with(
     )
     if decision is After.ACCEPT:
         return None
+    cause = cause_of(rejection.method, rejection.path, rejection.headers)
     if decision is After.RETRY_WITH_CURRENT:
-        return (yield from token_to_send(credential, package))
+        return Retry((yield from token_to_send(credential, package)), cause)
     try:
-        newer = yield from _renewed(credential, renewal, sent, package)
-        if newer is sent:
+        newer = yield from _renewed(credential, renewal, sent, cause, package)
+        if newer is not None and newer.is_same_token(sent):
             # That renewal had begun in the background, for a caller who could use the old token, and failed: raise now.
-            newer = yield from _renewed(credential, renewal, sent, package)
+            newer = yield from _renewed(credential, renewal, sent, cause, package)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:
             return None
         raise
-    return newer if decision is After.RENEW_AND_RETRY and newer is not sent else None
+    if newer is None or newer.is_same_token(sent):
+        return None
+    return Retry(newer, cause) if decision is After.RENEW_AND_RETRY else None
 
 
-def judge_retry(credential: Credential, sent: CachedToken, rejection: ApiRejection | None) -> Waits[None]:
-    """Note whether the renewed token was accepted. `rejection` is None if the second response is not a rejection."""
+def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | None) -> Waits[None]:
+    """Note whether the newer token was accepted. `rejection` is None if the second response is not a rejection."""
     renewal = credential.after_rejection
     if renewal is None:
         return
     if rejection is None:
-        renewal.note_retry(sent, accepted=True)
+        renewal.note_retry(retry.cached, retry.cause, accepted=True)
     elif rejection.carried_ours and (yield from _may_renewal_help(credential, renewal, rejection)):
-        renewal.note_retry(sent, accepted=False)
+        renewal.note_retry(retry.cached, retry.cause, accepted=False)
 
 
 def _renewed(
-    credential: Credential, renewal: RenewalAfterRejection, rejected: CachedToken, package: Package
+    credential: Credential,
+    renewal: RenewalAfterRejection,
+    rejected: CachedToken,
+    cause: str,
+    package: Package,
 ) -> Waits[CachedToken | None]:
-    flight = renewal.replace(rejected, package)
+    flight = renewal.replace(rejected, package, cause)
     return None if flight is None else (yield FlightWait(flight, credential.rules.wait_timeout))
 
 

@@ -16,7 +16,7 @@ from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, Source, credential_of
 from ..errors import BlnkAuthError
-from .after_rejection import ApiRejection, judge_retry, token_to_retry_with
+from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .before_sending import may_carry_token, token_to_send
 from .client_errors import as_client_error
 from .redirects import unredirected
@@ -70,12 +70,13 @@ class HttpxFlow:
             sent = run(self._attach_when_ready(request))
         response = yield request
         if response.status_code not in self._rejection_statuses:
+            sent.was_accepted = True
             return
-        newer = run(self._attach_after_rejection(request, sent, response))
-        if newer is not None:
+        retry = run(self._attach_after_rejection(request, sent, response))
+        if retry is not None:
             # After redirects the last request: the first has had its effect, as a POST answered with 303.
             response = yield response.request
-            run(self._judge_retry(request, newer, response))
+            run(self._judge_retry(request, retry, response))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """As `sync_auth_flow`, for asyncio and trio."""
@@ -87,11 +88,12 @@ class HttpxFlow:
             sent = await arun(self._attach_when_ready(request))
         response = yield request
         if response.status_code not in self._rejection_statuses:
+            sent.was_accepted = True
             return
-        newer = await arun(self._attach_after_rejection(request, sent, response))
-        if newer is not None:
+        retry = await arun(self._attach_after_rejection(request, sent, response))
+        if retry is not None:
             response = yield response.request
-            await arun(self._judge_retry(request, newer, response))
+            await arun(self._judge_retry(request, retry, response))
 
     def _attach_fresh(self, request: httpx.Request) -> CachedToken | None:
         """The hot path: attach a fresh token to a request that may have it and has no such header yet.
@@ -136,26 +138,26 @@ class HttpxFlow:
 
     def _attach_after_rejection(
         self, request: httpx.Request, sent: CachedToken, response: httpx.Response
-    ) -> Waits[CachedToken | None]:
+    ) -> Waits[Retry | None]:
         """Attach the token to repeat the request with; None if the response is returned to the caller."""
         body = HttpxRejectionBody(self._httpx, response)
         rejection = self._rejection(request, sent, response, body)
         try:
-            newer = yield from token_to_retry_with(self._credential, sent, rejection, self._package)
+            retry = yield from retry_after_rejection(self._credential, sent, rejection, self._package)
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        if newer is not None:
+        if retry is not None:
             yield DiscardedBody(body)
-            self._attach(response.request, newer)
+            self._attach(response.request, retry.cached)
             self._carry_cookies(response)
-        return newer
+        return retry
 
-    def _judge_retry(self, request: httpx.Request, sent: CachedToken, response: httpx.Response) -> Waits[None]:
+    def _judge_retry(self, request: httpx.Request, retry: Retry, response: httpx.Response) -> Waits[None]:
         """After the second response: note whether the newer token was accepted."""
         rejection = None
         if response.status_code in self._rejection_statuses:
-            rejection = self._rejection(request, sent, response, HttpxRejectionBody(self._httpx, response))
-        yield from judge_retry(self._credential, sent, rejection)
+            rejection = self._rejection(request, retry.cached, response, HttpxRejectionBody(self._httpx, response))
+        yield from judge_retry(self._credential, retry, rejection)
 
     def _was_attached(self, request: httpx.Request) -> bool:
         """Whether the header in the request is ours, from an earlier sending of the same request."""
@@ -187,6 +189,7 @@ class HttpxFlow:
     ) -> ApiRejection:
         answered = response.request
         return ApiRejection(
+            answered.method,
             response.status_code,
             response.headers,
             answered.url.path,

@@ -19,7 +19,7 @@ from .._protocol.origins import Origin, normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential
 from ..errors import BlnkAuthError
-from .after_rejection import ApiRejection, judge_retry, token_to_retry_with
+from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .client_errors import as_client_error
 from .redirects import leads_to
 from .rejection_body import RequestsRejectionBody
@@ -46,23 +46,24 @@ class ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         if response.status_code not in self._rejection_statuses:
+            self.sent.was_accepted = True
             if response.is_redirect:
                 self._strip_before_redirect(response)
             return None
         body = RequestsRejectionBody(response)
         rejection = self._rejection(response, body)
         try:
-            newer = run(token_to_retry_with(self._credential, self.sent, rejection, "requests"))
+            retry = run(retry_after_rejection(self._credential, self.sent, rejection, "requests"))
         except BlnkAuthError as error:
             body.discard()
             raise as_requests_error(error, response.request) from None
-        if newer is None:
+        if retry is None:
             return None
         body.discard()
-        return self._retry(response, newer, kwargs)
+        return self._retry(response, retry, kwargs)
 
-    def _retry(self, rejected: requests.Response, newer: CachedToken, kwargs: dict[str, Any]) -> requests.Response:
-        request = rejected.request
+    def _retry(self, rejected: requests.Response, retry: Retry, kwargs: dict[str, Any]) -> requests.Response:
+        request, newer = rejected.request, retry.cached
         rejected.request = _redacted_copy(request, self._header_name)
         # On the original object: the session follows redirects of the second response from that one.
         request.headers[self._header_name] = newer.header
@@ -83,12 +84,13 @@ class ResponseHook:
             rejection = retried._rejection(response, RequestsRejectionBody(response))
         elif response.is_redirect:
             retried._strip_before_redirect(response)
-        run(judge_retry(self._credential, newer, rejection))
+        run(judge_retry(self._credential, retry, rejection))
         return response
 
     def _rejection(self, response: requests.Response, body: RequestsRejectionBody) -> ApiRejection:
         request = response.request
         return ApiRejection(
+            request.method or "GET",
             response.status_code,
             response.headers,
             request.path_url.partition("?")[0],

@@ -301,7 +301,7 @@ class Processes:
 def _perform(call: str, current: CurrentToken) -> Token:
     cached = current.cached
     if call == REJECTED and cached is not None and generation_of(cached.record.token) == 0:
-        flight = current.replace(cached, "httpx")
+        flight = current.replace(cached, "httpx", "GET /")
         assert flight is not None
         return flight.wait(0.0).record.token
     ready = current.ready(None)

@@ -29,7 +29,7 @@ from blnk_auth._protocol.origins import AllowedOrigins, Origin
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.credential import Credential, RequestRules, Source
 from blnk_auth._renewal.grant_record import GrantRecord
-from blnk_auth._renewal.schedule import NEVER
+from blnk_auth._renewal.schedule import NEVER_RENEWED
 from blnk_auth._renewal.single_flight import Flight
 
 API = "https://api.acme.test"
@@ -39,7 +39,7 @@ OUTAGE = TemporarilyUnavailable("the authorization server is down")
 SIGN_IN = SignInRequired("nobody has signed in", reason="missing")
 EXPIRED = {"www-authenticate": 'Bearer error="invalid_token"'}
 
-AT = {name: CachedToken(GrantRecord(Token(name)), NEVER) for name in ("at1", "at2", "at3")}
+AT = {name: CachedToken(GrantRecord(Token(name)), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,12 @@ class Scripted(Source):
     def is_current(self, cached: CachedToken) -> bool:
         return self.row.is_current
 
-    def replace(self, rejected: CachedToken, package: str) -> Flight[CachedToken] | None:
+    def replace(self, rejected: CachedToken, package: str, cause: str) -> Flight[CachedToken] | None:
         self.log.append(f"replace {rejected.record.token.access_token}")
         given = self._replace.pop(0)
         return None if given is None else landed(given)
 
-    def note_retry(self, cached: CachedToken, *, accepted: bool) -> None:
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
         self.log.append(f"{cached.record.token.access_token} {'accepted' if accepted else 'rejected again'}")
 
 

@@ -38,6 +38,7 @@ from blnk_auth.testing import Clock
 
 OUTAGE = HttpResponse(503, {}, b"")
 PATIENCE = 10.0
+CAUSE = "GET /"
 
 
 @pytest.fixture
@@ -574,7 +575,7 @@ def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: 
     source = world.signed_in()
     world.server.will(refusal("invalid_grant"))
     for _ in range(3):
-        flight = source._current.replace(held(source), "httpx")
+        flight = source._current.replace(held(source), "httpx", CAUSE)
         assert flight is not None
         with pytest.raises(SignInRequired):
             flight.wait(PATIENCE)
@@ -685,7 +686,7 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
     before = held(source)
     world.clock.advance(1)
     world.server.will(pair(1, access_token="at0"))
-    flight = source._current.replace(before, "httpx")
+    flight = source._current.replace(before, "httpx", CAUSE)
     assert flight is not None
     after = flight.wait(PATIENCE)
     assert after is not before
@@ -698,10 +699,10 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
 
 def rejected_once_more(world: World, source: TokenSource) -> bool:
     """A 401, a renewal, and a 401 again; whether the renewal took place."""
-    flight = source._current.replace(held(source), "httpx")
+    flight = source._current.replace(held(source), "httpx", CAUSE)
     if flight is None:
         return False
-    source._current.note_retry(flight.wait(PATIENCE), accepted=False)
+    source._current.note_retry(flight.wait(PATIENCE), CAUSE, accepted=False)
     return True
 
 
@@ -719,11 +720,12 @@ def test_rejections_that_renewals_do_not_cure_cause_ever_fewer_of_them() -> None
 
 
 def test_a_cured_rejection_starts_over(world: World) -> None:
-    """One success, and the next rejection is renewed at once."""
+    """One success, and the next rejection of a token that has served for a while is renewed at once."""
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     assert rejected_once_more(world, source)
-    source._current.note_retry(held(source), accepted=True)
+    source._current.note_retry(held(source), CAUSE, accepted=True)
+    world.clock.advance(world.client._state.policy.rejection_cooldown)
     assert rejected_once_more(world, source)
 
 
@@ -733,8 +735,8 @@ def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
     old = held(source)
     world.server.will(pair(1))
     source.renew()
-    source._current.note_retry(old, accepted=False)
-    assert source._current.replace(held(source), "httpx") is not None
+    source._current.note_retry(old, CAUSE, accepted=False)
+    assert source._current.replace(held(source), "httpx", CAUSE) is not None
     settle()
 
 
@@ -1049,7 +1051,7 @@ def test_nothing_public_shows_a_secret(world: World) -> None:
     """repr, str and vars of source, client, held token and flight (promise 8)."""
     source = world.signed_in()
     world.server.will(pair(1))
-    flight = source._current.replace(held(source), "httpx")
+    flight = source._current.replace(held(source), "httpx", CAUSE)
     assert isinstance(flight, Flight)
     shown = [repr(each) for each in (source, world.client, held(source), flight)] + [vars(world.client)]
     settle()
