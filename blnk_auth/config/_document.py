@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -59,13 +59,17 @@ def find_config(path: str | os.PathLike[str] | None = None) -> Path | None:
     return found
 
 
-def user_directory(kind: Literal["config", "data"]) -> Path | None:
+def user_directory(kind: Literal["config", "data", "state"]) -> Path | None:
     """This user's directory for the files of blnk-auth; None if this user has no home directory."""
     import platformdirs
 
-    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
+    find: Mapping[str, Callable[..., Path]] = {
+        "config": platformdirs.user_config_path,
+        "data": platformdirs.user_data_path,
+        "state": platformdirs.user_state_path,
+    }
     try:
-        found = find("blnk-auth", appauthor=False)
+        found = find[kind]("blnk-auth", appauthor=False)
     except RuntimeError:
         return None
     # Some releases return `~/...` as it is. As a relative path it would be a directory named `~` wherever the process

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command_line import CommandLine
+from cli.command_line import SECRET, CommandLine
 from helpers import everything_in, leaks
 
 from blnk_auth import ConfigurationError, OAuthClient
@@ -131,6 +133,126 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(it is not UTF-8 text\)"):
         load_profile("default", tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = " + "[" * 5000, "it is nested too deeply"),
+        ("[profiles.default]\nprovider = " + "9" * 5000, "it has a number that is too long"),
+        ("[profiles.default]\nprovider = '\0'", "it is not TOML"),
+    ],
+    ids=["deep", "giant", "NUL"],
+)
+def test_a_hostile_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """A file that Python's TOML reader cannot read for any reason is an error that names it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, text)
+    assert problem in caught.value.problem
+    assert str(tmp_path / "config.toml") in caught.value.problem
+    assert caught.value.remedy == "correct it, or move it away and run: blnk-auth init"
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~nobody-of-that-name/config.toml", 5])
+def test_a_path_that_is_none_is_refused(path: Any) -> None:
+    """What cannot be a path, or is below an unknown home directory, is an error about `path`."""
+    with pytest.raises(ConfigurationError) as caught:
+        OAuthClient.from_config("default", path)
+    assert caught.value.parameter == "path"
+
+
+def test_a_profile_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """The name of a profile is text."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, BASE, name=5)  # type: ignore[arg-type]
+    assert caught.value.parameter == "profile"
+
+
+def test_a_directory_cannot_be_the_file(tmp_path: Path) -> None:
+    """A directory in the place of the file is an error that names it."""
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(Is a directory\)"):
+        load_profile("default", tmp_path / "config.toml")
+
+
+def test_a_file_below_an_unknown_home_is_reported_by_key(tmp_path: Path) -> None:
+    """`~nobody/` in a setting is an error about that setting."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, f'{BASE}cert = "~nobody-of-that-name/cert.pem"')
+    assert caught.value.parameter == "cert"
+
+
+NO_HOME = r"""
+import os, sys
+import platformdirs
+def no_home(*names, **options):
+    raise RuntimeError("could not determine the home directory")
+platformdirs.user_config_path = platformdirs.user_data_path = platformdirs.user_state_path = no_home
+from blnk_auth.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("token",), "this user has no home directory, so there is no configuration file; name one with --config FILE"),
+        (("token", "--provider", "blnk_cloud", "--client-id", "id"), "is missing, and this user has no home directory"),
+        (("doctor", "--provider", "blnk_cloud", "--client-id", "id"), "set it to a URL such as sqlite:////var/lib"),
+        (("init",), "this user has no home directory, so there is no place for a configuration file"),
+        (("demo",), "this user has no home directory; name a directory with --state-dir"),
+    ],
+)
+def test_without_a_home_directory_the_command_line_names_what_to_set(
+    offline: CommandLine, arguments: tuple[str, ...], message: str
+) -> None:
+    """A uid that nobody knows, as containers have it: one line with what to set, and status 2."""
+    environment = {**offline.environment, "BLNK_AUTH_CLIENT_SECRET": "s", "BLNK_AUTH_SUBJECT": "a"}
+    del environment["BLNK_AUTH_CONFIG"]
+    finished = subprocess.run(
+        [sys.executable, "-c", NO_HOME, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert message in " ".join((finished.stdout + finished.stderr).split())
+    assert "Traceback" not in finished.stderr
+
+
+def test_without_a_home_directory_settings_can_name_everything(blnk_auth_cli: CommandLine) -> None:
+    """With the client and the store in variables, neither a home directory nor a file is needed."""
+    assert blnk_auth_cli.sandbox is not None
+    environment = {
+        **blnk_auth_cli.environment,
+        "BLNK_AUTH_PROVIDER": "blnk_cloud",
+        "BLNK_AUTH_BASE_URL": blnk_auth_cli.sandbox.origin,
+        "BLNK_AUTH_CLIENT_ID": blnk_auth_cli.sandbox.client_id,
+        "BLNK_AUTH_CLIENT_SECRET": SECRET,
+        "BLNK_AUTH_STORE": "memory:",
+    }
+    del environment["BLNK_AUTH_CONFIG"]
+    finished = subprocess.run(
+        [sys.executable, "-c", NO_HOME, "doctor"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_a_closed_home_directory_of_another_user_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where options name the provider, and nobody named a file, one that may not be read counts as none."""
+    monkeypatch.delenv("BLNK_AUTH_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    (tmp_path / "blnk-auth").mkdir()
+    (tmp_path / "blnk-auth" / "config.toml").write_text("this is not TOML")
+    profile = load_profile(overrides={"provider": "blnk_cloud", "client_id": "id"})
+    assert profile.settings["client_id"] == "id"
+
+
+def test_what_a_missing_profile_lacks_is_blamed_on_the_options(tmp_path: Path) -> None:
+    """A profile that is not in the file takes no blame for a setting that is missing."""
+    load(tmp_path, BASE)
+    with pytest.raises(ConfigurationError, match=r"^--host or BLNK_AUTH_HOST is missing"):
+        load_profile("other", tmp_path / "config.toml", overrides={"provider": "flinks", "client_id": "id"})
 
 
 def test_references_are_replaced_anywhere_and_can_be_escaped(tmp_path: Path) -> None:

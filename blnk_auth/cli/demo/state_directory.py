@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import platformdirs
-
+from ...config._document import user_directory
 from ...stores._private_file import make_directory
+from ..exit_status import CONFIGURATION, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,17 @@ class StateDirectory:
     @classmethod
     def at(cls, path: Path | None) -> Self:
         """The directory, made with mode 0700 if it is missing. None: this user's state directory."""
-        path = path or platformdirs.user_state_path("blnk-auth", appauthor=False) / "demo"
-        make_directory(path)
+        if path is None:
+            usual = user_directory("state")
+            if usual is None:
+                raise Failure("this user has no home directory; name a directory with --state-dir", CONFIGURATION)
+            path = usual / "demo"
+        try:
+            make_directory(path)
+        except OSError as error:
+            raise Failure(
+                f"--state-dir {path} cannot be made ({error.strerror}); name another one", CONFIGURATION
+            ) from None
         return cls(path.resolve())
 
     @property
