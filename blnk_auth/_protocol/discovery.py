@@ -144,7 +144,7 @@ def _get(url: str, send: Send) -> HttpResponse:
     try:
         response = send(request)
     except NoAnswer as failure:
-        why = str(failure)
+        why = failure.problem
     else:
         if response.status_code < 500 and response.status_code != 429:
             return response

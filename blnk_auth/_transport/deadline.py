@@ -1,7 +1,10 @@
-"""A deadline for a whole exchange, however slowly its bytes drip.
+"""A deadline for a whole exchange with the authorization server, however slowly its bytes arrive.
 
-HTTP clients bound each read, not their sum. When the time is up, the sockets of the exchange are shut down, which ends
-a read that blocks on them in any thread.
+Used by both transports. HTTP clients bound each read, not their sum. When the time is up, the connections of the
+exchange are shut down, which ends a read that blocks on them in any thread: also while a proxy answers CONNECT, and
+during the TLS handshake. It promises not to cut an exchange because this process stood still (a stopped container, a
+virtual machine that was paused): a timer that fires long after its time means that nobody could read in between, so
+what has arrived is read. It never says that an answer is complete; `body` does.
 """
 
 from __future__ import annotations
@@ -9,58 +12,99 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
 from .._protocol.http_messages import NoAnswer
 
+_LATE = 1.0
+"""Seconds after its time from which on a timer shows that the process stood still. A busy machine delays one less."""
+
+_EXTENSION = 2.0
+"""Seconds that an exchange gets after the process stood still: what was sent meanwhile may have to be sent again."""
+
+_MOST_EXTENSIONS = 3
+
 
 class Deadline:
-    """Cuts the watched sockets after `seconds`, unless left before."""
+    """Cuts the watched connections after `seconds`, unless the `with` block has ended before.
+
+    Its methods may be called from any thread. Where no thread can be started, only `has_passed` works, which is looked
+    at with each piece of an answer; the limits of each connection and each read remain.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.has_passed = False
+        self.may_have_sent = False
+        """Whether the request may have left, as far as the transport has reported."""
+        self._due = time.monotonic() + seconds
+        self._is_over = False
+        self._extensions = 0
+        self._has_ended = threading.Event()
         self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._pass)
-        self._timer.daemon = True
-        self._timer.name = "blnk-auth deadline"
+        self._connections: list[socket.socket] = []
+        self._has_watched = False
 
     @property
-    def has_watched(self) -> bool:
-        """Whether a connection was ever made."""
-        return bool(self._sockets)
+    def has_passed(self) -> bool:
+        """Whether the time is up."""
+        with self._lock:
+            if not self._is_over and time.monotonic() >= self._due and not self._extend():
+                self._cut()
+            return self._is_over
+
+    @property
+    def nothing_was_sent(self) -> bool:
+        """Whether a connection was begun and the request has certainly not been sent on it."""
+        return self._has_watched and not self.may_have_sent
 
     def missed(self) -> NoAnswer:
-        """The error once the time is up. By then the request was sent."""
-        return NoAnswer(f"not complete within {self.seconds:g} seconds", sent=True)
+        """The error once the time is up."""
+        return NoAnswer(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
 
     def watch(self, connection: socket.socket | None) -> None:
-        """Cut this socket too when the time is up."""
-        with self._lock:
-            if connection is not None:
-                self._sockets.append(connection)
-            if self.has_passed:
+        """Cut this connection when the time is up. To be called as soon as it is open, before TLS."""
+        if connection is None:
+            return
+        with self._lock, contextlib.suppress(OSError):
+            # A duplicate: wrapping a socket in TLS makes another object of it, and this one useless.
+            self._connections.append(connection.dup())
+            self._has_watched = True
+            if self._is_over:
                 self._cut()
 
-    def _pass(self) -> None:
-        with self._lock:
-            self.has_passed = True
-            self._cut()
+    def _wait(self) -> None:
+        while not self._has_ended.wait(max(self._due - time.monotonic(), 0.0)):
+            if self.has_passed:
+                return
+
+    def _extend(self) -> bool:
+        now = time.monotonic()
+        if now - self._due < _LATE or self._extensions == _MOST_EXTENSIONS:
+            return False
+        self._extensions += 1
+        self._due = now + _EXTENSION
+        return True
 
     def _cut(self) -> None:
-        for connection in self._sockets:
+        self._is_over = True
+        for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
-        # Without another thread to be had, the limits of each connection and each read remain.
+        # No thread can be had in an isolated sub-interpreter, nor where the system has no more.
         with contextlib.suppress(RuntimeError):
-            self._timer.start()
+            thread = threading.Thread(target=self._wait, name="blnk-auth deadline")
+            thread.daemon = True
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._has_ended.set()
+        with self._lock:
+            while self._connections:
+                self._connections.pop().close()

@@ -1,30 +1,33 @@
 """The token endpoint through httpx or httpx2: a fresh client for each call, with a shared TLS context.
 
-A fresh one, because a kept client would pool connections across forks and idle hours; with the context shared it costs
-a fraction of a millisecond.
+Used by `transport_for`. A fresh client, because a kept one would share its connections across forks and idle hours;
+with the context shared it costs a fraction of a millisecond. It promises what `Transport` does.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
-from .common import UNUSABLE_CLIENT, USER_AGENT, capped, untrusted_certificate, unusable_client
+from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from ..errors import ConfigurationError, ProtocolError
+from .body import Body, read
 from .deadline import Deadline
-from .network import Network
-from .tls import certificate_failure
+from .failures import UNUSABLE_CLIENT, name_of, untrusted_certificate, unusable_client
+from .network import USER_AGENT, Network, stays_on_this_machine
+
+_NO_BODY = (204, 304)
 
 
 class HttpxTransport:
     """Sends with the package named; the two have the same interface."""
 
-    def __init__(self, package: str, network: Network) -> None:
-        self._httpx = importlib.import_module(package)
+    def __init__(self, package: Package, network: Network) -> None:
+        self._package: Package = package
+        self._httpx = _imported(package)
         self._network = network
 
     def send(self, request: HttpRequest) -> HttpResponse:
@@ -32,37 +35,45 @@ class HttpxTransport:
         httpx, policy = self._httpx, self._network.policy
         with Deadline(policy.request_deadline) as deadline:
             try:
-                with self._client() as client, self._stream(client, request, deadline) as response:
-                    body = capped(response.iter_bytes(), policy.max_answer_bytes, deadline)
+                with self._client(request) as client, self._stream(client, request, deadline) as response:
+                    body = _read(response, policy.max_answer_bytes, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-                refused = certificate_failure(error)
-                if refused is not None:
-                    raise untrusted_certificate(refused) from None
-                raise NoAnswer(_name(error), sent=False) from None
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                if deadline.has_passed:
-                    raise deadline.missed() from None
-                raise NoAnswer(_name(error), sent=True) from None
+                raise untrusted_certificate(error) or _no_answer(error, deadline, sent=False) from None
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                raise _no_answer(error, deadline, sent=not deadline.nothing_was_sent) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None
+            except (ConfigurationError, ProtocolError, NoAnswer, AssertionError):
+                # An assertion is a mock's complaint, for its test to see.
+                raise
+            except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
+                raise _no_answer(error, deadline, sent=not deadline.nothing_was_sent) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
-    def _client(self) -> Generator[Any]:
+    def _client(self, request: HttpRequest) -> Generator[Any]:
         network = self._network
         if network.client is not None:
             yield network.client
             return
-        tls = network.tls or _default_context(self._httpx.__name__)
-        with self._httpx.Client(verify=tls, proxy=network.proxy, follow_redirects=False) as client:
+        # Not through a proxy that the environment names for all http: this request must not leave the machine.
+        trust_env = not stays_on_this_machine(request.url)
+        try:
+            tls = network.tls or _default_context(self._package)
+            client = self._httpx.Client(verify=tls, proxy=network.proxy, trust_env=trust_env, follow_redirects=False)
+        except Exception as error:  # noqa: BLE001 - nothing has been sent yet, whatever it is
+            raise unusable_client(error) from None
+        with client:
             yield client
 
     @contextmanager
     def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
         def trace(event: str, info: dict[str, Any]) -> None:
-            # The one public way to the socket before the answer's headers have come.
-            if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):
+            # The one public way to the socket before the headers of the answer have come.
+            if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
                 deadline.watch(info["return_value"].get_extra_info("socket"))
+            elif event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+                deadline.may_have_sent = True
 
         policy = self._network.policy
         with client.stream(
@@ -79,11 +90,44 @@ class HttpxTransport:
             yield response
 
 
+def _read(response: Any, limit: int, deadline: Deadline) -> bytes:
+    """The whole body. It is read as it was sent: httpx would decode first, and let us count afterwards."""
+    is_read = response.is_stream_consumed
+    body = Body("" if is_read else response.headers.get("content-encoding", ""), limit)
+    # A hook of the user's own client may have read it.
+    pieces = iter([response.content]) if is_read else response.iter_raw()
+    return read(body, pieces, deadline, ends_with_connection=_ends_with_connection(response))
+
+
+def _ends_with_connection(response: Any) -> bool:
+    """Whether nothing says where the body ends (RFC 9112 section 6.3). A mock has no connection that could break."""
+    return (
+        response.extensions.get("http_version", b"").startswith(b"HTTP/1")
+        and "network_stream" in response.extensions
+        and "content-length" not in response.headers
+        and "chunked" not in response.headers.get("transfer-encoding", "").lower()
+        and response.status_code not in _NO_BODY
+    )
+
+
+def _no_answer(error: Exception, deadline: Deadline, *, sent: bool) -> NoAnswer:
+    return deadline.missed() if deadline.has_passed else NoAnswer(name_of(error), sent=sent)
+
+
+def _imported(package: Package) -> Any:
+    # By statements, so that tools that bundle an application find them.
+    try:
+        if package == "httpx2":
+            import httpx2
+
+            return httpx2
+        import httpx
+    except ImportError as error:
+        raise unusable_client(error) from error
+    return httpx
+
+
 @functools.cache
-def _default_context(package: str) -> ssl.SSLContext:
-    tls: ssl.SSLContext = importlib.import_module(package).create_ssl_context()
+def _default_context(package: Package) -> ssl.SSLContext:
+    tls: ssl.SSLContext = _imported(package).create_ssl_context()
     return tls
-
-
-def _name(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

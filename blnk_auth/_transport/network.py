@@ -1,7 +1,8 @@
-"""Reaching the token endpoint: with an HTTP client of our own, made by the package that the caller uses.
+"""How the authorization server is reached: with an HTTP client of our own, of the package that the caller uses.
 
-The same package, so that a `requests` user needs no httpx and the caller's mocks see the call; a client of our own, so
-that the caller's hooks, cookies, redirects, pools and cancellation never touch it. See docs/explanation/renewal.md.
+Used by `ClientState`, by discovery and by the command line. The same package, so that a user of `requests` needs no
+httpx and the caller's mocks see the request. A client of our own, so that the caller's hooks, cookies, redirects, pools
+and cancellation never touch it. See docs/explanation/renewal.md.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .. import __version__
 from .._protocol.http_messages import Package
-from ..errors import ConfigurationError
+from .._protocol.origins import is_loopback
+from ..errors import ConfigurationError, redacted
 from ..policy import RenewalPolicy
 
 if TYPE_CHECKING:
@@ -21,39 +25,53 @@ if TYPE_CHECKING:
 
     from .._protocol.http_messages import Transport
 
+USER_AGENT = f"blnk-auth/{__version__}"
+
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How the authorization server is reached: limits, certificates, proxy, or the user's own HTTP client."""
+    """How the authorization server is reached. Immutable; may be used from any thread.
+
+    Attributes:
+        policy: The limits of each exchange.
+        verify: True, the path of a CA file, or an `ssl.SSLContext`.
+        cert: A client certificate: a file, or a tuple of file, key file and optional password. None: none.
+        proxy: The URL of a proxy. None: what the environment says, but never for http on this machine.
+        client: A `requests.Session`, `httpx.Client` or `httpx2.Client` of the user's. None: one of our own each time.
+        tls: The context for `verify` and `cert`. None where they are the defaults, which each package provides itself.
+
+    Raises:
+        ConfigurationError: A setting cannot be used; `parameter` names it as `OAuthClient` does.
+    """
 
     policy: RenewalPolicy
-    verify: Any = True
+    verify: bool | str | PathLike[str] | SSLContext = True
     cert: str | tuple[str, ...] | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
     client: Any = None
-
     tls: SSLContext | None = field(init=False, repr=False, compare=False)
-    """The context for `verify` and `cert`; None where they are the defaults, which each package provides itself."""
 
     def __post_init__(self) -> None:
         if self.client is not None:
             self._check_client()
         if self.proxy is not None:
-            _check_proxy(self.proxy)
+            _check_proxy(redacted(self.proxy))
         tls = None
         if self.verify is not True or self.cert is not None:
             from .tls import context
 
-            tls = context(self.verify, self.cert)
+            tls = context(self.verify, redacted(self.cert))
         object.__setattr__(self, "tls", tls)
 
     def _check_client(self) -> None:
         if _package_of(self.client) is None:
             raise ConfigurationError(
-                "token_http must be a requests.Session, an httpx.Client or an httpx2.Client", parameter="token_http"
+                f"token_http is {type(self.client).__name__}",
+                parameter="token_http",
+                remedy="pass a requests.Session, an httpx.Client or an httpx2.Client, or leave it out",
             )
         if self.verify is not True or self.cert is not None or self.proxy is not None:
             raise ConfigurationError(
@@ -69,6 +87,12 @@ class Network:
         return Network(self.policy, self.verify, cert, proxy)
 
 
+def stays_on_this_machine(url: str) -> bool:
+    """Whether a request to `url` is allowed to be unencrypted because it does not leave this machine."""
+    parts = urlsplit(url)
+    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
+
+
 def _check_proxy(proxy: str) -> None:
     try:
         parts = urlsplit(proxy)
@@ -77,8 +101,9 @@ def _check_proxy(proxy: str) -> None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"proxy must be a URL such as http://proxy.example.com:3128 ({', '.join(_PROXY_SCHEMES)})",
+            "proxy is not the URL of a proxy",
             parameter="proxy",
+            remedy=f"write it as http://proxy.example.com:3128 (or {', '.join(_PROXY_SCHEMES[1:])})",
         )
 
 

@@ -1,10 +1,15 @@
-"""The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx`."""
+"""The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx`.
+
+Used by `transport_for`. It promises what `Transport` does, also where requests and http.client do not: the end of a
+connection is never taken for the end of an answer's headers.
+"""
 
 # pyright: reportUnknownMemberType=false
 # The base class of a watched connection is known at run time only.
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +19,11 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
-from .common import UNUSABLE_CLIENT, USER_AGENT, capped, untrusted_certificate, unusable_client
+from ..errors import ConfigurationError, ProtocolError
+from .body import Body, read
 from .deadline import Deadline
-from .network import Network
-from .tls import certificate_failure
+from .failures import UNUSABLE_CLIENT, name_of, untrusted_certificate, unusable_client
+from .network import USER_AGENT, Network, stays_on_this_machine
 
 
 class RequestsTransport:
@@ -28,20 +34,26 @@ class RequestsTransport:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; see `Transport`."""
-        with Deadline(self._network.policy.request_deadline) as deadline:
+        policy = self._network.policy
+        with Deadline(policy.request_deadline) as deadline:
             try:
-                with self._session(deadline) as session, self._stream(session, request) as response:
-                    body = capped(_pieces(response), self._network.policy.max_answer_bytes, deadline)
+                with self._session(request, deadline) as session, self._stream(session, request) as response:
+                    body = _read(response, policy.max_answer_bytes, deadline)
             except requests.RequestException as error:
                 raise _no_answer(error, deadline) from None
             except urllib3.exceptions.HTTPError as error:
-                raise deadline.missed() if deadline.has_passed else NoAnswer(type(error).__name__, sent=True) from None
+                raise _lost(error, deadline) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None
+            except (ConfigurationError, ProtocolError, NoAnswer, AssertionError):
+                # An assertion is a mock's complaint, for its test to see.
+                raise
+            except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
+                raise _lost(error, deadline) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
-    def _session(self, deadline: Deadline) -> Generator[requests.Session]:
+    def _session(self, request: HttpRequest, deadline: Deadline) -> Generator[requests.Session]:
         network = self._network
         if network.client is not None:
             yield network.client
@@ -50,6 +62,8 @@ class RequestsTransport:
             adapter = _WatchedAdapter(deadline, network.tls)
             session.mount("https://", adapter)
             session.mount("http://", adapter)
+            # Not through a proxy that the environment names for all http: this request must not leave the machine.
+            session.trust_env = not stays_on_this_machine(request.url)
             if network.proxy is not None:
                 session.proxies = {"http": network.proxy, "https": network.proxy}
             yield session
@@ -69,25 +83,40 @@ class RequestsTransport:
         )
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body, each time what has come; `iter_content` waits for whole chunks, however slowly they drip."""
-    read = getattr(response.raw, "read1", None) if isinstance(response.raw, urllib3.HTTPResponse) else None
-    if read is None or getattr(response, "_content_consumed", False):
+def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
+    """The whole body. It is read as it was sent: requests would decode first, and let us count afterwards."""
+    raw: Any = response.raw
+    if not isinstance(raw, urllib3.HTTPResponse) or getattr(response, "_content_consumed", False):
         # An adapter of the user's own may give any file, and a hook of theirs may have read it.
-        yield from response.iter_content(65536)
-        return
-    while piece := read(65536, decode_content=True):
+        return read(Body("", limit), response.iter_content(65536), deadline, ends_with_connection=False)
+    body = Body(raw.headers.get("content-encoding", ""), limit)
+    return read(body, _pieces(raw), deadline, ends_with_connection=_ends_with_connection(raw))
+
+
+def _pieces(raw: urllib3.HTTPResponse) -> Iterator[bytes]:
+    """Each time what has arrived; `stream` would wait for whole pieces, however slowly they arrive."""
+    while piece := raw.read1(65536, decode_content=False):
         yield piece
+
+
+def _ends_with_connection(raw: urllib3.HTTPResponse) -> bool:
+    """Whether nothing says where the body ends (RFC 9112 section 6.3). A mock has no connection that could break."""
+    received = getattr(raw, "_original_response", None)
+    return isinstance(received, http.client.HTTPResponse) and received.length is None and not received.chunked
 
 
 def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+def _lost(error: Exception, deadline: Deadline) -> NoAnswer:
+    return deadline.missed() if deadline.has_passed else NoAnswer(name_of(error), sent=not deadline.nothing_was_sent)
+
+
 def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exception:
-    refused = certificate_failure(error)
+    refused = untrusted_certificate(error)
     if refused is not None:
-        return untrusted_certificate(refused)
+        return refused
     if deadline.has_passed:
         return deadline.missed()
     reason = getattr(error.args[0], "reason", None) if error.args else None
@@ -95,12 +124,9 @@ def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exceptio
     unsent = unsent or isinstance(
         reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError
     )
-    # An adapter of ours tells for certain: nothing is sent before a connection, TLS included, has been made.
-    unsent = unsent and not deadline.has_watched
-    # The text of a requests error may quote the request; that of its reason does not.
-    return NoAnswer(
-        f"{type(error).__name__}: {type(reason).__name__}" if reason else type(error).__name__, sent=not unsent
-    )
+    # An adapter of ours knows for certain: nothing is sent before a connection, TLS included, has been made.
+    unsent = (unsent and not deadline.may_have_sent) or deadline.nothing_was_sent
+    return NoAnswer(name_of(error), sent=not unsent)
 
 
 class _WatchedAdapter(HTTPAdapter):
@@ -145,9 +171,45 @@ class _WatchedAdapter(HTTPAdapter):
 
 def _watched(connection_class: Any, deadline: Deadline) -> Any:
     class Watched(connection_class):  # type: ignore[misc]  # the base is known at run time only
+        response_class = _CheckedResponse
+
+        def _new_conn(self) -> Any:
+            connection: Any = super()._new_conn()
+            # Before the proxy is asked for a tunnel, and before TLS.
+            deadline.watch(connection)
+            return connection
+
         def connect(self) -> None:
             super().connect()
-            # Only now: wrapping a socket in TLS makes another object of it.
-            deadline.watch(self.sock)
+            deadline.may_have_sent = True
 
     return Watched
+
+
+class _CheckedResponse(http.client.HTTPResponse):
+    """A response whose headers must end with an empty line: `http.client` also takes the end of the connection."""
+
+    def begin(self) -> None:
+        file: Any = self.fp
+        lines: Any = _Lines(file)
+        self.fp = lines
+        super().begin()
+        if self.fp is lines:
+            self.fp = file
+        if lines.last not in (b"\r\n", b"\n"):
+            raise http.client.RemoteDisconnected("the connection ended among the headers of the answer")
+
+
+class _Lines:
+    """A file that remembers the last line that was read from it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._file.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

@@ -1,32 +1,38 @@
-"""The TLS context for the authorization server, made once a client: making one costs tens of milliseconds."""
+"""The TLS context for the authorization server.
+
+Used by `Network`, once for each client: to make one costs tens of milliseconds. It promises never to ask for a password
+on a terminal, and never to quote a path of `cert`: users pass the key itself by mistake.
+"""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, redacted
 
 
-def context(verify: bool | str | ssl.SSLContext, cert: str | tuple[str, ...] | None) -> ssl.SSLContext:
-    """The context for these settings. Raises `ConfigurationError` for a certificate, key or CA file that is no good."""
+def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None) -> ssl.SSLContext:
+    """The context for these settings. Raises `ConfigurationError` for a certificate, key or CA file it cannot use."""
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
             raise ConfigurationError(
-                "cert: load the certificate into the SSLContext given as verify, or pass a CA file", parameter="cert"
+                "cert cannot be added to an SSLContext that is given as verify",
+                parameter="cert",
+                remedy="load the certificate into the SSLContext, or pass a CA file as verify",
             )
         return verify
     if verify is not True and not isinstance(verify, str | PathLike):
         raise ConfigurationError(
-            "verify must be True, the path of a CA file, or an ssl.SSLContext: without verification anybody could "
-            "read the client secret",
+            f"verify is {verify!r}: without verification anybody could read the client secret",
             parameter="verify",
+            remedy="pass True, the path of a CA file, or an ssl.SSLContext",
         )
     made = ssl.create_default_context() if verify is True else _with_authorities(fspath(verify))
     if cert is not None:
-        _load_certificate(made, (cert,) if isinstance(cert, str | PathLike) else cert)
+        _load_certificate(made, redacted((cert,) if isinstance(cert, str | PathLike) else cert))
     return made
 
 
@@ -42,12 +48,12 @@ def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
     raise ConfigurationError(
         f"cert cannot be loaded ({why})",
         parameter="cert",
-        remedy="give a PEM file, or a tuple of file, key file and the key's password",
+        remedy="pass a PEM file, or a tuple of file, key file and the key's password",
     )
 
 
 def _why(error: Exception, files: Sequence[str]) -> str:
-    """In words: OpenSSL's own are the like of `[SSL] PEM lib`. No path is quoted: a key may stand in its place."""
+    """In words: OpenSSL's own are such as `[SSL] PEM lib`. No path is quoted: a key may have been passed instead."""
     if isinstance(error, ssl.SSLError):
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is not that of the certificate"
@@ -73,23 +79,3 @@ def _with_authorities(path: str) -> ssl.SSLContext:
         raise ConfigurationError(
             f"verify: the CA file {path!r} cannot be loaded ({why})", parameter="verify", remedy="give a PEM file"
         ) from None
-
-
-def certificate_failure(error: BaseException) -> str | None:
-    """Why a server's certificate was refused, if that is what went wrong."""
-    for each in _causes(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return each.verify_message
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    queue: list[object] = [error]
-    while queue:
-        each = queue.pop()
-        if not isinstance(each, BaseException) or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        queue += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]

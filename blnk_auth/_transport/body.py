@@ -1,0 +1,127 @@
+"""Reading the body of an answer by the authorization server, and whether it arrived whole.
+
+Used by both transports. It promises that a body is returned only if it is provably complete: a length or a chunked
+coding says where it ends, or it is a JSON document, which shows its own end. Everything else could be the beginning of
+an answer whose connection broke, and half a refresh token would replace the good one. Bytes are counted while they are
+decoded, so that a small answer cannot become a large one in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+
+from .._protocol.http_messages import NoAnswer
+from ..errors import ProtocolError
+from .deadline import Deadline
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_RAW_DEFLATE = -15
+
+
+class Body:
+    """What has arrived of a body. One thread at a time. Its repr shows none of it.
+
+    Args:
+        content_encoding: The header's value; empty or `identity`: none.
+        limit: The most bytes that it may have, before and after decoding.
+
+    Raises:
+        NoAnswer: There is a coding that is not understood, or more than one: it was not asked for.
+    """
+
+    def __init__(self, content_encoding: str, limit: int) -> None:
+        coding = content_encoding.strip().lower()
+        if coding not in ("", "identity", *_WINDOW_BITS):
+            raise NoAnswer("the answer's Content-Encoding is not understood, and was not asked for", sent=True)
+        self._is_compressed = coding in _WINDOW_BITS
+        self._may_be_raw = coding == "deflate"
+        self._inflater = zlib.decompressobj(_WINDOW_BITS.get(coding, _RAW_DEFLATE))
+        self._limit = limit
+        self._encoded = 0
+        self._decoded = bytearray()
+
+    def add(self, piece: bytes) -> Exception | None:
+        """Take in what has arrived. Returns the error to raise, from a frame that does not hold the piece."""
+        self._encoded += len(piece)
+        try:
+            self._decoded += self._inflated(piece) if self._is_compressed else piece
+        except zlib.error:
+            return _damaged()
+        if max(self._encoded, len(self._decoded)) > self._limit:
+            return ProtocolError(
+                f"the authorization server's answer is longer than {self._limit} bytes (policy max_answer_bytes)",
+                remedy="check that token_endpoint is the right URL",
+            )
+        return None
+
+    def whole(self, *, ends_with_connection: bool) -> bytes:
+        """All of it, once nothing more arrives.
+
+        `ends_with_connection`: whether nothing but the end of the connection ended it. Raises `NoAnswer` if it may not
+        be complete.
+        """
+        if self._is_compressed and self._encoded and (not self._inflater.eof or self._inflater.unused_data):
+            raise _damaged()
+        if ends_with_connection and not self._is_json():
+            raise NoAnswer("the answer ended with the connection, so that it may not be complete", sent=True)
+        return bytes(self._decoded)
+
+    def _inflated(self, piece: bytes) -> bytes:
+        # One byte more than there is room for shows that it is too long.
+        room = self._limit - len(self._decoded) + 1
+        may_be_raw, self._may_be_raw = self._may_be_raw, False
+        try:
+            return self._inflater.decompress(piece, room)
+        except zlib.error:
+            if not may_be_raw:
+                raise
+        # Some servers send `deflate` without the zlib wrapper that RFC 9110 section 8.4.1.2 demands.
+        self._inflater = zlib.decompressobj(_RAW_DEFLATE)
+        return self._inflater.decompress(piece, room)
+
+    def _is_json(self) -> bool:
+        try:
+            return isinstance(json.loads(self._decoded), dict | list)
+        except (ValueError, RecursionError):
+            return False
+
+    def __repr__(self) -> str:
+        return f"<Body of {len(self._decoded)} bytes>"
+
+
+def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_connection: bool) -> bytes:
+    """All that arrives, if it is complete.
+
+    When the time is up while a piece is awaited, what follows it is still asked for once: nothing, if it was the last.
+
+    Args:
+        body: Takes in the pieces.
+        pieces: What the HTTP client has received, piece by piece.
+        deadline: For how long to read.
+        ends_with_connection: Whether nothing but the end of the connection says where the body ends.
+
+    Raises:
+        ProtocolError: The body is longer than its limit.
+        NoAnswer: It is not complete, or cannot be decoded.
+    """
+    for piece in pieces:
+        failure = body.add(piece)
+        del piece
+        if failure is not None:
+            raise failure
+        if deadline.has_passed:
+            break
+    if next(pieces, None) is not None:
+        raise deadline.missed()
+    try:
+        return body.whole(ends_with_connection=ends_with_connection)
+    except NoAnswer:
+        if deadline.has_passed:
+            raise deadline.missed() from None
+        raise
+
+
+def _damaged() -> NoAnswer:
+    return NoAnswer("the compressed answer is damaged or not complete", sent=True)
