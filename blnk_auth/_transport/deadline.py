@@ -13,6 +13,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -34,11 +35,12 @@ class Deadline:
     at with each piece of an answer; the limits of each connection and each read remain.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
+        self._clock = clock
         self.may_have_sent = False
         """Whether the request may have left, as far as the transport has reported."""
-        self._due = time.monotonic() + seconds
+        self._due = self._clock() + seconds
         self._is_over = False
         self._extensions = 0
         self._has_ended = threading.Event()
@@ -50,7 +52,7 @@ class Deadline:
     def has_passed(self) -> bool:
         """Whether the time is up."""
         with self._lock:
-            if not self._is_over and time.monotonic() >= self._due and not self._extend():
+            if not self._is_over and self._clock() >= self._due and not self._extend():
                 self._cut()
             return self._is_over
 
@@ -75,12 +77,12 @@ class Deadline:
                 self._cut()
 
     def _wait(self) -> None:
-        while not self._has_ended.wait(max(self._due - time.monotonic(), 0.0)):
+        while not self._has_ended.wait(max(self._due - self._clock(), 0.0)):
             if self.has_passed:
                 return
 
     def _extend(self) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._due < _LATE or self._extensions == _MOST_EXTENSIONS:
             return False
         self._extensions += 1

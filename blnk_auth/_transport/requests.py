@@ -4,7 +4,7 @@ Used by `transport_for`. It promises what `Transport` does, also where requests 
 connection is never taken for the end of an answer's headers.
 """
 
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # The base class of a watched connection is known at run time only.
 
 from __future__ import annotations
@@ -178,6 +178,12 @@ def _watched(connection_class: Any, deadline: Deadline) -> Any:
             # Before the proxy is asked for a tunnel, and before TLS.
             deadline.watch(connection)
             return connection
+
+        def _tunnel(self) -> None:
+            super()._tunnel()
+            # http.client takes the end of a connection for the end of the proxy's headers, also where we cut it.
+            if deadline.has_passed:
+                raise TimeoutError
 
         def connect(self) -> None:
             super().connect()
