@@ -24,11 +24,11 @@ _NAMES = {
     "challenge.is_curable": "provider._by_the_challenge",
     "client_auth.ClientCredentials": "_pickles.Credentials",
     "device.DeviceAuthorization": "_sign_in.device.DeviceAuthorization",
-    "engine.Engine": "_pickles.Engine",
+    "engine.Engine": "_pickles.ClientState",
     "engine._key_not_pickled": "_pickles.key_not_pickled",
     "engine._not_pickled": "_pickles.secret_not_pickled",
-    "grants.ClientGrant": "_pickles.ClientGrant",
-    "grants.PersonGrant": "_pickles.PersonGrant",
+    "grants.ClientGrant": "_pickles.ClientsGrant",
+    "grants.PersonGrant": "_pickles.SubjectsGrant",
     "hidden.Hidden": "errors._tracebacks.Redacted",
     "hidden.HiddenBytes": "errors._tracebacks.RedactedBytes",
     "hidden.HiddenDict": "errors._tracebacks.RedactedDict",
@@ -59,7 +59,6 @@ _NAMES = {
     "stores.redis._unpickled": "_pickles.open_redis_store",
     "stores.sql._unpickled": "_pickles.open_sql_store",
     "stores.sqlite.SQLiteStore": "stores.SQLiteStore",
-    "testing.clock.Clock": "testing.Clock",
     "transport.Network": "_pickles.Network",
 }
 """What a pickle of the first commits of 0.1.0 names, and what it gets. Both are relative to this package."""
@@ -132,8 +131,11 @@ class _Values:
         self.__dict__.update(dict(zip(self.names.split(), state, strict=False)) if isinstance(state, list) else state)
 
 
-class Engine(_Values):
-    """What all sources of a client shared: provider, credentials, redirect_uri, store, policy, network, clock."""
+class ClientState(_Values):
+    """What a client and its sources shared: provider, credentials, redirect_uri, store, policy, network, clock."""
+
+    client: Any = None
+    """The first client that was made of it, in this unpickling."""
 
 
 class Credentials(_Values):
@@ -151,16 +153,18 @@ class Network(_Values):
     names = "policy verify cert proxy"
 
 
-class PersonGrant(_Values):
+class SubjectsGrant(_Values):
     """Whose token it was: that of a subject."""
 
     names = "subject target"
+    grant_type = "refresh_token"
 
 
-class ClientGrant(_Values):
+class ClientsGrant(_Values):
     """Whose token it was: the client's own."""
 
     names = "scope target"
+    grant_type = "client_credentials"
 
 
 class Origins:
@@ -168,6 +172,43 @@ class Origins:
 
     def __setstate__(self, state: object) -> None:
         """Nothing of it is needed."""
+
+
+def settings_of_client(state: dict[str, Any], client: Any) -> dict[str, Any]:
+    """What `OAuthClient.__setstate__` reads, of a client whose pickle carried its shared state."""
+    shared: Any = state["_engine"]
+    if shared.client is not None:
+        return {"state": shared.client._state}
+    shared.client = client
+    credentials, network = shared.credentials, shared.network
+    return {
+        "provider": shared.provider,
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret,
+        "redirect_uri": shared.redirect_uri,
+        "store": shared.store,
+        "client_auth": credentials.method,
+        "private_key": credentials.private_key,
+        "key_id": credentials.key_id,
+        "signing_algorithm": credentials.signing_algorithm,
+        "policy": shared.policy,
+        "cert": network.cert,
+        "verify": network.verify,
+        "proxy": network.proxy,
+        "clock": shared.clock,
+        "has_certificate": credentials.has_certificate,
+    }
+
+
+def source_of_grant(shared: Any, grant: Any) -> Any:
+    """The source of a grant, as `TokenSource.of` made it of a client's shared state."""
+    from .client import OAuthClient
+
+    client: Any = shared.client
+    if client is None:
+        client = OAuthClient.__new__(OAuthClient)
+        client.__setstate__({"_engine": shared})
+    return client._source_of({"grant_type": grant.grant_type, **vars(grant)})
 
 
 secret_not_pickled = NotPickled("client_secret")

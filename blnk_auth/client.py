@@ -17,6 +17,7 @@ from ._protocol.client_authentication import ClientAuthMethod, ClientCredentials
 from ._protocol.origins import endpoint_origin
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.client_state import ClientState
+from ._renewal.pickled_client import grant_of, settings_of, state_of
 from ._sign_in.authorization_code import AuthorizationCodeSignIn, AuthorizationRequest
 from ._sign_in.device import DeviceAuthorization, DeviceSignIn
 from ._sign_in.interactive_settings import InteractiveSettings, Pasted
@@ -103,8 +104,7 @@ class OAuthClient:
             )
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
-        self.redirect_uri = redirect_uri
-        self._state = ClientState(
+        state = ClientState(
             provider=provider,
             credentials=ClientCredentials(
                 client_id,
@@ -124,6 +124,7 @@ class OAuthClient:
             on_event=on_event,
             clock=clock,
         )
+        self._share(state)
 
     @classmethod
     def from_config(cls, profile: str = "default", path: str | PathLike[str] | None = None) -> OAuthClient:
@@ -361,6 +362,34 @@ class OAuthClient:
 
     def __deepcopy__(self, memo: object) -> OAuthClient:
         return self
+
+    # --- pickles -------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return settings_of(self._state)
+
+    def __setstate__(self, settings: dict[str, Any]) -> None:
+        if "client_id" not in settings:
+            from ._pickles import settings_of_client
+
+            settings = settings_of_client(settings, self)
+        self._share(settings["state"] if "state" in settings else state_of(settings))
+
+    def _share(self, state: ClientState) -> None:
+        """Be a client with this state, which sources of the same client have too."""
+        self.redirect_uri = state.redirect_uri
+        self._state = state
+        state.shared_by(self, type(self)._with)
+
+    @classmethod
+    def _with(cls, state: ClientState) -> OAuthClient:
+        client = cls.__new__(cls)
+        client._share(state)
+        return client
+
+    def _source_of(self, grant: Mapping[str, Any]) -> TokenSource:
+        """The source in a pickle. Named there: keep its name, and what its argument means."""
+        return source_of(self._state.current_token(grant_of(grant)))
 
 
 def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:

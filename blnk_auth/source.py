@@ -18,6 +18,7 @@ from ._renewal.cached_token import BEARER, CachedToken, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
 from ._renewal.grant_record import GrantRecord
+from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, redacted
@@ -27,7 +28,18 @@ from .token import Token
 __all__ = ["State", "StaticToken", "TokenSource"]
 
 
-class TokenSource(Source):
+class _ReadsEarlierPickles(type):
+    """The type of `TokenSource`: pickles of earlier versions call `TokenSource.of`, which no source offers any more."""
+
+    def of(cls, state: Any, grant: Any) -> TokenSource:
+        """The source in such a pickle."""
+        from ._pickles import source_of_grant
+
+        source: TokenSource = source_of_grant(state, grant)
+        return source
+
+
+class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     """The tokens of one grant: always a valid one, renewed once for everyone who shares the store.
 
     Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks at
@@ -189,17 +201,12 @@ class TokenSource(Source):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._current.state, self._current.grant)
+        return self._current.state.client()._source_of, (values_of(self._current.grant),)
 
 
 def source_of(current: CurrentToken) -> TokenSource:
     """The one source of this grant, shared by all who ask its client for it."""
     return current.state.handle_of(current, TokenSource)
-
-
-def _restored(state: Any, grant: Any) -> TokenSource:
-    """A source out of a pickle."""
-    return source_of(state.current_token(grant))
 
 
 class StaticToken(Source):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Package
 from .._protocol.requests import ServerRequest, build_revocation
 from .._transport.network import Network, transport_for
-from ..errors import ConfigurationError
 from ..events import Event, OnEvent, emit
 from ..policy import RenewalPolicy
 from ..stores._forks import reset_in_child
@@ -82,6 +80,15 @@ class ClientState:
         )
         self.reset_after_fork()
         reset_in_child(self)
+
+    def shared_by(self, client: object, make: Callable[[ClientState], object]) -> None:
+        """Note the `OAuthClient` that has this state: a pickle of one of its sources holds it."""
+        self._client: Callable[[], Any] = weakref.ref(client)
+        self._make_client = make
+
+    def client(self) -> Any:
+        """That client; another one with this state, if nothing refers to it any more."""
+        return self._client() or self._make_client(self)
 
     def reset_after_fork(self) -> None:
         """Called in the child of a fork, where another thread may have held the lock for ever."""
@@ -162,36 +169,3 @@ class ClientState:
         """Log events and hand them to `on_event`."""
         for event in events:
             emit(self.on_event, event)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a pickle carries: the configuration. Neither a secret nor anything of this process travels."""
-        state = {**self.__dict__, "on_event": None, "network": self.network.without_secrets()}
-        for of_this_process in _OF_THIS_PROCESS:
-            del state[of_this_process]
-        credentials = self.credentials
-        if isinstance(credentials.client_secret, str):
-            credentials = replace(credentials, client_secret=_not_pickled)
-        if isinstance(credentials.private_key, str | bytes | Mapping):
-            credentials = replace(credentials, private_key=_key_not_pickled)
-        state["credentials"] = credentials
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._begin_life()
-
-
-def _not_pickled() -> str:
-    raise ConfigurationError(
-        "client_secret: a secret given as text is not carried in a pickle",
-        parameter="client_secret",
-        remedy="give OAuthClient a callable that fetches it",
-    )
-
-
-def _key_not_pickled() -> str:
-    raise ConfigurationError(
-        "private_key: a key given as such is not carried in a pickle",
-        parameter="private_key",
-        remedy="give OAuthClient a callable that fetches it",
-    )

@@ -7,7 +7,6 @@ and cancellation never touch it. See docs/explanation/renewal.md.
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, field
 from os import PathLike
@@ -79,12 +78,6 @@ class Network:
                 parameter="token_http",
                 remedy="set them there, not here",
             )
-
-    def without_secrets(self) -> Network:
-        """The same for a pickle: no user's client, no password of a key, no credentials for the proxy."""
-        proxy = None if self.proxy is None else re.sub(r"//[^/]*@", "//", self.proxy)
-        cert = self.cert if self.cert is None or isinstance(self.cert, str) else self.cert[:2]
-        return Network(self.policy, self.verify, cert, proxy)
 
 
 def stays_on_this_machine(url: str) -> bool:

@@ -32,10 +32,15 @@ from blnk_auth import (
     DeviceAuthorization,
     Event,
     Flinks,
+    Httpx2Auth,
+    HttpxAuth,
+    MemoryStore,
+    OAuthClient,
     ProtocolError,
     Provider,
     Record,
     RenewalPolicy,
+    RequestsAuth,
     Signer,
     SignInRequired,
     StoreError,
@@ -183,6 +188,119 @@ def test_a_pickle_of_a_newer_version_with_fewer_defaults_is_read() -> None:
     assert made == RenewalPolicy(jitter=0.1)
 
 
+def secret() -> str:
+    """A secret that is fetched, and so travels by its name."""
+    return "fetched-s3cret"
+
+
+def fixed_time() -> float:
+    """A clock."""
+    return 1_800_000_000.0
+
+
+class Store(MemoryStore):
+    """A store with a public path: this module's."""
+
+
+def made_client(provider: Provider = ACME, **settings: Any) -> OAuthClient:
+    """A client with most settings."""
+    given: dict[str, Any] = {
+        "client_id": "id",
+        "client_secret": secret,
+        "redirect_uri": "https://app.test/callback",
+        "store": Store(),
+        "policy": RenewalPolicy(jitter=0.1),
+        "proxy": "http://user:pr0xy-pass@proxy.test:3128",
+        "on_event": print,
+        **settings,
+    }
+    return OAuthClient(provider, **given)
+
+
+HOLDERS: dict[str, Any] = {
+    "client": lambda client: client,
+    "source of a subject": lambda client: client.for_subject("alice"),
+    "source of the client": lambda client: client.for_itself(scope="x"),
+    "HttpxAuth": lambda client: HttpxAuth(client.for_subject("alice")),
+    "Httpx2Auth": lambda client: Httpx2Auth(client.for_subject("alice")),
+    "RequestsAuth": lambda client: RequestsAuth(client.for_subject("alice")),
+}
+"""Everything that carries a client's settings in its pickle."""
+
+
+@pytest.mark.parametrize("provider", [ACME, BlnkCloud(), BLINK, Flinks(host="ob.flinksapp.com")])
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_pickled_client_names_public_paths_only(holder: str, provider: Provider) -> None:
+    """So do its sources, and the auth objects that were made of them."""
+    grants = ("authorization_code", "refresh_token", "client_credentials")
+    provider = dataclasses.replace(provider, client_auth="client_secret_post", grants=grants)
+    made = HOLDERS[holder](made_client(provider))
+    assert private_names_in(made) == []
+    restored = pickle.loads(pickle.dumps(made))
+    assert type(restored) is type(made)
+    assert repr(restored) == repr(made)
+
+
+def test_a_pickled_client_is_the_same_without_its_secrets() -> None:
+    """Its settings travel; the password of the proxy, the listener and what is in memory do not."""
+    made = made_client(client_auth="client_secret_post", clock=fixed_time)
+    pickled = pickle.dumps(made)
+    assert b"pr0xy-pass" not in pickled
+    assert b"s3cret" not in pickled
+    state = pickle.loads(pickled)._state
+    assert state.provider == ACME
+    assert state.policy == RenewalPolicy(jitter=0.1)
+    assert (state.credentials.client_id, state.credentials.method) == ("id", "client_secret_post")
+    assert state.credentials.secret() == "fetched-s3cret"
+    assert state.redirect_uri == "https://app.test/callback"
+    assert state.network.proxy == "http://proxy.test:3128"
+    assert state.on_event is None
+    assert (type(state.store), state.clock) == (Store, fixed_time)
+
+
+def test_sources_and_their_client_stay_together_in_a_pickle() -> None:
+    """They share one renewal afterwards too, whichever comes first in the pickle."""
+    client = made_client()
+    source = client.for_subject("alice")
+    restored, again, first = pickle.loads(pickle.dumps((source, client, source)))
+    assert restored is again.for_subject("alice") is first
+    one, other = pickle.loads(pickle.dumps([client.for_subject("alice"), client.for_subject("alice")]))
+    assert one is other
+
+
+def test_a_source_whose_client_is_gone_is_pickled() -> None:
+    """Nothing else refers to the client any more."""
+    source = made_client().for_subject("alice")
+    assert pickle.loads(pickle.dumps(source)).store_key == source.store_key
+
+
+def test_a_source_for_one_bank_stays_for_that_bank() -> None:
+    """Whatever the callable that names the bank says by then."""
+    banks = iter(["IIDP1", "IIDP2", "IIDP3"])
+    provider = BLink(
+        base_url="https://api.b.test",
+        target_id="IIDP1",
+        username="u",
+        user_agent="Acme 1.0",
+        client_auth="none",
+    )
+    asked = dataclasses.replace(provider, target=lambda subject: next(banks))
+    source = OAuthClient(asked, client_id="id").for_subject("alice")
+    values = source.__reduce__()[1]
+    assert values == ({"grant_type": "refresh_token", "subject": "alice", "target": "IIDP1"},)
+
+
+def test_a_clients_subclass_stays_one() -> None:
+    """Also where only one of its sources was kept."""
+    source = Client(ACME, client_id="id", client_secret=secret, store=Store()).for_subject("alice")
+    client = pickle.loads(pickle.dumps(source))._current.state.client()
+    assert type(client) is Client
+
+
+class Client(OAuthClient):
+    """A user's own client."""
+
+
 # --- pickles of the first commits ------------------------------------------------------------------------------------
 
 
@@ -223,6 +341,62 @@ def test_an_earlier_pickle_of_a_store_is_read(name: str, protocol: int) -> None:
     store = earlier(f"store_{name}.{protocol}")
     kinds = {"sql": "SQLStore", "sqlite": "SQLiteStore"}
     assert type(store).__name__ == kinds.get(name, f"{name.capitalize()}Store")
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("name", ["memory", "file", "sqlite"])
+def test_an_earlier_pickle_of_a_client_is_read(name: str, protocol: int) -> None:
+    """With its settings, and a secret that is fetched: here, the name of the working directory."""
+    client = earlier(f"client_{name}.{protocol}")
+    assert client.for_subject("alice").subject == "alice"
+    assert client.redirect_uri == "https://app.test/callback"
+    assert client._state.credentials.secret() == str(Path.cwd())
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize(("name", "parameter"), [("secret_text", "client_secret"), ("key", "private_key")])
+def test_a_secret_that_an_earlier_pickle_left_out_is_named_when_it_is_needed(
+    name: str, parameter: str, protocol: int
+) -> None:
+    """As it was."""
+    client = earlier(f"client_{name}.{protocol}")
+    with pytest.raises(ConfigurationError) as raised:
+        client._state.credentials.prove(audience="x", now=0.0)
+    assert raised.value.parameter == parameter
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("name", ["blnk", "blink", "flinks"])
+def test_an_earlier_pickle_of_a_providers_client_is_read(name: str, protocol: int) -> None:
+    """With the provider's rules as they are today."""
+    client = earlier(f"{name}_client.{protocol}")
+    assert client.provider.name == {"blnk": "blnk_cloud"}.get(name, name)
+    assert private_names_in(client.provider) == []
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_earlier_pickles_of_sources_and_auth_objects_are_read(protocol: int) -> None:
+    """To sources with the same store keys, and auth objects that send their tokens."""
+    key = "token/acme/https%3A%2F%2Fas.acme.test/id"
+    assert earlier(f"source_subject.{protocol}").store_key == f"{key}/subject/alice"
+    assert earlier(f"source_itself.{protocol}").store_key == f"{key}/itself/x"
+    assert "IIDX99999" in earlier(f"blink_source.{protocol}").store_key
+    for name in ("httpx_auth", "httpx2_auth", "requests_auth"):
+        assert f"{key}/subject/alice" in repr(earlier(f"{name}.{protocol}"))
+    assert f"{key}/subject/alice" in repr(earlier(f"requests_session.{protocol}").auth)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_a_client_and_its_sources_come_out_of_an_earlier_pickle_together(protocol: int) -> None:
+    """They shared a renewal, and do again."""
+    client, alice, bob = earlier(f"blink_client_and_source.{protocol}")
+    assert client.for_subject("alice") is alice
+    assert client.for_subject("bob") is bob
+
+
+def test_reading_earlier_pickles_adds_nothing_to_a_source() -> None:
+    """What users see of it is what is documented."""
+    assert not hasattr(made_client().for_subject("alice"), "of")
 
 
 @pytest.mark.real

@@ -1,0 +1,90 @@
+"""What a pickle carries of a client and of a source: settings and names, so that a later version can read it.
+
+Used by `OAuthClient` and `TokenSource` when they are pickled. What this file promises: no secret travels (a secret that
+was given as text is replaced by `NotPickled`, the password of a key and the credentials for a proxy are left out), and
+nothing that belongs to one process does (its HTTP client, its `on_event`, what is in memory). Tokens stay in the store.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from .._protocol.client_authentication import ClientCredentials
+from .._transport.network import Network
+from ..errors import NotPickled
+from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from .client_state import ClientState
+
+_GRANTS: Mapping[str, Any] = {
+    "client_credentials": ClientCredentialsGrant,
+    "refresh_token": RefreshTokenGrant,
+}
+
+
+def settings_of(state: ClientState) -> dict[str, Any]:
+    """The arguments of `OAuthClient`, by name, that make the same client elsewhere."""
+    credentials, network = state.credentials, state.network
+    secret, key, cert = credentials.client_secret, credentials.private_key, network.cert
+    return {
+        "provider": state.provider,
+        "client_id": credentials.client_id,
+        "client_secret": NotPickled("client_secret") if isinstance(secret, str) else secret,
+        "redirect_uri": state.redirect_uri,
+        "store": state.store,
+        "client_auth": credentials.method,
+        "private_key": NotPickled("private_key") if isinstance(key, str | bytes | Mapping) else key,
+        "key_id": credentials.key_id,
+        "signing_algorithm": credentials.signing_algorithm,
+        "policy": state.policy,
+        "cert": tuple(map(str, cert[:2])) if isinstance(cert, tuple) else cert,
+        "verify": network.verify,
+        "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
+        "clock": None if state.clock is time.time else state.clock,
+        # A certificate may also have come with a `token_http`, which is left out.
+        "has_certificate": credentials.has_certificate,
+    }
+
+
+def state_of(settings: Mapping[str, Any]) -> ClientState:
+    """What `settings_of` took apart."""
+    provider, policy = settings["provider"], settings["policy"]
+    return ClientState(
+        provider=provider,
+        credentials=ClientCredentials(
+            settings["client_id"],
+            settings["client_secret"],
+            settings["client_auth"],
+            provider.basic_encoding,
+            settings["private_key"],
+            settings["key_id"],
+            settings["signing_algorithm"],
+            provider.assertion_algorithms,
+            settings["has_certificate"],
+        ),
+        redirect_uri=settings["redirect_uri"],
+        store=settings["store"],
+        policy=policy,
+        network=Network(policy, settings["verify"], settings["cert"], settings["proxy"]),
+        on_event=None,
+        clock=settings["clock"] or time.time,
+    )
+
+
+def values_of(grant: AuthorizationGrant) -> dict[str, Any]:
+    """A grant by the names of its fields; those that are None are left out."""
+    kind = next(kind for kind, grant_type in _GRANTS.items() if isinstance(grant, grant_type))
+    values = {each.name: getattr(grant, each.name) for each in fields(grant)}
+    return {"grant_type": kind, **{name: value for name, value in values.items() if value is not None}}
+
+
+def grant_of(values: Mapping[str, Any]) -> AuthorizationGrant:
+    """What `values_of` took apart."""
+    made: dict[str, Any] = dict(values)
+    grant_type = _GRANTS[made.pop("grant_type")]
+    # One without a default may be None, and was left out.
+    grant: AuthorizationGrant = grant_type(**{each.name: made.get(each.name) for each in fields(grant_type)})
+    return grant
