@@ -35,8 +35,6 @@ _SAVE_GRACE = 5.0
 _SWEEP_INTERVAL = 60.0
 """Seconds between two looks for abandoned sign-ins: each lists the keys of the store."""
 
-_OF_THIS_PROCESS = ("flights", "installing", "rules", "_current_tokens", "_grants_lock", "_swept_at", "_unsaved")
-
 
 class ClientState:
     """Made by `OAuthClient`, one each. May be used from any thread or task."""
