@@ -217,12 +217,10 @@ keys_not_pickled = NotPickled("keys")
 
 
 def hook() -> Any:
-    """The hook of a request that was answered: the response is history, and is left as it is."""
-    return _leave_as_it_is
+    """The hook of a request that was answered."""
+    from .requests import unpickled_hook
 
-
-def _leave_as_it_is(*_: object, **__: object) -> None:
-    return None
+    return unpickled_hook
 
 
 def open_file_store(store_type: Any, directory: str, check_permissions: bool) -> Any:

@@ -14,11 +14,18 @@ from requests.auth import AuthBase
 
 from ._renewal.credential import Source, credential_of
 from ._request.before_sending import may_carry_token, token_to_send
-from ._request.requests_hook import ResponseHook, as_requests_error, attach_api_headers, origin_of, was_attached
+from ._request.requests_hook import (
+    ResponseHook,
+    as_requests_error,
+    attach_api_headers,
+    origin_of,
+    unpickled_hook,
+    was_attached,
+)
 from ._request.waits import run
 from .errors import BlnkAuthError
 
-__all__ = ["RequestsAuth"]
+__all__ = ["RequestsAuth", "unpickled_hook"]
 
 
 class RequestsAuth(AuthBase):

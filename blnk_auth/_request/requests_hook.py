@@ -8,6 +8,7 @@ sends a request but the one repetition, through the adapter that sent the first 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import IO, Any, cast
 
 import requests
@@ -115,7 +116,7 @@ class ResponseHook:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A response is pickled with its request, and must not take the refresh token along.
-        return _unpickled_hook, ()
+        return partial, (unpickled_hook,)
 
 
 def was_attached(request: requests.PreparedRequest, header: str | bytes) -> bool:
@@ -147,13 +148,12 @@ def as_requests_error(error: BlnkAuthError, request: requests.PreparedRequest) -
     )
 
 
-def _unpickled_hook() -> Any:
-    """In another process: the response is history there, and a request that is sent again is sent as it is."""
-    return _leave_as_it_is
+def unpickled_hook(response: requests.Response, **_: object) -> None:
+    """The hook of a response that was pickled with its request: it does nothing, as the response is history."""
 
 
-def _leave_as_it_is(*_: object, **__: object) -> None:
-    return None
+# Its public home, which a pickle names.
+unpickled_hook.__module__ = __name__.partition("._")[0] + ".requests"
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import blnk_auth
 from blnk_auth import (
@@ -43,6 +44,7 @@ from blnk_auth import (
     RequestsAuth,
     Signer,
     SignInRequired,
+    StaticToken,
     StoreError,
     TemporarilyUnavailable,
     Token,
@@ -266,6 +268,17 @@ def test_sources_and_their_client_stay_together_in_a_pickle() -> None:
     assert restored is again.for_subject("alice") is first
     one, other = pickle.loads(pickle.dumps([client.for_subject("alice"), client.for_subject("alice")]))
     assert one is other
+
+
+def test_a_pickled_response_names_public_paths_only() -> None:
+    """The request of a response has our hook, which does nothing afterwards."""
+    auth = RequestsAuth(StaticToken("k3y-of-alice", api_origins=("https://api.acme.test",), header="X-Key"))
+    response = requests.Response()
+    response.status_code = 401
+    response.request = requests.Request("GET", "https://api.acme.test/x", auth=auth).prepare()
+    assert private_names_in(response.request.hooks) == []
+    (hook,) = pickle.loads(pickle.dumps(response.request.hooks))["response"]
+    assert hook(response, timeout=1.0) is None
 
 
 def test_a_source_whose_client_is_gone_is_pickled() -> None:
