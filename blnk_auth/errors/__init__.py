@@ -197,7 +197,21 @@ class ConfigurationError(BlnkAuthError):
 
 
 class StoreError(BlnkAuthError):
-    """The token store cannot be read, written or locked; what it holds is untouched."""
+    """The token store cannot be read, written or locked; what it holds is untouched.
+
+    Args:
+        problem: As for `BlnkAuthError`.
+        key: The key of the one record that is concerned, as where it is damaged or was written by another process. None
+            if the failure is not about one record, as where the server is down.
+        fields: As for `BlnkAuthError`.
+    """
+
+    def __init__(self, problem: str, *, key: str | None = None, **fields: Any) -> None:
+        super().__init__(problem, **fields)
+        self.key = key
+
+    def fields(self) -> dict[str, Any]:
+        return {**super().fields(), "key": self.key}
 
 
 class Conflict(StoreError):

@@ -1,4 +1,8 @@
-"""Where tokens are kept: every store, and what authors of stores import."""
+"""Where tokens are kept: every store, and what authors of stores import.
+
+Used by whoever chooses a store, or writes one. Every name can be imported without the package that a store needs; that
+is imported when the store is made. No name is imported before it is first used (PEP 562).
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,19 @@ if TYPE_CHECKING:
     from ._memory import MemoryStore
     from ._redis import RedisStore
     from ._simple import SimpleStore
-    from ._sql import SQLStore, metadata
+    from ._sql import SQLStore
+    from ._sql_schema import metadata
     from ._sqlite import SQLiteStore
-    from ._token_store import Record, TokenStore, Version, from_json, to_json
+    from ._token_store import (
+        Record,
+        TokenStore,
+        Version,
+        conflict,
+        from_json,
+        new_version,
+        to_json,
+        unreadable,
+    )
     from ._urls import open_store
 
 __all__ = [
@@ -42,11 +56,14 @@ __all__ = [
     "Unreadable",
     "Version",
     "check_store",
+    "conflict",
     "copy_store",
     "from_json",
     "metadata",
+    "new_version",
     "open_store",
     "to_json",
+    "unreadable",
 ]
 
 _HOME = {
@@ -68,11 +85,14 @@ _HOME = {
     "Unreadable": "_check",
     "Version": "_token_store",
     "check_store": "_copying",
+    "conflict": "_token_store",
     "copy_store": "_copying",
     "from_json": "_token_store",
-    "metadata": "_sql",
+    "metadata": "_sql_schema",
+    "new_version": "_token_store",
     "open_store": "_urls",
     "to_json": "_token_store",
+    "unreadable": "_token_store",
 }
 
 

@@ -1,26 +1,76 @@
-"""Calling a store, whoever wrote it: whatever it raises arrives as a `StoreError`, and without the data."""
+"""Calling a store, whoever wrote it.
+
+Used by all code that reads or writes a token store. Whatever a store raises arrives as a `StoreError`, without the data
+that was to be stored; whatever it returns is checked before it is used. It never retries.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from ..errors import BlnkAuthError, StoreError
+from ..errors import BlnkAuthError, StoreError, redacted
+from ._token_store import Record, TokenStore, Version
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+_ASK_THE_AUTHOR = "run blnk_auth.testing.store_contract against this store, and correct it"
 
 
 def call_store(
     done: str, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """The result of a call to a store. Raises `StoreError` (or another `BlnkAuthError` of the store's own)."""
+    """The result of a call to a store.
+
+    `done` completes "the token store could not be ...". Raises `StoreError`, or another `BlnkAuthError` that the store
+    raises by itself. What is not an `Exception` is converted too, as the `CancelledError` of a store's own event loop:
+    the caller has a token pair to keep. Only Ctrl-C and `SystemExit` on the main thread pass, for they are the user's.
+    """
     try:
         return call(*args, **kwargs)
     except BlnkAuthError:
         raise
-    except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit) and _is_main_thread():
+            raise
         # Neither its text nor, by a chain, its frames: both may hold the data that was to be stored.
         why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
         failure = StoreError(f"the token store could not be {done} ({type(error).__name__}{why})")
     raise failure
+
+
+def load_record(store: TokenStore, key: str) -> Record | None:
+    """`store.load(key)`, checked. Raises `StoreError` also if it returns what is not a record."""
+    record: Any = call_store("read", store.load, key)
+    if record is None or (
+        isinstance(record, Record) and isinstance(record.data, dict) and isinstance(record.version, str)
+    ):
+        return record
+    problem = f"the token store's load returned {_described(record)}, not a Record with a dict and a text, or None"
+    del record
+    raise StoreError(problem, key=key, remedy=_ASK_THE_AUTHOR)
+
+
+def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+    """`store.save(...)`, checked. Raises `StoreError` also if it returns what is not a version."""
+    version: Any = call_store("written", store.save, key, redacted(data), expected=expected)
+    if isinstance(version, str):
+        return version
+    raise StoreError(
+        f"the token store's save returned {_described(version)}, not the new version as text",
+        key=key,
+        remedy=_ASK_THE_AUTHOR,
+    )
+
+
+def _described(value: Any) -> str:
+    """What was returned, by its types only: it may hold tokens."""
+    if isinstance(value, Record):
+        return f"a Record of {type(value.data).__name__} and {type(value.version).__name__}"
+    return f"a value of type {type(value).__name__}"
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,6 +1,7 @@
-"""What a store says about records that it cannot read, for `blnk-auth store check`.
+"""What a store reports about records that it cannot read, for `check_store` and `blnk-auth store check`.
 
-A store that can find them by itself has `check`, besides the five verbs; `copying` calls it.
+Used by the stores that can find such records by themselves, and by `_copying`, which asks them. It never reads a record
+itself.
 """
 
 from __future__ import annotations
@@ -9,23 +10,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ..errors._pickling import public
 
+
+@public
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """`where` is the key, file or row; `problem` says what is wrong and what to do, without a secret.
+    """Something in a store that cannot be read.
 
-    `moved_aside` is True if the raw data now lies under another name, so that it is in nobody's way.
+    Attributes:
+        where: The key, file or row, for people.
+        problem: What is wrong and what to do, without a secret.
+        moved_aside: True if the raw data now has another name, so that it is in nobody's way.
+        key: The key of the record; None if it is not known, or if it is not about one record.
     """
 
     where: str
     problem: str
     moved_aside: bool = False
+    key: str | None = None
 
 
+@public
 @runtime_checkable
 class SelfChecking(Protocol):
     """A store that can look for damage beyond what its `keys` list."""
 
     def check(self) -> Iterator[Unreadable]:
-        """Everything that cannot be read, after moving aside what can be. Deletes nothing."""
+        """Everything that cannot be read, after moving aside what can be moved. Deletes nothing."""
         ...

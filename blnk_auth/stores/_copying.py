@@ -1,28 +1,38 @@
-"""Moving records from one store to another, and looking for those that cannot be read. Knows no terminal.
+"""Copying records from one store to another, and looking for those that cannot be read.
 
-Nothing is deleted, and nothing overwritten unless asked: a copy that was interrupted is taken up by calling it again.
+Used by `blnk-auth store`, and by programs through `blnk_auth.stores`. It deletes nothing, and overwrites nothing unless
+asked to. A copy that was interrupted is continued by calling it again. It never prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import Conflict, StoreError
-from ._calls import call_store
+from ..errors._pickling import public
+from ._calls import call_store, load_record, save_record
 from ._check import SelfChecking, Unreadable
 from ._token_store import Record, TokenStore
 
-_ALIKE = 10
-"""How many keys in a row fail alike before that is taken for a failure of the store."""
+_FAILURES = 10
+"""How many keys in a row may fail with an error that is about no single record. Then the store itself is at fault."""
 
 OnProgress = Callable[[int, int], object]
 """Called with how many records are done, and of how many."""
 
 
+@public
 @dataclass(slots=True)
 class CopyReport:
-    """What became of each record. `different` holds the keys under which the target has something else."""
+    """What became of each record.
+
+    Attributes:
+        copied: The keys that were written and read back.
+        equal: The keys under which the target had the same data already.
+        different: The keys under which the target has something else.
+        failed: What could not be read or written.
+    """
 
     copied: list[str] = field(default_factory=list[str])
     equal: list[str] = field(default_factory=list[str])
@@ -31,13 +41,19 @@ class CopyReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the target now holds all that the source holds."""
+        """Whether the target now has all that the source has."""
         return not self.different and not self.failed
 
 
+@public
 @dataclass(slots=True)
 class CheckReport:
-    """How many records are sound, and what is not."""
+    """What a check found.
+
+    Attributes:
+        sound: How many records can be read.
+        unreadable: What cannot be read.
+    """
 
     sound: int = 0
     unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
@@ -48,76 +64,106 @@ def copy_store(
 ) -> CopyReport:
     """Copy every record of `source` into `target`, reading each back, and report.
 
-    A record that the target holds already is skipped if it is equal, and otherwise left and reported as different,
-    unless `overwrite`. So is one that changes in the source meanwhile: stop what renews tokens there first, for a pair
-    renewed after its copy is spent in the target. What cannot be read is reported as failed, also where the source
-    cannot tell its key. Raises `StoreError` if the source cannot list its keys, or for a failure of a whole store.
+    A record that the target has already is skipped if it is equal; if it differs, it is left and reported. So is one
+    that changes in the source meanwhile. First stop what renews tokens in the source: a pair that is renewed after it
+    was copied is spent in the target. What cannot be read is reported as failed, also where the source does not know
+    its key.
+
+    Args:
+        source: The store to read. It is not changed.
+        target: The store to write.
+        on_progress: Called after each record, with how many are done, and of how many. None: not called.
+        overwrite: True replaces records of the target that differ.
+
+    Returns:
+        What became of each record.
+
+    Raises:
+        StoreError: The source cannot list its keys, or a whole store fails, as when its server is down.
     """
-    report, keys = CopyReport(failed=_found_by_itself(source)), call_store("listed", lambda: list(source.keys()))
-    told = {each.problem for each in report.failed}
-    for done, key in enumerate(keys, 1):
-        try:
-            _outcome(report, source, target, key, overwrite=overwrite).append(key)
-        except StoreError as problem:
-            _note(problem, key, report.failed, told)
-        if on_progress is not None:
-            on_progress(done, len(keys))
+    report = CopyReport()
+
+    def copy(key: str) -> None:
+        _copy(report, source, target, key, overwrite=overwrite)
+
+    _for_each_key(source, copy, report.failed, on_progress)
     return report
 
 
 def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> CheckReport:
-    """Read every record of `store` and report what cannot be read.
+    """Read every record of `store` and report what cannot be read. Deletes nothing.
 
-    What is no record at all is moved aside by stores that can, so that it is in nobody's way; nothing is deleted.
-    Raises `StoreError` if the store cannot list its keys, or fails as a whole.
+    A store that can do so moves aside what is not a record at all, so that it is in nobody's way.
+
+    Args:
+        store: The store to read.
+        on_progress: Called after each record, with how many are done, and of how many. None: not called.
+
+    Returns:
+        How many records can be read, and what cannot.
+
+    Raises:
+        StoreError: The store cannot list its keys, or fails as a whole.
     """
-    report, keys = CheckReport(unreadable=_found_by_itself(store)), call_store("listed", lambda: list(store.keys()))
-    told = {each.problem for each in report.unreadable}
-    for done, key in enumerate(keys, 1):
-        try:
-            report.sound += call_store("read", store.load, key) is not None
-        except StoreError as problem:
-            _note(problem, key, report.unreadable, told)
-        if on_progress is not None:
-            on_progress(done, len(keys))
+    report = CheckReport()
+
+    def check(key: str) -> None:
+        report.sound += load_record(store, key) is not None
+
+    _for_each_key(store, check, report.unreadable, on_progress)
     return report
 
 
-def _found_by_itself(store: TokenStore) -> list[Unreadable]:
-    return call_store("checked", lambda: list(store.check())) if isinstance(store, SelfChecking) else []
+def _for_each_key(
+    store: TokenStore, act: Callable[[str], None], failed: list[Unreadable], on_progress: OnProgress | None
+) -> None:
+    """Call `act` for every key, and add what fails to `failed`."""
+    failed.extend(_found_by_itself(store))
+    reported = {each.key for each in failed}
+    keys: list[str] = call_store("listed", lambda: list(store.keys()))
+    in_a_row = 0
+    for done, key in enumerate(keys, 1):
+        try:
+            act(key)
+            in_a_row = 0
+        except StoreError as error:
+            in_a_row = in_a_row + 1 if error.key is None else 0
+            if in_a_row > _FAILURES:
+                # A server is down, or its tables are missing: the other keys will not fare better.
+                raise
+            if key not in reported:
+                failed.append(Unreadable(f"key {key!r}", str(error), key=key))
+        if on_progress is not None:
+            on_progress(done, len(keys))
 
 
-def _note(problem: StoreError, key: str, noted: list[Unreadable], told: set[str]) -> None:
-    if str(problem) in told:
-        return
-    if [each.problem for each in noted[-_ALIKE:]] == [str(problem)] * _ALIKE:
-        # Word for word what befell the keys before: a server is down, its tables are missing. None will fare better.
-        raise problem
-    noted.append(Unreadable(f"key {key!r}", str(problem)))
+def _found_by_itself(store: TokenStore) -> Iterable[Unreadable]:
+    return call_store("checked", lambda: list(store.check())) if isinstance(store, SelfChecking) else ()
 
 
-def _outcome(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> list[str]:
-    """The list of the report that `key` belongs to, once what is to be done for it is done. Raises `StoreError`."""
-    record, found = call_store("read", source.load, key), call_store("read", target.load, key)
+def _copy(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> None:
+    """Copy one record, and note in the report what became of it."""
+    record, found = load_record(source, key), load_record(target, key)
     if record is None:
-        # Deleted since it was listed.
-        return []
+        return  # Deleted since the keys were listed.
     if found is not None and found.data == record.data:
-        return report.equal
-    if found is not None and not overwrite:
-        return report.different
+        report.equal.append(key)
+    elif found is not None and not overwrite:
+        report.different.append(key)
+    else:
+        is_copied = _is_written(source, target, key, record, found)
+        (report.copied if is_copied else report.different).append(key)
+
+
+def _is_written(source: TokenStore, target: TokenStore, key: str, record: Record, found: Record | None) -> bool:
+    """Write a record; whether it is now in the target, and unchanged in the source."""
     try:
-        call_store("written", target.save, key, record.data, expected=None if found is None else found.version)
+        save_record(target, key, record.data, expected=None if found is None else found.version)
     except Conflict:
-        return report.different
-    return report.copied if _same(source, target, key, record) else report.different
-
-
-def _same(source: TokenStore, target: TokenStore, key: str, copied: Record) -> bool:
-    """Whether what was copied is in the target, and still in the source."""
-    written, now = call_store("read", target.load, key), call_store("read", source.load, key)
-    if written is None or written.data != copied.data:
+        return False
+    written, now = load_record(target, key), load_record(source, key)
+    if written is None or written.data != record.data:
         raise StoreError(
-            f"the record under key {key!r} does not read back as it was written", remedy="check the target"
+            f"the record under key {key!r} does not read back as it was written", key=key, remedy="check the target"
         )
-    return now is not None and now.version == copied.version
+    return now is not None and now.version == record.version

@@ -1,8 +1,9 @@
-"""A safe name for any key, for stores whose backend restricts names: files, key-value services.
+"""A safe name for any key, for stores whose backend restricts names: files, keyrings, key-value services.
 
-A name is lower-case ASCII of at most 57 characters, so no file system and no backend changes it or confuses two.
-It begins with the part of the key before its first slash, which says what kind of record it is: whoever lists the keys
-of one kind need not open the records of all others.
+Used by `FileStore`, `KeyringStore` and `KeyValueStore`. A name is lower-case ASCII of at most 57 characters, so no file
+system and no backend changes it or confuses two. It begins with the part of the key before its first slash, which says
+what kind of record it is: a listing of one kind need not open the records of all others. A name never shows the rest of
+the key.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def name_of(key: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether `name_of` could have given this."""
+    """Whether `name_of` could have returned this."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -1,24 +1,44 @@
-"""What must be made anew in the child of a fork.
+"""The one registry of what must be done around a fork. No other module of this package registers with `os`.
 
-The child has none of its parent's threads, so a lock that one of them held at that moment would stay locked for ever.
+Used by whatever has locks, threads or connections. A forked child has none of its parent's threads, so a lock that one
+of them had at that moment would stay locked for ever; and it must not use its parent's connections.
+
+It never keeps an object alive, and does nothing on systems that cannot fork.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
 
 class Resettable(Protocol):
-    """Something that holds locks or refers to threads."""
+    """Something that has locks or refers to threads."""
 
     def reset_after_fork(self) -> None:
-        """Begin anew; called in the child, before any other code of ours runs there."""
+        """Start again as if just made. Called in the child, before any other code of this package runs there."""
+        ...
+
+
+class Pausable(Protocol):
+    """Something that must not be in use while the process forks."""
+
+    def pause_before_fork(self) -> None:
+        """Wait until no thread uses it, and let none begin."""
+        ...
+
+    def resume_after_fork(self) -> None:
+        """Allow its use again. Called in the parent and in the child, by the thread that forked."""
         ...
 
 
 _resettables: weakref.WeakSet[Resettable] = weakref.WeakSet()
+_pausables: weakref.WeakSet[Pausable] = weakref.WeakSet()
+_paused: list[Pausable] = []
+_adding = threading.Lock()
+"""Locked during a fork, so that nothing is added that was not paused."""
 
 
 def reset_in_child(resettable: Resettable) -> None:
@@ -26,10 +46,32 @@ def reset_in_child(resettable: Resettable) -> None:
     _resettables.add(resettable)
 
 
-def _reset_all() -> None:
+def pause_during_fork(pausable: Pausable) -> None:
+    """From now on, for as long as it lives, pause this object while the process forks."""
+    with _adding:
+        _pausables.add(pausable)
+
+
+def _before() -> None:
+    _adding.acquire()
+    for pausable in _pausables:
+        _paused.append(pausable)
+        pausable.pause_before_fork()
+
+
+def _resume() -> None:
+    while _paused:
+        _paused.pop().resume_after_fork()
+    # Not locked if a program forked without calling `_before` and then called this.
+    if _adding.locked():
+        _adding.release()
+
+
+def _in_child() -> None:
+    _resume()
     for resettable in list(_resettables):
         resettable.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
+    os.register_at_fork(before=_before, after_in_parent=_resume, after_in_child=_in_child)

@@ -1,20 +1,20 @@
 """One lock per key for the threads of this process.
 
-A key costs memory only while somebody holds or awaits its lock, so a million idle keys cost nothing.
-A forked child starts with every lock free: the threads that held them do not exist there.
+Used by the stores, and by whatever must do one thing at a time for each key. A key costs memory only while a thread has
+or awaits its lock, so a million idle keys cost nothing. In a forked child every lock is free: the threads that had them
+do not exist there.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakSet
 
 from ..errors import StoreError
+from ._forks import reset_in_child
 
 
 @dataclass(slots=True)
@@ -26,12 +26,12 @@ class _KeyLock:
 class KeyLocks:
     """Locks by key, made when first wanted and dropped with their last user. Safe to use from many threads.
 
-    `len()` is the number of keys that somebody holds or awaits. A copy or an unpickled one is new, with all locks free.
+    `len()` is the number of keys that a thread has or awaits. A copy or an unpickled one is new, with all locks free.
     """
 
     def __init__(self) -> None:
-        self._start_free()
-        _all_key_locks.add(self)
+        self.reset_after_fork()
+        reset_in_child(self)
 
     def __len__(self) -> int:
         return len(self._in_use)
@@ -43,13 +43,14 @@ class KeyLocks:
     def hold(self, key: str, *, timeout: float) -> Generator[None]:
         """Keep every other thread out of `key` while the context is open. Not re-entrant.
 
-        Raises `StoreError` on entry if the lock is not had within `timeout` seconds.
+        `timeout`: seconds to wait at most; `math.inf` waits for ever. Raises `StoreError` on entry if the lock is not
+        free in time.
         """
         with self._lock_of(key) as lock:
             if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
                 raise StoreError(
-                    f"the lock of key {key!r} was not free within {timeout:g} s: another thread of this "
-                    "process holds it, most likely for a renewal that takes long",
+                    f"the lock of key {key!r} was not free within {timeout:g} s: another thread of this process has "
+                    "it, most likely for a renewal that takes long",
                     remedy="try again, or allow a longer timeout",
                 )
             try:
@@ -59,30 +60,19 @@ class KeyLocks:
 
     @contextmanager
     def _lock_of(self, key: str) -> Generator[threading.Lock]:
-        with self._guard:
+        with self._changing:
             key_lock = self._in_use.setdefault(key, _KeyLock())
             key_lock.users += 1
         try:
             yield key_lock.lock
         finally:
-            with self._guard:
+            with self._changing:
                 key_lock.users -= 1
                 # In a child forked meanwhile, the name may be gone or stand for a newer lock.
                 if key_lock.users == 0 and self._in_use.get(key) is key_lock:
                     del self._in_use[key]
 
-    def _start_free(self) -> None:
-        self._guard = threading.Lock()
+    def reset_after_fork(self) -> None:
+        """Free every lock."""
+        self._changing = threading.Lock()
         self._in_use: dict[str, _KeyLock] = {}
-
-
-_all_key_locks: WeakSet[KeyLocks] = WeakSet()
-
-
-def _free_all_after_fork() -> None:
-    for key_locks in list(_all_key_locks):
-        key_locks._start_free()  # pyright: ignore[reportPrivateUsage]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free_all_after_fork)

@@ -1,31 +1,31 @@
 """Any backend of py-key-value (Redis, DynamoDB, MongoDB, S3, Vault and more) as a token store.
 
-Such a backend can get, put and delete, and nothing else that a token store needs. So by itself this store guarantees
-less than the others:
+Used by users who have such a backend already. It can get, put and delete, and nothing else that a token store needs. So
+by itself this store guarantees less than the others:
 
-* compare-and-set and `lock` hold among the threads of this process only. Of two processes that save one key at the same
-  moment, one's record is lost without a word; both may renew the same grant, and a server that rotates refresh tokens
+* compare-and-set and `lock` hold among the threads of this process only. If two processes save one key at the same
+  moment, one record is lost without an error; both may renew the same grant, and a server that rotates refresh tokens
   may then end it.
 * durability, and what a crash leaves, are the backend's.
 
-`lock_with`, another store that all processes share, supplies both: `lock` is its lock, and a save holds it while it
-compares and sets. A `FileStore` on the one host will do, or a `RedisStore` for many. Nothing of value is kept in it.
+`lock_with`, another store that all processes share, supplies both: `lock` is its lock, and a save has it while it
+compares and sets. A `FileStore` on the one host will do, or a `RedisStore` for many. No record is kept in it.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, Conflict, StoreError
+from ..errors import ConfigurationError, StoreError, redacted
+from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store, run
 from ._calls import call_store
 from ._entry_names import is_name, may_begin_with, name_of
 from ._key_locks import KeyLocks
 from ._simple import SimpleStore
-from ._token_store import Record, TokenStore, Version, from_json, to_json
+from ._token_store import Record, TokenStore, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -37,19 +37,28 @@ FORMAT = 1
 _VERBS = ("get", "put", "delete")
 _WRITING_SECONDS = 30.0
 _CUT_AT = (1_000, 10_000)
-"""Where the backends of py-key-value end a list of keys, without a word, and there is no way to ask for the rest."""
+"""Where the backends of py-key-value cut off a list of keys, without an error, and no call returns the rest."""
 
 _PAGE = 100
 
 
+@public
 class KeyValueStore(SimpleStore):
-    """Keeps tokens in `store`, an `AsyncKeyValue` of py-key-value, under `collection`. Safe to use from many threads.
+    """Keeps tokens in a backend of py-key-value. Safe to use from many threads.
 
-    `lock_with`: a store that every process which shares `store` has too; None means that only one process uses it. See
-    the module for what that costs. The backend's coroutines run on the private loop of the async adapter, so
-    make `store` for this alone. `keys` works if the backend can list, up to 1,000 records.
+    `keys` works if the backend can list, up to 1,000 records. A copy is the same store.
 
         store = KeyValueStore(DynamoDBStore(table_name="tokens"), lock_with=RedisStore("redis://localhost"))
+
+    Args:
+        store: An `AsyncKeyValue` of py-key-value. Its coroutines run on a private event loop, so make it for this
+            alone.
+        lock_with: A store that every process which shares `store` has too; it supplies the lock. None: only one process
+            uses `store`.
+        collection: The collection of `store` to keep the records in.
+
+    Raises:
+        ConfigurationError: `store` is not a store of py-key-value, or `lock_with` is not a store.
     """
 
     def __init__(
@@ -62,7 +71,9 @@ class KeyValueStore(SimpleStore):
         missing = [verb for verb in _VERBS if not callable(getattr(store, verb, None))]
         if missing or isinstance(store, type):
             raise ConfigurationError(
-                "store must be a store of py-key-value (py-key-value-aio), with get, put and delete", parameter="store"
+                "store is not a store of py-key-value (py-key-value-aio), which has get, put and delete",
+                parameter="store",
+                remedy="make one of its classes, such as key_value.aio.stores.memory.MemoryStore()",
             )
         self._store = store
         self._collection = collection
@@ -74,41 +85,38 @@ class KeyValueStore(SimpleStore):
         return f"KeyValueStore({type(self._store).__name__}{shared})"
 
     def load(self, key: str) -> Record | None:
-        """The record under `key`, or None. Raises `StoreError` if it cannot be read."""
-        name = name_of(key)
-        value = self._call("read", self._store.get(name, collection=self._collection))
-        return None if value is None else _parsed(value, key)
+        """Read one record; see `TokenStore.load`."""
+        value = self._call("read", self._store.get(name_of(key), collection=self._collection))
+        return None if value is None else _parsed(redacted(value), key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace the version `expected` (None: the key must not exist yet) and return the new version.
-
-        Raises `Conflict` if the stored version is another, `StoreError` if it cannot be written.
-        """
-        version, name = secrets.token_hex(8), name_of(key)
+        """Replace one version of a record by another; see `TokenStore.save`."""
+        data, version = redacted(data), new_version()
         # The data as text: some backends change numbers, or refuse empty members.
-        value = {"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)}
+        value = redacted({"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)})
         with self._writing(key):
             current = self.load(key)
             if (None if current is None else current.version) != expected:
-                raise Conflict(
-                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
-                )
-            self._call("written", self._store.put(name, value, collection=self._collection))
+                raise conflict(key)
+            self._call("written", self._store.put(name_of(key), dict(value), collection=self._collection))
         return version
 
     def delete(self, key: str) -> None:
-        """Remove `key`; no error if there is none."""
+        """Remove a record; see `TokenStore.delete`."""
         with self._writing(key):
             self._call("written", self._store.delete(name_of(key), collection=self._collection))
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """The lock of `lock_with`; without one, exclude the other threads of this process and nobody else."""
+        """The lock of `lock_with`; without one, exclude the other threads of this process and no other process."""
         if self._lock_with is not None:
             return self._lock_with.lock(key, timeout=timeout)
         return super().lock(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order. Raises `StoreError` if that is not known."""
+        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`.
+
+        Raises `StoreError` also if the backend cannot list, or may list only a part.
+        """
         if not callable(getattr(self._store, "keys", None)):
             return super().keys(prefix)
         listing = cast("AsyncEnumerateKeysProtocol", self._store).keys(self._collection, limit=max(_CUT_AT))
@@ -130,7 +138,7 @@ class KeyValueStore(SimpleStore):
                     yield key
 
     def _writing(self, key: str) -> AbstractContextManager[None]:
-        # Not the lock of the key itself, whose holder saves.
+        # Not the lock of the key itself, which the caller of `save` has.
         if self._lock_with is not None:
             return self._lock_with.lock(f"writing/{key}", timeout=_WRITING_SECONDS)
         return self._writers.hold(key, timeout=_WRITING_SECONDS)
@@ -144,17 +152,12 @@ def _parsed(value: dict[str, Any], key: str) -> Record:
     written, version, text = value.get("blnk_auth"), value.get("version"), value.get("data")
     if isinstance(written, int) and written > FORMAT:
         raise StoreError(
-            f"the record under key {key!r} was written by a newer blnk_auth (format {written}, this "
-            f"one knows {FORMAT})",
+            f"the record under key {key!r} was written by a newer blnk_auth: format {written}, this one knows {FORMAT}",
+            key=key,
             remedy="upgrade blnk_auth here",
         )
     data = from_json(text) if isinstance(text, str) else None
     if written != FORMAT or value.get("key") != key or not isinstance(version, str) or data is None:
-        raise StoreError(
-            f"the record under key {key!r} was not written by blnk_auth, or is damaged",
-            remedy=(
-                f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) "
-                "and sign in again"
-            ),
-        )
+        del text, data  # A traceback with local variables must not show the record.
+        raise unreadable(key, "it was not written by blnk_auth, or is damaged")
     return Record(data=data, version=version)

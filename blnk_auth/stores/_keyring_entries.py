@@ -1,11 +1,13 @@
 """Texts of any length in an operating system's keyring, each replaced wholly or not at all.
 
-Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts. They are written first, as
-the generation, `a` or `b`, that is not in use; then the head that points to them, in one step; then the parts of the
-other generation are removed. A kill at any moment leaves the old or the new text, and at most some parts that the next
-long text or a removal clears away. The head holds a hash of the whole, so parts of two texts are never taken for one.
+Used by `KeyringStore`. Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts.
+They are written first, as the generation, `a` or `b`, that is not in use; then the head that points to them, in one
+write; then the parts of the other generation are removed. A kill at any moment leaves the old or the new text, and at
+most some parts that the next long text or a removal clears away. The head has a hash of the whole, so parts of two
+texts are never taken for one.
 
 Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
+This module needs no keyring package; `_system_keyring` finds the backend.
 """
 
 from __future__ import annotations
@@ -15,18 +17,10 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ..errors import StoreError
-from ..errors._extras import import_failure
 from ._token_store import from_json
-
-try:
-    import keyring
-    from keyring.backends import fail, null
-    from keyring.backends.chainer import ChainerBackend
-except ImportError as error:
-    raise import_failure("KeyringStore", "keyring", "keyring", error) from error
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -41,10 +35,7 @@ LARGE = 250_000
 
 _LARGE_BACKENDS = ("SecretService", "libsecret", "kwallet", "macOS")
 _USER = "blnk_auth"
-_RECOMMENDED = 1
-"""keyring gives backends that it does not recommend, plain text files among them, a lower priority."""
-
-_REMEDY = (
+REMEDY = (
     "unlock the keyring or sign in to a desktop session, or choose another store (KeyringStore's fallback=, FileStore, "
     "EncryptedStore)"
 )
@@ -62,14 +53,20 @@ class _Head:
 class _Verbs(Protocol):
     """What is used of a backend, with its types."""
 
-    def get_password(self, service: str, username: str) -> str | None: ...
+    def get_password(self, service: str, username: str) -> str | None:
+        """The text of an entry, or None."""
+        ...
 
-    def set_password(self, service: str, username: str, password: str) -> None: ...
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Write an entry."""
+        ...
 
-    def delete_password(self, service: str, username: str) -> None: ...
+    def delete_password(self, service: str, username: str) -> None:
+        """Remove an entry."""
+        ...
 
 
-class Torn(Exception):
+class IncompleteText(Exception):
     """The parts do not make up the text: it is damaged."""
 
 
@@ -81,7 +78,7 @@ class Entries:
         self._service = service
         module = type(backend).__module__
         is_large = module.startswith("keyring.backends.") and module.split(".")[2] in _LARGE_BACKENDS
-        self._limit = LARGE if is_large else SMALL
+        self._limit: int = LARGE if is_large else SMALL
 
     @property
     def name(self) -> str:
@@ -95,10 +92,10 @@ class Entries:
         found = self._get(name)
         self._remove(name)
         if found != text or self._get(name) is not None:
-            raise StoreError(f"the keyring {self.name} does not keep what is written to it", remedy=_REMEDY)
+            raise StoreError(f"the keyring {self.name} does not keep what is written to it", remedy=REMEDY)
 
     def read(self, name: str) -> str | None:
-        """The text, or None. Raises `Torn` if it is damaged, `StoreError` if the keyring cannot be read."""
+        """The text, or None. Raises `IncompleteText` if it is damaged, `StoreError` if the keyring cannot be read."""
         first = self._get(name)
         head = None if first is None else _head(first)
         if head is None:
@@ -106,7 +103,7 @@ class Entries:
         parts = [self._get(_part(name, head.generation, number)) for number in range(head.parts)]
         text = "".join(part for part in parts if part is not None)
         if None in parts or _digest(text) != head.digest:
-            raise Torn
+            raise IncompleteText
         return text
 
     def has(self, name: str) -> bool:
@@ -152,10 +149,10 @@ class Entries:
         return self._ask("read", lambda: self._backend.get_password(self._target(name), _USER))
 
     def _put(self, name: str, text: str) -> None:
-        self._ask("write", lambda: self._backend.set_password(self._target(name), _USER, text))
+        self._ask("write", lambda: self._backend.set_password(self._target(name), _USER, str(text)))
 
     def _remove(self, name: str) -> None:
-        # Backends differ in what they say about an entry that is not there.
+        # Backends differ in what they do for an entry that is not there.
         if self._get(name) is not None:
             self._ask("remove", lambda: self._backend.delete_password(self._target(name), _USER))
 
@@ -168,33 +165,9 @@ class Entries:
         except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
             # Without its text and frames, which may hold what was to be stored.
             failure = StoreError(
-                f"the keyring {self.name} could not {what} an entry ({type(error).__name__})", remedy=f"{_REMEDY}"
+                f"the keyring {self.name} could not {what} an entry ({type(error).__name__})", remedy=REMEDY
             )
         raise failure
-
-
-def system_keyring() -> KeyringBackend:
-    """The keyring of this machine. Raises `StoreError` if there is none that is safe."""
-    try:
-        backend = cast("Any", keyring.get_keyring())
-        if isinstance(backend, ChainerBackend):
-            # It would write to one and read from all: the first, which it writes to, is the one that counts.
-            backend = cast("Any", backend.backends)[0]
-        priority = float(backend.priority)
-    except Exception as error:  # noqa: BLE001 - backends are plug-ins
-        failure = StoreError(f"no keyring can be used here ({type(error).__name__})", remedy=_REMEDY)
-    else:
-        if isinstance(backend, (fail.Keyring, null.Keyring)):
-            raise StoreError("there is no keyring here", remedy=_REMEDY)
-        if priority < _RECOMMENDED:
-            raise StoreError(
-                f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one "
-                "that keyring recommends: it may keep tokens in plain text. Pass it as backend= if that "
-                "is what you want",
-                remedy=_REMEDY,
-            )
-        return cast("KeyringBackend", backend)
-    raise failure
 
 
 def _part(name: str, generation: str, number: int) -> str:
@@ -206,7 +179,7 @@ def _digest(text: str) -> str:
 
 
 def _head(text: str) -> _Head | None:
-    """What `text` says about the parts of a long text; None if it is a short one."""
+    """What `text` says about the parts of a long text; None if it is a short text itself."""
     if len(text) > SMALL:
         return None
     members = from_json(text) or {}

@@ -1,21 +1,20 @@
-"""A lock across hosts that is only lent: whoever dies with it loses it when its time is up.
+"""A lock across hosts that is lent for a time: if its holder crashes, it is free once that time is over.
 
-How a lease becomes a lock, for the stores whose server keeps the leases:
+Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. How a lease becomes a lock:
 
-1. The threads of one process queue up for a key here, so that a process awaits each lease at most once.
+1. The threads of one process queue for a key here, so that a process awaits each lease at most once.
 2. A lease is taken in the name of an owner that is never used again, and runs out by the server's clock, not by ours.
-3. While the holder works, a daemon thread renews it every third of its time. No connection is held in between.
-4. It is renewed and given back only by its owner: nobody ever ends the lease of somebody else.
+3. While the holder works, a daemon thread renews it every third of its time. No connection is in use in between.
+4. It is renewed and given back only by its owner: no other process ever ends it.
 5. A holder that lost its lease, by a pause longer than the lease, learns it: leaving the context raises `StoreError`.
 
 A lost lease cannot be prevented, so nothing may depend on the lock alone. `save` names the version it replaces, so one
-made under a lost lease never replaces a successor's pair. `delete` names none: `LeaseLocks.owner_here` is what it shows
-to the server instead, as a fencing token.
+made under a lost lease never replaces the pair of the next holder. `delete` names none: it shows to the server what
+`LeaseLocks.owner_here` returns, as a fencing token.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import secrets
@@ -27,37 +26,38 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import ConfigurationError, StoreError
+from ..errors import ConfigurationError, StoreError, is_number
 from ._key_locks import KeyLocks
 
 LEASE_SECONDS = 10.0
 """How long the lease of a crashed holder keeps others waiting; below every sensible `lock_timeout`."""
 
-_SHORTEST = 0.1
+_SHORTEST, _LONGEST = 0.1, 86_400.0
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
-"""Seconds between two attempts to take a lease: growing, so that those who wait long cost the server little."""
+"""Seconds between two attempts to take a lease: growing, so that a long wait costs the server little."""
 
 
 class Leases(Protocol):
-    """Where leases are kept. A repeated call, after an answer was lost, must have the same result. All may raise
-    `StoreError`.
+    """Where leases are kept. A call that is repeated because its answer was lost must have the same result.
+
+    Every method may raise `StoreError`.
     """
 
     def take(self, key: str, owner: str) -> bool:
-        """Lend the key to `owner` for the lease's time, and say so, unless somebody else has it."""
+        """Lend the key to `owner` for the lease's time; False if another owner has it."""
         ...
 
     def renew(self, key: str, owner: str) -> bool:
-        """Begin the lease's time anew; False if it is no longer this owner's."""
+        """Start the lease's time again; False if it is no longer this owner's."""
         ...
 
     def give_back(self, key: str, owner: str) -> bool:
         """End the lease; False if it was no longer this owner's."""
         ...
 
-    def whereabouts(self, key: str) -> str:
-        """Completes "... says who holds it" for people."""
+    def describe(self, key: str) -> str:
+        """Where the name of the owner can be read; completes "... says who has it"."""
         ...
 
 
@@ -103,7 +103,7 @@ class LeaseLocks:
                 raise lease_lost(key)
 
     def owner_here(self, key: str) -> str | None:
-        """In whose name this very thread holds the lock of `key`; None if it does not."""
+        """The owner in whose name the calling thread has the lock of `key`; None if it does not have it."""
         holder = self._holders.get(key)
         here = (os.getpid(), threading.get_ident())
         return holder.owner if holder is not None and (holder.pid, holder.thread) == here else None
@@ -114,11 +114,11 @@ class LeaseLocks:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StoreError(
-                    f"the lock of key {key!r} was not free within {timeout:g} s: another process holds it, "
-                    "most likely for a renewal that takes long",
-                    remedy=(f"{self._leases.whereabouts(key)} says who holds it. Try again, or allow a longer timeout"),
+                    f"the lock of key {key!r} was not free within {timeout:g} s: another process has it, most likely "
+                    "for a renewal that takes long",
+                    remedy=f"{self._leases.describe(key)} says who has it. Try again, or allow a longer timeout",
                 )
-            # With jitter, so that those who were turned away together do not come back together.
+            # With jitter, so that processes that were refused at the same time do not ask again at the same time.
             time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311 - spreads attempts, protects nothing
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -151,23 +151,25 @@ class LeaseLocks:
 
 def checked_lease(lease: float) -> float:
     """`lease` in seconds. Raises `ConfigurationError` if it is no usable time."""
-    is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
-    if not is_number or not math.isfinite(lease) or lease < _SHORTEST:
+    if not is_number(lease) or not _SHORTEST <= lease <= _LONGEST:
         raise ConfigurationError(
-            f"lease must be a number of seconds of at least {_SHORTEST:g}, not {lease!r}", parameter="lease"
+            f"lease must be a number of seconds of at least {_SHORTEST:g} and at most {_LONGEST:g}, not {lease!r}",
+            parameter="lease",
+            remedy=f"leave it out for {LEASE_SECONDS:g} s",
         )
     return float(lease)
 
 
 def lease_lost(key: str) -> StoreError:
-    """What a holder is told whose lease ran out and was taken by somebody else, or whose server forgot it."""
+    """The error of a holder whose lease ran out and was taken by another process, or whose server forgot it."""
     return StoreError(
-        f"the lock of key {key!r} was lost while it was held: its lease ran out because this "
-        "process, or its connection to the store, stood still. Nothing newer was overwritten",
-        remedy=("look at the key again before you go on, and make the lease longer if this happens often"),
+        f"the lock of key {key!r} was lost while it was in use: its lease ran out because this process, or its "
+        "connection to the store, was paused. Nothing newer was overwritten",
+        key=key,
+        remedy="load the key again before you go on, and make the lease longer if this happens often",
     )
 
 
 def _new_owner() -> str:
-    # Host and process, for whoever looks at the server to find out who holds a lock; what makes it one is the rest.
+    # Host and process, for people who look at the server to find out who has a lock. The rest makes it unique.
     return f"{socket.gethostname()[:64]}/{os.getpid()}/{secrets.token_hex(8)}"

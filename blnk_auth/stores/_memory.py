@@ -1,68 +1,60 @@
-"""A store in this process's memory, with all a store's guarantees for as long as the process lives.
+"""A store in this process's memory, with all guarantees of a store for as long as the process lives.
 
-Nothing of it outlives the process, and no other process sees it: a forked child gets a copy of its own, and a pickle
-carries no records, because they are secrets.
+Used as the default store of `OAuthClient`, and by tests. No record outlives the process, and no other process sees it:
+a forked child gets a copy of its own, and a pickle carries no records, because they are secrets.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import Conflict
+from ..errors._pickling import public
 from ._key_locks import KeyLocks
 from ._simple import SimpleStore
-from ._token_store import Record, Version, from_json, to_json
+from ._store_handle import PickledByArguments
+from ._token_store import Record, Version, conflict, from_json, new_version, to_json
 
 
-class MemoryStore(SimpleStore):
+@public
+class MemoryStore(PickledByArguments, SimpleStore):
     """Keeps tokens until the process ends. Safe to use from many threads.
 
     Use `SQLiteStore` to survive a restart or to share tokens between processes.
     """
 
     def __init__(self) -> None:
-        # JSON text, so that what is stored cannot be changed through what was passed in or handed out.
-        self._texts: dict[str, tuple[Version, str]] = {}
+        # JSON text, so that what is stored cannot be changed through what was passed in or returned.
+        self._records: dict[str, tuple[Version, str]] = {}
         # Apart from `lock`, whose holder saves too. By key, because these locks are free again after a fork.
         self._writers = KeyLocks()
 
     def __repr__(self) -> str:
-        return f"<MemoryStore keys={len(self._texts)}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
+        return f"<MemoryStore keys={len(self._records)}>"
 
     def load(self, key: str) -> Record | None:
-        """The record under `key`, or None."""
-        version, text = self._texts.get(key, (None, ""))
+        """Read one record; see `TokenStore.load`."""
+        version, text = self._records.get(key, (None, ""))
         if version is None:
             return None
         return Record(data=from_json(text) or {}, version=version)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace the version `expected` (None: the key must not exist yet) and return the new version.
-
-        Raises `Conflict` if the stored version is another, `StoreError` if `data` is no JSON object.
-        """
-        text = to_json(data)
+        """Replace one version of a record by another; see `TokenStore.save`."""
+        text, written = to_json(data), new_version()
         with self._writers.hold(key, timeout=math.inf):
-            version, _ = self._texts.get(key, (None, ""))
+            version, _ = self._records.get(key, (None, ""))
             if version != expected:
-                raise Conflict(
-                    f"key {key!r} was written by somebody else meanwhile", remedy="load it again, then decide"
-                )
-            new_version = secrets.token_hex(8)
-            self._texts[key] = (new_version, text)
-        return new_version
+                raise conflict(key)
+            self._records[key] = (written, text)
+        return written
 
     def delete(self, key: str) -> None:
-        """Remove `key`; no error if there is none."""
+        """Remove a record; see `TokenStore.delete`."""
         with self._writers.hold(key, timeout=math.inf):
-            self._texts.pop(key, None)
+            self._records.pop(key, None)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys of this moment that begin with `prefix`, in ascending order."""
-        return iter(sorted(key for key in list(self._texts) if key.startswith(prefix)))
+        """The keys of this moment that begin with `prefix`, in ascending order; see `TokenStore.keys`."""
+        return iter(sorted(key for key in list(self._records) if key.startswith(prefix)))

@@ -1,7 +1,10 @@
-"""Files and directories that only this user may read, whatever the umask says.
+"""Files and directories, and who may use them, whatever the umask says.
 
-On Windows, access follows the directory's access control list, as for every file of the user's profile, and the
-permission bits mean nothing: there these functions only create.
+Used by every store that keeps files, and by the command line for its configuration. By default only this user may read
+what is made here. A store that was told not to check permissions may share its files with a group, see `Access`.
+
+On Windows, access follows the directory's access control list, as for every file of the user's profile, and permission
+bits mean nothing: there these functions only create, and check nothing.
 """
 
 from __future__ import annotations
@@ -11,37 +14,122 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..errors import ConfigurationError, StoreError
 from ._key_locks import KeyLocks
 
 _OTHERS = 0o077
+_GROUP_WRITES = 0o020
 
 _creating = KeyLocks()
 
 
-def make_directory(directory: Path) -> None:
-    """Create `directory` and its missing parents with mode 0700. What exists is left as it is."""
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the files of one store.
+
+    `is_checked`: refuse what belongs to another user, and what others may use. `with_group`: give the group the same
+    rights as the user, for what is made.
+    """
+
+    is_checked: bool = True
+    with_group: bool = False
+
+    @classmethod
+    def of(cls, directory: Path, *, check_permissions: bool) -> Access:
+        """The access for a store in `directory`, which need not exist yet.
+
+        Without checks, the group shares what is made if it may write to the directory that exists already: that is how
+        an administrator says that it should. All other users get nothing in either case.
+        """
+        if check_permissions or sys.platform == "win32":
+            return cls(is_checked=check_permissions)
+        existing = next(path for path in (directory, *directory.parents) if path.exists())
+        return cls(is_checked=False, with_group=bool(existing.stat().st_mode & _GROUP_WRITES))
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of a new file."""
+        return 0o660 if self.with_group else 0o600
+
+    @property
+    def directory_mode(self) -> int:
+        """The mode of a new directory."""
+        return 0o770 if self.with_group else 0o700
+
+    def refuse_other_owner(self, path: Path, status: os.stat_result) -> None:
+        """Raise `StoreError` if `path` belongs to another user, unless that is not to be checked.
+
+        Its owner could read it, or give it other permissions, at any time.
+        """
+        if self.is_checked and sys.platform != "win32" and status.st_uid != os.geteuid():
+            raise StoreError(
+                f"{str(path)!r} belongs to another user: {owner_of(status)}",
+                remedy=(
+                    "choose a path of your own, or run as that user. check_permissions=False accepts it, if that user "
+                    "may have your tokens"
+                ),
+            )
+
+
+PRIVATE = Access()
+"""For this user alone."""
+
+
+def owner_of(status: os.stat_result) -> str:
+    """Whose a file is and who asks, for messages. Empty on Windows, which has no such numbers."""
+    if sys.platform == "win32":
+        return ""
+    return (
+        f"owner uid {status.st_uid}, group gid {status.st_gid}, mode {stat.S_IMODE(status.st_mode):o}; this process "
+        f"runs as uid {os.geteuid()}, gid {os.getegid()}"
+    )
+
+
+def owner_if_other(path: Path) -> str:
+    """For a message about access that was denied: ` (owner ...)` if `path`, or the nearest directory above it that
+    exists, belongs to another user; else an empty text.
+    """
+    for existing in (path, *path.parents):
+        try:
+            status = existing.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            # A directory above it is closed to this user: that one has the owner of interest.
+            continue
+        if sys.platform == "win32" or status.st_uid == os.geteuid():
+            return ""
+        return f" ({str(existing)!r}: {owner_of(status)})"
+    return ""
+
+
+def make_directory(directory: Path, access: Access = PRIVATE) -> None:
+    """Create `directory` and its missing parents. What exists is left as it is."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         with suppress(FileExistsError):
-            path.mkdir(0o700)
-            # A umask may have taken away even this user's permissions.
-            path.chmod(0o700)
+            path.mkdir(access.directory_mode)
+            # A umask may have taken away permissions. The set-group-ID bit, by which a directory hands its group down
+            # to what is made in it, stays.
+            path.chmod(access.directory_mode | path.stat().st_mode & stat.S_ISGID)
 
 
-def create_file(path: Path) -> None:
-    """Create an empty file with mode 0600 from its first moment. What exists is left as it is, also a symlink."""
+def create_file(path: Path, access: Access = PRIVATE) -> None:
+    """Create an empty file. It never has more permissions than `access` gives. What exists is left, also a symlink."""
     # Threads one by one: POSIX drops a process's locks on a file when any of its descriptors is closed, so a thread
     # that opens the new file as a database must not do so before we have closed it here.
     with _creating.hold(str(path), timeout=math.inf):
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, access.file_mode)
         except FileExistsError:
             return
         try:
             if sys.platform != "win32":
-                os.fchmod(descriptor, 0o600)
+                os.fchmod(descriptor, access.file_mode)
         finally:
             os.close(descriptor)
 
@@ -49,15 +137,43 @@ def create_file(path: Path) -> None:
 def tighten(path: Path) -> None:
     """Take the group's and the others' permissions off `path`.
 
-    Raises `PermissionError` if it is a symlink, whose target somebody else may choose, or belongs to another user.
+    Raises `PermissionError` if it is a symlink, whose target somebody else may choose, and `StoreError` if it belongs
+    to another user.
     """
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise PermissionError(0, "it is a symbolic link", str(path))
     if sys.platform == "win32":
         return
-    if not status.st_mode & _OTHERS:
-        return
-    if status.st_uid != os.geteuid():
-        raise PermissionError(0, "other users may access it, and it belongs to another user", str(path))
-    path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+    PRIVATE.refuse_other_owner(path, status)
+    if status.st_mode & _OTHERS:
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+
+
+def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -> Path:
+    """The path that a store was given, absolute, so that a later change of directory does not matter.
+
+    The parents' own symlinks are resolved, so that every spelling leads to the same locks; its own is not. Raises,
+    naming `parameter`: `ConfigurationError` for what is not a path, `StoreError` for a path that leads nowhere.
+    """
+    path: Any = given
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"{parameter} must be a path, not {type(path).__name__}",
+            parameter=parameter,
+            remedy=f"give one, such as {example!r}",
+        )
+    if not text or "\0" in text:
+        raise StoreError(
+            f"{parameter} {text!r} is not a usable path", parameter=parameter, remedy=f"give one, such as {example!r}"
+        )
+    try:
+        expanded = Path(text).expanduser()
+        return expanded.parent.resolve() / expanded.name
+    except (RuntimeError, OSError, ValueError) as error:
+        raise StoreError(
+            f"{parameter} {text!r} leads nowhere: {error}",
+            parameter=parameter,
+            remedy="give another path; one that begins with ~ needs a home directory",
+        ) from error

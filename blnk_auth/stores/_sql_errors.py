@@ -1,8 +1,8 @@
-"""What to tell of a database error, without what it quotes.
+"""What to report of a database error, without what it quotes.
 
-A SQLAlchemy error prints its statement's parameters, and a driver's error the row that it could not write; both hold
-tokens. So only the error's class and code are told, and its text only where no statement was sent yet: while
-connecting.
+Used by `_sql_database`. A SQLAlchemy error prints its statement's parameters, and a driver's error the row that it
+could not write; both contain tokens. So only the error's class and code are reported, and its text only where no
+statement was sent yet: while connecting. This module needs SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 _LOCKED = "another session keeps the row or the table locked; find it and end it, then try again"
 _READ_ONLY = "the database is read-only; let the url lead to the primary"
 _NO_ROOM = "make room on the database's disk, then try again"
-_RIGHTS = "grant the user SELECT, INSERT, UPDATE and DELETE on blnk_auth_records and blnk_auth_leases"
+_RIGHTS = (
+    "grant the user SELECT, INSERT, UPDATE and DELETE on blnk_auth_records and blnk_auth_leases, and SELECT on "
+    "blnk_auth_schema"
+)
 _SIGN_IN = "check the user and the password in the url"
 _NO_TABLE = "its tables are missing; call create_schema() once, or add them with your migrations"
 _CONNECT = "check that the database runs and that the url leads to it"
 _OTHER = "look into the database's log for the cause"
+
+NO_TABLE = frozenset(("42P01", "1146"))
+"""The codes of PostgreSQL and MySQL for a table that does not exist. The first also stands for SQLite, which has
+none."""
 
 _REMEDIES = {
     # SQLSTATE of PostgreSQL
@@ -27,15 +34,15 @@ _REMEDIES = {
     **dict.fromkeys(("55P03", "57014"), _LOCKED),
     "25006": _READ_ONLY,
     "42501": _RIGHTS,
-    "42P01": _NO_TABLE,
     "53100": _NO_ROOM,
     # error numbers of MySQL and MariaDB
     "1045": _SIGN_IN,
     "1205": _LOCKED,
     **dict.fromkeys(("1290", "1792", "1836"), _READ_ONLY),
     **dict.fromkeys(("1044", "1142"), _RIGHTS),
-    "1146": _NO_TABLE,
     **dict.fromkeys(("1021", "1114"), _NO_ROOM),
+    # of both
+    **dict.fromkeys(NO_TABLE, _NO_TABLE),
     # result codes of SQLite
     **dict.fromkeys(("SQLITE_BUSY", "SQLITE_LOCKED"), _LOCKED),
     "SQLITE_READONLY": "make the file and its directory writable for this user",
@@ -45,7 +52,7 @@ _REMEDIES = {
 _TRANSIENT = {
     # Deadlock, and a transaction that cannot be put in order: https://www.postgresql.org/docs/current/errcodes-appendix.html
     *("40001", "40P01", "1213"),
-    # Two processes ran create_schema() at the same moment, for which PostgreSQL's IF NOT EXISTS is not enough.
+    # Two processes created a table at the same moment, for which PostgreSQL's IF NOT EXISTS is not enough.
     *("23505", "42P07"),
 }
 
@@ -55,33 +62,41 @@ _CODE_ATTRIBUTES = ("sqlstate", "pgcode", "sqlite_errorname")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """`text` says what is wrong and what to do, and holds no secret; `is_transient` that the next attempt may work."""
+class DatabaseProblem:
+    """What is wrong and what to do, without a secret.
 
-    text: str
-    is_transient: bool
+    `code`: the database's own code for it, empty if it has none. `is_transient`: the next attempt may work.
+    """
+
+    problem: str
+    remedy: str
+    code: str = ""
+    is_transient: bool = False
 
 
-def judge(error: SQLAlchemyError, password: str | None = None) -> Problem:
-    """What to make of an error, while connecting or afterwards. `password` is struck out, should a driver quote it."""
+def judge(error: SQLAlchemyError, password: str | None = None) -> DatabaseProblem:
+    """What to report of an error, while connecting or afterwards. `password` is struck out, should a driver quote
+    it.
+    """
     if isinstance(error, PoolTimeoutError):
-        return Problem("no connection of the pool was free in time; make the pool larger", is_transient=False)
+        return DatabaseProblem("no connection of the pool was free in time", "make the pool larger")
     if not isinstance(error, DBAPIError):
-        return Problem(f"{type(error).__name__}; {_OTHER}", is_transient=False)
+        return DatabaseProblem(type(error).__name__, _OTHER)
     code = _code(error)
     if error.statement is None:
         text = _first_line(error)
         if password:
             text = text.replace(password, "***")
-        return Problem(f"{text}; {_REMEDIES.get(code, _CONNECT)}", is_transient=False)
-    text = f"{type(error.orig).__name__} {code}".rstrip()
+        return DatabaseProblem(text, _REMEDIES.get(code, _CONNECT), code)
     # After a lost connection the pool makes new ones; the first attempt may just have met a restarted database.
     is_transient = error.connection_invalidated or code in _TRANSIENT
-    return Problem(f"{text}; {_REMEDIES.get(code, _OTHER)}", is_transient)
+    text = f"{type(error.orig).__name__} {code}".rstrip()
+    return DatabaseProblem(text, _REMEDIES.get(code, _OTHER), code, is_transient)
 
 
 def _code(error: DBAPIError) -> str:
     cause = error.orig
+    # SQLite has no code for this one.
     if str(cause).startswith("no such table"):
         return "42P01"
     first = cause.args[0] if cause is not None and cause.args else None

@@ -1,23 +1,29 @@
-"""The two tables of `SQLStore`, and what is different about them from one database to another.
+"""The tables of `SQLStore`, and what is different about them from one database to another.
+
+Used by `_sql_database` and `_sql_migrations`; `metadata` is public, for the `target_metadata` of Alembic. This module
+needs SQLAlchemy.
 
 Keys must be compared byte by byte: MySQL takes "case" for "Case" and "trailing" for "trailing ", PostgreSQL sorts by a
 language's rules. So a key is VARBINARY there and text with the collation "C" here, which sorts by code point in both.
 It is the primary key itself: a hash in its place would need a second index to list keys by prefix.
-
-`metadata` is for Alembic's `target_metadata`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Dialect, MetaData, Table, Text, insert
-from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import Insert
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from ..errors._extras import import_failure
+
+try:
+    from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, Table, Text, insert
+    from sqlalchemy.dialects import mysql, postgresql, sqlite
+    from sqlalchemy.ext.compiler import compiles
+    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.dml import Insert
+    from sqlalchemy.sql.functions import FunctionElement
+    from sqlalchemy.types import TypeDecorator, TypeEngine
+except ImportError as error:
+    raise import_failure("SQLStore", "sqlalchemy", "sql", error) from error
 
 MYSQL = ("mysql", "mariadb")
 SUPPORTED = ("postgresql", *MYSQL, "sqlite")
@@ -44,7 +50,8 @@ class ExactText(TypeDecorator[str]):
         return value.decode() if isinstance(value, bytes) else value
 
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
+"""The tables of `SQLStore`."""
 
 records = Table(
     "blnk_auth_records",
@@ -68,6 +75,16 @@ leases = Table(
     mysql_charset="utf8mb4",
 )
 
+schema = Table(
+    "blnk_auth_schema",
+    metadata,
+    # There is one row, with the id 1.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+
 
 class database_now(FunctionElement[int]):  # noqa: N801 - reads as the SQL function that it is
     """Microseconds since 1970 in UTC, by the database's clock, which is the same for all who share the store."""
@@ -77,7 +94,7 @@ class database_now(FunctionElement[int]):  # noqa: N801 - reads as the SQL funct
 
 
 _NOW = {
-    # Not now(), which stands still in a transaction.
+    # Not now(), which does not advance within a transaction.
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
     # Not UNIX_TIMESTAMP(NOW(6)), which is an hour off once a year.
     **dict.fromkeys(MYSQL, "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"),
@@ -91,7 +108,7 @@ def _compile_now(_element: database_now, compiler: SQLCompiler, **_options: Any)
 
 
 def insert_if_missing(table: Table, dialect: str) -> Insert:
-    """An INSERT that counts 0 rows, instead of failing, if the primary key is taken."""
+    """An INSERT that counts 0 rows, instead of failing, if the primary key exists already."""
     if dialect in MYSQL:
         # ON DUPLICATE KEY UPDATE would count 1 in either case.
         return insert(table).prefix_with("IGNORE")

@@ -1,24 +1,26 @@
-"""What a token store is: five verbs, a record, and the guarantees behind them.
+"""What a token store is: five verbs and a record, and the helpers that make one short to write.
 
-A store is authoritative: losing a record costs a person a sign-in, so
+Used by every store of this package, and by authors of other stores through `blnk_auth.stores`. A store is
+authoritative, because losing a record costs a user a sign-in. So every store promises:
 
-* `save` is a compare-and-set. It replaces only the version the writer has read; a stale writer gets `Conflict`.
-* `lock` excludes everyone who shares the store (threads, processes, hosts), and a crash of the holder releases it.
-* bad input or a broken record raises `StoreError` and loses nothing that was stored.
+* `save` is a compare-and-set. It replaces only the version that the writer has read; a late writer gets `Conflict`.
+* `lock` excludes everyone who shares the store (threads, processes, hosts). If its holder crashes, it becomes free.
+* Bad input or a damaged record raises `StoreError` and loses nothing that was stored.
 
-The data is a JSON object. A store treats it as opaque and never logs it: it holds secrets.
+The data is a JSON object. A store never looks into it and never logs it: it holds secrets.
 `blnk_auth.testing.store_contract` checks all of this against any store.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ..errors import StoreError
+from ..errors import Conflict, StoreError, redacted
 from ..errors._pickling import public
 
 Version = str
@@ -28,64 +30,176 @@ Version = str
 @public
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What `load` returns: the stored JSON object and the version to hand back to `save`."""
+    """What `TokenStore.load` returns. Immutable.
+
+    Attributes:
+        data: The stored JSON object. It is not in the repr, because it holds secrets.
+        version: The version to hand back to `TokenStore.save`.
+    """
 
     data: dict[str, Any] = field(repr=False)
-    version: Version
+    version: str
 
 
+@public
 @runtime_checkable
 class TokenStore(Protocol):
-    """The whole of what a store author writes. Every method may be called from any thread."""
+    """The whole of what the author of a store writes.
+
+    Every method may be called from any thread. None is called on the thread of an event loop, so each may block.
+    """
 
     def load(self, key: str) -> Record | None:
-        """The record under `key`, or None. Raises `StoreError` if it cannot be read."""
+        """Read one record.
+
+        Args:
+            key: Whose record it is.
+
+        Returns:
+            The record under `key`, or None if there is none.
+
+        Raises:
+            StoreError: It cannot be read, or is damaged. A damaged record is never reported as missing.
+        """
         ...
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Durably replace the version `expected` (None: the key must not exist yet) and return the new version.
+        """Replace one version of a record by another. Once `save` returns, the record is as durable as the store is.
 
-        Raises `Conflict` if the stored version is another, `StoreError` if it cannot be written.
+        Args:
+            key: Whose record it is.
+            data: A JSON object. It is not changed, and not kept.
+            expected: The version to replace. None: the key must not exist yet.
+
+        Returns:
+            The version of what was written.
+
+        Raises:
+            Conflict: The stored version is another one. Nothing was written.
+            StoreError: It cannot be written, or it is unknown whether it was.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Remove `key`; no error if there is none."""
+        """Remove a record, damaged or not. It is no error if there is none.
+
+        Args:
+            key: Whose record it is.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
         ...
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclude every other user of this store from `key` while the context is open.
+        """Exclude every other user of this store from `key` while the context is open. Not re-entrant.
 
-        Not re-entrant. Raises `StoreError` on entry if the lock is not had within `timeout` seconds.
+        Args:
+            key: Whose lock it is. It needs no record.
+            timeout: Seconds to wait for it at most, counted from entering the context. 0 or less: do not wait.
+
+        Returns:
+            A context manager. It may be entered and left on different threads.
+
+        Raises:
+            StoreError: On entering, if the lock is not free in time; on leaving, if it was lost meanwhile.
         """
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order."""
+        """List keys.
+
+        Args:
+            prefix: What the keys begin with. The default, an empty text, lists all.
+
+        Returns:
+            The stored keys that begin with `prefix`, in ascending order of their code points.
+
+        Raises:
+            StoreError: They cannot be listed. It may be raised during the iteration.
+        """
         ...
 
 
 def to_json(data: object) -> str:
-    """The JSON text of a record's data, for stores that keep text. Raises `StoreError` if it is no JSON object."""
+    """The JSON text of a record's data, for stores that keep text.
+
+    Args:
+        data: What `TokenStore.save` was given.
+
+    Returns:
+        The text, in ASCII and on one line.
+
+    Raises:
+        StoreError: `data` is not a JSON object. The error does not show it.
+    """
+    data = redacted(data)
     text = _dumps(cast("object", data)) if isinstance(data, dict) else None
     if text is None:
         raise StoreError(
-            "data must be a JSON object: a dict holding only str, int, finite float, bool, None, list and dict",
+            "data is not a JSON object: a dict holding only str, int, finite float, bool, None, list and dict",
+            parameter="data",
             remedy="convert other values before saving",
         )
     return text
 
 
 def from_json(text: str | bytes) -> dict[str, Any] | None:
-    """The data in what `to_json` wrote, None if the text is no JSON object.
+    """The data in what `to_json` wrote.
 
     It returns None where another parser raises, because `JSONDecodeError` carries the text and so the secrets.
+
+    Args:
+        text: The text, or its UTF-8 bytes.
+
+    Returns:
+        The JSON object, or None if the text is not one.
     """
     try:
         data: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", data) if isinstance(data, dict) else None
+
+
+def new_version() -> Version:
+    """A random version that no save has had before."""
+    return secrets.token_hex(8)
+
+
+def conflict(key: str) -> Conflict:
+    """The error to raise in `save` when the stored version is not the expected one.
+
+    Args:
+        key: The key that was to be saved.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
+    return Conflict(
+        f"key {key!r} was written by another thread or process meanwhile", key=key, remedy="load it again, then decide"
+    )
+
+
+def unreadable(key: str, why: str) -> StoreError:
+    """The error to raise in `load` when the record is there and cannot be used.
+
+    Args:
+        key: The key that was to be loaded.
+        why: What is wrong with the record; completes "the record under key ... cannot be read: ". Without a secret:
+            not the error of a parser, which may quote the record.
+
+    Returns:
+        The error, to be raised by the caller, outside of the `except` clause of an error that quotes the record.
+    """
+    return StoreError(
+        f"the record under key {key!r} cannot be read: {why}",
+        key=key,
+        remedy=(
+            f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) and sign in "
+            "again"
+        ),
+    )
 
 
 def _dumps(data: object) -> str | None:

@@ -1,5 +1,8 @@
 """A store named by a URL, for command lines and configuration files.
 
+Used by `blnk-auth`, by profiles, and by programs through `blnk_auth.stores.open_store`. No error shows a URL, which may
+contain a password.
+
 sqlite:///tokens.db                         SQLiteStore; a fourth slash makes the path absolute, as SQLAlchemy has it
 file:///home/me/.local/state/acme/tokens    FileStore; the path is absolute (RFC 8089), and may begin with /~/
 postgresql+psycopg://user:secret@host/name  SQLStore, as does mysql+pymysql:// and any other URL of SQLAlchemy
@@ -11,10 +14,11 @@ memory:                                     MemoryStore
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, redacted
 from ._token_store import TokenStore
 
 KNOWN = (
@@ -30,21 +34,43 @@ KNOWN = (
 
 
 def open_store(url: str, *, create: bool = True) -> TokenStore:
-    """The store that `url` names. Only what it needs is imported.
+    """Open the store that a URL names. Only what it needs is imported.
 
-    `create=False` refuses a file or directory that does not exist, which would otherwise be made.
-    Raises `ConfigurationError` if it names none, or if a package is missing, and `StoreError` if it cannot be opened.
+    Args:
+        url: The URL, such as `"sqlite:///tokens.db"`; the how-to "Move tokens" lists every kind.
+        create: False refuses a file or directory that does not exist, which would otherwise be created.
+
+    Returns:
+        The store.
+
+    Raises:
+        ConfigurationError: The URL does not name a store, or a package that it needs is missing.
+        StoreError: The store cannot be opened.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(
+            f"url must be a text, not {type(url).__name__}", parameter="url", remedy=f"known are {', '.join(KNOWN)}"
+        )
+    url = redacted(url)
     scheme, colon, _ = url.partition(":")
     opener = _OPENERS.get(scheme.lower().partition("+")[0])
     if not colon or opener is None or ("+" in scheme and opener is not _sql):
-        # Not the URL itself, which may hold a password.
+        # Not the URL itself, which may contain a password.
         named = repr(scheme) if colon else "a text without a colon"
-        raise ConfigurationError(f"{named} names no kind of store", remedy=f"known are {', '.join(KNOWN)}")
-    try:
-        return opener(url, create)
-    except ImportError as error:
-        raise ConfigurationError(f"{scheme}: {error}") from error
+        raise ConfigurationError(
+            f"{named} does not name a kind of store",
+            parameter="url",
+            remedy=f"{_suggestion(scheme, colon)}known are {', '.join(KNOWN)}",
+        )
+    return opener(url, create)
+
+
+def _suggestion(scheme: str, colon: str) -> str:
+    if not colon:
+        # Most likely a path.
+        return "a file is written sqlite:///tokens.db; "
+    similar = get_close_matches(scheme.lower().partition("+")[0], _OPENERS, 1)
+    return f"did you mean {similar[0]}:? " if similar else ""
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -97,13 +123,17 @@ def _path(url: str) -> str:
     split = urlsplit(url)
     path = unquote(split.path)
     if not url.partition(":")[2].startswith("//") or split.netloc or not path.strip("/"):
-        raise ConfigurationError(f"a {split.scheme} URL is written {split.scheme}:///path, with three slashes")
+        raise ConfigurationError(
+            f"this {split.scheme} URL has a host, or no path",
+            parameter="url",
+            remedy=f"write it as {split.scheme}:///path, with three slashes",
+        )
     return path
 
 
 def _existing(path: str, create: bool) -> str:
     if not create and not Path(path).expanduser().exists():
-        raise ConfigurationError(f"there is no store at {path!r}", remedy="check the URL's path")
+        raise ConfigurationError(f"there is no store at {path!r}", parameter="url", remedy="check the path in the URL")
     return path
 
 

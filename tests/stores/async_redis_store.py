@@ -12,7 +12,7 @@ import redis.asyncio
 from redis.exceptions import WatchError
 
 from blnk_auth.errors import Conflict, StoreError
-from blnk_auth.stores._async_adapter import BridgedStore, run
+from blnk_auth.stores._async_adapter import AsyncStoreAdapter, run
 from blnk_auth.stores._token_store import Record, Version, to_json
 
 LEASE = 4.0
@@ -72,7 +72,7 @@ class AsyncRedisStore:
                 yield key
 
 
-class BridgedRedisStore(BridgedStore):
+class AdaptedRedisStore(AsyncStoreAdapter):
     """Can be closed, on the loop to which the connections belong."""
 
     def __init__(self, url: str, namespace: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from blnk_auth.errors import StoreError
-from blnk_auth.stores._async_adapter import BridgedStore
+from blnk_auth.stores._async_adapter import AsyncStoreAdapter
 from blnk_auth.stores._sqlite import SQLiteStore
 from blnk_auth.stores._token_store import Record, Version
 
@@ -59,5 +59,5 @@ class AsyncSQLiteStore:
             yield key
 
 
-def open_bridged(path: Path) -> BridgedStore:
-    return BridgedStore(AsyncSQLiteStore(path))
+def open_adapted(path: Path) -> AsyncStoreAdapter:
+    return AsyncStoreAdapter(AsyncSQLiteStore(path))

@@ -19,11 +19,11 @@ import pytest
 from click.testing import CliRunner, Result
 from helpers import leaks
 from stores.servers import wait_until
-from stores.test_bridge import AsyncMemoryStore
+from stores.test_async_adapter import AsyncMemoryStore
 
 from blnk_auth.cli.app import group
 from blnk_auth.errors import StoreError
-from blnk_auth.stores._async_adapter import BridgedStore
+from blnk_auth.stores._async_adapter import AsyncStoreAdapter
 from blnk_auth.stores._copying import check_store, copy_store
 from blnk_auth.stores._encrypted import EncryptedStore
 from blnk_auth.stores._file import FileStore
@@ -60,7 +60,7 @@ def test_any_store_is_copied_to_any(tmp_path: Path) -> None:
         FileStore(tmp_path / "tokens"),
         SQLiteStore(tmp_path / "tokens.db"),
         EncryptedStore(MemoryStore(), keys=[b"k" * 32]),
-        BridgedStore(AsyncMemoryStore()),
+        AsyncStoreAdapter(AsyncMemoryStore()),
     ]
     for source, target in itertools.pairwise(stores):
         report = copy_store(source, target)
@@ -289,7 +289,7 @@ def test_an_interrupted_command_is_taken_up(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     target = FileStore(tmp_path / "new")
     # It cannot come to an end before it is interrupted.
-    with target._turn(target._path("39")):
+    with target._write_lock(target._path("39")):
         copying = subprocess.Popen(
             [sys.executable, "-m", "blnk_auth.cli", "store", *arguments],
             env=environment,

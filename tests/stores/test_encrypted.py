@@ -133,7 +133,7 @@ def test_reencrypt_waits_for_a_renewal(inner: MemoryStore) -> None:
             return super().save(key, data, expected=expected)
 
     watched = Watched()
-    watched._texts = inner._texts
+    watched._records = inner._records
     assert EncryptedStore(watched, keys=[NEW, OLD]).reencrypt() == 1
 
 
@@ -160,7 +160,7 @@ def test_a_plain_record_is_refused_until_told_otherwise(inner: MemoryStore) -> N
         store.reencrypt()
     assert store.reencrypt(encrypt_plain=True) == 1
     assert loaded(store, "alice")["access_token"] == SECRET
-    assert SECRET not in str(inner._texts)
+    assert SECRET not in str(inner._records)
 
 
 def swapped(text: str) -> str:
@@ -238,7 +238,7 @@ def test_a_key_may_come_from_the_environment() -> None:
     )
     good, bad, missing = finished.stdout.splitlines()
     assert good == KEY
-    assert "BAD is no key" in bad
+    assert "BAD is not a key" in bad
     assert "MISSING is not set" in missing
     assert SECRET not in bad
 
@@ -289,7 +289,7 @@ def test_a_key_service_that_is_down_is_a_store_error(inner: MemoryStore) -> None
     def fetch() -> list[bytes]:
         raise RuntimeError(SECRET)
 
-    with pytest.raises(StoreError, match=r"callable failed \(RuntimeError\)") as raised:
+    with pytest.raises(StoreError, match=r"callable given as keys failed \(RuntimeError\)") as raised:
         EncryptedStore(inner, keys=fetch).save("alice", {}, expected=None)
     assert leaks([raised.value, raised.value.__context__], [SECRET]) == []
 
@@ -319,4 +319,4 @@ def test_a_renewal_goes_through(inner: MemoryStore) -> None:
         world.server.will(pair(number))
         assert alice.token().access_token == f"at{number}"
     assert [form["refresh_token"] for form in world.server.forms] == ["rt0", "rt1"]
-    assert leaks([inner._texts], ["at2", "rt2"]) == []
+    assert leaks([inner._records], ["at2", "rt2"]) == []

@@ -275,7 +275,7 @@ def test_f51_a_rotation_that_the_keyring_refuses_is_not_lost(service: str) -> No
 
 def test_the_service_needs_a_name() -> None:
     """An empty service is a ConfigurationError."""
-    with pytest.raises(ConfigurationError, match="service is empty"):
+    with pytest.raises(ConfigurationError, match="service is not a name"):
         KeyringStore(" ")
 
 

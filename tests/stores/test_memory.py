@@ -84,7 +84,7 @@ def test_a_lock_held_by_another_thread_is_free_in_a_forked_child() -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store.lock("alice", timeout=1), store._writers.hold("alice", timeout=1), store._locks._guard:
+        with store.lock("alice", timeout=1), store._writers.hold("alice", timeout=1), store._locks._changing:
             held.set()
             done.wait(60)
 

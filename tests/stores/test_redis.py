@@ -519,10 +519,10 @@ def test_a_store_with_a_client_is_not_pickled() -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("cache.test:6379", "url_or_client is no Redis URL"),
-        ("redis://:pass/word@cache.test", "url_or_client is no Redis URL.*percent-encoded"),
+        ("cache.test:6379", "url_or_client is not a Redis URL"),
+        ("redis://:pass/word@cache.test", "url_or_client is not a Redis URL.*percent-encoded"),
         (None, "url_or_client must be a URL"),
-        (redis.asyncio.Redis(), r"not redis.asyncio.client.Redis. An asynchronous client is not needed"),
+        (redis.asyncio.Redis(), r"not redis.asyncio.client.Redis; an asynchronous client is not needed"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(url: Any, message: str) -> None:
@@ -548,11 +548,12 @@ def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
 
 
 def test_without_redis_py_the_extra_is_named() -> None:
-    """Where redis-py is not installed, importing the store says how to install it."""
+    """Where redis-py is not installed, the store can be imported, and making one says how to install it."""
     script = (
         "import sys; sys.modules['redis'] = None\n"
-        "try: import blnk_auth.stores._redis\n"
-        "except ImportError as error: print(error)"
+        "from blnk_auth import ConfigurationError, RedisStore\n"
+        "try: RedisStore('redis://cache.test')\n"
+        "except ConfigurationError as error: print(error)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script]

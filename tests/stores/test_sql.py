@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from helpers import everything_in, leaks
-from sqlalchemy import Dialect, create_engine, inspect, text
+from sqlalchemy import Connection, Dialect, create_engine, inspect, text
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateTable
@@ -33,7 +33,8 @@ from stores.servers import (
 )
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores._sql import SQLStore, metadata
+from blnk_auth.stores import SQLStore, metadata
+from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import run_processes
 
@@ -154,6 +155,136 @@ def test_the_documents_show_the_schema(dialect: Dialect) -> None:
         assert "".join(str(CreateTable(table).compile(dialect=dialect)).split()) in shown
 
 
+FIRST_TABLES = {
+    "postgresql": (
+        (
+            'CREATE TABLE blnk_auth_records (store_key TEXT COLLATE "C" NOT NULL, version TEXT COLLATE "C" NOT NULL, '
+            "data TEXT NOT NULL, PRIMARY KEY (store_key))"
+        ),
+        (
+            'CREATE TABLE blnk_auth_leases (store_key TEXT COLLATE "C" NOT NULL, owner TEXT COLLATE "C" NOT NULL, '
+            "expires_at BIGINT NOT NULL, PRIMARY KEY (store_key))"
+        ),
+    ),
+    "mysql": (
+        (
+            "CREATE TABLE blnk_auth_records (store_key VARBINARY(2048) NOT NULL, version VARBINARY(2048) NOT NULL, "
+            "data LONGTEXT NOT NULL, PRIMARY KEY (store_key)) ENGINE=InnoDB CHARSET=utf8mb4"
+        ),
+        (
+            "CREATE TABLE blnk_auth_leases (store_key VARBINARY(2048) NOT NULL, owner VARBINARY(2048) NOT NULL, "
+            "expires_at BIGINT NOT NULL, PRIMARY KEY (store_key)) ENGINE=InnoDB CHARSET=utf8mb4"
+        ),
+    ),
+    "sqlite": (
+        (
+            "CREATE TABLE blnk_auth_records (store_key TEXT NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL, "
+            "PRIMARY KEY (store_key))"
+        ),
+        (
+            "CREATE TABLE blnk_auth_leases (store_key TEXT NOT NULL, owner TEXT NOT NULL, expires_at BIGINT NOT NULL, "
+            "PRIMARY KEY (store_key))"
+        ),
+    ),
+}
+"""The tables as the first release made them, before there was a table with their version."""
+
+
+@pytest.fixture
+def first_tables(raw: Engine) -> None:
+    """The tables of the time before there was a version, with a record in them."""
+    for statement in FIRST_TABLES["mysql" if raw.dialect.name == "mariadb" else raw.dialect.name]:
+        run(raw, statement)
+    run(raw, "INSERT INTO blnk_auth_records (store_key, version, data) VALUES ('alice', 'v1', '{\"n\": 1}')")
+
+
+def version_of(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return [number for (number,) in connection.execute(text("SELECT version FROM blnk_auth_schema")).fetchall()]
+
+
+def uses(store: SQLStore) -> None:
+    """Every verb works."""
+    with store.lock("alice", timeout=1):
+        record = store.load("alice")
+        assert record is not None
+        store.save("alice", {"n": record.data["n"] + 1}, expected=record.version)
+    store.save("bob", {}, expected=None)
+    assert list(store.keys()) == ["alice", "bob"]
+    store.delete("bob")
+
+
+def test_tables_without_a_version_work_as_they_are(first_tables: None, url: str, raw: Engine) -> None:
+    """What an earlier release made is used without a migration: the user in the URL may not be allowed one."""
+    with SQLStore(url) as store:
+        uses(store)
+    assert "blnk_auth_schema" not in inspect(raw).get_table_names()
+
+
+def test_tables_without_a_version_are_migrated(first_tables: None, url: str, raw: Engine) -> None:
+    """`create_schema` gives them a version, keeps every record, and does nothing when called again."""
+    with SQLStore(url) as store:
+        store.create_schema()
+        uses(store)
+        store.create_schema()
+        assert version_of(raw) == [len(MIGRATIONS)]
+        record = store.load("alice")
+        assert record is not None
+        assert record.data == {"n": 2}
+
+
+def test_four_processes_migrate_at_once(first_tables: None, url: str, raw: Engine) -> None:
+    """Any number of processes may migrate the same tables at the same moment."""
+    run_processes(4, create_schema_when_told, partial(SQLStore, url))
+    assert version_of(raw) == [len(MIGRATIONS)]
+    with SQLStore(url) as store:
+        uses(store)
+
+
+def test_a_newer_schema_is_refused(store: SQLStore, url: str, raw: Engine) -> None:
+    """Tables of a newer release are neither used nor changed, and the error says to upgrade."""
+    run(raw, "UPDATE blnk_auth_schema SET version = 99")
+    with SQLStore(url) as other:
+        for verb in (lambda: other.load("alice"), lambda: other.save("alice", {}, expected=None), other.create_schema):
+            with pytest.raises(StoreError) as raised:
+                verb()
+            assert "schema version 99" in raised.value.problem
+            assert "upgrade blnk_auth" in str(raised.value.remedy)
+    assert version_of(raw) == [99]
+
+
+def add_a_column(connection: Connection) -> None:
+    """What a later release may do; as every migration, it can be run again."""
+    if "note" not in {column["name"] for column in inspect(connection).get_columns("blnk_auth_records")}:
+        connection.execute(text("ALTER TABLE blnk_auth_records ADD COLUMN note INTEGER"))
+
+
+def crash(connection: Connection) -> None:
+    raise KeyboardInterrupt
+
+
+LATER = (*MIGRATIONS, add_a_column)
+
+
+def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Engine) -> None:
+    """A release that needs newer tables says so; an interrupted migration is finished by the next one."""
+    autocommit = raw.execution_options(isolation_level="AUTOCOMMIT")
+    store.save("alice", {"n": 1}, expected=None)
+    with autocommit.connect() as connection:
+        with pytest.raises(StoreError, match=r"needs 2; call create_schema\(\)"):
+            check_version(connection, LATER)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(connection, (*LATER, crash))
+        assert version_of(raw) == [1]
+    with autocommit.connect() as connection:
+        migrate(connection, LATER)
+        check_version(connection, LATER)
+    assert version_of(raw) == [2]
+    assert "note" in {column["name"] for column in inspect(raw).get_columns("blnk_auth_records")}
+    with pytest.raises(StoreError, match="newer blnk_auth"):
+        SQLStore(raw).load("alice")
+
+
 # The lock
 
 
@@ -217,7 +348,7 @@ def test_the_longest_key_fits(store: SQLStore) -> None:
 def test_a_key_that_no_database_keeps_is_refused(store: SQLStore, key: str) -> None:
     """A lone surrogate and a NUL character are refused by every verb."""
     for verb in (store.load, store.delete, lambda key: store.save(key, {}, expected=None), store.keys):
-        with pytest.raises(StoreError, match="not valid Unicode or holds a NUL"):
+        with pytest.raises(StoreError, match="not valid Unicode or has a NUL"):
             list(verb(key) or ())
 
 
@@ -265,7 +396,7 @@ def test_a_wrong_password_is_told_without_it() -> None:
 def test_an_interrupted_save_recognizes_itself(store: SQLStore, raw: Engine) -> None:
     """A save that is sent twice, as after a lost connection, is not a conflict with itself."""
     version = store.save("alice", {"n": 1}, expected=None)
-    assert store._version("alice") == version
+    assert store._database.version("alice") == version
     with pytest.raises(Conflict):
         store.save("alice", {"n": 2}, expected=None)
 
@@ -337,9 +468,9 @@ def test_an_engine_of_the_users_is_not_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("tokens.db", "url_or_engine must be an Engine or a SQLAlchemy URL"),
-        ("", "url_or_engine must be an Engine or a SQLAlchemy URL"),
-        (None, "url_or_engine must be an Engine or a SQLAlchemy URL"),
+        ("tokens.db", "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
+        ("", "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
+        (None, "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
         ("nosql://host/name", "does not know"),
         ("oracle+oracledb://host/name", "needs the driver oracledb|not supported"),
         ("mysql+mysqldb://host/name", "needs the driver MySQLdb|pip install"),
@@ -362,11 +493,13 @@ def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
 
 
 def test_without_sqlalchemy_the_extra_is_named() -> None:
-    """Where SQLAlchemy is not installed, importing the store says how to install it."""
+    """Where SQLAlchemy is not installed, the store can be imported, and making one says how to install it."""
     script = (
         "import sys; sys.modules['sqlalchemy'] = None\n"
-        "try: import blnk_auth.stores._sql\n"
-        "except ImportError as error: print(error)"
+        "from blnk_auth import ConfigurationError, SQLStore\n"
+        "from blnk_auth.stores import metadata\n"
+        "try: SQLStore('sqlite:///tokens.db')\n"
+        "except ConfigurationError as error: print(error)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     finished = subprocess.run(

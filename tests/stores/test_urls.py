@@ -51,10 +51,25 @@ def test_relative_and_home_paths(tmp_path: Path) -> None:
 )
 def test_an_unknown_scheme_lists_the_known(url: str) -> None:
     """What names no store is answered with all that would, and without the password in it."""
-    with pytest.raises(ConfigurationError, match="names no kind of store") as raised:
+    with pytest.raises(ConfigurationError, match="does not name a kind of store") as raised:
         open_store(url)
     assert all(known in str(raised.value) for known in KNOWN)
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "suggestion"),
+    [
+        ("sqllite:///t.db", "did you mean sqlite:"),
+        ("tokens.db", "sqlite:///tokens.db"),
+        ("postgres://h/d", "postgresql:"),
+    ],
+)
+def test_a_likely_mistake_is_answered_with_the_right_url(url: str, suggestion: str) -> None:
+    """A misspelt kind of store is recognized, and so is a path that was given for a URL."""
+    with pytest.raises(ConfigurationError) as raised:
+        open_store(url)
+    assert suggestion in str(raised.value.remedy)
 
 
 @pytest.mark.parametrize(
@@ -103,5 +118,7 @@ def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    assert finished.stdout.startswith("ConfigurationError keyring: ")
+    assert finished.stdout.startswith(
+        "ConfigurationError KeyringStore needs the package keyring, which is not installed"
+    )
     assert "pip install 'blnk-auth[keyring]'" in finished.stdout

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import trio
 from helpers import World, pair
-from stores.async_redis_store import BridgedRedisStore
-from stores.async_store import AsyncSQLiteStore, open_bridged
+from stores.async_redis_store import AdaptedRedisStore
+from stores.async_store import AsyncSQLiteStore, open_adapted
 from stores.servers import redis_url
 from stores.store_processes import in_forked_child
 
 from blnk_auth.errors import ConfigurationError, StoreError
-from blnk_auth.stores import _async_adapter as bridge
-from blnk_auth.stores._async_adapter import BridgedStore, as_token_store
+from blnk_auth.stores import _async_adapter
+from blnk_auth.stores._async_adapter import AsyncStoreAdapter, as_token_store
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import Record, TokenStore, Version
 from blnk_auth.testing.store_contract import SharedStoreContract
@@ -31,18 +31,18 @@ __all__ = ["redis_url"]
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
-class TestBridgedStore(SharedStoreContract):
+class TestAsyncStoreAdapter(SharedStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
-        return partial(open_bridged, tmp_path / "tokens.db")
+        return partial(open_adapted, tmp_path / "tokens.db")
 
 
-class TestBridgedRedisStore(SharedStoreContract):
+class TestAdaptedRedisStore(SharedStoreContract):
     """Over a real asynchronous driver, whose connections belong to the loop that opened them."""
 
     @pytest.fixture
     def open_store(self, redis_url: str) -> Callable[[], TokenStore]:
-        return partial(BridgedRedisStore, redis_url, f"test-{uuid.uuid4()}")
+        return partial(AdaptedRedisStore, redis_url, f"test-{uuid.uuid4()}")
 
 
 class AsyncMemoryStore:
@@ -95,7 +95,7 @@ def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path:
     assert asyncio.run(adopt_and_ask()) == "at0"
     assert trio.run(adopt_and_ask) == "at0"
     assert alice.token().access_token == "at0"
-    assert store.loops == {bridge._loop_thread.loop()}
+    assert store.loops == {_async_adapter._loop_thread.loop()}
 
 
 def test_a_store_that_blocks_is_used_as_it_is() -> None:
@@ -136,7 +136,7 @@ def test_an_error_of_the_store_arrives(tmp_path: Path) -> None:
         async def delete(self, key: str) -> None:
             raise asyncio.CancelledError
 
-    store = BridgedStore(Failing())
+    store = AsyncStoreAdapter(Failing())
     with pytest.raises(TimeoutError, match="the store's own"):
         store.load("alice")
     with pytest.raises(StoreError, match="cancelled"):
@@ -154,7 +154,7 @@ def test_a_lock_that_fails_says_so() -> None:
             yield
             raise StoreError("the lease was lost")
 
-    store = BridgedStore(Failing())
+    store = AsyncStoreAdapter(Failing())
     with pytest.raises(StoreError, match="no lock"), store.lock("refused", timeout=1):
         pytest.fail("it was not had")
     entered = False
@@ -191,27 +191,27 @@ def test_a_silent_store_is_given_up_on() -> None:
     """A call that gets no answer raises StoreError after its time, and its coroutine is cancelled."""
     store = Silent()
     with pytest.raises(StoreError, match="has not answered within 0.05 s"):
-        BridgedStore(store, call_seconds=0.05).load("alice")
+        AsyncStoreAdapter(store, call_seconds=0.05).load("alice")
     assert store.cancelled.wait(10)
     store.cancelled.clear()
     with (
         pytest.raises(StoreError, match="has not answered"),
-        BridgedStore(store, call_seconds=0.05).lock("alice", timeout=0),
+        AsyncStoreAdapter(store, call_seconds=0.05).lock("alice", timeout=0),
     ):
         pytest.fail("it was not had")
     assert store.cancelled.wait(10)
 
 
 def test_a_store_that_waits_for_itself_is_told() -> None:
-    """A coroutine of the store that calls its own bridge raises StoreError instead of waiting for ever."""
+    """A coroutine of the store that calls its own adapter raises StoreError instead of waiting for ever."""
 
     class Circular(AsyncMemoryStore):
         async def load(self, key: str) -> Record | None:
-            return bridged.load(key)
+            return adapted.load(key)
 
-    bridged = BridgedStore(Circular())
+    adapted = AsyncStoreAdapter(Circular())
     with pytest.raises(StoreError, match="await it"):
-        bridged.load("alice")
+        adapted.load("alice")
 
 
 def test_keys_left_half_way_are_closed() -> None:
@@ -227,7 +227,7 @@ def test_keys_left_half_way_are_closed() -> None:
             finally:
                 self.closed.set()
 
-    store = BridgedStore(Listing())
+    store = AsyncStoreAdapter(Listing())
     listing = store.keys()
     assert next(listing) == "0000"
     listing.close()  # type: ignore[attr-defined]
@@ -237,8 +237,8 @@ def test_keys_left_half_way_are_closed() -> None:
 
 @forks_with_threads
 def test_a_forked_child_gets_a_loop_of_its_own(tmp_path: Path) -> None:
-    """A bridge in use before a fork works in the child, and in the parent afterwards."""
-    store = open_bridged(tmp_path / "tokens.db")
+    """An adapter in use before a fork works in the child, and in the parent afterwards."""
+    store = open_adapted(tmp_path / "tokens.db")
     version = store.save("alice", {"n": 1}, expected=None)
 
     def child() -> None:
@@ -253,7 +253,7 @@ def test_a_forked_child_gets_a_loop_of_its_own(tmp_path: Path) -> None:
 
 def test_no_loop_runs_before_it_is_wanted() -> None:
     """The private loop starts with the first call, in a daemon thread, which no exit waits for."""
-    fresh = bridge._LoopThread()
+    fresh = _async_adapter._LoopThread()
     assert fresh._thread is None
     loop = fresh.loop()
     assert fresh.loop() is loop

@@ -1,0 +1,165 @@
+"""The server or cluster behind a `RedisStore`: its client, and what its errors mean.
+
+Used by `RedisStore`. An error of this module gives the server's error code and no more of an answer, because some
+answers quote the arguments: tokens. This module needs redis-py.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+from ..errors import ConfigurationError, StoreError, redacted
+from ._forks import reset_in_child
+from ._redis_scripts import Script
+
+Client = redis.Redis | RedisCluster
+
+_CONNECT_SECONDS = 3.0
+_READ_SECONDS = 3.0
+_RETRIES = 2
+"""What a client made from a URL waits for a connection and for an answer, and how often it tries again: a dead server
+is reported after ten seconds."""
+
+_SCAN_COUNT = 1000
+
+_inherited: list[object] = []
+"""Clients of our parent process: kept, because collecting them would close what is not ours."""
+
+_SIGN_IN = "check the user and the password in the url"
+_OTHER = "look into the server's log for the cause"
+_CONNECT = "check that the server runs and that the url leads to it"
+_WRONG_CLIENT = "the server is part of a cluster; give a redis.cluster.RedisCluster client"
+_REMEDIES: dict[str | type[RedisError], str] = {
+    # redis-py has classes for some of the server's error codes and strips those; the other codes begin the text.
+    MovedError: _WRONG_CLIENT,
+    AskError: _WRONG_CLIENT,
+    ClusterCrossSlotError: _WRONG_CLIENT,
+    ClusterDownError: "the cluster has no master for this key; wait for its fail-over, or repair it",
+    NoPermissionError: "allow the user EVAL, EVALSHA, SCAN and what the scripts call, on keys that begin with {",
+    OutOfMemoryError: "the server's memory is full; raise maxmemory",
+    ReadOnlyError: "the server is a replica; lead to the master, with Sentinel by master_for()",
+    "MISCONF": "the server cannot write its snapshot; look into its log and at its disk",
+    "NOREPLICAS": "too few replicas are in step for min-replicas-to-write; look at them",
+    "WRONGTYPE": "a key of another program has this name; choose another namespace",
+}
+
+
+class Server:
+    """A server or cluster, as a runner of scripts. Safe to use from many threads.
+
+    `name` says in messages which store it is for. Raises `ConfigurationError`, naming the parameter `url_or_client`.
+    """
+
+    def __init__(self, url_or_client: str | Client, namespace: str) -> None:
+        self.url: str | None = url_or_client if isinstance(url_or_client, str) else None
+        self.client: Client = _client_of(url_or_client)
+        where = type(self.client).__name__ if self.url is None else _without_secrets(self.url)
+        self.name: str = f"RedisStore({where!r}, namespace={namespace!r})"
+        reset_in_child(self)
+
+    def close(self) -> None:
+        """Close idle connections, unless the client is the user's."""
+        if self.url is not None:
+            self.client.close()
+
+    def run(self, done: str, script: Script, keys: list[bytes], *args: str | int) -> Any:
+        """What a script returns. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
+        args = redacted(args)
+        try:
+            return self._evaluate(script, keys, args)
+        except (RedisError, RedisClusterException) as error:
+            problem, remedy = _judge(error)
+        # Outside of the except clause, or our error would be chained to that one and its frames, with the arguments.
+        raise StoreError(f"{self.name} cannot be {done}: {problem}", remedy=remedy)
+
+    def scan(self, pattern: bytes) -> set[bytes | str]:
+        """The names of the keys that match a glob pattern, of a cluster those of every master. Raises `StoreError`."""
+        try:
+            # A set, because SCAN may give a key twice.
+            return set(cast("Any", self.client).scan_iter(match=pattern, count=_SCAN_COUNT))
+        except (RedisError, RedisClusterException) as error:
+            problem, remedy = _judge(error)
+        raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
+
+    def _evaluate(self, script: Script, keys: list[bytes], args: tuple[str | int, ...]) -> Any:
+        try:
+            return self.client.evalsha(script.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            # A server that restarted or took over has not seen it; EVAL shows it.
+            return self.client.eval(script.text, len(keys), *keys, *args)
+
+    def reset_after_fork(self) -> None:
+        """Called in a forked child: its parent's connections are not to be used, nor to be closed.
+
+        redis-py looks after this itself, but waits for ever if another thread was at the pool during the fork.
+        """
+        if self.url is not None:
+            _inherited.append(self.client)
+            self.client = _client_of(self.url)
+
+
+def _client_of(url_or_client: str | Client) -> Client:
+    if isinstance(url_or_client, redis.Redis | RedisCluster):
+        return url_or_client
+    if not isinstance(url_or_client, str):
+        raise ConfigurationError(
+            "url_or_client must be a URL, a redis.Redis or a redis.cluster.RedisCluster, not "
+            f"{type(url_or_client).__module__}.{type(url_or_client).__name__}",
+            parameter="url_or_client",
+            remedy="an asynchronous client is not needed: stores are called on a worker thread",
+        )
+    url_or_client = redacted(url_or_client)
+    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES)
+    limits = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _READ_SECONDS, "retry": retry}
+    with suppress(ValueError, TypeError):
+        # What the URL says itself has precedence.
+        return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
+    # Outside of the except clause, because that error may quote a part of the password.
+    raise ConfigurationError(
+        "url_or_client is not a Redis URL",
+        parameter="url_or_client",
+        remedy=(
+            "write it as 'redis://user:password@host:6379/0'; characters of the password that mean something in a URL "
+            "must be percent-encoded"
+        ),
+    )
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    # Without the query, which may contain a password too.
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _judge(error: RedisError | RedisClusterException) -> tuple[str, str]:
+    """What is wrong and what to do, without a secret."""
+    text = str(error)
+    if isinstance(error, AuthenticationError):
+        return text, _SIGN_IN
+    if isinstance(error, ResponseError):
+        code = text.partition(" ")[0]
+        remedy = _REMEDIES.get(type(error)) or _REMEDIES.get(code, _OTHER)
+        # The code in capitals is the server's; any other first word is part of a sentence.
+        return f"{type(error).__name__}{f' {code}' if code.isupper() else ''}", remedy
+    return text or type(error).__name__, _CONNECT

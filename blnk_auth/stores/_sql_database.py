@@ -1,0 +1,282 @@
+"""The database behind a `SQLStore`: its engine, its statements, and what is repeated when one fails.
+
+Used by `SQLStore`. Every method is one statement in a transaction of its own. What meets a deadlock, or a connection
+that a restart has cut, is repeated a few times; a repeated save recognizes itself. Everything else is a `StoreError`,
+and none quotes a statement's parameters, because they contain tokens. No connection crosses a fork. This module needs
+SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    create_engine,
+    delete,
+    exists,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from ..errors import ConfigurationError, StoreError, redacted
+from ._forks import reset_in_child
+from ._pages import PAGE
+from ._sql_errors import judge
+from ._sql_migrations import check_version, migrate
+from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
+
+_Result = TypeVar("_Result")
+_Write = Insert | Update | Delete
+
+_ATTEMPTS = 5
+_PAUSE = 0.05
+_CONNECT_SECONDS = 5
+_STATEMENT_SECONDS = 10
+"""How long one statement may take before we give up; ours touch one row and take milliseconds."""
+
+_TIME_LIMITS: dict[str, dict[str, Any]] = {
+    "psycopg": {
+        "connect_timeout": _CONNECT_SECONDS,
+        "tcp_user_timeout": _STATEMENT_SECONDS * 1000,
+        "options": f"-c statement_timeout={_STATEMENT_SECONDS}s",
+    },
+    "pymysql": {
+        "connect_timeout": _CONNECT_SECONDS,
+        "read_timeout": _STATEMENT_SECONDS,
+        "write_timeout": _STATEMENT_SECONDS,
+    },
+    "pysqlite": {"timeout": 30},
+}
+_TIME_LIMITS["psycopg2"] = _TIME_LIMITS["psycopg"]
+_TIME_LIMITS["mysqldb"] = _TIME_LIMITS["pymysql"]
+
+_DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
+
+_inherited: list[object] = []
+"""Connection pools of our parent process: kept, because collecting them would say goodbye over its connections."""
+
+
+class Database:
+    """The tables of a store in one database. Safe to use from many threads.
+
+    Raises `ConfigurationError`, naming the parameter `url_or_engine`, for anything that cannot work. Connects when
+    first used.
+    """
+
+    def __init__(self, url_or_engine: str | URL | Engine) -> None:
+        self.url: URL | None = None
+        if isinstance(url_or_engine, Engine):
+            self._engine = url_or_engine
+        else:
+            self.url = _parsed(url_or_engine)
+            self._engine = _engine_for(self.url)
+        _refuse_unsupported(self._engine)
+        # One statement, one transaction: also under REPEATABLE READ each sees what is stored now.
+        # The row count of an INSERT is not kept without being asked for.
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
+        self._is_version_checked = False
+        reset_in_child(self)
+
+    def __repr__(self) -> str:
+        # Without the query, where some drivers take a password too.
+        return f"SQLStore({self._engine.url.set(query={}).render_as_string(hide_password=True)!r})"
+
+    def close(self) -> None:
+        """Close idle connections, unless the engine is the user's. A later use connects again."""
+        if self.url is not None:
+            self._engine.dispose()
+
+    def create_schema(self) -> None:
+        """Create the tables, or bring those of an earlier version up to date."""
+        self._perform("set up", migrate, checks_version=False)
+
+    def record(self, key: str) -> tuple[str, str] | None:
+        """The version and the text of a record, or None."""
+        rows = self._rows(select(records.c.version, records.c.data).where(records.c.store_key == key))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def write(self, key: str, expected: str | None, version: str, text: str) -> bool:
+        """Replace a version of a record, or create it where `expected` is None; False if another version is there."""
+        if expected is None:
+            statement: Insert | Update = insert_if_missing(records, self._dialect).values(store_key=key)
+        else:
+            statement = update(records).where(records.c.store_key == key, records.c.version == expected)
+        if self._changed(statement.values(version=version, data=redacted(text))):
+            return True
+        # A write whose first attempt was cut off after it took effect finds its own version.
+        return self.version(key) == version
+
+    def version(self, key: str) -> str | None:
+        """The stored version of a record, or None."""
+        return next((row[0] for row in self._rows(select(records.c.version).where(records.c.store_key == key))), None)
+
+    def delete(self, key: str, owner: str | None) -> bool:
+        """Remove a record; False, removing nothing, if `owner` is given and no longer has the lease of the key."""
+        statement = delete(records).where(records.c.store_key == key)
+        if owner is None:
+            self._changed(statement)
+            return True
+        has_lease = exists().where(leases.c.store_key == key, leases.c.owner == owner)
+        if self._changed(statement.where(has_lease)):
+            return True
+        of_owner = select(leases.c.owner).where(leases.c.store_key == key, leases.c.owner == owner)
+        return bool(self._rows(of_owner))
+
+    def keys_from(self, key: str) -> list[tuple[str]]:
+        """The first page of keys that are not below `key`."""
+        return self._keys(records.c.store_key >= key)
+
+    def keys_after(self, key: str) -> list[tuple[str]]:
+        """The first page of keys above `key`."""
+        return self._keys(records.c.store_key > key)
+
+    def _keys(self, condition: ColumnElement[bool]) -> list[tuple[str]]:
+        return self._rows(select(records.c.store_key).where(condition).order_by(records.c.store_key).limit(PAGE))
+
+    @staticmethod
+    def checked(key: str) -> str:
+        """`key`, if every supported database can keep it. Raises `StoreError`."""
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError:
+            size = -1
+        if size < 0 or "\0" in key:
+            raise StoreError(f"key {key!r} is not valid Unicode or has a NUL character", remedy="use another key")
+        if size > MAX_KEY_BYTES:
+            raise StoreError(
+                f"key {key[:40]!r}... has {size} bytes, the most is {MAX_KEY_BYTES}", remedy="use a shorter key"
+            )
+        return key
+
+    # --- leases --------------------------------------------------------------------------------------------------
+
+    def take_lease(self, key: str, owner: str, microseconds: int) -> bool:
+        """Give a lease to `owner`, unless another owner has it."""
+        lent = {"owner": owner, "expires_at": database_now() + microseconds}
+        if self._changed(insert_if_missing(leases, self._dialect).values(store_key=key, **lent)):
+            return True
+        has_run_out = leases.c.expires_at <= database_now()
+        # Or it is ours already: the answer to the first attempt was lost.
+        free = has_run_out | (leases.c.owner == owner)
+        return self._changed(update(leases).where(leases.c.store_key == key, free).values(**lent))
+
+    def renew_lease(self, key: str, owner: str, microseconds: int) -> bool:
+        """Start the time of a lease again; False if it is no longer this owner's."""
+        mine = update(leases).where(leases.c.store_key == key, leases.c.owner == owner)
+        return self._changed(mine.values(expires_at=database_now() + microseconds))
+
+    def end_lease(self, key: str, owner: str) -> bool:
+        """Remove a lease, so that no key leaves a row behind; False if it was no longer this owner's."""
+        return self._changed(delete(leases).where(leases.c.store_key == key, leases.c.owner == owner))
+
+    # --- statements ----------------------------------------------------------------------------------------------
+
+    @property
+    def _dialect(self) -> str:
+        return self._engine.dialect.name
+
+    def _rows(self, statement: Executable) -> list[Any]:
+        return self._perform("read", lambda connection: [tuple(row) for row in connection.execute(statement)])
+
+    def _changed(self, statement: _Write) -> bool:
+        """Whether the statement changed a row."""
+        return bool(self._perform("written", lambda connection: connection.execute(statement).rowcount))
+
+    def _perform(self, done: str, work: Callable[[Connection], _Result], *, checks_version: bool = True) -> _Result:
+        """The result of `work` on a connection. `done` completes "cannot be ..." in messages."""
+        attempts_left = _ATTEMPTS
+        while True:
+            attempts_left -= 1
+            try:
+                with self._autocommit.connect() as connection:
+                    if checks_version and not self._is_version_checked:
+                        check_version(connection)
+                        self._is_version_checked = True
+                    return work(connection)
+            except SQLAlchemyError as error:
+                problem = judge(error, self._engine.url.password)
+            # Not within the except clause: our error would be chained to that one, with the statement's parameters.
+            if not problem.is_transient or not attempts_left:
+                raise StoreError(f"{self!r} cannot be {done}: {problem.problem}", remedy=problem.remedy)
+            time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - spreads attempts, protects nothing
+
+    def reset_after_fork(self) -> None:
+        """Called in a forked child: its parent's connections are not to be used, nor to be closed."""
+        _inherited.append(self._engine.pool)
+        self._engine.dispose(close=False)
+
+
+def _parsed(url: str | URL) -> URL:
+    if isinstance(url, str):
+        url = redacted(url)
+    with suppress(ArgumentError, ValueError):
+        return make_url(url)
+    # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
+    raise ConfigurationError(
+        "url_or_engine is neither an Engine nor a SQLAlchemy URL",
+        parameter="url_or_engine",
+        remedy="give one, such as 'postgresql+psycopg://user:password@host/database'",
+    )
+
+
+def _engine_for(url: URL) -> Engine:
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ConfigurationError(
+                "url_or_engine names a database in memory",
+                parameter="url_or_engine",
+                remedy="use MemoryStore() for that",
+            )
+        # SQLite's file locks do not survive a fork with an open connection, so none stays open.
+        options["poolclass"] = NullPool
+    try:
+        limits = _TIME_LIMITS.get(url.get_driver_name(), {})
+        # What the URL says itself has precedence.
+        limits = {name: value for name, value in limits.items() if name not in url.query}
+        return create_engine(url, connect_args=limits, **options)
+    except NoSuchModuleError:
+        problem = f"names the dialect {url.drivername!r}, which SQLAlchemy does not know"
+        remedy = f"use {_DIALECTS}"
+    except ModuleNotFoundError as missing:
+        problem = f"needs the driver {missing.name}, which is not installed"
+        remedy = f"pip install {_DRIVER_PACKAGES.get(missing.name or '', missing.name)}"
+    except (SQLAlchemyError, TypeError) as error:
+        problem = f"is not usable ({type(error).__name__})"
+        remedy = "compare it with the examples of SQLAlchemy"
+    raise ConfigurationError(f"url_or_engine {problem}", parameter="url_or_engine", remedy=remedy)
+
+
+_DRIVER_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Modules of drivers whose package has another name, or needs an extra to work where no library is installed."""
+
+
+def _refuse_unsupported(engine: Engine) -> None:
+    if engine.dialect.name not in SUPPORTED:
+        raise ConfigurationError(
+            f"url_or_engine is for {engine.dialect.name}, which is not supported",
+            parameter="url_or_engine",
+            remedy=f"use {_DIALECTS}",
+        )
+    if engine.dialect.is_async:
+        raise ConfigurationError(
+            f"url_or_engine has the asynchronous driver {engine.dialect.driver}",
+            parameter="url_or_engine",
+            remedy=(
+                f"use a synchronous one, such as {_DIALECTS}. It does not block an event loop, because stores are "
+                "called on a worker thread"
+            ),
+        )

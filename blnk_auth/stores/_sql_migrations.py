@@ -1,0 +1,117 @@
+"""The version of `SQLStore`'s tables, and how the tables of an earlier version are brought up to date.
+
+Used by `_sql_database`: `create_schema()` runs the migrations, and the first use of a store reads the version. Any
+number of processes may migrate at the same time: one does it, the others wait for it and find it done. A migration that
+is interrupted is finished by the next call. Tables of a newer version are never touched. This module needs SQLAlchemy.
+
+Tables of the time before there was a version, which have no table `blnk_auth_schema` beside them, are those of version
+1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+
+from ..errors import StoreError
+from ._sql_errors import NO_TABLE, judge
+from ._sql_schema import MYSQL, insert_if_missing, leases, records, schema
+
+Migration = Callable[[Connection], None]
+
+_LOCK = "blnk_auth_schema"
+_LOCK_SECONDS = 8
+"""Below the time limit of a statement."""
+
+
+def _first_tables(connection: Connection) -> None:
+    for table in (records, leases):
+        _create(connection, table)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables,)
+"""What leads from each version to the next. Append only: tables in the field have the earlier ones behind them. Each
+can be run again, because MySQL commits after every change of a table, so that a crash may leave half of one."""
+
+_WITHOUT_VERSION = 1
+
+
+def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Create the tables, or bring those of an earlier version up to date. Raises `StoreError` for a newer version."""
+    with _alone(connection):
+        _create(connection, schema)
+        version = _stored(connection) or 0
+        _refuse_newer(version, len(migrations))
+        for migration in migrations[version:]:
+            migration(connection)
+        if version < len(migrations):
+            connection.execute(insert_if_missing(schema, connection.dialect.name).values(id=1, version=0))
+            connection.execute(update(schema).where(schema.c.id == 1).values(version=len(migrations)))
+
+
+def check_version(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Raise `StoreError` if the tables are of a version that this release cannot use."""
+    try:
+        version = _stored(connection) or _WITHOUT_VERSION
+    except DBAPIError as error:
+        if judge(error).code not in NO_TABLE:
+            raise
+        version = _WITHOUT_VERSION
+    _refuse_newer(version, len(migrations))
+    if version < len(migrations):
+        raise StoreError(
+            f"the tables of SQLStore have the schema version {version}, and this blnk_auth needs {len(migrations)}",
+            remedy="call create_schema() once, which keeps every record, or add the changes with your migrations",
+        )
+
+
+def _stored(connection: Connection) -> int | None:
+    return connection.execute(select(schema.c.version).where(schema.c.id == 1)).scalar()
+
+
+def _refuse_newer(version: int, newest: int) -> None:
+    if version > newest:
+        raise StoreError(
+            f"the tables of SQLStore are from a newer blnk_auth (schema version {version}, this one knows {newest})",
+            remedy="upgrade blnk_auth here; nothing was changed",
+        )
+
+
+def _create(connection: Connection, table: Table) -> None:
+    # Not metadata.create_all, which looks first and then fails if another process was faster.
+    connection.execute(CreateTable(table, if_not_exists=True))
+
+
+@contextmanager
+def _alone(connection: Connection) -> Generator[None]:
+    """No other process migrates while this is open. `connection` commits each statement by itself."""
+    name = connection.dialect.name
+    if name in MYSQL:
+        # It has no transactions for tables.
+        if not _run(connection, f"SELECT GET_LOCK('{_LOCK}', {_LOCK_SECONDS})").scalar():
+            raise StoreError("another process has been changing the tables for long", remedy="try again")
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):
+                _run(connection, f"SELECT RELEASE_LOCK('{_LOCK}')")
+        return
+    _run(connection, "BEGIN IMMEDIATE" if name == "sqlite" else "BEGIN")
+    try:
+        if name == "postgresql":
+            _run(connection, f"SELECT pg_advisory_xact_lock(hashtext('{_LOCK}'))")
+        yield
+        _run(connection, "COMMIT")
+    except BaseException:
+        with suppress(SQLAlchemyError):
+            _run(connection, "ROLLBACK")
+        raise
+
+
+def _run(connection: Connection, statement: str) -> Any:
+    return connection.execute(text(statement))

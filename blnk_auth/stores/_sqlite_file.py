@@ -1,0 +1,267 @@
+"""The file of a `SQLiteStore`: how it is created, opened, checked and shared by threads, processes and forks.
+
+Used by `SQLiteStore`, which reads and writes records through it. What it promises:
+
+* Once a transaction is committed, it is on disk (write-ahead log, synchronous=FULL), also after a power cut.
+* The file has mode 0600 from its first moment, and the directories made for it 0700; an older file with more
+  permissions loses them.
+* A file that is not ours, or that belongs to another user, is refused and left as it was.
+* No database connection crosses a fork: SQLite keeps its file locks in process memory too. A child that inherits them
+  believes that it has locks that it does not have, also for a connection that it opens itself, and another process may
+  then delete the write-ahead log that the child has just committed to: a rotated token would be lost after its `save`
+  returned.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Generator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StoreError
+from ._durable_file import sync_directory
+from ._forks import pause_during_fork
+from ._private_file import Access, create_file, make_directory, owner_if_other, tighten
+from ._process_lock import process_lock
+from ._sqlite_schema import MIGRATIONS, migrate, schema_version, transaction
+
+BUSY_SECONDS = 30.0
+"""How long another process may keep the database locked for writing before we give up; its writes take milliseconds."""
+
+_CHECKED_ON_OPENING = 8 * 1024 * 1024
+"""Bytes up to which the whole database is checked when a store is made: some 8,000 records in 10 to 20 ms. A million
+would take seconds, at each start of each process."""
+
+_MOVE_ASIDE = (
+    "restore it from a backup, or move the file aside and sign in again (`sqlite3 <file> .recover` may save records)"
+)
+_MAKE_WRITABLE = "make the file and its directory writable for this user, or choose another path"
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: f"another process had it locked for {BUSY_SECONDS:g} s; find it with lsof or fuser, end it",
+    sqlite3.SQLITE_FULL: "free some disk space and try again",
+    sqlite3.SQLITE_READONLY: _MAKE_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _MAKE_WRITABLE,
+    sqlite3.SQLITE_PERM: _MAKE_WRITABLE,
+    sqlite3.SQLITE_IOERR: "check the disk and its free space, then try again",
+    sqlite3.SQLITE_NOTADB: "choose another path, or move the file aside",
+    sqlite3.SQLITE_CORRUPT: _MOVE_ASIDE,
+}
+_COMPANIONS = ("-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    connection: sqlite3.Connection
+    pid: int
+    file: tuple[int, int] | None
+
+
+class SQLiteFile:
+    """One database file and this process's connection to it. Safe to use from many threads.
+
+    `path` is absolute. Raises `StoreError` wherever the file cannot be used.
+    """
+
+    def __init__(self, path: Path, access: Access) -> None:
+        self._lock = threading.RLock()
+        self._opened: _Opened | None = None
+        self.path = path
+        self._locks = self._beside("-locks")
+        self._access = access
+        pause_during_fork(self)
+
+    def open_once(self) -> None:
+        """Find out now what is wrong with the file, and close it again.
+
+        So a store that is made before a pre-forking server forks, as uWSGI does without running our fork hooks, carries
+        no connection into its workers.
+        """
+        with self.connected("opened") as connection:
+            if self.path.stat().st_size <= _CHECKED_ON_OPENING:
+                self.check_pages(connection)
+            self._disconnect()
+
+    def close(self) -> None:
+        """Close the connection. A later use opens it again."""
+        with self._lock:
+            self._disconnect()
+
+    @contextmanager
+    def connected(self, purpose: str) -> Generator[sqlite3.Connection]:
+        """This process's connection, for one thread at a time. `purpose` completes "cannot be ..." in messages."""
+        with self._lock:
+            try:
+                yield self._current_connection()
+            except (sqlite3.Error, OSError, UnicodeEncodeError) as error:
+                raise self._failure(purpose, error) from error
+
+    def lock(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
+        """An operating system lock on a file beside the database, not a database transaction: the database stays
+        readable and writable for everyone during a renewal.
+        """
+        return process_lock(self._locks / f"{name}.lock", purpose=purpose, timeout=timeout, access=self._access)
+
+    def check_pages(self, connection: sqlite3.Connection) -> None:
+        """Raise `StoreError` if the database is damaged. It reads all of it."""
+        [(verdict,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if verdict != "ok":
+            raise self.damaged(str(verdict).splitlines()[-1])
+
+    def damaged(self, what: str) -> StoreError:
+        """The error for a database whose own structure is wrong."""
+        return StoreError(
+            f"path {str(self.path)!r} cannot be used: the database is damaged ({what})", remedy=_MOVE_ASIDE
+        )
+
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    def _current_connection(self) -> sqlite3.Connection:
+        opened = self._opened
+        if opened is not None and opened.pid != os.getpid():
+            raise StoreError(
+                f"path {str(self.path)!r}: this process was forked, without Python's fork hooks, while the store was "
+                "in use, so its file locks do not hold here",
+                remedy="use the store only after the fork (uWSGI: lazy-apps)",
+            )
+        if opened is not None and opened.file != _identity(self.path):
+            # Somebody removed or replaced the file: what we would write to the old one would be lost.
+            self._disconnect()
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened.connection
+
+    def _open(self) -> _Opened:
+        parent = self.path.parent
+        make_directory(parent, self._access)
+        if not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
+        if not os.path.lexists(self.path):
+            self._create()
+        status = self.path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(
+                f"path {str(self.path)!r} is a symlink, a directory or a device",
+                parameter="path",
+                remedy="give the database file's own path",
+            )
+        self._access.refuse_other_owner(self.path, status)
+        connection = _connect(self.path)
+        try:
+            self._prepare(connection)
+            return _Opened(connection, os.getpid(), _identity(self.path))
+        except BaseException:
+            connection.close()
+            raise
+
+    def _create(self) -> None:
+        """Make the database elsewhere and move it into place: an empty file there is then never one of ours, half made.
+
+        A kill in between leaves the other file, which the next to come here removes.
+        """
+        with self._set_up():
+            if os.path.lexists(self.path):
+                return
+            for companion in ("", *_COMPANIONS):
+                self._beside(f"-new{companion}").unlink(missing_ok=True)
+            new = self._beside("-new")
+            create_file(new, self._access)
+            with closing(_connect(new)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                migrate(connection, self.path)
+            # What a lost database left there would be read as if it belonged to the new one.
+            for companion in _COMPANIONS:
+                self._beside(companion).unlink(missing_ok=True)
+            new.replace(self.path)
+            sync_directory(self.path.parent)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        was_in_use = self._locks.exists()
+        if self._version(connection) < len(MIGRATIONS):
+            with self._set_up():
+                if was_in_use and self._version(connection) == 0:
+                    raise StoreError(
+                        f"path {str(self.path)!r} is empty, and was not: {str(self._locks)!r} is from its use",
+                        remedy=(
+                            "restore it from a backup, or, if nothing is lost, remove the empty file to start again"
+                        ),
+                    )
+                # SQLite does not wait for other connections when it changes the journal mode: hence the lock.
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                migrate(connection, self.path)
+        if self._access.is_checked:
+            # Only now, when the file is known to be ours.
+            for path in (self.path, *map(self._beside, _COMPANIONS)):
+                with suppress(FileNotFoundError):
+                    tighten(path)
+        connection.execute("PRAGMA synchronous = FULL")
+        # macOS reports data as written that a power cut can still lose, unless asked for this.
+        connection.execute("PRAGMA fullfsync = ON")
+        # So that damage in a page is an error when it is met, not a record misread.
+        connection.execute("PRAGMA cell_size_check = ON")
+        with transaction(connection):
+            pass  # Raises if the file is read-only, which SQLite otherwise reports only at the first save.
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        with transaction(connection, "DEFERRED"):
+            return schema_version(connection, len(MIGRATIONS), self.path)
+
+    def _set_up(self) -> AbstractContextManager[None]:
+        return self.lock("setup", f"the set-up of {str(self.path)!r}", BUSY_SECONDS)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+    def _disconnect(self) -> None:
+        # A connection of another process must not even be closed here: https://www.sqlite.org/howtocorrupt.html 2.6
+        if self._opened is not None and self._opened.pid == os.getpid():
+            self._opened.connection.close()
+            self._opened = None
+
+    # --- errors --------------------------------------------------------------------------------------------------
+
+    def _failure(self, purpose: str, error: sqlite3.Error | OSError | UnicodeEncodeError) -> StoreError:
+        if isinstance(error, UnicodeEncodeError):
+            return StoreError(
+                f"path {str(self.path)!r}: key {error.object!r} is not valid Unicode", remedy="use another key"
+            )
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            where = "" if error.filename in (None, str(self.path)) else f" at {str(error.filename)!r}"
+            remedy = _MAKE_WRITABLE
+        else:
+            reason, where = str(error), ""
+            remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _MOVE_ASIDE)
+        owner = owner_if_other(self.path) if remedy == _MAKE_WRITABLE else ""
+        return StoreError(f"path {str(self.path)!r} cannot be {purpose}{where}: {reason}{owner}", remedy=remedy)
+
+    # --- forks ---------------------------------------------------------------------------------------------------
+
+    def pause_before_fork(self) -> None:
+        """Close the connection, and keep it closed until the fork is over."""
+        self._lock.acquire()
+        self._disconnect()
+
+    def resume_after_fork(self) -> None:
+        """Let the threads go on."""
+        self._lock.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: SQLite would create a file that vanished just now again, with mode 0644.
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,45 @@
+"""Which keyring this machine has, and whether it is safe to use.
+
+Used by `KeyringStore` unless it is given a backend. It never returns a keyring that keeps plain text, or nothing. This
+module needs the package keyring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import keyring
+from keyring.backends import fail, null
+from keyring.backends.chainer import ChainerBackend
+
+from ..errors import StoreError
+from ._keyring_entries import REMEDY
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+_RECOMMENDED = 1
+"""keyring gives backends that it does not recommend, plain text files among them, a lower priority."""
+
+
+def system_keyring() -> KeyringBackend:
+    """The keyring of this machine. Raises `StoreError` if there is none that is safe."""
+    try:
+        backend = cast("Any", keyring.get_keyring())
+        if isinstance(backend, ChainerBackend):
+            # It would write to one and read from all: the first, which it writes to, is the one that counts.
+            backend = cast("Any", backend.backends)[0]
+        priority = float(backend.priority)
+    except Exception as error:  # noqa: BLE001 - backends are plug-ins
+        failure = StoreError(f"no keyring can be used here ({type(error).__name__})", remedy=REMEDY)
+    else:
+        if isinstance(backend, (fail.Keyring, null.Keyring)):
+            raise StoreError("there is no keyring here", remedy=REMEDY)
+        if priority < _RECOMMENDED:
+            raise StoreError(
+                f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one that the "
+                "package keyring recommends: it may keep tokens in plain text",
+                remedy=f"pass it as backend= if that is what you want; else {REMEDY}",
+            )
+        return cast("KeyringBackend", backend)
+    raise failure
