@@ -85,7 +85,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("authorization_endpoint", _SIGN_IN),
         Setting("psu_ip_address", "The user's IP address; default: AUTO."),
         Setting("psu_user_agent", "The user's user agent; default: AUTO."),
-        Setting("psu_headers_for_api", "Send these two with API requests too.", "flag"),
+        Setting("psu_headers_for_api", "Send these two with API requests too; default: yes.", "flag"),
         Setting("consent", "Version of the consent flow; default: 2.0.", choices=("2.0", "3.0")),
         Setting("renewable", "Whether the tokens are renewed; default: yes.", "flag"),
         Setting("api_origins", _ORIGINS, "list"),

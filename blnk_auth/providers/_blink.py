@@ -1,8 +1,9 @@
 """bLink by SIX: Swiss banks behind one authenticating proxy.
 
-The tokens are the bank's, chosen by a header; the client is proved by its certificate (mutual TLS), never by a secret.
-Sources: docs.blink.six-group.com, api-reference/base-module/consent (oauth-token, oauth-revoke, oauth-username),
-api-reference/authentication (token-management, custom-headers, tls-certificates), api-reference/error-codes.
+Used through `blnk_auth.BLink`. The tokens are the bank's, which a header selects; the client authenticates with its
+certificate (mutual TLS), never with a secret. Sources: docs.blink.six-group.com, api-reference/base-module/consent
+(oauth-token, oauth-revoke, oauth-username), api-reference/authentication (token-management, custom-headers,
+tls-certificates), api-reference/error-codes.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
 
 AUTO = "AUTO"
-"""What the PSU headers say when no person is present."""
+"""What the PSU headers say when no user is present."""
 
-OfSubject = str | Callable[[str | None], str]
+OfSubject = str | Callable[[str], str]
+"""A value for everybody, or a callable of the subject."""
+
 OfCall = str | Callable[[Call], str]
+"""A value for every call, or a callable of the `Call`."""
 
 _MAX_USERNAME = 64
 _IDLE_LIFETIME = 30 * 86_400.0
@@ -41,7 +45,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     authorization_endpoint: str | Callable[[str], str] | None = None,
     psu_ip_address: OfCall = AUTO,
     psu_user_agent: OfCall = AUTO,
-    psu_headers_for_api: bool = False,
+    psu_headers_for_api: bool = True,
     consent: Literal["2.0", "3.0"] = "2.0",
     renewable: bool = True,
     client_auth: ClientAuthMethod = "tls_client_auth",
@@ -49,22 +53,36 @@ def BLink(  # noqa: N802 - reads as the name of a provider
 ) -> Provider:
     """BLink as a provider. Nothing has a default that SIX does not document: each value is given at onboarding.
 
-    `base_url`: of the consent module; its origin may receive the tokens, `api_origins` adds others.
-    `target_id`: the bank (`IIDP99999`), or a callable of the subject, which is asked when a source is made: a source is
-    for one bank for good, and tokens of different banks are stored apart.
-    `user_agent`: name and version of your software. `username`: the person's e-banking user, or a callable of the
-    subject; needed for Consent 2.0, at most 64 characters. `authorization_endpoint`: the bank's, from the bLink
-    directory, or a callable of the `target_id`; None if nobody signs in here.
-    `psu_ip_address`, `psu_user_agent`: a value, `AUTO` (no person present), or a callable that sees the `Call`, whose
-    `in_background` is True when nobody waits; it runs in a copy of the caller's context, so it may read a context
-    variable of yours. `psu_headers_for_api`: send the two with API requests too, which only some endpoints take.
-    `consent`: "3.0" sends PKCE and no username. `renewable=False` is for clients whose tokens bLink renews.
-    `client_auth="none"` is for the closed network that needs no certificate.
-    Raises `ConfigurationError` for a value that bLink would refuse.
+    Callables are called on the thread that needs the value. Those of a `Call` run in a copy of the caller's context, so
+    they may read a context variable of yours; `Call.in_background` is True when no caller waits.
+
+    Args:
+        base_url: The URL of the consent module. Its origin may receive the tokens.
+        target_id: The bank (`IIDP99999`), or a callable of the subject, which is called when a source is made: a source
+            is for one bank, and tokens of different banks are stored apart.
+        user_agent: Name and version of your software.
+        username: The user's e-banking name, at most 64 characters, or a callable of the subject. Needed for Consent
+            2.0. None: not sent.
+        authorization_endpoint: The bank's, from the bLink directory, or a callable of the `target_id`. None: nobody
+            signs in here.
+        psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO` (no user is present), or a callable of the
+            `Call`.
+        psu_user_agent: The header `X-PSU-User-Agent`, likewise.
+        psu_headers_for_api: Whether the two headers are sent to the API too, as the published client modules require
+            (AIS 3.1.0.7 and 4.0.0.4, PSS 4.0.0.3, OpenWealth order placement). False leaves them to token requests.
+        consent: The version of the consent module; "3.0" sends PKCE and no username.
+        renewable: False for clients whose tokens bLink renews.
+        client_auth: "none" for the closed network that needs no certificate.
+        api_origins: Further origins that may receive the tokens.
+
+    Raises:
+        ConfigurationError: A value that bLink would refuse; `parameter` names it.
     """
     origin, base_url = parse_base_url(base_url, "base_url")
     customer = BLinkCustomer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
     customer.check()
+    _check_switch("psu_headers_for_api", psu_headers_for_api)
+    _check_switch("renewable", renewable)
     return Provider(
         name="blink",
         display_name="bLink",
@@ -90,7 +108,16 @@ def BLink(  # noqa: N802 - reads as the name of a provider
 @pickled_by_name
 @dataclass(frozen=True, slots=True, repr=False)
 class BLinkCustomer:
-    """What bLink wants to know with each call: which software, which bank, and who is behind it."""
+    """What bLink asks for with each call: which software, which bank, and which user. Immutable.
+
+    Attributes:
+        target_id: As for `BLink`.
+        user_agent: As for `BLink`.
+        username: As for `BLink`.
+        psu_ip_address: As for `BLink`.
+        psu_user_agent: As for `BLink`.
+        consent: As for `BLink`.
+    """
 
     target_id: OfSubject
     user_agent: str
@@ -100,19 +127,19 @@ class BLinkCustomer:
     consent: str
 
     def check(self) -> None:
-        """Refuse at once what each call would be refused for."""
+        """Raises `ConfigurationError` now for what each call would be refused for."""
         if self.consent not in ("2.0", "3.0"):
             raise ConfigurationError(
                 f"consent {self.consent!r} is unknown", parameter="consent", remedy='use "2.0" or "3.0"'
             )
         _check_header("user_agent", self.user_agent)
         if not callable(self.target_id):
-            self.target(None)
+            _check_header("target_id", self.target_id)
         if self.consent == "2.0" and self.username is None:
             raise ConfigurationError(
-                "username is missing",
+                "username is missing, and bLink Consent 2.0 asks for it with each token request",
                 parameter="username",
-                remedy="bLink Consent 2.0 wants the e-banking user with token calls",
+                remedy="pass the user's e-banking name, or a callable of the subject",
             )
         if self.username is not None and not callable(self.username):
             _check_username(self.username)
@@ -121,28 +148,27 @@ class BLinkCustomer:
                 _check_header(parameter, value)
 
     def target(self, subject: str | None) -> str:
-        named = self.target_id
-        return _check_header(
-            "target_id", call_setting("target_id", lambda: named(subject)) if callable(named) else named
-        )
+        """The bank of a subject: `Provider.target`."""
+        return _check_header("target_id", _of_subject("target_id", self.target_id, subject))
 
     def parameters(self, call: Call) -> Mapping[str, str]:
-        named = self.username
-        if self.consent != "2.0" or named is None or call.purpose == "revocation":
+        """What a token request says beside the RFC: `Provider.token_parameters`."""
+        if self.consent != "2.0" or self.username is None or call.purpose == "revocation":
             return {}
-        username = call_setting("username", lambda: named(call.subject)) if callable(named) else named
-        return {"username": _check_username(username)}
+        return {"username": _check_username(_of_subject("username", self.username, call.subject))}
 
     def headers(self, call: Call) -> Mapping[str, str]:
+        """The headers of every call."""
         return {
             # It names one REST call: a retry is another call.
             "X-Correlation-ID": str(uuid.uuid4()),
-            # The one that the grant was given for, whatever `target_id` would say by now.
+            # The one that the grant was given for, whatever `target_id` returns by now.
             "X-CorAPI-Target-ID": _check_header("target_id", call.target),
             "User-Agent": self.user_agent,
         }
 
     def token_headers(self, call: Call) -> Mapping[str, str]:
+        """These and the PSU headers, which token requests need, and most modules of the API too."""
         return {
             **self.headers(call),
             "X-PSU-IP-Address": _of_call("psu_ip_address", self.psu_ip_address, call),
@@ -153,7 +179,7 @@ class BLinkCustomer:
 @public
 def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
     """`X-CorAPI-Source` says who answered: the platform judges our certificate, the bank judges the grant."""
-    status, problem = refusal.response.status_code, _problem(refusal.document)
+    status, problem = refusal.response.status_code, _problem_type(refusal.document)
     if status in (406, 415, 501) or problem in ("INVALID_PAYLOAD", "MALFORMED_PAYLOAD"):
         return "configuration"
     if status >= 500 or refusal.error is not None:
@@ -168,13 +194,25 @@ def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
 
 @public
 def is_blink_rejection(answer: ApiAnswer) -> bool:
-    """A 401 by the bank. One by the platform is about the certificate, which no token cures."""
+    """A 401 by the bank. One by the platform is about the certificate, which no token replaces."""
     return renewal_may_help(answer) and answer.headers.get("x-corapi-source", "").upper() != "PLATFORM"
 
 
-def _problem(document: Mapping[str, object] | None) -> str:
+def _problem_type(document: Mapping[str, object] | None) -> str:
     kind = document.get("type") if document is not None else None
     return kind.rsplit("/", 1)[-1] if isinstance(kind, str) else ""
+
+
+def _of_subject(parameter: str, value: OfSubject, subject: str | None) -> str:
+    if not callable(value):
+        return value
+    if subject is None:
+        raise ConfigurationError(
+            f"{parameter} is a callable of the subject, and the client's own token has none",
+            parameter=parameter,
+            remedy="use for_subject(): bLink issues tokens for users only",
+        )
+    return call_setting(parameter, lambda: value(subject))
 
 
 def _of_call(parameter: str, value: OfCall, call: Call) -> str:
@@ -186,6 +224,7 @@ def _check_username(username: str) -> str:
         raise ConfigurationError(
             f"username must have 1 to {_MAX_USERNAME} characters, as bLink's token endpoint demands",
             parameter="username",
+            remedy="pass the user's e-banking name, or return it from the callable",
         )
     return username
 
@@ -193,7 +232,13 @@ def _check_username(username: str) -> str:
 def _check_header(parameter: str, value: str | None) -> str:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise ConfigurationError(
-            f"{parameter} must be printable ASCII without line breaks, since bLink takes it as a header",
+            f"{parameter} must be printable ASCII without line breaks, since it is sent as a header",
             parameter=parameter,
+            remedy="pass such a text, or return it from the callable",
         )
     return value
+
+
+def _check_switch(parameter: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{parameter} is {value!r}", parameter=parameter, remedy="pass True or False")

@@ -1,8 +1,9 @@
 """Blnk Cloud, the hosted side of Blnk Finance.
 
-Form bodies, HTTP Basic with the id and secret as they are, a new refresh token with every renewal, no revocation
-endpoint. Sources: docs.blnkfinance.com/cloud/auth/oauth, .../cloud/reference/get-access-token, .../refresh-access-token
-and the metadata served at /.well-known/oauth-authorization-server.
+Used through `blnk_auth.BlnkCloud`. Form bodies, HTTP Basic with the id and secret as they are, a new refresh token with
+every renewal, no revocation endpoint. Sources: docs.blnkfinance.com/cloud/auth/oauth,
+.../cloud/reference/get-access-token, .../refresh-access-token and the metadata at
+/.well-known/oauth-authorization-server.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from ..errors._pickling import public
 from ..provider import Provider
 
 BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
+"""The hosted Cloud."""
 
 
 def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
     """Blnk Cloud as a provider.
 
-    `base_url` is the address of a self-hosted Cloud (Production License); default: the hosted one. `api_origins` adds
-    origins that may receive its tokens; its own origin always may. Raises `ConfigurationError` for a bad URL.
+    Args:
+        base_url: The URL of a self-hosted Cloud (Production License). Default: the hosted one.
+        api_origins: Further origins that may receive its tokens; its own always may.
+
+    Raises:
+        ConfigurationError: A URL cannot be used.
     """
     origin, base_url = parse_base_url(base_url, "base_url")
     return Provider(

@@ -1,8 +1,9 @@
 """Flinks Outbound: other banks' data through Flinks.
 
-JSON bodies, the client's secret in the body, refresh tokens that never change, access tokens of about five minutes, and
-an API that says "expired" in its own way. Sources: docs.flinks.com/api/outbound/endpoints/authorize (token, errors,
-revoke-connection), .../fdx/fdx-errors and docs.flinks.com/reference/for-partners.
+Used through `blnk_auth.Flinks`. JSON bodies, the client's secret in the body, refresh tokens that never change, access
+tokens of about five minutes, and an API that reports expired tokens in its own way. Sources:
+docs.flinks.com/api/outbound/endpoints/authorize (token, errors, revoke-connection), .../fdx/fdx-errors and
+docs.flinks.com/reference/for-partners.
 """
 
 from __future__ import annotations
@@ -41,11 +42,16 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 ) -> Provider:
     """Flinks Outbound as a provider.
 
-    `host`: the host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox. `api_origins` adds origins
-    that may receive its tokens. `client_auth`: where the credentials go is not documented; `client_secret_basic` sends
-    them in the header instead. `redirect_uri_on_refresh`: two pages of the documentation disagree; default: not sent.
-    `authorization_parameters`: such as `{"provider_id": "..."}`, the bank to connect to.
-    Raises `ConfigurationError` for a host with a path.
+    Args:
+        host: The host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox.
+        api_origins: Further origins that may receive its tokens.
+        client_auth: Where the credentials are sent, which is not documented; `client_secret_basic` sends them in the
+            header instead of the body.
+        redirect_uri_on_refresh: Whether a refresh repeats the redirect_uri; two pages of the documentation disagree.
+        authorization_parameters: Such as `{"provider_id": "..."}`, the bank to connect to. None: none.
+
+    Raises:
+        ConfigurationError: The host has a path, or another setting cannot be meant; `parameter` names it.
     """
     origin = _origin(host)
     return Provider(
@@ -76,7 +82,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 def _origin(host: str) -> Origin:
     if not isinstance(host, str) or not host:
         raise ConfigurationError(
-            "host is empty", parameter="host", remedy=f"give the one you were assigned, such as {FLINKS_PRODUCTION!r}"
+            "host is empty", parameter="host", remedy=f"pass the one you were given, such as {FLINKS_PRODUCTION!r}"
         )
     return parse_origin(host if "://" in host else f"https://{host}", "host")
 
@@ -88,7 +94,7 @@ def read_flinks_answer(document: Mapping[str, Any], now: float) -> Mapping[str, 
         return document
     answer = {name: value for name, value in document.items() if name != "expires_in"}
     expires_at = _expiry_in_jwt(document.get("access_token"))
-    # An exp that is past already tells more about the clocks than about the token.
+    # An exp in the past says more about the clocks than about the token.
     if expires_at is not None and expires_at > now:
         answer["expires_in"] = expires_at - now
     return answer
@@ -109,11 +115,12 @@ def _expiry_in_jwt(access_token: Any) -> float | None:
 def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
     """The token page: 400, 401 and 403 mean that the tokens Flinks itself holds at the bank have expired.
 
-    Codes of RFC 6749 go first: a wrong client_secret is a 400 `invalid_client` here, and no reason to sign anybody in.
+    Codes of RFC 6749 go first: a wrong client_secret is a 400 `invalid_client` here, and no reason to sign in again. An
+    answer without a body could be anybody's, so it ends no grant.
     """
     if refusal.error == "access_denied":
         return "sign_in"
-    if refusal.error is None and refusal.is_legible and refusal.response.status_code in (400, 401, 403):
+    if refusal.error is None and refusal.document is not None and refusal.response.status_code in (400, 401, 403):
         return "sign_in"
     return None
 
@@ -122,12 +129,12 @@ def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
 def is_flinks_rejection(answer: ApiAnswer) -> bool:
     """A 401 or 403 that names no error of the FDX specification, and a 400 of the partner endpoints."""
     if answer.status_code == 400:
-        # Where Flinks documents it, and nowhere else: a 400 of the data endpoints is the application's own affair.
+        # Where Flinks documents it, and nowhere else: a 400 of the data endpoints is for the application.
         return answer.path.startswith(_PARTNER_PATHS)
     document = _document(answer.body)
     if document is None:
         return renewal_may_help(answer)
-    # FDX error 602 and its like are about consent; an expired token comes with a message and nothing else.
+    # FDX error 602 and similar ones are about consent; an expired token comes with a message and nothing else.
     return document.get("code") is None and document.get("debugMessage") is None
 
 

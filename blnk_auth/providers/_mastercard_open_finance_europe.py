@@ -1,7 +1,7 @@
 """Mastercard Open Finance Europe (formerly Aiia): a JSON body together with HTTP Basic.
 
-From developer.mastercard.com/open-finance-europe (refreshing): access tokens for an hour, refresh tokens for 14 days.
-Not verified against the real service; the paths are given by its user.
+Used through `blnk_auth.providers`. From developer.mastercard.com/open-finance-europe (refreshing): access tokens for an
+hour, refresh tokens for 14 days. Not verified against the real service; the URLs are passed by its user.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from ..provider import Provider
 def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
     *, token_endpoint: str, authorization_endpoint: str, api_origins: tuple[str, ...]
 ) -> Provider:
-    """Mastercard Open Finance Europe as a provider; the URLs are those of your environment."""
+    """Mastercard Open Finance Europe as a provider.
+
+    Args:
+        token_endpoint: The URL in your environment.
+        authorization_endpoint: The URL in your environment.
+        api_origins: The origins of its APIs, which may receive its tokens.
+
+    Raises:
+        ConfigurationError: A URL cannot be used.
+    """
     return Provider(
         name="mastercard_open_finance_europe",
         display_name="Mastercard Open Finance Europe",

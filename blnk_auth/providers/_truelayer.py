@@ -1,7 +1,8 @@
 """TrueLayer's Data API: form bodies, the secret in the body, refresh tokens that must be used every 30 days.
 
-From support.truelayer.com 360002750513 (refresh tokens). Not verified against the real service: the hosts, and that its
-credentials are deleted through its own API instead of RFC 7009, are general knowledge. Payments need signed requests.
+Used through `blnk_auth.providers`. From support.truelayer.com 360002750513 (refresh tokens). Not verified against the
+real service: the hosts, and that credentials are deleted through its own API instead of RFC 7009, are general
+knowledge. Payments need signed requests, which are not part of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from ..provider import Provider
 
 
 def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Provider:  # noqa: N802 - a provider's name
-    """TrueLayer's Data API as a provider; `sandbox=True` is its test environment."""
+    """TrueLayer's Data API as a provider.
+
+    Args:
+        sandbox: True for its test environment.
+        api_origins: Further origins that may receive its tokens.
+
+    Raises:
+        ConfigurationError: One of `api_origins` cannot be used.
+    """
     domain = "truelayer-sandbox.com" if sandbox else "truelayer.com"
     return Provider(
         name="truelayer",

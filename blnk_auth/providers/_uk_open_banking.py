@@ -1,25 +1,42 @@
 """A bank of UK Open Banking, or any other server of the FAPI 1.0 Advanced kind: private_key_jwt over mutual TLS.
 
-From the OBIE Read/Write profile: fresh `x-fapi-interaction-id` for each call. Not verified against a real bank, and
-request objects, PAR and payment signatures are not part of it.
+Used through `blnk_auth.providers`. From the OBIE Read/Write profile: a fresh `x-fapi-interaction-id` for each call. Not
+verified against a real bank; request objects, PAR and payment signatures are not part of it.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Unpack
 
 from .._protocol.http_messages import Call
 from ..errors._pickling import public
-from ..provider import Provider
+from ..provider import Provider, ProviderSettings
 
 
-def UKOpenBanking(*, name: str, issuer: str, token_endpoint: str, **settings: Any) -> Provider:  # noqa: N802 - a name
-    """A bank as a provider. `settings`: further ones of `Provider`, among them its `api_origins`."""
-    # FAPI 1.0 Advanced: these two only (section 8.6); and the interaction id is that of one call, also of a retry.
-    signing = {"client_auth": "private_key_jwt", "assertion_algorithms": ("PS256", "ES256")}
-    usual: dict[str, Any] = {**signing, "api_headers": uk_open_banking_interaction, "requires_scope": True}
-    return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **{**usual, **settings})
+def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
+    *, name: str, issuer: str, token_endpoint: str, **settings: Unpack[ProviderSettings]
+) -> Provider:
+    """A bank as a provider.
+
+    Args:
+        name: Part of the key under which tokens are stored.
+        issuer: The URL in the bank's metadata.
+        token_endpoint: The URL in the bank's metadata.
+        settings: Further settings of `Provider`, among them its `api_origins`.
+
+    Raises:
+        ConfigurationError: A setting cannot be meant; `parameter` names it.
+    """
+    given: dict[str, Any] = {
+        "client_auth": "private_key_jwt",
+        # FAPI 1.0 Advanced section 8.6 allows these two only.
+        "assertion_algorithms": ("PS256", "ES256"),
+        "api_headers": uk_open_banking_interaction,
+        "requires_scope": True,
+        **settings,
+    }
+    return Provider(name=name, issuer=issuer, token_endpoint=token_endpoint, **given)
 
 
 @public

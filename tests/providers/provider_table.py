@@ -34,7 +34,7 @@ class Row:
     cells: Cell | tuple[Cell, Cell, Cell]
     tests: str | tuple[str, str, str]
 
-    def texts(self) -> list[str]:
+    def values(self) -> list[str]:
         cells = self.cells if isinstance(self.cells, tuple) else (self.cells,) * 3
         return [
             cell if isinstance(cell, str) else cell(each) for cell, each in zip(cells, PROVIDERS.values(), strict=True)
@@ -146,7 +146,7 @@ ROWS = (
         "Authorization endpoint",
         (
             lambda p: _url(p.authorization_endpoint),
-            "the bank's own, as `authorization_endpoint`: a URL, or a function of the `target_id`",
+            "the bank's own, as `authorization_endpoint`: a URL, or a callable of the `target_id`",
             lambda p: _url(p.authorization_endpoint),
         ),
         (
@@ -202,22 +202,22 @@ ROWS = (
         ),
     ),
     Row(
-        "Refresh token dies after",
+        "Refresh token expires after",
         lambda p: _days(p.refresh_idle_lifetime),
         "test_how_long_an_unused_refresh_token_lives",
     ),
     Row("Concurrent refresh", "one for all", "test_trap_23_a_stampede_makes_one_token_call"),
     Row(
-        "Silent death of a grant",
-        "`SignInRequired`, told once; the record is kept",
-        "test_trap_27_a_refresh_token_may_die_silently",
+        "A grant that has ended without notice",
+        "`SignInRequired`, reported once; the record is kept",
+        "test_trap_27_a_refresh_token_may_end_silently",
     ),
     Row(
         "Token error body",
         (
-            "RFC 6749; a sentence is no code",
-            "RFC 6749 or a problem document; `X-CorAPI-Source` says whose fault",
-            "RFC 6749; 400, 401, 403 without a code mean sign in",
+            "RFC 6749; a sentence is not a code",
+            "RFC 6749 or a problem document; `X-CorAPI-Source` says who refused",
+            "RFC 6749; 400, 401, 403 with a JSON body and no code mean sign in",
         ),
         (
             "test_trap_28_prose_is_no_oauth_code",
@@ -227,7 +227,7 @@ ROWS = (
     ),
     Row(
         "Wrong client credentials",
-        "`ConfigurationError`; no grant is ended",
+        "`ConfigurationError`; no grant ends",
         "test_trap_26_a_wrong_secret_ends_no_grant",
     ),
     Row(
@@ -239,22 +239,22 @@ ROWS = (
         'The API says "expired"',
         ("401", "401 by the bank, challenge in any quotes", "401 or 403 without `code`; 400 at partner endpoints"),
         (
-            "test_an_expired_token_is_cured_as_the_api_says_it",
-            "test_an_expired_token_is_cured_as_the_api_says_it test_trap_30_challenges_in_any_quotes",
+            "test_an_expired_token_is_renewed_as_the_api_reports_it",
+            "test_an_expired_token_is_renewed_as_the_api_reports_it test_trap_30_challenges_in_any_quotes",
             (
-                "test_an_expired_token_is_cured_as_the_api_says_it "
-                "test_trap_20_a_403_without_code_and_a_partners_400_are_cured"
+                "test_an_expired_token_is_renewed_as_the_api_reports_it "
+                "test_trap_20_a_403_without_code_and_a_partners_400_are_resolved"
             ),
         ),
     ),
     Row(
-        "A rejection that no token cures",
+        "A rejection that no token resolves",
         ("Core's `AUTH_*` through /proxy", "a 401 by the platform (certificate)", "FDX `code`, such as 602"),
-        "test_trap_19_a_401_that_no_token_cures_causes_no_refresh",
+        "test_trap_19_a_401_that_no_token_resolves_causes_no_refresh",
     ),
     Row(
         "Try later",
-        ("429, 5xx", "500, 502, 503, 504; after 502 and 504 the outcome is unknown", "429, 500, 503"),
+        ("429, 5xx", "500, 502, 503, 504; after 502 and 504 it is unknown what the server did", "429, 500, 503"),
         "test_what_may_heal_is_tried_again",
     ),
     Row(
@@ -263,7 +263,7 @@ ROWS = (
         (
             "test_trap_34_each_provider_revokes_in_its_own_way",
             "test_revoking_is_one_post_for_each_token",
-            "test_revoking_is_a_delete_with_the_access_token test_a_dead_access_token_is_renewed_to_revoke",
+            "test_revoking_is_a_delete_with_the_access_token test_an_expired_access_token_is_renewed_to_revoke",
         ),
     ),
     Row(
@@ -306,9 +306,10 @@ ROWS = (
 _HEAD = """\
 # Providers
 
-How each provider behaves here, made from the provider values by `tests/providers/provider_table.py`.
+How this library behaves at each provider.
+The table is made from the provider values by `tests/providers/provider_table.py`.
 `{base}` and `{host}` are given at onboarding.
-The providers were not called: this is what their documentation says.
+The real services were not called: this is what their documentation says.
 Each cell has a test, against a server that does the same.
 
 """
@@ -318,7 +319,7 @@ def render() -> str:
     """The page."""
     names = list(PROVIDERS)
     lines = [_line("behaviour", *names), _line(*["---"] * 4)]
-    lines += [_line(row.behaviour, *row.texts()) for row in ROWS]
+    lines += [_line(row.behaviour, *row.values()) for row in ROWS]
     tests = ["", "## The tests behind it", "", _line("behaviour", *names), _line(*["---"] * 4)]
     tests += [
         _line(row.behaviour, *(", ".join(f"`{name}`" for name in names) for names in row.named())) for row in ROWS

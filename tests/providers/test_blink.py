@@ -141,7 +141,7 @@ def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderW
     def address(call: Call) -> str:
         raise KeyError("no database")
 
-    made = blink.provider(psu_headers_for_api=True, psu_ip_address=address)
+    made = blink.provider(psu_ip_address=address)
     source = blink.signed_in(client=blink.client(made))
     with (
         blink.open(kind, source) as http,
@@ -176,27 +176,32 @@ def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: P
 
 
 @through_every_client
-def test_resource_requests_are_decorated_too(blink: ProviderWorld, kind: Kind) -> None:
-    """Target, correlation and User-Agent go to the API; the PSU pair does not, unless it is asked for."""
-    source = blink.signed_in()
+@pytest.mark.parametrize("psu_headers_for_api", [True, False])
+def test_requests_to_the_api_carry_the_headers_of_blink_too(
+    blink: ProviderWorld, kind: Kind, psu_headers_for_api: bool
+) -> None:
+    """Target, correlation, User-Agent, and the PSU pair that most modules require, unless it is switched off."""
+    made = blink.provider() if psu_headers_for_api else blink.provider(psu_headers_for_api=False)
+    source = blink.signed_in(client=blink.client(made))
     assert blink.get(kind, source, "/ais/v6/healthcheck").status == 200
     headers = blink.requests("/healthcheck")[0].headers
     assert headers["user-agent"] == USER_AGENT
-    assert headers.keys() >= FIVE_HEADERS - {"x-psu-ip-address", "x-psu-user-agent"}
-    assert "x-psu-ip-address" not in headers
+    psu = {"x-psu-ip-address", "x-psu-user-agent"}
+    assert headers.keys() >= FIVE_HEADERS - psu
+    assert headers.keys() & psu == (psu if psu_headers_for_api else set())
     assert headers["authorization"] == f"Bearer {source.token().access_token}"
 
 
 @through_every_client
-def test_the_psu_pair_goes_to_the_api_where_it_is_asked_for(blink: ProviderWorld, kind: Kind) -> None:
-    """Some endpoints demand it, as the health check does."""
+def test_the_psu_pair_says_who_asks_the_api(blink: ProviderWorld, kind: Kind) -> None:
+    """As for the token endpoint: a callable that sees the call."""
     asked: list[Call] = []
 
     def address(call: Call) -> str:
         asked.append(call)
         return "203.0.113.7"
 
-    made = blink.provider(psu_headers_for_api=True, psu_ip_address=address, psu_user_agent="Mozilla/5.0")
+    made = blink.provider(psu_ip_address=address, psu_user_agent="Mozilla/5.0")
     source = blink.signed_in(client=blink.client(made))
     assert blink.get(kind, source).status == 200
     headers = blink.requests("/accounts")[0].headers

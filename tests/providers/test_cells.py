@@ -16,8 +16,7 @@ from blnk_auth.testing.sandbox._blink import problem
 USUAL = frozenset("host accept accept-encoding connection user-agent authorization content-type content-length".split())
 """What any HTTP client sends with a token, or with a form."""
 
-OF_BLINK = {"x-correlation-id", "x-corapi-target-id"}
-OF_A_PERSON = {"x-psu-ip-address", "x-psu-user-agent"}
+OF_BLINK = {"x-correlation-id", "x-corapi-target-id", "x-psu-ip-address", "x-psu-user-agent"}
 
 EXPIRED = {
     "blnk_cloud": Fault(status=401, body=b'{"error":"Authorization header is required"}'),
@@ -28,12 +27,12 @@ EXPIRED = {
 
 @through_every_client
 def test_no_further_header_is_sent_than_the_table_says(world: ProviderWorld, kind: Kind) -> None:
-    """Further headers, token and API: five and three at bLink, where User-Agent is one of them, none elsewhere."""
+    """Further headers, token and API: five at bLink, where User-Agent is one of them, none elsewhere."""
     source = world.signed_in()
     world.expire()
     assert world.get(kind, source).status == 200
     token, api = (request.headers.keys() - USUAL for request in world.sandbox.requests)
-    assert (token, api) == ((OF_BLINK | OF_A_PERSON, OF_BLINK) if world.name == "blink" else (set(), set()))
+    assert (token, api) == ((OF_BLINK, OF_BLINK) if world.name == "blink" else (set(), set()))
 
 
 def test_a_callback_with_another_state_is_refused(world: ProviderWorld) -> None:
@@ -88,7 +87,7 @@ def test_other_statuses_are_the_applications(world: ProviderWorld, kind: Kind, s
 
 
 @through_every_client
-def test_an_expired_token_is_cured_as_the_api_says_it(world: ProviderWorld, kind: Kind) -> None:
+def test_an_expired_token_is_renewed_as_the_api_reports_it(world: ProviderWorld, kind: Kind) -> None:
     """The API says "expired": in each provider's own way, and once is enough."""
     source = world.signed_in()
     world.sandbox.fail_api_requests(EXPIRED[world.name])

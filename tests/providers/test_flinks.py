@@ -250,7 +250,6 @@ def test_each_error_of_the_table(flinks: ProviderWorld, error: str, status: int,
         upstream_expired(401),
         upstream_expired(403),
         refusal("TOKEN_EXPIRED_UPSTREAM", 403),
-        Fault(status=401),
         Fault(status=403, body=b'{"message":"Forbidden"}'),
     ],
     ids=lambda fault: f"{fault.status} {fault.body[:20]!r}",
@@ -267,10 +266,13 @@ def test_a_refusal_without_a_known_error_means_sign_in(flinks: ProviderWorld, fa
 @pytest.mark.parametrize(
     ("status", "raised"), [(400, ProtocolError), (401, ConfigurationError), (403, ConfigurationError)]
 )
-def test_a_gateways_page_ends_nothing(flinks: ProviderWorld, status: int, raised: type[Exception]) -> None:
-    """HTML is no verdict."""
+@pytest.mark.parametrize("body", [b"<html>blocked</html>", b"", b" \n"])
+def test_an_answer_that_could_be_anybodys_ends_no_grant(
+    flinks: ProviderWorld, body: bytes, status: int, raised: type[Exception]
+) -> None:
+    """A gateway's page, or nothing at all."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(Fault(status=status, body=b"<html>blocked</html>"))
+    flinks.sandbox.fail_token_requests(Fault(status=status, body=body))
     with pytest.raises(raised):
         source.renew()
     assert flinks.stored(source).ended is None
@@ -365,7 +367,7 @@ def test_revoking_is_a_delete_with_the_access_token(flinks: ProviderWorld) -> No
     assert flinks.token_requests == []
 
 
-def test_a_dead_access_token_is_renewed_to_revoke(flinks: ProviderWorld) -> None:
+def test_an_expired_access_token_is_renewed_to_revoke(flinks: ProviderWorld) -> None:
     """Trap 34: it takes a valid access token to end the connection."""
     source = flinks.signed_in()
     flinks.expire()

@@ -141,11 +141,14 @@ KEYS: list[rsa.RSAPrivateKey] = []
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_has_under_thirty_lines_and_says_that_it_is_unverified(name: str) -> None:
+def test_a_profile_has_under_thirty_lines_of_code_and_says_that_it_is_unverified(name: str) -> None:
     """Nobody mistakes general knowledge for a promise."""
-    text = (PACKAGE / "providers" / f"_{name}.py").read_text("utf-8")
-    assert len(text.splitlines()) < 30
-    assert "ot verified against" in (ast.get_docstring(ast.parse(text)) or "")
+    tree = ast.parse((PACKAGE / "providers" / f"_{name}.py").read_text("utf-8"))
+    assert "ot verified against" in (ast.get_docstring(tree) or "").replace("\n", " ")
+    for node in [tree, *(each for each in tree.body if isinstance(each, ast.FunctionDef))]:
+        if ast.get_docstring(node) is not None:
+            del node.body[0]
+    assert len(ast.unparse(tree).splitlines()) < 30
 
 
 def test_the_guides_provider_has_under_thirty_lines() -> None:

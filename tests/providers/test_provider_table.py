@@ -45,7 +45,7 @@ def test_each_cell_has_its_test(row: Row) -> None:
 def test_no_cell_is_empty_and_no_behaviour_comes_twice() -> None:
     """Every row says something of all three."""
     assert len({row.behaviour for row in ROWS}) == len(ROWS) == 29
-    assert all(len(row.texts()) == len(PROVIDERS) and all(row.texts()) for row in ROWS)
+    assert all(len(row.values()) == len(PROVIDERS) and all(row.values()) for row in ROWS)
 
 
 @pytest.mark.parametrize("number", range(60, 69))

@@ -115,7 +115,7 @@ def test_f61_an_empty_refusal_ends_no_grant(name: str, status: int, raised: type
 def test_f61_unless_the_providers_own_rule_says_otherwise(flinks: ProviderWorld) -> None:
     """Flinks documents 400 and 403 as the end of what it holds itself."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(Fault(status=403))
+    flinks.sandbox.fail_token_requests(Fault(status=403, body=b'{"message":"Forbidden"}'))
     with pytest.raises(SignInRequired):
         source.renew()
     assert flinks.stored(source).ended == "refused"

@@ -344,7 +344,7 @@ def useless(request: pytest.FixtureRequest) -> Any:
 
 
 @through_every_client
-def test_trap_19_a_401_that_no_token_cures_causes_no_refresh(useless: Any, kind: Kind) -> None:
+def test_trap_19_a_401_that_no_token_resolves_causes_no_refresh(useless: Any, kind: Kind) -> None:
     """Core rejecting Cloud's key, FDX 602, the platform judging the certificate: to the caller, unchanged."""
     world, path, said = useless
     answer = world.get(kind, world.signed_in(), path)
@@ -355,7 +355,7 @@ def test_trap_19_a_401_that_no_token_cures_causes_no_refresh(useless: Any, kind:
 
 @through_every_client
 @pytest.mark.parametrize("status", [401, 403])
-def test_trap_20_a_403_without_code_and_a_partners_400_are_cured(
+def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(
     flinks: ProviderWorld, kind: Kind, status: int
 ) -> None:
     """Refresh-on-401 alone would never fire there."""
@@ -461,7 +461,7 @@ def test_trap_26_a_wrong_secret_ends_no_grant(world: ProviderWorld) -> None:
     source.renew()
 
 
-def test_trap_27_a_refresh_token_may_die_silently(world: ProviderWorld) -> None:
+def test_trap_27_a_refresh_token_may_end_silently(world: ProviderWorld) -> None:
     """Revoked in a dashboard, by a second consent, upstream: marked, kept, and told once to the server."""
     source = world.signed_in()
     world.sandbox.revoke_grant("alice")
