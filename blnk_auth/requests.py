@@ -81,7 +81,7 @@ class RequestsAuth(AuthBase):
         except BlnkAuthError as error:
             raise as_requests_error(error, request) from None
         # `cached.header`, without the call.
-        request.headers[self._header_name] = cached.prefix + cached.record.token.access_token
+        request.headers[self._header_name] = cached.prefix + cached.token.access_token
         hook = self._hook
         if hook is None or hook.sent is not cached:
             self._hook = hook = ResponseHook(credential, cached)

@@ -17,7 +17,6 @@ from ._protocol.origins import AllowedOrigins, Origin, normalize
 from ._renewal.cached_token import BEARER, CachedToken, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
-from ._renewal.grant_record import GrantRecord
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
@@ -87,11 +86,11 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         Raises:
             BlnkAuthError: There is no valid token; the class says what to do.
         """
-        return self._wait(self._current.ready(None)).record.token
+        return self._wait(self._current.ready(None)).token
 
     async def atoken(self) -> Token:
         """As `token`, for asyncio and trio."""
-        return (await self._await(self._current.ready(None))).record.token
+        return (await self._await(self._current.ready(None))).token
 
     def headers(self, url: str) -> dict[str, str]:
         """The headers that a request to `url` needs: the token's, and the provider's own.
@@ -245,7 +244,7 @@ class StaticToken(Source):
         prefix = BEARER if header.lower() == "authorization" else ""
         self._fixed = _StaticCredential(
             RequestRules(AllowedOrigins(api_origins), header),
-            CachedToken(GrantRecord(Token(value)), NEVER_RENEWED, prefix),
+            CachedToken(Token(value), NEVER_RENEWED, prefix=prefix),
         )
 
     @property
@@ -257,11 +256,11 @@ class StaticToken(Source):
 
     def token(self) -> Token:
         """The key as a token."""
-        return self._fixed.cached.record.token
+        return self._fixed.cached.token
 
     async def atoken(self) -> Token:
         """The key as a token."""
-        return self._fixed.cached.record.token
+        return self._fixed.cached.token
 
     def headers(self, url: str) -> dict[str, str]:
         """The header that a request to `url` needs; empty, with the event `token_withheld`, if it may not have it.

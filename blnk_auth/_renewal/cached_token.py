@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from .schedule import Schedule
+
 if TYPE_CHECKING:
     # Every auth class imports this module, and none needs these to be imported.
+    from ..errors import SignInReason
     from ..stores._token_store import Version
     from ..token import Token
-    from .grant_record import GrantRecord
-    from .schedule import Schedule
 
 BEARER = "Bearer "
 """What precedes an access token in its header (RFC 6750 section 2.1)."""
@@ -40,52 +41,76 @@ class Predecessor(NamedTuple):
 
 
 class CachedToken:
-    """A token in memory. Immutable, but for `was_accepted`.
+    """A token in memory. Immutable, but for `was_accepted`. Its attributes lie side by side: there may be many of them.
 
     Attributes:
-        record: The token, and whether its grant has ended.
-        schedule: When it is renewed.
+        token: The token.
+        ended: Why its grant has ended; None while it has not.
         prefix: What the value of its header begins with. The rest is the token itself, of which one copy is enough.
         version: The store's version of the record; None while it could not be saved.
         predecessor: Where it could not be saved: what it must replace.
+        renew_at: See `Schedule`, as for the next two.
+        must_renew_at: From then on callers wait for its renewal.
+        expires_at: From then on it cannot be used.
         was_accepted: Whether the API has answered a request that carried it with anything but a rejection. Set by the
             request flow, without a lock; from False to True only.
     """
 
-    __slots__ = ("predecessor", "prefix", "record", "schedule", "version", "was_accepted")
-    record: GrantRecord
-    schedule: Schedule
+    __slots__ = (
+        "ended",
+        "expires_at",
+        "must_renew_at",
+        "predecessor",
+        "prefix",
+        "renew_at",
+        "token",
+        "version",
+        "was_accepted",
+    )
+    token: Token
+    ended: SignInReason | None
     prefix: str
     version: Version | None
     predecessor: Predecessor | None
+    renew_at: float
+    must_renew_at: float
+    expires_at: float
     was_accepted: bool
 
     def __init__(
         self,
-        record: GrantRecord,
+        token: Token,
         schedule: Schedule,
+        *,
+        ended: SignInReason | None = None,
         prefix: str = BEARER,
         version: Version | None = None,
         predecessor: Predecessor | None = None,
     ) -> None:
-        self.record = record
-        self.schedule = schedule
+        self.token = token
+        self.ended = ended
         self.prefix = prefix
         self.version = version
         self.predecessor = predecessor
+        self.renew_at, self.must_renew_at, self.expires_at = schedule
         self.was_accepted = False
 
     def __repr__(self) -> str:
-        return f"<CachedToken {self.record!r} version={self.version!r}>"
+        return f"<CachedToken {self.token!r} ended={self.ended!r} version={self.version!r}>"
+
+    @property
+    def schedule(self) -> Schedule:
+        """When it is renewed."""
+        return Schedule(self.renew_at, self.must_renew_at, self.expires_at)
 
     def is_same_token(self, other: CachedToken) -> bool:
         """Whether it is the same token: saved at last, or marked as ended, it is another object and no other token."""
-        return self is other or self.record.token == other.record.token
+        return self is other or self.token == other.token
 
     @property
     def header(self) -> str:
         """The value of the header that carries it."""
-        return self.prefix + self.record.token.access_token
+        return self.prefix + self.token.access_token
 
 
 def is_sendable(access_token: str) -> bool:

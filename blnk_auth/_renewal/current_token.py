@@ -94,7 +94,7 @@ class CurrentToken:
 
     def fresh(self) -> CachedToken | None:
         cached = self.cached
-        return cached if cached is not None and self._clock() < cached.schedule.renew_at else None
+        return cached if cached is not None and self._clock() < cached.renew_at else None
 
     def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
         fresh = self.fresh()
@@ -160,18 +160,18 @@ class CurrentToken:
             cached = self.renewal().stored.look()
         if cached is None:
             return "missing"
-        if cached.record.ended is not None:
+        if cached.ended is not None:
             return "sign_in_required"
         action = cached.schedule.action_at(self._clock())
         if action is Action.RENEW_FIRST:
-            can_renew = self.grant.is_renewable(cached.record.token, self.state.attempt())
+            can_renew = self.grant.is_renewable(cached.token, self.state.attempt())
             return "expired" if can_renew else "sign_in_required"
         return "fresh" if action is Action.USE else "stale"
 
     def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
         """See `TokenSource.renew`: the token that is wanted already, or the flight that brings it."""
         cached = self.cached
-        if rejected is not None and cached is not None and cached.record.token != rejected:
+        if rejected is not None and cached is not None and cached.token != rejected:
             return self.ready(None)
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
@@ -187,7 +187,7 @@ class CurrentToken:
         failure = self._failure
         if landed is before and failure is not None and failure.error is not None:
             raise failure.error.replace()
-        return landed.record.token
+        return landed.token
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -200,16 +200,14 @@ class CurrentToken:
             if action is Action.USE_AND_RENEW and not self._is_cooling_down(now):
                 self._fly(Goal(cached), package, failure)
             return cached
-        if cached is not None and now < cached.schedule.expires_at and self._is_cooling_down(now):
+        if cached is not None and now < cached.expires_at and self._is_cooling_down(now):
             return cached
         self._raise_if_cooling_down(now)
         return self._fly(Goal(cached), package, failure)
 
     def _fly(self, goal: Goal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
         """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
-        in_background = (
-            goal.known is not None and not goal.must_differ and self._clock() < goal.known.schedule.must_renew_at
-        )
+        in_background = goal.known is not None and not goal.must_differ and self._clock() < goal.known.must_renew_at
         renewal = self.renewal(package, in_background=in_background)
         return self.state.flights.join_or_start(
             self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self.state.emit(renewal.events)
@@ -246,7 +244,7 @@ class CurrentToken:
         epoch = self._epoch
         try:
             renewed = self._install_renewed(renewal.run(goal), epoch)
-            if renewed.schedule.expires_at <= self._clock() and renewed.record.ended is None:
+            if renewed.expires_at <= self._clock() and renewed.ended is None:
                 raise expired_on_arrival(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
             return self._after_failure(error, renewal, goal)
@@ -259,7 +257,7 @@ class CurrentToken:
         if after_rejection or self._rejections is not None:
             with self.state.installing:
                 remembered = self._rejections or Rejections()
-                replacement = renewed.record.token if after_rejection else None
+                replacement = renewed.token if after_rejection else None
                 self._rejections = remembered.after_renewal(replacement, self._clock())
 
     def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
@@ -286,7 +284,7 @@ class CurrentToken:
     def _old_token_or_raise(self, error: BlnkAuthError, goal: Goal) -> CachedToken:
         """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
         cached = self.cached
-        if cached is not None and not goal.must_differ and self._clock() < cached.schedule.expires_at:
+        if cached is not None and not goal.must_differ and self._clock() < cached.expires_at:
             return cached
         raise error
 
@@ -297,8 +295,8 @@ class CurrentToken:
         if error.reason == "missing" or cached is None or cached.version is None:
             # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
             self._cache(None)
-        elif cached.record.ended is None:
-            ended = GrantRecord(cached.record.token, error.reason)
+        elif cached.ended is None:
+            ended = GrantRecord(cached.token, error.reason)
             self.cached = self.renewal().stored.cache(ended, cached.version)
 
     def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:

@@ -37,8 +37,8 @@ class Goal(NamedTuple):
         return action is Action.USE_AND_RENEW and self._is_another(found)
 
     def _is_another(self, found: CachedToken) -> bool:
-        if self.rejected is not None and found.record.token == self.rejected:
+        if self.rejected is not None and found.token == self.rejected:
             return False
         # A mark that the grant has ended makes another version, but not another token.
         known = self.known
-        return known is None or (found.version != known.version and found.record.token != known.record.token)
+        return known is None or (found.version != known.version and found.token != known.token)

@@ -94,7 +94,7 @@ class Rejections(NamedTuple):
         unresolved = self._without(_EVERY_CAUSE) if rejected.was_accepted else self
         if any(unresolved._is_cooling_down(each, now) for each in (cause, _EVERY_CAUSE)):
             return False, unresolved
-        if unresolved._is_young(rejected.record.token, cause, now, policy):
+        if unresolved._is_young(rejected.token, cause, now, policy):
             return False, unresolved.after_unresolved(rejected, cause, now, policy)
         known = unresolved.unresolved.get(cause)
         return True, unresolved._without(cause) if known is not None and known.was_resolved else unresolved

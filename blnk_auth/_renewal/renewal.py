@@ -65,7 +65,12 @@ class Renewal:
         self.attempt = attempt
         self.events: list[Event] = [] if events is None else events
         self.stored = self.stored_grant_type(
-            key, grant.subject, ports, lambda token: grant.is_renewable(token, attempt()), self.events
+            key,
+            grant.subject,
+            attempt().provider,
+            ports,
+            lambda token: grant.is_renewable(token, attempt()),
+            self.events,
         )
         self.endpoint = self.token_endpoint_type(key, ports, self.events)
 
@@ -81,7 +86,7 @@ class Renewal:
             if unsaved is not None:
                 saved = self.stored.save_at_last(unsaved)
                 # If another process's pair is stored by now, that one may be what is wanted.
-                goal = goal._replace(known=saved) if saved.record is unsaved.record else goal
+                goal = goal._replace(known=saved) if saved.token is unsaved.token else goal
             return self.run_locked(goal)
 
     def run_locked(self, goal: Goal) -> CachedToken:
@@ -95,7 +100,7 @@ class Renewal:
             if not attempts_left:
                 break
             try:
-                renewed = self._ask(None if found is None else found.record.token)
+                renewed = self._ask(None if found is None else found.token)
             except SignInRequired as verdict:
                 again = self.stored.load()
                 if again is None or (stored is not None and again.version == stored.version):
@@ -126,16 +131,16 @@ class Renewal:
 
     def _adopt(self, found: CachedToken, goal: Goal) -> CachedToken:
         if goal.known is not None and goal.known.version != found.version:
-            self.events.append(Event("adopted", self.stored.key, repr(found.record.token)))
+            self.events.append(Event("adopted", self.stored.key, repr(found.token)))
         return found
 
     def _refuse_if_ended(self, found: CachedToken | None, goal: Goal) -> None:
         """Send no request for a grant that is known to have ended: here, or in memory if marking it failed."""
         if found is None:
             return
-        ended, known = found.record.ended, goal.known
+        ended, known = found.ended, goal.known
         if ended is None and known is not None and known.version == found.version:
-            ended = known.record.ended
+            ended = known.ended
         if ended is not None:
             raise sign_in_required(ended, self.grant.subject)
 
@@ -145,15 +150,15 @@ class Renewal:
         if self.grant.subject is None:
             return ConfigurationError(f"client_credentials: {verdict.problem}", **BlnkAuthError.fields(verdict))
         if stored is not None and found is not None and verdict.reason == "refused":
-            self.stored.mark_ended(GrantRecord(found.record.token, verdict.reason), stored.version)
+            self.stored.mark_ended(GrantRecord(found.token, verdict.reason), stored.version)
             self.stored.note_failure("sign_in_required", verdict)
         return verdict
 
 
 def expired_on_arrival(renewed: CachedToken) -> BlnkAuthError:
     """The error for a new token that cannot be used."""
-    issued_at = renewed.record.token.issued_at
-    if issued_at is not None and issued_at < renewed.schedule.expires_at:
+    issued_at = renewed.token.issued_at
+    if issued_at is not None and issued_at < renewed.expires_at:
         return TemporarilyUnavailable(
             "the access token expired before the renewal ended: this machine stood still in between, perhaps asleep",
             remedy="try again",
@@ -165,4 +170,4 @@ def expired_on_arrival(renewed: CachedToken) -> BlnkAuthError:
 
 
 def _token_of(cached: CachedToken | None) -> Token | None:
-    return None if cached is None else cached.record.token
+    return None if cached is None else cached.token

@@ -29,7 +29,7 @@ def revoke_tokens(renewal: Renewal, build: BuildRevocation, unsaved: CachedToken
         cached = unsaved or stored.look()
         if cached is None:
             return
-        token = cached.record.token
+        token = cached.token
         for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):
             if value is not None:
                 renewal.endpoint.revoke(build(value, hint))
@@ -52,4 +52,4 @@ def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
 
 
 def _revoke_with(renewal: Renewal, current: CachedToken, build: BuildRevocation) -> None:
-    renewal.endpoint.revoke(build(current.record.token.access_token, "access_token"))
+    renewal.endpoint.revoke(build(current.token.access_token, "access_token"))

@@ -54,7 +54,14 @@ UNUSABLE = Schedule(-math.inf, -math.inf, -math.inf)
 """Of a token that no header can carry."""
 
 
-def schedule_of(token: Token, policy: RenewalPolicy, *, renewable: bool, jitter_position: float) -> Schedule:
+def schedule_of(
+    token: Token,
+    policy: RenewalPolicy,
+    *,
+    renewable: bool,
+    jitter_position: float,
+    earliest_renewal: float | None = None,
+) -> Schedule:
     """The schedule of a token.
 
     A token that nothing can renew is used until it expires, and one whose lifetime is unknown until it is rejected.
@@ -64,6 +71,7 @@ def schedule_of(token: Token, policy: RenewalPolicy, *, renewable: bool, jitter_
         policy: The margins.
         renewable: Whether a renewal can succeed.
         jitter_position: From 0 to 1: how late in the jitter this process begins to renew.
+        earliest_renewal: Seconds before it expires in which the server renews it; None: whenever it is asked.
     """
     if token.expires_at is None:
         issued_at = token.issued_at if token.issued_at is not None else 0.0
@@ -73,5 +81,7 @@ def schedule_of(token: Token, policy: RenewalPolicy, *, renewable: bool, jitter_
     lifetime = max(token.expires_at - token.issued_at, 0.0) if token.issued_at is not None else math.inf
     advisory = min(policy.advisory_leeway, policy.advisory_fraction * lifetime)
     mandatory = min(policy.mandatory_leeway, policy.mandatory_fraction * lifetime)
+    if earliest_renewal is not None:
+        advisory, mandatory = min(advisory, earliest_renewal), min(mandatory, earliest_renewal)
     renew_at = token.expires_at - max(advisory * (1 - policy.jitter * jitter_position), mandatory)
     return Schedule(renew_at, token.expires_at - mandatory, token.expires_at)

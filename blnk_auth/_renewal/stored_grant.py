@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import BlnkAuthError, Conflict, StoreError
 from ..events import Event, EventName
@@ -27,6 +29,9 @@ from .grant_record import GrantRecord
 from .ports import Ports
 from .schedule import UNUSABLE, schedule_of
 
+if TYPE_CHECKING:
+    from ..provider import Provider
+
 
 @dataclass(slots=True)
 class StoredGrant:
@@ -35,6 +40,7 @@ class StoredGrant:
     Attributes:
         key: The key of its record.
         subject: Whose grant it is; None for the client's own.
+        provider: Which scheme precedes its tokens, and how early they may be renewed.
         ports: The outside world.
         is_renewable: Whether a token of this grant can be renewed.
         events: What happened, to be emitted when no lock is held any more.
@@ -42,6 +48,7 @@ class StoredGrant:
 
     key: str
     subject: str | None
+    provider: Provider
     ports: Ports
     is_renewable: Callable[[Token], bool]
     events: list[Event]
@@ -70,13 +77,22 @@ class StoredGrant:
             self.ports.policy,
             renewable=record.ended is None and self.is_renewable(record.token),
             jitter_position=self.ports.jitter_position(),
+            earliest_renewal=self.provider.earliest_renewal,
         )
         if not is_sendable(record.token.access_token):
             schedule = UNUSABLE
         elif version is None:
             # Not saved yet: every call tries again in the background, spaced by the cool-down.
             schedule = schedule._replace(renew_at=-math.inf)
-        return CachedToken(record, schedule, version=version, predecessor=predecessor)
+        return CachedToken(
+            record.token,
+            schedule,
+            ended=record.ended,
+            # One text for all tokens, of which there may be many.
+            prefix=sys.intern(f"{self.provider.token_scheme} "),
+            version=version,
+            predecessor=predecessor,
+        )
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -120,13 +136,13 @@ class StoredGrant:
         except StoreError as failure:
             self.note_failure("save_failed", failure)
             return self.cache(record, None, predecessor=predecessor)
-        self.events.append(Event("renewed", self.key, repr(cached.record.token)))
+        self.events.append(Event("renewed", self.key, repr(cached.token)))
         return cached
 
     def save_at_last(self, unsaved: CachedToken) -> CachedToken:
         """Save a pair that could not be saved before. Raises `StoreError` if it still cannot be."""
-        cached = self.replace(unsaved.record, unsaved.predecessor or Predecessor())
-        self.events.append(Event("saved", self.key, repr(cached.record.token)))
+        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended), unsaved.predecessor or Predecessor())
+        self.events.append(Event("saved", self.key, repr(cached.token)))
         return cached
 
     def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
@@ -141,8 +157,8 @@ class StoredGrant:
                 raise sign_in_required("missing", self.subject)
             return self.cache(record, self.write(record, None))
         found = self.read(stored)
-        lives = found.record.ended is None and not _is_older(found.record.token, record.token, predecessor)
-        if lives or found.record.token == record.token:
+        lives = found.ended is None and not _is_older(found.token, record.token, predecessor)
+        if lives or found.token == record.token:
             return found
         # An older pair, or a mark that its grant has ended, which another process made because our renewal had spent
         # its refresh token.

@@ -106,7 +106,7 @@ class HttpxFlow:
         headers = request.headers
         signed: httpx.Headers = self._httpx.Headers(headers)
         # `cached.header`, without the call.
-        signed["Authorization"] = cached.prefix + cached.record.token.access_token
+        signed["Authorization"] = cached.prefix + cached.token.access_token
         if len(signed) <= len(headers):
             # It took the place of the user's own. To look for that one first costs several times as much.
             return None

@@ -99,7 +99,7 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
 def _token(after: State, token: Token, caller: Worker) -> None:
     generation, held = generation_of(token), caller.moment.held
     # Whoever had a good token got it when the call began, and the renewal went on behind.
-    had_it = caller.aged and held is not None and held.record.token == token
+    had_it = caller.aged and held is not None and held.token == token
     _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
     if generation == caller.received and read(after.record)[0] < generation:
         explained = caller.spent in after.orphans or not after.exclusive
@@ -136,7 +136,7 @@ def check_end(world: World, state: State) -> None:
 
 def _kept(state: State) -> set[int]:
     """The generations in the store and in the memories of the processes."""
-    held = {generation_of(each.moment.held.record.token) for each in state.workers if each.moment.held is not None}
+    held = {generation_of(each.moment.held.token) for each in state.workers if each.moment.held is not None}
     return held | {read(state.record)[0]} - {NONE}
 
 
@@ -159,7 +159,7 @@ def _unsaved_first(state: State) -> list[int]:
 
 def _unsaved(state: State, index: int) -> int:
     held = state.workers[index].moment.held
-    return generation_of(held.record.token) if held is not None and held.version is None else NONE
+    return generation_of(held.token) if held is not None and held.version is None else NONE
 
 
 def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseException | None]:

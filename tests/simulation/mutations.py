@@ -133,15 +133,15 @@ class RevivesItsOwnEndedPair(StoredGrant):
 
     def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         cached = super().replace(record, predecessor)
-        if cached.record.ended is None or cached.version is None:
+        if cached.ended is None or cached.version is None:
             return cached
         return self.cache(record, self.write(record, cached.version))
 
 
 class TakesATimeoutForAVerdict(TokenEndpoint):
-    def _send(self, request: ServerRequest) -> HttpResponse:
+    def send(self, request: ServerRequest) -> HttpResponse:
         try:
-            return super()._send(request)
+            return super().send(request)
         except TemporarilyUnavailable as failure:
             raise SignInRequired(failure.problem, reason="refused") from None
 
@@ -157,11 +157,11 @@ class TakesA503ForAVerdict(TokenEndpoint):
 class AsksAgainAtOnce(TokenEndpoint):
     """A lost answer is answered by the same request once more."""
 
-    def _send(self, request: ServerRequest) -> HttpResponse:
+    def send(self, request: ServerRequest) -> HttpResponse:
         try:
-            return super()._send(request)
+            return super().send(request)
         except TemporarilyUnavailable:
-            return super()._send(request)
+            return super().send(request)
 
 
 class DeletesOnInvalidGrant(StoredGrant):
@@ -187,10 +187,10 @@ class NoLookAfterInvalidGrant(Renewal):
             return self._adopt(cached, goal)
         self._refuse_if_ended(cached, goal)
         try:
-            token = self._ask(cached.record.token)
+            token = self._ask(cached.token)
         except SignInRequired as verdict:
             raise self._end(verdict, stored, cached) from None
-        return self.stored.save(GrantRecord(token), Predecessor(stored.version, cached.record.token))
+        return self.stored.save(GrantRecord(token), Predecessor(stored.version, cached.token))
 
 
 class AsksAboutEndedGrants(Renewal):
@@ -228,8 +228,8 @@ class _SavesAnEndedPairForEver(SimulatedToken):
     def _remember_end(self, error: SignInRequired) -> None:
         cached = self.cached
         super()._remember_end(error)
-        if cached is not None and cached.version is None and cached.record.ended is None:
-            self.cached = self.renewal().stored.cache(GrantRecord(cached.record.token, error.reason), None)
+        if cached is not None and cached.version is None and cached.ended is None:
+            self.cached = self.renewal().stored.cache(GrantRecord(cached.token, error.reason), None)
 
 
 def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:

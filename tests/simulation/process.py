@@ -300,12 +300,12 @@ class Processes:
 
 def _perform(call: str, current: CurrentToken) -> Token:
     cached = current.cached
-    if call == REJECTED and cached is not None and generation_of(cached.record.token) == 0:
+    if call == REJECTED and cached is not None and generation_of(cached.token) == 0:
         flight = current.replace(cached, "httpx", "GET /")
         assert flight is not None
-        return flight.wait(0.0).record.token
+        return flight.wait(0.0).token
     ready = current.ready(None)
-    return (ready.wait(current.state.wait_timeout) if isinstance(ready, Flight) else ready).record.token
+    return (ready.wait(current.state.wait_timeout) if isinstance(ready, Flight) else ready).token
 
 
 def _frozen(value: Any) -> Hashable:

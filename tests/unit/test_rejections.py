@@ -10,7 +10,6 @@ from helpers import World, pair, settle
 
 from blnk_auth import RenewalPolicy, Token, TokenSource
 from blnk_auth._renewal.cached_token import CachedToken
-from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.rejections import MOST_CAUSES, Rejections, cause_of, in_words
 from blnk_auth._renewal.schedule import NEVER_RENEWED
 
@@ -20,7 +19,7 @@ BAD, GOOD = "GET /bad", "GET /good"
 
 
 def cached(name: str, *, was_accepted: bool = False) -> CachedToken:
-    made = CachedToken(GrantRecord(Token(name)), NEVER_RENEWED)
+    made = CachedToken(Token(name), NEVER_RENEWED)
     made.was_accepted = was_accepted
     return made
 

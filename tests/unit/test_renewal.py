@@ -108,14 +108,14 @@ def expired(scene: Scene) -> Scene:
 
 def test_a_fresh_stored_token_needs_neither_the_lock_nor_the_server(scene: Scene) -> None:
     """A new process with a fresh token in the store reads it once and asks nobody."""
-    assert scene.run().record.token.access_token == "at0"
+    assert scene.run().token.access_token == "at0"
     assert scene.trace == ["load"]
 
 
 def test_the_order_is_load_lock_load_ask_save_unlock(expired: Scene) -> None:
     """Nothing is asked before the pair was read again under the lock, which is held until the new one is saved."""
     expired.server.will(pair(1))
-    assert expired.run().record.token.access_token == "at1"
+    assert expired.run().token.access_token == "at1"
     assert expired.trace == ["load", "lock", "load", "ask", "save", "unlock"]
     assert expired.stored.token.refresh_token == "rt1"
     assert expired.events == ["renewed"]
@@ -125,7 +125,7 @@ def test_what_a_sibling_renewed_while_we_waited_for_the_lock_is_adopted(expired:
     """The pair is read again under the lock (F42): a sibling's new one is used and the server is not asked."""
     seen = expired.look()
     expired.store.interfere("lock", lambda: expired.store.put(KEY, expired.token(1)))
-    assert expired.run(seen).record.token.access_token == "at1"
+    assert expired.run(seen).token.access_token == "at1"
     assert expired.server.requests == []
     assert expired.events == ["adopted"]
 
@@ -135,7 +135,7 @@ def test_a_siblings_pair_that_is_stale_but_good_is_enough_for_who_holds_an_older
     seen = scene.look()
     scene.clock.advance(LATER)
     scene.store.put(KEY, scene.token(1, issued_at=scene.clock() - 3500, expires_at=scene.clock() + 100))
-    assert scene.run(seen).record.token.access_token == "at1"
+    assert scene.run(seen).token.access_token == "at1"
     assert scene.server.requests == []
 
 
@@ -144,20 +144,20 @@ def test_one_who_holds_the_stale_token_itself_renews_it(scene: Scene) -> None:
     seen = scene.look()
     scene.clock.advance(3300)
     scene.server.will(pair(1))
-    assert scene.run(seen).record.token.access_token == "at1"
+    assert scene.run(seen).token.access_token == "at1"
 
 
 def test_a_rejected_fresh_token_is_renewed(scene: Scene) -> None:
     """A token that its API rejects is renewed although it has not expired."""
     scene.server.will(pair(1))
-    assert scene.run(scene.look(), must_differ=True).record.token.access_token == "at1"
+    assert scene.run(scene.look(), must_differ=True).token.access_token == "at1"
 
 
 def test_a_rejected_token_is_not_renewed_if_a_sibling_has_done_so(scene: Scene) -> None:
     """A rejected token that is no longer the stored one is replaced by the stored one (F33)."""
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
-    assert scene.run(seen, must_differ=True).record.token.access_token == "at1"
+    assert scene.run(seen, must_differ=True).token.access_token == "at1"
     assert scene.server.requests == []
 
 
@@ -166,14 +166,14 @@ def test_a_forced_renewal_asks_although_a_siblings_token_is_fresh(scene: Scene) 
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
     scene.server.will(pair(2))
-    assert scene.run(seen, must_differ=True, forced=True).record.token.access_token == "at2"
+    assert scene.run(seen, must_differ=True, forced=True).token.access_token == "at2"
     assert scene.sent_refresh_tokens == ["rt1"]
 
 
 def test_the_same_token_with_a_siblings_mark_of_its_end_is_no_newer_token(scene: Scene) -> None:
     """Who sees a rejected token marked as ended is told to sign in, and does not send the same token again."""
     seen = scene.look()
-    scene.store.put(KEY, seen.record.token, ended="refused")
+    scene.store.put(KEY, seen.token, ended="refused")
     with pytest.raises(SignInRequired):
         scene.run(seen, must_differ=True)
     assert scene.server.requests == []
@@ -187,7 +187,7 @@ def test_rotation_twice_in_a_row_sends_each_refresh_token_once(expired: Scene) -
     expired.server.will(pair(1), pair(2))
     held = expired.run()
     expired.clock.advance(LATER)
-    assert expired.run(held).record.token.refresh_token == "rt2"
+    assert expired.run(held).token.refresh_token == "rt2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
     assert expired.stored.token.refresh_token == "rt2"
 
@@ -203,7 +203,7 @@ def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: d
         scene.clock.advance(LATER)
         scene.server.will(answer({"access_token": f"at{number}", "expires_in": 3600, "seen": number + 1, **given}))
         held = scene.run(held)
-        assert held.record.token.access_token == f"at{number}"
+        assert held.token.access_token == f"at{number}"
     assert scene.sent_refresh_tokens == ["rt0", "rt0"]
     stored = scene.stored.token
     assert (stored.access_token, stored.refresh_token, stored.scope) == ("at2", "rt0", "data:read")
@@ -284,7 +284,7 @@ def test_f49_a_pair_that_cannot_be_saved_is_used_and_saved_by_the_next_run(expir
     expired.server.will(pair(1))
     expired.store.interfere("save", OSError(28, "No space left on device"))
     held = expired.run(expired.look())
-    assert (held.record.token.access_token, held.version) == ("at1", None)
+    assert (held.token.access_token, held.version) == ("at1", None)
     assert expired.stored.token.refresh_token == "rt0"
     assert expired.events == ["save_failed"]
 
@@ -314,7 +314,7 @@ def test_an_unsaved_pair_that_expires_is_saved_first_and_renewed_with_its_own_re
     expired.store.interfere("save", OSError("full"))
     held = expired.run(expired.look())
     expired.clock.advance(LATER)
-    assert expired.run(held).record.token.access_token == "at2"
+    assert expired.run(held).token.access_token == "at2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
     assert expired.stored.token.refresh_token == "rt2"
 
@@ -327,7 +327,7 @@ def test_a_rejected_unsaved_pair_is_saved_first_and_renewed_with_its_own_refresh
     expired.server.will(pair(1), pair(2))
     expired.store.interfere("save", OSError("full"))
     held = expired.run(expired.look())
-    assert expired.run(held, must_differ=True, forced=forced).record.token.access_token == "at2"
+    assert expired.run(held, must_differ=True, forced=forced).token.access_token == "at2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
 
 
@@ -338,7 +338,7 @@ def test_a_rejected_unsaved_pair_gives_way_to_a_siblings_newer_one(expired: Scen
     held = expired.run(expired.look())
     expired.clock.advance(1)
     expired.store.put(KEY, expired.token(5))
-    assert expired.run(held, must_differ=True).record.token.access_token == "at5"
+    assert expired.run(held, must_differ=True).token.access_token == "at5"
     assert len(expired.server.requests) == 1
 
 
@@ -352,7 +352,7 @@ def conflicting(scene: Scene, write: Callable[[], object]) -> CachedToken:
 def test_conflict_with_a_siblings_live_pair_of_our_age_leaves_it_and_holds_it(expired: Scene) -> None:
     """A live pair that is not older than ours stays stored and is what we hold: both are good, one is enough."""
     held = conflicting(expired, lambda: expired.store.put(KEY, expired.token(5)))
-    assert held.record.token.access_token == "at5"
+    assert held.token.access_token == "at5"
     assert expired.stored.token.access_token == "at5"
 
 
@@ -360,7 +360,7 @@ def test_conflict_with_an_older_pair_replaces_it(expired: Scene) -> None:
     """A write that brings back an older pair does not cost us the newer one (F50)."""
     older = expired.token(5, issued_at=expired.clock() - 60)
     held = conflicting(expired, lambda: expired.store.put(KEY, older))
-    assert held.record.token.access_token == "at1"
+    assert held.token.access_token == "at1"
     assert held.version is not None
     assert expired.stored.token.refresh_token == "rt1"
 
@@ -373,7 +373,7 @@ def test_f50_a_rewrite_of_the_pair_we_just_spent_never_outlives_the_new_one(scen
     scene.server.will(pair(1))
     scene.store.interfere("save", lambda: scene.store.put(KEY, spent))
     held = scene.run(scene.look(), must_differ=True)
-    assert held.record.token.refresh_token == "rt1"
+    assert held.token.refresh_token == "rt1"
     assert scene.stored.token.refresh_token == "rt1"
 
 
@@ -381,7 +381,7 @@ def test_conflict_with_a_siblings_mark_of_the_end_replaces_the_mark(expired: Sce
     """A sibling was refused because our renewal had spent its token: our new pair revives the grant."""
     spent = expired.stored.token
     held = conflicting(expired, lambda: expired.store.put(KEY, spent, ended="refused"))
-    assert held.record.token.access_token == "at1"
+    assert held.token.access_token == "at1"
     assert expired.stored.ended is None
     assert expired.stored.token.refresh_token == "rt1"
 
@@ -446,7 +446,7 @@ def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expi
     """F14: the store is read again after the verdict, the sibling's pair is used, nothing is marked, nobody is told."""
     expired.server.will(meanwhile(expired, expired.token(7), refusal("invalid_grant")))
     held = expired.run(expired.look(), must_differ=must_differ)
-    assert held.record.token.access_token == "at7"
+    assert held.token.access_token == "at7"
     assert expired.stored == GrantRecord(expired.token(7))
     assert len(expired.server.requests) == 1
     assert expired.events == ["adopted"]
@@ -456,7 +456,7 @@ def test_f14_a_siblings_pair_that_has_expired_too_is_renewed_once(expired: Scene
     """The newer pair is judged like any other: its own refresh token is sent, once."""
     stale = expired.token(7, expires_at=expired.clock() - 1)
     expired.server.will(meanwhile(expired, stale, refusal("invalid_grant")), pair(8))
-    assert expired.run(expired.look()).record.token.access_token == "at8"
+    assert expired.run(expired.look()).token.access_token == "at8"
     assert expired.sent_refresh_tokens == ["rt0", "rt7"]
     assert expired.stored.token.refresh_token == "rt8"
 
@@ -560,7 +560,7 @@ def test_somebody_who_signs_in_while_we_find_nothing_is_found_at_the_second_look
     """`missing` is a verdict too: the store is read once more before it is spoken."""
     scene = Scene()
     scene.store.interfere("load", None, None, lambda: scene.store.put(KEY, scene.token(3)))
-    assert scene.run().record.token.access_token == "at3"
+    assert scene.run().token.access_token == "at3"
 
 
 def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() -> None:
@@ -579,7 +579,7 @@ def test_f24_the_clients_own_token_is_asked_for_anew_and_saved() -> None:
     scene.server.will(answer({"access_token": "at1", "expires_in": 60}), answer({"access_token": "at2"}))
     held = scene.run()
     scene.clock.advance(60)
-    assert scene.run(held).record.token.access_token == "at2"
+    assert scene.run(held).token.access_token == "at2"
     assert scene.server.forms == [{"grant_type": "client_credentials", "scope": "client:admin"}] * 2
     assert scene.stored.token.access_token == "at2"
 
@@ -599,7 +599,7 @@ def test_a_lock_that_cannot_be_released_does_not_cost_the_token(expired: Scene) 
     """The new pair is saved and returned; the trouble with the lock is an event."""
     expired.server.will(pair(1))
     expired.store.interfere("unlock", OSError("gone"))
-    assert expired.run().record.token.access_token == "at1"
+    assert expired.run().token.access_token == "at1"
     assert expired.stored.token.refresh_token == "rt1"
     assert expired.events == ["renewed", "unlock_failed"]
 
@@ -765,7 +765,7 @@ def test_a_sign_in_that_cannot_be_saved_lives_on_and_replaces_the_old_grant_late
     scene.store.interfere(verb, OSError("full"))
     renewal = scene.renewal()
     held = exchange(scene, renewal)
-    assert (held.record.token.access_token, held.version) == ("at1", None)
+    assert (held.token.access_token, held.version) == ("at1", None)
     assert [event.name for event in renewal.events] == ["save_failed"]
     assert scene.run(held).version is not None
     assert scene.stored.token.refresh_token == "rt1"

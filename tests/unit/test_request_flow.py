@@ -28,7 +28,6 @@ from blnk_auth import (
 from blnk_auth._protocol.origins import AllowedOrigins, Origin
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.credential import Credential, RequestRules, Source
-from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.schedule import NEVER_RENEWED
 from blnk_auth._renewal.single_flight import Flight
 
@@ -39,7 +38,7 @@ OUTAGE = TemporarilyUnavailable("the authorization server is down")
 SIGN_IN = SignInRequired("nobody has signed in", reason="missing")
 EXPIRED = {"www-authenticate": 'Bearer error="invalid_token"'}
 
-AT = {name: CachedToken(GrantRecord(Token(name)), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
+AT = {name: CachedToken(Token(name), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,12 @@ class Scripted(Source):
         return self.row.is_current
 
     def replace(self, rejected: CachedToken, package: str, cause: str) -> Flight[CachedToken] | None:
-        self.log.append(f"replace {rejected.record.token.access_token}")
+        self.log.append(f"replace {rejected.token.access_token}")
         given = self._replace.pop(0)
         return None if given is None else landed(given)
 
     def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
-        self.log.append(f"{cached.record.token.access_token} {'accepted' if accepted else 'rejected again'}")
+        self.log.append(f"{cached.token.access_token} {'accepted' if accepted else 'rejected again'}")
 
 
 def landed(given: str | BlnkAuthError) -> Flight[CachedToken]:

@@ -691,7 +691,7 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
     after = flight.wait(PATIENCE)
     assert after is not before
     assert source._current.is_current(after)
-    assert after.record.token.refresh_token == "rt1"
+    assert after.token.refresh_token == "rt1"
 
 
 # --- rejections ------------------------------------------------------------------------------------------------------
