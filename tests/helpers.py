@@ -116,7 +116,7 @@ class ScriptedStore(MemoryStore):
     @property
     def texts(self) -> dict[str, tuple[str, str]]:
         """Everything stored, byte for byte, with its version."""
-        return dict(self._texts)
+        return dict(self._records)
 
     def put(self, key: str, token: Token, ended: str | None = None) -> Version:
         """Store a grant behind everybody's back."""

@@ -39,9 +39,9 @@ class LastWriterWins(MemoryStore):
 class CountsVersionsAnew(MemoryStore):
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         version = super().save(key, data, expected=expected)
-        text = self._texts[key][1]
+        text = self._records[key][1]
         number = "1" if expected is None else str(int(expected) + 1)
-        self._texts[key] = (number, text)
+        self._records[key] = (number, text)
         return number if version else version
 
 
@@ -60,18 +60,18 @@ class FoldsCase(MemoryStore):
 
 class DeletesByPrefix(MemoryStore):
     def delete(self, key: str) -> None:
-        for stored in list(self._texts):
+        for stored in list(self._records):
             super().delete(stored)
 
 
 class MissesTheDeleted(MemoryStore):
     def delete(self, key: str) -> None:
-        self._texts.pop(key)
+        self._records.pop(key)
 
 
 class ListsInOrderOfArrival(MemoryStore):
     def keys(self, prefix: str = "") -> Iterator[str]:
-        return iter([key for key in self._texts if key.startswith(prefix)])
+        return iter([key for key in self._records if key.startswith(prefix)])
 
 
 class TakesWildcards(MemoryStore):
@@ -81,7 +81,7 @@ class TakesWildcards(MemoryStore):
 
 class ShowsSecrets(MemoryStore):
     def __repr__(self) -> str:
-        return f"<ShowsSecrets {self._texts}>"
+        return f"<ShowsSecrets {self._records}>"
 
 
 class LocksNobody(MemoryStore):
