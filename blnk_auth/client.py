@@ -13,7 +13,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ._protocol.assertions import PrivateKey, SigningAlgorithm
-from ._protocol.client_authentication import ClientAuthMethod, ClientCredentials, ClientSecret, choose_method
+from ._protocol.client_authentication import (
+    BY_CERTIFICATE,
+    ClientAuthMethod,
+    ClientCredentials,
+    ClientSecret,
+    choose_method,
+)
 from ._protocol.origins import endpoint_origin
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.client_state import ClientState
@@ -104,12 +110,15 @@ class OAuthClient:
             )
         if redirect_uri is not None:
             _check_redirect_uri(redirect_uri)
+        method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
+        if cert is not None or method in BY_CERTIFICATE:
+            provider = provider.with_certificate()
         state = ClientState(
             provider=provider,
             credentials=ClientCredentials(
                 client_id,
                 client_secret,
-                client_auth or _best_method(provider, private_key, client_secret, cert, token_http),
+                method,
                 provider.basic_encoding,
                 private_key,
                 key_id,
@@ -182,7 +191,7 @@ class OAuthClient:
             raise ConfigurationError(
                 f"for_itself: {self.provider.display_name} does not offer the client_credentials grant",
                 parameter="for_itself",
-                remedy="use for_subject()",
+                remedy="use for_subject(), or add 'client_credentials' to the provider's grants if it does offer it",
             )
         if scope is not None and not is_text(scope):
             raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
@@ -404,11 +413,10 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     )
     if best is None:
         raise ConfigurationError(
-            f"client_auth: {provider.display_name} supports "
-            f"{', '.join(provider.client_auth_supported)}, and none of these can be done with what "
-            "was given",
+            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
+            "these can be done with what was given",
             parameter="client_auth",
-            remedy="pass client_secret, private_key or cert",
+            remedy="pass the client_secret, private_key or cert that one of them needs",
         )
     return best
 

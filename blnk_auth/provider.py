@@ -127,8 +127,8 @@ class Provider:
         device_authorization_endpoint: RFC 8628 section 3.1. None: nobody can sign in there with a device code.
         mtls_endpoint_aliases: Which URL takes the place of an endpoint for a client with a certificate, by the name of
             the setting: `{"token_endpoint": "https://mtls.example.com/token"}` (RFC 8705 section 5). Default: none.
-        issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` is ignored,
-            since there is nothing to compare it with.
+        issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` must be at the
+            origin of one of the endpoints.
         sends_iss: Whether each authorization response brings `iss`, as the server's metadata may promise; one without
             is then refused (RFC 9207 section 2.4). Needs `issuer`.
         grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token.

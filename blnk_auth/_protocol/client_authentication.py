@@ -37,7 +37,7 @@ BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
 
 _BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
-_BY_CERTIFICATE = ("tls_client_auth", "self_signed_tls_client_auth")
+BY_CERTIFICATE: tuple[ClientAuthMethod, ...] = ("tls_client_auth", "self_signed_tls_client_auth")
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -102,7 +102,7 @@ class ClientCredentials:
                 parameter="client_secret",
                 remedy='pass the secret, or client_auth="none" for a public client',
             )
-        if self.method in _BY_CERTIFICATE and not self.has_certificate:
+        if self.method in BY_CERTIFICATE and not self.has_certificate:
             raise ConfigurationError(
                 f"cert is missing, and client_auth {self.method!r} needs it",
                 parameter="cert",

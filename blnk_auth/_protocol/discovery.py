@@ -28,7 +28,6 @@ LIFETIME = 3600.0
 
 _MOST_KEPT = 64
 
-_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
 _MTLS_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 
 
@@ -80,6 +79,9 @@ def discover(issuer: str, send: Send) -> dict[str, Any]:
 def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a `Provider` in a metadata document (RFC 8414 section 2).
 
+    `grant_types_supported` is not among them: it is optional, its default lists neither refresh tokens nor client
+    credentials, and many servers that support these do not list them. The server's own answer is what counts.
+
     Raises:
         ConfigurationError: The document has no token endpoint.
     """
@@ -102,7 +104,6 @@ def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
         "device_authorization_endpoint": document.get("device_authorization_endpoint"),
         "mtls_endpoint_aliases": _aliases(document.get("mtls_endpoint_aliases")),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
-        "grants": _grants(_strings(document.get("grant_types_supported"))),
         "assertion_algorithms": _strings(document.get("token_endpoint_auth_signing_alg_values_supported")),
         "client_auth_supported": _strings(document.get("token_endpoint_auth_methods_supported"))
         # RFC 8414 section 2: what a server supports that does not list the methods.
@@ -180,11 +181,6 @@ def _check_issuer(issuer: str) -> None:
             parameter="issuer",
             remedy="remove what follows the path",
         )
-
-
-def _grants(listed: Sequence[str]) -> tuple[str, ...]:
-    # Many servers that issue refresh tokens do not list the grant; RFC 8414's default does not either.
-    return tuple(grant for grant in _GRANTS if grant in (*(listed or ("authorization_code",)), "refresh_token"))
 
 
 def _aliases(listed: Any) -> dict[str, str]:

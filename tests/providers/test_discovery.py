@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import ssl
 from collections.abc import Iterator
@@ -206,20 +207,16 @@ def built(settings: dict[str, Any] | None = None, **members: Any) -> Provider:
     return Provider(**{**settings_in(document), **(settings or {})})
 
 
-@pytest.mark.parametrize(
-    ("listed", "grants"),
-    [
-        (None, ("authorization_code", "refresh_token")),
-        ([], ("authorization_code", "refresh_token")),
-        (["authorization_code"], ("authorization_code", "refresh_token")),
-        (["client_credentials"], ("refresh_token", "client_credentials")),
-        ("authorization_code", ("authorization_code", "refresh_token")),
-        ([7, None], ("authorization_code", "refresh_token")),
-    ],
-)
-def test_which_grants_are_offered(listed: Any, grants: tuple[str, ...]) -> None:
-    """Servers that issue refresh tokens often do not list the grant; RFC 8414's default does not."""
-    assert built(grant_types_supported=listed).grants == grants
+@pytest.mark.parametrize("listed", [None, [], ["authorization_code"], ["implicit"], "authorization_code", [7, None]])
+def test_no_grant_is_refused_because_it_is_not_listed(listed: Any) -> None:
+    """The list is optional and often incomplete; the server itself says what it supports. `grants` says otherwise."""
+    everything = ("authorization_code", "refresh_token", "client_credentials")
+    made = built(grant_types_supported=listed)
+    assert made.grants == everything
+    assert OAuthClient(made, client_id="id", client_secret="s3cret").for_itself().subject is None
+    narrowed = OAuthClient(built({"grants": everything[:2]}), client_id="id", client_secret="s3cret")
+    with pytest.raises(ConfigurationError, match="client_credentials.*grants"):
+        narrowed.for_itself()
 
 
 @pytest.mark.parametrize(
@@ -332,6 +329,28 @@ def test_the_mtls_aliases_are_remembered() -> None:
     assert with_certificate.device_authorization_endpoint is None
     assert with_certificate.environment == made.environment == ISSUER
     assert built().with_certificate() == built()
+
+
+@pytest.mark.parametrize("means", ["cert", "method", "neither"])
+def test_a_client_with_a_certificate_uses_the_mtls_aliases(certificates: Certificates, means: str) -> None:
+    """However the provider was discovered: at the plain endpoint the handshake asks for no certificate."""
+    made = built(
+        mtls_endpoint_aliases={"token_endpoint": "https://mtls.acme.test/token"},
+        token_endpoint_auth_methods_supported=["tls_client_auth", "client_secret_basic"],
+    )
+    with httpx.Client() as http:
+        settings: dict[str, Any] = {
+            "cert": {"cert": certificates.files("id")},
+            "method": {"client_auth": "tls_client_auth", "token_http": http},
+            "neither": {"client_secret": "s3cret"},
+        }[means]
+        client = OAuthClient(made, client_id="id", **settings)
+    mtls = means != "neither"
+    assert client.provider.token_endpoint == ("https://mtls.acme.test/token" if mtls else f"{ISSUER}/token")
+    plain = OAuthClient(made, client_id="id", client_secret="s3cret")
+    assert client.for_subject("alice").store_key == plain.for_subject("alice").store_key
+    again = pickle.loads(pickle.dumps(client.provider))
+    assert (again.token_endpoint, again.environment) == (client.provider.token_endpoint, ISSUER)
 
 
 def test_over_tls_with_the_users_own_authority(certificates: Certificates) -> None:
