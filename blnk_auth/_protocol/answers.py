@@ -19,16 +19,15 @@ Every judge takes the response, the request that it answers, and `now`: when it 
 from __future__ import annotations
 
 import email.utils
-import json
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
-from urllib.parse import parse_qsl
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
-from ..token import Token, read_seconds, read_token
+from ..token import Token, read_refresh_token, read_seconds, read_token
 from .authorization_server import AuthorizationServer
+from .documents import read_document
 from .http_messages import HttpResponse, NoAnswer, Purpose
-from .redaction import clean_identifier, clean_text
+from .redaction import clean_code, clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
 
@@ -46,25 +45,51 @@ _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "revocation": "revoked the token",
 }
 
-# The longest integer that is read, in digits: Python refuses to read integers of thousands.
-_LONGEST_INTEGER = 300
+_LONGEST_DATE = 100
+
+
+class Issued(NamedTuple):
+    """What the token endpoint issued.
+
+    Attributes:
+        token: The token. None if the answer has no access token, although it has a refresh token.
+        refresh_token: The refresh token where there is no `token`: it replaces the one that was sent.
+        notes: What was odd about the answer.
+        unusable: The error to raise once what was issued is saved: the access token is missing, or of a type that
+            cannot be sent. None if it can be used.
+    """
+
+    token: Token | None
+    refresh_token: str | None = None
+    notes: tuple[str, ...] = ()
+    unusable: BlnkAuthError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Issued {self.token!r} unusable={self.unusable!r}>"
 
 
 class Judge(Protocol):
-    """Judges an answer of the token endpoint: the token and notes on what was odd; or raises."""
+    """Judges an answer of the token endpoint: what it issued, or raises."""
 
-    def __call__(
-        self, response: HttpResponse, request: ServerRequest, *, now: float
-    ) -> tuple[Token, tuple[str, ...]]: ...
+    def __call__(self, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued: ...
 
 
-def judge_token_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> tuple[Token, tuple[str, ...]]:
-    """The token that was issued and notes on what was odd about it; else the error that says what to do."""
-    judged = _token_or_error(response, request, now=now)
+def judge_token_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
+    """What was issued, and notes on what was odd about it; else the error that says what to do."""
+    judged = _issued_or_error(response, request, now=now)
     # Raised here, where no local variable holds the answer in clear.
     if isinstance(judged, BlnkAuthError):
         raise judged
     return judged
+
+
+def is_usable_type(token_type: str, scheme: str) -> bool:
+    """Whether a token of this type may be sent.
+
+    RFC 6749 section 7.1: "The client MUST NOT use an access token if it does not understand the token type." Understood
+    are Bearer, which also stands for a missing one, and the `scheme` that the provider demands.
+    """
+    return token_type.lower() in ("bearer", scheme.lower())
 
 
 def judge_device_authorization(response: HttpResponse, request: ServerRequest, *, now: float) -> Mapping[str, Any]:
@@ -75,7 +100,7 @@ def judge_device_authorization(response: HttpResponse, request: ServerRequest, *
     return judged
 
 
-def judge_device_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> tuple[Token, tuple[str, ...]]:
+def judge_device_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
     """As `judge_token_answer`, with the codes of RFC 8628 section 3.5.
 
     Raises `TemporarilyUnavailable` with the `error` `authorization_pending` or `slow_down` while the user has not
@@ -90,13 +115,14 @@ def judge_device_answer(response: HttpResponse, request: ServerRequest, *, now: 
 def judge_revocation_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> None:
     """Return if the token is gone (RFC 7009 section 2.2: also when the server never knew it); else raise."""
     if not 200 <= response.status_code < 300:
-        raise _error_of(response, _read_document(response), request, now=now)
+        raise _error_of(response, read_document(response.body), request, now=now)
 
 
-def no_answer(failure: NoAnswer, purpose: Purpose) -> TemporarilyUnavailable:
+def no_answer(failure: NoAnswer, request: ServerRequest) -> TemporarilyUnavailable:
     """The error for a request to which no complete answer came."""
-    problem = f"the authorization server gave no answer ({failure.problem})"
-    return _temporarily_unavailable(problem, purpose, outcome_unknown=failure.sent)
+    why = clean_text(failure.problem, request.secrets)
+    problem = f"the authorization server gave no answer ({why})"
+    return _temporarily_unavailable(problem, request.purpose, outcome_unknown=failure.sent)
 
 
 def after_lost_answer(refusal: SignInRequired) -> SignInRequired:
@@ -117,37 +143,45 @@ def spent_nothing(error: BlnkAuthError) -> bool:
     )
 
 
-def _token_or_error(
-    response: HttpResponse, request: ServerRequest, *, now: float
-) -> tuple[Token, tuple[str, ...]] | BlnkAuthError:
+def _issued_or_error(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued | BlnkAuthError:
     document = _members_or_error(response, request, now=now)
     if isinstance(document, BlnkAuthError):
         return document
     members, notes = _members_of_the_rfc(request.provider, document, now)
     try:
         token, odd = read_token(members, received_at=now)
-    except ValueError as error:
-        why = str(error)
-    else:
-        return token, (*notes, *odd)
-    return ProtocolError(
-        f"the token endpoint answered {response.status_code}, but {why}",
-        remedy="is token_endpoint the right URL?",
-        status_code=response.status_code,
+    except ValueError:
+        # Its only cause. Some servers refuse in a 200 without `error`, which their provider's judge knows.
+        error = _error_of(response, document, request, now=now, missing="access_token")
+        refresh_token = read_refresh_token(members, [])
+        if refresh_token is None or isinstance(error, SignInRequired):
+            return error
+        return Issued(None, refresh_token, notes, error)
+    return Issued(token, None, (*notes, *odd), _error_of_type(token, request.provider))
+
+
+def _error_of_type(token: Token, provider: AuthorizationServer) -> ConfigurationError | None:
+    if is_usable_type(token.token_type, provider.token_scheme):
+        return None
+    return ConfigurationError(
+        f"the token endpoint issued a token of the type {clean_text(token.token_type, ())!r}, which is not Bearer",
+        parameter="token_scheme",
+        remedy="if its API takes tokens under that name in the Authorization header, set token_scheme of the provider",
     )
 
 
 def _members_or_error(
     response: HttpResponse, request: ServerRequest, *, now: float
 ) -> Mapping[str, Any] | BlnkAuthError:
-    document = _read_document(response)
+    document = read_document(response.body)
     if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
         return document
     return _error_of(response, document, request, now=now)
 
 
 def _error_of_device_grant(response: HttpResponse) -> BlnkAuthError | None:
-    document = _read_document(response) if response.status_code >= 400 else None
+    # GitHub sends these codes in a 200.
+    document = read_document(response.body)
     code = None if document is None else document.get("error")
     fields: dict[str, Any] = {"error": code, "status_code": response.status_code}
     if code in ("authorization_pending", "slow_down"):
@@ -176,36 +210,21 @@ def _members_of_the_rfc(
     return document, (f"read_answer of the provider {failure}; the answer was read as it is",)
 
 
-def _read_document(response: HttpResponse) -> Mapping[str, Any] | None:
-    """The answer as an object, whether JSON (with or without a byte order mark) or form-encoded; None if neither."""
-    try:
-        text = response.body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-    try:
-        # Numbers that JSON cannot say would keep the pair out of a store that writes JSON.
-        document = json.loads(text, parse_constant=lambda _: None, parse_float=read_seconds, parse_int=_integer)
-    except (ValueError, RecursionError):
-        # GitHub and older servers answer form-encoded.
-        form = dict(parse_qsl(text)) if "<" not in text else {}
-        return form if "access_token" in form or "error" in form else None
-    return cast("Mapping[str, Any]", document) if isinstance(document, dict) else None
-
-
-def _integer(digits: str) -> int | None:
-    return int(digits) if len(digits) < _LONGEST_INTEGER else None
-
-
 def _error_of(
-    response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest, *, now: float
+    response: HttpResponse,
+    document: Mapping[str, Any] | None,
+    request: ServerRequest,
+    *,
+    now: float,
+    missing: str | None = None,
 ) -> BlnkAuthError:
-    """The error for an answer that brings no token."""
+    """The error for an answer that does not bring what was asked for. `missing`: the member that it lacks."""
     provider, status = request.provider, response.status_code
     fields = _fields(response, document, request)
-    code = fields["error"]
-    answered = _in_words(fields)
+    registered = fields["error"] if fields["error"] in REGISTERED_CODES else None
+    answered = _in_words(fields) + (f" without {missing}" if missing else "")
     try:
-        verdict = verdict_on(Refusal(response, document, code), provider.judge_refusal)
+        verdict = verdict_on(Refusal(response, document, registered), provider.judge_refusal)
     except BadJudge as failure:
         return ConfigurationError(
             f"{answered}; judge_refusal of the provider {failure}",
@@ -223,11 +242,11 @@ def _error_of(
             retry_after=_retry_after(response.headers, now),
             **fields,
         )
+    refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
+    remedy = what_to_check(status, registered, refreshing=refreshing)
     if verdict == "configuration":
-        return ConfigurationError(answered, remedy=what_to_check(status, code), **fields)
-    return ProtocolError(
-        f"{answered}, which is not a valid OAuth 2.0 response", remedy="is token_endpoint the right URL?", **fields
-    )
+        return ConfigurationError(answered, remedy=remedy, **fields)
+    return ProtocolError(f"{answered}, which is not a valid OAuth 2.0 response", remedy=remedy, **fields)
 
 
 def _temporarily_unavailable(
@@ -244,22 +263,35 @@ def _lost(purpose: Purpose) -> str:
 
 
 def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:
-    """What an answer says, as the fields of an error; prose where a registered code should be is a description."""
-    members = document or {}
-    error, description = members.get("error"), members.get("error_description")
-    # RFC 7807, which gateways and bLink send instead.
-    description = description or members.get("detail") or members.get("title")
-    code = error if isinstance(error, str) and error in REGISTERED_CODES else None
-    if code is None and isinstance(error, str) and not description:
-        description = error
+    """What an answer says, as the fields of an error."""
+    members, secrets = document or {}, request.secrets
+    code = clean_code(members.get("error"), secrets)
     correlation_id = response.headers.get((request.provider.correlation_header or "").lower())
     return {
         "error": code,
-        "error_description": clean_text(description, request.secrets),
-        "error_uri": clean_text(members.get("error_uri"), request.secrets),
+        "error_description": clean_text(_description(members, code), secrets),
+        "error_uri": clean_text(members.get("error_uri"), secrets),
         "status_code": response.status_code,
-        "correlation_id": clean_identifier(correlation_id, request.secrets),
+        "correlation_id": clean_identifier(correlation_id, secrets),
     }
+
+
+def _description(members: Mapping[str, Any], code: str | None) -> Any:
+    """What a server says about an error: RFC 6749, else RFC 7807 (gateways, bLink), else what servers have invented."""
+    for member in ("error_description", "detail", "title"):
+        if members.get(member):
+            return members[member]
+    error = members.get("error")
+    if code is None and isinstance(error, str):
+        # Prose where a code should be.
+        return error
+    errors = members.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else error
+    parts: list[Any] = []
+    if isinstance(first, Mapping):
+        parts = [first.get(member) for member in ("code", "errorType", "type", "message")]
+    parts.append(members.get("message"))
+    return ": ".join(part for part in parts if isinstance(part, str) and part)
 
 
 def _in_words(fields: Mapping[str, Any]) -> str:
@@ -287,6 +319,6 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _http_date(value: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
+        return email.utils.parsedate_to_datetime(value[:_LONGEST_DATE]).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

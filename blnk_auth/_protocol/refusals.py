@@ -25,7 +25,8 @@ class Refusal:
     Attributes:
         response: The HTTP response.
         document: Its body where that is a JSON object or a form; else None.
-        error: The `error` code of RFC 6749 section 5.2; None where the response names none that an RFC registers.
+        error: The `error` code of RFC 6749 section 5.2; None where the response names none that an RFC registers. What
+            else it has there is in `document`.
     """
 
     response: HttpResponse
@@ -58,6 +59,12 @@ _WHAT_TO_CHECK: Mapping[str, str] = {
 }
 
 
+_MAY_HAVE_ENDED = (
+    "or the grant has ended: if signing in again helps, let judge_refusal of the provider return 'sign_in' for this "
+    "answer"
+)
+
+
 class BadJudge(Exception):
     """The provider's `judge_refusal` raised, or returned something else than a verdict."""
 
@@ -69,17 +76,25 @@ def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | No
     )
 
 
-def what_to_check(status: int, code: str | None) -> str:
-    """The remedy for a refusal whose verdict is `configuration`."""
+def what_to_check(status: int, code: str | None, *, refreshing: bool) -> str:
+    """The remedy for a refusal that ends no grant. `refreshing`: whether a refresh token was refused."""
     if 300 <= status < 400:
         return (
             "a redirect is never followed, since it would carry the secrets along; set token_endpoint to the final URL"
         )
+    check = _what_to_check(status, code)
+    # Many servers refuse a refresh token that has ended by a code of their own, by this one, or by none.
+    if refreshing and code in (None, "invalid_request") and status not in _LASTING_STATUSES:
+        return f"{check}; {_MAY_HAVE_ENDED}"
+    return check
+
+
+def _what_to_check(status: int, code: str | None) -> str:
     if code is not None:
         return f"check {_WHAT_TO_CHECK.get(code, _REGISTRATION)}"
-    if status in _LASTING_STATUSES:
-        return "check token_endpoint"
-    return f"check {_CREDENTIALS}"
+    if status in (401, 403):
+        return f"check {_CREDENTIALS}"
+    return "check that token_endpoint is the right URL"
 
 
 def _verdict_of_provider(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | None]) -> Verdict | None:

@@ -244,6 +244,8 @@ class CurrentToken:
         epoch = self._epoch
         try:
             renewed = self._install_renewed(renewal.run(goal), epoch)
+            if renewal.endpoint.unusable is not None:
+                raise renewal.endpoint.unusable
             if renewed.expires_at <= self._clock() and renewed.ended is None:
                 raise expired_on_arrival(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again

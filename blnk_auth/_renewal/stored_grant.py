@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._protocol.answers import is_usable_type
 from ..errors import BlnkAuthError, Conflict, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store
@@ -79,7 +80,10 @@ class StoredGrant:
             jitter_position=self.ports.jitter_position(),
             earliest_renewal=self.provider.earliest_renewal,
         )
-        if not is_sendable(record.token.access_token):
+        if not (
+            is_sendable(record.token.access_token)
+            and is_usable_type(record.token.token_type, self.provider.token_scheme)
+        ):
             schedule = UNUSABLE
         elif version is None:
             # Not saved yet: every call tries again in the background, spaced by the cool-down.

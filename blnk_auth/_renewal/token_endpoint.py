@@ -10,15 +10,15 @@ It never reads or writes the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .._protocol.answers import Judge, judge_revocation_answer, judge_token_answer, no_answer
+from .._protocol.answers import Issued, Judge, judge_revocation_answer, judge_token_answer, no_answer
 from .._protocol.http_messages import HttpResponse, NoAnswer
 from .._protocol.requests import ServerRequest
-from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable
 from ..events import Event
-from ..token import Token
+from ..token import Token, merge_extra
 from .ports import Ports
 
 _MOVED = 60.0
@@ -33,25 +33,30 @@ class TokenEndpoint:
         key: The store key of the grant, for events.
         ports: The outside world.
         events: What happened, to be emitted when no lock is held any more.
+        unusable: The error to raise once what was issued last is saved; None if it can be used.
     """
 
     key: str
     ports: Ports
     events: list[Event]
+    unusable: BlnkAuthError | None = None
 
     def renew(self, build: Callable[[], ServerRequest], current: Token | None) -> Token:
         """The token that follows `current`. `build` makes the request."""
         request = self._build(build)
-        issued = self.exchange(request)
-        renewed = succeed(issued, current, slides=request.provider.refresh_idle_lifetime is not None)
+        issued = self._ask(request, judge_token_answer)
+        if issued.token is None:
+            return self._with_refresh_token(issued, current)
+        renewed = succeed(issued.token, current, slides=request.provider.refresh_idle_lifetime is not None)
+        if current is not None:
+            self._note(merge_extra(current.extra, issued.token.extra)[1])
         self._warn_of_expiry(renewed, current)
         return renewed
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> Token:
         """The token that the server issues for a request."""
-        token, notes = judge(self.send(request), request, now=self.ports.clock())
-        self.events.extend(Event("odd_answer", self.key, note) for note in notes)
-        return token
+        issued = self._ask(request, judge)
+        return self._with_refresh_token(issued, None) if issued.token is None else issued.token
 
     def revoke(self, request: ServerRequest) -> None:
         """Have the server revoke a token, or end the grant."""
@@ -75,13 +80,28 @@ class TokenEndpoint:
         try:
             return self.ports.send(request.request)
         except NoAnswer as failure:
-            raise no_answer(failure, request.purpose) from None
+            raise no_answer(failure, request) from None
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise
         except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
             lost = NoAnswer(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
-        raise no_answer(lost, request.purpose)
+        raise no_answer(lost, request)
+
+    def _ask(self, request: ServerRequest, judge: Judge) -> Issued:
+        issued = judge(self.send(request), request, now=self.ports.clock())
+        self._note(issued.notes)
+        self.unusable = issued.unusable
+        return issued
+
+    def _with_refresh_token(self, issued: Issued, current: Token | None) -> Token:
+        """The current token with the refresh token that came without an access token: the one before may be spent."""
+        if current is None or current.refresh_token is None:
+            raise issued.unusable or ProtocolError("the token endpoint issued no access token")
+        return current.replace(refresh_token=issued.refresh_token, refresh_expires_at=None)
+
+    def _note(self, notes: Iterable[str]) -> None:
+        self.events.extend(Event("odd_answer", self.key, note) for note in notes)
 
     def _warn_of_expiry(self, renewed: Token, current: Token | None) -> None:
         """Emit, while there is time, that the refresh token expires at a moment which renewals do not put off."""
@@ -106,5 +126,5 @@ def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
         refresh_token=new.refresh_token or old.refresh_token,
         refresh_expires_at=new.refresh_expires_at or (old.refresh_expires_at if stays and not slides else None),
         scope=new.scope or old.scope,
-        extra={**old.extra, **new.extra} if old.extra else new.extra,
+        extra=merge_extra(old.extra, new.extra)[0],
     )

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -293,8 +294,8 @@ def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: Prov
         Fault(status=200, body=b"<html><body>Please log in to the proxy</body></html>"),
         Fault(status=200, body=b""),
         Fault(status=200, body=b"[]"),
-        Fault(status=200, body=b'{"access_token":7,"refresh_token":"rt"}'),
-        Fault(status=200, body=b'{"refresh_token":"rt"}'),
+        Fault(status=200, body=b'{"access_token":7,"refresh_token":null}'),
+        Fault(status=200, body=b'{"token_type":"Bearer"}'),
     ],
     ids=["html", "empty", "array", "number", "missing"],
 )
@@ -306,6 +307,19 @@ def test_trap_17_a_200_without_a_token_is_none(world: ProviderWorld, fault: Faul
     with pytest.raises(ProtocolError):
         source.renew()
     assert world.stored(source) == kept
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"access_token":7,"refresh_token":"rt"}', b'{"refresh_token":"rt"}'], ids=["number", "missing"]
+)
+def test_trap_17_a_refresh_token_without_an_access_token_is_kept(world: ProviderWorld, body: bytes) -> None:
+    """The one before it may be spent: it takes its place beside the old access token, and the call fails."""
+    source = world.signed_in()
+    kept = world.stored(source)
+    world.sandbox.fail_token_requests(Fault(status=200, body=body))
+    with pytest.raises(ProtocolError, match="without access_token"):
+        source.renew()
+    assert world.stored(source) == replace(kept, token=kept.token.replace(refresh_token="rt", refresh_expires_at=None))
 
 
 def jwt(claims: object) -> str:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import email.utils
+import html
 import json
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from helpers import acme, answer, leaks, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_auth import Provider
-from blnk_auth._protocol.answers import judge_revocation_answer, judge_token_answer
+from blnk_auth import Provider, Refusal, Verdict
+from blnk_auth._protocol.answers import (
+    judge_device_answer,
+    judge_revocation_answer,
+    judge_token_answer,
+    no_answer,
+    spent_nothing,
+)
 from blnk_auth._protocol.client_authentication import ClientCredentials
-from blnk_auth._protocol.http_messages import Call, HttpResponse
-from blnk_auth._protocol.requests import ServerRequest, build_device_authorization, build_refresh, build_revocation
+from blnk_auth._protocol.http_messages import Call, HttpResponse, NoAnswer, Purpose
+from blnk_auth._protocol.requests import (
+    ServerRequest,
+    build_code_exchange,
+    build_device_authorization,
+    build_refresh,
+    build_revocation,
+)
 from blnk_auth.errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from blnk_auth.token import Token
 
@@ -46,8 +64,10 @@ def refresh_request(
 
 
 def judge(response: HttpResponse, request: ServerRequest | None = None) -> Token:
-    token, _ = judge_token_answer(response, request or refresh_request(), now=NOW)
-    return token
+    issued = judge_token_answer(response, request or refresh_request(), now=NOW)
+    assert issued.token is not None
+    assert issued.unusable is None
+    return issued.token
 
 
 ISSUED = {"access_token": "at1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt1", "scope": "a b"}
@@ -119,7 +139,10 @@ ERRORS: Mapping[str, tuple[int, bytes, type[BlnkAuthError], str | None]] = {
     "400 unauthorized_client": (400, b'{"error":"unauthorized_client"}', ConfigurationError, "unauthorized_client"),
     "400 unsupported": (400, b'{"error":"unsupported_grant_type"}', ConfigurationError, "unsupported_grant_type"),
     "400 in prose": (400, b'{"error":"The refresh token has expired"}', ProtocolError, None),
-    "400 in a code of its own": (400, b'{"error":"TOKEN_EXPIRED"}', ProtocolError, None),
+    "400 in a code of its own": (400, b'{"error":"TOKEN_EXPIRED"}', ProtocolError, "TOKEN_EXPIRED"),
+    "200 in a code of its own": (200, b'{"error":"bad_refresh_token"}', ProtocolError, "bad_refresh_token"),
+    "401 in a code of its own": (401, b'{"error":"unauthorized"}', ConfigurationError, "unauthorized"),
+    "400 in a list of errors": (400, b'{"errors":[{"errorType":"invalid_grant"}]}', ProtocolError, None),
     "400 with a list for an error": (400, b'{"error":["invalid_grant"]}', ProtocolError, None),
     "400 with an object for an error": (400, b'{"error":{"code":"invalid_grant"}}', ProtocolError, None),
     "401 empty": (401, b"", ConfigurationError, None),
@@ -148,7 +171,7 @@ ERRORS: Mapping[str, tuple[int, bytes, type[BlnkAuthError], str | None]] = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_every_other_answer_is_the_one_error_that_says_what_to_do(case: str) -> None:
-    """Only a known code counts as a code, only a 2xx or 4xx as a verdict, and nothing of the body is quoted."""
+    """Only a registered code has a meaning, only a 2xx or 4xx is a verdict, and nothing else of the body is quoted."""
     status, body, expected, code = ERRORS[case]
     with pytest.raises(BlnkAuthError) as caught:
         judge(HttpResponse(status, {}, body))
@@ -170,8 +193,211 @@ def test_the_remedy_is_named() -> None:
         (refusal("unauthorized_client"), "registration"),
         (HttpResponse(404, {}, b""), "token_endpoint"),
     ):
-        with pytest.raises(ConfigurationError, match=remedy):
+        with pytest.raises(ConfigurationError) as caught:
             judge(response)
+        assert caught.value.remedy is not None
+        assert re.search(remedy, caught.value.remedy)
+        assert "judge_refusal" not in caught.value.remedy
+
+
+UNCLEAR = {
+    "a code of its own": (400, {"error": "token_expired"}, "token_expired"),
+    "a code of its own in a 200": (200, {"error": "bad_refresh_token"}, "bad_refresh_token"),
+    "a code of its own in a 401": (401, {"error": "unauthorized", "message": "token revoked"}, "unauthorized"),
+    "a long code": (400, {"error": "refresh_token_expired_or_was_revoked"}, "refresh_token_expired_or_was_revoked"),
+    "an object": (400, {"error": {"code": "refresh_token_expired", "message": "sign in"}}, "refresh_token_expired"),
+    "a list": (400, {"errors": [{"errorType": "invalid_grant", "message": "invalid: abc"}]}, "invalid_grant"),
+    "members of its own": (200, {"code": 40105, "message": "refresh token is invalid"}, "refresh token is invalid"),
+    "invalid_request": (400, {"error": "invalid_request"}, "invalid_request"),
+    "no code": (400, {}, "400"),
+    "no object": (400, None, "400"),
+}
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_a_refused_refresh_that_may_be_the_end_names_judge_refusal(case: str) -> None:
+    """Servers have codes of their own for a refresh token that has ended: they are quoted, and the setting is named."""
+    status, members, quoted = UNCLEAR[case]
+    response = HttpResponse(status, {}, b"") if members is None else answer(members, status)
+    with pytest.raises(BlnkAuthError) as caught:
+        judge(response)
+    assert not isinstance(caught.value, SignInRequired)
+    assert quoted in caught.value.problem
+    assert caught.value.remedy is not None
+    assert "the grant has ended" in caught.value.remedy
+    assert "judge_refusal" in caught.value.remedy
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_a_judge_refusal_of_one_line_makes_it_a_sign_in(case: str) -> None:
+    """It is asked whenever there is no access token, also about a 200 without `error`."""
+    status, members, _ = UNCLEAR[case]
+    response = HttpResponse(status, {}, b"") if members is None else answer(members, status)
+    request = refresh_request(provider=acme(judge_refusal=lambda _: "sign_in"))
+    with pytest.raises(SignInRequired):
+        judge(response, request)
+
+
+def test_a_refused_code_does_not_speak_of_a_grant() -> None:
+    """What is not a refresh has no grant that could have ended."""
+    request = build_code_exchange(
+        acme(),
+        credentials(),
+        code="c0de",
+        redirect_uri="https://app.test/",
+        code_verifier=None,
+        call=Call("authorization_code"),
+        now=NOW,
+    )
+    with pytest.raises(ProtocolError) as caught:
+        judge(refusal("token_expired"), request)
+    assert "judge_refusal" not in str(caught.value)
+
+
+def test_judge_refusal_sees_a_200_with_the_members_that_the_server_sent() -> None:
+    """Not those that read_answer made of them (TikTok, Withings, Lark)."""
+    seen: list[Refusal] = []
+
+    def judge_refusal(refusal: Refusal) -> Verdict | None:
+        seen.append(refusal)
+        return "sign_in" if (refusal.document or {}).get("code") == 40105 else None
+
+    provider = acme(judge_refusal=judge_refusal, read_answer=lambda document, _: document["data"])
+    with pytest.raises(SignInRequired):
+        judge(answer({"code": 40105, "data": {}}), refresh_request(provider=provider))
+    with pytest.raises(ProtocolError, match="without access_token"):
+        judge(answer({"code": 7, "data": {}}), refresh_request(provider=provider))
+    assert [(each.response.status_code, each.error) for each in seen] == [(200, None)] * 2
+
+
+def test_judge_refusal_is_not_asked_about_a_token() -> None:
+    """An answer that brings a token is no refusal, whatever else it says."""
+    request = refresh_request(provider=acme(judge_refusal=lambda _: "sign_in"))
+    assert judge(answer({"code": 1, "message": "ok", **ISSUED}), request).access_token == "at1"
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Token"])
+def test_a_token_of_another_type_is_issued_and_unusable(token_type: str) -> None:
+    """RFC 6749 section 7.1: it must not be used; what to do about it is said, and the pair is there to be saved."""
+    issued = judge_token_answer(answer({**ISSUED, "token_type": token_type}), refresh_request(), now=NOW)
+    assert issued.token is not None
+    assert (issued.token.refresh_token, issued.token.token_type) == ("rt1", token_type)
+    assert isinstance(issued.unusable, ConfigurationError)
+    assert issued.unusable.parameter == "token_scheme"
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER", None, "", 7])
+def test_a_missing_type_and_any_spelling_of_bearer_are_usable(token_type: object) -> None:
+    """As servers write it."""
+    judge(answer({**ISSUED, "token_type": token_type}))
+
+
+@pytest.mark.parametrize("access_token", [None, 7, "", "\ud800"])
+def test_a_refresh_token_without_an_access_token_is_issued(access_token: object) -> None:
+    """It replaces the one that was sent, which may be spent; the error is raised once it is saved."""
+    issued = judge_token_answer(answer({**ISSUED, "access_token": access_token}), refresh_request(), now=NOW)
+    assert (issued.token, issued.refresh_token) == (None, "rt1")
+    assert isinstance(issued.unusable, ProtocolError)
+    assert leaks([repr(issued), vars(issued.unusable)], ["rt1"]) == []
+
+
+@pytest.mark.parametrize(
+    ("depth", "opening", "closing"), [(1000, "[", "]"), (200_000, "[", "]"), (200_000, '{"a":', "}")]
+)
+def test_a_member_of_any_depth_never_costs_the_pair(depth: int, opening: str, closing: str) -> None:
+    """Deeper than Python can read: what is too deep is left out (promise 5)."""
+    deep = opening * depth + "1" + closing * depth
+    body = f'{{"access_token":"at1","odd":{deep},"text":"]}}\\"[","refresh_token":"rt1","expires_in":3600}}'.encode()
+    token = judge(HttpResponse(200, {}, body))
+    assert (token.access_token, token.refresh_token, token.expires_at) == ("at1", "rt1", NOW + 3600)
+    assert token.extra.keys() == {"text"}
+
+
+def test_a_member_in_another_encoding_never_costs_the_pair() -> None:
+    """A scope in Latin-1 is odd, and the tokens beside it are ASCII."""
+    body = json.dumps({**ISSUED, "name": "Zoë"}, ensure_ascii=False).encode("latin-1")
+    assert judge(HttpResponse(200, {}, body)).refresh_token == "rt1"
+
+
+ENDLESS = {
+    "brackets": "[",
+    "objects": '{"a":',
+    "quotes": '"',
+    "escaped quotes": '\\"',
+    "quotes and brackets": '"[',
+    "pairs": "a=1&",
+    "names": "code code=",
+    "spaces": "error ",
+    "tokens": "refresh_token= ",
+    "words": "x" * 31 + " ",
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+@pytest.mark.parametrize("shape", ["{}", '{{"a":{}', '{{"error_description":"{}"}}', "error={}"])
+def test_the_time_to_judge_an_answer_grows_with_its_size_only(case: str, shape: str) -> None:
+    """A megabyte of anything, which is the most that is read."""
+    body = shape.format(ENDLESS[case] * (1_000_000 // len(ENDLESS[case]))).encode()
+    began_at = time.process_time()
+    with contextlib.suppress(BlnkAuthError):
+        judge(HttpResponse(400, {"retry-after": "9" * 100_000, "date": "Mon, " * 20_000}, body))
+    assert time.process_time() - began_at < 2.0
+
+
+@pytest.mark.parametrize(
+    ("purpose", "effect"),
+    [
+        ("refresh_token", "may have renewed"),
+        ("client_credentials", "may have issued a token"),
+        ("authorization_code", "may have used up the authorization code"),
+        ("device_code", "may have used up the device code"),
+        ("revocation", "may have revoked the token"),
+    ],
+)
+def test_a_lost_answer_says_what_the_request_may_have_caused(purpose: Purpose, effect: str) -> None:
+    """At a sign-in nothing is renewed. What was never sent has caused nothing."""
+    request = replace(refresh_request(), purpose=purpose)
+    lost = no_answer(NoAnswer("ReadTimeout", sent=True), request)
+    assert lost.outcome_unknown
+    assert effect in lost.problem
+    unsent = no_answer(NoAnswer("ConnectError", sent=False), request)
+    assert not unsent.outcome_unknown
+    assert "may have" not in unsent.problem
+
+
+def test_what_a_transport_quotes_is_cleaned_too() -> None:
+    """An HTTP client's text may hold a line of the answer, which may hold our request."""
+    echo = "illegal header line: refresh_token=rt-of-alice and Basic " + base64.b64encode(b"id:s3cret-9").decode()
+    lost = no_answer(NoAnswer(echo, sent=True), refresh_request("s3cret-9", "rt-of-alice"))
+    proof = base64.b64encode(b"id:s3cret-9").decode()
+    assert leaks([vars(lost), str(lost)], ["rt-of-alice", proof]) == []
+
+
+@pytest.mark.parametrize(
+    ("response", "nothing"),
+    [
+        (HttpResponse(429, {}, b""), True),
+        (HttpResponse(503, {}, b""), True),
+        (HttpResponse(500, {}, b""), False),
+        (HttpResponse(502, {}, b""), False),
+        (HttpResponse(504, {}, b""), False),
+        (refusal("invalid_grant"), False),
+        (refusal("invalid_client"), False),
+        (HttpResponse(200, {}, b""), False),
+    ],
+    ids=str,
+)
+def test_what_provably_spent_nothing(response: HttpResponse, nothing: bool) -> None:
+    """Such a code or token can be used again; of everything else nobody knows."""
+    with pytest.raises(BlnkAuthError) as caught:
+        judge(response)
+    assert spent_nothing(caught.value) is nothing
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_request_that_never_left_spent_nothing(sent: bool) -> None:
+    """No connection, for example."""
+    assert spent_nothing(no_answer(NoAnswer("ConnectError", sent=sent), refresh_request())) is not sent
 
 
 @pytest.mark.parametrize(
@@ -237,6 +463,55 @@ def test_a_long_description_is_cut() -> None:
     assert len(caught.value.error_description or "") <= 200
 
 
+@pytest.mark.parametrize(
+    "character", ["\u202e", "\u2066", "\u2028", "\u2029", "\u200b", "\x85", "\x1b", "\x9b", "\ud800"], ids=ascii
+)
+def test_no_character_that_hides_or_turns_the_text_is_shown(character: str) -> None:
+    """Bidirectional overrides, separators and what a terminal obeys: one line, as it is read."""
+    with pytest.raises(SignInRequired) as caught:
+        judge(refusal("invalid_grant", error_description=f"a{character}b", error_uri=f"https://a.test/{character}"))
+    assert caught.value.error_description == "a b"
+    assert str(caught.value).isprintable()
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in the other case": str.swapcase,
+    "percent-encoded": lambda secret: quote(secret, safe=""),
+    "percent-encoded in lower case": lambda secret: quote(secret, safe="").lower(),
+    "form-encoded": quote_plus,
+    "in HTML": html.escape,
+    "in HTML by numbers": lambda secret: "".join(f"&#{ord(character)};" for character in secret),
+    "in JSON": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/").replace("&", "\\u0026"),
+    "in JSON by numbers": lambda secret: "".join(f"\\u{ord(character):04x}" for character in secret),
+    "in Base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "in Base64 for URLs": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("secret", ["Tr0ub4dor&3/<x>", "cl1ent s+cret\"'", "pässwörd?§"])
+def test_a_secret_is_cut_out_in_every_usual_encoding(secret: str, encoding: str) -> None:
+    """A server, or the gateway before it, may have escaped what it quotes."""
+    shown = ENCODINGS[encoding](secret)
+    said = f"wrong secret {shown} given"
+    with pytest.raises(BlnkAuthError) as caught:
+        judge(refusal("invalid_client", error_description=said, error_uri=said), refresh_request(secret))
+    assert leaks([vars(caught.value), str(caught.value)], [shown, secret]) == []
+    assert caught.value.error_description == "wrong secret [redacted] given"
+
+
+@pytest.mark.parametrize(
+    "code", ["s3cret-of-client", "rt0-of-alice", "a" * 40, "blnk_at_0123456789abcdef0123456789abcdef"]
+)
+def test_a_code_that_may_be_a_secret_is_not_quoted(code: str) -> None:
+    """Neither what was sent nor what looks like a token counts as an error code."""
+    with pytest.raises(ProtocolError) as caught:
+        judge(refusal(code), refresh_request("s3cret-of-client", "rt0-of-alice"))
+    assert caught.value.error is None
+    assert leaks([vars(caught.value), str(caught.value)], [code]) == []
+
+
 RT, SECRET = "rt+0/of alice", "cl1ent s+cret"
 ECHOES = {
     "refresh token": f"refresh token {RT} is unknown",
@@ -300,6 +575,25 @@ def test_a_server_that_quotes_a_parameter_of_the_providers_own_is_not_quoted(met
     assert caught.value.error_description == "version 2: [redacted], [redacted] and [redacted] are unknown"
 
 
+@pytest.mark.parametrize("status", [200, 400, 428])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("authorization_pending", TemporarilyUnavailable),
+        ("slow_down", TemporarilyUnavailable),
+        ("access_denied", SignInRequired),
+        ("expired_token", SignInRequired),
+    ],
+)
+def test_the_codes_of_the_device_grant_are_read_at_any_status(
+    status: int, code: str, expected: type[BlnkAuthError]
+) -> None:
+    """RFC 8628 section 3.5 wants a 400; GitHub sends a 200."""
+    with pytest.raises(expected) as caught:
+        judge_device_answer(refusal(code, status), refresh_request(), now=NOW)
+    assert caught.value.error == code
+
+
 # --- revocation ------------------------------------------------------------------------------------------------------
 
 
@@ -342,10 +636,12 @@ def test_f19_a_date_in_retry_after_is_read_by_the_servers_clock(date: str) -> No
 def test_any_answer_is_a_token_or_one_of_our_errors(status: int, body: bytes, retry_after: str) -> None:
     """No bytes that a server can send make the reading of them crash."""
     try:
-        token = judge(HttpResponse(status, {"retry-after": retry_after}, body))
+        issued = judge_token_answer(
+            HttpResponse(status, {"retry-after": retry_after}, body), refresh_request(), now=NOW
+        )
     except BlnkAuthError:
         return
-    assert token.access_token
+    assert issued.token is not None or issued.unusable is not None
 
 
 JSON = st.recursive(
@@ -360,7 +656,11 @@ MEMBERS = st.sampled_from("error error_description error_uri access_token refres
 def test_any_members_are_a_token_or_one_of_our_errors(status: int, members: dict[str, Any]) -> None:
     """No value of any member, whatever its type, makes the reading crash."""
     try:
-        token = judge(HttpResponse(status, {}, json.dumps(members).encode()))
+        issued = judge_token_answer(HttpResponse(status, {}, json.dumps(members).encode()), refresh_request(), now=NOW)
     except BlnkAuthError:
         return
-    assert token.access_token == str(members["access_token"]).strip()
+    if issued.token is None:
+        assert issued.refresh_token == str(members["refresh_token"]).strip()
+    else:
+        assert issued.token.access_token == str(members["access_token"]).strip()
+        json.dumps(issued.token.to_dict(), allow_nan=False)

@@ -479,7 +479,7 @@ def test_f14_two_refusals_end_the_pair_that_was_refused_last(expired: Scene) -> 
         (HttpResponse(502, {}, b"<html>Bad gateway</html>"), TemporarilyUnavailable),
         (HttpResponse(200, {}, b"<html>Please log in to the hotel's network</html>"), ProtocolError),
         (HttpResponse(200, {}, b""), ProtocolError),
-        (HttpResponse(200, {}, b'{"refresh_token":"rt1"}'), ProtocolError),
+        (HttpResponse(200, {}, b'{"token_type":"Bearer"}'), ProtocolError),
         (HttpResponse(400, {}, b""), ProtocolError),
         (HttpResponse(403, {}, b""), ConfigurationError),
         (HttpResponse(302, {"location": "https://evil.test"}, b""), ConfigurationError),

@@ -493,6 +493,74 @@ def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(
         source.token()
 
 
+def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(world: World) -> None:
+    """It is saved before the error is raised; the renewal after the cool-down sends it."""
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(answer({"refresh_token": "rt1"}), pair(2))
+    with pytest.raises(ProtocolError, match="without access_token"):
+        source.token()
+    assert (world.stored(source).token.refresh_token, world.stored(source).ended) == ("rt1", None)
+    world.clock.advance(60)
+    assert source.token().access_token == "at2"
+    assert [form["refresh_token"] for form in world.server.forms] == ["rt0", "rt1"]
+
+
+def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(world: World) -> None:
+    """The old access token is used on, the new refresh token is kept, and the cool-down spaces the attempts."""
+    source = world.signed_in()
+    world.clock.advance(3200)
+    world.server.will(answer({"refresh_token": "rt1"}))
+    assert [source.token().access_token for _ in range(5)] == ["at0"] * 5
+    settle()
+    assert [source.token().access_token for _ in range(5)] == ["at0"] * 5
+    assert world.stored(source).token.refresh_token == "rt1"
+    assert len(world.server.requests) == 1
+    assert "renewal_failed" in world.told()
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Zoho-oauthtoken"])
+def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: World, token_type: str) -> None:
+    """RFC 6749 section 7.1. The grant lives, its rotated refresh token is kept, and the setting is named."""
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(pair(1, token_type=token_type))
+    with pytest.raises(ConfigurationError, match=token_type) as caught:
+        source.token()
+    assert caught.value.parameter == "token_scheme"
+    stored = world.stored(source)
+    assert (stored.token.refresh_token, stored.token.token_type, stored.ended) == ("rt1", token_type, None)
+    # Nor does a process use it that finds it in the store.
+    other = World(store=world.store, clock=world.clock)
+    other.server.will(pair(2))
+    assert other.client.for_subject("alice").token().access_token == "at2"
+    assert [form["refresh_token"] for form in other.server.forms] == ["rt1"]
+
+
+@pytest.mark.parametrize("token_type", ["Zoho-oauthtoken", "zoho-OAuthToken", "Bearer", "bearer", None])
+def test_a_token_of_the_providers_own_scheme_is_sent_under_it(token_type: str | None) -> None:
+    """Whether the server names the scheme as the token's type, or Bearer, or nothing."""
+    world = World(acme(token_scheme="Zoho-oauthtoken"))
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(pair(1, token_type=token_type))
+    assert source.token().access_token == "at1"
+    assert held(source).header == "Zoho-oauthtoken at1"
+
+
+def test_extra_that_is_full_is_an_event_and_no_growth(world: World) -> None:
+    """A server that adds a member of a new name to each answer; the one from the sign-in stays."""
+    source = world.signed_in(extra={"grant_id": "g1"})
+    for number in range(1, 20):
+        world.server.will(pair(number, **{f"request_{number}": "x" * 10_000}))
+        source.renew()
+    extra = world.stored(source).token.extra
+    assert extra["grant_id"] == "g1"
+    assert "request_19" in extra
+    assert sum(len(str(value)) for value in extra.values()) < 70_000
+    assert "odd_answer" in world.told()
+
+
 class Unavailable(Exception):
     """What the user's secret manager raises."""
 

@@ -1,0 +1,86 @@
+"""The body of an answer by the authorization server, as an object.
+
+Used by the judges of answers. What this file promises:
+
+* Whatever a server sends is an object or None; nothing raises.
+* What is read is bounded in depth and in size: one odd member never hides the pair beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from ..token import read_seconds
+
+_LONGEST_INTEGER = 300
+"""Digits. Python refuses to read integers of thousands."""
+
+_DEEPEST = 64
+"""Levels that are kept of an answer that is nested too deeply to be read."""
+
+_MOST_FORM_FIELDS = 1000
+
+# A string that nothing closes is one too: else its end would be looked for again from each of its quotes.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def read_document(body: bytes) -> Mapping[str, Any] | None:
+    """The object in a body, whether JSON (with or without a byte order mark) or form-encoded; None if it is neither."""
+    # A member in another encoding must not hide the others; a token is ASCII.
+    text = body.decode("utf-8-sig", errors="replace")
+    document = _read_json(text)
+    if isinstance(document, dict):
+        return cast("dict[str, Any]", document)
+    return _read_form(text) if document is None else None
+
+
+def _read_json(text: str) -> Any:
+    """The value, None if the text is not JSON."""
+    try:
+        try:
+            return _loads(text)
+        except RecursionError:
+            return _loads(_without_deep_values(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _loads(text: str) -> Any:
+    # Numbers that JSON cannot express would keep the pair out of a store that writes JSON.
+    return json.loads(text, parse_constant=lambda _: None, parse_float=read_seconds, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) < _LONGEST_INTEGER else None
+
+
+def _without_deep_values(text: str) -> str:
+    """The same JSON text with null in the place of each value that is nested too deeply."""
+    kept: list[str] = []
+    depth, copied = 0, 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        if found[0] in ("[", "{"):
+            depth += 1
+            if depth == _DEEPEST:
+                kept.extend((text[copied : found.start()], "null"))
+        elif found[0] in ("]", "}"):
+            if depth == _DEEPEST:
+                copied = found.end()
+            depth -= 1
+    kept.append(text[copied:])
+    return "".join(kept)
+
+
+def _read_form(text: str) -> Mapping[str, Any] | None:
+    # GitHub and older servers answer form-encoded. A page, or JSON that is damaged, is not a form.
+    if "<" in text or text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        form = dict(parse_qsl(text, max_num_fields=_MOST_FORM_FIELDS))
+    except ValueError:
+        return None
+    return form if "access_token" in form or "error" in form else None
