@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
+from .._protocol.answers import spent_nothing
 from .._protocol.requests import build_authorization_url, build_code_exchange
 from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.cached_token import CachedToken
@@ -25,9 +26,6 @@ from ..events import Event
 from .callback import check_callback, code_of, no_state, parse_callback
 from .pending_sign_ins import PENDING_LIFETIME, Claim, PendingSignIn, PendingSignIns
 from .wanted_grant import WantedGrant
-
-_SPENT_NOTHING = (429, 503)
-"""Statuses of a server that did not look at the request."""
 
 
 @public
@@ -150,7 +148,6 @@ class AuthorizationCodeSignIn:
 
     def _after_outage(self, error: TemporarilyUnavailable, claim: Claim) -> TemporarilyUnavailable:
         """The error to raise; the pending sign-in is given back if the code is certainly unspent."""
-        unspent = not error.outcome_unknown and (error.status_code is None or error.status_code in _SPENT_NOTHING)
-        if unspent and self._pending.give_back(claim):
+        if spent_nothing(error) and self._pending.give_back(claim):
             return error.replace(remedy="the code is unspent: call finish_authorization() with the same URL again")
         return error.replace(remedy="the code may be spent: begin again with start_authorization()")
