@@ -205,7 +205,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
 def source_of(current: CurrentToken) -> TokenSource:
     """The one source of this grant, shared by all who ask its client for it."""
-    return current.state.handle_of(current, TokenSource)
+    return current.state.source_of(current, TokenSource)
 
 
 class StaticToken(Source):

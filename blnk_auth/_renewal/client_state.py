@@ -17,7 +17,7 @@ from ..policy import RenewalPolicy
 from ..stores._forks import reset_in_child
 from ..stores._token_store import TokenStore
 from .authorization_grants import Attempt, AuthorizationGrant
-from .credential import RequestRules
+from .credential import RequestRules, Source, credential_of
 from .current_token import CurrentToken
 from .ports import Ports
 from .single_flight import Flight, SingleFlight, run_on_worker
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..provider import Provider
 
 Result = TypeVar("Result")
-Handle = TypeVar("Handle")
+AnySource = TypeVar("AnySource", bound=Source)
 
 _SAVE_GRACE = 5.0
 """Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
@@ -63,10 +63,8 @@ class ClientState:
 
     def _begin_life(self) -> None:
         self.flights = SingleFlight()
-        self._current_tokens: weakref.WeakValueDictionary[AuthorizationGrant, CurrentToken] = (
-            weakref.WeakValueDictionary()
-        )
-        self._unsaved: set[CurrentToken] = set()
+        self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
+        self._kept: dict[AuthorizationGrant, CurrentToken] = {}
         self._swept_at: float | None = None
         provider = self.provider
         self.rules = RequestRules(
@@ -105,25 +103,34 @@ class ClientState:
         return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
 
     def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
-        """The one object of this grant in this process: shared by all who ask, dropped when nothing refers to it."""
+        """The current token of this grant: the one that its source has or that is kept, else a new one."""
         with self._grants_lock:
-            current = self._current_tokens.get(grant)
-            if current is None:
-                current = self._current_tokens[grant] = CurrentToken(self, grant)
-            return current
+            source = self._sources.get(grant)
+            if source is None:
+                return self._kept.get(grant) or CurrentToken(self, grant)
+            return cast("CurrentToken", credential_of(source))
 
-    def handle_of(self, current: CurrentToken, make: Callable[[CurrentToken], Handle]) -> Handle:
-        """The handle that users hold on this grant, made by `make` unless somebody holds one."""
+    def source_of(self, current: CurrentToken, make: Callable[[CurrentToken], AnySource]) -> AnySource:
+        """The source that users have of this grant, made by `make` if none has.
+
+        It is shared by all who ask, and dropped when nothing refers to it.
+        """
         with self._grants_lock:
-            handle: Any = None if current.handle is None else current.handle()
-            if handle is None:
-                handle = make(current)
-                current.handle = weakref.ref(handle)
-            return cast("Handle", handle)
+            source = self._sources.get(current.grant)
+            if source is None:
+                source = self._sources[current.grant] = make(self._kept.get(current.grant) or current)
+            return cast("AnySource", source)
 
-    def keep(self, current: CurrentToken, *, until_saved: bool) -> None:
-        """Keep a grant alive while it has the only copy of a pair, although nothing else refers to it any more."""
-        (self._unsaved.add if until_saved else self._unsaved.discard)(current)
+    def keep(self, current: CurrentToken, *, kept: bool) -> None:
+        """Keep a current token although nothing refers to its source any more, or no longer.
+
+        Kept are those that have the only copy of a pair, and those that a renewal is changing.
+        """
+        with self._grants_lock:
+            if kept:
+                self._kept[current.grant] = current
+            elif self._kept.get(current.grant) is current:
+                del self._kept[current.grant]
 
     def ports(self, package: Package | None) -> Ports:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""

@@ -13,7 +13,6 @@ It never sends a user's own request, and never holds a lock while anything waits
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -58,7 +57,6 @@ class CurrentToken:
         "_rejections",
         "cached",
         "grant",
-        "handle",
         "state",
     )
 
@@ -66,8 +64,6 @@ class CurrentToken:
         self.state = state
         self.grant = grant
         self.cached: CachedToken | None = None
-        self.handle: weakref.ref[object] | None = None
-        """The `TokenSource` that users hold, so that all who ask for this grant get the same one."""
         self._clock = state.clock
         self._failure: Cooldown | None = None
         self._rejections: Rejections | None = None
@@ -210,7 +206,7 @@ class CurrentToken:
         in_background = goal.known is not None and not goal.must_differ and self._clock() < goal.known.must_renew_at
         renewal = self.renewal(package, in_background=in_background)
         return self.state.flights.join_or_start(
-            self.store_key, lambda: self._renew(renewal, goal, failure), lambda: self.state.emit(renewal.events)
+            self.store_key, lambda: self._renew_kept(renewal, goal, failure), lambda: self.state.emit(renewal.events)
         )
 
     def call(self, purpose: Purpose) -> Call:
@@ -226,6 +222,14 @@ class CurrentToken:
             ports=state.ports(package),
             attempt=lambda: state.attempt(in_background=in_background),
         )
+
+    def _renew_kept(self, renewal: Renewal, goal: Goal, failure: Cooldown | None) -> CachedToken:
+        """`_renew`, during which a source that is asked for again has this current token."""
+        self.state.keep(self, kept=True)
+        try:
+            return self._renew(renewal, goal, failure)
+        finally:
+            self.state.keep(self, kept=self._is_unsaved)
 
     def _renew(self, renewal: Renewal, goal: Goal, failure: Cooldown | None) -> CachedToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
@@ -343,6 +347,10 @@ class CurrentToken:
     def install(self, cached: CachedToken) -> None:
         """Begin to use a token that was stored for a new sign-in."""
         self._start_over(cached)
+        # A source that was made during the sign-in has another one.
+        registered = self.state.current_token(self.grant)
+        if registered is not self:
+            registered._start_over(cached)
 
     def _start_over(self, cached: CachedToken | None) -> None:
         with self.state.installing:
@@ -352,7 +360,12 @@ class CurrentToken:
 
     def _cache(self, cached: CachedToken | None) -> None:
         self.cached = cached
-        self.state.keep(self, until_saved=cached is not None and cached.version is None)
+        self.state.keep(self, kept=self._is_unsaved)
+
+    @property
+    def _is_unsaved(self) -> bool:
+        """Whether this has the only copy of a pair."""
+        return self.cached is not None and self.cached.version is None
 
     def revoke(self, events: list[Event]) -> None:
         """Have the provider end the grant, then delete the record."""

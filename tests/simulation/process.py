@@ -194,7 +194,7 @@ class ScriptedEngine(ClientState):
         )
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the one method that a source uses
 
-    def keep(self, source: object, *, until_saved: bool) -> None:
+    def keep(self, current: object, *, kept: bool) -> None:
         """Nothing: what a process remembers is kept as a `Memory`."""
 
     def ports(self, package: Package | None) -> Ports:
@@ -217,7 +217,7 @@ class SimulatedToken(CurrentToken):
 Memory = dict[str, Any]
 """What a process remembers between two calls: the attributes of its `CurrentToken` that change."""
 
-_UNCHANGING = {"state", "grant", "handle", "_clock", "__weakref__"}
+_UNCHANGING = {"state", "grant", "_clock", "__weakref__"}
 _REMEMBERED = tuple(name for name in CurrentToken.__slots__ if name not in _UNCHANGING)
 
 

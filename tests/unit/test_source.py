@@ -1061,6 +1061,34 @@ def test_the_same_subject_is_the_same_source_while_somebody_holds_it(world: Worl
     assert seen() is None
 
 
+def test_a_source_that_is_dropped_and_asked_for_during_a_renewal_gets_its_token(world: World) -> None:
+    """The renewal keeps the current token, so the next source neither reads the store nor renews a second time."""
+    source = world.signed_in()
+    world.clock.advance(4000)
+    was_asked, went_on = threading.Event(), threading.Event()
+
+    def wait_and_issue(_: object) -> HttpResponse:
+        was_asked.set()
+        assert went_on.wait(PATIENCE)
+        return pair(1)
+
+    world.server.will(wait_and_issue)
+    flight = source._current.ready("httpx")
+    assert isinstance(flight, Flight)
+    assert was_asked.wait(PATIENCE)
+    seen = weakref.ref(source)
+    del source
+    gc.collect()
+    assert seen() is None
+    again = world.client.for_subject("alice")
+    went_on.set()
+    flight.wait(PATIENCE)
+    settle()
+    world.store.trace.clear()
+    assert again.token().access_token == "at1"
+    assert world.store.trace == []
+
+
 def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: World) -> None:
     """A source that a web handler has let go keeps its pair until that is saved, and no longer: the next one to ask
     for this subject gets it, and the old refresh token is not spent again.
