@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import signal
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
 from .exit_status import reported
 from .groups import SuggestingGroup
+
+if TYPE_CHECKING:
+    from . import demo, doctor, init, keepalive, login, logout, renew, sandbox, status, store, token
+
+    # A tool that bundles an application into one executable finds the commands by these imports.
+    _FOUND_BY_BUNDLERS = (demo, doctor, init, keepalive, login, logout, renew, sandbox, status, store, token)
 
 _COMMANDS = (
     *("demo", "init", "login", "logout", "status", "token", "renew", "keepalive", "doctor"),

@@ -6,7 +6,6 @@ secret is never taken from the command line.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -188,15 +187,11 @@ def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
 
 
 def _with_profile(text: str, profile: str, table: Mapping[str, Any]) -> str:
-    tomlkit = _tomlkit()
-    document = tomlkit.parse(text)
-    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
-    profiles[profile] = {name: [*value] if isinstance(value, tuple) else value for name, value in table.items()}
-    return str(tomlkit.dumps(document))
-
-
-def _tomlkit() -> Any:
     try:
-        return importlib.import_module("tomlkit")
+        import tomlkit
     except ImportError as error:
         raise ConfigurationError(str(import_failure("init", "tomlkit", "cli", error))) from None
+    document: Any = tomlkit.parse(text)
+    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
+    profiles[profile] = {name: [*value] if isinstance(value, tuple) else value for name, value in table.items()}
+    return tomlkit.dumps(document)

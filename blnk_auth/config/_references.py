@@ -5,7 +5,6 @@ Used by profiles, and by `blnk-auth init`. A secret that a reference names never
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -76,7 +75,7 @@ def from_keyring(reference: str) -> Callable[[], str]:
     if not slash or not service.strip("/") or not name:
         raise UnresolvedReference("must be written keyring:service/name")
     try:
-        keyring: Any = importlib.import_module("keyring")
+        import keyring
     except ImportError as error:
         raise UnresolvedReference(
             str(import_failure("refers to the keyring, which", "keyring", "keyring", error))

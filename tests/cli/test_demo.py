@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cli.command_line import CommandLine
 from cli.demo_process import TIMEOUT, command, finish, read_until, started, state_directory
 
 from blnk_auth import SQLiteStore
@@ -126,6 +127,16 @@ def test_on_a_terminal_it_shows_the_table_live_and_ctrl_c_leaves_it_to_go_on(sta
     assert b"\x1b[" in shown
     assert not COLOURS.search(shown)
     assert sandbox_of(state).is_alive()
+
+
+def test_a_bundled_application_does_not_start_the_demo(
+    offline: CommandLine, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within one executable there is no python to start, so the demo says where it runs instead of hanging."""
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    result = offline.run("demo", "--state-dir", str(state))
+    assert result.exit_code == 2
+    assert "run it from an installation" in result.stderr
 
 
 def test_two_demos_do_not_share_a_directory(state: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from ..exit_status import CONFIGURATION, Failure
 from ..extras import require
 
 
@@ -35,6 +36,13 @@ def command(state_dir: Path | None, quick: bool) -> None:
     Kill it and start it again: it continues without a new sign-in.
     """
     require("sandbox")
+    if getattr(sys, "frozen", False):
+        # The demo runs modules with `python -m`, and there is no python beside a bundled application.
+        raise Failure(
+            "the demo starts Python processes, which an application that was bundled cannot; run it from an "
+            "installation: pip install 'blnk-auth[cli,sandbox]'",
+            CONFIGURATION,
+        )
     from .run import FULL, QUICK, run
     from .state_directory import StateDirectory
 

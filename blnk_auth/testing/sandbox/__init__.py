@@ -25,7 +25,7 @@ try:
     from ._journal import Counts, RecordedRequest
     from ._server import Sandbox
 except ImportError as error:
-    package = (error.name or package).partition(".")[0]
+    package = (error.name or "starlette").partition(".")[0]
     raise import_failure("the sandbox", package, "sandbox", error) from error
 
 __all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]

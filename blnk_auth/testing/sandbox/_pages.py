@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from ._endpoint import Answer
+from ._page_templates import TEMPLATES
 
-_TEMPLATES = Environment(loader=PackageLoader(__package__ or ""), autoescape=True, undefined=StrictUndefined)
+_TEMPLATES = Environment(loader=DictLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
 
 _PERMISSIONS = {
     "data:read": "read your data (data:read)",
