@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import queue
 import signal
@@ -11,8 +12,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -24,6 +27,8 @@ from helpers import World, acme, answer, everything_in, leaks, pair, settle
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
+from blnk_auth._renewal import client_state, single_flight
+from blnk_auth._sign_in import interactive
 from blnk_auth._sign_in.loopback import listen
 
 pytestmark = pytest.mark.real
@@ -690,6 +695,90 @@ def test_ctrl_c_ends_it_and_closes_the_listener() -> None:
     settle()
     assert is_free(urlsplit(redirect_uris[0]).port or 0)
     assert the_world.client.for_subject("alice").state == "missing"
+
+
+class _CtrlC:
+    """A trace function that presses Ctrl-C at the nth line which starts a sign-in or waits for it.
+
+    `go_on` is set when the caller waits.
+    """
+
+    _FILES = (interactive.__file__, client_state.__file__, single_flight.__file__)
+
+    def __init__(self, nth: int) -> None:
+        self.lines_left = nth
+        self.go_on = threading.Event()
+        self._last_lines: dict[FrameType, int] = {}
+
+    def __call__(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
+        caller = frame.f_back
+        if caller is not None and (caller.f_code.co_qualname, frame.f_code.co_qualname) == (
+            "Flight.wait",
+            "Event.wait",
+        ):
+            self.go_on.set()
+        return self._at_line if frame.f_code.co_filename in self._FILES else None
+
+    def _at_line(self, frame: FrameType, event: str, _arg: object) -> Callable[..., Any]:
+        # A line that is reached again is the end of its `with` block, where CPython does not look for signals.
+        if event == "line" and frame.f_lineno > self._last_lines.get(frame, 0):
+            self._last_lines[frame] = frame.f_lineno
+            self.lines_left -= 1
+            if self.lines_left == 0:
+                raise KeyboardInterrupt
+        return self._at_line
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < give_up_at
+
+
+def _workers() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "blnk-auth renewal" and each.is_alive()]
+
+
+def _interrupted(port: int, nth: int) -> bool:
+    """Whether there was an nth line; the sign-in is stuck in the store until the caller waits for it."""
+    the_world, ctrl_c, stuck = world(), _CtrlC(nth), threading.Event()
+
+    def hang() -> None:
+        stuck.set()
+        ctrl_c.go_on.wait(LONG)
+
+    the_world.store.interfere("save", hang)
+
+    def give_up(_url: str) -> None:
+        raise LookupError("the user gives up")
+
+    before = sys.gettrace()
+    sys.settrace(ctrl_c)
+    try:
+        the_world.client.authorize_interactively("alice", port=port, open_browser=False, on_url=give_up, timeout=LONG)
+    except KeyboardInterrupt:
+        return True
+    except LookupError:
+        return False
+    finally:
+        sys.settrace(before)
+        # While the store still hangs, if the sign-in has come that far.
+        try:
+            _until(lambda: stuck.is_set() or not _workers())
+            _until(lambda: is_free(port))
+        finally:
+            ctrl_c.go_on.set()
+            settle()
+        assert is_free(port)
+    raise AssertionError("nobody has signed in")
+
+
+def test_ctrl_c_at_any_moment_closes_the_port() -> None:
+    """From the start of the worker to the end of the wait, at each line; nothing waits for the time-out."""
+    with taken() as port:
+        pass
+    moments = sum(1 for _ in itertools.takewhile(lambda nth: _interrupted(port, nth), itertools.count(1)))
+    assert moments > 30
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
