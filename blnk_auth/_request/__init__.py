@@ -5,6 +5,7 @@ Used by the auth classes (`blnk_auth.httpx`, `httpx2`, `requests`), which transl
 * `before_sending`: which request gets a token, and which one.
 * `after_rejection`: what happens after a 401.
 * `rejection_body`: what is done with the body of a rejection.
+* `resumed`: bodies that are given back after their beginning was read.
 * `redirects`: where a redirect loses the token.
 * `httpx_flow`, `requests_hook`: the same request flow, as httpx, httpx2 and requests run it.
 * `client_errors`: our errors as errors of the HTTP package.

@@ -1,10 +1,13 @@
 """What is done with the body of a rejection, in httpx, httpx2 and requests.
 
 Used by the auth classes. A provider may judge a rejection by its body (`Provider.reads_rejection_body`), and before a
-request is repeated the rejected response must free its connection. The body may be endless, slow or broken, so what is
-promised is:
+request is repeated the rejected response must free its connection. The body may be endless, slow, broken or a
+compression bomb, so what is promised is:
 
-* At most `MAX_REJECTION_BYTES` are read, for at most `MAX_REJECTION_SECONDS`.
+* At most `MAX_REJECTION_BYTES` are read and judged, counted while they are decoded. A body in more than one content
+  coding is not judged, nor is a stream of events, which would be delayed.
+* The body of an error is read for `MAX_REJECTION_SECONDS`, and no single read takes longer, whatever the client's own
+  timeouts are. Other bodies (where 200 is a rejection status) keep the client's timeouts.
 * A response that is returned to the caller can still be read whole. Where its body breaks off, the caller meets the
   same error.
 * After `discard` the connection is free again, or closed.
@@ -15,21 +18,40 @@ fails on a closed one.
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
+
+from .resumed import BrokenOff, BrokenOffRaw, EndedRaw, ResumedRaw, read_some, resumed_stream_class
 
 if TYPE_CHECKING:
     import httpx
     import requests
-    from urllib3.exceptions import HTTPError
 
 MAX_REJECTION_BYTES = 16_384
 """How much of a rejection's body is read, to judge it and to free its connection."""
 
 MAX_REJECTION_SECONDS = 5.0
 """How long its reading may take."""
+
+_STREAMS = (
+    *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq"),
+    *("application/grpc", "multipart/x-mixed-replace"),
+)
+"""Media types whose body is read as it comes."""
+
+
+def _may_be_judged(headers: Mapping[str, str]) -> bool:
+    """Whether a body can be judged, as far as its headers say."""
+    is_stream = headers.get("content-type", "").strip().lower().startswith(_STREAMS)
+    return not is_stream and "," not in headers.get("content-encoding", "") and not _is_too_long(headers)
+
+
+def _is_too_long(headers: Mapping[str, str]) -> bool:
+    length = headers.get("content-length", "").strip()
+    return length.isdecimal() and (len(length) > len(str(MAX_REJECTION_BYTES)) or int(length) > MAX_REJECTION_BYTES)
 
 
 class HttpxRejectionBody:
@@ -41,87 +63,132 @@ class HttpxRejectionBody:
         self._stream: Any = response.stream
         self._rest: Any = None
         self._chunks: list[bytes] = []
+        self._length = 0
         self._is_complete = False
         self._give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
 
     def wait(self) -> bytes | None:
-        """The decoded body; None if it is longer than the limit, slower than the limit, or breaks off."""
-        if self._response.is_stream_consumed:
-            return self._content()
-        self._rest = iter(self._stream)
-        try:
-            for chunk in self._rest:
-                if self._is_enough(chunk):
-                    self._give_back()
-                    return None
-        except self._package.TransportError as error:
-            self._rest = _BrokenOff(error)
-            self._give_back()
-            return None
-        self._stream.close()
-        return self._keep()
+        """The decoded body; None if it is too long, too slow, breaks off, or cannot be judged."""
+        if not self._response.is_stream_consumed and _may_be_judged(self._response.headers):
+            self._read(is_limited=self._response.is_error)
+        return self._decoded()
 
     async def wait_async(self) -> bytes | None:
         """As `wait`."""
-        if self._response.is_stream_consumed:
-            return self._content()
-        self._rest = aiter(self._stream)
-        try:
-            async for chunk in self._rest:
-                if self._is_enough(chunk):
-                    self._give_back()
-                    return None
-        except self._package.TransportError as error:
-            self._rest = _BrokenOff(error)
-            self._give_back()
-            return None
-        await self._stream.aclose()
-        return self._keep()
+        if not self._response.is_stream_consumed and _may_be_judged(self._response.headers):
+            await self._aread(is_limited=self._response.is_error)
+        return self._decoded()
 
     def discard(self) -> None:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
-        if not self._was_taken():
-            self.wait()
-        if not self._is_complete:
+        if self._is_unread():
+            self._read(is_limited=True)
+        if self._decoded() is None:
             self._stream.close()
-            self._response.stream = self._package.ByteStream(b"")
+            self._empty()
 
     async def adiscard(self) -> None:
         """As `discard`."""
-        if not self._was_taken():
-            await self.wait_async()
-        if not self._is_complete:
+        if self._is_unread():
+            await self._aread(is_limited=True)
+        if self._decoded() is None:
             await self._stream.aclose()
-            self._response.stream = self._package.ByteStream(b"")
+            self._empty()
 
-    def _was_taken(self) -> bool:
-        return self._is_complete or self._rest is not None
+    def _is_unread(self) -> bool:
+        return not self._response.is_stream_consumed and self._rest is None and not _is_too_long(self._response.headers)
+
+    def _read(self, *, is_limited: bool) -> None:
+        with self._read_timeout(is_limited=is_limited):
+            self._rest = iter(self._stream)
+            try:
+                for chunk in self._rest:
+                    if self._is_enough(chunk):
+                        return self._give_back()
+            except self._package.TransportError as error:
+                self._rest = BrokenOff(error)
+                return self._give_back()
+        self._stream.close()
+        return self._keep()
+
+    async def _aread(self, *, is_limited: bool) -> None:
+        with self._read_timeout(is_limited=is_limited):
+            self._rest = aiter(self._stream)
+            try:
+                async for chunk in self._rest:
+                    if self._is_enough(chunk):
+                        return self._give_back()
+            except self._package.TransportError as error:
+                self._rest = BrokenOff(error)
+                return self._give_back()
+        await self._stream.aclose()
+        return self._keep()
+
+    @contextlib.contextmanager
+    def _read_timeout(self, *, is_limited: bool) -> Generator[None]:
+        """Shorten the client's timeout for a read, which its transport looks up when the body is begun."""
+        if not is_limited:
+            yield
+            return
+        extensions = self._response.request.extensions
+        timeouts: dict[str, float | None] | None = extensions.get("timeout")
+        read = None if timeouts is None else timeouts.get("read")
+        limit = MAX_REJECTION_SECONDS if read is None else min(read, MAX_REJECTION_SECONDS)
+        extensions["timeout"] = {**(timeouts or {}), "read": limit}
+        try:
+            yield
+        finally:
+            extensions["timeout"] = timeouts or {}
 
     def _is_enough(self, chunk: bytes) -> bool:
         self._chunks.append(chunk)
-        return sum(map(len, self._chunks)) > MAX_REJECTION_BYTES or time.monotonic() > self._give_up_at
-
-    def _content(self) -> bytes | None:
-        # A response hook of the caller, or a mock transport, has read it already.
-        self._is_complete = True
-        return self._response.content
+        self._length += len(chunk)
+        return self._length > MAX_REJECTION_BYTES or time.monotonic() > self._give_up_at
 
     def _give_back(self) -> None:
-        self._response.stream = _resumed_stream_class(self._package)(self._chunks, self._rest, self._stream)
+        self._response.stream = resumed_stream_class(self._package)(self._chunks, self._rest, self._stream)
 
-    def _keep(self) -> bytes | None:
-        raw = b"".join(self._chunks)
+    def _keep(self) -> None:
         self._is_complete = True
-        self._response.stream = self._package.ByteStream(raw)
-        coding = self._response.headers.get("content-encoding")
-        if not coding:
-            return raw
-        try:
-            # The package's own decoders, on a response that nobody else sees.
-            decoded: bytes = self._package.Response(200, headers={"Content-Encoding": coding}, content=raw).content
-        except self._package.DecodingError:
+        self._response.stream = self._package.ByteStream(b"".join(self._chunks))
+
+    def _empty(self) -> None:
+        """Leave nothing to read: the client reads the response before it sends the request again."""
+        self._response.stream = self._package.ByteStream(b"")
+        # As if nobody had begun to read, also where a hook of the caller's has.
+        self._response.is_stream_consumed = self._response.is_closed = False
+
+    def _decoded(self) -> bytes | None:
+        if self._is_complete:
+            return _decoded(self._package, self._response.headers.get("content-encoding"), b"".join(self._chunks))
+        if not self._response.is_stream_consumed:
             return None
-        return decoded
+        try:
+            # A response hook of the caller, or a mock transport, has read it already.
+            return self._response.content
+        except self._package.ResponseNotRead:
+            return None
+
+
+def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
+    """The body without its content coding; None if that is too long, broken, or of more than one coding."""
+    if not coding:
+        return raw
+    if "," in coding:
+        return None
+    # Byte by byte through the package's own decoder, since a decoder returns at once all that it makes of its input.
+    response: httpx.Response = package.Response(
+        200, headers={"Content-Encoding": coding}, content=(raw[i : i + 1] for i in range(len(raw)))
+    )
+    decoded = bytearray()
+    try:
+        for some in response.iter_bytes():
+            decoded += some
+            if len(decoded) > MAX_REJECTION_BYTES:
+                return None
+    except package.DecodingError:
+        return None
+    return bytes(decoded)
 
 
 class DiscardedBody:
@@ -139,56 +206,6 @@ class DiscardedBody:
         await self._body.adiscard()
 
 
-class _BrokenOff:
-    """What follows in a body that broke off: the error, for the caller who reads on."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        raise self._error
-
-    async def __anext__(self) -> bytes:
-        raise self._error
-
-
-@functools.cache
-def _resumed_stream_class(package: Any) -> Any:
-    """A stream that begins with what was read already; the client accepts only classes of its own package."""
-    bases: tuple[type[httpx.SyncByteStream], type[httpx.AsyncByteStream]]
-    bases = package.SyncByteStream, package.AsyncByteStream
-
-    class ResumedStream(*bases):  # type: ignore[misc]  # bases known at run time
-        def __init__(self, chunks: list[bytes], rest: Any, stream: Any) -> None:
-            self._chunks = chunks
-            self._rest = rest
-            self._stream = stream
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield from self._chunks
-            yield from self._rest
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            for chunk in self._chunks:
-                yield chunk
-            async for chunk in self._rest:
-                yield chunk
-
-        def close(self) -> None:
-            self._stream.close()
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    return ResumedStream
-
-
 class RequestsRejectionBody:
     """The body of a rejection in requests. A `Wait`, whose result is the body."""
 
@@ -198,9 +215,9 @@ class RequestsRejectionBody:
         self._is_complete = False
 
     def wait(self) -> bytes | None:
-        """The decoded body; None if it is longer than the limit, slower than the limit, or breaks off."""
-        if self._head is None:
-            self._read()
+        """The decoded body; None if it is too long, too slow, breaks off, or cannot be judged."""
+        if self._head is None and _may_be_judged(self._response.headers):
+            self._read(is_limited=self._response.status_code >= 400)
         return self._head if self._is_complete else None
 
     async def wait_async(self) -> bytes | None:
@@ -209,84 +226,72 @@ class RequestsRejectionBody:
 
     def discard(self) -> None:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
-        self.wait()
+        headers = self._response.headers
+        if self._head is None and "," not in headers.get("content-encoding", "") and not _is_too_long(headers):
+            self._read(is_limited=True)
         if not self._is_complete:
             self._response.raw.close()
-            self._response.raw = _Ended(b"", self._response.raw)
+            self._response.raw = EndedRaw(b"", self._response.raw)
         self._response.content  # noqa: B018 - reads what is in memory already, for the history
         self._response.close()
 
-    def _read(self) -> None:
+    def _read(self, *, is_limited: bool) -> None:
         from urllib3.exceptions import HTTPError
 
         raw, head = self._response.raw, bytearray()
         if getattr(self._response, "_content_consumed", False) or not hasattr(raw, "stream"):
             self._head, self._is_complete = self._response.content, True
             return
-        give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
+        limit = _ReadLimit(raw, is_limited=is_limited)
         try:
-            while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < give_up_at:
-                chunk = _read_some(raw, 1024, decode_content=True)
-                head += chunk
-                if not chunk:
-                    self._is_complete = True
-                    break
+            with limit:
+                while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < limit.ends_at:
+                    chunk = read_some(raw, 1024, decode_content=True)
+                    head += chunk
+                    if not chunk:
+                        limit.raise_if_passed()
+                        self._is_complete = True
+                        break
         except HTTPError as error:
-            self._head, self._response.raw = bytes(head), _BrokenOffRaw(bytes(head), raw, error)
+            self._head, self._response.raw = bytes(head), BrokenOffRaw(bytes(head), raw, error)
             return
         self._head = bytes(head)
-        self._response.raw = _ResumedRaw(self._head, raw)
+        self._response.raw = ResumedRaw(self._head, raw)
 
 
-class _ResumedRaw:
-    """A raw response that begins with what was read already."""
+class _ReadLimit:
+    """Ends a read of a raw response that blocks for too long, by shutting its socket down from another thread."""
 
-    def __init__(self, head: bytes, raw: Any) -> None:
-        self._head = head
+    def __init__(self, raw: Any, *, is_limited: bool) -> None:
+        self.ends_at = time.monotonic() + MAX_REJECTION_SECONDS
         self._raw = raw
+        self._has_passed = False
+        # Older versions of urllib3 have no public way; there the session's own timeout remains.
+        self._timer = threading.Timer(MAX_REJECTION_SECONDS, self._pass) if hasattr(raw, "shutdown") else None
+        if not is_limited:
+            self._timer = None
 
-    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
-        head, self._head = self._head, b""
-        if head:
-            yield head
-        # Not `raw.stream`: it reads a chunked body by itself and would find no beginning of a chunk here.
-        while some := _read_some(self._raw, amount, decode_content=decode_content):
-            yield some
+    def raise_if_passed(self) -> None:
+        """Raise what a read that was too slow raises: a socket that was shut down seems to have come to its end."""
+        from urllib3.exceptions import ReadTimeoutError
 
-    def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
-        head = self._head if amount is None else self._head[:amount]
-        self._head = self._head[len(head) :]
-        if amount is None or not head:
-            return head + bytes(self._raw.read(amount, decode_content=decode_content))
-        return head
+        if self._has_passed:
+            raise ReadTimeoutError(self._raw, "", f"no more of it came within {MAX_REJECTION_SECONDS:g} seconds")
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._raw, name)
+    def __enter__(self) -> Self:
+        if self._timer is not None:
+            self._timer.daemon = True
+            # Without another thread to be had, the session's own timeout remains.
+            with contextlib.suppress(RuntimeError):
+                self._timer.start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
-class _BrokenOffRaw(_ResumedRaw):
-    """A raw response whose reader meets the error that we met: read on, it would seem to have come to its end."""
-
-    def __init__(self, head: bytes, raw: Any, error: HTTPError) -> None:
-        super().__init__(head, raw)
-        self._error = error
-
-    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
-        yield self._head
-        raise self._error
-
-    def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
-        raise self._error
-
-
-class _Ended(_ResumedRaw):
-    """A raw response of which nobody wants to read more."""
-
-    def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
-        return iter(())
-
-
-def _read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
-    """What has come, up to `amount` bytes; `read` waits for all of them, however slowly they drip."""
-    some: bytes = getattr(raw, "read1", raw.read)(amount, decode_content=decode_content)
-    return some
+    def _pass(self) -> None:
+        self._has_passed = True
+        # The connection may have become free a moment ago.
+        with contextlib.suppress(ValueError, RuntimeError, OSError):
+            self._raw.shutdown()
