@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ._protocol.client_authentication import (
     ClientSecret,
     choose_method,
 )
+from ._protocol.http_values import joined_scope
 from ._protocol.origins import endpoint_origin
 from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from ._renewal.client_state import ClientState
@@ -29,7 +30,7 @@ from ._sign_in.device import DeviceAuthorization, DeviceSignIn
 from ._sign_in.interactive_settings import InteractiveSettings, Pasted
 from ._sign_in.wanted_grant import WantedGrant, checked_subject
 from ._transport.network import Network
-from .errors import ConfigurationError, is_text, redacted
+from .errors import ConfigurationError, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -178,14 +179,14 @@ class OAuthClient:
         subject = checked_subject(subject)
         return source_of(self._state.current_token(RefreshTokenGrant(subject, self.provider.target_of(subject))))
 
-    def for_itself(self, *, scope: str | None = None) -> TokenSource:
+    def for_itself(self, *, scope: str | Sequence[str] | None = None) -> TokenSource:
         """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
 
         Args:
-            scope: Space-separated. None: the server decides.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
 
         Raises:
-            ConfigurationError: `scope` is not text, or the provider does not offer this grant.
+            ConfigurationError: `scope` is not a scope, or the provider does not offer this grant.
         """
         if "client_credentials" not in self.provider.grants:
             raise ConfigurationError(
@@ -193,16 +194,14 @@ class OAuthClient:
                 parameter="for_itself",
                 remedy="use for_subject(), or add 'client_credentials' to the provider's grants if it does offer it",
             )
-        if scope is not None and not is_text(scope):
-            raise ConfigurationError("scope must be text: scopes separated by spaces, or None", parameter="scope")
         return source_of(
-            self._state.current_token(ClientCredentialsGrant(scope or None, self.provider.target_of(None)))
+            self._state.current_token(ClientCredentialsGrant(joined_scope(scope), self.provider.target_of(None)))
         )
 
     # --- signing in ----------------------------------------------------------------------------------------------
 
     def start_authorization(
-        self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
+        self, subject: str, *, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
         """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
 
@@ -211,7 +210,7 @@ class OAuthClient:
 
         Args:
             subject: The application's own lasting id of the user.
-            scope: Space-separated. None: the server decides.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
             parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
 
         Raises:
@@ -223,7 +222,7 @@ class OAuthClient:
         return AuthorizationCodeSignIn(self._state).start(wanted, self.redirect_uri)
 
     async def astart_authorization(
-        self, subject: str, *, scope: str | None = None, parameters: Mapping[str, str] | None = None
+        self, subject: str, *, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
         wanted = WantedGrant.checked(subject, scope, parameters)
@@ -260,7 +259,7 @@ class OAuthClient:
         self,
         subject: str,
         *,
-        scope: str | None = None,
+        scope: str | Sequence[str] | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -278,7 +277,7 @@ class OAuthClient:
 
         Args:
             subject: The application's own lasting id of the user.
-            scope: Space-separated. None: the server decides.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
             parameters: Further parameters of the authorization request.
             port: The port to listen on. None: the one in redirect_uri; if it has none, any free one, as with 0.
             timeout: Seconds to wait for the user, at most 600.
@@ -302,7 +301,7 @@ class OAuthClient:
         self,
         subject: str,
         *,
-        scope: str | None = None,
+        scope: str | Sequence[str] | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -320,7 +319,7 @@ class OAuthClient:
         self,
         subject: str,
         *,
-        scope: str | None = None,
+        scope: str | Sequence[str] | None = None,
         on_prompt: Callable[[DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], object] = time.sleep,
@@ -332,7 +331,7 @@ class OAuthClient:
 
         Args:
             subject: The application's own lasting id of the user.
-            scope: Space-separated. None: the server decides.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
             on_prompt: Called with the code and where to enter it; must show both.
             timeout: Seconds after which it ends. None: when the code expires.
             wait: Called with the seconds until the next poll.
@@ -351,7 +350,7 @@ class OAuthClient:
         self,
         subject: str,
         *,
-        scope: str | None = None,
+        scope: str | Sequence[str] | None = None,
         on_prompt: Callable[[DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], Awaitable[object]] | None = None,

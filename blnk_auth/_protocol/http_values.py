@@ -7,7 +7,7 @@ fails half-way leaves open whether a refresh token was spent. Each check names t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from ..errors import ConfigurationError, is_text
@@ -52,6 +52,24 @@ def checked_authorization_parameters(made: Any, setting: str) -> Mapping[str, st
     Raises `ConfigurationError` also for a parameter that the request itself has.
     """
     return without_reserved(checked_parameters(made, setting), _OF_AUTHORIZATION, setting)
+
+
+def joined_scope(scope: str | Sequence[str] | None) -> str | None:
+    """A scope as it is sent, RFC 6749 section 3.3: space-separated. None or empty: none is sent.
+
+    The one rule for every method that takes a scope: a string, or a list or tuple of strings, which are joined in this
+    order. Raises `ConfigurationError` for anything else.
+    """
+    if scope is None:
+        return None
+    parts = tuple(scope) if isinstance(scope, list | tuple) else (scope,)
+    if not all(is_text(part) for part in parts):
+        raise ConfigurationError(
+            "scope must be a string, or a list or tuple of strings, that can be written as UTF-8",
+            parameter="scope",
+            remedy="pass scope='first second' or scope=['first', 'second']; None lets the server decide",
+        )
+    return " ".join(cast("tuple[str, ...]", parts)) or None
 
 
 def without_reserved(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> Mapping[str, str]:

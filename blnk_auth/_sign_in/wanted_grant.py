@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from .._protocol.http_values import joined_scope
 from ..errors import ConfigurationError, is_text
 
 
@@ -27,10 +28,10 @@ class WantedGrant:
 
     @classmethod
     def checked(
-        cls, subject: str, scope: str | None = None, parameters: Mapping[str, str] | None = None
+        cls, subject: str, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
     ) -> WantedGrant:
         """From what the user of the library passed. Raises `ConfigurationError`."""
-        return cls(checked_subject(subject), checked_scope(scope), None, parameters or {})
+        return cls(checked_subject(subject), joined_scope(scope), None, parameters or {})
 
 
 def checked_subject(subject: str) -> str:
@@ -42,14 +43,3 @@ def checked_subject(subject: str) -> str:
             remedy="pass your own lasting id of the user who gave the grant",
         )
     return subject
-
-
-def checked_scope(scope: str | None) -> str | None:
-    """The scope of a grant. Raises `ConfigurationError` unless it is text or None."""
-    if scope is not None and not is_text(scope):
-        raise ConfigurationError(
-            "scope must be text: scopes separated by spaces, or None",
-            parameter="scope",
-            remedy="pass scope='first second'",
-        )
-    return scope

@@ -287,6 +287,18 @@ def test_f17_a_request_proceeds_without_any_lifetime_after_a_renewal(world: Worl
     assert len(acme.token_requests) == 1
 
 
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def with_text(answer: dict[str, Any], text: str) -> bytes:
+    """The answer with a member whose JSON text is given."""
+    return json.dumps({"consent": "?", **answer}).replace('"?"', text, 1).encode()
+
+
 def form_encoded(answer: dict[str, Any]) -> bytes:
     return "&".join(f"{name}={quote(str(value))}" for name, value in answer.items()).encode()
 
@@ -296,12 +308,16 @@ USABLE: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
     "token_type missing": partial(with_member, "token_type", ...),
     "token_type bearer": partial(with_member, "token_type", "bearer"),
     "token_type BEARER": partial(with_member, "token_type", "BEARER"),
-    "token_type N_A": partial(with_member, "token_type", "N_A"),
     "token_type number": partial(with_member, "token_type", 7),
     "scope list": partial(with_member, "scope", ["data:read", "data:write"]),
     "scope number": partial(with_member, "scope", 7),
     "refresh_expires_in a word": partial(with_member, "refresh_expires_in", "later"),
     "unknown members": partial(with_member, "consent", {"id": [1, None, "two"]}),
+    "a member nested too deeply to be stored": partial(with_member, "consent", nested(950)),
+    "a member nested too deeply to be read": lambda answer: with_text(answer, "[" * 100_000 + "]" * 100_000),
+    "a member too large to be kept": partial(with_member, "consent", "x" * 500_000),
+    "a member that is no text": partial(with_member, "consent", "\ud800"),
+    "a member in Latin-1": lambda answer: with_text(answer, '"Zoë"').decode().encode("latin-1"),
     "form-encoded": form_encoded,
     "byte order mark": lambda answer: b"\xef\xbb\xbf" + json.dumps(answer).encode(),
 }
@@ -318,6 +334,54 @@ def test_f18_an_odd_answer_with_a_pair_is_used(world: World, kind: Kind, rewrite
         world.expire()
         assert http.get(world.url).status == 200
     assert world.renewals == (2, 2, 0)
+
+
+@through_every_client
+def test_a_token_of_another_type_is_kept_and_not_sent(world: World, kind: Kind) -> None:
+    """RFC 6749 section 7.1. The rotated pair is saved, and the grant lives."""
+    alice = world.expired()
+    old = world.stored(alice).token
+    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "token_type", "mac")))
+    with kind.open(alice) as http:
+        with pytest.raises(ConfigurationError, match="'mac'") as caught:
+            http.get(world.url)
+        assert isinstance(caught.value, kind.request_error)
+        stored = world.stored(alice)
+        assert (stored.token.token_type, stored.ended) == ("mac", None)
+        assert stored.token.refresh_token != old.refresh_token
+        world.clock.advance(60)
+        assert http.get(world.url).status == 200
+    assert world.renewals == (2, 2, 0)
+
+
+@through_every_client
+def test_a_refresh_token_that_comes_alone_is_kept(world: World, kind: Kind) -> None:
+    """The one before it is spent: without it the grant would be lost."""
+    alice = world.expired()
+    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "access_token", ...)))
+    with kind.open(alice) as http:
+        with pytest.raises(ProtocolError, match="without access_token"):
+            http.get(world.url)
+        world.clock.advance(60)
+        assert http.get(world.url).status == 200
+    assert world.renewals == (2, 2, 0)
+
+
+@through_every_client
+def test_a_200_that_is_a_refusal_is_judged_by_the_provider(world: World, kind: Kind) -> None:
+    """TikTok, Withings, Lark: `code` and `message` instead of `error`."""
+    with Acme() as acme:
+        acme.answers.append(Reply.json({"code": 40105, "message": "refresh token is invalid", "data": {}}))
+        provider = acme_provider(
+            acme,
+            judge_refusal=lambda refusal: "sign_in" if (refusal.document or {}).get("code") == 40105 else None,
+            read_answer=lambda document, _: document.get("data", document),
+        )
+        alice = world.client(provider=provider).for_subject("alice")
+        alice.adopt(Token("at0", refresh_token="rt0", expires_at=world.clock() - 1))
+        with kind.open(alice) as http, pytest.raises(SignInRequired) as caught:
+            http.get(f"{acme.origin}/api")
+    assert (caught.value.reason, caught.value.error) == ("refused", None)
 
 
 SECRET = "s3cr3t-value-that-must-not-appear-anywhere"

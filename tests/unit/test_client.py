@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -131,11 +133,35 @@ def test_a_subject_must_be_named(subject: Any) -> None:
         client().for_subject(subject)
 
 
-@pytest.mark.parametrize("scope", [["a", "b"], 7, "\ud800"], ids=repr)
-def test_a_scope_must_be_text(scope: Any) -> None:
-    """A list is what other libraries take; here the error says so instead of a TypeError."""
-    with pytest.raises(ConfigurationError, match="scope"):
-        client().for_itself(scope=scope)
+TAKES_A_SCOPE: dict[str, Callable[[OAuthClient, Any], object]] = {
+    "for_itself": lambda made, scope: made.for_itself(scope=scope),
+    "start_authorization": lambda made, scope: made.start_authorization("alice", scope=scope),
+    "authorize_interactively": lambda made, scope: made.authorize_interactively("alice", scope=scope),
+    "authorize_device": lambda made, scope: made.authorize_device("alice", lambda _: None, scope=scope),
+}
+
+
+@pytest.mark.parametrize("method", TAKES_A_SCOPE)
+@pytest.mark.parametrize(
+    "scope", [7, True, b"a", "\ud800", ["a", 7], ["a", None], ("\ud800",), {"a": 1}, {"a"}, range(2)], ids=ascii
+)
+def test_what_is_no_scope_is_refused_by_every_method(method: str, scope: Any) -> None:
+    """One rule: a string, or a list or tuple of strings. A set or a mapping has no order that could be meant."""
+    with pytest.raises(ConfigurationError, match="scope must be") as caught:
+        TAKES_A_SCOPE[method](client(), scope)
+    assert caught.value.parameter == "scope"
+
+
+@pytest.mark.parametrize(
+    ("scope", "sent"),
+    [("a b", "a b"), (["a", "b"], "a b"), (("b", "a"), "b a"), (["a b", "c"], "a b c"), ([], None), ("", None)],
+)
+def test_a_scope_is_a_string_or_a_list_that_is_joined_in_order(scope: Any, sent: str | None) -> None:
+    """As other libraries take it; the same scope is the same source, however it is written."""
+    made = client()
+    query = parse_qs(urlsplit(made.start_authorization("alice", scope=scope).url).query)
+    assert query.get("scope") == (None if sent is None else [sent])
+    assert made.for_itself(scope=scope).store_key == made.for_itself(scope=sent).store_key
 
 
 def test_a_subject_that_never_signed_in_is_told_so_and_nothing_is_stored() -> None:
