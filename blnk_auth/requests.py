@@ -12,6 +12,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
+from ._renewal.cached_token import CachedToken
 from ._renewal.credential import Source, credential_of
 from ._request.before_sending import may_carry_token, token_to_send
 from ._request.requests_hook import (
@@ -66,7 +67,8 @@ class RequestsAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Attach the token. Called by requests; blocks while a renewal is needed."""
         credential = self._credential
-        if not (request.url or "").startswith(self._listed) and not may_carry_token(credential, origin_of(request.url)):
+        is_listed = (request.url or "").startswith(self._listed)
+        if not is_listed and not may_carry_token(credential, origin_of(request.url)):
             return request
         try:
             # Asking with `in` costs a third more.
@@ -76,10 +78,9 @@ class RequestsAuth(AuthBase):
         if own is not None and not was_attached(request, own):
             credential.report_withheld(None)
             return request
-        try:
-            cached = credential.fresh() or run(token_to_send(credential, "requests"))
-        except BlnkAuthError as error:
-            raise as_requests_error(error, request) from None
+        cached = credential.fresh() or self._token_when_ready(request)
+        if not is_listed and not may_carry_token(credential, origin_of(request.url), cached):
+            return request
         # `cached.header`, without the call.
         request.headers[self._header_name] = cached.prefix + cached.token.access_token
         hook = self._hook
@@ -93,3 +94,9 @@ class RequestsAuth(AuthBase):
             hooks[:] = [hook for hook in hooks if type(hook) is not ResponseHook]
         hooks.append(hook)
         return request
+
+    def _token_when_ready(self, request: requests.PreparedRequest) -> CachedToken:
+        try:
+            return run(token_to_send(self._credential, "requests"))
+        except BlnkAuthError as error:
+            raise as_requests_error(error, request) from None

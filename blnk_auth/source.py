@@ -109,12 +109,12 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             BlnkAuthError: There is no valid token.
         """
         current = self._current
-        return _headers(current, self._wait(current.ready(None))) if _may_receive(current, url) else {}
+        return _headers(current, url, self._wait(current.ready(None))) if _may_receive(current, url) else {}
 
     async def aheaders(self, url: str) -> dict[str, str]:
         """As `headers`, for asyncio and trio."""
         current = self._current
-        return _headers(current, await self._await(current.ready(None))) if _may_receive(current, url) else {}
+        return _headers(current, url, await self._await(current.ready(None))) if _may_receive(current, url) else {}
 
     def renew(self, *, rejected: Token | None = None) -> Token:
         """Renew now, or join the renewal under way. Blocks; for asyncio and trio: `arenew`.
@@ -269,7 +269,7 @@ class StaticToken(Source):
             ConfigurationError: `url` is not an absolute URL.
         """
         credential = self._fixed
-        return _headers(credential, credential.cached) if _may_receive(credential, url) else {}
+        return _headers(credential, url, credential.cached)
 
     async def aheaders(self, url: str) -> dict[str, str]:
         """As `headers`."""
@@ -313,7 +313,7 @@ class _StaticCredential:
         emit(None, Event("token_withheld", repr(self), detail))
 
 
-def _may_receive(credential: Credential, url: str) -> bool:
+def _may_receive(credential: Credential, url: str, cached: CachedToken | None = None) -> bool:
     try:
         parts = urlsplit(url)
         origin = normalize(parts.scheme, parts.hostname or "", parts.port)
@@ -323,11 +323,14 @@ def _may_receive(credential: Credential, url: str) -> bool:
         raise ConfigurationError(
             "url is not an absolute URL", parameter="url", remedy="pass the whole URL, such as https://host/path"
         )
-    if credential.rules.origins.permits(origin):
+    rules = credential.rules
+    if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):
         return True
     credential.report_withheld(origin)
     return False
 
 
-def _headers(credential: Credential, cached: CachedToken) -> dict[str, str]:
+def _headers(credential: Credential, url: str, cached: CachedToken) -> dict[str, str]:
+    if not _may_receive(credential, url, cached):
+        return {}
     return {credential.rules.header_name: cached.header, **credential.api_headers()}

@@ -136,7 +136,7 @@ def endpoint_origin(url: str, parameter: str) -> Origin:
 def origin_below(url: object, suffixes: Iterable[str]) -> Origin | None:
     """The origin of a URL that a server sent, if a token may follow it; else None.
 
-    It must be https, at a host that is one of `suffixes` or below one: never an address, never this machine.
+    It must be https, at a host that is one of `suffixes` or below one: so never an address, and never this machine.
     """
     if not isinstance(url, str):
         return None
@@ -144,8 +144,14 @@ def origin_below(url: object, suffixes: Iterable[str]) -> Origin | None:
         origin = endpoint_origin(url, "api_origins_from_token")
     except ConfigurationError:
         return None
-    is_below = any(origin.host == suffix or origin.host.endswith(f".{suffix}") for suffix in suffixes)
-    return origin if is_below and origin.scheme == "https" and not is_loopback(origin.host) else None
+    return origin if is_below(origin, suffixes) else None
+
+
+def is_below(origin: Origin, suffixes: Iterable[str]) -> bool:
+    """Whether it is an https origin whose host is one of `suffixes` or below one."""
+    return origin.scheme == "https" and any(
+        origin.host == suffix or origin.host.endswith(f".{suffix}") for suffix in suffixes
+    )
 
 
 def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:

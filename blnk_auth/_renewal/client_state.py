@@ -73,6 +73,8 @@ class ClientState:
             rejection_statuses=provider.rejection_statuses,
             reads_rejection_body=provider.reads_rejection_body,
             wait_timeout=self.wait_timeout,
+            host_suffixes=provider.api_host_suffixes,
+            origins_for=provider.origins_for if provider.api_origins_from_token else None,
         )
         self.reset_after_fork()
         reset_in_child(self)

@@ -7,15 +7,17 @@ blocks: what takes time is a `Flight`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from .._protocol.origins import is_below
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     # Every auth class imports this module, and needs none of these to be imported.
     from .._protocol.http_messages import ApiAnswer, Package
     from .._protocol.origins import AllowedOrigins, Origin
+    from ..token import Token
     from .cached_token import CachedToken
     from .single_flight import Flight
 
@@ -25,7 +27,8 @@ class RequestRules(NamedTuple):
 
     `has_api_headers`: further headers are sent beside the token. `rejection_statuses`: all other responses pass
     untouched. `reads_rejection_body`: judging needs the body. `wait_timeout`: the longest that a caller waits for a
-    renewal, in seconds.
+    renewal, in seconds. `host_suffixes`: hosts at or below which a token may name a further origin for itself, and
+    `origins_for`: which origins may have one token; None where no token names any.
     """
 
     origins: AllowedOrigins
@@ -34,6 +37,18 @@ class RequestRules(NamedTuple):
     rejection_statuses: frozenset[int] = frozenset()
     reads_rejection_body: bool = False
     wait_timeout: float = 0.0
+    host_suffixes: tuple[str, ...] = ()
+    origins_for: Callable[[Token], AllowedOrigins] | None = None
+
+    def may_permit(self, origin: Origin) -> bool:
+        """Whether there can be a token that may be sent to `origin`."""
+        return self.origins.permits(origin) or is_below(origin, self.host_suffixes)
+
+    def permits(self, origin: Origin, token: Token) -> bool:
+        """Whether this token may be sent to `origin`."""
+        return self.origins.permits(origin) or (
+            self.origins_for is not None and self.origins_for(token).permits(origin)
+        )
 
 
 class Credential(Protocol):

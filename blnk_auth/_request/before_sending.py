@@ -15,9 +15,13 @@ from .._renewal.single_flight import Flight
 from .waits import FlightWait, Waits
 
 
-def may_carry_token(credential: Credential, origin: Origin) -> bool:
-    """Whether a request to `origin` may have the token; if not, the event `token_withheld` is emitted."""
-    if credential.rules.origins.permits(origin):
+def may_carry_token(credential: Credential, origin: Origin, cached: CachedToken | None = None) -> bool:
+    """Whether a request to `origin` may have the token; if not, the event `token_withheld` is emitted.
+
+    To be asked twice where a token names an origin for itself: before there is a token, and then with it.
+    """
+    rules = credential.rules
+    if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):
         return True
     credential.report_withheld(origin)
     return False

@@ -68,6 +68,9 @@ class HttpxFlow:
                 yield request
                 return
             sent = run(self._attach_when_ready(request))
+            if sent is None:
+                yield request
+                return
         response = yield request
         if response.status_code not in self._rejection_statuses:
             sent.was_accepted = True
@@ -86,6 +89,9 @@ class HttpxFlow:
                 yield request
                 return
             sent = await arun(self._attach_when_ready(request))
+            if sent is None:
+                yield request
+                return
         response = yield request
         if response.status_code not in self._rejection_statuses:
             sent.was_accepted = True
@@ -116,10 +122,7 @@ class HttpxFlow:
 
     def _may_attach(self, request: httpx.Request) -> bool:
         """Whether the request may have the token, and has no header of the user's own in its place."""
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) not in self._listed and not may_carry_token(
-            self._credential, normalize(url.scheme, url.raw_host.decode("ascii"), url.port)
-        ):
+        if not self._is_permitted(request):
             return False
         for name, _ in request.headers.raw:
             if name.lower() == self._header_name and not self._was_attached(request):
@@ -127,12 +130,20 @@ class HttpxFlow:
                 return False
         return True
 
-    def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken]:
-        """Attach a token that may have to be waited for."""
+    def _is_permitted(self, request: httpx.Request, cached: CachedToken | None = None) -> bool:
+        url = request.url
+        return (url.scheme, url.raw_host, url.port) in self._listed or may_carry_token(
+            self._credential, normalize(url.scheme, url.raw_host.decode("ascii"), url.port), cached
+        )
+
+    def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken | None]:
+        """Attach a token that may have to be waited for; None if this one may not be sent there."""
         try:
             cached = yield from token_to_send(self._credential, self._package)
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
+        if not self._is_permitted(request, cached):
+            return None
         self._attach(request, cached)
         return cached
 
@@ -146,6 +157,8 @@ class HttpxFlow:
             retry = yield from retry_after_rejection(self._credential, sent, rejection, self._package)
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
+        if retry is not None and not self._is_permitted(response.request, retry.cached):
+            return None
         if retry is not None:
             yield DiscardedBody(body)
             self._attach(response.request, retry.cached)

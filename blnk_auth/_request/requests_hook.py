@@ -21,6 +21,7 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential
 from ..errors import BlnkAuthError
 from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
+from .before_sending import may_carry_token
 from .client_errors import as_client_error
 from .redirects import leads_to
 from .rejection_body import RequestsRejectionBody
@@ -58,7 +59,7 @@ class ResponseHook:
         except BlnkAuthError as error:
             body.discard()
             raise as_requests_error(error, response.request) from None
-        if retry is None:
+        if retry is None or not may_carry_token(self._credential, origin_of(response.request.url), retry.cached):
             return None
         body.discard()
         return self._retry(response, retry, kwargs)
@@ -97,7 +98,7 @@ class ResponseHook:
             request.path_url.partition("?")[0],
             carried_ours=(
                 request.headers.get(self._header_name) == self.sent.header
-                and self._credential.rules.origins.permits(origin_of(request.url))
+                and self._credential.rules.permits(origin_of(request.url), self.sent.token)
             ),
             is_replayable=lambda: _is_replayable(request) and getattr(response, "connection", None) is not None,
             read_body=body,
@@ -106,7 +107,7 @@ class ResponseHook:
     def _strip_before_redirect(self, response: requests.Response) -> None:
         """Remove our headers, unless the redirect leads to an allowed origin; see `redirects`."""
         target = leads_to(origin_of(response.request.url), response.headers.get("location", ""))
-        if target is None or not self._credential.rules.origins.permits(target):
+        if target is None or not self._credential.rules.permits(target, self.sent.token):
             for name in (self._header_name, *self._further):
                 response.request.headers.pop(name, None)
 

@@ -15,9 +15,9 @@ import pytest
 import trustme
 from scenarios.clients import REQUESTS, Http, Kind, through_every_client
 from scenarios.servers import Everywhere, Received, Reply
-from scenarios.world import NO_RENEWAL, World
+from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import Provider, StaticToken, Token
+from blnk_auth import Provider, StaticToken, Token, TokenSource
 from blnk_auth._renewal.credential import Source
 
 KEY = "a-fixed-api-key"
@@ -354,3 +354,91 @@ def test_f38_a_key_in_a_header_of_its_own_leaves_the_others_alone(
     assert [request.headers["x-own"] for _, request in hosts.arrived] == ["kept"] * 2
     assert [request.headers["x-blnk-key"] for _, request in hosts.arrived] == [KEY] * 2
     assert headers == {"X-Own": "kept"}
+
+
+# --- an origin that comes with the token -----------------------------------------------------------------------------
+
+
+def at_home(world: World, instance_url: object) -> TokenSource:
+    """A source whose token answer named this `instance_url`."""
+    provider = Provider(
+        name="acme",
+        token_endpoint=f"{world.sandbox.origin}/oauth/token",
+        api_origins=("https://login.example.test",),
+        api_origins_from_token=("instance_url",),
+        api_host_suffixes=("acme.test",),
+    )
+    source = world.client_of(provider).for_subject("alice")
+    extra = {"instance_url": instance_url}
+    source.adopt(Token(KEY, refresh_token="unused", expires_at=world.clock() + 9999, extra=extra))
+    return source
+
+
+COMES_WITH_THE_TOKEN: tuple[tuple[object, str, bool], ...] = (
+    (f"{API}/services", f"{API}/x", True),
+    (f"{API}:8443", f"{API}:8443/x", True),
+    ("https://sub.api.acme.test", "https://sub.api.acme.test/x", True),
+    # Another customer's.
+    ("https://sub.api.acme.test", f"{API}/x", False),
+    (API, f"{API}:8443/x", False),
+    # Not the provider's, whatever the token endpoint said.
+    ("https://evil.test", "https://evil.test/x", False),
+    ("https://127.0.0.1", "https://127.0.0.1/x", False),
+    ("http://api.acme.test", "http://api.acme.test/x", False),
+    (None, f"{API}/x", False),
+)
+"""What the token answer said, where a request goes, and whether it has the token."""
+
+
+@through_every_client
+def test_a_token_goes_to_the_origin_that_came_with_it(
+    world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind
+) -> None:
+    """Below the provider's own hosts only; a request that may not have the token is reported."""
+    with open_client(kind) as http:
+        for instance_url, url, carried in COMES_WITH_THE_TOKEN:
+            source = at_home(world, instance_url)
+            hosts.arrived.clear()
+            world.events.clear()
+            assert http.get(url, auth=kind.auth(source)).status == 200
+            ((_, request),) = hosts.arrived
+            assert request.headers.get("authorization") == (f"Bearer {KEY}" if carried else None), url
+            assert ("token_withheld" in world.events.names) is not carried
+            assert source.headers(url) == ({"Authorization": f"Bearer {KEY}"} if carried else {})
+
+
+@through_every_client
+def test_a_token_for_its_own_origin_is_renewed_and_follows_redirects_there(
+    world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind
+) -> None:
+    """A rejection is resolved as at any other origin; the renewed token still knows where it belongs."""
+    source = at_home(world, API)
+    source.adopt(Token.from_response({**world.sandbox.issue("alice"), "instance_url": API}, now=world.clock()))
+    answers = iter([Reply.rejected(), Reply.redirect("/end"), Reply(200)])
+    hosts.answer = lambda _: next(answers)
+    with open_client(kind) as http:
+        assert http.get(f"{API}/start", auth=kind.auth(source)).status == 200
+    carried = [request.headers.get("authorization") for _, request in hosts.arrived]
+    assert None not in carried
+    assert carried[0] != carried[1] == carried[2] == f"Bearer {source.token().access_token}"
+    assert world.renewals == ONE_RENEWAL
+
+
+@through_every_client
+def test_a_renewed_token_that_belongs_elsewhere_repeats_nothing(
+    world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind
+) -> None:
+    """The server moved the user: the caller gets the rejection, and the new token goes to the new origin only."""
+    source = at_home(world, API)
+
+    def moved(_: Received) -> Reply:
+        elsewhere = "https://sub.api.acme.test"
+        source.adopt(Token("moved", expires_at=world.clock() + 9999, extra={"instance_url": elsewhere}))
+        return Reply.rejected()
+
+    hosts.answer = moved
+    with open_client(kind) as http:
+        assert http.get(f"{API}/x", auth=kind.auth(source)).status == 401
+    assert len(hosts.arrived) == 1
+    assert source.headers(f"{API}/x") == {}
+    assert source.headers("https://sub.api.acme.test/x") == {"Authorization": "Bearer moved"}
