@@ -137,7 +137,7 @@ TAKES_A_SCOPE: dict[str, Callable[[OAuthClient, Any], object]] = {
     "for_itself": lambda made, scope: made.for_itself(scope=scope),
     "start_authorization": lambda made, scope: made.start_authorization("alice", scope=scope),
     "authorize_interactively": lambda made, scope: made.authorize_interactively("alice", scope=scope),
-    "authorize_device": lambda made, scope: made.authorize_device("alice", lambda _: None, scope=scope),
+    "authorize_device": lambda made, scope: made.authorize_device("alice", on_prompt=print, scope=scope),
 }
 
 
