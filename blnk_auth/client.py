@@ -94,7 +94,7 @@ class OAuthClient:
         cert: str | tuple[str, ...] | None = None,
         verify: Any = True,
         proxy: str | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
         policy = RenewalPolicy() if policy is None else policy

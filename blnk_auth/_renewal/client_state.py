@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -36,6 +37,10 @@ _SWEEP_INTERVAL = 60.0
 """Seconds between two looks for abandoned sign-ins: each lists the keys of the store."""
 
 
+def _now() -> float:
+    return time.time()
+
+
 class ClientState:
     """Made by `OAuthClient`, one each. May be used from any thread or task."""
 
@@ -49,7 +54,7 @@ class ClientState:
         policy: RenewalPolicy,
         network: Network,
         on_event: OnEvent | None,
-        clock: Callable[[], float],
+        clock: Callable[[], float] | None,
     ) -> None:
         self.provider = provider
         self.credentials = credentials
@@ -58,7 +63,9 @@ class ClientState:
         self.policy = policy
         self.network = network
         self.on_event = on_event
-        self.clock = clock
+        # The default is looked up at each call, so that a test which replaces `time.time` moves the time here too.
+        self.given_clock = None if clock is time.time else clock
+        self.clock = self.given_clock or _now
         self._begin_life()
 
     def _begin_life(self) -> None:

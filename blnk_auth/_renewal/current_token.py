@@ -13,6 +13,7 @@ It never sends a user's own request, and never holds a lock while anything waits
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -64,7 +65,8 @@ class CurrentToken:
         self.state = state
         self.grant = grant
         self.cached: CachedToken | None = None
-        self._clock = state.clock
+        self._clock = state.given_clock
+        """None: `time.time`, looked up at each call; here and not by `state.clock`, which would cost a call more."""
         self._failure: Cooldown | None = None
         self._rejections: Rejections | None = None
         self._epoch = 0
@@ -90,7 +92,7 @@ class CurrentToken:
 
     def fresh(self) -> CachedToken | None:
         cached = self.cached
-        return cached if cached is not None and self._clock() < cached.renew_at else None
+        return cached if cached is not None and (self._clock or time.time)() < cached.renew_at else None
 
     def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
         fresh = self.fresh()
@@ -117,7 +119,7 @@ class CurrentToken:
         return current is not None and current.is_same_token(cached)
 
     def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
-        now, failure = self._clock(), self._failure
+        now, failure = self.state.clock(), self._failure
         with self.state.installing:
             before = self._rejections or Rejections()
             may_renew, self._rejections = before.after_rejection(rejected, cause, now, self.state.policy)
@@ -137,7 +139,7 @@ class CurrentToken:
             if accepted:
                 self._rejections = before.after_resolved(cause)
             else:
-                self._rejections = before.after_unresolved(cached, cause, self._clock(), self.state.policy)
+                self._rejections = before.after_unresolved(cached, cause, self.state.clock(), self.state.policy)
         self._warn_of_unresolved(cause, before)
 
     def _warn_of_unresolved(self, cause: str, before: Rejections) -> None:
@@ -158,7 +160,7 @@ class CurrentToken:
             return "missing"
         if cached.ended is not None:
             return "sign_in_required"
-        action = cached.schedule.action_at(self._clock())
+        action = cached.schedule.action_at(self.state.clock())
         if action is Action.RENEW_FIRST:
             can_renew = self.grant.is_renewable(cached.token, self.state.attempt())
             return "expired" if can_renew else "sign_in_required"
@@ -171,7 +173,7 @@ class CurrentToken:
             return self.ready(None)
         failure = self._failure
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
-            self._raise_if_cooling_down(self._clock())
+            self._raise_if_cooling_down(self.state.clock())
         return self._fly(Goal(cached, must_differ=True, forced=rejected is None, rejected=rejected), None, failure)
 
     def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
@@ -190,7 +192,7 @@ class CurrentToken:
     def _ready_or_flight(
         self, cached: CachedToken | None, package: Package | None
     ) -> CachedToken | Flight[CachedToken]:
-        now, failure = self._clock(), self._failure
+        now, failure = self.state.clock(), self._failure
         action = Action.RENEW_FIRST if cached is None else cached.schedule.action_at(now)
         if cached is not None and action is not Action.RENEW_FIRST:
             if action is Action.USE_AND_RENEW and not self._is_cooling_down(now):
@@ -203,7 +205,9 @@ class CurrentToken:
 
     def _fly(self, goal: Goal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
         """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
-        in_background = goal.known is not None and not goal.must_differ and self._clock() < goal.known.must_renew_at
+        in_background = (
+            goal.known is not None and not goal.must_differ and self.state.clock() < goal.known.must_renew_at
+        )
         renewal = self.renewal(package, in_background=in_background)
         return self.state.flights.join_or_start(
             self.store_key, lambda: self._renew_kept(renewal, goal, failure), lambda: self.state.emit(renewal.events)
@@ -235,13 +239,13 @@ class CurrentToken:
         """The work of a flight: on a worker thread, and never twice at once for one source."""
         current = self.cached
         if current is not None and current is not goal.known:
-            if goal.is_met_by(current, self._clock()):
+            if goal.is_met_by(current, self.state.clock()):
                 return current
             # What the caller saw is history; what may not yet be saved must be.
             goal = goal._replace(known=current)
         if self._failure is not failure:
             try:
-                self._raise_if_cooling_down(self._clock())
+                self._raise_if_cooling_down(self.state.clock())
             except BlnkAuthError as error:
                 # Another flight failed between the caller's look and this one's start.
                 return self._old_token_or_raise(error, goal)
@@ -250,7 +254,7 @@ class CurrentToken:
             renewed = self._install_renewed(renewal.run(goal), epoch)
             if renewal.endpoint.unusable is not None:
                 raise renewal.endpoint.unusable
-            if renewed.expires_at <= self._clock() and renewed.ended is None:
+            if renewed.expires_at <= self.state.clock() and renewed.ended is None:
                 raise expired_on_arrival(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
             return self._after_failure(error, renewal, goal)
@@ -264,7 +268,7 @@ class CurrentToken:
             with self.state.installing:
                 remembered = self._rejections or Rejections()
                 replacement = renewed.token if after_rejection else None
-                self._rejections = remembered.after_renewal(replacement, self._clock())
+                self._rejections = remembered.after_renewal(replacement, self.state.clock())
 
     def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
         """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
@@ -290,7 +294,7 @@ class CurrentToken:
     def _old_token_or_raise(self, error: BlnkAuthError, goal: Goal) -> CachedToken:
         """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
         cached = self.cached
-        if cached is not None and not goal.must_differ and self._clock() < cached.expires_at:
+        if cached is not None and not goal.must_differ and self.state.clock() < cached.expires_at:
             return cached
         raise error
 
@@ -312,7 +316,7 @@ class CurrentToken:
             retry_after = min(error.retry_after, policy.max_retry_after)
         begun = Cooldown.after(
             self._failure,
-            self._clock(),
+            self.state.clock(),
             first=policy.cooldown,
             longest=policy.max_cooldown,
             jitter_position=self.state.ports(None).jitter_position(),
@@ -338,7 +342,7 @@ class CurrentToken:
 
     def adopt(self, token: Token, events: list[Event]) -> None:
         """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
-        now = self._clock()
+        now = self.state.clock()
         _check_adoptable(token)
         record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
         self.install(self.renewal().stored.put(record))

@@ -8,7 +8,6 @@ nothing that belongs to one process does (its HTTP client, its `on_event`, what 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -43,7 +42,7 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "cert": tuple(map(str, cert[:2])) if isinstance(cert, tuple) else cert,
         "verify": network.verify,
         "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
-        "clock": None if state.clock is time.time else state.clock,
+        "clock": state.given_clock,
         # A certificate may also have come with a `token_http`, which is left out.
         "has_certificate": credentials.has_certificate,
     }
@@ -70,7 +69,7 @@ def state_of(settings: Mapping[str, Any]) -> ClientState:
         policy=policy,
         network=Network(policy, settings["verify"], settings["cert"], settings["proxy"]),
         on_event=None,
-        clock=settings["clock"] or time.time,
+        clock=settings["clock"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import requests
-from helpers import acme, answer, everything_in, leaks
+from helpers import World, acme, answer, everything_in, leaks
 
-from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired
+from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired, Token
+from blnk_auth._renewal.credential import credential_of
 
 
 def client(**settings: Any) -> OAuthClient:
@@ -247,3 +249,15 @@ def test_the_users_own_http_client_is_used_for_tokens_only_as_it_is() -> None:
     (request,) = seen
     assert request.headers["Authorization"] != httpx.BasicAuth("wrong", "wrong")._auth_header
     assert request.headers["User-Agent"].startswith("blnk-auth/")
+
+
+def test_a_test_that_replaces_time_moves_the_clock_of_a_client_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As freezegun does: nothing keeps the function that `time.time` was when the client was made."""
+    source = World(clock=None).client.for_subject("alice")
+    started_at = time.time()
+    source.adopt(Token("at0", refresh_token="rt0", expires_at=started_at + 3600, issued_at=started_at))
+    assert source.state == "fresh"
+    assert credential_of(source).fresh() is not None
+    monkeypatch.setattr(time, "time", lambda: started_at + 7200)
+    assert credential_of(source).fresh() is None
+    assert source.state == "expired"
