@@ -30,7 +30,7 @@ from ._sign_in.device import DeviceAuthorization, DeviceSignIn
 from ._sign_in.interactive_settings import InteractiveSettings, Pasted
 from ._sign_in.wanted_grant import WantedGrant, checked_subject
 from ._transport.network import Network
-from .errors import ConfigurationError, redacted
+from .errors import ConfigurationError, clears_locals, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ._sign_in.interactive import InteractiveSignIn
 
 
+@clears_locals
 class OAuthClient:
     """A client that is registered at one provider. Make one for each registration and keep it.
 

@@ -20,7 +20,7 @@ from ._protocol.http_values import checked_headers, checked_parameters, without_
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.provider_settings import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.refusals import Refusal, Verdict
-from .errors import ConfigurationError
+from .errors import ConfigurationError, clears_locals
 from .errors._pickling import PICKLED, pickled_by_name
 
 if TYPE_CHECKING:
@@ -234,6 +234,7 @@ class Provider:
         object.__setattr__(self, "environment", str(endpoint_origin(self.token_endpoint, "token_endpoint")))
 
     @classmethod
+    @clears_locals
     def discover(
         cls,
         issuer: str,

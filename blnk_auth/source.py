@@ -20,7 +20,7 @@ from ._renewal.current_token import CurrentToken, State, why_withheld
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
-from .errors import ConfigurationError, redacted
+from .errors import ConfigurationError, clears_locals, redacted
 from .events import Event, emit
 from .token import Token
 
@@ -68,6 +68,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return self._current.store_key
 
     @property
+    @clears_locals
     def state(self) -> State:
         """The state of the stored token. Reads the store; renews nothing.
 
@@ -116,6 +117,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         current = self._current
         return _headers(current, url, await self._await(current.ready(None))) if _may_receive(current, url) else {}
 
+    @clears_locals
     def renew(self, *, rejected: Token | None = None) -> Token:
         """Renew now, or join the renewal under way. Blocks; for asyncio and trio: `arenew`.
 
@@ -133,12 +135,14 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         before = current.cached
         return current.other_than(before, self._wait(current.renew_by_hand(rejected)))
 
+    @clears_locals
     async def arenew(self, *, rejected: Token | None = None) -> Token:
         """As `renew`, for asyncio and trio."""
         current = self._current
         before = current.cached
         return current.other_than(before, await self._await(current.renew_by_hand(rejected)))
 
+    @clears_locals
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's, replacing what is stored. Blocks; else `aadopt`.
 
@@ -149,6 +153,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         state = self._current.state
         state.wait_for(state.operate(functools.partial(self._current.adopt, token)))
 
+    @clears_locals
     async def aadopt(self, token: Token) -> None:
         """As `adopt`, for asyncio and trio."""
         state = self._current.state
@@ -226,6 +231,7 @@ class StaticToken(Source):
 
     __slots__ = ("_fixed",)
 
+    @clears_locals
     def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
         value = redacted(value.strip() if isinstance(value, str) else "")
         if not is_sendable(value):

@@ -20,7 +20,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, cast
 
-from .errors import is_number, is_text
+from .errors import clears_locals, is_number, is_text
 
 __all__ = ["Token"]
 
@@ -88,6 +88,7 @@ class Token:
         return f"<Token expires_at={self.expires_at!r} scope={self.scope!r} refresh_token={has_refresh}>"
 
     @classmethod
+    @clears_locals
     def from_response(cls, response: Mapping[str, Any], *, now: float | None = None) -> Token:
         """Read a token endpoint's answer (RFC 6749 section 5.1), or a token dict that another library keeps.
 
@@ -124,6 +125,7 @@ class Token:
         return stored
 
     @classmethod
+    @clears_locals
     def from_dict(cls, stored: Mapping[str, Any]) -> Token:
         """Read what `to_dict` wrote. Raises `ValueError` if a member is missing or of the wrong type."""
         if not isinstance(stored, Mapping):

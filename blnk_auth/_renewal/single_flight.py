@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..errors import BlnkAuthError, TemporarilyUnavailable, clear_locals
 from ..stores._forks import reset_in_child
 
 Result = TypeVar("Result")
@@ -55,6 +55,8 @@ class Flight(Generic[Result]):
         try:
             self._result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised in each waiter
+            # Whoever waits gets the error, and not what this thread had in its variables.
+            clear_locals(error)
             self._error = error
         with self._lock:
             self._done = True
