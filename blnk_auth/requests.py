@@ -75,12 +75,11 @@ class RequestsAuth(AuthBase):
             own = request.headers[self._header_name]
         except KeyError:
             own = None
-        if own is not None:
-            if not was_attached(request, own):
-                credential.report_withheld(None)
-                return request
-            # It is our own, and a traceback would show it.
-            own = None
+        if own is not None and not was_attached(request, own):
+            credential.report_withheld(None)
+            return request
+        # Now it can only be our own, which a traceback would show.
+        own = None
         cached = credential.fresh() or self._token_when_ready(request)
         if not is_listed and not may_carry_token(credential, origin_of(request.url), cached):
             return request

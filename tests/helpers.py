@@ -8,6 +8,7 @@ import contextlib
 import json
 import threading
 import time
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 import blnk_auth
 from blnk_auth import OAuthClient, Provider, Token, TokenSource
@@ -286,3 +288,27 @@ def leaks(texts: Iterable[object], secrets: Iterable[str]) -> list[str]:
     looked_for = tuple(secrets)
     assert looked_for
     return [text for text in map(str, texts) if any(secret in text for secret in looked_for)]
+
+
+@contextlib.contextmanager
+def no_secret_shown(secret: str) -> Iterator[None]:
+    """The block raises, and no frame of ours that the error shows has the secret in a local variable."""
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - which error it is, other tests ask
+        yield
+    error = raised.value
+    frames = [
+        f"{frame.name}: {name} = {value}"
+        for each in traceback_chain(error)
+        for frame in traceback.TracebackException.from_exception(each, capture_locals=True).stack
+        if frame.filename.startswith(PACKAGE_DIRECTORY)
+        for name, value in (frame.locals or {}).items()
+    ]
+    assert not [frame for frame in frames if secret in frame]
+    assert secret not in f"{error} {error!r}"
+
+
+def traceback_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and all that it is chained to."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ..errors import Conflict, StoreError
+from ..errors import Conflict, StoreError, clears_locals
 from ..errors._pickling import public
 from ._calls import call_store, load_record, save_record
 from ._check import SelfChecking, Unreadable
@@ -59,6 +59,7 @@ class CheckReport:
     unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
 
 
+@clears_locals
 def copy_store(
     source: TokenStore, target: TokenStore, on_progress: OnProgress | None = None, *, overwrite: bool = False
 ) -> CopyReport:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BlnkAuthError, ConfigurationError, NotPickled, StoreError, redacted
+from ..errors import BlnkAuthError, ConfigurationError, NotPickled, StoreError, clears_locals, redacted
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
@@ -43,6 +43,7 @@ _LOCK_SECONDS = 60.0
 
 
 @public
+@clears_locals
 class EncryptedStore(PickledByArguments):
     """Keeps in another store what only the holder of a key can read. As safe to share as that store is.
 

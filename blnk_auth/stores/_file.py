@@ -33,7 +33,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
 from ._check import Unreadable
 from ._durable_file import past_sharing_errors, sync_directory, write_lock, write_new
@@ -56,6 +56,7 @@ _WRITERS = 16
 
 
 @public
+@clears_locals
 class FileStore(PickledByArguments):
     """Keeps tokens as JSON files in one directory. Safe to use from many threads and processes.
 

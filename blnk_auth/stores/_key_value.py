@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals, redacted
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store, run
 from ._calls import call_store
@@ -43,6 +43,7 @@ _PAGE = 100
 
 
 @public
+@clears_locals
 class KeyValueStore(SimpleStore):
     """Keeps tokens in a backend of py-key-value. Safe to use from many threads.
 

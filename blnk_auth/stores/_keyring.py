@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from platformdirs import user_runtime_path
 
-from ..errors import ConfigurationError, StoreError, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals, redacted
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._entry_names import name_of
@@ -45,6 +45,7 @@ _USE_SECONDS = 30.0
 
 
 @public
+@clears_locals
 class KeyringStore(PickledByArguments):
     """Keeps tokens in this user's keyring. Safe to use from many threads and processes.
 

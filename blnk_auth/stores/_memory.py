@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ..errors import clears_locals
 from ..errors._pickling import public
 from ._key_locks import KeyLocks
 from ._simple import SimpleStore
@@ -18,6 +19,7 @@ from ._token_store import Record, Version, conflict, from_json, new_version, to_
 
 
 @public
+@clears_locals
 class MemoryStore(PickledByArguments, SimpleStore):
     """Keeps tokens until the process ends. Safe to use from many threads.
 

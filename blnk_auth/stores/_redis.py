@@ -20,16 +20,16 @@ This module can be imported without redis-py, which is imported when a store is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, is_number, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals, is_number, redacted
 from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
-from ._store_handle import PickledByArguments
+from ._store_handle import PickledByArguments, not_pickled_with_password
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
@@ -64,10 +64,12 @@ class _Names:
 
 
 @public
+@clears_locals
 class RedisStore(PickledByArguments):
     """Keeps tokens in a Redis or Valkey server. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
+    Connects when first used. A pickle carries the URL, or the function that returns it, and no records; a URL with a
+    password is not pickled. A copy is the same store.
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=RedisStore("redis://cache.internal:6379/0"))
 
@@ -75,7 +77,7 @@ class RedisStore(PickledByArguments):
         url_or_client: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
             few seconds; or your own synchronous client of redis-py: `redis.Redis`, a Sentinel's `master_for(...)`, or
             `redis.cluster.RedisCluster`, which brings its own limits. A client that is in use during a fork may hang in
-            the child.
+            the child. Or a function that returns the URL, called once, when the store is made.
         namespace: What all keys in the server begin with, so that several stores can share it: 1 to 100 letters, digits
             and characters of `_.:-`.
         lease: Seconds after which the lock of a crashed holder is free.
@@ -89,12 +91,15 @@ class RedisStore(PickledByArguments):
 
     def __init__(
         self,
-        url_or_client: str | Client,
+        url_or_client: str | Client | Callable[[], str],
         *,
         namespace: str = "blnk_auth",
         lease: float = LEASE_SECONDS,
         expire_with_refresh_token: bool = False,
     ) -> None:
+        self._given = url_or_client
+        if callable(url_or_client):
+            url_or_client = url_or_client()
         if isinstance(url_or_client, str):
             url_or_client = redacted(url_or_client)
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
@@ -123,7 +128,9 @@ class RedisStore(PickledByArguments):
                 "a RedisStore made from a client cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        return (str(self._server.url),), self._options
+        if not callable(self._given) and self._server.has_password:
+            raise not_pickled_with_password("RedisStore", "url_or_client")
+        return (self._given if callable(self._given) else str(self._server.url),), self._options
 
     def close(self) -> None:
         """Close idle connections, unless the client is yours. A later use connects again."""

@@ -13,16 +13,16 @@ holder's process. This module can be imported without SQLAlchemy, which is impor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StoreError, redacted
+from ..errors import StoreError, clears_locals, redacted
 from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
-from ._store_handle import PickledByArguments
+from ._store_handle import PickledByArguments, not_pickled_with_password
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ __all__ = ["SQLStore"]
 
 
 @public
+@clears_locals
 class SQLStore(PickledByArguments):
     """Keeps tokens in a database. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
+    Connects when first used. A pickle carries the URL, or the function that returns it, and no records; a URL with a
+    password is not pickled. A copy is the same store.
 
         store = SQLStore("postgresql+psycopg://acme@db.internal/acme")
         store.create_schema()
@@ -47,14 +49,17 @@ class SQLStore(PickledByArguments):
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
             `"mariadb+pymysql://..."`, or your own `Engine`, made with `hide_parameters=True` so that its log shows no
             token. From a URL, connections have time limits, unless the driver is an unusual one; an engine brings its
-            own.
+            own. Or a function that returns the URL, called once, when the store is made.
         lease: Seconds after which the lock of a crashed holder is free.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver is missing, or a parameter cannot work.
     """
 
-    def __init__(self, url_or_engine: str | URL | Engine, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, url_or_engine: str | URL | Engine | Callable[[], str], *, lease: float = LEASE_SECONDS) -> None:
+        self._given = url_or_engine
+        if callable(url_or_engine):
+            url_or_engine = url_or_engine()
         if isinstance(url_or_engine, str):
             url_or_engine = redacted(url_or_engine)
         self._lease = checked_lease(lease)
@@ -72,7 +77,10 @@ class SQLStore(PickledByArguments):
                 "a SQLStore made from an engine cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        return (self._database.url.render_as_string(hide_password=False),), {"lease": self._lease}
+        if not callable(self._given) and self._database.has_password:
+            raise not_pickled_with_password("SQLStore", "url_or_engine")
+        url = self._database.url.render_as_string(hide_password=False)
+        return (self._given if callable(self._given) else url,), {"lease": self._lease}
 
     def close(self) -> None:
         """Close idle connections, unless the engine is yours. A later use connects again."""

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError, redacted
+from ..errors import StoreError, clears_locals, redacted
 from ..errors._pickling import public
 from ._check import Unreadable
 from ._pages import PAGE, keys_in_order, rows_in_order
@@ -37,6 +37,7 @@ _RECORDS = _KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
 
 
 @public
+@clears_locals
 class SQLiteStore(PickledByArguments):
     """Keeps tokens in one SQLite file. Safe to use from many threads and processes.
 

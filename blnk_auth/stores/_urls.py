@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError, redacted
+from ..errors import ConfigurationError, clears_locals, redacted
 from ._token_store import TokenStore
 
 KNOWN = (
@@ -33,6 +33,7 @@ KNOWN = (
 )
 
 
+@clears_locals
 def open_store(url: str, *, create: bool = True) -> TokenStore:
     """Open the store that a URL names. Only what it needs is imported.
 

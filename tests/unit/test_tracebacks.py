@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import pytest
-from helpers import PACKAGE_DIRECTORY
+from helpers import PACKAGE_DIRECTORY, no_secret_shown
 
 from blnk_auth.errors import clears_locals
 
@@ -77,30 +75,6 @@ def ours() -> ModuleType:
     return module
 
 
-@contextmanager
-def no_secret_shown(secret: str = SECRET) -> Iterator[None]:
-    """The block raises, and no frame of ours that the error shows has the secret in a local variable."""
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - which error it is, other tests ask
-        yield
-    error = raised.value
-    frames = [
-        f"{frame.name}: {name} = {value}"
-        for each in traceback_chain(error)
-        for frame in traceback.TracebackException.from_exception(each, capture_locals=True).stack
-        if frame.filename.startswith(PACKAGE_DIRECTORY)
-        for name, value in (frame.locals or {}).items()
-    ]
-    assert not [frame for frame in frames if secret in frame]
-    assert secret not in f"{error} {error!r}"
-
-
-def traceback_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and all that it is chained to."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 @pytest.mark.parametrize(
     "act",
     [
@@ -118,7 +92,7 @@ def traceback_chain(error: BaseException | None) -> Iterator[BaseException]:
 )
 def test_a_decorated_function_shows_no_local_variable(ours: ModuleType, act: Any) -> None:
     """Its own, those of what it calls, and those of an error that the error is chained to."""
-    with no_secret_shown():
+    with no_secret_shown(SECRET):
         act(ours)
 
 
@@ -130,7 +104,7 @@ def property_of(thing: Any) -> object:
 
 def test_without_the_decorator_it_would_be_shown(ours: ModuleType) -> None:
     """The test sees what it looks for."""
-    with pytest.raises(AssertionError), no_secret_shown():
+    with pytest.raises(AssertionError), no_secret_shown(SECRET):
         ours.deeper(SECRET)
 
 
