@@ -3,8 +3,7 @@
 Used by everyone. What this file promises:
 
 * Reading a server's answer never raises over a secondary member. `access_token` and `refresh_token` are taken first;
-  what is odd about the rest becomes a note, because a pair that is lost to a strange `expires_in` costs a user a
-  sign-in.
+  what is odd about the rest becomes a note: a pair that is lost to a strange `expires_in` costs a user a sign-in.
 * What was read can be stored: `extra` is bounded, and holds only what JSON can express.
 * `Token.from_response` refuses what is ambiguous, because its caller can correct it.
 * A token shows no secret in its repr. Time comes in as an argument; `Token.from_response` reads the clock by default.
