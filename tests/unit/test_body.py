@@ -64,7 +64,12 @@ def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> No
         read_all(coding, CODINGS[coding](DOCUMENT)[:cut])
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(DOCUMENT) + b"x", gzip.compress(DOCUMENT) * 2])
+@pytest.mark.parametrize(
+    "body",
+    [b"no gzip", gzip.compress(DOCUMENT) + b"x", gzip.compress(DOCUMENT) * 2],
+    # Their bytes hold the time at which they were compressed.
+    ids=["no gzip", "something after it", "twice"],
+)
 def test_a_damaged_compressed_body_is_no_answer(body: bytes) -> None:
     """Nor one with something behind its end."""
     with pytest.raises(NoAnswer, match="damaged"):
