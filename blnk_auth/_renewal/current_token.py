@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from .._protocol.answers import after_lost_answer
+from .._protocol.answer_errors import after_lost_answer
 from .._protocol.http_messages import ApiAnswer, Call, Package, Purpose
 from .._protocol.origins import Origin
 from ..errors import (

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .._protocol.answers import Issued, Judge, judge_revocation_answer, judge_token_answer, no_answer
+from .._protocol.answer_errors import no_answer
+from .._protocol.answers import Issued, Judge, judge_revocation_answer, judge_token_answer
 from .._protocol.http_messages import HttpResponse, NoAnswer
 from .._protocol.requests import ServerRequest
 from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from .._protocol.answers import spent_nothing
+from .._protocol.answer_errors import spent_nothing
 from .._protocol.requests import build_authorization_url, build_code_exchange
 from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.cached_token import CachedToken

@@ -20,13 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import Provider, Refusal, Verdict
-from blnk_auth._protocol.answers import (
-    judge_device_answer,
-    judge_revocation_answer,
-    judge_token_answer,
-    no_answer,
-    spent_nothing,
-)
+from blnk_auth._protocol.answer_errors import no_answer, spent_nothing
+from blnk_auth._protocol.answers import judge_device_answer, judge_revocation_answer, judge_token_answer
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.http_messages import Call, HttpResponse, NoAnswer, Purpose
 from blnk_auth._protocol.requests import (

@@ -1,0 +1,184 @@
+"""The error that an answer of the authorization server becomes, or that no answer becomes.
+
+Used by the judges of answers, and by whatever sends requests. Pure.
+
+    SignInRequired           the server's verdict is `invalid_grant`: only this may end a grant
+    TemporarilyUnavailable   429, 5xx and their like, or no answer; nothing is known to be wrong
+    ConfigurationError       the registration, the URL or the request is wrong, and stays wrong
+    ProtocolError            the response is not a valid OAuth 2.0 response
+
+What this file promises: no text of an answer enters an error except the server's code, description, link and
+correlation id, cleaned of every secret that was sent.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
+from ..token import read_seconds
+from .http_messages import HttpResponse, NoAnswer, Purpose
+from .redaction import clean_code, clean_identifier, clean_text
+from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
+from .requests import ServerRequest
+
+# A gateway reports that the server behind it did not answer; that server may have done what it was asked.
+_GATEWAY_STATUSES = frozenset({502, 504})
+
+# The server turned the request away before it looked at it: too many requests, overloaded.
+_UNTOUCHED_STATUSES = frozenset({429, 503})
+
+_POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
+    "authorization_code": "used up the authorization code",
+    "device_code": "used up the device code",
+    "refresh_token": "renewed",
+    "client_credentials": "issued a token",
+    "revocation": "revoked the token",
+}
+
+_LONGEST_DATE = 100
+
+
+def no_answer(failure: NoAnswer, request: ServerRequest) -> TemporarilyUnavailable:
+    """The error for a request to which no complete answer came."""
+    why = clean_text(failure.problem, request.secrets)
+    problem = f"the authorization server gave no answer ({why})"
+    return _temporarily_unavailable(problem, request.purpose, outcome_unknown=failure.sent)
+
+
+def after_lost_answer(refusal: SignInRequired) -> SignInRequired:
+    """The same refusal, where the request before it had no answer: with rotation, that is probably why."""
+    lost = _lost("refresh_token")
+    return refusal.replace(problem=f"{refusal.problem} ({lost}, and with it the rotated refresh token)")
+
+
+def spent_nothing(error: BlnkAuthError) -> bool:
+    """Whether the failed request provably had no effect, so that its code or token can be used again.
+
+    True if it was not sent, or if the server turned it away unread (429, 503).
+    """
+    return (
+        isinstance(error, TemporarilyUnavailable)
+        and not error.outcome_unknown
+        and (error.status_code is None or error.status_code in _UNTOUCHED_STATUSES)
+    )
+
+
+def error_of(
+    response: HttpResponse,
+    document: Mapping[str, Any] | None,
+    request: ServerRequest,
+    *,
+    now: float,
+    missing: str | None = None,
+) -> BlnkAuthError:
+    """The error for an answer that does not bring what was asked for. `missing`: the member that it lacks."""
+    provider, status = request.provider, response.status_code
+    fields = _fields(response, document, request)
+    registered = fields["error"] if fields["error"] in REGISTERED_CODES else None
+    answered = _in_words(fields) + (f" without {missing}" if missing else "")
+    try:
+        verdict = verdict_on(Refusal(response, document, registered), provider.judge_refusal)
+    except BadJudge as failure:
+        return ConfigurationError(
+            f"{answered}; judge_refusal of the provider {failure}",
+            remedy="correct judge_refusal",
+            parameter="judge_refusal",
+            **fields,
+        )
+    if verdict == "sign_in":
+        return SignInRequired(answered, remedy="the user must sign in again", reason="refused", **fields)
+    if verdict == "transient":
+        return _temporarily_unavailable(
+            answered,
+            request.purpose,
+            outcome_unknown=status in _GATEWAY_STATUSES,
+            retry_after=_retry_after(response.headers, now),
+            **fields,
+        )
+    refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
+    remedy = what_to_check(status, registered, refreshing=refreshing)
+    if verdict == "configuration":
+        return ConfigurationError(answered, remedy=remedy, **fields)
+    return ProtocolError(f"{answered}, which is not a valid OAuth 2.0 response", remedy=remedy, **fields)
+
+
+def _temporarily_unavailable(
+    problem: str, purpose: Purpose, *, outcome_unknown: bool, **fields: Any
+) -> TemporarilyUnavailable:
+    if outcome_unknown:
+        problem = f"{problem}; {_lost(purpose)}"
+    return TemporarilyUnavailable(problem, remedy="try again later", outcome_unknown=outcome_unknown, **fields)
+
+
+def _lost(purpose: Purpose) -> str:
+    """`TemporarilyUnavailable.outcome_unknown` in words."""
+    return f"the authorization server may have {_POSSIBLE_EFFECTS.get(purpose, 'acted')}, but its answer was lost"
+
+
+def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:
+    """What an answer says, as the fields of an error."""
+    members, secrets = document or {}, request.secrets
+    code = clean_code(members.get("error"), secrets)
+    correlation_id = response.headers.get((request.provider.correlation_header or "").lower())
+    return {
+        "error": code,
+        "error_description": clean_text(_description(members, code), secrets),
+        "error_uri": clean_text(members.get("error_uri"), secrets),
+        "status_code": response.status_code,
+        "correlation_id": clean_identifier(correlation_id, secrets),
+    }
+
+
+def _description(members: Mapping[str, Any], code: str | None) -> Any:
+    """What a server says about an error: RFC 6749, else RFC 7807 (gateways, bLink), else what servers have invented."""
+    for member in ("error_description", "detail", "title"):
+        if members.get(member):
+            return members[member]
+    error = members.get("error")
+    if code is None and isinstance(error, str):
+        # Prose where a code should be.
+        return error
+    return ": ".join(part for part in _invented(members) if isinstance(part, str) and part)
+
+
+def _invented(members: Mapping[str, Any]) -> list[object]:
+    errors: object = members.get("errors")
+    first: object = cast("list[object]", errors)[0] if isinstance(errors, list) and errors else members.get("error")
+    said: list[object] = []
+    if isinstance(first, Mapping):
+        nested = cast("Mapping[str, object]", first)
+        said = [nested.get(member) for member in ("code", "errorType", "type", "message")]
+    return [*said, members.get("message")]
+
+
+def _in_words(fields: Mapping[str, Any]) -> str:
+    error, description, correlation_id = fields["error"], fields["error_description"], fields["correlation_id"]
+    return (
+        f"the authorization server answered {fields['status_code']}"
+        + (f" {error}" if error else "")
+        + (f": {description}" if description else "")
+        + (f" ({correlation_id})" if correlation_id else "")
+    )
+
+
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Retry-After, RFC 9110 section 10.2.3: seconds or an HTTP date."""
+    value = headers.get("retry-after", "").strip()
+    seconds = read_seconds(value)
+    if seconds is None:
+        until, sent_at = _http_date(value), _http_date(headers.get("date", ""))
+        if until is None:
+            return None
+        # By the server's clock if it sends its time: ours may be wrong.
+        seconds = until - (now if sent_at is None else sent_at)
+    return max(seconds, 0.0)
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value[:_LONGEST_DATE]).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
