@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit public-surface test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -40,6 +40,10 @@ test: lint types $(INSTALLED)
 # What needs neither a socket nor a process, against this checkout: in seconds, while you write.
 unit: $(LOCKED)
 	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 tests/unit -m "not real and not deep" $(PYTEST_FLAGS)
+
+# Writes tests/data/public_surface.txt again: every public name with its signature, which a test compares.
+public-surface: $(LOCKED)
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/unit/test_public_surface.py
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
 test-clients: $(CLIENTS)/.installed

@@ -42,6 +42,8 @@ from .stores._token_store import TokenStore
 if TYPE_CHECKING:
     from ._sign_in.interactive import InteractiveSignIn
 
+__all__ = ["OAuthClient"]
+
 
 @clears_locals
 class OAuthClient:

@@ -21,7 +21,9 @@ from typing import Literal
 
 from .errors._pickling import pickled_by_name
 
-logger = logging.getLogger("blnk_auth")
+__all__ = ["Event", "EventName", "OnEvent"]
+
+_logger: logging.Logger = logging.getLogger("blnk_auth")
 
 EventName = Literal[
     "renewed",
@@ -84,7 +86,7 @@ _WARNINGS = ("token_withheld", "rejection_unresolved")
 @functools.lru_cache(maxsize=1024)
 def _warn_once(*event: str) -> None:
     """Nothing is raised for a request that is sent without the token, so the log must say why a bare 401 came back."""
-    logger.warning("%s %s %s", *event)
+    _logger.warning("%s %s %s", *event)
 
 
 def emit(on_event: OnEvent | None, event: Event) -> None:
@@ -92,10 +94,10 @@ def emit(on_event: OnEvent | None, event: Event) -> None:
     if event.name in _WARNINGS:
         _warn_once(event.name, event.store_key, event.detail)
     else:
-        logger.debug("%s %s %s", event.name, event.store_key, event.detail)
+        _logger.debug("%s %s %s", event.name, event.store_key, event.detail)
     if on_event is None:
         return
     try:
         on_event(event)
     except Exception:
-        logger.exception("on_event raised for %s", event.name)
+        _logger.exception("on_event raised for %s", event.name)
