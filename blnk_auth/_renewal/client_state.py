@@ -1,4 +1,8 @@
-"""What all sources of one client share: its registration, store, limits and clock, and the flights under way."""
+"""What all sources of one client share: its registration, store, limits and clock, and the flights under way.
+
+Used by `OAuthClient`, which makes one, and by everything that acts for a grant of this client. There is one object for
+each grant and process. It never waits under a lock.
+"""
 
 from __future__ import annotations
 

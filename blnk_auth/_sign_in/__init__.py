@@ -1,1 +1,9 @@
-"""How a user signs in: authorization code, device code, interactively on this machine."""
+"""How a user signs in: with an authorization code, with a device code, or interactively on this machine.
+
+Used by `client`. No token is renewed here; what a sign-in brings is stored as a renewal stores it.
+
+* `authorization_code`, `device`, `interactive`: the three sign-ins, classes of one shape.
+* `callback`, `pending_sign_ins`: what the browser brings back, and what was begun.
+* `loopback`, `page`, `template`: the listener of an interactive sign-in, and what the browser shows.
+* `wanted_grant`, `interactive_settings`: what a sign-in asks for, and how it is run.
+"""
