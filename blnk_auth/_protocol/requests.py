@@ -57,23 +57,41 @@ def build_refresh(
     refresh_token: str,
     *,
     redirect_uri: str | None,
+    resource: str | None = None,
+    audience: str | None = None,
     call: Call,
     now: float,
 ) -> ServerRequest:
     """The refresh request, RFC 6749 section 6. No scope is sent: absent means unchanged.
 
-    `redirect_uri` is sent only where the provider wants it (`redirect_uri_on_refresh`).
+    `redirect_uri` is sent only where the provider wants it (`redirect_uri_on_refresh`). A grant for one resource names
+    it each time (RFC 8707 section 2.2).
     """
     repeated = redirect_uri if provider.redirect_uri_on_refresh else None
-    parameters = {"refresh_token": refresh_token, "redirect_uri": repeated}
+    parameters = {
+        "refresh_token": refresh_token,
+        "redirect_uri": repeated,
+        "resource": resource,
+        "audience": audience,
+    }
     return _build_token_request(provider, credentials, "refresh_token", parameters, call=call, now=now)
 
 
 def build_client_credentials(
-    provider: AuthorizationServer, credentials: ClientCredentials, scope: str | None, *, call: Call, now: float
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    scope: str | None,
+    *,
+    resource: str | None = None,
+    audience: str | None = None,
+    further: Iterable[tuple[str, str]] = (),
+    call: Call,
+    now: float,
 ) -> ServerRequest:
-    """The client credentials request, RFC 6749 section 4.4."""
-    return _build_token_request(provider, credentials, "client_credentials", {"scope": scope}, call=call, now=now)
+    """The client credentials request, RFC 6749 section 4.4; `resource` is RFC 8707's."""
+    own = {"scope": scope, "resource": resource, "audience": audience}
+    parameters = {**own, **without_reserved(dict(further), (*own, "grant_type"), "parameters")}
+    return _build_token_request(provider, credentials, "client_credentials", parameters, call=call, now=now)
 
 
 def build_code_exchange(
@@ -83,25 +101,43 @@ def build_code_exchange(
     code: str,
     redirect_uri: str,
     code_verifier: str | None,
+    resource: str | None = None,
     call: Call,
     now: float,
 ) -> ServerRequest:
-    """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636."""
-    parameters = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier}
+    """The exchange of an authorization code, RFC 6749 section 4.1.3 with RFC 7636 and RFC 8707."""
+    parameters = {
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": code_verifier,
+        "resource": resource,
+    }
     return _build_token_request(provider, credentials, "authorization_code", parameters, call=call, now=now)
 
 
 def build_device_exchange(
-    provider: AuthorizationServer, credentials: ClientCredentials, device_code: str, *, call: Call, now: float
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    device_code: str,
+    *,
+    resource: str | None = None,
+    call: Call,
+    now: float,
 ) -> ServerRequest:
     """The question whether the user has decided, RFC 8628 section 3.4."""
     # "REQUIRED if the client is not authenticating"; servers that compare it with the device code's want it always.
-    parameters = {"device_code": device_code, "client_id": credentials.client_id}
+    parameters = {"device_code": device_code, "client_id": credentials.client_id, "resource": resource}
     return _build_token_request(provider, credentials, DEVICE_GRANT, parameters, call=call, now=now)
 
 
 def build_device_authorization(
-    provider: AuthorizationServer, credentials: ClientCredentials, scope: str | None, *, call: Call, now: float
+    provider: AuthorizationServer,
+    credentials: ClientCredentials,
+    scope: str | None,
+    *,
+    resource: str | None = None,
+    call: Call,
+    now: float,
 ) -> ServerRequest:
     """The request for a device code, RFC 8628 section 3.1.
 
@@ -114,8 +150,8 @@ def build_device_authorization(
             remedy="use authorize_interactively(), with pasted= where no browser can reach this machine",
         )
     proof = credentials.prove(audience=_audience(provider), now=now)
-    named = {"client_id": credentials.client_id, **({"scope": scope} if scope else {})}
-    own = {**named, **proof.parameters}
+    named = {"client_id": credentials.client_id, "scope": scope, "resource": resource}
+    own = {**{name: value for name, value in named.items() if value}, **proof.parameters}
     further = provider.token_parameters_of(call, reserved=own)
     headers = _headers(provider, call, _FORM, proof.headers)
     request = HttpRequest("POST", endpoint, headers, urlencode({**own, **further}).encode("ascii"))
@@ -160,6 +196,7 @@ def build_authorization_url(
     code_verifier: str | None,
     parameters: Mapping[str, str],
     target: str | None,
+    resource: str | None = None,
 ) -> str:
     """The URL at which the user signs in, RFC 6749 section 4.1.1, with an S256 code challenge if there is a verifier.
 
@@ -178,6 +215,8 @@ def build_authorization_url(
     if code_verifier is not None:
         challenge = {"code_challenge": authlib.code_challenge(code_verifier), "code_challenge_method": "S256"}
     further = {**provider.authorization_parameters, **checked_authorization_parameters(parameters, "parameters")}
+    if resource is not None:
+        further = {**without_reserved(further, ("resource",), "parameters"), "resource": resource}
     return authlib.authorization_url(
         endpoint,
         client_id,

@@ -81,6 +81,8 @@ class RefreshTokenGrant:
             attempt.credentials,
             current.refresh_token or "",
             redirect_uri=attempt.redirect_uri,
+            resource=self.resource,
+            audience=self.audience,
             call=self.call("refresh_token", in_background=attempt.in_background),
             now=attempt.now,
         )
@@ -95,6 +97,8 @@ class ClientCredentialsGrant:
         target: As for `RefreshTokenGrant`.
         resource: As for `RefreshTokenGrant`.
         audience: As for `RefreshTokenGrant`.
+        parameters: Further parameters of each request, ordered by name; None: there are none. No secrets: they are in
+            the store key.
         subject: None: no user gave it.
     """
 
@@ -102,6 +106,7 @@ class ClientCredentialsGrant:
     target: str | None = None
     resource: str | None = None
     audience: str | None = None
+    parameters: tuple[tuple[str, str], ...] | None = None
     subject: ClassVar[None] = None
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
@@ -118,6 +123,9 @@ class ClientCredentialsGrant:
             attempt.provider,
             attempt.credentials,
             self.scope,
+            resource=self.resource,
+            audience=self.audience,
+            further=self.parameters or (),
             call=self.call("client_credentials", in_background=attempt.in_background),
             now=attempt.now,
         )

@@ -46,7 +46,8 @@ def token_key(registration: Registration, grant: AuthorizationGrant) -> str:
     """The key of a grant's record."""
     name = f"itself/{_quote(grant.scope or '')}" if grant.subject is None else f"subject/{_quote(grant.subject)}"
     target = "" if grant.target is None else f"/{_quote(grant.target)}"
-    further = (("resource", grant.resource), ("audience", grant.audience))
+    parameters = urlencode(grant.parameters) if grant.subject is None and grant.parameters else None
+    further = (("resource", grant.resource), ("audience", grant.audience), ("parameters", parameters))
     options = "".join(f";{option}={_quote(value)}" for option, value in further if value is not None)
     return f"{registration.tokens}{name}{target}{options}"
 
@@ -65,7 +66,8 @@ def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
     if kind == "subject":
         grant = RefreshTokenGrant(name, target, resource, audience)
     else:
-        grant = ClientCredentialsGrant(name or None, target, resource, audience)
+        parameters = tuple(parse_qsl(further.get("parameters", ""), keep_blank_values=True)) or None
+        grant = ClientCredentialsGrant(name or None, target, resource, audience, parameters)
     registration = Registration(provider, environment, client_id)
     # Whatever is odd about a key (its kind, an unknown option, another quoting) shows in the key that it would have.
     return (registration, grant) if token_key(registration, grant) == key else None
