@@ -6,37 +6,27 @@ tokens. It never reads a store or sends a request itself.
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ._protocol.assertions import PrivateKey, SigningAlgorithm
-from ._protocol.client_authentication import (
-    BY_CERTIFICATE,
-    ClientAuthMethod,
-    ClientCredentials,
-    ClientSecret,
-    choose_method,
-)
-from ._protocol.http_values import joined_scope
-from ._protocol.origins import endpoint_origin
-from ._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
+from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
+from ._renewal.authorization_grants import ClientCredentialsGrant
+from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
 from ._renewal.pickled_client import grant_of, settings_of, state_of
 from ._sign_in.authorization_code import AuthorizationCodeSignIn, AuthorizationRequest
 from ._sign_in.device import DeviceAuthorization, DeviceSignIn
 from ._sign_in.interactive_settings import InteractiveSettings, Pasted
-from ._sign_in.wanted_grant import WantedGrant, checked_subject
-from ._transport.network import Network
+from ._sign_in.wanted_grant import WantedGrant
 from .errors import ConfigurationError, clears_locals, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
 from .source import TokenSource, source_of
-from .stores._async_adapter import AsyncTokenStore, as_token_store
-from .stores._memory import MemoryStore
+from .stores._async_adapter import AsyncTokenStore
 from .stores._token_store import TokenStore
 
 if TYPE_CHECKING:
@@ -100,44 +90,29 @@ class OAuthClient:
         clock: Callable[[], float] | None = None,
     ) -> None:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
-        policy = RenewalPolicy() if policy is None else policy
-        if not isinstance(policy, RenewalPolicy):
-            raise ConfigurationError("policy must be a RenewalPolicy", parameter="policy")
-        for parameter, value in (("on_event", on_event), ("clock", clock)):
-            if value is not None and not callable(value):
-                raise ConfigurationError(
-                    f"{parameter} must be callable", parameter=parameter, remedy="pass a function, or None"
-                )
         if not isinstance(provider, Provider):
-            raise ConfigurationError(
-                "provider must be a Provider, such as BlnkCloud() or Provider(name=..., ...)", parameter="provider"
+            remedy = "pass BlnkCloud(), Provider(name=..., ...) or Provider.discover(...)"
+            raise ConfigurationError("provider must be a Provider", parameter="provider", remedy=remedy)
+        self._share(
+            checked_state(
+                provider,
+                client_id=client_id,
+                client_secret=client_secret,
+                redirect_uri=redirect_uri,
+                store=store,
+                client_auth=client_auth,
+                private_key=private_key,
+                key_id=key_id,
+                signing_algorithm=signing_algorithm,
+                policy=policy,
+                on_event=on_event,
+                token_http=token_http,
+                cert=cert,
+                verify=verify,
+                proxy=proxy,
+                clock=clock,
             )
-        if redirect_uri is not None:
-            _check_redirect_uri(redirect_uri)
-        method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
-        if cert is not None or method in BY_CERTIFICATE:
-            provider = provider.with_certificate()
-        state = ClientState(
-            provider=provider,
-            credentials=ClientCredentials(
-                client_id,
-                client_secret,
-                method,
-                provider.basic_encoding,
-                private_key,
-                key_id,
-                signing_algorithm,
-                provider.assertion_algorithms,
-                has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
-            ),
-            redirect_uri=redirect_uri,
-            store=MemoryStore() if store is None else as_token_store(store),
-            policy=policy,
-            network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
-            on_event=on_event,
-            clock=clock,
         )
-        self._share(state)
 
     @classmethod
     def from_config(cls, profile: str = "default", path: str | PathLike[str] | None = None) -> OAuthClient:
@@ -165,8 +140,8 @@ class OAuthClient:
 
     # --- whose token ---------------------------------------------------------------------------------------------
 
-    def for_subject(self, subject: str) -> TokenSource:
-        """The tokens of the grant that a user gave. Reads nothing yet; the same subject gets the same source.
+    def for_subject(self, subject: str, *, resource: str | None = None) -> TokenSource:
+        """The tokens of the grant that a user gave. Reads nothing yet; the same arguments get the same source.
 
         Where the provider's tokens are for one of several targets (bLink's banks), a callable that names it is asked
         here, and the source keeps to its answer: when the answer changes, the next call makes another source, with
@@ -174,37 +149,47 @@ class OAuthClient:
 
         Args:
             subject: The application's own lasting id of the user.
+            resource: What the tokens are for (RFC 8707): an absolute URI. Each has a grant of its own, which is asked
+                for with the same `resource`. None: the grant that was asked for without.
 
         Raises:
-            ConfigurationError: `subject` is not text, or empty.
+            ConfigurationError: An argument cannot work.
             TemporarilyUnavailable: That callable failed.
         """
-        subject = checked_subject(subject)
-        return source_of(self._state.current_token(RefreshTokenGrant(subject, self.provider.target_of(subject))))
+        wanted = WantedGrant.checked(subject, resource=resource)
+        return source_of(self._state.current_token(wanted.grant(self.provider.target_of(subject))))
 
-    def for_itself(self, *, scope: str | Sequence[str] | None = None) -> TokenSource:
-        """The client's own tokens (client credentials, RFC 6749 section 4.4), one source for each `scope`.
+    def for_itself(
+        self,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        audience: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> TokenSource:
+        """The client's own tokens (client credentials, RFC 6749 section 4.4): one for each combination of arguments.
 
         Args:
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the token is for (RFC 8707): an absolute URI. None: not specified.
+            audience: The same at servers that want an `audience` (Auth0). None: not specified.
+            parameters: Further parameters of each token request. No secrets: they are part of the store key.
 
         Raises:
-            ConfigurationError: `scope` is not a scope, or the provider does not offer this grant.
+            ConfigurationError: An argument cannot work, or the provider does not offer this grant.
         """
-        if "client_credentials" not in self.provider.grants:
-            raise ConfigurationError(
-                f"for_itself: {self.provider.display_name} does not offer the client_credentials grant",
-                parameter="for_itself",
-                remedy="use for_subject(), or add 'client_credentials' to the provider's grants if it does offer it",
-            )
-        return source_of(
-            self._state.current_token(ClientCredentialsGrant(joined_scope(scope), self.provider.target_of(None)))
-        )
+        grant = ClientCredentialsGrant.checked(self.provider, scope, resource, audience, parameters)
+        return source_of(self._state.current_token(grant))
 
     # --- signing in ----------------------------------------------------------------------------------------------
 
     def start_authorization(
-        self, subject: str, *, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> AuthorizationRequest:
         """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
 
@@ -214,6 +199,7 @@ class OAuthClient:
         Args:
             subject: The application's own lasting id of the user.
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
 
         Raises:
@@ -221,14 +207,19 @@ class OAuthClient:
                 cannot work.
             StoreError: The store fails.
         """
-        wanted = WantedGrant.checked(subject, scope, parameters)
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
         return AuthorizationCodeSignIn(self._state).start(wanted, self.redirect_uri)
 
     async def astart_authorization(
-        self, subject: str, *, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        wanted = WantedGrant.checked(subject, scope, parameters)
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
         return await AuthorizationCodeSignIn(self._state).astart(wanted, self.redirect_uri)
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
@@ -263,6 +254,7 @@ class OAuthClient:
         subject: str,
         *,
         scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -281,6 +273,7 @@ class OAuthClient:
         Args:
             subject: The application's own lasting id of the user.
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             parameters: Further parameters of the authorization request.
             port: The port to listen on. None: the one in redirect_uri; if it has none, any free one, as with 0.
             timeout: Seconds to wait for the user, at most 600.
@@ -298,13 +291,15 @@ class OAuthClient:
             BlnkAuthError: As for `finish_authorization`.
         """
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
-        return source_of(self._interactive(WantedGrant.checked(subject, scope, parameters), settings).run())
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        return source_of(self._interactive(wanted, settings).run())
 
     async def aauthorize_interactively(
         self,
         subject: str,
         *,
         scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -316,13 +311,16 @@ class OAuthClient:
     ) -> TokenSource:
         """The same as `authorize_interactively`, for asyncio and trio. Cancelling it ends the sign-in."""
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
-        return source_of(await self._interactive(WantedGrant.checked(subject, scope, parameters), settings).arun())
+        return source_of(
+            await self._interactive(WantedGrant.checked(subject, scope, resource, parameters), settings).arun()
+        )
 
     def authorize_device(
         self,
         subject: str,
         *,
         scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
         on_prompt: Callable[[DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], object] = time.sleep,
@@ -335,6 +333,7 @@ class OAuthClient:
         Args:
             subject: The application's own lasting id of the user.
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             on_prompt: Called with the code and where to enter it; must show both.
             timeout: Seconds after which it ends. None: when the code expires.
             wait: Called with the seconds until the next poll.
@@ -346,7 +345,7 @@ class OAuthClient:
             TemporarilyUnavailable: No code could be obtained.
             StoreError: The store fails.
         """
-        wanted = WantedGrant.checked(subject, scope)
+        wanted = WantedGrant.checked(subject, scope, resource)
         return source_of(DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).run(wait))
 
     async def aauthorize_device(
@@ -354,12 +353,13 @@ class OAuthClient:
         subject: str,
         *,
         scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
         on_prompt: Callable[[DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], Awaitable[object]] | None = None,
     ) -> TokenSource:
         """The same as `authorize_device`, for asyncio and trio. `wait` None: the event loop's own sleep."""
-        wanted = WantedGrant.checked(subject, scope)
+        wanted = WantedGrant.checked(subject, scope, resource)
         return source_of(await DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).arun(wait))
 
     def _interactive(self, wanted: WantedGrant, settings: InteractiveSettings) -> InteractiveSignIn:
@@ -373,8 +373,6 @@ class OAuthClient:
 
     def __deepcopy__(self, memo: object) -> OAuthClient:
         return self
-
-    # --- pickles -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         return settings_of(self._state)
@@ -401,33 +399,3 @@ class OAuthClient:
     def _source_of(self, grant: Mapping[str, Any]) -> TokenSource:
         """The source in a pickle. Named there: keep its name, and what its argument means."""
         return source_of(self._state.current_token(grant_of(grant)))
-
-
-def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:
-    if not provider.client_auth_supported:
-        return provider.client_auth
-    best = choose_method(
-        provider.client_auth_supported,
-        has_key=key is not None,
-        # A client of the user's own may have a certificate: worth trying where there is nothing else.
-        has_certificate=cert is not None or (token_http is not None and key is None and not secret),
-        has_secret=bool(secret),
-    )
-    if best is None:
-        raise ConfigurationError(
-            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
-            "these can be done with what was given",
-            parameter="client_auth",
-            remedy="pass the client_secret, private_key or cert that one of them needs",
-        )
-    return best
-
-
-def _check_redirect_uri(redirect_uri: str) -> None:
-    scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
-    if not scheme or "#" in redirect_uri:
-        raise ConfigurationError(
-            "redirect_uri must be an absolute URI without a fragment, as registered", parameter="redirect_uri"
-        )
-    if scheme in ("http", "https"):
-        endpoint_origin(redirect_uri, "redirect_uri")

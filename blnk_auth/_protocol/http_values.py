@@ -15,6 +15,13 @@ from ..errors import ConfigurationError, is_text
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+_OF_CLIENT_CREDENTIALS = (
+    "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type".split()
+)
+
+# RFC 3986 section 4.3, as far as a mistake is likely: a scheme, and neither spaces nor a fragment.
+_ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+")
+
 _OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
 
 
@@ -54,6 +61,11 @@ def checked_authorization_parameters(made: Any, setting: str) -> Mapping[str, st
     return without_reserved(checked_parameters(made, setting), _OF_AUTHORIZATION, setting)
 
 
+def checked_token_parameters(made: Any) -> Mapping[str, str]:
+    """Further `parameters` of a client credentials request. Raises as `checked_authorization_parameters`."""
+    return without_reserved(checked_parameters(made, "parameters"), _OF_CLIENT_CREDENTIALS, "parameters")
+
+
 def joined_scope(scope: str | Sequence[str] | None) -> str | None:
     """A scope as it is sent, RFC 6749 section 3.3: space-separated. None or empty: none is sent.
 
@@ -70,6 +82,28 @@ def joined_scope(scope: str | Sequence[str] | None) -> str | None:
             remedy="pass scope='first second' or scope=['first', 'second']; None lets the server decide",
         )
     return " ".join(cast("tuple[str, ...]", parts)) or None
+
+
+def checked_resource(resource: str | None) -> str | None:
+    """What a token is for, RFC 8707 section 2: an absolute URI without a fragment. Raises `ConfigurationError`."""
+    if resource is not None and not (is_text(resource) and _ABSOLUTE_URI.fullmatch(resource)):
+        raise ConfigurationError(
+            "resource must be an absolute URI without a fragment, or None",
+            parameter="resource",
+            remedy="pass what the provider documents, such as resource='https://api.example.com'",
+        )
+    return resource
+
+
+def checked_audience(audience: str | None) -> str | None:
+    """Whom a token is for, in the server's own words. Raises `ConfigurationError`."""
+    if audience is not None and not (is_text(audience) and audience.strip()):
+        raise ConfigurationError(
+            "audience must be a string that is not empty, or None",
+            parameter="audience",
+            remedy="pass what the provider documents, or leave it out",
+        )
+    return audience
 
 
 def without_reserved(made: Mapping[str, str], reserved: Iterable[str], setting: str) -> Mapping[str, str]:

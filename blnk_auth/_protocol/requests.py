@@ -13,7 +13,7 @@ seconds, which dates a signed assertion. Each may raise what a callable of the u
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -22,7 +22,7 @@ from . import authlib
 from .authorization_server import AuthorizationServer
 from .client_authentication import ClientCredentials
 from .http_messages import Call, HttpRequest, Purpose
-from .http_values import checked_authorization_parameters
+from .http_values import checked_authorization_parameters, without_reserved
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -89,8 +89,7 @@ def build_client_credentials(
     now: float,
 ) -> ServerRequest:
     """The client credentials request, RFC 6749 section 4.4; `resource` is RFC 8707's."""
-    own = {"scope": scope, "resource": resource, "audience": audience}
-    parameters = {**own, **without_reserved(dict(further), (*own, "grant_type"), "parameters")}
+    parameters = {"scope": scope, "resource": resource, "audience": audience, **dict(further)}
     return _build_token_request(provider, credentials, "client_credentials", parameters, call=call, now=now)
 
 

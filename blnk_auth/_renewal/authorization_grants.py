@@ -6,13 +6,15 @@ so that a process has one current token for each. They build requests and send n
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
+from .._protocol.http_values import checked_audience, checked_resource, checked_token_parameters, joined_scope
 from .._protocol.requests import ServerRequest, build_client_credentials, build_refresh
-from ..errors import SignInReason, SignInRequired
+from ..errors import ConfigurationError, SignInReason, SignInRequired
 from ..token import Token
 
 if TYPE_CHECKING:
@@ -108,6 +110,30 @@ class ClientCredentialsGrant:
     audience: str | None = None
     parameters: tuple[tuple[str, str], ...] | None = None
     subject: ClassVar[None] = None
+
+    @classmethod
+    def checked(
+        cls,
+        provider: Provider,
+        scope: str | Sequence[str] | None,
+        resource: str | None,
+        audience: str | None,
+        parameters: Mapping[str, str] | None,
+    ) -> ClientCredentialsGrant:
+        """From what the user of the library passed. Raises `ConfigurationError`, and as the provider's `target`."""
+        if "client_credentials" not in provider.grants:
+            raise ConfigurationError(
+                f"for_itself: {provider.display_name} does not offer the client_credentials grant",
+                parameter="for_itself",
+                remedy="use for_subject(), or add 'client_credentials' to the provider's grants if it does offer it",
+            )
+        return cls(
+            joined_scope(scope),
+            provider.target_of(None),
+            checked_resource(resource),
+            checked_audience(audience),
+            tuple(sorted(checked_token_parameters(parameters or {}).items())) or None,
+        )
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
         """As `RefreshTokenGrant.call`."""

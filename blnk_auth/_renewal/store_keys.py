@@ -1,21 +1,21 @@
 """The keys under which a client stores things: made and read here, and nowhere else.
 
     token/<provider>/<environment>/<client_id>/subject/<subject>[/<target>][;resource=...;audience=...]
-    token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...]
+    token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...;parameters=...]
     authorization/<provider>/<environment>/<client_id>/<hash of the state of a sign-in that was started>
 
 Used by everything that reads or writes a store. What this file promises:
 
 * Every part is percent-quoted, so two grants share a key only if they are the same.
 * `parse_token_key` undoes `token_key`; for all other texts it returns None.
-* A key holds no secret. A key without resource and audience is byte for byte what every earlier version made.
+* A key holds no secret. A key without these options is byte for byte what every earlier version made.
 """
 
 from __future__ import annotations
 
 import hashlib
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 

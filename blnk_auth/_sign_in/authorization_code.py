@@ -94,6 +94,7 @@ class AuthorizationCodeSignIn:
             code_verifier=code_verifier,
             parameters=wanted.parameters,
             target=target,
+            resource=wanted.resource,
         )
         expires_at = state.clock() + PENDING_LIFETIME
         pending = PendingSignIn(wanted.subject, redirect_uri, expires_at, code_verifier, target, wanted.resource)
@@ -123,7 +124,7 @@ class AuthorizationCodeSignIn:
     def _exchange(self, claim: Claim, code: str, events: list[Event]) -> CurrentToken:
         pending = claim.pending
         # Where the user was sent, even if a callable would name another target by now: the code is valid there.
-        current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target))
+        current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
         try:
             current.install(self._redeem(current, pending, code, events))
         except TemporarilyUnavailable as error:
@@ -137,6 +138,7 @@ class AuthorizationCodeSignIn:
             code=code,
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
+            resource=pending.resource,
             call=current.call("authorization_code"),
             now=self._state.clock(),
         )

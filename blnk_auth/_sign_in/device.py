@@ -17,7 +17,6 @@ from typing import Any
 from .._protocol.answers import judge_device_answer, judge_device_authorization
 from .._protocol.origins import endpoint_origin
 from .._protocol.requests import build_device_authorization, build_device_exchange
-from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import in_trio
@@ -147,7 +146,7 @@ class DeviceSignIn:
             )
         self._state = state
         self._wanted = wanted
-        self._current = state.current_token(RefreshTokenGrant(wanted.subject, state.provider.target_of(wanted.subject)))
+        self._current = state.current_token(wanted.grant(state.provider.target_of(wanted.subject)))
         self._on_prompt = on_prompt
         self._timeout = timeout
         self._device_code = ""
@@ -177,6 +176,7 @@ class DeviceSignIn:
             state.provider,
             state.credentials,
             self._wanted.scope,
+            resource=self._wanted.resource,
             call=self._current.call("device_code"),
             now=state.clock(),
         )
@@ -206,6 +206,7 @@ class DeviceSignIn:
             state.provider,
             state.credentials,
             self._device_code,
+            resource=self._wanted.resource,
             call=self._current.call("device_code"),
             now=state.clock(),
         )

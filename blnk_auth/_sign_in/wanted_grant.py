@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .._protocol.http_values import joined_scope
+from .._protocol.http_values import checked_authorization_parameters, checked_resource, joined_scope
+from .._renewal.authorization_grants import RefreshTokenGrant
 from ..errors import ConfigurationError, is_text
 
 
@@ -28,13 +29,22 @@ class WantedGrant:
 
     @classmethod
     def checked(
-        cls, subject: str, scope: str | Sequence[str] | None = None, parameters: Mapping[str, str] | None = None
+        cls,
+        subject: str,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> WantedGrant:
         """From what the user of the library passed. Raises `ConfigurationError`."""
-        return cls(checked_subject(subject), joined_scope(scope), None, parameters or {})
+        further = {} if parameters is None else checked_authorization_parameters(parameters, "parameters")
+        return cls(_checked_subject(subject), joined_scope(scope), checked_resource(resource), further)
+
+    def grant(self, target: str | None) -> RefreshTokenGrant:
+        """Where its tokens are kept, if the user is sent to this target."""
+        return RefreshTokenGrant(self.subject, target, self.resource)
 
 
-def checked_subject(subject: str) -> str:
+def _checked_subject(subject: str) -> str:
     """Whose grant it is. Raises `ConfigurationError` unless it is text that is not empty."""
     if not is_text(subject) or not subject.strip():
         raise ConfigurationError(

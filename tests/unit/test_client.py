@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import requests
-from helpers import World, acme, answer, everything_in, leaks
+from helpers import World, acme, answer, everything_in, leaks, pair
 
 from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired, Token
 from blnk_auth._renewal.credential import credential_of
@@ -261,3 +261,109 @@ def test_a_test_that_replaces_time_moves_the_clock_of_a_client_too(monkeypatch: 
     monkeypatch.setattr(time, "time", lambda: started_at + 7200)
     assert credential_of(source).fresh() is None
     assert source.state == "expired"
+
+
+# --- what a token is for ---------------------------------------------------------------------------------------------
+
+R1, R2 = "https://one.api.test/", "https://two.api.test/"
+
+
+def test_each_combination_of_arguments_is_a_token_of_its_own() -> None:
+    """RFC 8707: a token for one resource never goes to another, in memory or in the store."""
+    world = World()
+    combinations: list[dict[str, Any]] = [
+        {},
+        {"scope": "a"},
+        {"resource": R1},
+        {"resource": R2},
+        {"audience": R1},
+        {"resource": R1, "audience": R1},
+        {"parameters": {"organization": "x"}},
+        {"parameters": {"organization": "y"}},
+    ]
+    world.server.will(*(pair(number, refresh_token=None) for number in range(len(combinations))))
+    for number, arguments in enumerate(combinations):
+        source = world.client.for_itself(**arguments)
+        assert source.token().access_token == f"at{number}"
+        assert world.client.for_itself(**arguments) is source
+    forms = [
+        {"grant_type": "client_credentials", **arguments, **arguments.get("parameters", {})}
+        for arguments in combinations
+    ]
+    for form in forms:
+        form.pop("parameters", None)
+    assert world.server.forms == forms
+    assert len({world.client.for_itself(**arguments).store_key for arguments in combinations}) == len(combinations)
+
+
+def test_the_order_of_parameters_makes_no_other_token() -> None:
+    """A mapping has no order that a caller would think of."""
+    world = World()
+    one = world.client.for_itself(parameters={"a": "1", "b": "2"})
+    assert world.client.for_itself(parameters={"b": "2", "a": "1"}) is one
+    assert world.client.for_itself(parameters={}) is world.client.for_itself()
+
+
+def test_a_grant_for_a_resource_is_asked_for_kept_and_renewed_as_such() -> None:
+    """RFC 8707 sections 2.1 and 2.2: in the authorization request, the exchange and each refresh."""
+    world = World()
+    other = world.signed_in()
+    start = world.client.start_authorization("alice", resource=R1)
+    assert parse_qs(urlsplit(start.url).query)["resource"] == [R1]
+    world.server.will(pair(1), pair(2))
+    source = world.client.finish_authorization(f"https://app.test/callback?code=c&state={start.state}")
+    assert source is world.client.for_subject("alice", resource=R1)
+    assert source is not other
+    source.renew()
+    assert [form["resource"] for form in world.server.forms] == [R1, R1]
+    assert (source.token().access_token, other.token().access_token) == ("at2", "at0")
+    assert source.store_key == f"{other.store_key};resource=https%3A%2F%2Fone.api.test%2F"
+
+
+def test_a_device_sign_in_may_be_for_a_resource() -> None:
+    """It is sent with the request for the code and with each poll."""
+    world = World(acme(device_authorization_endpoint="https://as.acme.test/device"))
+    codes = {"device_code": "d", "user_code": "u", "verification_uri": "https://as.acme.test/", "expires_in": 60}
+    world.server.will(answer(codes), pair(1))
+    source = world.client.authorize_device("alice", resource=R1, on_prompt=lambda _: None, wait=lambda _: None)
+    assert [form["resource"] for form in world.server.forms] == [R1, R1]
+    assert source is world.client.for_subject("alice", resource=R1)
+
+
+@pytest.mark.parametrize("value", ["", "api", "/path", "https://a b", "https://a.test/#x", "\ud800", 7, ["https://a"]])
+@pytest.mark.parametrize("method", ["for_itself", "for_subject", "start_authorization", "authorize_device"])
+def test_what_is_no_resource_is_refused_by_every_method(method: str, value: Any) -> None:
+    """RFC 8707 section 2: an absolute URI without a fragment; before anything is sent or stored."""
+    world = World()
+    subject = () if method == "for_itself" else ("alice",)
+    further: dict[str, Any] = {"on_prompt": print} if method == "authorize_device" else {}
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(world.client, method)(*subject, resource=value, **further)
+    assert caught.value.parameter == "resource"
+    assert caught.value.remedy
+    assert world.store.texts == {}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("audience", ""),
+        ("audience", 7),
+        ("parameters", {"scope": "a"}),
+        ("parameters", {"resource": R1}),
+        ("parameters", {"client_secret": "x"}),
+        ("parameters", {"a": 1}),
+        ("parameters", "a=1"),
+    ],
+)
+def test_what_cannot_be_sent_for_the_client_itself_is_refused(parameter: str, value: Any) -> None:
+    """By the name of the argument, and before a request."""
+    with pytest.raises(ConfigurationError) as caught:
+        World().client.for_itself(**{parameter: value})
+    assert caught.value.parameter == parameter
+
+
+def test_a_resource_named_twice_is_refused() -> None:
+    """As an argument and among the parameters: which of the two the token would be for cannot be known."""
+    with pytest.raises(ConfigurationError, match="parameters must not name 'resource'"):
+        World().client.start_authorization("alice", resource=R1, parameters={"resource": R2})

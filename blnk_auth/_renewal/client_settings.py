@@ -1,0 +1,121 @@
+"""What a user passes to `OAuthClient`, checked, as the state that all sources of the client share.
+
+Used by `OAuthClient`, which documents each argument. It promises that whatever cannot work is refused here, by the name
+of the argument, before anything is stored or sent; and it never calls a callable of the user's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._protocol.assertions import PrivateKey, SigningAlgorithm
+from .._protocol.client_authentication import (
+    BY_CERTIFICATE,
+    ClientAuthMethod,
+    ClientCredentials,
+    ClientSecret,
+    choose_method,
+)
+from .._protocol.origins import endpoint_origin
+from .._transport.network import Network
+from ..errors import ConfigurationError
+from ..events import OnEvent
+from ..policy import RenewalPolicy
+from ..stores._async_adapter import AsyncTokenStore, as_token_store
+from ..stores._memory import MemoryStore
+from ..stores._token_store import TokenStore
+from .client_state import ClientState
+
+if TYPE_CHECKING:
+    from ..provider import Provider
+
+
+def checked_state(
+    provider: Provider,
+    *,
+    client_id: str,
+    client_secret: ClientSecret,
+    redirect_uri: str | None,
+    store: TokenStore | AsyncTokenStore | None,
+    client_auth: ClientAuthMethod | None,
+    private_key: PrivateKey | None,
+    key_id: str | None,
+    signing_algorithm: SigningAlgorithm | None,
+    policy: RenewalPolicy | None,
+    on_event: OnEvent | None,
+    token_http: Any,
+    cert: str | tuple[str, ...] | None,
+    verify: Any,
+    proxy: str | None,
+    clock: Callable[[], float] | None,
+) -> ClientState:
+    """The state of a new client. Raises `ConfigurationError`."""
+    policy = RenewalPolicy() if policy is None else policy
+    if not isinstance(policy, RenewalPolicy):
+        raise ConfigurationError(
+            "policy must be a RenewalPolicy", parameter="policy", remedy="pass RenewalPolicy(...), or None"
+        )
+    for parameter, value in (("on_event", on_event), ("clock", clock)):
+        if value is not None and not callable(value):
+            raise ConfigurationError(
+                f"{parameter} must be callable", parameter=parameter, remedy="pass a function, or None"
+            )
+    if redirect_uri is not None:
+        _check_redirect_uri(redirect_uri)
+    method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
+    if cert is not None or method in BY_CERTIFICATE:
+        provider = provider.with_certificate()
+    return ClientState(
+        provider=provider,
+        credentials=ClientCredentials(
+            client_id,
+            client_secret,
+            method,
+            provider.basic_encoding,
+            private_key,
+            key_id,
+            signing_algorithm,
+            provider.assertion_algorithms,
+            has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
+        ),
+        redirect_uri=redirect_uri,
+        store=MemoryStore() if store is None else as_token_store(store),
+        policy=policy,
+        network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
+        on_event=on_event,
+        clock=clock,
+    )
+
+
+def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:
+    if not provider.client_auth_supported:
+        return provider.client_auth
+    best = choose_method(
+        provider.client_auth_supported,
+        has_key=key is not None,
+        # A client of the user's own may have a certificate: worth trying where there is nothing else.
+        has_certificate=cert is not None or (token_http is not None and key is None and not secret),
+        has_secret=bool(secret),
+    )
+    if best is None:
+        raise ConfigurationError(
+            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
+            "these can be done with what was given",
+            parameter="client_auth",
+            remedy="pass the client_secret, private_key or cert that one of them needs",
+        )
+    return best
+
+
+def _check_redirect_uri(redirect_uri: str) -> None:
+    scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
+    if not scheme or "#" in redirect_uri:
+        raise ConfigurationError(
+            "redirect_uri must be an absolute URI without a fragment",
+            parameter="redirect_uri",
+            remedy="pass the one that is registered at the provider",
+        )
+    if scheme in ("http", "https"):
+        endpoint_origin(redirect_uri, "redirect_uri")
