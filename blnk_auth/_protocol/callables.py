@@ -38,7 +38,7 @@ def call_setting(parameter: str, setting: Callable[[], Value]) -> Value:
             parameter=parameter,
             remedy="install it, or name it to the tool that packs the application",
         )
-    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's callable may raise anything, and end no thread
         failure = TemporarilyUnavailable(
             f"{parameter}: the callable raised {type(error).__name__}",
             parameter=parameter,

@@ -50,7 +50,10 @@ _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 # What these name does not heal by itself: method, media types, not implemented.
 _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
 
-_CREDENTIALS = "client_id, client_auth, and the client_secret, private_key or cert that goes with it"
+_CREDENTIALS = (
+    "client_id, client_auth, and the client_secret, private_key or cert that goes with it (with a signed assertion "
+    "also the provider's assertion_audience)"
+)
 _REGISTRATION = "the client's registration at the provider"
 _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_client": _CREDENTIALS,

@@ -402,6 +402,14 @@ def test_a_jwk_says_its_own_algorithm(acme: Acme, algorithm: str, key: Any) -> N
     assert verified(request, public, algorithm).header["alg"] == algorithm
 
 
+def test_a_refused_assertion_names_its_audience_among_the_causes(acme: Acme) -> None:
+    """Servers that expect the issuer as the audience say no more than `invalid_client`."""
+    acme.answers.append(Reply.json({"error": "invalid_client"}, 401))
+    with pytest.raises(ConfigurationError) as caught:
+        ask(acme, private_key=pem(EC_256), client_auth="private_key_jwt")
+    assert "assertion_audience" in (caught.value.remedy or "")
+
+
 def test_a_signer_that_fails_for_now_is_told_as_such(acme: Acme) -> None:
     """An HSM that is away comes back; what its driver says may hold secrets and is left out."""
 

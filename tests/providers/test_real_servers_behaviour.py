@@ -70,12 +70,14 @@ class Repeating:
 @through_every_client
 @pytest.mark.parametrize(("rejections", "status", "renewals"), [(1, 200, 1), (2, 401, 1)])
 def test_f60_a_renewal_with_the_identical_token(kind: Kind, rejections: int, status: int, renewals: int) -> None:
-    """What is current is told by the record's version and not by the text: one retry, and no loop."""
+    """The same string, issued later, is another token: one retry, and no loop."""
     server = Repeating(rejections)
     with server.site as site:
         client = OAuthClient(acme_provider(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
-        source.adopt(Token("the-same-token", refresh_token="the-same-refresh-token", expires_at=NOW + 3600))
+        # When it was issued is all that tells the two apart.
+        old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
+        source.adopt(old)
         with kind.open(source) as http:
             assert http.get(site.origin).status == status
         assert server.token_requests == renewals
@@ -88,7 +90,7 @@ def test_f60_a_herd_and_the_identical_token(kind: Kind) -> None:
     with server.site as site:
         client = OAuthClient(acme_provider(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
-        # Its record tells when it was issued, which is all that will tell the two apart.
+        # When it was issued is all that tells the two apart.
         old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
         source.adopt(old)
         with kind.open(source) as http:
