@@ -44,7 +44,7 @@ def _read_json(text: str) -> Any:
         try:
             return _loads(text)
         except RecursionError:
-            return _loads(_without_deep_values(text))
+            return _loads(without_deep_values(text))
     except (ValueError, RecursionError):
         return None
 
@@ -58,17 +58,17 @@ def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) < _LONGEST_INTEGER else None
 
 
-def _without_deep_values(text: str) -> str:
-    """The same JSON text with null in the place of each value that is nested too deeply."""
+def without_deep_values(text: str, *, deepest: int = _DEEPEST) -> str:
+    """The same JSON text with null in the place of each value that begins below `deepest` levels."""
     kept: list[str] = []
     depth, copied = 0, 0
     for found in _STRING_OR_BRACKET.finditer(text):
         if found[0] in ("[", "{"):
             depth += 1
-            if depth == _DEEPEST:
+            if depth == deepest:
                 kept.extend((text[copied : found.start()], "null"))
         elif found[0] in ("]", "}"):
-            if depth == _DEEPEST:
+            if depth == deepest:
                 copied = found.end()
             depth -= 1
     kept.append(text[copied:])

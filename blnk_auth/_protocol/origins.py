@@ -220,7 +220,7 @@ def _check_characters(url: Any, parameter: str) -> None:
             f"{parameter} must be a URL as a string, not {type(url).__name__}", parameter=parameter
         )
     if " " in url or not url.isprintable():
-        # Also those that a terminal obeys or that turn the direction of what is read.
+        # Also those that a terminal obeys, or that reverse the direction of what is read.
         raise ConfigurationError(
             f"{parameter} has spaces, control characters or invisible characters",
             parameter=parameter,

@@ -147,14 +147,14 @@ def test_f13_an_ended_grant_is_known_to_other_processes(world: World, kind: Kind
 
 
 @through_every_client
-def test_f14_a_siblings_pair_is_adopted_after_invalid_grant(world: World, kind: Kind) -> None:
-    """If a sibling that does not respect the lock has renewed, `invalid_grant` leads to its pair, not to an error."""
-    siblings = Token.from_response(world.sandbox.issue("alice"), now=world.clock() + LIFETIME + 1)
+def test_f14_the_pair_of_another_process_is_adopted_after_invalid_grant(world: World, kind: Kind) -> None:
+    """If another process that ignores the lock has renewed, `invalid_grant` leads to its pair, not to an error."""
+    others = Token.from_response(world.sandbox.issue("alice"), now=world.clock() + LIFETIME + 1)
 
     def answer(_: Received) -> Reply:
         record = world.store.load(alice.store_key)
         assert record is not None
-        world.store.save(alice.store_key, GrantRecord(siblings).to_data(), expected=record.version)
+        world.store.save(alice.store_key, GrantRecord(others).to_data(), expected=record.version)
         return Reply.json({"error": "invalid_grant"}, 400)
 
     with Site(answer) as token_site:
@@ -162,11 +162,11 @@ def test_f14_a_siblings_pair_is_adopted_after_invalid_grant(world: World, kind: 
             name="acme", token_endpoint=f"{token_site.origin}/token", api_origins=(world.sandbox.origin,)
         )
         alice = world.sign_in(world.client_of(provider))
-        siblings = Token.from_response(world.sandbox.issue(lifetime=3 * LIFETIME), now=world.clock())
+        others = Token.from_response(world.sandbox.issue(lifetime=3 * LIFETIME), now=world.clock())
         world.expire()
         with kind.open(alice) as http:
             call = http.get(world.url)
-    assert (call.status, call.token) == (200, siblings.access_token)
+    assert (call.status, call.token) == (200, others.access_token)
     assert len(token_site.received) == 1
     assert alice.state == "fresh"
 
@@ -176,7 +176,7 @@ def test_f15_an_answer_without_a_refresh_token_keeps_the_old_one(world: World, k
     """Answers without `refresh_token` and `scope`, twice in a row, mean that both are unchanged."""
     with Acme() as acme:
         acme.answers.extend([{"scope": None}, {"scope": None, "refresh_token": ""}])
-        alice = acme_person(world, acme, refresh_token="acme-refresh-token-0", scope="read write")
+        alice = acme_source(world, acme, refresh_token="acme-refresh-token-0", scope="read write")
         with kind.open(alice) as http:
             for _ in range(3):
                 world.expire()
@@ -186,7 +186,7 @@ def test_f15_an_answer_without_a_refresh_token_keeps_the_old_one(world: World, k
     assert world.stored(alice).token.scope == "read write"
 
 
-def acme_person(world: World, acme: Acme, *, client: OAuthClient | None = None, **members: Any) -> TokenSource:
+def acme_source(world: World, acme: Acme, *, client: OAuthClient | None = None, **members: Any) -> TokenSource:
     """Somebody signed in at Acme, with these members in the token answer."""
     client = client or world.client_of(acme_provider(acme))
     alice = client.for_subject("alice")
@@ -263,7 +263,7 @@ def test_f16_a_lifetime_of_nothing_means_expired_now(world: World, kind: Kind, e
 def test_f16_an_unknown_lifetime_is_renewed_behind_the_callers(world: World, kind: Kind) -> None:
     """A token of unknown lifetime is renewed after the default one, and nobody waits for that."""
     with Acme() as acme:
-        alice = acme_person(world, acme, refresh_token="acme-refresh-token-0", expires_in=None)
+        alice = acme_source(world, acme, refresh_token="acme-refresh-token-0", expires_in=None)
         with kind.open(alice) as http:
             assert http.get(f"{acme.origin}/api").status == 200
             assert acme.token_requests == []
@@ -279,7 +279,7 @@ def test_f17_a_request_proceeds_without_any_lifetime_after_a_renewal(world: Worl
     """An answer without `expires_in` to the renewal of an expired token is used, not taken for expired."""
     with Acme() as acme:
         acme.answers.append({"expires_in": None})
-        alice = acme_person(world, acme, refresh_token="acme-refresh-token-0")
+        alice = acme_source(world, acme, refresh_token="acme-refresh-token-0")
         world.expire()
         with kind.open(alice) as http:
             for _ in range(3):
@@ -418,7 +418,7 @@ def test_f18_an_answer_without_a_pair_is_a_typed_error(
     """An answer that holds no usable pair raises the error that says what to do, and shows no secret."""
     with Acme() as acme:
         acme.answers.append(reply)
-        alice = acme_person(world, acme, refresh_token="acme-refresh-token-0")
+        alice = acme_source(world, acme, refresh_token="acme-refresh-token-0")
         world.expire()
         with kind.open(alice) as http, pytest.raises(expected) as caught:
             http.get(f"{acme.origin}/api")
@@ -556,7 +556,7 @@ class CountingStore(DelegatingStore):
 
 
 @through_every_client
-def test_f24_a_clients_own_token_is_granted_anew_and_saved_once(world: World, kind: Kind) -> None:
+def test_f24_a_clients_own_token_is_requested_again_and_saved_once(world: World, kind: Kind) -> None:
     """A client_credentials token without a refresh token is replaced by a new grant, once for all, and saved once.
 
     Plain functions serve as callbacks in async code too.
@@ -582,10 +582,10 @@ def test_f24_a_clients_own_token_is_granted_anew_and_saved_once(world: World, ki
 
 
 @through_every_client
-def test_f25_the_end_of_a_refresh_token_is_told_before_and_costs_no_request_after(world: World, kind: Kind) -> None:
+def test_f25_the_end_of_a_refresh_token_is_an_event_before_and_costs_no_request_after(world: World, kind: Kind) -> None:
     """Near the end of a refresh token an event warns; after it a sign-in is asked for without a token request."""
     with Acme() as acme:
-        alice = acme_person(world, acme, refresh_token="acme-refresh-token-0", refresh_expires_in=3 * 3600)
+        alice = acme_source(world, acme, refresh_token="acme-refresh-token-0", refresh_expires_in=3 * 3600)
         with kind.open(alice) as http:
             world.expire()
             assert http.get(f"{acme.origin}/api").status == 200

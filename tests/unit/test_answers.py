@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -23,6 +23,7 @@ from blnk_auth import Provider, Refusal, Verdict
 from blnk_auth._protocol.answer_errors import no_answer, spent_nothing
 from blnk_auth._protocol.answers import judge_device_answer, judge_revocation_answer, judge_token_answer
 from blnk_auth._protocol.client_authentication import ClientCredentials
+from blnk_auth._protocol.documents import without_deep_values
 from blnk_auth._protocol.http_messages import Call, HttpResponse, NoAnswer, Purpose
 from blnk_auth._protocol.requests import (
     ServerRequest,
@@ -437,7 +438,7 @@ def test_the_fields_of_the_rfc_are_carried() -> None:
 
 
 def test_prose_in_error_is_taken_for_the_description() -> None:
-    """Blnk's house style: a sentence in `error` is no OAuth code, but it helps a person."""
+    """Blnk's house style: a sentence in `error` is not an OAuth code, but it helps a reader."""
     with pytest.raises(ConfigurationError, match="Authorization header is required") as caught:
         judge(answer({"error": "Authorization header is required"}, 401))
     assert (caught.value.error, caught.value.error_description) == (None, "Authorization header is required")
@@ -659,3 +660,24 @@ def test_any_members_are_a_token_or_one_of_our_errors(status: int, members: dict
     else:
         assert issued.token.access_token == str(members["access_token"]).strip()
         json.dumps(issued.token.to_dict(), allow_nan=False)
+
+
+def depth_of(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, cast("dict[str, object]", value).values()), default=0)
+    return 1 + max(map(depth_of, cast("list[object]", value)), default=0) if isinstance(value, list) else 0
+
+
+@given(members=st.dictionaries(st.text(max_size=8), JSON, max_size=4), indent=st.sampled_from([None, 2]))
+def test_leaving_out_what_is_too_deep_changes_nothing_else(members: dict[str, Any], indent: int | None) -> None:
+    """Whatever brackets and quotes the strings hold; and what is left is never deeper than the limit."""
+    text = json.dumps(members, indent=indent)
+    assert _same(json.loads(without_deep_values(text)), json.loads(text))
+    flat = json.loads(without_deep_values(text, deepest=2))
+    assert depth_of(flat) < 2
+    assert flat.keys() == members.keys()
+
+
+def _same(one: object, other: object) -> bool:
+    # NaN is not equal to itself.
+    return json.dumps(one) == json.dumps(other)

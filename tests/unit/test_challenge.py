@@ -131,6 +131,27 @@ def test_reading_never_raises(header: str) -> None:
     renewal_may_help(ApiAnswer(401, {"www-authenticate": header}))
 
 
+NAMES = st.text(alphabet="abcXYZ019-_.~!#$", min_size=1, max_size=6)
+VALUES = st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x17F, exclude_characters="\x7f"), max_size=8)
+CHALLENGES = st.lists(
+    st.tuples(NAMES, st.dictionaries(NAMES.map(str.lower), VALUES, min_size=1, max_size=3)), min_size=1, max_size=4
+)
+
+
+@given(written=CHALLENGES)
+def test_what_is_written_by_the_rfc_is_read_back(written: list[tuple[str, dict[str, str]]]) -> None:
+    """RFC 9110 section 11.6.1: whatever the quoted values hold, also commas, quotes and other challenges."""
+    header = ", ".join(
+        f"{scheme} " + ", ".join(f"{name}={_quoted(value)}" for name, value in parameters.items())
+        for scheme, parameters in written
+    )
+    assert parse_challenges(header) == tuple(Challenge(scheme.lower(), parameters) for scheme, parameters in written)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 HOSTILE: dict[str, Callable[[int], str]] = {
     "one long name": lambda n: "a" * n,
     "many schemes": lambda n: "a " * n,

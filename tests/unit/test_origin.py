@@ -267,6 +267,8 @@ def test_any_text_is_an_origin_or_a_configuration_error(url: str) -> None:
     except ConfigurationError:
         return
     assert origin.is_secure
+    # Written out, it is the same origin.
+    assert parse_origin(str(origin), "api_origins") == origin
 
 
 @pytest.mark.parametrize(("package", "auth"), [(httpx, HttpxAuth), (httpx2, Httpx2Auth)], ids=["httpx", "httpx2"])
