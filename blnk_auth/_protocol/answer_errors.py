@@ -32,7 +32,7 @@ _UNTOUCHED_STATUSES = frozenset({429, 503})
 
 _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "authorization_code": "used up the authorization code",
-    "device_code": "used up the device code",
+    "device_code": "processed the device code",
     "refresh_token": "renewed",
     "client_credentials": "issued a token",
     "revocation": "revoked the token",

@@ -252,8 +252,7 @@ class CurrentToken:
         epoch = self._epoch
         try:
             renewed = self._install_renewed(renewal.run(goal), epoch)
-            if renewal.endpoint.unusable is not None:
-                raise renewal.endpoint.unusable
+            renewal.endpoint.check_usable()
             if renewed.expires_at <= self.state.clock() and renewed.ended is None:
                 raise expired_on_arrival(renewed)
         except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again

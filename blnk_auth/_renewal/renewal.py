@@ -123,8 +123,7 @@ class Renewal:
         except StoreError as failure:
             self.stored.note_failure("save_failed", failure)
             return self.stored.cache(record, None, predecessor=Predecessor())
-        if self.endpoint.unusable is not None:
-            raise self.endpoint.unusable
+        self.endpoint.check_usable()
         self.events.append(Event("signed_in", self.stored.key, repr(record.token)))
         return cached
 

@@ -52,4 +52,5 @@ def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
 
 
 def _revoke_with(renewal: Renewal, current: CachedToken, build: BuildRevocation) -> None:
+    renewal.endpoint.check_usable()
     renewal.endpoint.revoke(build(current.token.access_token, "access_token"))

@@ -63,6 +63,11 @@ class TokenEndpoint:
         """Have the server revoke a token, or end the grant."""
         judge_revocation_answer(self.send(request), request, now=self.ports.clock())
 
+    def check_usable(self) -> None:
+        """To be called once what was issued last is saved. Raises `BlnkAuthError` if it cannot be used."""
+        if self.unusable is not None:
+            raise self.unusable
+
     def _build(self, build: Callable[[], ServerRequest]) -> ServerRequest:
         try:
             return build()

@@ -278,6 +278,16 @@ def test_an_answer_that_could_be_anybodys_ends_no_grant(
     assert flinks.stored(source).ended is None
 
 
+def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: ProviderWorld) -> None:
+    """An expired token is renewed first; one of another type is kept, and the grant stays until it can be revoked."""
+    source = flinks.signed_in()
+    flinks.clock.advance(3600)
+    flinks.sandbox.fail_token_requests(Fault(rewrite=lambda answer: {**answer, "token_type": "mac"}))
+    with pytest.raises(ConfigurationError, match="'mac'"):
+        source.revoke()
+    assert flinks.stored(source).ended is None
+
+
 def test_the_clients_own_token_is_never_a_matter_of_signing_in(flinks: ProviderWorld) -> None:
     """Nobody could."""
     flinks.sandbox.fail_token_requests(upstream_expired(401))

@@ -346,7 +346,7 @@ def test_the_time_to_judge_an_answer_grows_with_its_size_only(case: str, shape: 
         ("refresh_token", "may have renewed"),
         ("client_credentials", "may have issued a token"),
         ("authorization_code", "may have used up the authorization code"),
-        ("device_code", "may have used up the device code"),
+        ("device_code", "may have processed the device code"),
         ("revocation", "may have revoked the token"),
     ],
 )
