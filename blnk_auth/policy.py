@@ -17,6 +17,9 @@ __all__ = ["RenewalPolicy"]
 _ENDLESS = 1e12
 """More seconds than anybody means."""
 
+_MOST_RETRIES = 10
+"""More repetitions than fit in any deadline that somebody waits for."""
+
 _SHARES = ("advisory_fraction", "mandatory_fraction", "jitter")
 _NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes")
 """If one of these were 0, every token request would fail, and some only after the server has rotated."""
@@ -47,6 +50,11 @@ class RenewalPolicy:
             arrive.
         lock_timeout: Seconds, default 40. Longest wait for the store's lock; more than `request_deadline`, to outlast
             the slow renewal of another process.
+        lost_answer_retries: Count, default 2. How often a token request is sent again, within the same renewal, if its
+            answer was lost: only `refresh_token` and `client_credentials` requests, and a refresh only if the
+            provider's `repeats_lost_refresh` is true. All of them share one `request_deadline`, and none is sent with
+            less than 5 seconds of it left. 0: never.
+        lost_answer_delay: Seconds, default 0.5. From a lost answer to the first repetition; doubled each time.
         max_answer_bytes: Bytes, default 1,048,576. Longest answer of the token endpoint that is read; a longer one is
             refused.
         cooldown: Seconds, default 1. From a failed renewal to the next attempt; doubled each time, with jitter.
@@ -70,6 +78,8 @@ class RenewalPolicy:
     request_deadline: float = 30.0
     lock_timeout: float = 40.0
     max_answer_bytes: int = 1_048_576
+    lost_answer_retries: int = 2
+    lost_answer_delay: float = 0.5
     cooldown: float = 1.0
     max_cooldown: float = 60.0
     max_retry_after: float = 3600.0
@@ -88,8 +98,13 @@ class RenewalPolicy:
         for name in _SHARES:
             if getattr(self, name) > 1:
                 raise _wrong(name, f"is a share and must be at most 1, not {getattr(self, name)}")
+        self._check_the_rest()
+
+    def _check_the_rest(self) -> None:
         if self.mandatory_fraction > self.advisory_fraction:
             raise _wrong("mandatory_fraction", "must not exceed advisory_fraction")
+        if self.lost_answer_retries not in range(_MOST_RETRIES + 1):
+            raise _wrong("lost_answer_retries", f"must be a whole number, {_MOST_RETRIES} at most")
 
 
 def _wrong(name: str, why: str) -> ConfigurationError:

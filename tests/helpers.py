@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 import blnk_auth
-from blnk_auth import OAuthClient, Provider, Token, TokenSource
+from blnk_auth import OAuthClient, Provider, RenewalPolicy, Token, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.events import Event
@@ -62,6 +62,8 @@ class Server:
 
     def __init__(self, trace: list[str] | None = None) -> None:
         self.requests: list[HttpRequest] = []
+        self.seconds: list[float | None] = []
+        """How long each request might take."""
         self.trace: list[str] = [] if trace is None else trace
         self._answers: deque[Answer] = deque()
 
@@ -69,7 +71,8 @@ class Server:
         """Queue answers: a response, an exception to raise, or a function of the request."""
         self._answers.extend(answers)
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
+        self.seconds.append(seconds)
         self.requests.append(request)
         self.trace.append("ask")
         if not self._answers:
@@ -194,6 +197,8 @@ class World:
             "token_http": self.server.http(),
             "on_event": self.events.append,
             "clock": self.clock,
+            # Each request has one scripted answer; how often a lost one is asked for again has tests of its own.
+            "policy": RenewalPolicy(lost_answer_retries=0),
             **settings,
         }
         self.client = OAuthClient(provider or acme(), **given)

@@ -121,7 +121,9 @@ def _lost(purpose: Purpose) -> str:
 def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:
     """What an answer says, as the fields of an error."""
     members, secrets = document or {}, request.secrets
-    code = clean_code(members.get("error"), secrets)
+    sent = members.get("error")
+    # A registered code holds no secret, even if a secret is so short that it is a part of one.
+    code = sent if isinstance(sent, str) and sent in REGISTERED_CODES else clean_code(sent, secrets)
     correlation_id = response.headers.get((request.provider.correlation_header or "").lower())
     return {
         "error": code,

@@ -135,8 +135,12 @@ class NoAnswer(Exception):
 class Transport(Protocol):
     """Carries one request to the authorization server. Blocking; called on a worker thread."""
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once, follow no redirect.
+
+        Args:
+            request: What is sent.
+            seconds: The longest time for the whole exchange; None: the policy's `request_deadline`.
 
         Raises:
             NoAnswer: No response arrived, or not the whole of one.

@@ -147,7 +147,15 @@ class ClientState:
 
     def ports(self, package: Package | None) -> Ports:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
-        return Ports(self.store, transport_for(package, self.network).send, self.clock, random.random, self.policy)
+        return Ports(
+            store=self.store,
+            transport=transport_for(package, self.network),
+            clock=self.clock,
+            monotonic=time.monotonic,
+            wait=time.sleep,
+            jitter_position=random.random,
+            policy=self.policy,
+        )
 
     def attempt(self, *, in_background: bool = False) -> Attempt:
         """This client, about to make an attempt."""

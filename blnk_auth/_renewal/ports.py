@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._protocol.http_messages import HttpRequest, HttpResponse
+from .._protocol.http_messages import Transport
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
 
@@ -19,15 +19,19 @@ class Ports(NamedTuple):
 
     Attributes:
         store: Where the record of the grant is.
-        send: Sends one request to the authorization server; see `Transport.send` for what it raises.
+        transport: Sends a request to the authorization server.
         clock: The time, in UTC epoch seconds.
+        monotonic: Seconds of a clock that nobody sets: what a deadline is measured by.
+        wait: Blocks for so many seconds.
         jitter_position: A random number from 0 to 1, another one each time: where in a span of time this process acts,
             so that many processes do not act at the same moment.
         policy: Every number of the renewal.
     """
 
     store: TokenStore
-    send: Callable[[HttpRequest], HttpResponse]
+    transport: Transport
     clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    wait: Callable[[float], object]
     jitter_position: Callable[[], float]
     policy: RenewalPolicy

@@ -5,7 +5,7 @@ call, and one endpoint that does so must not keep the others from having their t
 
 * A rejection is remembered by its cause: the challenge where it names one, else method and path.
 * A token that was renewed after a rejection, and is rejected while it is young, counts, whoever sent it: also with a
-  body that cannot be sent again, and also if the API accepted it once in between.
+  body that cannot be sent again, and also if the API accepted it once in between. It is renewed, and the next one not.
 * As long as nothing shows that the API accepts the current token at all, a rejection counts for every cause.
 * A burst of rejections counts once. A memory has at most 256 causes.
 
@@ -65,8 +65,8 @@ class Unresolved(NamedTuple):
 
     Attributes:
         cooldown: While it lasts, the cause leads to no renewal.
-        was_resolved: Whether a renewal has resolved it since. It is forgotten once a renewed token has served for as
-            long as the cool-down lasted: until then it may be that the API rejects each new token once.
+        was_resolved: Whether a renewal has resolved it since. It is forgotten once a renewed token has served for twice
+            as long as the cool-down: until then it may be that the API rejects each new token once.
     """
 
     cooldown: Cooldown
@@ -95,7 +95,7 @@ class Rejections(NamedTuple):
         if any(unresolved._is_cooling_down(each, now) for each in (cause, _EVERY_CAUSE)):
             return False, unresolved
         if unresolved._is_young(rejected.token, cause, now, policy):
-            return False, unresolved.after_unresolved(rejected, cause, now, policy)
+            return True, unresolved.after_unresolved(rejected, cause, now, policy)
         known = unresolved.unresolved.get(cause)
         return True, unresolved._without(cause) if known is not None and known.was_resolved else unresolved
 
@@ -141,7 +141,7 @@ class Rejections(NamedTuple):
         return known is not None and known.cooldown.is_active(now)
 
     def _is_young(self, token: Token, cause: str, now: float, policy: RenewalPolicy) -> bool:
-        """Whether a renewal after a rejection has brought this token less than one cool-down ago."""
+        """Whether a renewal after a rejection has brought this token less than two cool-downs ago."""
         known = self.unresolved.get(cause)
         last = policy.rejection_cooldown if known is None else known.cooldown.until - known.cooldown.since
-        return token == self.replacement and 0 <= now - self.replaced_at < last
+        return token == self.replacement and 0 <= now - self.replaced_at < 2 * last

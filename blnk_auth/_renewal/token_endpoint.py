@@ -13,17 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .._protocol.answer_errors import no_answer
+from .._protocol.answer_errors import after_lost_answer, no_answer
 from .._protocol.answers import Issued, Judge, judge_revocation_answer, judge_token_answer
 from .._protocol.http_messages import HttpResponse, NoAnswer
 from .._protocol.requests import ServerRequest
-from ..errors import BlnkAuthError, ProtocolError, TemporarilyUnavailable
+from ..errors import BlnkAuthError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token, merge_extra
 from .ports import Ports
 
 _MOVED = 60.0
 """Seconds by which a renewal must put off the refresh token's expiry to count as doing so; servers round."""
+
+_LEAST_TIME = 5.0
+"""Seconds of the deadline that must be left for another attempt: one that is cut off loses its answer too."""
+
+_REPEATABLE = ("refresh_token", "client_credentials")
+"""What may be asked again. A code is used up by its first use, and a second one revokes the grant (RFC 6749 section
+4.1.2)."""
 
 
 @dataclass(slots=True)
@@ -43,9 +50,8 @@ class TokenEndpoint:
     unusable: BlnkAuthError | None = None
 
     def renew(self, build: Callable[[], ServerRequest], current: Token | None) -> Token:
-        """The token that follows `current`. `build` makes the request."""
-        request = self._build(build)
-        issued = self._ask(request, judge_token_answer)
+        """The token that follows `current`. `build` makes the request, again for each attempt."""
+        request, issued = self._ask_until_answered(build)
         if issued.token is None:
             return self._with_refresh_token(issued, current)
         renewed = succeed(issued.token, current, slides=request.provider.refresh_idle_lifetime is not None)
@@ -68,6 +74,29 @@ class TokenEndpoint:
         if self.unusable is not None:
             raise self.unusable
 
+    def _ask_until_answered(self, build: Callable[[], ServerRequest]) -> tuple[ServerRequest, Issued]:
+        """Ask, and ask again if the answer is lost: servers with a grace period then issue the lost pair again.
+
+        All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
+        """
+        ports = self.ports
+        ends_at, pause = ports.monotonic() + ports.policy.request_deadline, ports.policy.lost_answer_delay
+        retries_left, was_lost = ports.policy.lost_answer_retries, False
+        while True:
+            request = self._build(build)
+            try:
+                return request, self._ask(request, judge_token_answer, ends_at - ports.monotonic())
+            except SignInRequired as verdict:
+                raise (after_lost_answer(verdict) if was_lost else verdict.replace()) from None
+            except TemporarilyUnavailable as error:
+                has_time = ends_at - ports.monotonic() - pause >= _LEAST_TIME
+                if not (retries_left and has_time and _may_repeat(request, error)):
+                    raise
+                failure = error.replace()
+            self.events.append(Event("renewal_failed", self.key, str(failure), failure))
+            ports.wait(pause)
+            retries_left, pause, was_lost = retries_left - 1, 2 * pause, True
+
     def _build(self, build: Callable[[], ServerRequest]) -> ServerRequest:
         try:
             return build()
@@ -81,10 +110,13 @@ class TokenEndpoint:
         # Raised here: the frames of the original hold the refresh token.
         raise failure
 
-    def send(self, request: ServerRequest) -> HttpResponse:
-        """The response of the server. Whatever fails is a `BlnkAuthError`, or a mock's `AssertionError`."""
+    def send(self, request: ServerRequest, seconds: float | None = None) -> HttpResponse:
+        """The response of the server. Whatever fails is a `BlnkAuthError`, or a mock's `AssertionError`.
+
+        `seconds` is the longest time for it; None: the policy's.
+        """
         try:
-            return self.ports.send(request.request)
+            return self.ports.transport.send(request.request, seconds=seconds)
         except NoAnswer as failure:
             raise no_answer(failure, request) from None
         except (BlnkAuthError, AssertionError):
@@ -94,8 +126,8 @@ class TokenEndpoint:
             lost = NoAnswer(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
         raise no_answer(lost, request)
 
-    def _ask(self, request: ServerRequest, judge: Judge) -> Issued:
-        issued = judge(self.send(request), request, now=self.ports.clock())
+    def _ask(self, request: ServerRequest, judge: Judge, seconds: float | None = None) -> Issued:
+        issued = judge(self.send(request, seconds), request, now=self.ports.clock())
         self._note(issued.notes)
         self.unusable = issued.unusable
         return issued
@@ -117,6 +149,13 @@ class TokenEndpoint:
         left = expires_at - self.ports.clock()
         if left <= self.ports.policy.refresh_warning:
             self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
+
+
+def _may_repeat(request: ServerRequest, error: TemporarilyUnavailable) -> bool:
+    """Whether a failed request is one whose answer was lost and that may be sent again."""
+    was_lost = error.outcome_unknown and error.status_code is None
+    is_allowed = request.purpose != "refresh_token" or request.provider.repeats_lost_refresh
+    return was_lost and is_allowed and request.purpose in _REPEATABLE
 
 
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:

@@ -30,10 +30,10 @@ class HttpxTransport:
         self._httpx = _imported(package)
         self._network = network
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""
         httpx, policy = self._httpx, self._network.policy
-        with Deadline(policy.request_deadline) as deadline:
+        with Deadline(policy.request_deadline if seconds is None else seconds) as deadline:
             try:
                 with self._client(request) as client, self._stream(client, request, deadline) as response:
                     body = _read(response, policy.max_answer_bytes, deadline)

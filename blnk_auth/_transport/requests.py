@@ -32,10 +32,10 @@ class RequestsTransport:
     def __init__(self, network: Network) -> None:
         self._network = network
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""
         policy = self._network.policy
-        with Deadline(policy.request_deadline) as deadline:
+        with Deadline(policy.request_deadline if seconds is None else seconds) as deadline:
             try:
                 with self._session(request, deadline) as session, self._stream(session, request) as response:
                     body = _read(response, policy.max_answer_bytes, deadline)

@@ -139,9 +139,9 @@ class RevivesItsOwnEndedPair(StoredGrant):
 
 
 class TakesATimeoutForAVerdict(TokenEndpoint):
-    def send(self, request: ServerRequest) -> HttpResponse:
+    def send(self, request: ServerRequest, seconds: float | None = None) -> HttpResponse:
         try:
-            return super().send(request)
+            return super().send(request, seconds)
         except TemporarilyUnavailable as failure:
             raise SignInRequired(failure.problem, reason="refused") from None
 
@@ -157,11 +157,11 @@ class TakesA503ForAVerdict(TokenEndpoint):
 class AsksAgainAtOnce(TokenEndpoint):
     """A lost answer is answered by the same request once more."""
 
-    def send(self, request: ServerRequest) -> HttpResponse:
+    def send(self, request: ServerRequest, seconds: float | None = None) -> HttpResponse:
         try:
-            return super().send(request)
+            return super().send(request, seconds)
         except TemporarilyUnavailable:
-            return super().send(request)
+            return super().send(request, seconds)
 
 
 class DeletesOnInvalidGrant(StoredGrant):

@@ -38,7 +38,7 @@ LIFETIME = 100
 """Seconds for which an access token is good."""
 
 # No cool-down: here every call may try again at once, which is the harder case. Cool-downs have scenarios of their own.
-POLICY = RenewalPolicy(cooldown=0.0)
+POLICY = RenewalPolicy(cooldown=0.0, lost_answer_retries=0)
 PROVIDER = Provider(name="sim", token_endpoint="https://as.test/token", api_origins=("https://api.test",))
 CREDENTIALS = ClientCredentials("client", "secret", "client_secret_post")
 SUBJECT = "alice"
@@ -147,7 +147,7 @@ class Script:
             if seen.what != "done":
                 _fail(seen, RuntimeError("a bug in the lock"))
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         presented = parse_qs(request.body.decode())["refresh_token"][0]
         seen = self.call(Wish("send", number=int(presented.removeprefix("refresh-"))))
         if seen.what in ("not sent", "lost"):
@@ -198,7 +198,15 @@ class ScriptedEngine(ClientState):
         """Nothing: what a process remembers is kept as a `Memory`."""
 
     def ports(self, package: Package | None) -> Ports:
-        return Ports(self.script, self.script.send, self.clock, lambda: 0.5, self.policy)
+        return Ports(
+            store=self.script,
+            transport=self.script,
+            clock=self.clock,
+            monotonic=lambda: 0.0,
+            wait=lambda _: None,
+            jitter_position=lambda: 0.5,
+            policy=self.policy,
+        )
 
 
 class SimulatedToken(CurrentToken):

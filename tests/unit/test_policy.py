@@ -35,7 +35,7 @@ def documented(name: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_number_is_documented_with_its_unit_and_its_default(name: str) -> None:
     """What the docstring says is what holds."""
-    described = re.match(r"(Seconds|Share|Bytes), default ([\d,.]*\d)", documented(name))
+    described = re.match(r"(Seconds|Share|Bytes|Count), default ([\d,.]*\d)", documented(name))
     assert described is not None
     assert float(described[2].replace(",", "")) == getattr(RenewalPolicy(), name)
 
@@ -96,3 +96,11 @@ def test_a_policy_is_immutable_and_its_fields_have_names() -> None:
         RenewalPolicy().cooldown = 2.0  # type: ignore[misc]
     with pytest.raises(TypeError):
         RenewalPolicy(600.0)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, 11, True, None, "2"])
+def test_a_number_of_repetitions_is_whole_and_small(retries: object) -> None:
+    """Each of them may spend a refresh token."""
+    with pytest.raises(ConfigurationError) as caught:
+        RenewalPolicy(lost_answer_retries=retries)  # type: ignore[arg-type]
+    assert caught.value.parameter == "lost_answer_retries"

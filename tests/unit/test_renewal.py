@@ -39,6 +39,10 @@ LATER = 10_000.0
 """Seconds after which every token here has expired."""
 
 
+ONCE = RenewalPolicy(lost_answer_retries=0)
+"""One request for each renewal; how often a lost answer is asked for again has tests of its own."""
+
+
 class Scene:
     """One grant, its store and its server, with one trace of what happened to both."""
 
@@ -50,6 +54,7 @@ class Scene:
         self.grant = RefreshTokenGrant("alice") if grant is None else grant
         self.provider = acme(revocation_endpoint="https://as.acme.test/revoke")
         self.credentials = ClientCredentials("id", "client-s3cret", "client_secret_basic")
+        self.policy = ONCE
         self.events: list[str] = []
 
     def token(self, number: int = 0, **changes: Any) -> Token:
@@ -57,12 +62,23 @@ class Scene:
         made = Token(f"at{number}", refresh_token=f"rt{number}", expires_at=now + 3600, issued_at=now)
         return made.replace(**changes)
 
+    def wait(self, seconds: float) -> None:
+        self.trace.append(f"wait {seconds:g}")
+        self.clock.advance(seconds)
+
     def renewal(self) -> Renewal:
-        policy = RenewalPolicy()
         return Renewal(
             key=KEY,
             grant=self.grant,
-            ports=Ports(self.store, self.server.send, self.clock, lambda: 0.5, policy),
+            ports=Ports(
+                store=self.store,
+                transport=self.server,
+                clock=self.clock,
+                monotonic=self.clock,
+                wait=self.wait,
+                jitter_position=lambda: 0.5,
+                policy=self.policy,
+            ),
             attempt=lambda: Attempt(self.provider, self.credentials, None, self.clock()),
         )
 
@@ -274,6 +290,121 @@ def test_an_access_token_that_no_header_can_carry_is_stored_and_not_used(expired
     held = expired.run()
     assert held.schedule == UNUSABLE
     assert expired.stored.token.refresh_token == "rt1"
+
+
+# --- answers that are lost -------------------------------------------------------------------------------------------
+
+LOST = NoAnswer("ReadTimeout", sent=True)
+
+
+def test_a_lost_answer_is_asked_for_again_under_the_same_lock(expired: Scene) -> None:
+    """Servers with a grace period issue the lost pair again; later than that the grant would be gone."""
+    expired.policy = RenewalPolicy()
+    expired.server.will(LOST, LOST, pair(1))
+    assert expired.run().token.access_token == "at1"
+    assert expired.trace == ["load", "lock", "load", "ask", "wait 0.5", "ask", "wait 1", "ask", "save", "unlock"]
+    assert expired.sent_refresh_tokens == ["rt0"] * 3
+    assert expired.stored.token.refresh_token == "rt1"
+    assert expired.events == ["renewal_failed", "renewal_failed", "renewed"]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_lost_answer_is_asked_for_again_as_often_as_the_policy_says(expired: Scene, retries: int) -> None:
+    """After the last attempt the error says that the outcome is unknown, and the record stays."""
+    expired.policy = RenewalPolicy(lost_answer_retries=retries, lost_answer_delay=0)
+    before = expired.store.texts
+    expired.server.will(*[LOST] * (retries + 1))
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        expired.run()
+    assert caught.value.outcome_unknown
+    assert len(expired.server.requests) == retries + 1
+    assert expired.store.texts == before
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        NoAnswer("ConnectError", sent=False),
+        HttpResponse(503, {}, b""),
+        HttpResponse(504, {}, b""),
+        HttpResponse(429, {"retry-after": "1"}, b""),
+        HttpResponse(200, {}, b"<html>"),
+        refusal("invalid_grant"),
+        refusal("invalid_client", 401),
+    ],
+    ids=str,
+)
+def test_only_a_lost_answer_is_asked_for_again(expired: Scene, failure: HttpResponse | Exception) -> None:
+    """Every other failure has its answer, or spent nothing: the cool-down is there for it."""
+    expired.policy = RenewalPolicy()
+    expired.server.will(failure)
+    with pytest.raises(BlnkAuthError):
+        expired.run()
+    assert len(expired.server.requests) == 1
+
+
+def test_a_provider_without_a_grace_period_is_not_asked_again(expired: Scene) -> None:
+    """`repeats_lost_refresh=False`: a second use of the refresh token would end the grant there."""
+    expired.policy = RenewalPolicy()
+    expired.provider = acme(repeats_lost_refresh=False)
+    expired.server.will(LOST)
+    with pytest.raises(TemporarilyUnavailable):
+        expired.run()
+    assert len(expired.server.requests) == 1
+
+
+def test_the_clients_own_token_is_asked_for_again_whatever_the_provider_does_with_refreshes() -> None:
+    """Nothing is used up by asking for it twice."""
+    scene = Scene(ClientCredentialsGrant("client:admin"))
+    scene.policy = RenewalPolicy()
+    scene.provider = acme(repeats_lost_refresh=False)
+    scene.server.will(LOST, answer({"access_token": "at1"}))
+    assert scene.run().token.access_token == "at1"
+
+
+def test_all_attempts_share_one_deadline_and_none_begins_with_less_than_five_seconds_of_it(expired: Scene) -> None:
+    """So that whoever waits for the lock, or for the renewal, waits no longer than for one request."""
+    expired.policy = RenewalPolicy(lost_answer_retries=10, lost_answer_delay=0.5)
+
+    def time_out(_: HttpRequest) -> HttpResponse:
+        expired.clock.advance(12)
+        raise LOST
+
+    expired.server.will(*[time_out] * 3)
+    with pytest.raises(TemporarilyUnavailable):
+        expired.run()
+    assert expired.server.seconds == [30, 17.5, 4.5][:2]
+
+
+def test_each_attempt_has_an_assertion_of_its_own(expired: Scene) -> None:
+    """An assertion may be used once (RFC 7523 section 3): its `jti` and its times are made again."""
+    expired.policy = RenewalPolicy()
+    expired.credentials = ClientCredentials("id", "client-s3cret-of-32-characters-xx", "client_secret_jwt")
+    expired.server.will(LOST, pair(1))
+    expired.run()
+    first, second = (form["client_assertion"] for form in expired.server.forms)
+    assert first != second
+
+
+def test_a_refusal_after_a_lost_answer_says_what_was_probably_lost(expired: Scene) -> None:
+    """At a server without a grace period the rotated refresh token went with the answer."""
+    expired.policy = RenewalPolicy()
+    expired.server.will(LOST, refusal("invalid_grant"))
+    with pytest.raises(SignInRequired) as caught:
+        expired.run()
+    assert caught.value.reason == "refused"
+    assert "its answer was lost" in caught.value.problem
+    assert expired.stored.ended == "refused"
+
+
+@pytest.mark.parametrize("what", ["exchange", "revocation"])
+def test_a_code_and_a_revocation_are_asked_for_once(scene: Scene, what: str) -> None:
+    """A code is used up by its first use, and a second one may revoke the grant (RFC 6749 section 4.1.2)."""
+    scene.policy = RenewalPolicy()
+    scene.server.will(LOST)
+    with pytest.raises(TemporarilyUnavailable):
+        exchange(scene, scene.renewal()) if what == "exchange" else revoke(scene)
+    assert len(scene.server.requests) == 1
 
 
 # --- saving ----------------------------------------------------------------------------------------------------------
