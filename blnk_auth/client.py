@@ -386,7 +386,7 @@ class OAuthClient:
 
     def _share(self, state: ClientState) -> None:
         """Be a client with this state, which sources of the same client have too."""
-        self.redirect_uri = state.redirect_uri
+        self.redirect_uri: str | None = state.redirect_uri
         self._state = state
         state.shared_by(self, type(self)._with)
 

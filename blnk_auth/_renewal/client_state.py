@@ -68,17 +68,17 @@ class ClientState:
         self.network = network
         self.on_event = on_event
         # The default is looked up at each call, so that a test which replaces `time.time` moves the time here too.
-        self.given_clock = None if clock is time.time else clock
-        self.clock = self.given_clock or _now
+        self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
+        self.clock: Callable[[], float] = self.given_clock or _now
         self._begin_life()
 
     def _begin_life(self) -> None:
-        self.flights = SingleFlight()
+        self.flights: SingleFlight = SingleFlight()
         self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
         self._kept: dict[AuthorizationGrant, CurrentToken] = {}
         self._swept_at: float | None = None
         provider = self.provider
-        self.rules = RequestRules(
+        self.rules: RequestRules = RequestRules(
             provider.origins,
             has_api_headers=bool(provider.api_headers),
             rejection_statuses=provider.rejection_statuses,
@@ -102,7 +102,7 @@ class ClientState:
     def reset_after_fork(self) -> None:
         """Called in the child of a fork, where another thread may have held the lock for ever."""
         self._grants_lock = threading.Lock()
-        self.installing = threading.Lock()
+        self.installing: threading.Lock = threading.Lock()
         """Held for the moment in which a source changes what it holds; never while anything waits."""
 
     @property

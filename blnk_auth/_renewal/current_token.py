@@ -62,8 +62,8 @@ class CurrentToken:
     )
 
     def __init__(self, state: ClientState, grant: AuthorizationGrant) -> None:
-        self.state = state
-        self.grant = grant
+        self.state: ClientState = state
+        self.grant: AuthorizationGrant = grant
         self.cached: CachedToken | None = None
         self._clock = state.given_clock
         """None: `time.time`, looked up at each call; here and not by `state.clock`, which would cost a call more."""

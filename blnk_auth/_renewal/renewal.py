@@ -64,7 +64,7 @@ class Renewal:
         self.ports = ports
         self.attempt = attempt
         self.events: list[Event] = [] if events is None else events
-        self.stored = self.stored_grant_type(
+        self.stored: StoredGrant = self.stored_grant_type(
             key,
             grant.subject,
             attempt().provider,
@@ -72,7 +72,7 @@ class Renewal:
             lambda token: grant.is_renewable(token, attempt()),
             self.events,
         )
-        self.endpoint = self.token_endpoint_type(key, ports, self.events)
+        self.endpoint: TokenEndpoint = self.token_endpoint_type(key, ports, self.events)
 
     def run(self, goal: Goal) -> CachedToken:
         """A token that meets the goal: one that another process has stored, else a new one. Raises `BlnkAuthError`."""

@@ -127,8 +127,8 @@ class KeepaliveRun:
     """One run over all grants of a client. The client's `on_event` must be `count_renewal`."""
 
     def __init__(self, settings: KeepaliveSettings, clock: Callable[[], float] = time.time) -> None:
-        self.report = KeepaliveReport()
-        self.stop = threading.Event()
+        self.report: KeepaliveReport = KeepaliveReport()
+        self.stop: threading.Event = threading.Event()
         self._settings = settings
         self._clock = clock
         self._rate_limit = RateLimit(settings.rate)

@@ -154,7 +154,7 @@ def _table(_ctx: click.Context, parameter: click.Parameter, pairs: Sequence[str]
     return {name: value for name, _, value in parts} or None
 
 
-parameters_option = click.option(
+parameters_option: Callable[[Function], Function] = click.option(
     "--parameter",
     "parameters",
     multiple=True,
@@ -163,8 +163,12 @@ parameters_option = click.option(
     help="A further parameter of this sign-in, such as Flinks' provider_id.",
 )
 
-itself_option = click.option("--itself", is_flag=True, help="The client's own token instead of a user's.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for scripts.")
+itself_option: Callable[[Function], Function] = click.option(
+    "--itself", is_flag=True, help="The client's own token instead of a user's."
+)
+json_option: Callable[[Function], Function] = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON, for scripts."
+)
 
 
 def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

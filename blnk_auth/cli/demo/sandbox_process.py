@@ -34,7 +34,7 @@ class SandboxProcess:
     def __init__(self, state: StateDirectory) -> None:
         self._state = state
         self._process: subprocess.Popen[bytes] | None = None
-        self.remote = self._find() or self._start()
+        self.remote: RemoteSandbox = self._find() or self._start()
 
     @property
     def is_new(self) -> bool:

@@ -15,8 +15,8 @@ from ...errors._extras import import_failure
 
 try:
     # Each by its own name, so that the one that is missing is named.
-    for package in ("jinja2", "starlette", "uvicorn"):
-        import_module(package)
+    for _name in ("jinja2", "starlette", "uvicorn"):
+        import_module(_name)
     from . import _blink as blink
     from . import _blnk_cloud as blnk_cloud
     from . import _browser as browser
@@ -24,8 +24,8 @@ try:
     from ._faults import Fault
     from ._journal import Counts, RecordedRequest
     from ._server import Sandbox
-except ImportError as error:
-    package = (error.name or "starlette").partition(".")[0]
-    raise import_failure("the sandbox", package, "sandbox", error) from error
+except ImportError as _error:
+    _package = (_error.name or "starlette").partition(".")[0]
+    raise import_failure("the sandbox", _package, "sandbox", _error) from _error
 
 __all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]

@@ -150,11 +150,11 @@ class AuthorizationServer:
     """
 
     def __init__(self, *, clock: Callable[[], float], lifetime: float) -> None:
-        self.lifetime = lifetime
-        self.rotates = True
+        self.lifetime: float = lifetime
+        self.rotates: bool = True
         """Whether a refresh replaces the refresh token, and the old one is spent."""
-        self.code_lifetime = CODE_LIFETIME
-        self.refresh_idle_lifetime = math.inf
+        self.code_lifetime: float = CODE_LIFETIME
+        self.refresh_idle_lifetime: float = math.inf
         """Seconds without use after which a refresh token expires."""
         self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
         """Makes the access token of a grant that expires at the given time."""

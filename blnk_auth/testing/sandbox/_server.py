@@ -82,7 +82,7 @@ class Sandbox:
         device_flow: bool = False,
     ) -> None:
         self.clock = clock
-        self.token_latency = 0.0
+        self.token_latency: float = 0.0
         """Seconds between the effect of a token request (the rotation) and its response; other requests do not wait."""
         self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
         self._journal = Journal()
@@ -95,7 +95,7 @@ class Sandbox:
             self._device_flow = DeviceFlow(
                 self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
             )
-        self.personality = self._make_personality(personality)
+        self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
         self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
         self._authorization_server.register(self._client)
 
