@@ -77,7 +77,7 @@ _CONTENT: Mapping[Page, _Content] = {
     ),
     "wrong_address": _Content(
         421,
-        "The sign-in waits at another port",
+        "Paste this address into the application",
         "This address reached the application, but with another port than the sign-in uses:",
         "Copy the whole address of this page and paste it into the application, if it asks for an address. "
         "Or forward that very port to the application, and start again.",

@@ -66,6 +66,16 @@ class Person:
         headers = {"Referer": f"{HOST}/"}
         return self._exchange(httpx.Request("POST", _absolute(url), data=fields, headers=headers))
 
+    def session(self) -> dict[str, str]:
+        """The browser's cookies as they are now."""
+        return {cookie.name: cookie.value or "" for cookie in self.cookies.jar}
+
+    def go_back_to(self, session: dict[str, str]) -> None:
+        """Have these cookies again, as though the answers since then had never arrived."""
+        for cookie in self.cookies.jar:
+            if cookie.name in session:
+                cookie.value = session[cookie.name]
+
     def _exchange(self, request: httpx.Request) -> httpx.Response:
         self.cookies.set_cookie_header(request)
         response = self._send(request)

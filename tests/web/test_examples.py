@@ -6,6 +6,7 @@ import pytest
 from web.conftest import Application, Person
 
 from blnk_auth.testing import Sandbox
+from blnk_auth.testing.sandbox import Fault
 
 
 def connect(person: Person, sandbox: Sandbox, account: str, *, approve: bool = True) -> str:
@@ -44,6 +45,32 @@ def test_a_replayed_callback_is_refused(application: Application, sandbox: Sandb
     alice.get(callback)
     assert alice.get(callback).status_code == 400
     assert sandbox.counts.token_requests == 1
+    assert "Connected as a." in alice.get("/").text
+
+
+def test_a_callback_that_the_browser_sends_twice_is_no_failure(application: Application, sandbox: Sandbox) -> None:
+    """The first answer is lost, cookie and all, as with a prefetch: nobody who is connected reads otherwise."""
+    alice = application.log_in("alice")
+    callback = connect(alice, sandbox, "a")
+    session = alice.session()
+    alice.get(callback)
+    alice.go_back_to(session)
+    again = alice.get(callback)
+    # Django's session is kept by the server, so it knows that the link was used.
+    assert (again.headers.get("location") == "/") or "see whether you are connected" in again.text
+    assert sandbox.counts.token_requests == 1
+    assert "Connected as a." in alice.get("/").text
+
+
+def test_a_callback_after_an_outage_may_be_reloaded(application: Application, sandbox: Sandbox) -> None:
+    """A server that is overloaded just then has spent nothing: the same page works when it is loaded again."""
+    alice = application.log_in("alice")
+    callback = connect(alice, sandbox, "a")
+    sandbox.fail_token_requests(Fault(status=503))
+    refused = alice.get(callback)
+    assert refused.status_code == 503
+    assert "Not connected yet" in refused.text
+    assert alice.get(callback).status_code in (302, 303)
     assert "Connected as a." in alice.get("/").text
 
 
