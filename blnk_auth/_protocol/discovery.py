@@ -35,7 +35,7 @@ class Documents:
     """The documents of the last hour, by issuer. Thread-safe; at most 64."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock: threading.Lock = threading.Lock()
         self._documents: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     def get(self, issuer: str, now: float) -> Mapping[str, Any] | None:

@@ -35,12 +35,12 @@ class Body:
         coding = content_encoding.strip().lower()
         if coding not in ("", "identity", *_WINDOW_BITS):
             raise NoAnswer("the answer's Content-Encoding is not understood, and was not asked for", sent=True)
-        self._is_compressed = coding in _WINDOW_BITS
-        self._may_be_raw = coding == "deflate"
+        self._is_compressed: bool = coding in _WINDOW_BITS
+        self._may_be_raw: bool = coding == "deflate"
         self._inflater = zlib.decompressobj(_WINDOW_BITS.get(coding, _RAW_DEFLATE))
-        self._limit = limit
-        self._encoded = 0
-        self._decoded = bytearray()
+        self._limit: int = limit
+        self._encoded: int = 0
+        self._decoded: bytearray = bytearray()
 
     def add(self, piece: bytes) -> Exception | None:
         """Take in what has arrived. Returns the error to raise, from a frame that does not hold the piece."""

@@ -33,20 +33,24 @@ class Deadline:
 
     Its methods may be called from any thread. Where no thread can be started, only `has_passed` works, which is looked
     at with each piece of an answer; the limits of each connection and each read remain.
+
+    Args:
+        seconds: For how long the exchange may last.
+        clock: Seconds that never go backwards.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = seconds
-        self._clock = clock
-        self.may_have_sent = False
+        self.seconds: float = seconds
+        self.may_have_sent: bool = False
         """Whether the request may have left, as far as the transport has reported."""
-        self._due = self._clock() + seconds
-        self._is_over = False
-        self._extensions = 0
-        self._has_ended = threading.Event()
-        self._lock = threading.Lock()
+        self._clock: Callable[[], float] = clock
+        self._due: float = clock() + seconds
+        self._is_over: bool = False
+        self._extensions: int = 0
+        self._has_ended: threading.Event = threading.Event()
+        self._lock: threading.Lock = threading.Lock()
         self._connections: list[socket.socket] = []
-        self._has_watched = False
+        self._has_watched: bool = False
 
     @property
     def has_passed(self) -> bool:

@@ -27,8 +27,8 @@ class HttpxTransport:
 
     def __init__(self, package: Package, network: Network) -> None:
         self._package: Package = package
-        self._httpx = _imported(package)
-        self._network = network
+        self._httpx: Any = _imported(package)
+        self._network: Network = network
 
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""

@@ -30,7 +30,7 @@ class RequestsTransport:
     """Sends with requests."""
 
     def __init__(self, network: Network) -> None:
-        self._network = network
+        self._network: Network = network
 
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""
@@ -133,8 +133,8 @@ class _WatchedAdapter(HTTPAdapter):
     """An adapter whose connections a deadline can cut."""
 
     def __init__(self, deadline: Deadline, tls: Any) -> None:
-        self._deadline = deadline
-        self._tls = tls
+        self._deadline: Deadline = deadline
+        self._tls: Any = tls
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -210,8 +210,8 @@ class _Lines:
     """A file that remembers the last line that was read from it."""
 
     def __init__(self, file: Any) -> None:
-        self._file = file
-        self.last = b""
+        self._file: Any = file
+        self.last: bytes = b""
 
     def readline(self, limit: int = -1) -> bytes:
         self.last = self._file.readline(limit)
