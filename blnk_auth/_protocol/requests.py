@@ -146,6 +146,7 @@ def build_device_authorization(
     if endpoint is None:
         raise ConfigurationError(
             f"{provider.display_name} has no device_authorization_endpoint",
+            parameter="device_authorization_endpoint",
             remedy="use authorize_interactively(), with pasted= where no browser can reach this machine",
         )
     proof = credentials.prove(audience=_audience(provider), now=now)

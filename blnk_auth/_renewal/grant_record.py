@@ -70,5 +70,8 @@ def why_not_storable(token: Token) -> str | None:
 
 def _unreadable(key: str, why: str) -> StoreError:
     return StoreError(
-        f"the record {key!r} cannot be read ({why})", remedy="restore it from a backup, or forget() and sign in again"
+        f"the record {key!r} cannot be read ({why})",
+        key=key,
+        parameter="record",
+        remedy="restore it from a backup, or forget() and sign in again",
     )

@@ -298,9 +298,23 @@ def check_store(setup: CheckedSetup) -> Iterator[Finding]:
     tokens = setup.client.store
     _exercise(tokens, f"doctor/{secrets.token_hex(8)}")
     yield Finding("store", "ok", f"{tokens!r} can be locked, written, read and listed")
+    yield from _eviction(tokens)
     if setup.exposed is not None:
         detail = f"until now other users could read {setup.exposed}, which has tokens; only this user can now"
         yield Finding("store", "warning", detail, "if someone may have read it, log out and sign in again")
+
+
+def _eviction(tokens: TokenStore) -> Iterator[Finding]:
+    """Whether a Redis server drops records when its memory is full."""
+    eviction_policy: Callable[[], str | None] | None = getattr(tokens, "eviction_policy", None)
+    if eviction_policy is None:
+        return
+    policy = eviction_policy()
+    if policy is None:
+        yield Finding("store", "ok", "not checked: the server does not allow INFO, which has its maxmemory-policy")
+    elif policy.startswith("allkeys-"):
+        detail = f"the server drops records when its memory is full (maxmemory-policy {policy}), which ends sign-ins"
+        yield Finding("store", "warning", detail, "set maxmemory-policy to noeviction, or use a server for tokens only")
 
 
 def _exercise(tokens: TokenStore, key: str) -> None:

@@ -1,7 +1,8 @@
-"""`blnk-auth store`: copy, list and check the records of stores, which are named by URL. It never shows a token."""
+"""`blnk-auth store`: copy, list, check and migrate stores, which are named by URL. It never shows a token."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 
 @click.group("store", cls=SuggestingGroup, epilog=_URLS)
 def command() -> None:
-    """Copy, list and check the records of stores."""
+    """Copy, list and check the records of stores, and create the tables of an SQL store."""
 
 
 @command.command("copy", epilog=_URLS)
@@ -98,6 +99,24 @@ def check_command(store: str, as_json: bool) -> None:
         click.echo(f"{report.sound} records can be read.")
         _list("Cannot be read", [_problem(each) for each in report.unreadable])
     _end(not report.unreadable)
+
+
+@command.command("migrate", epilog=_URLS)
+@click.argument("store")
+def migrate_command(store: str) -> None:
+    """Create the tables of an SQL store, or bring those of an earlier release up to date.
+
+    Every record is kept, and it may be repeated. Other stores need nothing and are left as they are.
+    """
+    from ..stores._urls import open_store
+
+    opened = open_store(store)
+    create_schema: Callable[[], None] | None = getattr(opened, "create_schema", None)
+    if create_schema is None:
+        click.echo(f"{opened!r} has no tables to create.")
+        return
+    create_schema()
+    click.echo(f"{opened!r} is up to date.")
 
 
 def _described(unreadable: list[Unreadable]) -> list[dict[str, Any]]:

@@ -250,6 +250,7 @@ class FileStore(PickledByArguments):
         if self._check_permissions and sys.platform != "win32" and status.st_mode & _OTHERS:
             raise StoreError(
                 f"{str(path)!r} is open to other users (mode {stat.S_IMODE(status.st_mode):o})",
+                parameter="check_permissions",
                 remedy=(
                     f"`chmod {mode}` it if nobody has read it, or choose another directory. check_permissions=False "
                     "accepts it as it is"
@@ -305,6 +306,7 @@ def _restored(aside: Path) -> Path:
 def _symlink(path: Path) -> StoreError:
     return StoreError(
         f"{str(path)!r} is a symlink, whose target somebody else may choose",
+        parameter="check_permissions",
         remedy="give the directory's own path, or pass check_permissions=False",
     )
 

@@ -92,7 +92,9 @@ class Entries:
         found = self._get(name)
         self._remove(name)
         if found != text or self._get(name) is not None:
-            raise StoreError(f"the keyring {self.name} does not keep what is written to it", remedy=REMEDY)
+            raise StoreError(
+                f"the keyring {self.name} does not keep what is written to it", remedy=REMEDY, parameter="backend"
+            )
 
     def read(self, name: str) -> str | None:
         """The text, or None. Raises `IncompleteText` if it is damaged, `StoreError` if the keyring cannot be read."""
@@ -165,7 +167,9 @@ class Entries:
         except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
             # Without its text and frames, which may hold what was to be stored.
             failure = StoreError(
-                f"the keyring {self.name} could not {what} an entry ({type(error).__name__})", remedy=REMEDY
+                f"the keyring {self.name} could not {what} an entry ({type(error).__name__})",
+                remedy=REMEDY,
+                parameter="backend",
             )
         raise failure
 

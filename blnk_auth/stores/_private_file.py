@@ -68,6 +68,7 @@ class Access:
         if self.is_checked and sys.platform != "win32" and status.st_uid != os.geteuid():
             raise StoreError(
                 f"{str(path)!r} belongs to another user: {owner_of(status)}",
+                parameter="check_permissions",
                 remedy=(
                     "choose a path of your own, or run as that user. check_permissions=False accepts it, if that user "
                     "may have your tokens"

@@ -136,6 +136,14 @@ class RedisStore(PickledByArguments):
         """Close idle connections, unless the client is yours. A later use connects again."""
         self._server.close()
 
+    def eviction_policy(self) -> str | None:
+        """What the server does when its memory is full: its `maxmemory-policy`, `noeviction` without a limit.
+
+        With one that begins with `allkeys-`, records disappear, and their users must sign in again. None: the server
+        does not allow to ask.
+        """
+        return self._server.eviction_policy()
+
     def load(self, key: str) -> Record | None:
         """Read one record; see `TokenStore.load`."""
         version, text = self._server.run("read", LOAD, [self._names.record(key)])

@@ -42,6 +42,7 @@ _RETRIES = 2
 is reported after ten seconds."""
 
 _SCAN_COUNT = 1000
+_NO_EVICTION = "noeviction"
 
 _inherited: list[object] = []
 """Clients of our parent process: kept, because collecting them would close what is not ours."""
@@ -107,6 +108,17 @@ class Server:
         except (RedisError, RedisClusterException) as error:
             problem, remedy = _judge(error)
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
+
+    def eviction_policy(self) -> str | None:
+        """What the server does when its memory is full; None if it does not allow to ask."""
+        try:
+            memory: Any = cast("Any", self.client).info("memory")
+        except (RedisError, RedisClusterException):
+            return None
+        # Of a cluster, one answer for each node.
+        nodes: list[Any] = [each for each in memory.values() if isinstance(each, dict)] or [memory]
+        evicting = [str(node.get("maxmemory_policy")) for node in nodes if node.get("maxmemory")]
+        return next((policy for policy in evicting if policy != _NO_EVICTION), _NO_EVICTION)
 
     def _evaluate(self, script: Script, keys: list[bytes], args: tuple[str | int, ...]) -> Any:
         try:

@@ -34,7 +34,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from ..errors import ConfigurationError, StoreError, redacted
 from ._forks import reset_in_child
 from ._pages import PAGE
-from ._sql_errors import judge
+from ._sql_errors import NO_TABLE, judge
 from ._sql_migrations import check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
 
@@ -215,7 +215,10 @@ class Database:
                 problem = judge(error, self._engine.url.password)
             # Not within the except clause: our error would be chained to that one, with the statement's parameters.
             if not problem.is_transient or not attempts_left:
-                raise StoreError(f"{self!r} cannot be {done}: {problem.problem}", remedy=problem.remedy)
+                parameter = "schema" if problem.code in NO_TABLE else None
+                raise StoreError(
+                    f"{self!r} cannot be {done}: {problem.problem}", parameter=parameter, remedy=problem.remedy
+                )
             time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - spreads attempts, protects nothing
 
     def reset_after_fork(self) -> None:
@@ -244,7 +247,7 @@ def _engine_for(url: URL) -> Engine:
             raise ConfigurationError(
                 "url_or_engine names a database in memory",
                 parameter="url_or_engine",
-                remedy="use MemoryStore() for that",
+                remedy="use MemoryStore for that, whose URL is memory:",
             )
         # SQLite's file locks do not survive a fork with an open connection, so none stays open.
         options["poolclass"] = NullPool

@@ -66,6 +66,7 @@ def check_version(connection: Connection, migrations: tuple[Migration, ...] = MI
     if version < len(migrations):
         raise StoreError(
             f"the tables of SQLStore have the schema version {version}, and this blnk_auth needs {len(migrations)}",
+            parameter="schema",
             remedy="call create_schema() once, which keeps every record, or add the changes with your migrations",
         )
 

@@ -161,7 +161,7 @@ def _file_of(path: str | os.PathLike[str], check_permissions: bool) -> tuple[Pat
         raise StoreError(
             "path ':memory:' would be a file of that name",
             parameter="path",
-            remedy="to keep tokens in memory, use MemoryStore()",
+            remedy="to keep tokens in memory, use MemoryStore, whose URL is memory:",
         )
     file = absolute_path(path, "path", "tokens.db")
     return file, Access.of(file.parent, check_permissions=check_permissions)

@@ -31,14 +31,17 @@ def system_keyring() -> KeyringBackend:
             backend = cast("Any", backend.backends)[0]
         priority = float(backend.priority)
     except Exception as error:  # noqa: BLE001 - backends are plug-ins
-        failure = StoreError(f"no keyring can be used here ({type(error).__name__})", remedy=REMEDY)
+        failure = StoreError(
+            f"no keyring can be used here ({type(error).__name__})", parameter="backend", remedy=REMEDY
+        )
     else:
         if isinstance(backend, (fail.Keyring, null.Keyring)):
-            raise StoreError("there is no keyring here", remedy=REMEDY)
+            raise StoreError("there is no keyring here", parameter="backend", remedy=REMEDY)
         if priority < _RECOMMENDED:
             raise StoreError(
                 f"the keyring here, {type(backend).__module__}.{type(backend).__qualname__}, is not one that the "
                 "package keyring recommends: it may keep tokens in plain text",
+                parameter="backend",
                 remedy=f"pass it as backend= if that is what you want; else {REMEDY}",
             )
         return cast("KeyringBackend", backend)

@@ -195,6 +195,7 @@ def unreadable(key: str, why: str) -> StoreError:
     return StoreError(
         f"the record under key {key!r} cannot be read: {why}",
         key=key,
+        parameter="record",
         remedy=(
             f"other records are not affected. Restore it from a backup, or delete it (`delete({key!r})`) and sign in "
             "again"

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import trustme
 from cli.command_line import SECRET, CommandLine
 from helpers import leaks
+from stores.servers import RedisServer
 
 from blnk_auth import SQLiteStore
 from blnk_auth.cli.checks import clock_skew, skew_finding
@@ -255,3 +257,38 @@ def test_the_clients_own_certificate_is_read(
     blnk_auth_cli.configure(cert='"client.pem"')
     _, found = findings(blnk_auth_cli)
     assert found["certificate"][0]["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "verdict"),
+    [
+        ("allkeys-lru", "100mb", "warning"),
+        ("volatile-lru", "100mb", "ok"),
+        ("noeviction", "100mb", "ok"),
+        ("allkeys-lru", "0", "ok"),
+    ],
+)
+def test_a_redis_server_that_drops_records_is_a_warning(
+    blnk_auth_cli: CommandLine, policy: str, limit: str, verdict: str
+) -> None:
+    """With a limit and an allkeys policy, records disappear when the memory is full, and users must sign in again."""
+    with RedisServer() as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", policy)
+            client.config_set("maxmemory", limit)
+        blnk_auth_cli.configure(store=f'"{server.url}"')
+        status, found = findings(blnk_auth_cli)
+    assert (status, found["store"][-1]["verdict"]) == (0, verdict)
+    if verdict == "warning":
+        assert "maxmemory-policy allkeys-lru" in found["store"][-1]["detail"]
+
+
+def test_a_redis_server_that_allows_no_info_is_said_not_to_be_checked(blnk_auth_cli: CommandLine) -> None:
+    """Managed servers forbid INFO to some users; the finding says so, and is no failure."""
+    with RedisServer() as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.acl_setuser("app", enabled=True, passwords=["+pw"], commands=["+@all", "-info"], keys=["*"])
+        blnk_auth_cli.configure(store=f'"{server.url.replace("redis://", "redis://app:pw@")}"')
+        status, found = findings(blnk_auth_cli)
+    assert (status, found["store"][-1]["verdict"]) == (0, "ok")
+    assert found["store"][-1]["detail"].startswith("not checked")

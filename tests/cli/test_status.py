@@ -10,9 +10,12 @@ import pytest
 from cli.command_line import DAY, SECRET, CommandLine
 from cli.demo_process import TIMEOUT, command
 from helpers import leaks
+from stores.servers import fresh_database, postgres_url
 
 from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
+
+__all__ = ["postgres_url"]
 
 
 def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
@@ -285,3 +288,22 @@ def test_profiles_are_completed(blnk_auth_cli: CommandLine) -> None:
         [sys.executable, "-m", "blnk_auth.cli"], capture_output=True, text=True, env=environment, check=False
     )
     assert finished.stdout == "plain,default\n"
+
+
+def test_an_sql_store_gets_its_tables(offline: CommandLine, postgres_url: str) -> None:
+    """Without its tables a store says which command makes them; that may be repeated, and then the store works."""
+    environment = {**offline.environment, "BLNK_AUTH_CLIENT_SECRET": "s"}
+
+    def finished(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, check=False)
+
+    with fresh_database(postgres_url) as url:
+        client = ("--provider", "blnk_cloud", "--client-id", "id", "--subject", "a", "--store", url)
+        missing = finished("token", *client)
+        assert missing.returncode == 2
+        assert "create or update the tables with: blnk-auth store migrate URL" in missing.stderr
+        for _ in range(2):
+            assert finished("store", "migrate", url).stdout.endswith(" is up to date.\n")
+        assert finished("store", "list", url).returncode == 0
+        assert finished("token", *client).returncode == 1
+    assert "has no tables to create" in finished("store", "migrate", "memory:").stdout
