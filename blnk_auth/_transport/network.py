@@ -114,7 +114,8 @@ def transport_for(package: Package | None, network: Network) -> Transport:
 
 def _package_in_use() -> Package:
     in_use: list[Package] = [package for package in _PACKAGES if package in sys.modules]
-    return in_use[0] if in_use else "httpx"
+    # requests imports less, and nothing that an isolated sub-interpreter refuses, as httpx may with trio installed.
+    return in_use[0] if in_use else "requests"
 
 
 def _package_of(client: Any) -> Package | None:

@@ -121,13 +121,18 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("token_body", "How token requests are written.", choices=("form", "json")),
         Setting("token_parameters", "Further parameters of each token request.", "table", is_secret=True),
         Setting("token_headers", "Further headers of each token request.", "table", is_secret=True),
+        Setting("token_scheme", "The authentication scheme before the token; default: Bearer."),
         Setting("api_headers", "Headers of each request to the API beside the token.", "table", is_secret=True),
         Setting("authorization_parameters", "Further parameters of the sign-in.", "table"),
         Setting("pkce", "Whether sign-ins carry a code challenge; default: yes.", "flag"),
         Setting("requires_scope", "Whether sign-ins must name a scope.", "flag"),
         Setting("redirect_uri_on_refresh", "Send the redirect_uri with each renewal.", "flag"),
+        Setting("api_origins_from_token", "Members of a token response that name a further origin.", "list"),
+        Setting("api_host_suffixes", "The hosts at or below which such an origin may be.", "list"),
         Setting("revocation", "What is revoked.", choices=("tokens", "connection")),
         Setting("refresh_idle_lifetime", "Seconds without use after which a refresh token expires.", "number"),
+        Setting("earliest_renewal", "Seconds before expiry from which on the server renews a token.", "number"),
+        Setting("repeats_lost_refresh", "Send a refresh again whose response was lost; default: yes.", "flag"),
     ),
 }
 
