@@ -20,7 +20,7 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight, run_on_worker
-from ..errors import ConfigurationError, TemporarilyUnavailable
+from ..errors import ConfigurationError, TemporarilyUnavailable, is_text
 from ..errors._pickling import pickled_by_name, public
 from ..events import Event
 from .callback import check_callback, code_of, no_state, parse_callback
@@ -109,6 +109,12 @@ class AuthorizationCodeSignIn:
     # --- finish ------------------------------------------------------------------------------------------------------
 
     def _finishing(self, callback_url: str, unechoed_state: str | None) -> Flight[CurrentToken]:
+        if unechoed_state is not None and not is_text(unechoed_state):
+            raise ConfigurationError(
+                "unechoed_state must be a string, or None",
+                parameter="unechoed_state",
+                remedy="pass the state of the AuthorizationRequest, kept in the user's session",
+            )
         callback = parse_callback(callback_url)
         check_callback(callback, self._state.provider)
         request_state = callback.state if callback.state is not None else unechoed_state

@@ -79,14 +79,21 @@ def read_device_authorization(members: Mapping[str, Any], *, now: float) -> Devi
         verification_uri_complete=_web_address(complete) if isinstance(complete, str) and complete else None,
         expires_at=now + min(lifetime, _MAX_LIFETIME),
         interval=_DEFAULT_INTERVAL if interval is None else max(interval, 0.0),
-        device_code=_text(members, "device_code"),
+        device_code=_member(members, "device_code"),
     )
 
 
 def _text(members: Mapping[str, Any], *names: str) -> str:
     """The first of these members that is there. What is shown in a terminal must not control it, nor flood it."""
+    value = _member(members, *names)
+    if len(value) > _MAX_SHOWN:
+        raise _unusable(names[0])
+    return value
+
+
+def _member(members: Mapping[str, Any], *names: str) -> str:
     value = next((members[name] for name in names if members.get(name)), None)
-    if not isinstance(value, str) or not value.isprintable() or len(value) > _MAX_SHOWN:
+    if not isinstance(value, str) or not value.isprintable():
         raise _unusable(names[0])
     return value
 
@@ -138,12 +145,7 @@ class DeviceSignIn:
                 parameter="timeout",
                 remedy="pass None to wait until the code expires",
             )
-        if not callable(on_prompt):
-            raise ConfigurationError(
-                "on_prompt must be callable",
-                parameter="on_prompt",
-                remedy="pass a function that shows user_code and verification_uri",
-            )
+        _check_callable("on_prompt", on_prompt)
         self._state = state
         self._wanted = wanted
         self._current = state.current_token(wanted.grant(state.provider.target_of(wanted.subject)))
@@ -155,6 +157,7 @@ class DeviceSignIn:
 
     def run(self, wait: Callable[[float], object]) -> CurrentToken:
         """Sign the user in. Blocks. `wait` is called with the seconds until the next poll."""
+        _check_callable("wait", wait)
         self._on_prompt(self._state.wait_for(self._state.operate(self._begin)))
         while True:
             wait(self._pause())
@@ -163,6 +166,7 @@ class DeviceSignIn:
 
     async def arun(self, wait: Callable[[float], Awaitable[object]] | None) -> CurrentToken:
         """The same in a task of asyncio or trio, whose own sleep is used if `wait` is None."""
+        _check_callable("wait", wait or _sleep)
         self._on_prompt(await self._state.await_for(self._state.operate(self._begin)))
         while True:
             await (_sleep if wait is None else wait)(self._pause())
@@ -231,6 +235,15 @@ def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:
     # such as by doubling the interval.
     doubled = max(2 * interval, not_yet.retry_after or 0.0, 1.0)
     return max(interval, min(doubled, _MAX_BACK_OFF))
+
+
+def _check_callable(parameter: str, value: object) -> None:
+    if not callable(value):
+        remedy = {
+            "on_prompt": "pass a function that shows user_code and verification_uri",
+            "wait": "pass a function that waits for the seconds it is given, or leave it out",
+        }[parameter]
+        raise ConfigurationError(f"{parameter} must be callable", parameter=parameter, remedy=remedy)
 
 
 async def _sleep(seconds: float) -> None:

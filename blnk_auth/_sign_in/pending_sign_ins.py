@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .._renewal.store_keys import Registration, sign_in_key
-from ..errors import Conflict, SignInRequired, StoreError, is_number
-from ..stores._calls import call_store
+from ..errors import Conflict, SignInRequired, StoreError, is_number, is_text
+from ..stores._calls import call_store, load_record, save_record
 from ..stores._token_store import Record, TokenStore, Version
 
 PENDING_LIFETIME = 600.0
@@ -62,19 +62,13 @@ class PendingSignIn:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> PendingSignIn:
         """What `to_data` wrote. Raises `SignInRequired` if it cannot be read."""
-        try:
-            return cls(
-                str(data["subject"]),
-                str(data["redirect_uri"]),
-                float(data["expires_at"]),
-                data.get("code_verifier"),
-                data.get("target"),
-                data.get("resource"),
-            )
-        except (KeyError, TypeError, ValueError):
-            pass
-        # Raised here, without a chain to a frame that holds the code verifier.
-        raise _restart("the record of this sign-in cannot be read")
+        subject, redirect_uri, expires_at = (data.get(name) for name in ("subject", "redirect_uri", "expires_at"))
+        further = tuple(data.get(name) for name in ("code_verifier", "target", "resource"))
+        if not (is_text(subject) and is_text(redirect_uri) and is_number(expires_at)) or not all(
+            each is None or is_text(each) for each in further
+        ):
+            raise _restart("the record of this sign-in cannot be read")
+        return cls(subject, redirect_uri, expires_at, *further)
 
 
 class Claim(NamedTuple):
@@ -99,7 +93,7 @@ class PendingSignIns:
 
     def add(self, state: str, pending: PendingSignIn) -> None:
         """Keep a started sign-in. Raises `StoreError`."""
-        call_store("written", self._store.save, self._key(state), pending.to_data(), expected=None)
+        save_record(self._store, self._key(state), pending.to_data(), expected=None)
 
     def claim(self, state: str | None, now: float) -> Claim:
         """Take a started sign-in so that nobody else can.
@@ -117,7 +111,7 @@ class PendingSignIns:
         key = self._key(state)
         try:
             claimed = {"claimed": True, "expires_at": pending.expires_at}
-            version = call_store("written", self._store.save, key, claimed, expected=record.version)
+            version = save_record(self._store, key, claimed, expected=record.version)
         except Conflict:
             raise _restart("another request is finishing this sign-in already") from None
         return Claim(key, version, pending)
@@ -125,7 +119,7 @@ class PendingSignIns:
     def give_back(self, claim: Claim) -> bool:
         """Undo a claim, so that the same callback may be tried again; whether that was possible."""
         try:
-            call_store("written", self._store.save, claim.key, claim.pending.to_data(), expected=claim.version)
+            save_record(self._store, claim.key, claim.pending.to_data(), expected=claim.version)
         except StoreError:
             return False
         return True
@@ -140,12 +134,14 @@ class PendingSignIns:
 
     def _sweep(self, now: float) -> None:
         for key in list(itertools.islice(self._store.keys(self._registration.sign_ins), _MAX_SWEPT)):
-            record = self._store.load(key)
-            if record is not None and _expires_at(record.data) <= now:
-                self._store.delete(key)
+            # One that cannot be read must not keep all others.
+            with suppress(StoreError):
+                record = load_record(self._store, key)
+                if record is not None and _expires_at(record.data) <= now:
+                    call_store("written", self._store.delete, key)
 
     def _load(self, state: str) -> Record | None:
-        record = call_store("read", self._store.load, self._key(state))
+        record = load_record(self._store, self._key(state))
         return None if record is None or record.data.get("claimed") else record
 
     def _key(self, state: str) -> str:

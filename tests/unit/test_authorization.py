@@ -17,6 +17,7 @@ from blnk_auth import (
     AuthorizationRequest,
     BlnkAuthError,
     ConfigurationError,
+    MemoryStore,
     ProtocolError,
     SignInRequired,
     StoreError,
@@ -204,6 +205,42 @@ def test_two_tabs_of_one_person_both_succeed(world: World) -> None:
     world.client.finish_authorization(callback(two))
     source = world.client.finish_authorization(callback(one))
     assert source.token().access_token == "at2"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires_at": "soon"},
+        {"expires_at": 10**400},
+        {"expires_at": None},
+        {"subject": 7},
+        {"subject": "\ud800"},
+        {"redirect_uri": None},
+        {"code_verifier": ["v"]},
+        {"target": 7},
+        {"resource": {}},
+    ],
+    ids=repr,
+)
+def test_a_record_of_a_sign_in_that_cannot_be_read_asks_to_begin_again(world: World, changes: dict[str, Any]) -> None:
+    """Another program wrote there, or a later version: a typed error, and no token request."""
+    start = world.client.start_authorization("alice")
+    (key,) = world.store.texts
+    record = MemoryStore.load(world.store, key)
+    assert record is not None
+    MemoryStore.save(world.store, key, {**record.data, **changes}, expected=record.version)
+    with pytest.raises(SignInRequired) as caught:
+        world.client.finish_authorization(callback(start))
+    assert caught.value.reason == "restart"
+    assert world.server.requests == []
+
+
+@pytest.mark.parametrize("state", [5, b"state", "\ud800", ["state"]], ids=repr)
+def test_an_unechoed_state_that_is_no_text_is_named(world: World, state: Any) -> None:
+    """Before anything is read or sent."""
+    with pytest.raises(ConfigurationError) as caught:
+        world.client.finish_authorization("https://app.test/callback?code=c", unechoed_state=state)
+    assert caught.value.parameter == "unechoed_state"
 
 
 def test_two_people_never_get_each_others_grant(world: World) -> None:

@@ -173,6 +173,28 @@ def test_without_a_usable_code_nothing_is_shown(given: Any, expected: type[BlnkA
     assert prompts == []
 
 
+def test_an_http_client_of_the_users_that_fails_is_a_typed_error() -> None:
+    """Its hooks may raise anything: when the code is asked for, and at a poll, which is waited out."""
+    world, prompts = World(acme(device_authorization_endpoint=ENDPOINT)), []
+    world.server.will(ZeroDivisionError("a hook of the user's"))
+    with pytest.raises(TemporarilyUnavailable):
+        world.client.authorize_device("alice", on_prompt=prompts.append, wait=lambda _: None)
+    assert prompts == []
+    device = Device(ZeroDivisionError("a hook of the user's"), pair(1))
+    assert device.sign_in().token().access_token == "at1"
+
+
+@pytest.mark.parametrize("name", ["user_code", "verification_uri", "verification_uri_complete"])
+def test_text_of_the_server_is_bounded_before_it_is_shown(name: str) -> None:
+    """Megabytes would flood a terminal, and no QR code has room for them."""
+    world, prompts = World(acme(device_authorization_endpoint=ENDPOINT)), []
+    world.server.will(answer({**CODES, name: "https://as.acme.test/" + "x" * 3000}))
+    with pytest.raises(ProtocolError) as caught:
+        world.client.authorize_device("alice", on_prompt=prompts.append, wait=lambda _: None)
+    assert len(str(caught.value)) < 300
+    assert prompts == []
+
+
 def test_the_old_name_of_the_address_is_understood() -> None:
     """Google calls it verification_url."""
     device = Device(pair(1), verification_uri=None, verification_url="https://google.test/device")
@@ -188,12 +210,17 @@ def test_a_provider_without_it_says_what_to_use() -> None:
     assert world.server.requests == []
 
 
-@pytest.mark.parametrize(("subject", "settings"), [("", {}), ("alice", {"timeout": -1}), ("alice", {"timeout": "5"})])
-def test_a_bad_parameter_is_named(subject: str, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("subject", ""), ("timeout", -1), ("timeout", "5"), ("timeout", float("nan")), ("on_prompt", None), ("wait", 5)],
+)
+def test_a_bad_parameter_is_named(parameter: str, value: Any) -> None:
     """Before any request."""
     device = Device()
-    with pytest.raises(ConfigurationError, match="timeout" if settings else "subject"):
-        device.world.client.authorize_device(subject, on_prompt=print, **settings)
+    given: dict[str, Any] = {"subject": "alice", "on_prompt": print, parameter: value}
+    with pytest.raises(ConfigurationError) as caught:
+        device.world.client.authorize_device(given.pop("subject"), **given)
+    assert caught.value.parameter == parameter
     assert device.world.server.requests == []
 
 
