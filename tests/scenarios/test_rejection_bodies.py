@@ -78,10 +78,11 @@ def test_f39_a_compressed_body_is_judged_as_it_reads(world: World, kind: Kind) -
     assert world.renewals == ONE_RENEWAL
 
 
+TWICE = packed(64 << 20, 2)
 BOMBS = {
     "one coding": ("gzip", packed(12 << 20)),
-    "two codings": ("gzip, gzip", packed(512 << 20, 2)),
-    "two headers' worth": ("gzip,gzip", packed(512 << 20, 2)),
+    "two codings": ("gzip, gzip", TWICE),
+    "two codings without a space": ("gzip,gzip", TWICE),
     "deflate": ("deflate", zlib.compress(bytes(12 << 20), 9)),
     "broken": ("gzip", b"\x1f\x8b\x08 no more"),
 }
@@ -164,9 +165,10 @@ def test_f39_a_stream_of_events_reaches_its_reader_as_it_comes(world: World, kin
     with Hold() as hold:
         events = Reply(200, stalled(hold, b"data: tick\n\n"), {"Content-Type": media_type})
         with replies(events) as api, kind.open(source_at(world, api, judge)) as http:
+            began_at = time.monotonic()
             streamed = http.stream(api.origin)
             assert streamed.status == 200
-            assert not hold._released.is_set()
+            assert time.monotonic() - began_at < PATIENCE / 2
             streamed.close()
     assert judge.bodies == [None]
 
