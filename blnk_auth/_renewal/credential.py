@@ -114,12 +114,22 @@ class Source:
         raise NotImplementedError
 
 
+_A_SOURCE = "pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken"
+_WHAT_TO_PASS = {
+    "OAuthClient": "say whose token: pass client.for_subject(...), or client.for_itself() for the client's own",
+    "str": 'pass a StaticToken("...", api_origins=("https://api.example.com",)) for a fixed key; for a token that is '
+    "renewed, what client.for_subject(...) returns",
+    "Token": "pass a source that keeps and renews it: source = client.for_subject(...), then source.adopt(token)",
+}
+
+
 def credential_of(source: object) -> Credential:
     """What the auth classes bind. Raises `ConfigurationError` for anything but a source."""
     if isinstance(source, Source):
         return source._credential  # pyright: ignore[reportPrivateUsage]  # of this file's own base class
+    name = source.__name__ if isinstance(source, type) else type(source).__name__
     raise ConfigurationError(
-        f"source is {type(source).__name__}, which supplies no tokens",
+        f"source is {'the class' if isinstance(source, type) else 'of the type'} {name}, which supplies no tokens",
         parameter="source",
-        remedy="pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken",
+        remedy=_WHAT_TO_PASS.get(name, _A_SOURCE),
     )

@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ..errors import BlnkAuthError, TemporarilyUnavailable, core_type
+from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable, core_type
+
+_AUTH_CLASSES = {"requests": "RequestsAuth", "niquests": "RequestsAuth", "httpx": "HttpxAuth", "httpx2": "Httpx2Auth"}
 
 
 def as_client_error(
@@ -30,6 +32,22 @@ def as_client_error(
     converted: BlnkAuthError = combined(error.problem, **error.fields())
     converted.request = request  # type: ignore[attr-defined]  # the package's base class has it
     return converted
+
+
+def wrong_auth_class(given: str, request: object) -> ConfigurationError:
+    """The error for an auth class that was passed to another HTTP package than its own.
+
+    Args:
+        given: The name of the auth class.
+        request: What the package called it with.
+    """
+    package = type(request).__module__.partition(".")[0]
+    right = _AUTH_CLASSES.get(package)
+    return ConfigurationError(
+        f"{given} was passed to {package}, which it is not made for",
+        parameter="auth",
+        remedy=f"pass {right}(source)" if right else "pass the auth class of the HTTP package that sends the request",
+    )
 
 
 @functools.cache

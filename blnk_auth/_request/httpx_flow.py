@@ -18,7 +18,7 @@ from .._renewal.credential import Credential, Source, credential_of
 from ..errors import BlnkAuthError
 from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .before_sending import may_carry_token, token_to_send
-from .client_errors import as_client_error
+from .client_errors import as_client_error, wrong_auth_class
 from .redirects import unredirected
 from .rejection_body import DiscardedBody, HttpxRejectionBody
 from .waits import Waits, arun, run
@@ -59,6 +59,12 @@ class HttpxFlow:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._source,)
+
+    if not TYPE_CHECKING:
+
+        def __call__(self, request):  # noqa: ANN001, ANN204 - for type checkers an auth class is not callable
+            """What another HTTP package does with it: requests, or httpx with `Httpx2Auth`. Raises an error."""
+            raise wrong_auth_class(type(self).__name__, request)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request with the token, at most twice. Driven by the client; blocks while a renewal is needed."""

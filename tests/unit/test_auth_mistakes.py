@@ -1,0 +1,93 @@
+"""The first mistakes that users make with the auth classes: each error says what to pass instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+from helpers import World, acme
+
+from blnk_auth import ConfigurationError, Httpx2Auth, HttpxAuth, OAuthClient, RequestsAuth, StaticToken, Token
+
+AUTH_CLASSES = (HttpxAuth, Httpx2Auth, RequestsAuth)
+URL = "https://api.acme.test/x"
+
+
+class Unusual:
+    """Something that is no source."""
+
+
+MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "the client": (
+        lambda: OAuthClient(acme(), client_id="c", client_secret="s"),
+        "source is of the type OAuthClient",
+        "pass client.for_subject(...), or client.for_itself()",
+    ),
+    "a key": (lambda: "blnk_a-key", "source is of the type str", "pass a StaticToken("),
+    "a token": (lambda: Token("a-secret"), "source is of the type Token", "source.adopt(token)"),
+    "None": (lambda: None, "source is of the type NoneType", "pass a TokenSource"),
+    "a class": (lambda: StaticToken, "source is the class StaticToken", "pass a TokenSource"),
+    "a dict": (lambda: {"access_token": "a-secret"}, "source is of the type dict", "pass a TokenSource"),
+    "anything": (Unusual, "source is of the type Unusual", "pass a TokenSource"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("auth_class", AUTH_CLASSES)
+def test_what_is_no_source_is_refused_at_once(auth_class: Any, mistake: str) -> None:
+    """The error names the parameter, what was passed and what to pass, and shows no secret."""
+    make, problem, remedy = MISTAKES[mistake]
+    with pytest.raises(ConfigurationError) as caught:
+        auth_class(make())
+    error = caught.value
+    assert error.parameter == "source"
+    assert (error.problem or "").startswith(problem)
+    assert remedy in (error.remedy or "")
+    assert "a-secret" not in str(error)
+    assert "blnk_a-key" not in str(error)
+
+
+def through_requests(auth: Any) -> None:
+    with requests.Session() as session:
+        session.auth = auth
+        session.get(URL)
+
+
+def through_httpx(auth: Any) -> None:
+    with httpx.Client(auth=auth, transport=httpx.MockTransport(lambda _: httpx.Response(200))) as http:
+        http.get(URL)
+
+
+def through_httpx2(auth: Any) -> None:
+    with httpx2.Client(auth=auth, transport=httpx2.MockTransport(lambda _: httpx2.Response(200))) as http:
+        http.get(URL)
+
+
+@pytest.mark.parametrize(
+    ("send", "given", "right"),
+    [
+        (through_requests, HttpxAuth, "RequestsAuth(source)"),
+        (through_requests, Httpx2Auth, "RequestsAuth(source)"),
+        (through_httpx, RequestsAuth, "HttpxAuth(source)"),
+        (through_httpx, Httpx2Auth, "HttpxAuth(source)"),
+        (through_httpx2, RequestsAuth, "Httpx2Auth(source)"),
+        (through_httpx2, HttpxAuth, "Httpx2Auth(source)"),
+    ],
+)
+def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None], given: Any, right: str) -> None:
+    """The error names the right one; nothing is sent."""
+    with pytest.raises(ConfigurationError) as caught:
+        send(given(World().signed_in()))
+    assert caught.value.parameter == "auth"
+    assert caught.value.remedy == f"pass {right}"
+    assert given.__name__ in str(caught.value)
+
+
+def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
+    """A package that is not one of ours."""
+    with pytest.raises(ConfigurationError, match="pass the auth class of the HTTP package that sends the request"):
+        RequestsAuth(World().signed_in())(Unusual())  # type: ignore[arg-type]
