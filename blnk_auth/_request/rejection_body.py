@@ -19,6 +19,7 @@ fails on a closed one.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -207,16 +208,21 @@ class DiscardedBody:
 
 
 class RequestsRejectionBody:
-    """The body of a rejection in requests. A `Wait`, whose result is the body."""
+    """The body of a rejection in requests. A `Wait`, whose result is the body.
+
+    Attributes:
+        is_awaited: Whether only a coroutine can read it, as with niquests' `AsyncSession`: it is left alone.
+    """
 
     def __init__(self, response: requests.Response) -> None:
+        self.is_awaited = inspect.iscoroutinefunction(getattr(response.raw, "read", None))
         self._response = response
         self._head: bytes | None = None
         self._is_complete = False
 
     def wait(self) -> bytes | None:
         """The decoded body; None if it is too long, too slow, breaks off, or cannot be judged."""
-        if self._head is None and _may_be_judged(self._response.headers):
+        if self._head is None and not self.is_awaited and _may_be_judged(self._response.headers):
             self._read(is_limited=self._response.status_code >= 400)
         return self._head if self._is_complete else None
 
@@ -226,6 +232,8 @@ class RequestsRejectionBody:
 
     def discard(self) -> None:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
+        if self.is_awaited:
+            return
         headers = self._response.headers
         if self._head is None and "," not in headers.get("content-encoding", "") and not _is_too_long(headers):
             self._read(is_limited=True)

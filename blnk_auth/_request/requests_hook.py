@@ -100,7 +100,9 @@ class ResponseHook:
                 request.headers.get(self._header_name) == self.sent.header
                 and self._credential.rules.permits(origin_of(request.url), self.sent.token)
             ),
-            is_replayable=lambda: _is_replayable(request) and getattr(response, "connection", None) is not None,
+            is_replayable=lambda: (
+                _is_replayable(request) and not body.is_awaited and getattr(response, "connection", None) is not None
+            ),
             read_body=body,
         )
 

@@ -8,17 +8,19 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 from scenarios.clients import PATIENCE, REQUESTS, Kind, through_every_client
 from scenarios.servers import Hold, Reply, Site
 from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import ApiAnswer, Provider, TokenSource
+from blnk_auth import ApiAnswer, Provider, RequestsAuth, TokenSource
 from blnk_auth._request import rejection_body
 from blnk_auth._request.rejection_body import MAX_REJECTION_BYTES, HttpxRejectionBody
 
@@ -234,6 +236,60 @@ def test_f39_a_body_that_announces_too_much_is_not_read(world: World, kind: Kind
     with replies(Reply(200, body)) as api, kind.open(source_at(world, api, judge)) as http:
         assert http.get(api.origin).body == body
     assert judge.bodies == [None]
+
+
+class AwaitedBody:
+    """A body as in a session for asyncio, such as that of niquests, which takes `RequestsAuth` too."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    async def read(self, amount: int | None = None, **_: object) -> bytes:
+        return self.body
+
+    read1 = read
+
+    async def stream(self, *_: object, **__: object) -> AsyncIterator[bytes]:
+        yield self.body
+
+
+class AwaitedAdapter(BaseAdapter):
+    """Sends nothing: the first response rejects the token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.authorizations: list[str] = []
+
+    def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
+        self.authorizations.append(str(request.headers["Authorization"]))
+        response = requests.Response()
+        response.status_code = 200 if len(self.authorizations) > 1 else 401
+        response.request, response.url, response.raw = request, request.url or "", AwaitedBody(b"body")
+        response._content, response._content_consumed = b"body", False
+        response.connection = self  # type: ignore[attr-defined]  # as the adapters of requests do
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("is_judged", [False, True])
+def test_f39_a_body_that_only_a_coroutine_can_read_is_left_alone(world: World, is_judged: bool) -> None:
+    """The rejection is returned as it is, and the next request carries the renewed token."""
+    judge = Judge()
+    with replies() as api, requests.Session() as session:
+        session.auth = RequestsAuth(source_at(world, api, judge) if is_judged else world.signed_in())
+        adapter = AwaitedAdapter()
+        url = api.origin if is_judged else world.url
+        for expected in (401, 200):
+            prepared = session.prepare_request(requests.Request("GET", url))
+            response = adapter.send(prepared)
+            for hook in prepared.hooks["response"]:
+                assert hook(response) is None
+            assert response.status_code == expected
+    assert len(set(adapter.authorizations)) == 2
+    assert judge.bodies == ([None] if is_judged else [])
+    assert world.renewals == ONE_RENEWAL
 
 
 @leaves_a_body
