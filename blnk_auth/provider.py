@@ -167,7 +167,7 @@ class Provider:
             (RFC 6750 section 3.1). Must be pure; sees the body if `reads_rejection_body`.
         reads_rejection_body: Whether `is_rejection` needs the body of the answer (up to 16 KiB of it).
         revocation: `tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token.
-        revocation_advice: What `revoke()` tells the user where there is no revocation endpoint.
+        revocation_advice: What the error of `revoke()` advises where there is no revocation endpoint.
         refresh_idle_lifetime: Seconds without use after which a refresh token expires. None: it does not, or that is
             not known.
         earliest_renewal: Seconds before expiry from which on the server renews an access token, where it refuses

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import ConfigurationError, redacted
-from ..errors._extras import import_failure
 from ..errors._pickling import pickled_by_name, public
 from .callables import call_setting
 
@@ -60,14 +59,14 @@ class Signer:
 
     `sign` is called once for each token request, on a worker thread, and by several threads in parallel where several
     grants are renewed. It may block, but a caller may be waiting. What it raises becomes `TemporarilyUnavailable`
-    without its text, since an HSM that is away comes back; a `BlnkAuthError` of yours is raised unchanged.
+    without its text, since an HSM that is away comes back; a `BlnkAuthError` is raised unchanged.
 
     Attributes:
         sign: Gets the bytes to sign, not their hash, and returns the signature in the form of JWS (RFC 7518 section 3,
             RFC 8037 section 3.1). For `RS*`, `PS*` and `EdDSA` this is the signature as devices return it. For `ES*` it
             is r and s, one after the other, at full length (64 bytes for ES256), whereas most devices return DER, which
             `cryptography.hazmat.primitives.asymmetric.utils.decode_dss_signature` takes apart. Not shown by `repr`.
-        algorithm: The JWS name of what `sign` does, which goes into the header unchanged.
+        algorithm: The JWS name of what `sign` does, which is put into the header unchanged.
             `OAuthClient(signing_algorithm=...)` has no effect on a `Signer`.
         key_id: The header's `kid`, by which the server finds the client's registered key. None: left out.
     """
@@ -167,7 +166,7 @@ def load_key(material: KeyMaterial) -> LoadedKey:
             return cast("LoadedKey", key)
     except ConfigurationError:
         raise
-    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
+    except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, which may quote the key
         failure += f" ({type(error).__name__})"
     raise ConfigurationError(
         f"private_key cannot be used: {failure}",
@@ -195,8 +194,14 @@ def _joserfc() -> Any:
     try:
         from joserfc import jwk
     except ImportError as error:
-        failure = import_failure("private_key_jwt", "joserfc", "jwt", error)
-        raise ConfigurationError(str(failure), parameter="private_key") from error
+        is_missing = error.name == "joserfc"
+        raise ConfigurationError(
+            f"private_key_jwt needs the package joserfc, which {'is not installed' if is_missing else 'is broken'}",
+            parameter="private_key",
+            remedy="pip install 'blnk-auth[jwt]'"
+            if is_missing
+            else f"see the output of python -c 'import joserfc' ({type(error).__name__}: {error})",
+        ) from error
     return jwk
 
 
@@ -219,7 +224,7 @@ def _sign_with(key: LoadedKey, algorithm: str) -> Callable[[bytes], bytes]:
             model = JWSRegistry.algorithms[algorithm]
             model.check_key(key)
             return model.sign(message, key)
-        except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, whose texts may quote the key
+        except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, which may quote the key
             failure = type(error).__name__
         raise ConfigurationError(
             f"signing_algorithm {algorithm!r} does not fit this {key.key_type} key ({failure})",

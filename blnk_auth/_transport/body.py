@@ -21,7 +21,7 @@ _RAW_DEFLATE = -15
 
 
 class Body:
-    """What has arrived of a body. One thread at a time. Its repr shows none of it.
+    """What has arrived of a body. For one thread. Its repr does not show it.
 
     Args:
         content_encoding: The header's value; empty or `identity`: none.

@@ -1,6 +1,6 @@
 """The providers that work by name, one short file each, and the rules by which their answers are judged.
 
-Used by whoever configures a client. The rules are public because a `Provider` of your own may use one, and because a
+Used by users who configure a client. The rules are public because a `Provider` of theirs may use one, and because a
 pickle of a provider names them. No name is imported before it is first used (PEP 562).
 """
 

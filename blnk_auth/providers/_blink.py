@@ -54,7 +54,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     """BLink as a provider. Nothing has a default that SIX does not document: each value is given at onboarding.
 
     Callables are called on the thread that needs the value. Those of a `Call` run in a copy of the caller's context, so
-    they may read a context variable of yours; `Call.in_background` is True when no caller waits.
+    they may read its context variables; `Call.in_background` is True when no caller waits.
 
     Args:
         base_url: The URL of the consent module. Its origin may receive the tokens.
