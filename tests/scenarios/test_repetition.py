@@ -342,3 +342,15 @@ def test_f52_a_response_to_a_request_with_headers_of_ours_can_be_pickled(world: 
     pickled = pickle.dumps(response)
     assert b"a-fixed-api-key" not in pickled
     assert pickle.loads(pickled).request.headers["host"] == response.request.headers["host"]
+
+
+@through_every_client
+def test_f52_a_response_to_a_repeated_request_can_be_pickled(world: World, kind: Kind) -> None:
+    """With its history, also if the rejection set a cookie; no refresh token is in it."""
+    rejected = Reply(401, b"expired", {**INVALID_TOKEN, "Set-Cookie": "rejected=1"})
+    with Api(rejected) as api, kind.open(world.signed_in(api_origins=(api.origin,))) as http:
+        response = native_response(http, api.origin)
+    again = pickle.loads(pickled := pickle.dumps(response))
+    assert (again.status_code, [each.status_code for each in again.history]) == (200, [401])
+    assert again.history[0].content == b"expired"
+    assert b"refresh_token" not in pickled
