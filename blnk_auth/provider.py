@@ -167,7 +167,8 @@ class Provider:
             (RFC 6750 section 3.1). Must be pure; sees the body if `reads_rejection_body`.
         reads_rejection_body: Whether `is_rejection` needs the body of the answer (up to 16 KiB of it).
         revocation: `tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token.
-        revocation_advice: What the error of `revoke()` advises where there is no revocation endpoint.
+        revocation_advice: What the user can do at the provider instead, where there is no revocation endpoint. Empty:
+            nothing is known.
         refresh_idle_lifetime: Seconds without use after which a refresh token expires. None: it does not, or that is
             not known.
         earliest_renewal: Seconds before expiry from which on the server renews an access token, where it refuses
@@ -219,7 +220,7 @@ class Provider:
     reads_rejection_body: bool = False
     # How a grant ends, and how it is renewed.
     revocation: Literal["tokens", "connection"] = "tokens"
-    revocation_advice: str = "this provider has no revocation endpoint; call forget() to drop the token here"
+    revocation_advice: str = ""
     refresh_idle_lifetime: float | None = None
     earliest_renewal: float | None = None
     repeats_lost_refresh: bool = True

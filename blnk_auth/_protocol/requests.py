@@ -174,7 +174,9 @@ def build_revocation(
     endpoint = provider.revocation_endpoint
     if endpoint is None:
         raise ConfigurationError(
-            f"{provider.display_name} has no revocation_endpoint", remedy=provider.revocation_advice
+            f"{provider.display_name} has no revocation_endpoint",
+            parameter="revocation_endpoint",
+            remedy=f"{provider.revocation_advice and f'{provider.revocation_advice}; '}forget() deletes the token here",
         )
     if provider.revocation == "connection":
         headers = {"Accept": "application/json", **provider.token_headers_of(call), "Authorization": f"Bearer {token}"}

@@ -46,5 +46,9 @@ def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> 
 def _refuse_if_not_revocable(client: OAuthClient) -> None:
     provider = client.provider
     if provider.revocation_endpoint is None:
-        advice = provider.revocation_advice.replace("call forget()", "use --forget")
-        raise Failure(f"{provider.display_name} cannot be told: {advice}. Nothing was changed", CONFIGURATION)
+        advice = f"{provider.revocation_advice}; " if provider.revocation_advice else ""
+        raise Failure(
+            f"{provider.display_name} has no revocation endpoint, so nothing was changed; {advice}--forget deletes the "
+            "tokens here",
+            CONFIGURATION,
+        )

@@ -38,6 +38,7 @@ _BY_PARAMETER: Mapping[str, str] = {
     "are not affected",
     "redirect_uri": "register one such as http://127.0.0.1/callback at the provider and set redirect_uri to it, or use "
     "login --paste or login --device",
+    "revocation_endpoint": "delete the tokens here with: blnk-auth logout --forget",
     "schema": "create or update the tables with: blnk-auth store migrate URL",
     "subject": "name the user with --subject, or as subject in the profile",
     "username": "set username to the e-banking user; {subject} stands for the subject",

@@ -47,8 +47,7 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
         is_rejection=is_blnk_cloud_rejection,
         reads_rejection_body=True,
         revocation_advice=(
-            "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends "
-            "every integration that uses it), or call forget() to drop the token here"
+            "revoke the OAuth client in the Blnk Cloud dashboard, which ends every integration that uses it"
         ),
     )
 

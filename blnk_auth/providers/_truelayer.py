@@ -29,6 +29,6 @@ def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Pr
         api_origins=(f"https://api.{domain}", *api_origins),
         client_auth="client_secret_post",
         requires_scope=True,
-        revocation_advice="delete the credentials through TrueLayer's API, then call forget() to drop the token here",
+        revocation_advice="delete the credentials through TrueLayer's API",
         refresh_idle_lifetime=30 * 86_400.0,
     )

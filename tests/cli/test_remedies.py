@@ -44,6 +44,7 @@ UNREACHABLE = {
     "_sign_in/interactive_settings.py": "click has checked the options, and the rest is the command line's own",
     "_sign_in/wanted_grant.py": "the scope of a profile is text",
     "_sign_in/device.py": "the command line passes a prompt, and a time-out that click has checked",
+    "_renewal/client_settings.py": "the command line passes none of these arguments",
     "client.py": "the command line passes none of these arguments",
     "errors/__init__.py": "pickles",
     "source.py": "arguments of Python",
@@ -57,6 +58,9 @@ UNREACHABLE = {
 """Modules whose errors no command can meet, each with the reason."""
 
 UNREACHABLE_PARAMETERS = {
+    "scope": "the scope of a profile is text, and where one is missing the remedy names no Python",
+    "resource": "the command line passes none",
+    "for_itself": "--itself has an error of its own",
     "judge_refusal": "no profile has one, and those of the package are right",
     "rejection_statuses": "no profile has them",
     "on_url": "the command line shows the URL",

@@ -204,7 +204,8 @@ def test_logout_says_where_a_provider_cannot_be_told(blnk_auth_cli: CommandLine)
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     refused = blnk_auth_cli.run("logout")
     assert refused.exit_code == 2
-    assert "use --forget to drop the token here. Nothing was changed" in refused.stderr
+    assert "so nothing was changed; revoke the OAuth client in the Blnk Cloud dashboard" in refused.stderr
+    assert "--forget deletes the tokens here" in refused.stderr
     assert statuses(blnk_auth_cli)["alice"]["state"] == "fresh"
     assert blnk_auth_cli.run("logout", "--forget").exit_code == 0
     assert statuses(blnk_auth_cli) == {}
