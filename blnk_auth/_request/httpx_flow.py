@@ -79,7 +79,8 @@ class HttpxFlow:
                 return
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            sent.was_accepted = True
+            if not sent.was_accepted:
+                self._note_accepted(sent, response)
             return
         retry = run(self._attach_after_rejection(request, sent, response))
         if retry is not None:
@@ -100,7 +101,8 @@ class HttpxFlow:
                 return
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            sent.was_accepted = True
+            if not sent.was_accepted:
+                self._note_accepted(sent, response)
             return
         retry = await arun(self._attach_after_rejection(request, sent, response))
         if retry is not None:
@@ -177,6 +179,11 @@ class HttpxFlow:
         if response.status_code in self._rejection_statuses:
             rejection = self._rejection(request, retry.cached, response, HttpxRejectionBody(self._httpx, response))
         yield from judge_retry(self._credential, retry, rejection)
+
+    def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
+        # Looked at once for each token. After a redirect to another origin the request did not carry it.
+        if response.request.headers.get(self._credential.rules.header_name) == sent.header:
+            sent.was_accepted = True
 
     def _was_attached(self, request: httpx.Request) -> bool:
         """Whether the header in the request is ours, from an earlier sending of the same request."""

@@ -48,7 +48,7 @@ class ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         if response.status_code not in self._rejection_statuses:
-            self.sent.was_accepted = True
+            self._note_accepted(response)
             if response.is_redirect:
                 self._strip_before_redirect(response)
             return None
@@ -63,6 +63,11 @@ class ResponseHook:
             return None
         body.discard()
         return self._retry(response, retry, kwargs)
+
+    def _note_accepted(self, response: requests.Response) -> None:
+        # Looked at once for each token. After a redirect to another origin the request did not carry it.
+        if not self.sent.was_accepted and response.request.headers.get(self._header_name) == self.sent.header:
+            self.sent.was_accepted = True
 
     def _retry(self, rejected: requests.Response, retry: Retry, kwargs: dict[str, Any]) -> requests.Response:
         request, newer = rejected.request, retry.cached

@@ -38,8 +38,6 @@ OUTAGE = TemporarilyUnavailable("the authorization server is down")
 SIGN_IN = SignInRequired("nobody has signed in", reason="missing")
 EXPIRED = {"www-authenticate": 'Bearer error="invalid_token"'}
 
-AT = {name: CachedToken(Token(name), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
-
 
 @dataclass(frozen=True)
 class Response:
@@ -74,6 +72,8 @@ class Scripted(Source):
         )
         self.after_rejection: Scripted | None = None if row.is_static else self
         self.log: list[object] = []
+        self.causes: set[str] = set()
+        self.tokens = {name: CachedToken(Token(name), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
         self._ready = list(row.ready)
         self._replace = list(row.replace)
 
@@ -82,14 +82,14 @@ class Scripted(Source):
         return self
 
     def fresh(self) -> CachedToken | None:
-        return None if self.row.fresh is None else AT[self.row.fresh]
+        return None if self.row.fresh is None else self.tokens[self.row.fresh]
 
     def ready(self, package: str | None) -> CachedToken | Flight[CachedToken]:
         if (fresh := self.fresh()) is not None and not self._ready:
             return fresh
         self.log.append("ready")
         given = self._ready.pop(0)
-        return AT[given[1:]] if isinstance(given, str) and given.startswith("=") else landed(given)
+        return self.tokens[given[1:]] if isinstance(given, str) and given.startswith("=") else self._landed(given)
 
     def api_headers(self) -> Mapping[str, str]:
         if isinstance(self.row.api_headers, BlnkAuthError):
@@ -111,23 +111,24 @@ class Scripted(Source):
     def replace(self, rejected: CachedToken, package: str, cause: str) -> Flight[CachedToken] | None:
         self.log.append(f"replace {rejected.token.access_token}")
         given = self._replace.pop(0)
-        return None if given is None else landed(given)
+        self.causes.add(cause)
+        return None if given is None else self._landed(given)
 
     def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
+        self.causes.add(cause)
         self.log.append(f"{cached.token.access_token} {'accepted' if accepted else 'rejected again'}")
 
+    def _landed(self, given: str | BlnkAuthError) -> Flight[CachedToken]:
+        """A flight that has ended, in a token or in an error."""
 
-def landed(given: str | BlnkAuthError) -> Flight[CachedToken]:
-    """A flight that has ended, in a token or in an error."""
+        def work() -> CachedToken:
+            if isinstance(given, BlnkAuthError):
+                raise given
+            return self.tokens[given]
 
-    def work() -> CachedToken:
-        if isinstance(given, BlnkAuthError):
-            raise given
-        return AT[given]
-
-    flight: Flight[CachedToken] = Flight()
-    flight.run(work, lambda: None)
-    return flight
+        flight: Flight[CachedToken] = Flight()
+        flight.run(work, lambda: None)
+        return flight
 
 
 def names_invalid_token(answer: ApiAnswer) -> bool:
@@ -160,6 +161,10 @@ class Row:
     header_name: str = "Authorization"
     api_headers: Mapping[str, str] | BlnkAuthError = field(default_factory=dict)
     origins: tuple[str, ...] | None = None
+    cause: str = "POST /accounts"
+    """What a rejection is remembered by."""
+    was_accepted: bool = True
+    """Whether a first attempt that was not rejected shows that the API accepts the token."""
     also_sent: Mapping[str, str] = field(default_factory=dict)
     """Further headers of the last attempt."""
 
@@ -233,7 +238,13 @@ ROWS = (
         (*RENEW, "replace at1", "at2 accepted"), (REJECTED, OK), replace=("at1", "at2")),
     Row("twice no newer token", (B1,), 401, (*RENEW, "replace at1"), (REJECTED,), replace=("at1", "at1")),
     Row("a 401 after a redirect within the origin is repeated there", (B1, B2), 200, (*RENEW, "at2 accepted"),
-        (Response(401, EXPIRED, redirected_to=f"{API}/new"), OK), replace=("at2",)),
+        (Response(401, EXPIRED, redirected_to=f"{API}/new"), OK), replace=("at2",), cause="POST /new"),
+    Row("a challenge that names its cause", (B1, B2), 200, (*RENEW, "at2 accepted"),
+        (Response(401, {"www-authenticate": 'Bearer error="invalid_token", scope="admin"'}), OK), replace=("at2",),
+        cause="challenge: bearer error=invalid_token scope=admin"),
+    Row("accepted after a redirect within the origin", (B1,), 200, responses=(Response(redirected_to=f"{API}/new"),)),
+    Row("what another origin answers shows nothing", (B1,), 200, responses=(Response(redirected_to=ELSEWHERE),),
+        was_accepted=False),
 )  # fmt: skip
 
 
@@ -372,6 +383,9 @@ def test_a_request_takes_the_path_of_its_row(row: Row, driver: str) -> None:
         assert isinstance(caught.value, REQUEST_ERRORS[driver.removesuffix("-async")])
         assert caught.value.request.url  # type: ignore[attr-defined]
     assert tuple(source.log) == row.log
+    assert source.causes <= {row.cause}
+    if len(row.responses) == 1 and row.sent == (B1,) and row.header_name == "Authorization":
+        assert source.tokens["at1"].was_accepted is (row.was_accepted and row.responses[0].status != 401)
     assert not source._replace
     assert not source._ready
 
