@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -277,6 +280,41 @@ def test_a_handshake_that_never_ends(package: Package) -> None:
             send(package, server.origin.replace("http:", "https:"), request_deadline=0.3)
         assert time.monotonic() - began_at < 20
     assert caught.value.sent is False
+
+
+FROZEN = """
+import sys
+from blnk_auth import RenewalPolicy
+from blnk_auth._protocol.http_messages import HttpRequest
+from blnk_auth._transport.network import Network, transport_for
+package, url, body = sys.argv[1:]
+network = Network(RenewalPolicy(request_deadline=1.0))
+request = HttpRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())
+print(transport_for(package, network).send(request).body.decode())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal stops a process there")
+def test_what_arrived_while_the_process_stood_still_is_read(package: Package) -> None:
+    """A container or a machine was paused until long after the deadline, and the server had rotated meanwhile."""
+    asked, stopped = threading.Event(), threading.Event()
+
+    def when_stopped(_: bytes) -> bytes:
+        asked.set()
+        assert stopped.wait(60)
+        return answer(f"HTTP/1.1 200 OK\nContent-Length: {len(FORM)}", FORM)
+
+    with RawServer(when_stopped) as server:
+        command = [sys.executable, "-c", FROZEN, package, f"{server.origin}/token", BODY.decode()]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert asked.wait(60)
+            child.send_signal(signal.SIGSTOP)
+            stopped.set()
+            # Not for the answer: until the deadline, and what a busy machine may delay it, have passed.
+            threading.Event().wait(2.5)
+            child.send_signal(signal.SIGCONT)
+            said, _ = child.communicate(timeout=60)
+    assert said.strip() == FORM.decode()
 
 
 # --- compression -----------------------------------------------------------------------------------------------------
