@@ -141,7 +141,7 @@ def test_the_whole_flow(
 
 
 @pytest.mark.parametrize("look", ["light", "phone-dark"])
-def test_a_person_who_denies(
+def test_a_user_who_denies(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path, look: str
 ) -> None:
     """The page says what to do if they change their mind; the program gets the typed error."""

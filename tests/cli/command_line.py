@@ -43,7 +43,7 @@ class CommandLine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of whoever runs the tests."""
+        """Nothing of the user who runs the tests."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("BLNK_AUTH_")}
         return {
             **own,
@@ -74,7 +74,7 @@ class CommandLine:
         self.write("[profiles.default]\n" + "".join(f"{name} = {value}\n" for name, value in known.items()))
 
     def discover(self) -> None:
-        """A profile that leaves all to the sandbox's metadata, for people with a device code."""
+        """A profile that leaves all to the sandbox's metadata, for users with a device code."""
         assert self.sandbox is not None
         self.write(
             f'[profiles.default]\nprovider = "discover"\nissuer = "{self.sandbox.origin}"\nsubject = "alice"\n'

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 from cli.demo_process import finish
+
+import blnk_auth
+from blnk_auth.cli import app
 
 HEAVY = ("httpx", "requests", "rich", "starlette", "uvicorn", "authlib", "sqlite3", "asyncio")
 
@@ -105,3 +111,17 @@ def test_ctrl_c_while_it_loads_ends_it_without_a_traceback() -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code, "status"], capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, finished.stderr) == (-2, "", "")
+
+
+def test_a_bundled_application_finds_every_command_and_page() -> None:
+    """Bundling tools follow import statements: one names each command, and no file of the package is data."""
+    package = Path(blnk_auth.__file__).parent
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse((package / "cli" / "app.py").read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module is None
+        for alias in node.names
+    }
+    assert set(app.group.list_commands(click.Context(app.group))) <= imported
+    files = {path.name for path in package.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert files == {"py.typed"}

@@ -28,7 +28,7 @@ def printed_address(lines: list[str]) -> SandboxAddress:
 
 
 def test_what_it_prints_is_all_that_a_client_needs() -> None:
-    """With what it prints, a person signs in and the API is called; Ctrl-C then ends it with 0."""
+    """With what it prints, a user signs in and the API is called; Ctrl-C then ends it with 0."""
     with started("sandbox", "--lifetime", "77") as (process, output):
         address = printed_address(read_until(output, "  )"))
         client = OAuthClient(
@@ -84,7 +84,7 @@ def test_a_personality_that_is_none_is_refused() -> None:
     assert "flinks" in finished.stderr
 
 
-def test_the_state_file_tells_another_program_and_ends_the_sandbox_when_it_goes(tmp_path: Path) -> None:
+def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(tmp_path: Path) -> None:
     """The state file holds the same address as is printed, for this user only; the sandbox ends when it is removed."""
     file = tmp_path / "sandbox.json"
     with started("sandbox", "--state-file", str(file)) as (process, output):

@@ -73,7 +73,7 @@ def test_everybody_is_listed_with_what_will_happen(blnk_auth_cli: CommandLine) -
 
 
 def test_idle_death_is_foretold(blnk_auth_cli: CommandLine) -> None:
-    """Where a provider's refresh tokens die unused, the status says when."""
+    """Where a provider's unused refresh tokens expire, the status shows when."""
     blnk_auth_cli.configure("flinks")
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=10 * DAY)
     assert statuses(blnk_auth_cli)["alice"]["refresh_expires_in"] == pytest.approx(20 * DAY, abs=60)
@@ -168,7 +168,7 @@ def test_token_prints_the_token_and_nothing_else(blnk_auth_cli: CommandLine) -> 
 
 
 @pytest.mark.parametrize("name", ["token", "renew"])
-def test_who_never_signed_in_is_told_how(blnk_auth_cli: CommandLine, name: str) -> None:
+def test_the_command_to_sign_in_is_shown(blnk_auth_cli: CommandLine, name: str) -> None:
     """A subject without a grant ends with 1, nothing on standard output, and one line with the command to type."""
     result = blnk_auth_cli.run(name, "--subject", "bob")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -199,7 +199,7 @@ def test_renew_renews_and_shows_no_token(blnk_auth_cli: CommandLine) -> None:
     assert blnk_auth_cli.sandbox.counts.refreshes == 2
 
 
-def test_logout_says_where_a_provider_cannot_be_told(blnk_auth_cli: CommandLine) -> None:
+def test_logout_names_what_helps_where_a_provider_cannot_revoke(blnk_auth_cli: CommandLine) -> None:
     """Without a revocation endpoint nothing is changed, and --forget drops the tokens here."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     refused = blnk_auth_cli.run("logout")
@@ -212,7 +212,7 @@ def test_logout_says_where_a_provider_cannot_be_told(blnk_auth_cli: CommandLine)
 
 
 def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
-    """The provider is told first: if it cannot be told now nothing is forgotten, and once told, all is."""
+    """The provider revokes first: if it cannot now, nothing is deleted here, and then everything is."""
     with Sandbox("flinks", client_secret=SECRET) as sandbox:
         flinks = CommandLine(blnk_auth_cli.directory, sandbox)
         flinks.configure("flinks")
@@ -220,8 +220,8 @@ def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
         sandbox.fail_revocations(Fault(status=503))
         assert flinks.run("logout").exit_code == 3
         assert statuses(flinks).keys() == {"alice"}
-        told = flinks.run("logout", "--json")
-        assert json.loads(told.stdout) == {"subject": "alice", "provider": "flinks", "revoked": True}
+        revoked = flinks.run("logout", "--json")
+        assert json.loads(revoked.stdout) == {"subject": "alice", "provider": "flinks", "revoked": True}
         assert sandbox.counts.revocations == 1
         assert statuses(flinks) == {}
 

@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: it must misbehave exactly as told, or the tests built on it prove nothing."""
+"""The sandbox over real HTTP: it must misbehave exactly as it is asked to, or the tests that use it prove nothing."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_sign_in_sends_code_state_and_issuer_to_the_redirect_uri(sandbox: Sandbo
 
 
 def test_denial_sends_access_denied_and_state(sandbox: Sandbox) -> None:
-    """A person who denies sends the client access_denied with the state, and no code."""
+    """A user who denies sends the client access_denied with the state, and no code."""
     answer = members(sandbox.sign_in(authorization_url(sandbox), approve=False))
     assert answer["error"] == "access_denied"
     assert answer["state"] == "s t&te"
@@ -146,7 +146,7 @@ def test_repeated_parameter_is_refused(sandbox: Sandbox, http: httpx.Client) -> 
     ],
 )
 def test_other_mistakes_are_redirected_as_errors(sandbox: Sandbox, changes: dict[str, str], error: str) -> None:
-    """What a known client gets wrong is told to that client."""
+    """What a known client gets wrong is reported to that client."""
     assert members(sandbox.sign_in(authorization_url(sandbox, **changes)))["error"] == error
 
 
@@ -179,7 +179,7 @@ def test_form_without_subject_or_decision_ends_on_a_page(sandbox: Sandbox, http:
 
 
 def test_sign_in_elsewhere_is_refused(sandbox: Sandbox) -> None:
-    """The played person opens only the sandbox's own pages."""
+    """The browser that a test uses opens only the sandbox's own pages."""
     with pytest.raises(ValueError, match="authorization_url must begin with"):
         sandbox.sign_in("https://as.acme.test/authorize")
 
@@ -188,7 +188,7 @@ def test_sign_in_elsewhere_is_refused(sandbox: Sandbox) -> None:
 
 
 def test_code_exchange_answers_a_token_pair(sandbox: Sandbox, http: httpx.Client) -> None:
-    """A code and its verifier are worth a Bearer pair of the person who signed in, not to be cached."""
+    """A code and its verifier are worth a Bearer pair of the user who signed in, not to be cached."""
     code = members(sandbox.sign_in(authorization_url(sandbox, scope="data:read"), subject="bob"))["code"]
     response = exchange(sandbox, http, code)
     assert response.status_code == 200
@@ -264,7 +264,7 @@ def test_refresh_rotates(sandbox: Sandbox, http: httpx.Client) -> None:
 
 
 def test_reuse_revokes_the_whole_family_and_no_other(sandbox: Sandbox, http: httpx.Client) -> None:
-    """A spent refresh token kills its successors and their access tokens; another grant of the person lives."""
+    """A spent refresh token kills its successors and their access tokens; another grant of the user stays valid."""
     other = sandbox.issue("alice")
     first = sandbox.issue("alice")
     second = refresh(sandbox, http, first["refresh_token"]).json()
@@ -452,7 +452,7 @@ def test_revoked_access_tokens_can_be_renewed(sandbox: Sandbox, http: httpx.Clie
 
 
 def test_revoked_grant_is_dead(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Revoking a person's grant ends access and refresh tokens and codes under way, and counts no reuse."""
+    """Revoking a user's grant ends access and refresh tokens and codes under way, and counts no reuse."""
     alice, bob, code = sandbox.issue("alice"), sandbox.issue("bob"), code_for(sandbox)
     sandbox.revoke_grant("alice")
     assert http.get("/data/x", headers=bearer(alice)).status_code == 401
@@ -687,7 +687,7 @@ def test_waiting_for_token_requests_gives_up(sandbox: Sandbox) -> None:
 
 
 def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Each arrival wakes whoever waits for it, long before any timeout."""
+    """Each arrival wakes everyone who waits for it, long before any timeout."""
 
     def wait_for_each() -> None:
         for n in range(1, 101):
@@ -726,7 +726,7 @@ def test_wrong_lifetime_is_refused(sandbox: Sandbox, http: httpx.Client, seconds
 
 
 def test_unknown_control_lists_the_known_ones(http: httpx.Client) -> None:
-    """A mistyped control, or the wrong method, is told what there is."""
+    """A mistyped control, or the wrong method, gets the list of what there is."""
     assert "POST /_sandbox/reset-counts" in http.get("/_sandbox/reset-counts").json()["error"]
 
 

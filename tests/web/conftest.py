@@ -1,4 +1,4 @@
-"""The examples of the how-to pages in their real frameworks, each with a browser for every person.
+"""The examples of the how-to pages in their real frameworks, each with a browser for every user.
 
 An example is taken from its page as it stands. What the page leaves to the reader, a log-in, is added here.
 """
@@ -49,7 +49,7 @@ def _restore(environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
-class Person:
+class User:
     """A browser with its own cookies, in which somebody is logged in to the application."""
 
     def __init__(self, send: Callable[[httpx.Request], httpx.Response]) -> None:
@@ -89,18 +89,18 @@ def _absolute(url: str) -> str:
 
 
 class Application:
-    """An example that runs. `log_in` gives a person's browser; `anonymous` one in which nobody is logged in."""
+    """An example that runs. `log_in` gives a user's browser; `anonymous` one in which nobody is logged in."""
 
     def __init__(self, send: Callable[[httpx.Request], httpx.Response]) -> None:
         self._send = send
 
-    def anonymous(self) -> Person:
-        return Person(self._send)
+    def anonymous(self) -> User:
+        return User(self._send)
 
-    def log_in(self, name: str) -> Person:
-        person = self.anonymous()
-        assert person.get(f"/log-in/{name}").status_code == 200
-        return person
+    def log_in(self, name: str) -> User:
+        user = self.anonymous()
+        assert user.get(f"/log-in/{name}").status_code == 200
+        return user
 
 
 def fastapi_application(sandbox: Sandbox, directory: Path) -> Application:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from web.conftest import Application, Person
+from web.conftest import Application, User
 
 from blnk_auth.testing import Sandbox
 from blnk_auth.testing.sandbox import Fault
 
 
-def connect(person: Person, sandbox: Sandbox, account: str, *, approve: bool = True) -> str:
+def connect(user: User, sandbox: Sandbox, account: str, *, approve: bool = True) -> str:
     """Click "Connect" and decide at the provider; returns where the browser is sent, unvisited."""
-    answer = person.post("/connect")
+    answer = user.post("/connect")
     assert answer.status_code in (302, 303)
     return sandbox.sign_in(answer.headers["location"], subject=account, approve=approve)
 
 
-def test_a_person_connects_and_calls_the_api(application: Application, sandbox: Sandbox) -> None:
+def test_a_user_connects_and_calls_the_api(application: Application, sandbox: Sandbox) -> None:
     """Connect, agree, come back: the page shows what the API says, and offers to reconnect and to disconnect."""
     alice = application.log_in("alice")
     assert ">Connect<" in alice.get("/").text
@@ -28,18 +28,18 @@ def test_a_person_connects_and_calls_the_api(application: Application, sandbox: 
     assert ">Disconnect<" in page
 
 
-def test_every_person_has_an_account_of_their_own(application: Application, sandbox: Sandbox) -> None:
+def test_every_user_has_an_account_of_their_own(application: Application, sandbox: Sandbox) -> None:
     """Two people at once, in one application."""
     alice, bob = application.log_in("alice"), application.log_in("bob")
     callbacks = [(alice, connect(alice, sandbox, "a")), (bob, connect(bob, sandbox, "b"))]
-    for person, callback in reversed(callbacks):
-        person.get(callback)
+    for user, callback in reversed(callbacks):
+        user.get(callback)
     assert "Connected as a." in alice.get("/").text
     assert "Connected as b." in bob.get("/").text
 
 
 def test_a_replayed_callback_is_refused(application: Application, sandbox: Sandbox) -> None:
-    """F57: a reload, or a link from a log, sends no code again, and the person stays connected."""
+    """F57: a reload, or a link from a log, sends no code again, and the user stays connected."""
     alice = application.log_in("alice")
     callback = connect(alice, sandbox, "a")
     alice.get(callback)
@@ -74,7 +74,7 @@ def test_a_callback_after_an_outage_may_be_reloaded(application: Application, sa
     assert "Connected as a." in alice.get("/").text
 
 
-def test_another_persons_callback_connects_nobody(application: Application, sandbox: Sandbox) -> None:
+def test_another_users_callback_connects_nobody(application: Application, sandbox: Sandbox) -> None:
     """A victim who is sent an attacker's last link is not connected to the attacker's account, nor uses it up."""
     mallory, alice = application.log_in("mallory"), application.log_in("alice")
     callback = connect(mallory, sandbox, "m")
@@ -89,12 +89,12 @@ def test_another_persons_callback_connects_nobody(application: Application, sand
 
 
 def test_who_is_not_logged_in_connects_nobody(application: Application, sandbox: Sandbox) -> None:
-    """The callback asks who is there, and the person may still finish it."""
+    """The callback asks who is there, and the user may still finish it."""
     alice = application.log_in("alice")
     callback = connect(alice, sandbox, "a")
-    stranger = application.anonymous()
-    assert stranger.get(callback).status_code in (302, 401)
-    assert stranger.get("/").status_code in (302, 401)
+    visitor = application.anonymous()
+    assert visitor.get(callback).status_code in (302, 401)
+    assert visitor.get("/").status_code in (302, 401)
     assert sandbox.counts.token_requests == 0
     alice.get(callback)
     assert "Connected as a." in alice.get("/").text
@@ -129,7 +129,7 @@ def test_a_callback_with_a_wrong_state_is_refused(application: Application, sand
         assert "Connected as a." in alice.get("/").text
 
 
-def test_a_person_who_denies_is_told(application: Application, sandbox: Sandbox) -> None:
+def test_a_user_who_denies_gets_a_page_that_says_so(application: Application, sandbox: Sandbox) -> None:
     """No code is exchanged, and they may try again."""
     alice = application.log_in("alice")
     denied = alice.get(connect(alice, sandbox, "a", approve=False))
@@ -140,7 +140,7 @@ def test_a_person_who_denies_is_told(application: Application, sandbox: Sandbox)
     assert "Connected as a." in alice.get("/").text
 
 
-def test_a_person_reconnects_when_the_provider_has_ended_the_grant(application: Application, sandbox: Sandbox) -> None:
+def test_a_user_reconnects_when_the_provider_has_ended_the_grant(application: Application, sandbox: Sandbox) -> None:
     """The page asks to reconnect, and not as though they had never connected."""
     alice = application.log_in("alice")
     alice.get(connect(alice, sandbox, "a"))
@@ -152,11 +152,11 @@ def test_a_person_reconnects_when_the_provider_has_ended_the_grant(application: 
     assert "Connected as a." in alice.get("/").text
 
 
-def test_a_person_disconnects(application: Application, sandbox: Sandbox) -> None:
+def test_a_user_disconnects(application: Application, sandbox: Sandbox) -> None:
     """The tokens are forgotten, theirs only."""
     alice, bob = application.log_in("alice"), application.log_in("bob")
-    for person, account in ((alice, "a"), (bob, "b")):
-        person.get(connect(person, sandbox, account))
+    for user, account in ((alice, "a"), (bob, "b")):
+        user.get(connect(user, sandbox, account))
     assert alice.post("/disconnect").headers["location"] == "/"
     assert ">Connect<" in alice.get("/").text
     assert "Connected as b." in bob.get("/").text
