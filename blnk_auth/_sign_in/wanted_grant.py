@@ -36,7 +36,8 @@ class WantedGrant:
         parameters: Mapping[str, str] | None = None,
     ) -> WantedGrant:
         """From what the user of the library passed. Raises `ConfigurationError`."""
-        further = {} if parameters is None else checked_authorization_parameters(parameters, "parameters")
+        further: Mapping[str, str] = {} if parameters is None else parameters
+        checked_authorization_parameters(further, "parameters")
         return cls(_checked_subject(subject), joined_scope(scope), checked_resource(resource), further)
 
     def grant(self, target: str | None) -> RefreshTokenGrant:

@@ -124,7 +124,7 @@ def test_a_start_for_nobody_is_refused(world: World, subject: Any) -> None:
 
 
 def test_a_start_that_cannot_be_stored_raises(world: World) -> None:
-    """A person is not sent away with a state that nobody will know."""
+    """A user is not sent away with a state that nobody will know."""
     world.store.interfere("save", OSError("full"))
     with pytest.raises(StoreError):
         world.client.start_authorization("alice")
@@ -198,7 +198,7 @@ def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: World) -> None:
     assert source.token().access_token == "at5"
 
 
-def test_two_tabs_of_one_person_both_succeed(world: World) -> None:
+def test_two_tabs_of_one_user_both_succeed(world: World) -> None:
     """Two sign-ins at once do not disturb each other, in either order."""
     one, two = (world.client.start_authorization("alice") for _ in range(2))
     world.server.will(pair(1), pair(2))
@@ -349,7 +349,7 @@ def test_f57_the_second_hit_is_refused(world: World) -> None:
     ids=str,
 )
 def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any) -> None:
-    """Codes are for one use (trap 39): after any outcome the person starts again; an older grant stays in force."""
+    """Codes are for one use (trap 39): whatever comes back, the user starts again; an older grant stays in force."""
     source = world.signed_in()
     start = world.client.start_authorization("alice")
     world.server.will(given)
@@ -425,7 +425,7 @@ def test_a_sign_in_that_cannot_be_given_back_must_begin_again(world: World) -> N
 
 
 def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
-    """Whoever claims it second is told to start again."""
+    """The request that claims it second is refused."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1), pair(2))
 
@@ -440,7 +440,7 @@ def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
 
 @pytest.mark.parametrize(("elapsed", "accepted"), [(PENDING_LIFETIME - 1, True), (PENDING_LIFETIME, False)])
 def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, accepted: bool) -> None:
-    """After that the person starts again."""
+    """After that the user starts again."""
     start = world.client.start_authorization("alice")
     world.clock.advance(elapsed)
     if accepted:
@@ -456,7 +456,7 @@ def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, acc
 @pytest.mark.parametrize(
     ("error", "reason"), [("access_denied", "denied"), ("login_required", "restart"), ("server_error", "restart")]
 )
-def test_an_error_from_the_server_is_told(world: World, error: str, reason: str) -> None:
+def test_an_error_from_the_server_is_reported(world: World, error: str, reason: str) -> None:
     """RFC 6749 section 4.1.2.1: the code and its description are carried; no token is asked for."""
     start = world.client.start_authorization("alice")
     url = callback(start, code=None, error=error, error_description="no\r\nway")
@@ -619,8 +619,8 @@ def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: World) ->
     assert world.stored(source).token.refresh_token == "rt1"
 
 
-def test_an_outage_at_the_exchange_is_told_as_one(world: World) -> None:
-    """The type says that it may heal; the person starts again."""
+def test_an_outage_at_the_exchange_is_reported_as_one(world: World) -> None:
+    """The type says that it may heal; the user starts again."""
     start = world.client.start_authorization("alice")
     world.server.will(answer({}, 503))
     with pytest.raises(TemporarilyUnavailable):

@@ -166,7 +166,7 @@ def test_a_scope_is_a_string_or_a_list_that_is_joined_in_order(scope: Any, sent:
     assert made.for_itself(scope=scope).store_key == made.for_itself(scope=sent).store_key
 
 
-def test_a_subject_that_never_signed_in_is_told_so_and_nothing_is_stored() -> None:
+def test_a_subject_that_never_signed_in_gets_an_error_and_nothing_is_stored() -> None:
     """At the first use, with the remedy."""
     store = MemoryStore()
     with pytest.raises(SignInRequired, match=r"'bob'.*start_authorization\(\)") as caught:

@@ -271,7 +271,7 @@ def test_the_async_twin_does_the_same(run: Callable[..., Any], own_sleep: bool) 
 
 
 def test_a_prompt_shows_no_secret() -> None:
-    """The device code is for us; the user code is for the person to see."""
+    """The device code is for us; the user code is for the user to see."""
     device = Device(pair(1))
     device.sign_in()
     assert leaks([repr(device.prompts[0])], ["d3vice-code"]) == []
@@ -293,7 +293,7 @@ def _client(sandbox: Sandbox, clock: Clock, provider: Provider | None = None) ->
 
 @pytest.mark.real
 def test_f59_the_whole_flow_by_discovery() -> None:
-    """F59: discovery finds the endpoint, the person enters the code on a page, the tokens renew like any others."""
+    """F59: discovery finds the endpoint, the user enters the code on a page, the tokens renew like any others."""
     clock = Clock()
     with Sandbox(clock=clock, device_flow=True) as sandbox:
         client = _client(sandbox, clock)
@@ -333,7 +333,7 @@ def test_f59_no_and_no_answer(approve: bool | None, reason: str) -> None:
 
 @pytest.mark.real
 def test_the_sandbox_slows_down_who_asks_too_often() -> None:
-    """A client that did not keep the pace would be told so: this one keeps it after each slow_down."""
+    """A client that did not keep the pace would be slowed down: this one keeps it after each slow_down."""
     clock = Clock()
     with Sandbox(clock=clock, device_flow=True) as sandbox:
         waited: list[float] = []
