@@ -17,6 +17,7 @@ from ._protocol.origins import AllowedOrigins, Origin, normalize
 from ._renewal.cached_token import BEARER, CachedToken, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
+from ._renewal.operations import adopt, forget, revoke
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
@@ -151,13 +152,13 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             StoreError: It could not be stored.
         """
         state = self._current.state
-        state.wait_for(state.operate(functools.partial(self._current.adopt, token)))
+        state.wait_for(state.operate(functools.partial(adopt, self._current, token)))
 
     @clears_locals
     async def aadopt(self, token: Token) -> None:
         """As `adopt`, for asyncio and trio."""
         state = self._current.state
-        await state.await_for(state.operate(functools.partial(self._current.adopt, token)))
+        await state.await_for(state.operate(functools.partial(adopt, self._current, token)))
 
     def revoke(self) -> None:
         """Have the provider end the grant, then forget it here. Blocks; for asyncio and trio: `arevoke`.
@@ -169,12 +170,12 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             BlnkAuthError: The provider did not end the grant.
         """
         state = self._current.state
-        state.wait_for(state.operate(self._current.revoke))
+        state.wait_for(state.operate(functools.partial(revoke, self._current)))
 
     async def arevoke(self) -> None:
         """As `revoke`, for asyncio and trio."""
         state = self._current.state
-        await state.await_for(state.operate(self._current.revoke))
+        await state.await_for(state.operate(functools.partial(revoke, self._current)))
 
     def forget(self) -> None:
         """Delete the stored record. Local only: the provider is not asked. Blocks; for asyncio and trio: `aforget`.
@@ -183,12 +184,12 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             StoreError: It could not be deleted.
         """
         state = self._current.state
-        state.wait_for(state.operate(self._current.forget))
+        state.wait_for(state.operate(functools.partial(forget, self._current)))
 
     async def aforget(self) -> None:
         """As `forget`, for asyncio and trio."""
         state = self._current.state
-        await state.await_for(state.operate(self._current.forget))
+        await state.await_for(state.operate(functools.partial(forget, self._current)))
 
     def _wait(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return ready.wait(self._current.state.wait_timeout) if isinstance(ready, Flight) else ready

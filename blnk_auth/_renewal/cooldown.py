@@ -1,26 +1,28 @@
 """How long nothing is tried again after failures in a row. Pure: time and chance come in as values.
 
-Used by `current_token`, for renewals that failed and for rejections by the API that a renewal did not resolve. It
-promises that a wait is bounded, and ends even if the clock is put back. It never reads a clock.
+Used by `failure`, for renewals, and by `rejections`. It promises that a wait is bounded, and ends even if the clock is
+put back. It never reads a clock.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
-
-from ..errors import BlnkAuthError
+from typing import NamedTuple
 
 _MOST_DOUBLINGS = 32
 
 
 class Cooldown(NamedTuple):
-    """Nothing is tried again from `since` until `until`, in UTC epoch seconds."""
+    """Nothing is tried again from `since` until `until`. Immutable.
+
+    Attributes:
+        in_a_row: How many failures there have been.
+        since: When it began, in UTC epoch seconds.
+        until: When it ends, in UTC epoch seconds.
+    """
 
     in_a_row: int
     since: float
     until: float
-    error: BlnkAuthError | None = None
-    """What failed last, for callers who would otherwise try again; None if nothing is raised."""
 
     def is_active(self, now: float) -> bool:
         """Whether it lasts at `now`. A clock that was put back behind its beginning ends it."""
@@ -29,14 +31,14 @@ class Cooldown(NamedTuple):
     @classmethod
     def after(
         cls,
-        last: Self | None,
+        last: Cooldown | None,
         now: float,
         *,
         first: float,
         longest: float,
         jitter_position: float = 1.0,
         at_least: float = 0.0,
-    ) -> Self:
+    ) -> Cooldown:
         """The next one in a row, `last` being the one before.
 
         It lasts `first` seconds, doubled each time up to `longest`. `jitter_position` (0 to 1) takes from half to all

@@ -12,7 +12,7 @@ It never sends a user's own request, and never holds a lock while anything waits
 
 from __future__ import annotations
 
-import functools
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
@@ -29,14 +29,13 @@ from ..errors import (
 from ..events import Event
 from ..token import Token
 from .authorization_grants import AuthorizationGrant
-from .cached_token import CachedToken, is_sendable
-from .cooldown import Cooldown
+from .cached_token import CachedToken
 from .credential import RequestRules
+from .failure import Failure
 from .goal import Goal
-from .grant_record import GrantRecord, why_not_storable
+from .grant_record import GrantRecord
 from .rejections import Rejections, in_words
 from .renewal import Renewal, expired_on_arrival
-from .revocation import revoke_connection, revoke_tokens
 from .schedule import Action
 from .single_flight import Flight
 from .store_keys import token_key
@@ -67,7 +66,7 @@ class CurrentToken:
         self.cached: CachedToken | None = None
         self._clock = state.given_clock
         """None: `time.time`, looked up at each call; here and not by `state.clock`, which would cost a call more."""
-        self._failure: Cooldown | None = None
+        self._failure: Failure | None = None
         self._rejections: Rejections | None = None
         self._epoch = 0
 
@@ -123,11 +122,10 @@ class CurrentToken:
         with self.state.installing:
             before = self._rejections or Rejections()
             may_renew, self._rejections = before.after_rejection(rejected, cause, now, self.state.policy)
+        self._warn_of_unresolved(cause, before)
         if not may_renew:
-            self._warn_of_unresolved(cause, before)
             return None
-        self._raise_if_cooling_down(now)
-        return self._fly(Goal(rejected, must_differ=True), package, failure)
+        return self._fly_unless_cooling_down(Goal(rejected, must_differ=True), package, failure, now)
 
     def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
         if not self.is_current(cached):
@@ -153,9 +151,7 @@ class CurrentToken:
 
     def status(self) -> State:
         """See `TokenSource.state`. Reads the store."""
-        cached = self.cached
-        if cached is None or cached.version is not None:
-            cached = self.renewal().stored.look()
+        cached = self.unsaved or self.renewal().stored.look()
         if cached is None:
             return "missing"
         if cached.ended is not None:
@@ -168,13 +164,14 @@ class CurrentToken:
 
     def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
         """See `TokenSource.renew`: the token that is wanted already, or the flight that brings it."""
-        cached = self.cached
+        cached, failure = self.cached, self._failure
         if rejected is not None and cached is not None and cached.token != rejected:
             return self.ready(None)
-        failure = self._failure
+        goal = Goal(cached, must_differ=True, forced=rejected is None, rejected=rejected)
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
-            self._raise_if_cooling_down(self.state.clock())
-        return self._fly(Goal(cached, must_differ=True, forced=rejected is None, rejected=rejected), None, failure)
+            return self._fly_unless_cooling_down(goal, None, failure, self.state.clock())
+        # A user who has corrected the configuration need not wait.
+        return self._fly(goal, None, overlooked=failure)
 
     def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
         """The renewed token.
@@ -183,83 +180,153 @@ class CurrentToken:
         raised, since a caller of `renew` wants another one.
         """
         failure = self._failure
-        if landed is before and failure is not None and failure.error is not None:
+        if before is not None and landed.is_same_token(before) and failure is not None:
             raise failure.error.replace()
         return landed.token
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- for sign-ins and operations -----------------------------------------------------------------------------
+
+    @property
+    def unsaved(self) -> CachedToken | None:
+        """The pair of which this has the only copy, because it could not be saved; None if there is none."""
+        cached = self.cached
+        return cached if cached is not None and cached.version is None else None
+
+    def call(self, purpose: Purpose) -> Call:
+        """What a provider's parameters and headers may depend on, for one HTTP call for this grant."""
+        return self.grant.call(purpose)
+
+    def renewal(
+        self, package: Package | None = None, *, in_background: bool = False, events: list[Event] | None = None
+    ) -> Renewal:
+        """One renewal of this grant, through the given HTTP package."""
+        state = self.state
+        return Renewal(
+            key=self.store_key,
+            grant=self.grant,
+            ports=state.ports(package),
+            attempt=lambda: state.attempt(in_background=in_background),
+            events=events,
+        )
+
+    def install(self, cached: CachedToken) -> None:
+        """Begin to use a token that was stored for a new sign-in."""
+        self.start_over(cached)
+        # A source that was made during the sign-in has another current token.
+        registered = self.state.current_token(self.grant)
+        if registered is not self:
+            registered.start_over(cached)
+
+    def start_over(self, cached: CachedToken | None) -> None:
+        """Begin to use this token, and forget all that was remembered of the one before. None: there is none."""
+        with self.state.installing:
+            self._epoch += 1
+            self._cache(cached)
+            self._failure, self._rejections = None, None
+
+    # --- flights -------------------------------------------------------------------------------------------------
 
     def _ready_or_flight(
         self, cached: CachedToken | None, package: Package | None
     ) -> CachedToken | Flight[CachedToken]:
         now, failure = self.state.clock(), self._failure
+        is_cooling_down = failure is not None and failure.is_active(now)
         action = Action.RENEW_FIRST if cached is None else cached.schedule.action_at(now)
         if cached is not None and action is not Action.RENEW_FIRST:
-            if action is Action.USE_AND_RENEW and not self._is_cooling_down(now):
-                self._fly(Goal(cached), package, failure)
+            if action is Action.USE_AND_RENEW and not is_cooling_down:
+                self._fly(Goal(cached), package, overlooked=failure)
             return cached
-        if cached is not None and now < cached.expires_at and self._is_cooling_down(now):
+        if cached is not None and now < cached.expires_at and is_cooling_down:
             return cached
-        self._raise_if_cooling_down(now)
-        return self._fly(Goal(cached), package, failure)
+        return self._fly_unless_cooling_down(Goal(cached), package, failure, now)
 
-    def _fly(self, goal: Goal, package: Package | None, failure: Cooldown | None) -> Flight[CachedToken]:
-        """The renewal under way, or a new one. `failure` is the last one that the caller knew of when it decided so."""
-        in_background = (
-            goal.known is not None and not goal.must_differ and self.state.clock() < goal.known.must_renew_at
-        )
+    def _fly_unless_cooling_down(
+        self, goal: Goal, package: Package | None, failure: Failure | None, now: float
+    ) -> Flight[CachedToken]:
+        """The renewal under way, or a new one. While a failure is remembered, only the store is read."""
+        if failure is None or not failure.is_active(now):
+            return self._fly(goal, package, overlooked=failure)
+        under_way: Flight[CachedToken] | None = self.state.flights.under_way(self.store_key)
+        if under_way is not None:
+            return under_way
+        if not failure.may_look(now):
+            raise failure.error_at(now)
+        self._failure = failure._replace(looked_at=now)
+        return self._fly(goal, package, overlooked=None)
+
+    def _fly(self, goal: Goal, package: Package | None, *, overlooked: Failure | None) -> Flight[CachedToken]:
+        """The renewal under way, or a new one.
+
+        `overlooked`: the last failure that the caller knew of when it decided to renew. A newer one is remembered.
+        """
+        known = goal.known
+        in_background = known is not None and not goal.must_differ and self.state.clock() < known.must_renew_at
         renewal = self.renewal(package, in_background=in_background)
+        only_looks = self._failure is not None and not self._failure.is_same(overlooked)
         return self.state.flights.join_or_start(
-            self.store_key, lambda: self._renew_kept(renewal, goal, failure), lambda: self.state.emit(renewal.events)
+            self.store_key,
+            lambda: self._renew_kept(renewal, goal, overlooked),
+            lambda: self.state.emit(renewal.events),
+            # What nobody has seen yet may be read and found good.
+            brings_another=(goal.must_differ or known is not None) and not only_looks,
+            needs_another=goal.must_differ,
         )
 
-    def call(self, purpose: Purpose) -> Call:
-        """One HTTP call for this grant."""
-        return self.grant.call(purpose)
+    # --- on a worker thread, and never twice at once for one grant -----------------------------------------------
 
-    def renewal(self, package: Package | None = None, *, in_background: bool = False) -> Renewal:
-        """The renewal of this grant, through the given HTTP package."""
-        state, grant = self.state, self.grant
-        return Renewal(
-            key=self.store_key,
-            grant=grant,
-            ports=state.ports(package),
-            attempt=lambda: state.attempt(in_background=in_background),
-        )
-
-    def _renew_kept(self, renewal: Renewal, goal: Goal, failure: Cooldown | None) -> CachedToken:
+    def _renew_kept(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
         """`_renew`, during which a source that is asked for again has this current token."""
         self.state.keep(self, kept=True)
         try:
-            return self._renew(renewal, goal, failure)
+            return self._renew(renewal, goal, overlooked)
         finally:
-            self.state.keep(self, kept=self._is_unsaved)
+            self.state.keep(self, kept=self.unsaved is not None)
 
-    def _renew(self, renewal: Renewal, goal: Goal, failure: Cooldown | None) -> CachedToken:
-        """The work of a flight: on a worker thread, and never twice at once for one source."""
-        current = self.cached
+    def _renew(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
+        current, failure, now = self.cached, self._failure, self.state.clock()
         if current is not None and current is not goal.known:
-            if goal.is_met_by(current, self.state.clock()):
+            if goal.is_met_by(current, now):
                 return current
-            # What the caller saw is history; what may not yet be saved must be.
+            # The caller saw an older one; and what may not yet be saved must be.
             goal = goal._replace(known=current)
-        if self._failure is not failure:
-            try:
-                self._raise_if_cooling_down(self.state.clock())
-            except BlnkAuthError as error:
-                # Another flight failed between the caller's look and this one's start.
-                return self._old_token_or_raise(error, goal)
         epoch = self._epoch
-        try:
-            renewed = self._install_renewed(renewal.run(goal), epoch)
-            renewal.endpoint.check_usable()
-            if renewed.expires_at <= self.state.clock() and renewed.ended is None:
-                raise expired_on_arrival(renewed)
-        except Exception as error:  # noqa: BLE001 - sorted by _after_failure, which raises it again
-            return self._after_failure(error, renewal, goal)
+        if failure is not None and failure.is_active(now) and not failure.is_same(overlooked):
+            found = self._find_stored(renewal, goal)
+            if found is None:
+                return self._old_token_or_raise(failure.error_at(now), goal)
+            renewed = self._install_renewed(found, epoch)
+        else:
+            try:
+                renewed = self._install_renewed(renewal.run(goal), epoch)
+                renewal.endpoint.check_usable()
+                if renewed.expires_at <= self.state.clock() and renewed.ended is None:
+                    raise expired_on_arrival(renewed)
+            except BlnkAuthError as error:
+                return self._after_failure(error, renewal, goal)
         self._failure = None
         self._remember_renewal(renewed, goal)
         return renewed
+
+    def _find_stored(self, renewal: Renewal, goal: Goal) -> CachedToken | None:
+        """The stored token, if another process or a new sign-in has stored one that meets the goal."""
+        if self.unsaved is not None:
+            # The store has the pair that was spent for this one.
+            return None
+        try:
+            return renewal.find(goal)
+        except BlnkAuthError:
+            return None
+
+    def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
+        """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
+        with self.state.installing:
+            if self._epoch == epoch:
+                self._cache(renewed)
+            return self.cached or renewed
+
+    def _cache(self, cached: CachedToken | None) -> None:
+        self.cached = cached
+        self.state.keep(self, kept=self.unsaved is not None)
 
     def _remember_renewal(self, renewed: CachedToken, goal: Goal) -> None:
         after_rejection = goal.must_differ and not goal.forced
@@ -269,124 +336,47 @@ class CurrentToken:
                 replacement = renewed.token if after_rejection else None
                 self._rejections = remembered.after_renewal(replacement, self.state.clock())
 
-    def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
-        """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
-        with self.state.installing:
-            if self._epoch == epoch:
-                self._cache(renewed)
-            return self.cached or renewed
-
-    def _after_failure(self, error: Exception, renewal: Renewal, goal: Goal) -> CachedToken:
+    def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and make do with what there is."""
-        if not isinstance(error, BlnkAuthError):
-            raise error
-        lost = self._failure is not None and _is_outcome_unknown(self._failure.error)
         if isinstance(error, SignInRequired):
-            self._remember_end(error)
-            if error.reason == "refused" and lost:
-                error = after_lost_answer(error)
+            error = self._remember_end(error)
         else:
             error = self._remember_failure(error)
             renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))
         return self._old_token_or_raise(error, goal)
 
     def _old_token_or_raise(self, error: BlnkAuthError, goal: Goal) -> CachedToken:
-        """A token that is still good, while it lasts and unless a newer one is needed; else the error."""
+        """A token that is still good, while it lasts and unless another one is needed; else the error."""
         cached = self.cached
         if cached is not None and not goal.must_differ and self.state.clock() < cached.expires_at:
             return cached
         raise error
 
-    def _remember_end(self, error: SignInRequired) -> None:
-        # Not a failure that passes with time: each call looks into the store whether somebody has signed in meanwhile.
-        self._failure = None
+    def _remember_end(self, error: SignInRequired) -> SignInRequired:
+        # Not a failure that passes with time: each call reads the store for a sign-in that has been made meanwhile.
+        failure, self._failure = self._failure, None
         cached = self.cached
         if error.reason == "missing" or cached is None or cached.version is None:
-            # A pair that could not be saved has been by now, or a sibling's stands there: the record says what holds.
+            # A pair that could not be saved has been by now, or another process's is stored: the record is what counts.
             self._cache(None)
         elif cached.ended is None:
-            ended = GrantRecord(cached.token, error.reason)
-            self.cached = self.renewal().stored.cache(ended, cached.version)
+            self._cache(self.renewal().stored.cache(GrantRecord(cached.token, error.reason), cached.version))
+        last = None if failure is None else failure.error
+        was_lost = isinstance(last, TemporarilyUnavailable) and last.outcome_unknown
+        return after_lost_answer(error) if was_lost and error.reason == "refused" else error
 
     def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:
         """Begin the cool-down that this failure causes, and return the error with its length."""
-        policy, retry_after = self.state.policy, 0.0
-        if isinstance(error, TemporarilyUnavailable) and error.retry_after is not None:
-            retry_after = min(error.retry_after, policy.max_retry_after)
-        begun = Cooldown.after(
+        now, cached = self.state.clock(), self.cached
+        self._failure = Failure.after(
             self._failure,
-            self.state.clock(),
-            first=policy.cooldown,
-            longest=policy.max_cooldown,
+            error,
+            now,
+            must_renew_at=-math.inf if cached is None else cached.must_renew_at,
+            policy=self.state.policy,
             jitter_position=self.state.ports(None).jitter_position(),
-            at_least=retry_after,
         )
-        if isinstance(error, TemporarilyUnavailable):
-            error = error.replace(retry_after=begun.until - begun.since)
-        self._failure = begun._replace(error=error.replace())
-        return error
-
-    def _is_cooling_down(self, now: float) -> bool:
-        return self._failure is not None and self._failure.is_active(now)
-
-    def _raise_if_cooling_down(self, now: float) -> None:
-        failure = self._failure
-        if failure is None or failure.error is None or not failure.is_active(now):
-            return
-        if isinstance(failure.error, TemporarilyUnavailable):
-            raise failure.error.replace(retry_after=failure.until - now)
-        raise failure.error.replace()
-
-    # --- operations on a worker thread ---------------------------------------------------------------------------
-
-    def adopt(self, token: Token, events: list[Event]) -> None:
-        """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
-        now = self.state.clock()
-        _check_adoptable(token)
-        record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
-        self.install(self.renewal().stored.put(record))
-        events.append(Event("signed_in", self.store_key, repr(token)))
-
-    def install(self, cached: CachedToken) -> None:
-        """Begin to use a token that was stored for a new sign-in."""
-        self._start_over(cached)
-        # A source that was made during the sign-in has another one.
-        registered = self.state.current_token(self.grant)
-        if registered is not self:
-            registered._start_over(cached)
-
-    def _start_over(self, cached: CachedToken | None) -> None:
-        with self.state.installing:
-            self._epoch += 1
-            self._cache(cached)
-            self._failure, self._rejections = None, None
-
-    def _cache(self, cached: CachedToken | None) -> None:
-        self.cached = cached
-        self.state.keep(self, kept=self._is_unsaved)
-
-    @property
-    def _is_unsaved(self) -> bool:
-        """Whether this has the only copy of a pair."""
-        return self.cached is not None and self.cached.version is None
-
-    def revoke(self, events: list[Event]) -> None:
-        """Have the provider end the grant, then delete the record."""
-        state, renewal = self.state, self.renewal()
-        build = functools.partial(state.revocation, self.grant)
-        if state.provider.revocation == "connection":
-            revoke_connection(renewal, build)
-        else:
-            cached = self.cached
-            revoke_tokens(renewal, build, cached if cached is not None and cached.version is None else None)
-        self._start_over(None)
-        events.append(Event("revoked", self.store_key))
-
-    def forget(self, events: list[Event]) -> None:
-        """Delete the record; the provider is not asked."""
-        self.renewal().stored.forget()
-        self._start_over(None)
-        events.append(Event("forgotten", self.store_key))
+        return self._failure.error_at(now)
 
 
 def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
@@ -402,28 +392,3 @@ def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
         else "a token is sent over https only"
     )
     return f"{origin} is not one of the api_origins; the request was sent without the token; {remedy}"
-
-
-def _check_adoptable(token: Token) -> None:
-    """Raise `ConfigurationError` for what is not a token, or could not be read back from a store."""
-    if not isinstance(token, Token):
-        raise ConfigurationError(
-            "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"
-        )
-    if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
-        raise ConfigurationError(
-            "token.access_token is empty or has characters that no header can carry",
-            parameter="token",
-            remedy="pass the access token as the server issued it",
-        )
-    why = why_not_storable(token)
-    if why is not None:
-        raise ConfigurationError(
-            f"the token cannot be stored ({why})",
-            parameter="token",
-            remedy="Token.from_response(...) makes one that can be stored",
-        )
-
-
-def _is_outcome_unknown(error: BlnkAuthError | None) -> bool:
-    return isinstance(error, TemporarilyUnavailable) and error.outcome_unknown

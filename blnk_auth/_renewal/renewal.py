@@ -79,15 +79,22 @@ class Renewal:
         unsaved = goal.known if goal.known is not None and goal.known.version is None else None
         if unsaved is None:
             # Most often another process has renewed already; reading needs no lock.
-            found = self.stored.look()
-            if found is not None and goal.is_met_by(found, self.ports.clock()):
-                return self._adopt(found, goal)
+            found = self.find(goal)
+            if found is not None:
+                return found
         with self.stored.locked():
             if unsaved is not None:
                 saved = self.stored.save_at_last(unsaved)
                 # If another process's pair is stored by now, that one may be what is wanted.
                 goal = goal._replace(known=saved) if saved.token is unsaved.token else goal
             return self.run_locked(goal)
+
+    def find(self, goal: Goal) -> CachedToken | None:
+        """The stored token, if it meets the goal. Asks nobody and takes no lock. Raises `StoreError`."""
+        found = self.stored.look()
+        if found is None or not goal.is_met_by(found, self.ports.clock()):
+            return None
+        return self._adopt(found, goal)
 
     def run_locked(self, goal: Goal) -> CachedToken:
         """As `run`, for a caller that holds the lock."""

@@ -1,11 +1,13 @@
 """Waiting for work that no caller can stop.
 
-Work runs on a short-lived, named, non-daemon worker thread: no caller's cancellation, event loop or signal reaches it,
-and the interpreter waits for it at exit. Whoever wants its outcome waits on the `Flight`, each in the manner of its own
-runtime: a thread on an event, an asyncio or trio task through a wake-up that is safe to call from any thread. A waiter
-that is cancelled leaves; the flight goes on.
+Used by everything that renews or signs in. What this file promises:
 
-`SingleFlight` keeps at most one flight per key: the second who asks joins the first.
+* Work runs on a worker thread (`worker`). Everyone who needs its result waits on the `Flight`, each in the manner of
+  its own runtime: a thread on an event, an asyncio or trio task through a wake-up that any thread may call.
+* Cancelling a waiter does not cancel the work.
+* `SingleFlight` has at most one flight under way for each key, and at most one that waits for it to end.
+
+It never knows what the work is.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Hashable
-from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from contextvars import Context, copy_context
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import BlnkAuthError, TemporarilyUnavailable, clear_locals
 from ..stores._forks import reset_in_child
+from .worker import start_worker
 
 Result = TypeVar("Result")
 
@@ -26,9 +29,13 @@ Result = TypeVar("Result")
 class Flight(Generic[Result]):
     """One piece of work under way, and all who wait for it. May be waited for from any thread, loop or task."""
 
-    __slots__ = ("_done", "_error", "_lock", "_result", "_wake_ups", "_worker")
+    __slots__ = ("_done", "_error", "_lock", "_previous", "_result", "_wake_ups", "_worker", "brings_another")
 
-    def __init__(self) -> None:
+    def __init__(self, *, brings_another: bool = True, previous: Flight[Any] | None = None) -> None:
+        self.brings_another = brings_another
+        """Whether its result will be another than the one that is there; see `SingleFlight`."""
+        self._previous = previous
+        """The flight that must land before this one begins."""
         self._lock = threading.Lock()
         self._done = False
         self._result: Result | None = None
@@ -37,21 +44,21 @@ class Flight(Generic[Result]):
         self._worker: int | None = None
 
     def wait(self, timeout: float) -> Result:
-        """Block until the outcome is there; raise `TemporarilyUnavailable` after `timeout` seconds without one."""
+        """Block until the result is there. Raises `TemporarilyUnavailable` after `timeout` seconds without one."""
         landed = threading.Event()
         if self._call_when_done(landed.set) and not landed.wait(timeout):
             raise _still_running(timeout)
-        return self._outcome()
+        return self._result_or_error()
 
     async def wait_async(self, timeout: float) -> Result:
-        """The same for a task of asyncio or trio."""
+        """As `wait`, for a task of asyncio or trio."""
         if not self._done:
             await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
-        return self._outcome()
+        return self._result_or_error()
 
     def run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
         """Do the work on this thread, once; wake the waiters; then do what comes afterwards."""
-        self._worker = threading.get_ident()
+        self._worker, self._previous = threading.get_ident(), None
         try:
             self._result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised in each waiter
@@ -67,7 +74,7 @@ class Flight(Generic[Result]):
 
     def _call_when_done(self, wake_up: Callable[[], object]) -> bool:
         """Whether there is something to wait for; if so `wake_up` will be called, once, on any thread."""
-        if self._worker == threading.get_ident() and not self._done:
+        if self._is_waited_for_by_its_own_worker():
             raise BlnkAuthError(
                 "a store or a callable secret asked for the very token that is being renewed for it",
                 remedy="it must not use a client that carries this auth",
@@ -77,7 +84,13 @@ class Flight(Generic[Result]):
                 self._wake_ups.append(wake_up)
             return not self._done
 
-    def _outcome(self) -> Result:
+    def _is_waited_for_by_its_own_worker(self) -> bool:
+        previous = self._previous
+        if previous is not None and previous._is_waited_for_by_its_own_worker():
+            return True
+        return self._worker == threading.get_ident() and not self._done
+
+    def _result_or_error(self) -> Result:
         if isinstance(self._error, BlnkAuthError):
             raise self._error.replace()
         if self._error is not None:
@@ -85,10 +98,25 @@ class Flight(Generic[Result]):
         return self._result  # type: ignore[return-value]  # done without an error: the result is there
 
 
-class SingleFlight:
-    """At most one flight per key. Guards state only: its lock is held for as long as a thread takes to start."""
+class _Waiting(NamedTuple):
+    """A flight that begins when the one under way has landed."""
 
-    __slots__ = ("__weakref__", "_lock", "_under_way")
+    flight: Flight[Any]
+    run: Callable[[], None]
+    context: Context
+
+
+class SingleFlight:
+    """At most one flight under way for each key; the second caller joins the first.
+
+    A caller who needs another result than the one that is there joins only a flight that brings one
+    (`Flight.brings_another`). Otherwise it gets a flight that begins when the one under way has landed; all who need
+    the same share that one.
+
+    May be used from any thread. Its lock is held for as long as a thread takes to start.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_under_way", "_waiting")
 
     def __init__(self) -> None:
         self.reset_after_fork()
@@ -98,59 +126,89 @@ class SingleFlight:
         """Called in the child of a fork: its parent's flights will never land here."""
         self._lock = threading.Lock()
         self._under_way: dict[Hashable, Flight[Any]] = {}
+        self._waiting: dict[Hashable, _Waiting] = {}
+
+    def under_way(self, key: Hashable) -> Flight[Any] | None:
+        """The flight under way for `key`."""
+        return self._under_way.get(key)
 
     def join_or_start(
-        self, key: Hashable, work: Callable[[], Result], afterwards: Callable[[], object]
+        self,
+        key: Hashable,
+        work: Callable[[], Result],
+        afterwards: Callable[[], object],
+        *,
+        brings_another: bool = True,
+        needs_another: bool = False,
     ) -> Flight[Result]:
-        """The flight under way for `key`, else a new one that runs `work`, and `afterwards` once all are woken.
+        """The flight for `key` that will do, else a new one.
 
-        The key is free again before anyone is woken, so whoever finds the outcome wanting can start another.
+        The key is free again before anyone is woken, so a caller for whom the result will not do can start another.
+
+        Args:
+            key: What is contended.
+            work: What a new flight runs, on a worker thread.
+            afterwards: Run there when all are woken.
+            brings_another: Whether a new flight will bring another result than the one that is there.
+            needs_another: Whether the caller needs one.
         """
-        flight: Flight[Result] = Flight()
+        with self._lock:
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                if under_way.brings_another or not needs_another:
+                    return under_way
+                waiting = self._waiting.get(key)
+                if waiting is None:
+                    flight = Flight[Result](brings_another=brings_another, previous=under_way)
+                    waiting = _Waiting(flight, self._run_of(key, flight, work, afterwards), copy_context())
+                    self._waiting[key] = waiting
+                return waiting.flight
+            flight = Flight[Result](brings_another=brings_another)
+            run = self._run_of(key, flight, work, afterwards)
+            # In this order: Ctrl-C between the two must leave no flight to be joined that will never land. The worker
+            # looks only after this block, and does nothing for a flight that nobody got.
+            has_worker = start_worker(run, copy_context())
+            self._under_way[key] = flight
+        if not has_worker:
+            run()
+        return flight
 
+    def _run_of(
+        self, key: Hashable, flight: Flight[Result], work: Callable[[], Result], afterwards: Callable[[], object]
+    ) -> Callable[[], None]:
         def work_and_make_way() -> Result:
             try:
                 return work()
             finally:
-                with self._lock:
-                    del self._under_way[key]
+                self._make_way(key)
 
-        def fly() -> None:
+        def run() -> None:
             with self._lock:
                 is_awaited = self._under_way.get(key) is flight
             if is_awaited:
                 flight.run(work_and_make_way, afterwards)
 
+        return run
+
+    def _make_way(self, key: Hashable) -> None:
+        """Free the key, or begin the flight that waits for it."""
         with self._lock:
-            under_way = self._under_way.get(key)
-            if under_way is not None:
-                return under_way
-            # In this order: Ctrl-C between the two must leave no flight to be joined that will never land. The worker
-            # looks only after this block, and does nothing for a flight that nobody got.
-            has_worker = _start(fly)
-            self._under_way[key] = flight
+            waiting = self._waiting.pop(key, None)
+            if waiting is None:
+                del self._under_way[key]
+                return
+            has_worker = start_worker(waiting.run, waiting.context)
+            self._under_way[key] = waiting.flight
         if not has_worker:
-            fly()
-        return flight
+            waiting.context.run(waiting.run)
 
 
 def run_on_worker(work: Callable[[], Result], afterwards: Callable[[], object]) -> Flight[Result]:
-    """Run `work` in a flight of its own, which nobody joins, and `afterwards` once its waiters are woken."""
-    flight: Flight[Result] = Flight()
-    if not _start(lambda: flight.run(work, afterwards)):
+    """Run `work` in a flight of its own, which nobody joins, and `afterwards` when its waiters are woken."""
+    flight = Flight[Result]()
+    if not start_worker(lambda: flight.run(work, afterwards), copy_context()):
         flight.run(work, afterwards)
     return flight
-
-
-def _start(run: Callable[[], object]) -> bool:
-    """Run this on a worker thread of its own, in a copy of the caller's context; False if there can be none."""
-    worker = threading.Thread(target=copy_context().run, args=(run,), name="blnk-auth renewal", daemon=False)
-    try:
-        worker.start()
-    except RuntimeError:
-        # The interpreter is shutting down (no new threads from CPython 3.12 on) or the process is out of threads.
-        return False
-    return True
 
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:
@@ -164,7 +222,7 @@ def _still_running(timeout: float) -> TemporarilyUnavailable:
 def in_trio() -> bool:
     """Whether the caller is a task of trio."""
     # Asked first: in trio's guest mode asyncio.get_running_loop() succeeds inside trio tasks too.
-    # Nobody is a task of a trio that another thread is only just importing.
+    # A trio that another thread is only just importing has no tasks.
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
     return lowlevel is not None and lowlevel.in_trio_task()
 
@@ -192,7 +250,7 @@ async def _wait_in_asyncio(call_when_done: Callable[[Callable[[], object]], bool
     landed = asyncio.Event()
 
     def wake_up() -> None:
-        # A RuntimeError means that the waiter's loop has been closed: nobody waits there any more.
+        # A RuntimeError means that the waiter's loop has been closed: no task waits there any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(landed.set)
 

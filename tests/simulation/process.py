@@ -89,7 +89,7 @@ def first_record() -> str:
 
 
 class Suspended(BaseException):
-    """The history is used up. Not an `Exception`, so that no code under test takes it for a failure."""
+    """The history is used up. What the code under test makes of it is thrown away."""
 
 
 class CallerCancelled(BaseException):
@@ -165,14 +165,14 @@ def _fail(seen: Seen, failure: Exception) -> NoReturn:
 class InlineFlights:
     """Work is done at once, on this very stack: which thread does it, and who joins it, is the flights' own test."""
 
+    def under_way(self, key: Hashable) -> None:
+        """None: whatever began has ended."""
+
     def join_or_start(
-        self, key: Hashable, work: Callable[[], CachedToken], afterwards: Callable[[], object]
+        self, key: Hashable, work: Callable[[], CachedToken], afterwards: Callable[[], object], **kind: bool
     ) -> Flight[CachedToken]:
         flight: Flight[CachedToken] = Flight()
         flight.run(work, afterwards)
-        if isinstance(flight._error, Suspended):
-            # Also where nobody waits, as behind a caller who has a token that is still good.
-            raise flight._error
         return flight
 
 
@@ -192,7 +192,7 @@ class ScriptedEngine(ClientState):
             on_event=None,
             clock=lambda: float(self.script.now),
         )
-        self.flights = InlineFlights()  # type: ignore[assignment]  # of the one method that a source uses
+        self.flights = InlineFlights()  # type: ignore[assignment]  # of the methods that a source uses
 
     def keep(self, current: object, *, kept: bool) -> None:
         """Nothing: what a process remembers is kept as a `Memory`."""
@@ -287,11 +287,11 @@ class Processes:
             setattr(current, name, value)
         try:
             outcome: Token | BaseException = _perform(call, current)
-        except Suspended:
-            assert script.wish is not None
-            return self._new(script.wish, moment.memory, call, history)
         except BaseException as error:
             outcome = error.with_traceback(None)
+        if script.wish is not None:
+            # Whatever the code made of being suspended: it has not come so far yet.
+            return self._new(script.wish, moment.memory, call, history)
         return FlightWait(outcome, self._rest({name: getattr(current, name) for name in _REMEMBERED}))
 
     def _rest(self, memory: Memory) -> Moment:

@@ -177,6 +177,86 @@ def test_an_outcome_that_is_there_is_had_at_once(run: Callable[[Callable[[], Awa
     assert run(wait) == 42
 
 
+# --- another result --------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_who_needs_another_result_does_not_join_a_flight_that_brings_none(work: Work) -> None:
+    """It gets a flight that begins when the one under way has landed, and all who need the same share that one."""
+    flights, other = SingleFlight(), Work("another")
+    first = flights.join_or_start("key", work, nothing, brings_another=False)
+    second = flights.join_or_start("key", other, nothing, needs_another=True)
+    assert second is not first
+    assert flights.join_or_start("key", Work(), nothing, needs_another=True) is second
+    assert flights.join_or_start("key", Work(), nothing) is first
+    assert work.began.wait(PATIENCE)
+    assert not other.began.is_set()
+    work.may_end.set()
+    assert first.wait(PATIENCE) == "done"
+    assert other.began.wait(PATIENCE)
+    assert flights.join_or_start("key", Work(), nothing, needs_another=True) is second
+    other.may_end.set()
+    assert second.wait(PATIENCE) == "another"
+    assert (work.runs, other.runs) == (1, 1)
+    settle()
+    assert flights.under_way("key") is None
+
+
+def test_a_caller_who_needs_another_result_joins_a_flight_that_brings_one(work: Work) -> None:
+    """One renewal is enough for all who want one."""
+    flights = SingleFlight()
+    first = flights.join_or_start("key", work, nothing, brings_another=True)
+    assert flights.join_or_start("key", Work(), nothing, needs_another=True) is first
+
+
+def test_a_flight_that_waits_begins_though_the_one_before_it_failed(work: Work) -> None:
+    """Whatever ends the first, the second is run, in its own caller's context, and waits for no callback."""
+    flights, variable = SingleFlight(), contextvars.ContextVar("variable", default="unset")
+    work.outcome = StoreError("gone")
+    callback = Work()
+    first = flights.join_or_start("key", work, callback, brings_another=False)
+    variable.set("seconds")
+    second = flights.join_or_start("key", variable.get, nothing, needs_another=True)
+    variable.set("later")
+    work.may_end.set()
+    with pytest.raises(StoreError):
+        first.wait(PATIENCE)
+    assert second.wait(PATIENCE) == "seconds"
+    callback.may_end.set()
+
+
+def test_a_flight_that_waits_is_run_in_place_where_no_thread_is_to_be_had() -> None:
+    """On the worker of the one before it."""
+    flights, began, go_on = SingleFlight(), threading.Event(), threading.Event()
+
+    def work() -> int:
+        began.set()
+        assert go_on.wait(PATIENCE)
+        threading.stack_size(2**45)
+        return threading.get_ident()
+
+    before = threading.stack_size()
+    try:
+        first = flights.join_or_start("key", work, nothing, brings_another=False)
+        assert began.wait(PATIENCE)
+        second = flights.join_or_start("key", threading.get_ident, nothing, needs_another=True)
+        go_on.set()
+        assert second.wait(PATIENCE) == first.wait(PATIENCE)
+    finally:
+        threading.stack_size(before)
+
+
+def test_f10_work_that_waits_for_the_flight_after_its_own_is_told_so() -> None:
+    """It would wait for itself all the same."""
+    flights = SingleFlight()
+
+    def wait_for_the_next() -> None:
+        flights.join_or_start("key", nothing, nothing, needs_another=True).wait(PATIENCE)
+
+    with pytest.raises(BlnkAuthError, match="must not use a client that carries this auth"):
+        flights.join_or_start("key", wait_for_the_next, nothing, brings_another=False).wait(PATIENCE)
+    settle()
+
+
 # --- leaving ---------------------------------------------------------------------------------------------------------
 
 
@@ -270,12 +350,14 @@ def test_ctrl_c_in_the_waiting_main_thread_does_not_stop_the_flight(work: Work) 
 class Interruption:
     """Ctrl-C at the n-th function that is called in these modules, where CPython looks for signals."""
 
+    MODULES = ("blnk_auth._renewal.single_flight", "blnk_auth._renewal.worker", "threading")
+
     def __init__(self, at_call: int) -> None:
         self._left = at_call
         self.has_come = False
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_globals["__name__"] in ("blnk_auth._renewal.single_flight", "threading"):
+        if event == "call" and frame.f_globals["__name__"] in self.MODULES:
             self._left -= 1
             if self._left == 0:
                 self.has_come = True

@@ -605,6 +605,142 @@ def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> N
     assert world.told() == ["renewal_failed"]
 
 
+# --- a remembered failure and the store ------------------------------------------------------------------------------
+
+
+def failing(world: World, failure: HttpResponse = OUTAGE) -> TokenSource:
+    """Alice's source, whose renewal has just failed with a long cool-down."""
+    source = world.signed_in()
+    world.clock.advance(4000)
+    world.server.will(failure)
+    with pytest.raises(BlnkAuthError):
+        source.token()
+    settle()
+    world.store.trace.clear()
+    return source
+
+
+RETRY_IN_AN_HOUR = HttpResponse(429, {"retry-after": "3600"}, b"")
+
+
+@pytest.mark.parametrize("failure", [RETRY_IN_AN_HOUR, refusal("invalid_client", 401)], ids=["outage", "configuration"])
+def test_a_token_that_another_process_stores_ends_a_remembered_failure(failure: HttpResponse) -> None:
+    """A worker does not go on failing for an hour beside a neighbour whose token is good."""
+    world = World(policy=RenewalPolicy(cooldown=60))
+    source = failing(world, failure)
+    with pytest.raises(BlnkAuthError):
+        source.token()
+    world.store.put(source.store_key, world.token(5))
+    world.clock.advance(1)
+    assert source.token().access_token == "at5"
+    assert len(world.server.requests) == 1
+    assert world.told() == ["renewal_failed", "adopted"]
+
+
+def test_a_rejected_token_is_replaced_by_what_another_process_stores_though_a_failure_is_remembered(
+    world: World,
+) -> None:
+    """The same after a 401; the rejected token itself will not do."""
+    source = world.signed_in()
+    rejected = held(source)
+    world.server.will(RETRY_IN_AN_HOUR)
+    flight = source._current.replace(rejected, "httpx", CAUSE)
+    assert flight is not None
+    with pytest.raises(TemporarilyUnavailable):
+        flight.wait(PATIENCE)
+    world.clock.advance(1)
+    flight = source._current.replace(rejected, "httpx", CAUSE)
+    assert flight is not None
+    with pytest.raises(TemporarilyUnavailable):
+        flight.wait(PATIENCE)
+    world.store.put(source.store_key, world.token(5))
+    world.clock.advance(1)
+    flight = source._current.replace(rejected, "httpx", CAUSE)
+    assert flight is not None
+    assert flight.wait(PATIENCE).token.access_token == "at5"
+
+
+def test_the_store_is_read_once_a_second_while_a_failure_is_remembered(world: World) -> None:
+    """Fifty callers a second cost one read, on a worker thread and without the lock, and nobody asks the server."""
+    source = failing(world, RETRY_IN_AN_HOUR)
+    for _ in range(3):
+        for _ in range(50):
+            with pytest.raises(TemporarilyUnavailable) as caught:
+                source.token()
+            settle()
+        world.clock.advance(1)
+    assert world.store.trace == ["load"] * 2
+    assert caught.value.retry_after == 3598
+    assert len(world.server.requests) == 1
+
+
+@pytest.mark.parametrize("odd", [OSError("gone"), StoreError("gone")], ids=repr)
+def test_a_store_that_fails_leaves_the_remembered_error(world: World, odd: Exception) -> None:
+    """The caller hears why there is no token, not that a look in passing failed."""
+    source = failing(world, RETRY_IN_AN_HOUR)
+    world.clock.advance(1)
+    world.store.interfere("load", odd)
+    with pytest.raises(TemporarilyUnavailable):
+        source.token()
+
+
+def test_the_stored_pair_that_was_spent_for_an_unsaved_one_ends_no_failure() -> None:
+    """While saving fails, the store has the predecessor: it is not taken for another process's token."""
+    world = World(policy=RenewalPolicy(cooldown=60))
+    source = world.signed_in()
+    world.clock.advance(3300)
+    world.server.will(pair(1))
+    world.store.interfere("save", *[OSError("full")] * 2)
+    source.renew()
+    assert source.token().access_token == "at1"
+    settle()
+    world.clock.advance(1)
+    flight = source._current.replace(held(source), "httpx", CAUSE)
+    assert flight is not None
+    with pytest.raises(StoreError):
+        flight.wait(PATIENCE)
+    assert source.token().access_token == "at1"
+
+
+def test_a_failed_early_renewal_does_not_keep_an_expired_token_from_being_renewed(world: World) -> None:
+    """A provider that refuses early renewals, or that was down, is asked again when the token must be renewed."""
+    source = world.signed_in()
+    world.clock.advance(3500)
+    world.server.will(RETRY_IN_AN_HOUR, pair(1))
+    assert source.token().access_token == "at0"
+    assert world.told() == ["renewal_failed"]
+    world.clock.advance(95)
+    assert source.token().access_token == "at1"
+
+
+# --- renew() beside other calls --------------------------------------------------------------------------------------
+
+
+def test_renew_does_not_join_a_first_look_into_the_store(world: World) -> None:
+    """A keepalive that comes while the first caller still reads the store renews after it, with its own request."""
+    world.signed_in()
+    other = World(store=world.store, clock=world.clock, token_http=world.server.http())
+    source = other.client.for_subject("alice")
+    looks, may_go_on = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        looks.set()
+        assert may_go_on.wait(PATIENCE)
+
+    world.store.interfere("load", stand_still)
+    world.server.will(pair(1))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(source.token)
+        assert looks.wait(PATIENCE)
+        renewed = [pool.submit(source.renew) for _ in range(1)]
+        while not source._current.state.flights._waiting:
+            assert not renewed[0].done()
+        may_go_on.set()
+        assert first.result(PATIENCE).access_token == "at0"
+        assert renewed[0].result(PATIENCE).access_token == "at1"
+    assert [form["refresh_token"] for form in world.server.forms] == ["rt0"]
+
+
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 
