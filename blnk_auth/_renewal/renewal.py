@@ -135,7 +135,11 @@ class Renewal:
         return cached
 
     def _ask(self, current: Token | None) -> Token:
-        return self.endpoint.renew(lambda: self.grant.build_request(self.attempt(), current), current)
+        # A client's own token is not used up by asking for another one.
+        repeats_lost = self.grant.subject is None or self.attempt().provider.repeats_lost_refresh
+        return self.endpoint.renew(
+            lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost
+        )
 
     def _adopt(self, found: CachedToken, goal: Goal) -> CachedToken:
         if goal.known is not None and goal.known.version != found.version:

@@ -28,10 +28,6 @@ _MOVED = 60.0
 _LEAST_TIME = 5.0
 """Seconds of the deadline that must be left for another attempt: one that is cut off loses its answer too."""
 
-_REPEATABLE = ("refresh_token", "client_credentials")
-"""What may be asked again. A code is used up by its first use, and a second one revokes the grant (RFC 6749 section
-4.1.2)."""
-
 
 @dataclass(slots=True)
 class TokenEndpoint:
@@ -49,9 +45,16 @@ class TokenEndpoint:
     events: list[Event]
     unusable: BlnkAuthError | None = None
 
-    def renew(self, build: Callable[[], ServerRequest], current: Token | None) -> Token:
-        """The token that follows `current`. `build` makes the request, again for each attempt."""
-        request, issued = self._ask_until_answered(build)
+    def renew(self, build: Callable[[], ServerRequest], current: Token | None, *, repeats_lost: bool) -> Token:
+        """The token that follows `current`.
+
+        Args:
+            build: Makes the request, again for each attempt.
+            current: The token that is renewed; None if there is none.
+            repeats_lost: Whether to ask again if the answer is lost. Not so for a code, which is used up by its first
+                use, and whose second revokes the grant (RFC 6749 section 4.1.2): see `exchange`.
+        """
+        request, issued = self._ask_until_answered(build, self.ports.policy.lost_answer_retries if repeats_lost else 0)
         if issued.token is None:
             return self._with_refresh_token(issued, current)
         renewed = succeed(issued.token, current, slides=request.provider.refresh_idle_lifetime is not None)
@@ -74,14 +77,16 @@ class TokenEndpoint:
         if self.unusable is not None:
             raise self.unusable
 
-    def _ask_until_answered(self, build: Callable[[], ServerRequest]) -> tuple[ServerRequest, Issued]:
+    def _ask_until_answered(
+        self, build: Callable[[], ServerRequest], retries_left: int
+    ) -> tuple[ServerRequest, Issued]:
         """Ask, and ask again if the answer is lost: servers with a grace period then issue the lost pair again.
 
         All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
         """
         ports = self.ports
         ends_at, pause = ports.monotonic() + ports.policy.request_deadline, ports.policy.lost_answer_delay
-        retries_left, was_lost = ports.policy.lost_answer_retries, False
+        was_lost = False
         while True:
             request = self._build(build)
             try:
@@ -90,7 +95,7 @@ class TokenEndpoint:
                 raise (after_lost_answer(verdict) if was_lost else verdict.replace()) from None
             except TemporarilyUnavailable as error:
                 has_time = ends_at - ports.monotonic() - pause >= _LEAST_TIME
-                if not (retries_left and has_time and _may_repeat(request, error)):
+                if not retries_left or not has_time or not error.outcome_unknown or error.status_code is not None:
                     raise
                 failure = error.replace()
             self.events.append(Event("renewal_failed", self.key, str(failure), failure))
@@ -149,13 +154,6 @@ class TokenEndpoint:
         left = expires_at - self.ports.clock()
         if left <= self.ports.policy.refresh_warning:
             self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
-
-
-def _may_repeat(request: ServerRequest, error: TemporarilyUnavailable) -> bool:
-    """Whether a failed request is one whose answer was lost and that may be sent again."""
-    was_lost = error.outcome_unknown and error.status_code is None
-    is_allowed = request.purpose != "refresh_token" or request.provider.repeats_lost_refresh
-    return was_lost and is_allowed and request.purpose in _REPEATABLE
 
 
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:

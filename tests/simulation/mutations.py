@@ -86,14 +86,14 @@ class RenewsPastAnUnsavedPair(Renewal):
 
 
 class DropsTheRotatedRefreshToken(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None) -> Token:
-        return super().renew(build, current).replace(refresh_token=None)
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
+        return super().renew(build, current, repeats_lost=repeats_lost).replace(refresh_token=None)
 
 
 class KeepsTheOldRefreshToken(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None) -> Token:
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
         assert current is not None
-        return super().renew(build, current).replace(refresh_token=current.refresh_token)
+        return super().renew(build, current, repeats_lost=repeats_lost).replace(refresh_token=current.refresh_token)
 
 
 class WritesBlindly(StoredGrant):
@@ -147,9 +147,9 @@ class TakesATimeoutForAVerdict(TokenEndpoint):
 
 
 class TakesA503ForAVerdict(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None) -> Token:
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
         try:
-            return super().renew(build, current)
+            return super().renew(build, current, repeats_lost=repeats_lost)
         except TemporarilyUnavailable as failure:
             raise SignInRequired(failure.problem, reason="refused") from None
 
