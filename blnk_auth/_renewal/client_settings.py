@@ -1,7 +1,7 @@
 """What a user passes to `OAuthClient`, checked, as the state that all sources of the client share.
 
 Used by `OAuthClient`, which documents each argument. It promises that whatever cannot work is refused here, by the name
-of the argument, before anything is stored or sent; and it never calls a callable of the user's.
+of the argument, before anything is stored or sent. Of the callables that a user passes it calls only the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._protocol.client_authentication import (
 )
 from .._protocol.origins import endpoint_origin
 from .._transport.network import Network
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_number
 from ..events import OnEvent
 from ..policy import RenewalPolicy
 from ..stores._async_adapter import AsyncTokenStore, as_token_store
@@ -62,6 +62,8 @@ def checked_state(
             raise ConfigurationError(
                 f"{parameter} must be callable", parameter=parameter, remedy="pass a function, or None"
             )
+    if clock is not None:
+        _check_clock(clock)
     if redirect_uri is not None:
         _check_redirect_uri(redirect_uri)
     method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
@@ -107,6 +109,20 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
             remedy="pass the client_secret, private_key or cert that one of them needs",
         )
     return best
+
+
+def _check_clock(clock: Callable[[], object]) -> None:
+    try:
+        now = clock()
+    except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
+        problem = f"clock raised {type(error).__name__}"
+    else:
+        if is_number(now):
+            return
+        problem = f"clock returned a value of type {type(now).__name__}, not a number"
+    raise ConfigurationError(
+        problem, parameter="clock", remedy="pass a function that returns UTC epoch seconds, or None for time.time"
+    )
 
 
 def _check_redirect_uri(redirect_uri: str) -> None:
