@@ -105,7 +105,7 @@ def check_callback(callback: Callback, provider: Provider) -> None:
         raise ProtocolError(
             "callback_url has no iss, which this provider sends with each code (sends_iss): it may be another server's",
             parameter="callback_url",
-            remedy="start the sign-in again, and set sends_iss=False if the provider does not send iss after all",
+            remedy="start the sign-in again, and turn sends_iss off if the provider does not send iss after all",
         )
 
 

@@ -91,10 +91,19 @@ def _sign_in(
             timeout=timeout,
             open_browser=opens,
             listen=not paste,
-            pasted=lambda: read_line(edits=edits),
+            pasted=lambda: _pasted(edits=edits),
             on_url=lambda url: _show_url(url, opens=opens),
             on_problem=_show_problem,
         )
+
+
+def _pasted(*, edits: bool) -> str | None:
+    """The next line that can be an address with an answer; None at the end of the input."""
+    while (line := read_line(edits=edits)) is not None:
+        if not line or "?" in line:
+            return line
+        _show_problem("it has no ? with an answer after it")
+    return None
 
 
 def _show_url(url: str, *, opens: bool) -> None:

@@ -21,7 +21,6 @@ _ANOTHER_PLACE = "or name another place with --store, or as store in the profile
 _BY_PARAMETER: Mapping[str, str] = {
     "api_origins": "list the origins of the API with --api-origins, or as api_origins in the profile",
     "backend": f"unlock the keyring, or sign in to a desktop session, {_ANOTHER_PLACE}",
-    "callback_url": "paste the whole address that the browser was redirected to",
     "cert": "set cert to a PEM file with the certificate, cert_key to one with its key, and cert_password to its "
     "password if it has one",
     "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if nobody else has read it, "

@@ -150,7 +150,9 @@ def test_the_wrong_address_is_asked_for_again(blnk_auth_cli: CommandLine, way: s
         url = shell.after
         shell.expect("paste that page's address here:")
         shell.sendline("http://127.0.0.1/oauth/callback?code=x&state=y")
-        shell.expect("Not that one:")
+        shell.expect("Not that one: .*another sign-in")
+        shell.sendline("0123456789abcdef")
+        shell.expect("Not that one: it has no")
         shell.sendline(browser.sign_in(url, subject="alice", approve=True))
         assert "alice: signed in" in shown(shell)
         assert status_of(shell) == 0
