@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import BlnkAuthError, StoreError, redacted
+from ..errors import BlnkAuthError, StoreError
 from ._token_store import Record, TokenStore, Version
 
 Arguments = ParamSpec("Arguments")
@@ -49,13 +49,12 @@ def load_record(store: TokenStore, key: str) -> Record | None:
     ):
         return record
     problem = f"the token store's load returned {_described(record)}, not a Record with a dict and a text, or None"
-    del record
     raise StoreError(problem, key=key, remedy=_ASK_THE_AUTHOR)
 
 
 def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
     """`store.save(...)`, checked. Raises `StoreError` also if it returns what is not a version."""
-    version: Any = call_store("written", store.save, key, redacted(data), expected=expected)
+    version: Any = call_store("written", store.save, key, data, expected=expected)
     if isinstance(version, str):
         return version
     raise StoreError(

@@ -91,6 +91,7 @@ def copy_store(
     return report
 
 
+@clears_locals
 def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> CheckReport:
     """Read every record of `store` and report what cannot be read. Deletes nothing.
 

@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import StoreError, redacted
+from ..errors import StoreError
 from ._private_file import PRIVATE, Access
 from ._process_lock import process_lock
 
@@ -57,7 +57,6 @@ def past_sharing_errors(action: Callable[[], Result], pause: Callable[[float], o
 
 def write_new(path: Path, content: bytes, access: Access = PRIVATE) -> None:
     """Create `path` and flush it to disk; a file left there by a crash is removed first."""
-    content = redacted(content)
     try:
         file = _create(path, access)
     except FileExistsError:

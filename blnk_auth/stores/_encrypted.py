@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BlnkAuthError, ConfigurationError, NotPickled, StoreError, clears_locals, redacted
+from ..errors import BlnkAuthError, ConfigurationError, NotPickled, StoreError, clears_locals
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
@@ -67,7 +67,7 @@ class EncryptedStore(PickledByArguments):
         self._ciphers: dict[str, Cipher] = {}
         self._cipher_type = _cipher_type()
         if not callable(keys):
-            self._ciphers = self._ciphers_of(_redacted_keys(keys))
+            self._ciphers = self._ciphers_of(_list_of(keys))
 
     def __repr__(self) -> str:
         return f"EncryptedStore({self._inner!r})"
@@ -101,9 +101,8 @@ class EncryptedStore(PickledByArguments):
                 parameter="name",
                 remedy="EncryptedStore.new_key() makes a key",
             )
-        text = redacted(text)
         _key_bytes(text, f"the environment variable {name}", "name")
-        return str(text)
+        return text
 
     def load(self, key: str) -> Record | None:
         """Read one record and open it; see `TokenStore.load`. Raises `StoreError` also if it does not open."""
@@ -112,7 +111,6 @@ class EncryptedStore(PickledByArguments):
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Seal `data` with the newest key, and save it as `inner` does; see `TokenStore.save`."""
-        data = redacted(data)
         return self._inner.save(key, self._sealed(key, data), expected=expected)
 
     def delete(self, key: str) -> None:
@@ -181,19 +179,17 @@ class EncryptedStore(PickledByArguments):
             if record is None:
                 return False
             is_plain = "encrypted" not in record.data
-            data = redacted(record.data if is_plain and encrypt_plain else self._opened(key, record.data))
+            data = record.data if is_plain and encrypt_plain else self._opened(key, record.data)
             self._inner.save(key, self._sealed(key, data), expected=record.version)
         return True
 
     # --- sealing -------------------------------------------------------------------------------------------------
 
     def _sealed(self, key: str, data: dict[str, Any]) -> dict[str, Any]:
-        data = redacted(data)
         cipher = self._newest()
         return {"encrypted": FORMAT, "key_id": cipher.key_id, "sealed": cipher.seal(key, data)}
 
     def _opened(self, key: str, data: dict[str, Any]) -> dict[str, Any]:
-        data = redacted(data)
         written, key_id = data.get("encrypted"), data.get("key_id")
         if written is None:
             raise StoreError(
@@ -238,7 +234,7 @@ class EncryptedStore(PickledByArguments):
     def _fetched(self) -> dict[str, Cipher]:
         assert self._keys is not None  # noqa: S101 - keys given as a list were read when the store was made
         try:
-            keys = _redacted_keys(self._keys())
+            keys = _list_of(self._keys())
         except BlnkAuthError:
             raise
         except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
@@ -250,11 +246,11 @@ class EncryptedStore(PickledByArguments):
             return self._ciphers_of(keys)
         raise failure
 
-    def _ciphers_of(self, keys: tuple[bytes | str, ...]) -> dict[str, Cipher]:
+    def _ciphers_of(self, keys: Keys) -> dict[str, Cipher]:
         """By key id, newest first."""
         ciphers: dict[str, Cipher] = {}
         for number, key in enumerate(keys):
-            octets = redacted(_key_bytes(key, f"keys[{number}]", "keys"))
+            octets = _key_bytes(key, f"keys[{number}]", "keys")
             key_id = hashlib.sha256(b"blnk_auth key id\0" + octets).hexdigest()[:8]
             ciphers[key_id] = self._cipher_type(key_id, octets)
         return ciphers
@@ -266,22 +262,20 @@ def _cipher_type() -> type[Cipher]:
     return Cipher
 
 
-def _redacted_keys(keys: Any) -> tuple[bytes | str, ...]:
-    """The list that was given as `keys`, with no key in a repr. Raises `ConfigurationError` if it is not one."""
-    keys = redacted(keys)
+def _list_of(keys: Any) -> Keys:
+    """The list that was given as `keys`. Raises `ConfigurationError` if it is not one."""
     if isinstance(keys, (str, bytes)) or not isinstance(keys, Sequence) or not keys:
         raise ConfigurationError(
             "keys is not a list of keys, newest first, with at least one",
             parameter="keys",
             remedy="keys=[EncryptedStore.new_key()] is one; keep the key where your other secrets are",
         )
-    return redacted(tuple(cast("Keys", keys)))
+    return cast("Keys", keys)
 
 
 def _key_bytes(key: bytes | str, where: str, parameter: str) -> bytes:
     octets = _from_base64(key) if isinstance(key, str) else key
     if not isinstance(octets, bytes) or len(octets) != _KEY_BYTES:
-        del octets
         raise ConfigurationError(
             f"{where} is not a key: it must be {_KEY_BYTES} bytes or their base64 text",
             parameter=parameter,

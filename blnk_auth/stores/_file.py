@@ -105,10 +105,7 @@ class FileStore(PickledByArguments):
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace one version of a record by another; see `TokenStore.save`. Once it returns, the record is on disk."""
         path, version = self._path(key), new_version()
-        self._save(path, key, write_record(key, version, data), expected)
-        return version
-
-    def _save(self, path: Path, key: str, text: str, expected: Version | None) -> None:
+        text = write_record(key, version, data)
         with self._errors("written", path), self._write_lock(path):
             current = self._current(path, key)
             if (None if current is None else current.version) != expected:
@@ -117,6 +114,7 @@ class FileStore(PickledByArguments):
             write_new(new, text.encode("ascii"), self._access)
             past_sharing_errors(lambda: self._replace(new, path))
             sync_directory(self._directory)
+        return version
 
     def delete(self, key: str) -> None:
         """Remove a record, also what was moved aside for it; see `TokenStore.delete`."""
@@ -281,9 +279,7 @@ def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
     own_key = key_in(text) if key is None else key
     if own_key is not None and path.name != name_of(own_key) + _SUFFIX:
         return Damage("it has the record of another key")
-    found = read_record(text, own_key or "", repr(str(path)))
-    del text
-    return found
+    return read_record(text, own_key or "", repr(str(path)))
 
 
 def _unreadable(aside: Path, key: str | None, reason: str) -> StoreError:

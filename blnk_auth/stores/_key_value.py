@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, clears_locals, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store, run
 from ._calls import call_store
@@ -88,18 +88,18 @@ class KeyValueStore(SimpleStore):
     def load(self, key: str) -> Record | None:
         """Read one record; see `TokenStore.load`."""
         value = self._call("read", self._store.get(name_of(key), collection=self._collection))
-        return None if value is None else _parsed(redacted(value), key)
+        return None if value is None else _parsed(value, key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace one version of a record by another; see `TokenStore.save`."""
-        data, version = redacted(data), new_version()
+        version = new_version()
         # The data as text: some backends change numbers, or refuse empty members.
-        value = redacted({"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)})
+        value = {"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)}
         with self._writing(key):
             current = self.load(key)
             if (None if current is None else current.version) != expected:
                 raise conflict(key)
-            self._call("written", self._store.put(name_of(key), dict(value), collection=self._collection))
+            self._call("written", self._store.put(name_of(key), value, collection=self._collection))
         return version
 
     def delete(self, key: str) -> None:
@@ -159,6 +159,5 @@ def _parsed(value: dict[str, Any], key: str) -> Record:
         )
     data = from_json(text) if isinstance(text, str) else None
     if written != FORMAT or value.get("key") != key or not isinstance(version, str) or data is None:
-        del text, data  # A traceback with local variables must not show the record.
         raise unreadable(key, "it was not written by blnk_auth, or is damaged")
     return Record(data=data, version=version)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from platformdirs import user_runtime_path
 
-from ..errors import ConfigurationError, StoreError, clears_locals, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._entry_names import name_of
@@ -100,7 +100,6 @@ class KeyringStore(PickledByArguments):
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace one version of a record by another; see `TokenStore.save`."""
-        data = redacted(data)
         entries = self._entries
         if self._fallback is not None and (entries is None or self._fallback.load(key) is not None):
             return self._fallback.save(key, data, expected=expected)
@@ -214,7 +213,6 @@ def _load(entries: Entries, key: str, service: str) -> Record | None:
     found = read_record(text, key, f"the record under key {key!r} in the keyring service {service!r}")
     if isinstance(found, Record):
         return found
-    del text  # A traceback with local variables must not show the record.
     raise unreadable(key, f"{found.reason}, in the keyring service {service!r}")
 
 

@@ -16,7 +16,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigurationError, StoreError
 from ._key_locks import KeyLocks
@@ -157,11 +156,11 @@ def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -
     The parents' own symlinks are resolved, so that every spelling leads to the same locks; its own is not. Raises,
     naming `parameter`: `ConfigurationError` for what is not a path, `StoreError` for a path that leads nowhere.
     """
-    path: Any = given
-    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    given_at_all: object = given
+    text: object = os.fspath(given) if isinstance(given_at_all, str | os.PathLike) else None
     if not isinstance(text, str):
         raise ConfigurationError(
-            f"{parameter} must be a path, not {type(path).__name__}",
+            f"{parameter} must be a path, not {type(given_at_all).__name__}",
             parameter=parameter,
             remedy=f"give one, such as {example!r}",
         )

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..errors import StoreError, redacted
+from ..errors import StoreError
 from ._token_store import Record, Version, from_json, to_json
 
 FORMAT = 1
@@ -26,39 +26,30 @@ class Damage:
 
 def write_record(key: str, version: Version, data: dict[str, Any]) -> str:
     """The text of a record, in ASCII. Raises `StoreError` if `data` is not a JSON object."""
-    data = redacted(data)
-    return redacted(f'{{"blnk_auth":{FORMAT},"key":{json.dumps(key)},"version":"{version}","data":{to_json(data)}}}\n')
+    return f'{{"blnk_auth":{FORMAT},"key":{json.dumps(key)},"version":"{version}","data":{to_json(data)}}}\n'
 
 
 def read_record(text: str | bytes, key: str, where: str) -> Record | Damage:
     """What `write_record` wrote for `key`. Raises `StoreError`, naming `where`, if a newer release wrote it."""
-    found = _parsed(redacted(text), key)
-    if isinstance(found, int):
-        # Not raised in `_parsed`, whose variables hold the record.
+    members = from_json(text)
+    if members is None:
+        return Damage("it is cut short or not written by blnk_auth" if text.strip() else "it is empty")
+    written, version, data = members.get("blnk_auth"), members.get("version"), members.get("data")
+    if isinstance(written, int) and written > FORMAT:
         raise StoreError(
-            f"{where} was written by a newer blnk_auth (format {found}, this one knows {FORMAT}) and was left as it is",
+            f"{where} was written by a newer blnk_auth (format {written}, this one knows {FORMAT}) "
+            "and was left as it is",
             key=key or None,
             remedy="upgrade blnk_auth here, or choose another place",
         )
-    return found
+    if written != FORMAT or not isinstance(version, str) or not isinstance(data, dict):
+        return Damage("it was not written by blnk_auth")
+    if members.get("key") != key:
+        return Damage("it has the record of another key")
+    return Record(data=cast("dict[str, Any]", data), version=version)
 
 
 def key_in(text: str | bytes) -> str | None:
     """The key that a text says it belongs to."""
     key = (from_json(text) or {}).get("key")
     return key if isinstance(key, str) else None
-
-
-def _parsed(text: str | bytes, key: str) -> Record | Damage | int:
-    """What is in the text; the number of its format if a newer release wrote it."""
-    members = from_json(text)
-    if members is None:
-        return Damage("it is cut short or not written by blnk_auth" if text.strip() else "it is empty")
-    written, version, data = members.get("blnk_auth"), members.get("version"), members.get("data")
-    if isinstance(written, int) and written > FORMAT:
-        return written
-    if written != FORMAT or not isinstance(version, str) or not isinstance(data, dict):
-        return Damage("it was not written by blnk_auth")
-    if members.get("key") != key:
-        return Damage("it has the record of another key")
-    return Record(data=cast("dict[str, Any]", data), version=version)

@@ -20,20 +20,23 @@ This module can be imported without redis-py, which is imported when a store is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, clears_locals, is_number, redacted
+from ..errors import ConfigurationError, StoreError, clears_locals, is_number
 from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
-from ._store_handle import PickledByArguments, not_pickled_with_password
+from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
-    from ._redis_server import Client, Server
+    from redis import Redis
+    from redis.cluster import RedisCluster
+
+    from ._redis_server import Server
 
 __all__ = ["RedisStore"]
 
@@ -68,8 +71,7 @@ class _Names:
 class RedisStore(PickledByArguments):
     """Keeps tokens in a Redis or Valkey server. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, or the function that returns it, and no records; a URL with a
-    password is not pickled. A copy is the same store.
+    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=RedisStore("redis://cache.internal:6379/0"))
 
@@ -77,7 +79,7 @@ class RedisStore(PickledByArguments):
         url_or_client: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
             few seconds; or your own synchronous client of redis-py: `redis.Redis`, a Sentinel's `master_for(...)`, or
             `redis.cluster.RedisCluster`, which brings its own limits. A client that is in use during a fork may hang in
-            the child. Or a function that returns the URL, called once, when the store is made.
+            the child.
         namespace: What all keys in the server begin with, so that several stores can share it: 1 to 100 letters, digits
             and characters of `_.:-`.
         lease: Seconds after which the lock of a crashed holder is free.
@@ -91,17 +93,12 @@ class RedisStore(PickledByArguments):
 
     def __init__(
         self,
-        url_or_client: str | Client | Callable[[], str],
+        url_or_client: str | Redis | RedisCluster,
         *,
         namespace: str = "blnk_auth",
         lease: float = LEASE_SECONDS,
         expire_with_refresh_token: bool = False,
     ) -> None:
-        self._given = url_or_client
-        if callable(url_or_client):
-            url_or_client = url_or_client()
-        if isinstance(url_or_client, str):
-            url_or_client = redacted(url_or_client)
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError(
                 f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {namespace!r}",
@@ -128,9 +125,7 @@ class RedisStore(PickledByArguments):
                 "a RedisStore made from a client cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        if not callable(self._given) and self._server.has_password:
-            raise not_pickled_with_password("RedisStore", "url_or_client")
-        return (self._given if callable(self._given) else str(self._server.url),), self._options
+        return (str(self._server.url),), self._options
 
     def close(self) -> None:
         """Close idle connections, unless the client is yours. A later use connects again."""
@@ -152,7 +147,6 @@ class RedisStore(PickledByArguments):
         data = None if text is None else from_json(text)
         if data is not None:
             return Record(data=data, version=_text(version))
-        del text  # A traceback with local variables must not show the record.
         raise unreadable(key, f"it is not a JSON object, in {self!r}")
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
@@ -160,8 +154,7 @@ class RedisStore(PickledByArguments):
 
         If it is unknown whether the record was written, that is a `StoreError` too.
         """
-        data = redacted(data)
-        text, version = redacted(to_json(data)), new_version()
+        text, version = to_json(data), new_version()
         condition = "" if expected is None else f"={expected}"
         end = _end_of_use(data) if self._expires else ""
         if not self._server.run("written", SAVE, [self._names.record(key)], condition, version, text, end):

@@ -29,7 +29,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from ..errors import ConfigurationError, StoreError, redacted
+from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
 from ._redis_scripts import Script
 
@@ -92,7 +92,6 @@ class Server:
 
     def run(self, done: str, script: Script, keys: list[bytes], *args: str | int) -> Any:
         """What a script returns. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
-        args = redacted(args)
         try:
             return self._evaluate(script, keys, args)
         except (RedisError, RedisClusterException) as error:
@@ -147,7 +146,6 @@ def _client_of(url_or_client: str | Client) -> Client:
             parameter="url_or_client",
             remedy="an asynchronous client is not needed: stores are called on a worker thread",
         )
-    url_or_client = redacted(url_or_client)
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES)
     limits = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _READ_SECONDS, "retry": retry}
     with suppress(ValueError, TypeError):

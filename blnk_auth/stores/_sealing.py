@@ -14,7 +14,6 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import redacted
 from ._token_store import from_json, to_json
 
 FORMAT = 1
@@ -31,7 +30,6 @@ class Cipher:
 
     def seal(self, key: str, data: dict[str, Any]) -> str:
         """The data of the record `key`, sealed, as text. Raises `StoreError` if it is not a JSON object."""
-        data = redacted(data)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._aesgcm.encrypt(nonce, to_json(data).encode("ascii"), self._associated(key))
         return base64.b64encode(sealed).decode("ascii")

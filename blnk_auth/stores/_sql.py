@@ -13,16 +13,16 @@ holder's process. This module can be imported without SQLAlchemy, which is impor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StoreError, clears_locals, redacted
+from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
-from ._store_handle import PickledByArguments, not_pickled_with_password
+from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ __all__ = ["SQLStore"]
 class SQLStore(PickledByArguments):
     """Keeps tokens in a database. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, or the function that returns it, and no records; a URL with a
-    password is not pickled. A copy is the same store.
+    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
 
         store = SQLStore("postgresql+psycopg://acme@db.internal/acme")
         store.create_schema()
@@ -49,19 +48,14 @@ class SQLStore(PickledByArguments):
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
             `"mariadb+pymysql://..."`, or your own `Engine`, made with `hide_parameters=True` so that its log shows no
             token. From a URL, connections have time limits, unless the driver is an unusual one; an engine brings its
-            own. Or a function that returns the URL, called once, when the store is made.
+            own.
         lease: Seconds after which the lock of a crashed holder is free.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver is missing, or a parameter cannot work.
     """
 
-    def __init__(self, url_or_engine: str | URL | Engine | Callable[[], str], *, lease: float = LEASE_SECONDS) -> None:
-        self._given = url_or_engine
-        if callable(url_or_engine):
-            url_or_engine = url_or_engine()
-        if isinstance(url_or_engine, str):
-            url_or_engine = redacted(url_or_engine)
+    def __init__(self, url_or_engine: str | URL | Engine, *, lease: float = LEASE_SECONDS) -> None:
         self._lease = checked_lease(lease)
         with needs_extra("sql", "sqlalchemy", needed_by="SQLStore"):
             from ._sql_database import Database
@@ -77,10 +71,7 @@ class SQLStore(PickledByArguments):
                 "a SQLStore made from an engine cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        if not callable(self._given) and self._database.has_password:
-            raise not_pickled_with_password("SQLStore", "url_or_engine")
-        url = self._database.url.render_as_string(hide_password=False)
-        return (self._given if callable(self._given) else url,), {"lease": self._lease}
+        return (self._database.url.render_as_string(hide_password=False),), {"lease": self._lease}
 
     def close(self) -> None:
         """Close idle connections, unless the engine is yours. A later use connects again."""
@@ -106,7 +97,6 @@ class SQLStore(PickledByArguments):
         data = from_json(text)
         if data is not None:
             return Record(data=data, version=version)
-        del found, text  # A traceback with local variables must not show the record.
         raise unreadable(key, f"it is not a JSON object, in {self!r}")
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
@@ -114,8 +104,8 @@ class SQLStore(PickledByArguments):
 
         If it is unknown whether the record was written, that is a `StoreError` too.
         """
-        data, version = redacted(data), new_version()
-        if not self._database.write(self._database.checked(key), expected, version, redacted(to_json(data))):
+        version = new_version()
+        if not self._database.write(self._database.checked(key), expected, version, to_json(data)):
             raise conflict(key)
         return version
 

@@ -31,7 +31,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..errors import ConfigurationError, StoreError, redacted
+from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._sql_errors import NO_TABLE, judge
@@ -119,7 +119,7 @@ class Database:
             statement: Insert | Update = insert_if_missing(records, self._dialect).values(store_key=key)
         else:
             statement = update(records).where(records.c.store_key == key, records.c.version == expected)
-        if self._changed(statement.values(version=version, data=redacted(text))):
+        if self._changed(statement.values(version=version, data=text)):
             return True
         # A write whose first attempt was cut off after it took effect finds its own version.
         return self.version(key) == version
@@ -228,8 +228,6 @@ class Database:
 
 
 def _parsed(url: str | URL) -> URL:
-    if isinstance(url, str):
-        url = redacted(url)
     with suppress(ArgumentError, ValueError):
         return make_url(url)
     # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.

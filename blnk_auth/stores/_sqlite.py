@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError, clears_locals, redacted
+from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
 from ._check import Unreadable
 from ._pages import PAGE, keys_in_order, rows_in_order
@@ -89,13 +89,11 @@ class SQLiteStore(PickledByArguments):
         data = from_json(text)
         if data is not None:
             return Record(data=data, version=version)
-        del rows, text  # A traceback with local variables must not show the record.
         raise self._unreadable(key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace one version of a record by another; see `TokenStore.save`. Once it returns, the record is on disk."""
-        data = redacted(data)
-        text, version = redacted(to_json(data)), new_version()
+        text, version = to_json(data), new_version()
         with self._file.connected("written") as connection, transaction(connection):
             if expected is None:
                 written = connection.execute(_INSERT, (version, text, key))

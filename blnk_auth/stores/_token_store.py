@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ..errors import Conflict, StoreError, redacted
+from ..errors import Conflict, StoreError, clears_locals
 from ..errors._pickling import public
 
 Version = str
@@ -121,6 +121,7 @@ class TokenStore(Protocol):
         ...
 
 
+@clears_locals
 def to_json(data: object) -> str:
     """The JSON text of a record's data, for stores that keep text.
 
@@ -133,7 +134,6 @@ def to_json(data: object) -> str:
     Raises:
         StoreError: `data` is not a JSON object. The error does not show it.
     """
-    data = redacted(data)
     text = _dumps(cast("object", data)) if isinstance(data, dict) else None
     if text is None:
         raise StoreError(

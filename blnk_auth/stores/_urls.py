@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError, clears_locals, redacted
+from ..errors import ConfigurationError, clears_locals
 from ._token_store import TokenStore
 
 KNOWN = (
@@ -52,7 +52,6 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
         raise ConfigurationError(
             f"url must be a text, not {type(url).__name__}", parameter="url", remedy=f"known are {', '.join(KNOWN)}"
         )
-    url = redacted(url)
     scheme, colon, _ = url.partition(":")
     opener = _OPENERS.get(scheme.lower().partition("+")[0])
     if not colon or opener is None or ("+" in scheme and opener is not _sql):
