@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from .._protocol.answers import is_usable_type
 from ..errors import BlnkAuthError, Conflict, StoreError
 from ..events import Event, EventName
-from ..stores._calls import call_store
+from ..stores._calls import call_store, load_record, save_record
 from ..stores._token_store import Record, Version
 from ..token import Token
 from .authorization_grants import sign_in_required
@@ -58,7 +58,7 @@ class StoredGrant:
 
     def load(self) -> Record | None:
         """The stored record as it is."""
-        return call_store("read", self.ports.store.load, self.key)
+        return load_record(self.ports.store, self.key)
 
     def read(self, stored: Record) -> CachedToken:
         """A stored record as it is cached in memory. Raises `StoreError` if it cannot be read."""
@@ -116,7 +116,7 @@ class StoredGrant:
 
     def write(self, record: GrantRecord, expected: Version | None) -> Version:
         """Save by compare-and-set. Raises `Conflict`, `StoreError`."""
-        return call_store("written", self.ports.store.save, self.key, record.to_data(), expected=expected)
+        return save_record(self.ports.store, self.key, record.to_data(), expected=expected)
 
     def put(self, record: GrantRecord) -> CachedToken:
         """Save a grant that was just obtained, whatever is stored. Raises `StoreError`."""
