@@ -164,7 +164,7 @@ def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequire
     """The error for a grant that cannot be renewed. `reason` is one of the first four that `SignInRequired` lists."""
     whose = f"subject {subject!r}"
     problem = {
-        "missing": f"nothing is stored for {whose}: it was never authorized here, or was forgotten",
+        "missing": f"nothing is stored for {whose}: it was never authorized here, was forgotten, or the store lost it",
         "refused": f"the authorization server has ended the grant of {whose}",
         "expired": f"the refresh token of {whose} has expired",
         "no_refresh_token": f"the access token of {whose} has expired and there is no refresh token to renew it with",

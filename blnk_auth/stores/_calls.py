@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import BlnkAuthError, StoreError
+from ..errors import BlnkAuthError, StoreError, clears_locals
 from ._token_store import Record, TokenStore, Version
 
 Arguments = ParamSpec("Arguments")
@@ -41,6 +41,7 @@ def call_store(
     raise failure
 
 
+@clears_locals
 def load_record(store: TokenStore, key: str) -> Record | None:
     """`store.load(key)`, checked. Raises `StoreError` also if it returns what is not a record."""
     record: Any = call_store("read", store.load, key)
@@ -52,6 +53,7 @@ def load_record(store: TokenStore, key: str) -> Record | None:
     raise StoreError(problem, key=key, remedy=_ASK_THE_AUTHOR)
 
 
+@clears_locals
 def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
     """`store.save(...)`, checked. Raises `StoreError` also if it returns what is not a version."""
     version: Any = call_store("written", store.save, key, data, expected=expected)

@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BlnkAuthError, ConfigurationError, NotPickled, StoreError, clears_locals
+from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
 from ._extras import needs_extra
+from ._server_url import call_for
 from ._store_handle import PickledByArguments
 from ._token_store import Record, TokenStore, Version, unreadable
 
@@ -233,18 +234,7 @@ class EncryptedStore(PickledByArguments):
 
     def _fetched(self) -> dict[str, Cipher]:
         assert self._keys is not None  # noqa: S101 - keys given as a list were read when the store was made
-        try:
-            keys = _list_of(self._keys())
-        except BlnkAuthError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
-            # Without its text and frames, which may hold a key.
-            failure = StoreError(
-                f"the callable given as keys failed ({type(error).__name__})", remedy="see that its service works"
-            )
-        else:
-            return self._ciphers_of(keys)
-        raise failure
+        return self._ciphers_of(_list_of(call_for("keys", self._keys)))
 
     def _ciphers_of(self, keys: Keys) -> dict[str, Cipher]:
         """By key id, newest first."""

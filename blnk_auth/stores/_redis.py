@@ -20,7 +20,7 @@ This module can be imported without redis-py, which is imported when a store is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +29,7 @@ from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
+from ._server_url import call_for, pickled_url
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
@@ -71,7 +72,8 @@ class _Names:
 class RedisStore(PickledByArguments):
     """Keeps tokens in a Redis or Valkey server. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
+    Connects when first used. A pickle carries no records, and the URL only if it has no password: where a store must
+    cross processes, give a callable that returns the URL. A copy is the same store.
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=RedisStore("redis://cache.internal:6379/0"))
 
@@ -79,7 +81,7 @@ class RedisStore(PickledByArguments):
         url_or_client: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
             few seconds; or your own synchronous client of redis-py: `redis.Redis`, a Sentinel's `master_for(...)`, or
             `redis.cluster.RedisCluster`, which brings its own limits. A client that is in use during a fork may hang in
-            the child.
+            the child. Or a callable that returns the URL: it is called when the store is first used in a process.
         namespace: What all keys in the server begin with, so that several stores can share it: 1 to 100 letters, digits
             and characters of `_.:-`.
         lease: Seconds after which the lock of a crashed holder is free.
@@ -93,7 +95,7 @@ class RedisStore(PickledByArguments):
 
     def __init__(
         self,
-        url_or_client: str | Redis | RedisCluster,
+        url_or_client: str | Redis | RedisCluster | Callable[[], str],
         *,
         namespace: str = "blnk_auth",
         lease: float = LEASE_SECONDS,
@@ -111,25 +113,45 @@ class RedisStore(PickledByArguments):
         }
         with needs_extra("redis", "redis", needed_by="RedisStore"):
             from ._redis_server import Server
-        self._server = Server(url_or_client, namespace)
+        self._server_type = Server
+        self._url: Callable[[], str] | None = None
+        self._opened: Server | None = None
+        if callable(url_or_client):
+            self._url = url_or_client
+        else:
+            self._opened = Server(url_or_client, namespace)
+        self._namespace = namespace
         self._names = _Names(namespace)
         self._expires = expire_with_refresh_token
-        self._locks = LeaseLocks(_RedisLeases(self._server, self._names, lease), lease)
+        self._locks = LeaseLocks(_RedisLeases(self, self._names, lease), lease)
+
+    @property
+    def _server(self) -> Server:
+        if self._opened is None:
+            assert self._url is not None  # noqa: S101 - else it was opened when the store was made
+            self._opened = self._server_type(call_for("url_or_client", self._url), self._namespace)
+        return self._opened
 
     def __repr__(self) -> str:
-        return self._server.name
+        if self._opened is None:
+            return f"RedisStore(url_or_client=<callable>, namespace={self._namespace!r})"
+        return self._opened.name
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if self._server.url is None:
+        if self._url is not None:
+            return (self._url,), self._options
+        url = self._server.url
+        if url is None:
             raise TypeError(
                 "a RedisStore made from a client cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        return (str(self._server.url),), self._options
+        return (pickled_url(url, "url_or_client"),), self._options
 
     def close(self) -> None:
         """Close idle connections, unless the client is yours. A later use connects again."""
-        self._server.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def eviction_policy(self) -> str | None:
         """What the server does when its memory is full: its `maxmemory-policy`, `noeviction` without a limit.
@@ -189,8 +211,8 @@ class RedisStore(PickledByArguments):
 class _RedisLeases:
     """The leases of a store, as keys that run out by themselves."""
 
-    def __init__(self, server: Server, names: _Names, lease: float) -> None:
-        self._server = server
+    def __init__(self, store: RedisStore, names: _Names, lease: float) -> None:
+        self._store = store
         self._names = names
         self._milliseconds = round(lease * 1000)
 
@@ -207,7 +229,8 @@ class _RedisLeases:
         return f"GET {self._names.lock(key).decode()!r}"
 
     def _run(self, script: Script, key: str, *args: str | int) -> bool:
-        return bool(self._server.run("locked", script, [self._names.lock(key)], *args))
+        server = self._store._server  # pyright: ignore[reportPrivateUsage] - a part of it
+        return bool(server.run("locked", script, [self._names.lock(key)], *args))
 
 
 def _end_of_use(data: Mapping[str, Any]) -> int | str:

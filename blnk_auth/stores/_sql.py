@@ -13,7 +13,7 @@ holder's process. This module can be imported without SQLAlchemy, which is impor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ..errors._pickling import public
 from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
+from ._server_url import call_for, pickled_url
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
@@ -38,7 +39,8 @@ __all__ = ["SQLStore"]
 class SQLStore(PickledByArguments):
     """Keeps tokens in a database. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries the URL, password included, and no records; a copy is the same store.
+    Connects when first used. A pickle carries no records, and the URL only if it has no password: where a store must
+    cross processes, give a callable that returns the URL. A copy is the same store.
 
         store = SQLStore("postgresql+psycopg://acme@db.internal/acme")
         store.create_schema()
@@ -48,34 +50,53 @@ class SQLStore(PickledByArguments):
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
             `"mariadb+pymysql://..."`, or your own `Engine`, made with `hide_parameters=True` so that its log shows no
             token. From a URL, connections have time limits, unless the driver is an unusual one; an engine brings its
-            own.
+            own. Or a callable that returns the URL: it is called when the store is first used in a process.
         lease: Seconds after which the lock of a crashed holder is free.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver is missing, or a parameter cannot work.
     """
 
-    def __init__(self, url_or_engine: str | URL | Engine, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self, url_or_engine: str | URL | Engine | Callable[[], str | URL], *, lease: float = LEASE_SECONDS
+    ) -> None:
         self._lease = checked_lease(lease)
         with needs_extra("sql", "sqlalchemy", needed_by="SQLStore"):
             from ._sql_database import Database
-        self._database = Database(url_or_engine)
-        self._locks = LeaseLocks(_SQLLeases(self._database, self._lease), self._lease)
+        self._database_type = Database
+        self._url: Callable[[], str | URL] | None = None
+        self._opened: Database | None = None
+        if callable(url_or_engine):
+            self._url = url_or_engine
+        else:
+            self._opened = Database(url_or_engine)
+        self._locks = LeaseLocks(_SQLLeases(self, self._lease), self._lease)
+
+    @property
+    def _database(self) -> Database:
+        if self._opened is None:
+            assert self._url is not None  # noqa: S101 - else it was opened when the store was made
+            self._opened = self._database_type(call_for("url_or_engine", self._url))
+        return self._opened
 
     def __repr__(self) -> str:
-        return repr(self._database)
+        return "SQLStore(url_or_engine=<callable>)" if self._opened is None else repr(self._opened)
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if self._database.url is None:
+        if self._url is not None:
+            return (self._url,), {"lease": self._lease}
+        url = self._database.url
+        if url is None:
             raise TypeError(
                 "a SQLStore made from an engine cannot be pickled, because connections cannot travel to another "
                 "process; make it from a URL, or make a new one there"
             )
-        return (self._database.url.render_as_string(hide_password=False),), {"lease": self._lease}
+        return (pickled_url(url.render_as_string(hide_password=False), "url_or_engine"),), {"lease": self._lease}
 
     def close(self) -> None:
         """Close idle connections, unless the engine is yours. A later use connects again."""
-        self._database.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def create_schema(self) -> None:
         """Create the tables where they are missing, and bring those of an earlier version up to date.
@@ -131,9 +152,7 @@ class SQLStore(PickledByArguments):
         Read page by page: keys written or deleted during the iteration may or may not appear.
         """
         database = self._database
-        rows = rows_in_order(
-            database.keys_from, database.keys_after, self._database.checked(prefix), self._out_of_order
-        )
+        rows = rows_in_order(database.keys_from, database.keys_after, database.checked(prefix), self._out_of_order)
         return keys_in_order(rows, prefix)
 
     def _out_of_order(self) -> StoreError:
@@ -149,8 +168,8 @@ class SQLStore(PickledByArguments):
 class _SQLLeases:
     """The leases in their table. A row exists as long as its lease, so no key stays behind."""
 
-    def __init__(self, database: Database, lease: float) -> None:
-        self._database = database
+    def __init__(self, store: SQLStore, lease: float) -> None:
+        self._store = store
         self._microseconds = round(lease * 1_000_000)
 
     def take(self, key: str, owner: str) -> bool:
@@ -161,6 +180,10 @@ class _SQLLeases:
 
     def give_back(self, key: str, owner: str) -> bool:
         return self._database.end_lease(key, owner)
+
+    @property
+    def _database(self) -> Database:
+        return self._store._database  # pyright: ignore[reportPrivateUsage] - a part of it
 
     def describe(self, key: str) -> str:
         return "the column owner of table blnk_auth_leases"

@@ -173,8 +173,8 @@ def test_the_command_to_sign_in_is_shown(blnk_auth_cli: CommandLine, name: str) 
     result = blnk_auth_cli.run(name, "--subject", "bob")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "blnk-auth: nothing is stored for subject 'bob': it was never authorized here, or was forgotten; "
-        "sign in with: blnk-auth login --subject bob\n"
+        "blnk-auth: nothing is stored for subject 'bob': it was never authorized here, was forgotten, or the store "
+        "lost it; sign in with: blnk-auth login --subject bob\n"
     )
 
 

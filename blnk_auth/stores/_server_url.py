@@ -1,0 +1,49 @@
+"""The URL of a server, which may contain a password: where it comes from, and what a pickle carries of it.
+
+Used by `SQLStore` and `RedisStore`. A pickle carries a URL only if there is no password in it. For a store that must
+cross processes, a callable returns the URL; it is called in each process, when the store is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from ..errors import BlnkAuthError, NotPickled, StoreError
+
+Value = TypeVar("Value")
+
+_SECRETS = ("pass", "pwd", "secret", "token", "key")
+"""A parameter of the URL's query whose name contains one of these may be a secret."""
+
+
+def pickled_url(url: str, parameter: str) -> str | NotPickled:
+    """What a pickle carries for a store that was given `url` as `parameter`."""
+    try:
+        parts = urlsplit(url)
+        has_secret = parts.password is not None or any(
+            word in name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True) for word in _SECRETS
+        )
+    except ValueError:
+        # What cannot be read cannot be judged either.
+        has_secret = True
+    return NotPickled(parameter) if has_secret else url
+
+
+def call_for(parameter: str, call: Callable[[], Value]) -> Value:
+    """What a user's callable returns. Raises `StoreError` for whatever it raises, without its text and frames.
+
+    An error of this package passes as it is.
+    """
+    try:
+        return call()
+    except BlnkAuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
+        failure = StoreError(
+            f"the callable given as {parameter} failed ({type(error).__name__})",
+            parameter=parameter,
+            remedy="see that what it asks works, and correct it",
+        )
+    raise failure
