@@ -101,9 +101,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    except ImportError as error:
-        # An extra is missing. Whoever only lists the names, as a star import does, needs none of them.
-        return unavailable(name, __name__, error)
+    except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
+        # An extra is missing or broken. A star import, which only lists the names, needs none of them.
+        failure = error if isinstance(error, ImportError) else ImportError(f"{type(error).__name__}: {error}")
+        return unavailable(name, __name__, failure)
 
 
 def __dir__() -> list[str]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from ..errors import ConfigurationError
 
 
 @contextmanager
-def needs_extra(extra: str, *packages: str, needed_by: str) -> Generator[None]:
+def needs_extra(extra: str, package: str, *, needed_by: str) -> Generator[None]:
     """Report an import that fails inside the context.
 
-    `extra`: the extra's name, as in `pip install 'blnk-auth[redis]'`. `packages`: the top-level modules it installs.
+    `extra`: the extra's name, as in `pip install 'blnk-auth[redis]'`. `package`: the top-level module it installs.
     `needed_by`: the public name that needs it.
     Raises `ConfigurationError`: the extra is missing; or it is there and raises an error of its own on import, which is
     quoted and chained.
@@ -24,21 +25,26 @@ def needs_extra(extra: str, *packages: str, needed_by: str) -> Generator[None]:
     try:
         yield
     except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in packages:
+        if isinstance(error, ModuleNotFoundError) and _is_missing(package):
             raise ConfigurationError(
-                f"{needed_by} needs the package {error.name}, which is not installed",
+                f"{needed_by} needs the package {package}, which is not installed",
                 remedy=f"pip install 'blnk-auth[{extra}]'",
             ) from None
-        raise _broken(extra, packages, needed_by, error) from error
-    except ConfigurationError:
-        raise
+        raise _broken(extra, package, needed_by, error) from error
     except Exception as error:
-        raise _broken(extra, packages, needed_by, error) from error
+        raise _broken(extra, package, needed_by, error) from error
 
 
-def _broken(extra: str, packages: tuple[str, ...], needed_by: str, error: Exception) -> ConfigurationError:
+def _is_missing(package: str) -> bool:
+    try:
+        return find_spec(package) is None
+    except (ImportError, ValueError):
+        return True
+
+
+def _broken(extra: str, package: str, needed_by: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"{needed_by} needs the package {packages[0]}, which is installed and cannot be imported: "
+        f"{needed_by} needs the package {package}, which is installed and cannot be imported: "
         f"{type(error).__name__}: {error}",
         remedy=f"repair its installation: pip install --force-reinstall 'blnk-auth[{extra}]'",
     )

@@ -46,8 +46,12 @@ class Access:
         """
         if check_permissions or sys.platform == "win32":
             return cls(is_checked=check_permissions)
-        existing = next(path for path in (directory, *directory.parents) if path.exists())
-        return cls(is_checked=False, with_group=bool(existing.stat().st_mode & _GROUP_WRITES))
+        try:
+            existing = next(path for path in (directory, *directory.parents) if path.exists())
+            return cls(is_checked=False, with_group=bool(existing.stat().st_mode & _GROUP_WRITES))
+        except OSError:
+            # It is closed to this user, which will be an error when the store is opened.
+            return cls(is_checked=False)
 
     @property
     def file_mode(self) -> int:

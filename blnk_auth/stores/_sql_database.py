@@ -12,16 +12,19 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Executable,
     create_engine,
     delete,
+    event,
     exists,
     make_url,
     select,
@@ -34,6 +37,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
 from ._pages import PAGE
+from ._private_file import create_file
 from ._sql_errors import NO_TABLE, judge
 from ._sql_migrations import check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
@@ -253,7 +257,10 @@ def _engine_for(url: URL) -> Engine:
         limits = _TIME_LIMITS.get(url.get_driver_name(), {})
         # What the URL says itself has precedence.
         limits = {name: value for name, value in limits.items() if name not in url.query}
-        return create_engine(url, connect_args=limits, **options)
+        engine = create_engine(url, connect_args=limits, **options)
+        if url.get_backend_name() == "sqlite":
+            event.listen(engine, "do_connect", _create_privately)
+        return engine
     except NoSuchModuleError:
         problem = f"names the dialect {url.drivername!r}, which SQLAlchemy does not know"
         remedy = f"use {_DIALECTS}"
@@ -268,6 +275,12 @@ def _engine_for(url: URL) -> Engine:
 
 _DRIVER_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """Modules of drivers whose package has another name, or needs an extra to work where no library is installed."""
+
+
+def _create_privately(_dialect: Dialect, _record: object, args: list[str], _options: dict[str, Any]) -> None:
+    """Create a SQLite file for this user alone, before SQLite does so for everybody. What exists is left as it is."""
+    with suppress(OSError):
+        create_file(Path(args[0]))
 
 
 def _refuse_unsupported(engine: Engine) -> None:

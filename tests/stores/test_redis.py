@@ -560,6 +560,35 @@ def test_a_namespace_that_would_mix_is_refused(namespace: Any) -> None:
         RedisStore("redis://cache.test", namespace=namespace)
 
 
+def url_from_a_vault() -> str:
+    return "redis://user:s3cr3t-word@127.0.0.1:1/0"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://user:s3cr3t-word@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password=s3cr3t-word"]
+)
+def test_a_password_is_in_no_pickle(url: str) -> None:
+    """What was unpickled says so when it is used, and what to give instead."""
+    pickled = pickle.dumps(RedisStore(url, namespace="acme"))
+    assert b"s3cr3t-word" not in pickled
+    restored = pickle.loads(pickled)
+    with pytest.raises(ConfigurationError, match="pass a callable as url_or_client") as raised:
+        restored.load("alice")
+    assert raised.value.parameter == "url_or_client"
+
+
+def test_a_callable_gives_the_url_in_each_process(redis_url: str, namespace: str) -> None:
+    """It is called when the store is first used, and is what a pickle carries."""
+    with RedisStore(lambda: redis_url, namespace=namespace) as lazy:
+        lazy.save("alice", {"n": 1}, expected=None)
+        with lazy.lock("alice", timeout=1):
+            assert list(lazy.keys()) == ["alice"]
+    restored = pickle.loads(pickle.dumps(RedisStore(url_from_a_vault, namespace="acme")))
+    assert repr(restored) == "RedisStore(url_or_client=<callable>, namespace='acme')"
+    with pytest.raises(StoreError, match="check that the server runs"):
+        restored.load("alice")
+
+
 @pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), "10", None, True, 0.05])
 def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
     """The error names the parameter."""

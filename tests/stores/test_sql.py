@@ -440,6 +440,78 @@ def test_it_is_a_token_store(store: SQLStore) -> None:
     assert isinstance(store, TokenStore)
 
 
+def test_a_sqlite_file_is_private(tmp_path: Path) -> None:
+    """A file that the store creates is for this user alone; one that is there keeps its permissions."""
+    for name, mode in (("new.db", 0o600), ("shared.db", 0o664)):
+        path = tmp_path / name
+        if mode != 0o600:
+            path.touch()
+            path.chmod(mode)
+        with SQLStore(f"sqlite:///{path}") as store:
+            store.create_schema()
+            store.save("alice", {"n": 1}, expected=None)
+        assert path.stat().st_mode & 0o777 == mode
+
+
+def url_from_a_vault() -> str:
+    return "postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none"
+
+
+def url_from_a_closed_vault() -> str:
+    raise RuntimeError("s3cr3t-word")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none", "mysql+pymysql://127.0.0.1/none?password=s3cr3t-word"],
+)
+def test_a_password_is_in_no_pickle(url: str) -> None:
+    """What was unpickled says so when it is used, and what to give instead."""
+    pickled = pickle.dumps(SQLStore(url, lease=7))
+    assert b"s3cr3t-word" not in pickled
+    restored = pickle.loads(pickled)
+    with pytest.raises(ConfigurationError, match="pass a callable as url_or_engine") as raised:
+        restored.load("alice")
+    assert raised.value.parameter == "url_or_engine"
+
+
+def test_a_callable_gives_the_url_in_each_process(store: SQLStore, url: str) -> None:
+    """It is called when the store is first used, and is what a pickle carries."""
+    asked: list[str] = []
+
+    def fetch() -> str:
+        asked.append(url)
+        return url
+
+    with SQLStore(fetch) as lazy:
+        assert asked == []
+        lazy.save("alice", {"n": 1}, expected=None)
+        with lazy.lock("alice", timeout=1):
+            assert list(lazy.keys()) == ["alice"]
+        assert asked == [url]
+    restored = pickle.loads(pickle.dumps(SQLStore(url_from_a_vault)))
+    assert repr(restored) == "SQLStore(url_or_engine=<callable>)"
+    with pytest.raises(StoreError, match="check that the database runs"):
+        restored.load("alice")
+
+
+def test_a_callable_that_fails_is_a_store_error() -> None:
+    """Its text, which may hold a secret, is not passed on."""
+    with pytest.raises(StoreError, match=r"callable given as url_or_engine failed \(RuntimeError\)") as raised:
+        SQLStore(url_from_a_closed_vault).load("alice")
+    assert leaks(everything_in(raised.value), ["s3cr3t-word"]) == []
+
+
+def test_a_wrong_order_of_keys_ends_the_listing(url: str, store: SQLStore, raw: Engine) -> None:
+    """A database whose index returns keys in another order than the store's would give pages without end."""
+    pages = iter([[("b",), ("c",)], [("a",), ("b",)]])
+    store._database.keys_from = store._database.keys_after = lambda _key: next(pages)  # type: ignore[method-assign]
+    listed = store.keys()
+    assert [next(listed), next(listed)] == ["b", "c"]
+    with pytest.raises(StoreError, match="keys in a wrong order.*rebuild the index"):
+        next(listed)
+
+
 def test_repr_shows_no_password() -> None:
     """Neither the password in the URL nor one in its query is shown."""
     store = SQLStore("postgresql+psycopg://user:s3cr3t@db.test/name?sslpassword=s3cr3t")

@@ -10,12 +10,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stores.store_processes import (
@@ -27,7 +29,8 @@ from stores.store_processes import (
 )
 from stores.trials import check_that_kills_leave_old_or_new
 
-from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.stores import FileStore, _sqlite_file
 from blnk_auth.stores._private_file import tighten
 from blnk_auth.stores._sqlite import SQLiteStore
 from blnk_auth.stores._sqlite_schema import APPLICATION_ID, MIGRATIONS, migrate
@@ -438,6 +441,124 @@ def test_check_tells_of_damaged_pages(path: Path, store: SQLiteStore) -> None:
     [found] = store.check()
     assert (found.where, found.moved_aside) == (str(path), False)
     assert "backup" in found.problem
+
+
+def with_an_index_out_of_order(path: Path) -> None:
+    """Three records whose index has one bit changed, so that it is no longer in order; each page is sound by itself."""
+    with SQLiteStore(path) as store:
+        for key in ("token/a", "token/b", "token/zzz"):
+            store.save(key, {"n": 1}, expected=None)
+    run_sql(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    [(root,)] = run_sql(path, "SELECT rootpage FROM sqlite_master WHERE type = 'index'")
+    [(size,)] = run_sql(path, "PRAGMA page_size")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"token/zzz", (root - 1) * size)
+    content[at + 6] ^= 0x20  # "z" becomes "Z", which is below "a"
+    path.write_bytes(content)
+
+
+def test_an_index_out_of_order_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would list the same page for ever, and hide a record that is there."""
+    with_an_index_out_of_order(path)
+    with pytest.raises(StoreError, match="database is damaged.*backup"):
+        SQLiteStore(path)
+    # A large database is not checked when it is opened.
+    monkeypatch.setattr(_sqlite_file, "_CHECKED_ON_OPENING", 0)
+    with SQLiteStore(path) as store:
+        with pytest.raises(StoreError, match=r"damaged \(its index is out of order\)"):
+            list(store.keys("token/"))
+        [found] = store.check()
+        assert (found.where, "damaged" in found.problem) == (str(path), True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another user's")
+def test_a_database_of_another_user_is_refused(path: Path) -> None:
+    """Its owner could read it at any time, however private it is now; also root would write tokens for them."""
+    with SQLiteStore(path) as store:
+        store.save("alice", {"n": 1}, expected=None)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(StoreError, match="belongs to another user: owner uid 65534") as raised:
+        SQLiteStore(path)
+    assert "check_permissions=False" in str(raised.value.remedy)
+    with SQLiteStore(path, check_permissions=False) as accepted:
+        assert data_of(accepted, "alice") == {"n": 1}
+    os.chown(path, 0, 0)
+    os.chown(f"{path}-locks", 65534, 65534)
+    with SQLiteStore(path) as store, pytest.raises(StoreError, match="belongs to another user"):
+        store.lock("alice", timeout=1).__enter__()
+
+
+def test_a_group_shares_what_its_directory_says(tmp_path: Path) -> None:
+    """With check_permissions=False the group gets what is created if it may write to the directory; others never do."""
+    for directory_mode, file_mode, locks_mode in ((0o2770, 0o660, 0o2770), (0o755, 0o600, 0o700)):
+        directory = tmp_path / f"{directory_mode:o}"
+        directory.mkdir()
+        directory.chmod(directory_mode)
+        path = directory / "tokens.db"
+        with SQLiteStore(path, check_permissions=False) as store:
+            store.save("alice", {"n": 1}, expected=None)
+            with store.lock("alice", timeout=1):
+                assert {mode(each) for each in Path(f"{path}-locks").iterdir()} == {file_mode}
+            assert (mode(path), mode(Path(f"{path}-wal"))) == (file_mode, file_mode)
+            assert mode(Path(f"{path}-locks")) == locks_mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
+@pytest.mark.parametrize("kind", ["database", "files"])
+def test_two_users_of_a_group_share_a_store(kind: str) -> None:
+    """As where a container platform gives each deployment another uid and one gid, and a volume for that group."""
+
+    def open_store(path: str) -> SQLiteStore | FileStore:
+        if kind == "database":
+            return SQLiteStore(f"{path}/tokens.db", check_permissions=False)
+        return FileStore(f"{path}/tokens", check_permissions=False)
+
+    def use(path: str, uid: int) -> None:
+        os.setgroups([])
+        os.setgid(0)
+        os.setuid(uid)
+        store = open_store(path)
+        with store.lock("alice", timeout=5):
+            record = store.load("alice")
+            number = 0 if record is None else record.data["n"]
+            store.save("alice", {"n": number + 1}, expected=record and record.version)
+
+    # Not below pytest's own directories, which are closed to other users.
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o2775)
+        for uid in (1_000_660_000, 1_000_670_000, 1_000_660_000):
+            in_forked_child(partial(use, path, uid))
+        store = open_store(path)
+        assert data_of(store, "alice") == {"n": 3}
+        store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("check_permissions", [True, False])
+def test_a_directory_that_is_closed_names_its_owner(check_permissions: bool) -> None:
+    """Where a new uid meets the files of another one, the error says whose they are and who asks."""
+
+    def use(path: str) -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        for make in (
+            lambda: SQLiteStore(f"{path}/a/t.db", check_permissions=check_permissions),
+            lambda: FileStore(f"{path}/a/t", check_permissions=check_permissions),
+        ):
+            with pytest.raises(StoreError, match=r"owner uid 0, group gid 0, mode 700; this process runs as uid 65534"):
+                make()
+
+    with tempfile.TemporaryDirectory() as path:
+        in_forked_child(partial(use, path))
+
+
+@pytest.mark.parametrize("path", [None, 7, b"tokens.db", object(), ["tokens.db"]])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    """The error names the parameter and what to give."""
+    with pytest.raises(ConfigurationError, match="path must be a path, not ") as raised:
+        SQLiteStore(path)
+    assert raised.value.parameter == "path"
 
 
 def test_a_key_that_is_no_text_is_an_error(store: SQLiteStore) -> None:
