@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -78,12 +78,6 @@ class Server:
         where = type(self.client).__name__ if self.url is None else _without_secrets(self.url)
         self.name: str = f"RedisStore({where!r}, namespace={namespace!r})"
         reset_in_child(self)
-
-    @property
-    def has_password(self) -> bool:
-        """Whether the URL that it was made from has one."""
-        parts = urlsplit(self.url or "")
-        return bool(parts.password) or "password" in parse_qs(parts.query)
 
     def close(self) -> None:
         """Close idle connections, unless the client is the user's."""

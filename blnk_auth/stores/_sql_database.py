@@ -98,11 +98,6 @@ class Database:
         # Without the query, where some drivers take a password too.
         return f"SQLStore({self._engine.url.set(query={}).render_as_string(hide_password=True)!r})"
 
-    @property
-    def has_password(self) -> bool:
-        """Whether the URL that it was made from has one."""
-        return self.url is not None and (bool(self.url.password) or "password" in self.url.query)
-
     def close(self) -> None:
         """Close idle connections, unless the engine is the user's. A later use connects again."""
         if self.url is not None:

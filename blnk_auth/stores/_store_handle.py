@@ -30,14 +30,6 @@ class StoreHandle:
         """Close what the store keeps open. A later use opens it again: a renewal under way must still be saved."""
 
 
-def not_pickled_with_password(store: str, parameter: str) -> TypeError:
-    """The error for a pickle that would carry the password of a URL."""
-    return TypeError(
-        f"a {store} whose URL has a password is not pickled, because the pickle would carry it; pass a function that "
-        f"returns the URL as {parameter}, which each process calls"
-    )
-
-
 class PickledByArguments(StoreHandle):
     """A store whose pickle carries the arguments that open it, and nothing else."""
 

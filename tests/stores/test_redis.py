@@ -510,26 +510,6 @@ def test_repr_shows_no_password() -> None:
     assert "s3cr3t" not in repr(RedisStore(redis.Redis(password="s3cr3t")))
 
 
-@pytest.mark.parametrize("url", ["redis://:s3cr3t@cache.test:6379/0", "redis://cache.test:6379/0?password=s3cr3t"])
-def test_a_pickle_carries_no_password(url: str) -> None:
-    """The error says what to pass instead."""
-    with pytest.raises(TypeError, match="pass a function that returns the URL as url_or_client"):
-        pickle.dumps(RedisStore(url))
-
-
-def url_with_password() -> str:
-    return "redis://:s3cr3t@cache.test:6379/3"
-
-
-def test_a_pickle_carries_the_function_that_returns_the_url() -> None:
-    """By its name, so that each process fetches the password for itself."""
-    store = RedisStore(url_with_password, namespace="acme")
-    pickled = pickle.dumps(store)
-    assert b"s3cr3t" not in pickled
-    assert repr(pickle.loads(pickled)) == repr(store)
-    assert "cache.test:6379/3" in repr(store)
-
-
 def test_a_store_with_a_client_is_not_pickled() -> None:
     """The error says why, and what to do instead."""
     with pytest.raises(TypeError, match="make it from a URL"):

@@ -518,24 +518,6 @@ def test_repr_shows_no_password() -> None:
     assert repr(store) == "SQLStore('postgresql+psycopg://user:***@db.test/name')"
 
 
-def test_a_pickle_carries_no_password() -> None:
-    """The error says what to pass instead."""
-    with pytest.raises(TypeError, match="pass a function that returns the URL as url_or_engine"):
-        pickle.dumps(SQLStore("postgresql+psycopg://acme:s3cr3t@db.test/acme"))
-
-
-def url_with_password() -> str:
-    return "postgresql+psycopg://acme:s3cr3t@db.test/acme"
-
-
-def test_a_pickle_carries_the_function_that_returns_the_url() -> None:
-    """By its name, so that each process fetches the password for itself."""
-    store = SQLStore(url_with_password, lease=20.0)
-    pickled = pickle.dumps(store)
-    assert b"s3cr3t" not in pickled
-    assert repr(pickle.loads(pickled)) == repr(store)
-
-
 def test_a_store_with_an_engine_is_not_pickled(tmp_path: Path) -> None:
     """The error says why, and what to do instead."""
     engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")

@@ -1,4 +1,4 @@
-"""What all stores share: pickles with public names, errors without secrets, extras that are named when they are missing."""
+"""What all stores share: pickles with public names, errors without secrets, missing extras that are named."""
 
 from __future__ import annotations
 
