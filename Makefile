@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit public-surface test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit public-surface architecture test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -44,6 +44,10 @@ unit: $(LOCKED)
 # Writes tests/data/public_surface.txt again: every public name with its signature, which a test compares.
 public-surface: $(LOCKED)
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/unit/test_public_surface.py
+
+# Draws docs/explanation/architecture.svg again, from the imports.
+architecture: $(LOCKED)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/support/architecture.py
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
 test-clients: $(CLIENTS)/.installed

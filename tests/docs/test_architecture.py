@@ -1,0 +1,36 @@
+"""docs/explanation/architecture.md says what is there: the picture is current, and every file that it names exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.architecture import FILE, needed, picture
+from support.imports import PACKAGE
+
+ROOT = FILE.parents[2]
+PAGE = (FILE.parent / "architecture.md").read_text("utf-8")
+
+
+def test_the_picture_is_current() -> None:
+    """If the imports have changed as they should: make architecture."""
+    assert picture() == FILE.read_text("utf-8")
+
+
+def test_arrows_that_others_imply_are_left_out() -> None:
+    """Of a chain and a short cut, the chain is drawn."""
+    assert needed({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": {"b"}, "b": {"c"}, "c": set()}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+\.(?:py|txt))`", PAGE))))
+def test_every_file_that_is_named_exists(name: str) -> None:
+    """Named from the package, or from the root of the project."""
+    assert (PACKAGE / name).is_file() or (ROOT / name).is_file()
+
+
+def test_every_word_of_code_exists() -> None:
+    """Classes and functions that the walks name are in the package."""
+    source = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    walks = PAGE.partition("## Five walks")[2].partition("## Words")[0]
+    named = {name.rpartition(".")[2].partition("(")[0] for name in re.findall(r"`([A-Za-z_.]+(?:\([^`]*\))?)`", walks)}
+    assert [name for name in sorted(named - {"iss", "state"}) if not re.search(rf"\b{re.escape(name)}\b", source)] == []
