@@ -27,12 +27,16 @@ class Predecessor(NamedTuple):
     """What a renewal began with, and so what its new pair replaces.
 
     Attributes:
-        version: The stored version; None where nothing was stored.
+        version: The stored version; None where nothing was stored, or it could not be read.
         token: The token whose refresh token was spent; None where none was.
+        sign_in: `GrantRecord.sign_in` of the stored record.
+        new_sign_in: Where the new pair comes from a sign-in, and not from a renewal: its own `GrantRecord.sign_in`.
     """
 
     version: Version | None = None
     token: Token | None = None
+    sign_in: str | None = None
+    new_sign_in: str | None = None
 
     def was_spent_for(self, new: Token, found: Token) -> bool:
         """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""

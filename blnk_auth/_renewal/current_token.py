@@ -151,9 +151,12 @@ class CurrentToken:
 
     def status(self) -> State:
         """See `TokenSource.state`. Reads the store."""
-        cached = self.unsaved or self.renewal().stored.look()
+        cached = self.unsaved
         if cached is None:
-            return "missing"
+            stored = self.renewal().stored.load()
+            if stored is None:
+                return "missing"
+            cached = stored.cached
         if cached.ended is not None:
             return "sign_in_required"
         action = cached.schedule.action_at(self.state.clock())

@@ -7,9 +7,10 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ..errors import SignInReason, StoreError
@@ -17,6 +18,8 @@ from ..stores._token_store import to_json
 from ..token import Token
 
 SCHEMA = 1
+
+_HASH_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +29,27 @@ class GrantRecord:
     Attributes:
         token: Its newest token.
         ended: Why the grant has ended; None while it has not.
+        sign_in: Which sign-in its token descends from, through all renewals: a hash of the first token. None: not
+            known, as in records of earlier versions.
     """
 
     token: Token
     ended: SignInReason | None = None
+    sign_in: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def signed_in(cls, token: Token) -> GrantRecord:
+        """The record of a new sign-in, or of a token obtained elsewhere."""
+        first = token.refresh_token or token.access_token
+        return cls(token, sign_in=hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH])
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
         data: dict[str, Any] = {"schema": SCHEMA, "token": self.token.to_dict()}
         if self.ended is not None:
             data["ended"] = self.ended
+        if self.sign_in is not None:
+            data["sign_in"] = self.sign_in
         return data
 
     @classmethod
@@ -51,10 +65,17 @@ class GrantRecord:
         if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
             raise _unreadable(key, "it is not a token record")
         try:
-            # A reason that a later version may add is kept as it is.
-            return cls(Token.from_dict(cast("Mapping[str, Any]", stored)), cast("SignInReason | None", ended))
+            token = Token.from_dict(cast("Mapping[str, Any]", stored))
         except ValueError as error:
             raise _unreadable(key, str(error)) from None
+        # A reason that a later version may add is kept as it is.
+        return cls(token, cast("SignInReason | None", ended), sign_in_of(data))
+
+
+def sign_in_of(data: Mapping[str, Any]) -> str | None:
+    """`GrantRecord.sign_in` of a stored object, also of one that cannot be read otherwise."""
+    sign_in = data.get("sign_in")
+    return sign_in if isinstance(sign_in, str) else None
 
 
 def why_not_storable(token: Token) -> str | None:

@@ -21,7 +21,7 @@ def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
     """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
     now = current.state.clock()
     _check_adoptable(token)
-    record = GrantRecord(token if token.issued_at is not None else token.replace(issued_at=now))
+    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now))
     current.install(current.renewal(events=events).stored.put(record))
     events.append(Event("signed_in", current.store_key, repr(token)))
 

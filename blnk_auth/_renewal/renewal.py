@@ -22,18 +22,16 @@ from ..errors import (
     ConfigurationError,
     ProtocolError,
     SignInRequired,
-    StoreError,
     TemporarilyUnavailable,
 )
 from ..events import Event
-from ..stores._token_store import Record
 from ..token import Token
 from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
 from .cached_token import CachedToken, Predecessor
 from .goal import Goal
 from .grant_record import GrantRecord
 from .ports import Ports
-from .stored_grant import StoredGrant
+from .stored_grant import Stored, StoredGrant
 from .token_endpoint import TokenEndpoint
 
 
@@ -91,32 +89,30 @@ class Renewal:
 
     def find(self, goal: Goal) -> CachedToken | None:
         """The stored token, if it meets the goal. Asks nobody and takes no lock. Raises `StoreError`."""
-        found = self.stored.look()
-        if found is None or not goal.is_met_by(found, self.ports.clock()):
+        stored = self.stored.load()
+        if stored is None or not goal.is_met_by(stored.cached, self.ports.clock()):
             return None
-        return self._adopt(found, goal)
+        return self._adopt(stored.cached, goal)
 
     def run_locked(self, goal: Goal) -> CachedToken:
         """As `run`, for a caller that holds the lock."""
         stored = self.stored.load()
         for attempts_left in (2, 1, 0):
-            found = None if stored is None else self.stored.read(stored)
-            if found is not None and goal.is_met_by(found, self.ports.clock()):
-                return self._adopt(found, goal)
-            self._refuse_if_ended(found, goal)
+            if stored is not None and goal.is_met_by(stored.cached, self.ports.clock()):
+                return self._adopt(stored.cached, goal)
+            self._refuse_if_ended(stored, goal)
             if not attempts_left:
                 break
             try:
-                renewed = self._ask(None if found is None else found.token)
+                renewed = self._ask(None if stored is None else stored.record.token)
             except SignInRequired as verdict:
                 again = self.stored.load()
                 if again is None or (stored is not None and again.version == stored.version):
-                    raise self._end(verdict, stored, found) from None
+                    raise self._end(verdict, stored) from None
                 # Another process renewed without our lock (an expired lease, a store without one): judge that pair.
                 stored = again
                 continue
-            predecessor = Predecessor() if stored is None else Predecessor(stored.version, _token_of(found))
-            return self.stored.save(GrantRecord(renewed), predecessor)
+            return self.stored.save(renewed, Predecessor() if stored is None else stored.predecessor)
         raise TemporarilyUnavailable(
             "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held",
             remedy="try again, and see that the store's lock excludes everyone who shares it",
@@ -124,14 +120,8 @@ class Renewal:
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> CachedToken:
         """Exchange a code and store the grant. The code is used up: a pair that cannot be saved goes on in memory."""
-        record = GrantRecord(self.endpoint.exchange(request, judge))
-        try:
-            cached = self.stored.put(record)
-        except StoreError as failure:
-            self.stored.note_failure("save_failed", failure)
-            return self.stored.cache(record, None, predecessor=Predecessor())
+        cached = self.stored.put_or_keep(GrantRecord.signed_in(self.endpoint.exchange(request, judge)))
         self.endpoint.check_usable()
-        self.events.append(Event("signed_in", self.stored.key, repr(record.token)))
         return cached
 
     def _ask(self, current: Token | None) -> Token:
@@ -146,23 +136,23 @@ class Renewal:
             self.events.append(Event("adopted", self.stored.key, repr(found.token)))
         return found
 
-    def _refuse_if_ended(self, found: CachedToken | None, goal: Goal) -> None:
+    def _refuse_if_ended(self, stored: Stored | None, goal: Goal) -> None:
         """Send no request for a grant that is known to have ended: here, or in memory if marking it failed."""
-        if found is None:
+        if stored is None:
             return
-        ended, known = found.ended, goal.known
-        if ended is None and known is not None and known.version == found.version:
+        ended, known = stored.record.ended, goal.known
+        if ended is None and known is not None and known.version == stored.version:
             ended = known.ended
         if ended is not None:
             raise sign_in_required(ended, self.grant.subject)
 
-    def _end(self, verdict: SignInRequired, stored: Record | None, found: CachedToken | None) -> BlnkAuthError:
+    def _end(self, verdict: SignInRequired, stored: Stored | None) -> BlnkAuthError:
         """Mark the grant as ended, keep its record, and return the error to raise."""
         verdict = verdict.replace(subject=self.grant.subject)
         if self.grant.subject is None:
             return ConfigurationError(f"client_credentials: {verdict.problem}", **BlnkAuthError.fields(verdict))
-        if stored is not None and found is not None and verdict.reason == "refused":
-            self.stored.mark_ended(GrantRecord(found.token, verdict.reason), stored.version)
+        if stored is not None and verdict.reason == "refused":
+            self.stored.mark_ended(stored, verdict.reason)
             self.stored.note_failure("sign_in_required", verdict)
         return verdict
 
@@ -179,7 +169,3 @@ def expired_on_arrival(renewed: CachedToken) -> BlnkAuthError:
         "the authorization server issued an access token that had expired already, or that no header can carry",
         remedy="it is stored, but cannot be used: check the server's clock and its expires_in",
     )
-
-
-def _token_of(cached: CachedToken | None) -> Token | None:
-    return None if cached is None else cached.token

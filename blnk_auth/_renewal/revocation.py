@@ -26,10 +26,10 @@ def revoke_tokens(renewal: Renewal, build: BuildRevocation, unsaved: CachedToken
     """
     stored = renewal.stored
     with stored.locked():
-        cached = unsaved or stored.look()
-        if cached is None:
+        found = None if unsaved is not None else stored.load()
+        token = unsaved.token if unsaved is not None else None if found is None else found.record.token
+        if token is None:
             return
-        token = cached.token
         for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):
             if value is not None:
                 renewal.endpoint.revoke(build(value, hint))
@@ -40,7 +40,7 @@ def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
     """The same where the access token itself ends the grant: one that has expired is renewed first."""
     stored = renewal.stored
     with stored.locked():
-        if stored.load() is None:
+        if not stored.exists():
             return
         current = renewal.run_locked(Goal(None))
         try:

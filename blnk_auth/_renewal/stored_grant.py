@@ -2,7 +2,8 @@
 
 Used by `renewal` and `revocation`. What this file promises:
 
-* A stored pair is replaced only by compare-and-set, and a live one never by an older one.
+* A stored pair is replaced only by compare-and-set, and a live one never by an older one (`comes_after`).
+* A new sign-in is never replaced by a renewal of the grant before it.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
 * Whatever a store raises arrives as a `StoreError`, which holds no data.
 
@@ -12,26 +13,46 @@ It never asks the authorization server.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._protocol.answers import is_usable_type
-from ..errors import BlnkAuthError, Conflict, StoreError
+from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, save_record
-from ..stores._token_store import Record, Version
+from ..stores._token_store import Version
 from ..token import Token
 from .authorization_grants import sign_in_required
 from .cached_token import CachedToken, Predecessor, is_sendable
-from .grant_record import GrantRecord
+from .grant_record import GrantRecord, sign_in_of
 from .ports import Ports
 from .schedule import UNUSABLE, schedule_of
 
 if TYPE_CHECKING:
     from ..provider import Provider
+
+
+class Stored(NamedTuple):
+    """What is stored of a grant.
+
+    Attributes:
+        record: As it is stored.
+        version: The store's version of it.
+        cached: As it is cached in memory.
+    """
+
+    record: GrantRecord
+    version: Version
+    cached: CachedToken
+
+    @property
+    def predecessor(self) -> Predecessor:
+        """What a renewal of this pair replaces."""
+        return Predecessor(self.version, self.record.token, self.record.sign_in)
 
 
 @dataclass(slots=True)
@@ -56,18 +77,17 @@ class StoredGrant:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def load(self) -> Record | None:
-        """The stored record as it is."""
-        return load_record(self.ports.store, self.key)
+    def load(self) -> Stored | None:
+        """What is stored; None if nothing is. Raises `StoreError`, also if it cannot be read."""
+        stored = load_record(self.ports.store, self.key)
+        if stored is None:
+            return None
+        record = GrantRecord.from_data(stored.data, self.key)
+        return Stored(record, stored.version, self.cache(record, stored.version))
 
-    def read(self, stored: Record) -> CachedToken:
-        """A stored record as it is cached in memory. Raises `StoreError` if it cannot be read."""
-        return self.cache(GrantRecord.from_data(stored.data, self.key), stored.version)
-
-    def look(self) -> CachedToken | None:
-        """What is stored, as it is cached in memory; None if nothing is."""
-        stored = self.load()
-        return None if stored is None else self.read(stored)
+    def exists(self) -> bool:
+        """Whether something is stored, even if it cannot be read."""
+        return load_record(self.ports.store, self.key) is not None
 
     def cache(
         self, record: GrantRecord, version: Version | None, *, predecessor: Predecessor | None = None
@@ -119,10 +139,25 @@ class StoredGrant:
         return save_record(self.ports.store, self.key, record.to_data(), expected=expected)
 
     def put(self, record: GrantRecord) -> CachedToken:
-        """Save a grant that was just obtained, whatever is stored. Raises `StoreError`."""
+        """Save a new sign-in, whatever is stored. Raises `StoreError`."""
         with self.locked():
-            stored = self.load()
+            stored = load_record(self.ports.store, self.key)
             return self.cache(record, self.write(record, None if stored is None else stored.version))
+
+    def put_or_keep(self, record: GrantRecord) -> CachedToken:
+        """As `put`; if that fails, the pair is returned all the same: it goes on in memory."""
+        predecessor = Predecessor(new_sign_in=record.sign_in)
+        try:
+            with self.locked():
+                stored = load_record(self.ports.store, self.key)
+                if stored is not None:
+                    predecessor = predecessor._replace(version=stored.version, sign_in=sign_in_of(stored.data))
+                cached = self.cache(record, self.write(record, predecessor.version))
+        except StoreError as failure:
+            self.note_failure("save_failed", failure)
+            return self.cache(record, None, predecessor=predecessor)
+        self.events.append(Event("signed_in", self.key, repr(record.token)))
+        return cached
 
     def forget(self) -> None:
         """Delete the record. Raises `StoreError`."""
@@ -133,8 +168,9 @@ class StoredGrant:
         """Delete the record, for a caller that has the lock. Raises `StoreError`."""
         call_store("written", self.ports.store.delete, self.key)
 
-    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        """Save a new pair. If that fails, the pair is returned all the same: it goes on in memory."""
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        """Save a renewed pair. If that fails, the pair is returned all the same: it goes on in memory."""
+        record = GrantRecord(token, sign_in=predecessor.sign_in)
         try:
             cached = self.replace(record, predecessor)
         except StoreError as failure:
@@ -145,33 +181,51 @@ class StoredGrant:
 
     def save_at_last(self, unsaved: CachedToken) -> CachedToken:
         """Save a pair that could not be saved before. Raises `StoreError` if it still cannot be."""
-        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended), unsaved.predecessor or Predecessor())
+        predecessor = unsaved.predecessor or Predecessor()
+        sign_in = predecessor.new_sign_in or predecessor.sign_in
+        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended, sign_in), predecessor)
         self.events.append(Event("saved", self.key, repr(cached.token)))
         return cached
 
     def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        """Compare-and-set. A live pair of another process that is not older stays, and is used."""
+        """Compare-and-set. What another process has stored meanwhile stays and is used, unless ours comes after it."""
         try:
             return self.cache(record, self.write(record, predecessor.version))
         except Conflict:
             stored = self.load()
         if stored is None:
-            if self.subject is not None:
+            if self.subject is not None and predecessor.new_sign_in is None:
                 # The grant was forgotten meanwhile: the new pair must not bring it back.
                 raise sign_in_required("missing", self.subject)
             return self.cache(record, self.write(record, None))
-        found = self.read(stored)
-        lives = found.ended is None and not _is_older(found.token, record.token, predecessor)
-        if lives or found.token == record.token:
-            return found
-        # An older pair, or a mark that its grant has ended, which another process made because our renewal had spent
-        # its refresh token.
+        if not self.comes_after(record, predecessor, stored.record):
+            return stored.cached
         return self.cache(record, self.write(record, stored.version))
 
-    def mark_ended(self, ended: GrantRecord, version: Version) -> None:
+    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        """Whether our new pair takes the place of one that another process has stored since we read the store.
+
+        What counts is what was spent for it: clocks differ, and may be put back.
+        """
+        if found.token == ours.token:
+            return False
+        if predecessor.new_sign_in is not None:
+            # A sign-in comes after every renewal of the grant before it, and before a sign-in that was made later.
+            return predecessor.version is None or found.sign_in in (None, predecessor.sign_in)
+        if found.sign_in is not None and found.sign_in != ours.sign_in:
+            # The user has signed in meanwhile.
+            return False
+        if found.ended is not None or predecessor.was_spent_for(ours.token, found.token):
+            # The pair that we have spent, or its mark: another process was refused because we had spent it.
+            return True
+        # Two live pairs of one sign-in, at a server with a grace period: the one that was issued later.
+        issued_at, found_at = ours.token.issued_at, found.token.issued_at
+        return issued_at is not None and found_at is not None and found_at < issued_at
+
+    def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
         """Store why a grant has ended. The token stays. A store that fails costs only the mark."""
         try:
-            self.write(ended, version)
+            self.write(dataclasses.replace(stored.record, ended=reason), stored.version)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
 
@@ -179,9 +233,3 @@ class StoredGrant:
         """Add an event about a failure."""
         # A copy: the frames of the original hold what was to be stored.
         self.events.append(Event(name, self.key, str(failure), failure.replace()))
-
-
-def _is_older(found: Token, new: Token, predecessor: Predecessor) -> bool:
-    if predecessor.was_spent_for(new, found):
-        return True
-    return found.issued_at is not None and new.issued_at is not None and found.issued_at < new.issued_at

@@ -20,10 +20,10 @@ from blnk_auth._renewal.cached_token import CachedToken, Predecessor
 from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.renewal import Renewal
-from blnk_auth._renewal.stored_grant import StoredGrant
+from blnk_auth._renewal.stored_grant import Stored, StoredGrant
 from blnk_auth._renewal.token_endpoint import TokenEndpoint
-from blnk_auth.errors import BlnkAuthError, Conflict, SignInRequired, StoreError, TemporarilyUnavailable
-from blnk_auth.stores._token_store import Record, Version
+from blnk_auth.errors import BlnkAuthError, Conflict, SignInReason, SignInRequired, StoreError, TemporarilyUnavailable
+from blnk_auth.stores._token_store import Version
 from blnk_auth.token import Token
 
 Build = Callable[[], ServerRequest]
@@ -32,9 +32,9 @@ Build = Callable[[], ServerRequest]
 class ReadsOnlyBeforeTheLock(StoredGrant):
     """What was read before waiting for the lock is taken for the truth."""
 
-    first: Record | None = None
+    first: Stored | None = None
 
-    def load(self) -> Record | None:
+    def load(self) -> Stored | None:
         self.first = self.first or super().load()
         return self.first
 
@@ -48,11 +48,11 @@ class NeverLocks(StoredGrant):
 class SavesLater(StoredGrant):
     """Writes down what is to be saved."""
 
-    unsaved: tuple[GrantRecord, Predecessor] | None = None
+    unsaved: tuple[Token, Predecessor] | None = None
 
-    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        self.unsaved = record, predecessor
-        return self.cache(record, None, predecessor=predecessor)
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        self.unsaved = token, predecessor
+        return self.cache(GrantRecord(token), None, predecessor=predecessor)
 
 
 class UnlocksBeforeSaving(Renewal):
@@ -69,15 +69,15 @@ class UnlocksBeforeSaving(Renewal):
 class UsesBeforeSaving(StoredGrant):
     """The pair is handed out at once, to be saved by the next call."""
 
-    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        return self.cache(record, None, predecessor=predecessor)
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        return self.cache(GrantRecord(token), None, predecessor=predecessor)
 
 
 class ForgetsTheUnsavedPair(StoredGrant):
     """A failed save fails the renewal."""
 
-    def save(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        return self.replace(record, predecessor)
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        return self.replace(GrantRecord(token), predecessor)
 
 
 class RenewsPastAnUnsavedPair(Renewal):
@@ -125,7 +125,7 @@ class BowsToAnEndedPair(StoredGrant):
         except Conflict:
             stored = self.load()
         assert stored is not None
-        return self.read(stored)
+        return stored.cached
 
 
 class RevivesItsOwnEndedPair(StoredGrant):
@@ -165,36 +165,35 @@ class AsksAgainAtOnce(TokenEndpoint):
 
 
 class DeletesOnInvalidGrant(StoredGrant):
-    def mark_ended(self, ended: GrantRecord, version: Version) -> None:
+    def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
         self.delete()
 
 
 class MarksBlindly(StoredGrant):
     """The mark replaces whatever is there."""
 
-    def mark_ended(self, ended: GrantRecord, version: Version) -> None:
-        stored = self.load()
-        assert stored is not None
-        super().mark_ended(ended, stored.version)
+    def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
+        newest = self.load()
+        assert newest is not None
+        super().mark_ended(stored._replace(version=newest.version), reason)
 
 
 class NoLookAfterInvalidGrant(Renewal):
     def run_locked(self, goal: Goal) -> CachedToken:
         stored = self.stored.load()
         assert stored is not None
-        cached = self.stored.read(stored)
-        if goal.is_met_by(cached, self.ports.clock()):
-            return self._adopt(cached, goal)
-        self._refuse_if_ended(cached, goal)
+        if goal.is_met_by(stored.cached, self.ports.clock()):
+            return self._adopt(stored.cached, goal)
+        self._refuse_if_ended(stored, goal)
         try:
-            token = self._ask(cached.token)
+            token = self._ask(stored.record.token)
         except SignInRequired as verdict:
-            raise self._end(verdict, stored, cached) from None
-        return self.stored.save(GrantRecord(token), Predecessor(stored.version, cached.token))
+            raise self._end(verdict, stored) from None
+        return self.stored.save(token, stored.predecessor)
 
 
 class AsksAboutEndedGrants(Renewal):
-    def _refuse_if_ended(self, found: CachedToken | None, goal: Goal) -> None:
+    def _refuse_if_ended(self, stored: Stored | None, goal: Goal) -> None:
         return
 
 

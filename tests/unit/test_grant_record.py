@@ -23,6 +23,16 @@ def test_a_grant_survives_json(grant: GrantRecord) -> None:
     assert data["schema"] == 1
 
 
+def test_a_sign_in_is_named_by_a_hash_of_its_first_token() -> None:
+    """The same token adopted twice is one sign-in; records of earlier versions have no name, and odd ones are none."""
+    record = GrantRecord.signed_in(TOKEN)
+    assert record.sign_in == GrantRecord.signed_in(TOKEN).sign_in
+    assert record.sign_in != GrantRecord.signed_in(TOKEN.replace(refresh_token="rt2")).sign_in
+    assert GrantRecord.from_data(record.to_data(), "key").sign_in == record.sign_in
+    assert "sign_in" not in GrantRecord(TOKEN).to_data()
+    assert GrantRecord.from_data({**record.to_data(), "sign_in": 7}, "key").sign_in is None
+
+
 def test_a_living_grant_has_no_mark() -> None:
     """Absent means alive."""
     assert "ended" not in GrantRecord(TOKEN).to_data()

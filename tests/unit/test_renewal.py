@@ -90,10 +90,10 @@ class Scene:
             self.events += [event.name for event in renewal.events]
 
     def look(self) -> CachedToken:
-        held = self.renewal().stored.look()
-        assert held is not None
+        stored = self.renewal().stored.load()
+        assert stored is not None
         self.trace.clear()
-        return held
+        return stored.cached
 
     @property
     def sent_refresh_tokens(self) -> list[str]:
@@ -533,6 +533,86 @@ def test_a_deleted_record_of_the_clients_own_token_is_written_anew() -> None:
     held = conflicting(scene, lambda: scene.store.delete(KEY))
     assert held.version is not None
     assert scene.stored.token.access_token == "at1"
+
+
+# --- sign-ins beside renewals ----------------------------------------------------------------------------------------
+
+
+def sign_in(scene: Scene, token: Token) -> GrantRecord:
+    """Somebody signs in, on another host: what is stored is replaced."""
+    record, before = GrantRecord.signed_in(token), scene.store.load(KEY)
+    scene.store.save(KEY, record.to_data(), expected=None if before is None else before.version)
+    return record
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0], ids=["clock behind", "same clock", "clock ahead"])
+def test_a_renewal_that_comes_back_past_a_lost_lock_leaves_a_new_sign_in_alone(expired: Scene, ahead: float) -> None:
+    """The user signed in while the old grant was being renewed: the sign-in stays, whatever the clocks say."""
+    new = expired.token(7, issued_at=expired.clock() + ahead)
+    held = conflicting(expired, lambda: sign_in(expired, new))
+    assert held.token == new
+    assert expired.stored.token == new
+
+
+def test_an_unsaved_renewal_leaves_a_new_sign_in_alone(expired: Scene) -> None:
+    """The same where the renewed pair could not be saved at first."""
+    expired.server.will(pair(1))
+    expired.store.interfere("save", OSError("full"))
+    held = expired.run(expired.look())
+    new = expired.token(7, issued_at=expired.clock() - 3600)
+    sign_in(expired, new)
+    assert expired.run(held).token == new
+    assert expired.stored.token == new
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0], ids=["clock behind", "same clock", "clock ahead"])
+@pytest.mark.parametrize("verb", ["lock", "load", "save"])
+@pytest.mark.parametrize("renewed_meanwhile", [False, True])
+def test_a_sign_in_that_could_not_be_saved_replaces_the_grant_before_it(
+    scene: Scene, verb: str, ahead: float, renewed_meanwhile: bool
+) -> None:
+    """Also if that one was issued by a clock that was ahead, or is renewed elsewhere before the store works again."""
+    old = sign_in(scene, scene.token(5, issued_at=scene.clock() + ahead))
+    scene.server.will(pair(1))
+    scene.store.interfere(verb, OSError("full"))
+    held = exchange(scene, scene.renewal())
+    assert (held.token.access_token, held.version) == ("at1", None)
+    if renewed_meanwhile:
+        record = scene.store.load(KEY)
+        assert record is not None
+        renewed = GrantRecord(scene.token(6, issued_at=scene.clock() + ahead), sign_in=old.sign_in)
+        scene.store.save(KEY, renewed.to_data(), expected=record.version)
+    assert scene.run(held).token.access_token == "at1"
+    assert scene.stored.token.refresh_token == "rt1"
+
+
+def test_a_sign_in_that_could_not_be_saved_leaves_a_later_sign_in_alone(scene: Scene) -> None:
+    """The user signed in once more, elsewhere: the last sign-in is the one that counts."""
+    sign_in(scene, scene.token(5))
+    scene.server.will(pair(1))
+    scene.store.interfere("save", OSError("full"))
+    held = exchange(scene, scene.renewal())
+    later = sign_in(scene, scene.token(6))
+    assert scene.run(held).token == later.token
+    assert scene.stored.token == later.token
+
+
+def test_a_record_says_which_sign_in_it_descends_from_through_all_renewals_and_its_end() -> None:
+    """Each sign-in has a name of its own, which every renewal keeps; it tells nothing of the token."""
+    scene = Scene()
+    scene.server.will(pair(1), pair(2), refusal("invalid_grant"))
+    exchange(scene, scene.renewal())
+    name = scene.stored.sign_in
+    assert name is not None
+    assert "rt1" not in name
+    scene.clock.advance(LATER)
+    held = scene.run()
+    assert scene.stored.token.access_token == "at2"
+    assert scene.stored.sign_in == name
+    scene.clock.advance(LATER)
+    with pytest.raises(SignInRequired):
+        scene.run(held)
+    assert (scene.stored.ended, scene.stored.sign_in) == ("refused", name)
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
