@@ -88,8 +88,24 @@ _FIELDS = {
 
 def fields_of(name: str, values: list[Any]) -> dict[str, Any]:
     """The fields by name of an object of the class `name`, whose pickle lists their values."""
-    return dict(zip(_FIELDS[name].split(), values, strict=False))
+    fields = dict(zip(_FIELDS[name].split(), values, strict=False))
+    if name == "Provider":
+        advice = fields["revocation_advice"]
+        fields["revocation_advice"] = _ADVICE.get(advice, advice)
+    return fields
 
+
+_ADVICE = {
+    "this provider has no revocation endpoint; call forget() to drop the token here": "",
+    "Blnk Cloud has no revocation endpoint; revoke the OAuth client in the Blnk Cloud dashboard (this ends every "
+    "integration that uses it), or call forget() to drop the token here": (
+        "revoke the OAuth client in the Blnk Cloud dashboard, which ends every integration that uses it"
+    ),
+    "delete the credentials through TrueLayer's API, then call forget() to drop the token here": (
+        "delete the credentials through TrueLayer's API"
+    ),
+}
+"""The texts of `Provider.revocation_advice` that were whole sentences, and are parts of a sentence today."""
 
 _MODULES = {name.rpartition(".")[0] for name in _NAMES}
 _PACKAGES = {module.rpartition(".")[0] for module in _MODULES} - {""}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import ConfigurationError, redacted
+from ..errors._extras import needs_extra
 from ..errors._pickling import pickled_by_name, public
 from .callables import call_setting
 
@@ -191,17 +192,8 @@ def _import_pem(material: str | bytes) -> Any:
 
 
 def _joserfc() -> Any:
-    try:
+    with needs_extra("jwt", "joserfc", needed_by="private_key_jwt"):
         from joserfc import jwk
-    except ImportError as error:
-        is_missing = error.name == "joserfc"
-        raise ConfigurationError(
-            f"private_key_jwt needs the package joserfc, which {'is not installed' if is_missing else 'is broken'}",
-            parameter="private_key",
-            remedy="pip install 'blnk-auth[jwt]'"
-            if is_missing
-            else f"see the output of python -c 'import joserfc' ({type(error).__name__}: {error})",
-        ) from error
     return jwk
 
 

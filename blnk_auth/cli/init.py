@@ -18,7 +18,7 @@ from ..config import config_path, load_profile, profile_names
 from ..config._references import has_reference, is_in_keyring, is_plain
 from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
 from ..errors import ConfigurationError
-from ..errors._extras import import_failure
+from ..errors._extras import needs_extra
 from ..stores._memory import MemoryStore
 from ..stores._private_file import create_file, make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command
@@ -187,10 +187,8 @@ def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
 
 
 def _with_profile(text: str, profile: str, table: Mapping[str, Any]) -> str:
-    try:
+    with needs_extra("cli", "tomlkit", needed_by="init"):
         import tomlkit
-    except ImportError as error:
-        raise ConfigurationError(str(import_failure("init", "tomlkit", "cli", error))) from None
     document: Any = tomlkit.parse(text)
     profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
     profiles[profile] = {name: [*value] if isinstance(value, tuple) else value for name, value in table.items()}

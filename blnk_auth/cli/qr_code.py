@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 
-from ..errors import ConfigurationError
-from ..errors._extras import import_failure
+from ..errors._extras import needs_extra
 
 _LONGEST = 300
 """Characters. The code of a longer text is wider than terminals are, and one of about 3,000 does not exist."""
@@ -21,10 +20,8 @@ def terminal_qr_code(text: str) -> str | None:
     """
     if len(text) > _LONGEST:
         return None
-    try:
+    with needs_extra("cli", "segno", needed_by="a QR code"):
         import segno
-    except ImportError as error:
-        raise ConfigurationError(str(import_failure("a QR code", "segno", "cli", error))) from None
     drawn = io.StringIO()
     # The lowest error correction: a screen is not dirty, and a smaller code fits more terminals.
     segno.make_qr(text, error="l").terminal(drawn, compact=True)

@@ -1,29 +1,67 @@
 """Errors about the packages that an extra installs.
 
 Used where such a package is imported, and by the modules that list public names. What is missing and what is installed
-but broken are two different errors.
+but broken are two different errors, since installing a broken one again may not resolve it. A module that cannot be
+imported is an `ImportError`, as in all of Python; an object that cannot be made is a `ConfigurationError`. It never
+imports such a package itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from . import ConfigurationError
 
-def import_failure(user: str, package: str, extra: str, error: ImportError) -> ImportError:
-    """The error to raise where the optional `package` cannot be imported.
+
+def import_failure(needed_by: str, package: str, extra: str, error: Exception) -> ImportError:
+    """The error to raise where a module needs the optional `package` and cannot import it.
 
     Args:
-        user: What needs the package, as the caller knows it: `RedisStore`.
-        package: The package as it is imported: `redis`.
-        extra: The extra of this library that installs it: `redis`.
-        error: What the import raised. It decides whether the package is missing, or is installed and broken, which
-            installing it again may not resolve.
+        needed_by: What needs the package, as the caller knows it: `Httpx2Auth`.
+        package: The package as it is imported: `httpx2`.
+        extra: The extra of this library that installs it: `httpx2`.
+        error: What the import raised. It is quoted where the package is installed and broken.
     """
-    if isinstance(error, ModuleNotFoundError) and error.name == package:
-        problem = f"which is not installed: pip install 'blnk-auth[{extra}]'"
-    else:
-        problem = f"which is installed but cannot be imported ({error}): see the output of python -c 'import {package}'"
-    return ImportError(f"{user} needs the package {package}, {problem}", name=error.name)
+    problem, remedy = _described(needed_by, package, extra, error)
+    return ImportError(f"{problem}; {remedy}", name=getattr(error, "name", None))
+
+
+@contextmanager
+def needs_extra(extra: str, package: str, *, needed_by: str) -> Generator[None]:
+    """Report an import that fails inside the context, whatever it raises.
+
+    Args:
+        extra: As for `import_failure`.
+        package: As for `import_failure`.
+        needed_by: As for `import_failure`.
+
+    Raises:
+        ConfigurationError: The package is missing; or it is installed and broken, and its own error is chained.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a broken package may raise anything when it is imported
+        problem, remedy = _described(needed_by, package, extra, error)
+        raise ConfigurationError(problem, remedy=remedy) from (None if _is_missing(package) else error)
+
+
+def _described(needed_by: str, package: str, extra: str, error: Exception) -> tuple[str, str]:
+    if isinstance(error, ImportError) and _is_missing(package):
+        return f"{needed_by} needs the package {package}, which is not installed", f"pip install 'blnk-auth[{extra}]'"
+    return (
+        f"{needed_by} needs the package {package}, which is installed but cannot be imported ({error})",
+        f"see the output of python -c 'import {package}'",
+    )
+
+
+def _is_missing(package: str) -> bool:
+    try:
+        return find_spec(package) is None
+    except (ImportError, ValueError):
+        return True
 
 
 class _Unavailable(type):

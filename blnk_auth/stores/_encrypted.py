@@ -23,10 +23,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals
+from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._check import SelfChecking, Unreadable
-from ._extras import needs_extra
 from ._server_url import call_for
 from ._store_handle import PickledByArguments
 from ._token_store import Record, TokenStore, Version, unreadable

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 from platformdirs import user_runtime_path
 
 from ..errors import ConfigurationError, StoreError, clears_locals
+from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._entry_names import name_of
-from ._extras import needs_extra
 from ._keyring_entries import Entries, IncompleteText
 from ._process_lock import process_lock
 from ._record_text import read_record, write_record

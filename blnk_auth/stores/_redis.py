@@ -25,8 +25,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, StoreError, clears_locals, is_number
+from ..errors._extras import needs_extra
 from ..errors._pickling import public
-from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
 from ._server_url import call_for, pickled_url

@@ -18,8 +18,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, clears_locals
+from ..errors._extras import needs_extra
 from ..errors._pickling import public
-from ._extras import needs_extra
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
 from ._server_url import call_for, pickled_url
