@@ -1,0 +1,117 @@
+"""A new sign-in wins over an older renewal, whatever the clocks of the machines read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers import World, acme, pair, settle
+
+from blnk_auth import MemoryStore, Token, TokenSource
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
+from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.testing import Clock
+
+
+def sign_in_unsaved(world: World, *, store_down: bool = False) -> TokenSource:
+    """Alice signs in with the pair at1, rt1; the store fails when it is to be saved."""
+    start = world.client.start_authorization("alice")
+    settle()
+    world.server.will(pair(1))
+    # The first write claims the sign-in.
+    world.store.interfere("save", None, *([] if store_down else [OSError("full")]))
+    if store_down:
+        # The first read is the claim's.
+        world.store.interfere("load", None, OSError("down"))
+    return world.client.finish_authorization(f"https://app.test/callback?code=c&state={start.state}")
+
+
+def another_process(world: World, *, ahead: float) -> World:
+    """With the same store and a clock of its own."""
+    clock = Clock(world.clock() + ahead)
+    return World(acme(), store=world.store, clock=clock)
+
+
+def write(world: World, key: str, record: GrantRecord) -> None:
+    """As another process does that does not wait for the lock."""
+    stored = MemoryStore.load(world.store, key)
+    MemoryStore.save(world.store, key, record.to_data(), expected=None if stored is None else stored.version)
+
+
+def save_at_last(world: World, source: TokenSource) -> str:
+    """The store is well again; the refresh token that is stored then."""
+    assert source.token().access_token == "at1"
+    settle()
+    return str(world.stored(source).token.refresh_token)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 30.0, 86_400.0])
+@pytest.mark.parametrize("store_down", [False, True], ids=["full", "down"])
+def test_an_unsaved_sign_in_replaces_a_pair_whose_clock_was_ahead(ahead: float, store_down: bool) -> None:
+    """The stored pair bears a time that has not come yet; the user has signed in since."""
+    world = World()
+    other = another_process(world, ahead=ahead)
+    other.client.for_subject("alice").adopt(other.token(0))
+    source = sign_in_unsaved(world, store_down=store_down)
+    assert save_at_last(world, source) == "rt1"
+    assert source.token().access_token == "at1"
+
+
+@pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
+def test_an_unsaved_sign_in_replaces_a_renewal_of_the_older_grant(ahead: float) -> None:
+    """Another process renews the pair that is stored, after the user has signed in: that grant is the old one."""
+    world = World()
+    world.signed_in()
+    source = sign_in_unsaved(world)
+    other = another_process(world, ahead=ahead)
+    other.server.will(pair(5))
+    assert other.client.for_subject("alice").renew().access_token == "at5"
+    assert save_at_last(world, source) == "rt1"
+
+
+@pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
+def test_an_unsaved_sign_in_gives_way_to_another_new_one(ahead: float) -> None:
+    """The user has signed in once more, at another process whose store worked."""
+    world = World()
+    world.signed_in()
+    source = sign_in_unsaved(world)
+    other = another_process(world, ahead=ahead)
+    other.client.for_subject("alice").adopt(other.token(7))
+    assert save_at_last(world, source) == "rt7"
+    assert source.token().access_token == "at7"
+
+
+@pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
+def test_a_renewal_that_comes_back_late_does_not_overwrite_a_sign_in(ahead: float) -> None:
+    """Its lock did not hold (an expired lease): what a user has stored meanwhile stays."""
+    world = World()
+    source = world.signed_in(expires_at=world.clock() - 1)
+    other = another_process(world, ahead=ahead)
+
+    def answer_late(_: HttpRequest) -> HttpResponse:
+        write(world, source.store_key, GrantRecord.signed_in(other.token(7)))
+        return pair(1)
+
+    world.server.will(answer_late)
+    assert source.token().access_token == "at7"
+    assert world.stored(source).token.refresh_token == "rt7"
+
+
+def test_renewals_keep_the_name_of_their_sign_in() -> None:
+    """So does the mark that a grant has ended; each sign-in has a name of its own."""
+    world = World()
+    source = world.signed_in()
+    name = world.stored(source).sign_in
+    world.server.will(pair(1))
+    source.renew()
+    assert world.stored(source).sign_in == name
+    assert name is not None
+    source.adopt(world.token(2))
+    assert world.stored(source).sign_in not in (None, name)
+
+
+@pytest.mark.parametrize("sign_in", [None, 7, "x"])
+def test_a_record_of_another_version_is_read(sign_in: Any) -> None:
+    """Without a name, or with an odd one, it is a record like any other."""
+    data = {**GrantRecord(Token("at0")).to_data(), "sign_in": sign_in}
+    assert GrantRecord.from_data(data, "key") == GrantRecord(Token("at0"), sign_in="x" if sign_in == "x" else None)
