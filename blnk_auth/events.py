@@ -62,7 +62,8 @@ class Event:
         error: The exception, if there was one.
         subject: Whose grant it is; None for the client's own, or where it is not known.
         provider: The provider's name; None where there is none, as for a `StaticToken`.
-        seconds: How long the exchange took; None where nothing was measured.
+        seconds: How long the operation took that the event is about, waiting for the store's lock included; None for
+            an event that is not about an operation, as `token_withheld`.
     """
 
     name: EventName

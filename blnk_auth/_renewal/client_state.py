@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._protocol.client_authentication import ClientCredentials
@@ -26,7 +27,7 @@ from .credential import RequestRules, Source, credential_of
 from .current_token import CurrentToken
 from .ports import Ports
 from .single_flight import Flight, SingleFlight, run_on_worker
-from .store_keys import Registration
+from .store_keys import Registration, parse_token_key
 
 if TYPE_CHECKING:
     from ..provider import Provider
@@ -173,7 +174,8 @@ class ClientState:
         if the work raised.
         """
         events: list[Event] = []
-        return run_on_worker(lambda: work(events), lambda: self.emit(events))
+        began_at = time.monotonic()
+        return run_on_worker(lambda: work(events), lambda: self.emit(events, seconds=time.monotonic() - began_at))
 
     def is_time_to_sweep(self) -> bool:
         """Whether abandoned sign-ins should be looked for: about once a minute in each process."""
@@ -191,7 +193,12 @@ class ClientState:
         """Wait in a task until an operation has ended."""
         return await flight.wait_async(self.wait_timeout)
 
-    def emit(self, events: Iterable[Event]) -> None:
-        """Log events and hand them to `on_event`."""
+    def emit(self, events: Iterable[Event], *, seconds: float | None = None) -> None:
+        """Log events and pass them to `on_event`, completed by whose token and which provider it is.
+
+        `seconds`: how long the operation took that they are about.
+        """
         for event in events:
-            emit(self.on_event, event)
+            known = parse_token_key(event.store_key)
+            subject = None if known is None else known[1].subject
+            emit(self.on_event, replace(event, subject=subject, provider=self.provider.name, seconds=seconds))

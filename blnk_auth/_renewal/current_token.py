@@ -265,11 +265,12 @@ class CurrentToken:
         known = goal.known
         in_background = known is not None and not goal.must_differ and self.state.clock() < known.must_renew_at
         renewal = self.renewal(package, in_background=in_background)
+        began_at = time.monotonic()
         only_looks = self._failure is not None and not self._failure.is_same(overlooked)
         return self.state.flights.join_or_start(
             self.store_key,
             lambda: self._renew_kept(renewal, goal, overlooked),
-            lambda: self.state.emit(renewal.events),
+            lambda: self.state.emit(renewal.events, seconds=time.monotonic() - began_at),
             # What nobody has seen yet may be read and found good.
             brings_another=(goal.must_differ or known is not None) and not only_looks,
             needs_another=goal.must_differ,

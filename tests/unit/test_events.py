@@ -6,7 +6,7 @@ import logging
 import re
 
 import pytest
-from helpers import World, leaks, pair
+from helpers import World, leaks, pair, settle
 
 from blnk_auth import Event, StoreError
 from blnk_auth.events import emit
@@ -99,3 +99,29 @@ def test_the_names_are_documented() -> None:
     }
     documented = set(re.findall(r"`([a-z_]+)`", Event.__doc__ or ""))
     assert {"renewed", "save_failed", "sign_in_required"} <= told <= documented
+
+
+def test_an_event_names_subject_and_provider_and_how_long_it_took() -> None:
+    """Metrics need no parsing of keys: an operation's events have its duration, and one of a request has none."""
+    world = World()
+    source = world.signed_in("alice/at=home")
+    world.server.will(pair(1))
+    source.renew()
+    settle()
+    assert source.headers("https://elsewhere.test/x") == {}
+    renewed, withheld = world.events
+    assert (renewed.name, withheld.name) == ("renewed", "token_withheld")
+    for event in (renewed, withheld):
+        assert (event.subject, event.provider) == ("alice/at=home", "acme")
+    assert renewed.seconds is not None
+    assert 0 <= renewed.seconds < 60
+    assert withheld.seconds is None
+
+
+def test_an_event_of_the_clients_own_token_has_no_subject() -> None:
+    """`for_itself` is nobody's grant."""
+    world = World()
+    world.server.will(pair(1))
+    world.client.for_itself().token()
+    settle()
+    assert [(event.subject, event.provider) for event in world.events] == [(None, "acme")]
