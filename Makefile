@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit public-surface architecture test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage public-surface architecture test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -40,6 +40,12 @@ test: lint types $(INSTALLED)
 # What needs neither a socket nor a process, against this checkout: in seconds, while you write.
 unit: $(LOCKED)
 	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 tests/unit -m "not real and not deep" $(PYTEST_FLAGS)
+
+# The branches that the tests leave out, of unit tests, scenarios, providers and stores, in one process, on this checkout.
+coverage: $(LOCKED)
+	@PYTHONPATH=$(CURDIR) $(BIN)/coverage run -m pytest -n0 tests/unit tests/scenarios tests/providers \
+	  tests/stores tests/simulation $(PYTEST_FLAGS)
+	@$(BIN)/coverage report
 
 # Writes tests/data/public_surface.txt again: every public name with its signature, which a test compares.
 public-surface: $(LOCKED)
