@@ -27,6 +27,7 @@ from blnk_auth import (
     Httpx2Auth,
     HttpxAuth,
     OAuthClient,
+    RenewalPolicy,
     RequestsAuth,
     SQLiteStore,
     Token,
@@ -58,6 +59,7 @@ class Session:
             client_secret=fetched_secret,
             redirect_uri=sandbox.redirect_uri,
             store=SQLiteStore(directory / "tokens.db"),
+            policy=RenewalPolicy(lost_answer_delay=0.0),
             on_event=self.events.append,
             clock=clock,
         )
