@@ -2,7 +2,7 @@
 
 Used by `renewal` and `revocation`. What this file promises:
 
-* A stored pair is replaced only by compare-and-set, and a live one never by an older one (`comes_after`).
+* A stored pair is replaced only by compare-and-set, and a live one never by an older one (`_comes_after`).
 * A new sign-in is never replaced by a renewal of the grant before it.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
 * Whatever a store raises arrives as a `StoreError`, which holds no data.
@@ -198,11 +198,11 @@ class StoredGrant:
                 # The grant was forgotten meanwhile: the new pair must not bring it back.
                 raise sign_in_required("missing", self.subject)
             return self.cache(record, self.write(record, None))
-        if not self.comes_after(record, predecessor, stored.record):
+        if not self._comes_after(record, predecessor, stored.record):
             return stored.cached
         return self.cache(record, self.write(record, stored.version))
 
-    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         """Whether our new pair takes the place of one that another process has stored since we read the store.
 
         What counts is what was spent for it: clocks differ, and may be put back.
