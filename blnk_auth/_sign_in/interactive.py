@@ -221,7 +221,7 @@ class InteractiveSignIn:
         callback = parse_callback(callback_url)
         if callback.state is None and callback.error is not None:
             check_callback(callback, self._state.provider)
-            raise no_state(callback)
+            raise no_state(callback).replace(remedy="start the sign-in again")
         given = callback.state or ""
         # Before anything else in it is believed. As bytes: compare_digest refuses strings that are not ASCII.
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._expected_state.encode()):
