@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -24,6 +25,8 @@ from ..stores._forks import reset_in_child
 from .worker import start_worker
 
 Result = TypeVar("Result")
+
+_SIGNAL_SECONDS = 0.5
 
 
 class Flight(Generic[Result]):
@@ -46,7 +49,7 @@ class Flight(Generic[Result]):
     def wait(self, timeout: float) -> Result:
         """Block until the result is there. Raises `TemporarilyUnavailable` after `timeout` seconds without one."""
         landed = threading.Event()
-        if self._call_when_done(landed.set) and not landed.wait(timeout):
+        if self._call_when_done(landed.set) and not _wait_on_thread(landed, timeout):
             raise _still_running(timeout)
         return self._result_or_error()
 
@@ -209,6 +212,19 @@ def run_on_worker(work: Callable[[], Result], afterwards: Callable[[], object]) 
     if not start_worker(lambda: flight.run(work, afterwards), copy_context()):
         flight.run(work, afterwards)
     return flight
+
+
+def _wait_on_thread(landed: threading.Event, timeout: float) -> bool:
+    """Wait until the event is set; False after `timeout` seconds. Ctrl-C ends the wait within `_SIGNAL_SECONDS`."""
+    if threading.current_thread() is not threading.main_thread():
+        return landed.wait(timeout)
+    # A signal interrupts the main thread's wait for a lock, but not if it comes in the moment before that wait begins,
+    # or on another thread: then Python would look at it only when the lock is free. So the wait has several parts.
+    give_up_at = time.monotonic() + timeout
+    while not landed.wait(min(_SIGNAL_SECONDS, max(0.0, give_up_at - time.monotonic()))):
+        if time.monotonic() >= give_up_at:
+            return False
+    return True
 
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:

@@ -347,6 +347,21 @@ def test_ctrl_c_in_the_waiting_main_thread_does_not_stop_the_flight(work: Work) 
     assert flight.wait(PATIENCE) == "done"
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread are POSIX")
+def test_a_signal_that_does_not_interrupt_the_wait_is_seen_all_the_same(work: Work) -> None:
+    """A signal in the moment before the wait, or on another thread, wakes no lock: the main thread looks for it."""
+    flight = run_on_worker(work, nothing)
+    work.began.wait(PATIENCE)
+    # Python notes the signal whichever thread it comes on; only the main thread acts on it.
+    other = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
+    threading.Timer(0.05, other.start).start()
+    with pytest.raises(KeyboardInterrupt):
+        flight.wait(PATIENCE)
+    other.join()
+    work.may_end.set()
+    assert flight.wait(PATIENCE) == "done"
+
+
 class Interruption:
     """Ctrl-C at the n-th function that is called in these modules, where CPython looks for signals."""
 
