@@ -24,6 +24,16 @@ _NO_TABLE = "its tables are missing; call create_schema() once, or add them with
 _CONNECT = "check that the database runs and that the url leads to it"
 _OTHER = "look into the database's log for the cause"
 
+_GUIDE = "as the how-to 'Keep tokens in PostgreSQL, MariaDB or Redis' shows"
+_POOLER = (
+    "most likely PgBouncer is in between, which refuses the option that limits the time of a statement; give an Engine "
+    f"with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
+)
+_PREPARED = (
+    "most likely a pooler such as PgBouncer is in between and gives each transaction another connection, where "
+    f"prepared statements get lost; make the Engine with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
+)
+
 NO_TABLE = frozenset(("42P01", "1146"))
 """The codes of PostgreSQL and MySQL for a table that does not exist. The first also stands for SQLite, which has
 none."""
@@ -35,6 +45,7 @@ _REMEDIES = {
     "25006": _READ_ONLY,
     "42501": _RIGHTS,
     "53100": _NO_ROOM,
+    **dict.fromkeys(("42P05", "26000"), _PREPARED),
     # error numbers of MySQL and MariaDB
     "1045": _SIGN_IN,
     "1205": _LOCKED,
@@ -87,7 +98,8 @@ def judge(error: SQLAlchemyError, password: str | None = None) -> DatabaseProble
         text = _first_line(error)
         if password:
             text = text.replace(password, "***")
-        return DatabaseProblem(text, _REMEDIES.get(code, _CONNECT), code)
+        remedy = _POOLER if "unsupported startup parameter" in text else _REMEDIES.get(code, _CONNECT)
+        return DatabaseProblem(text, remedy, code)
     # After a lost connection the pool makes new ones; the first attempt may just have met a restarted database.
     is_transient = error.connection_invalidated or code in _TRANSIENT
     text = f"{type(error.orig).__name__} {code}".rstrip()

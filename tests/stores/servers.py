@@ -31,7 +31,7 @@ import psycopg
 import pymysql
 import pytest
 import redis
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 PATIENCE = 60.0
@@ -233,6 +233,39 @@ class PostgresServer(Server):
 
     def ping(self) -> None:
         psycopg.connect(f"host=127.0.0.1 port={self.port} user=tester dbname=postgres connect_timeout=2").close()
+
+
+class PgBouncer(Server):
+    """In front of the PostgreSQL server at `behind`, with a pool of so many connections for each transaction."""
+
+    kind = "pgbouncer"
+
+    def __init__(self, behind: str, pool_size: int = 3) -> None:
+        self._behind, self._pool_size = make_url(behind), pool_size
+        super().__init__()
+
+    def _find_programs(self) -> None:
+        self._program = program("pgbouncer")
+
+    def _initialize(self) -> None:
+        behind = self._behind
+        (self.directory / "pgbouncer.ini").write_text(
+            f"[databases]\n{behind.database} = host={behind.host} port={behind.port} user={behind.username}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
+        )
+
+    def _command(self) -> list[str]:
+        return [self._program, str(self.directory / "pgbouncer.ini")]
+
+    @property
+    def url(self) -> str:
+        return self._behind.set(port=self.port).render_as_string(hide_password=False)
+
+    def ping(self) -> None:
+        psycopg.connect(
+            host="127.0.0.1", port=self.port, user="tester", dbname=str(self._behind.database), connect_timeout=2
+        ).close()
 
 
 class MariaDBServer(Server):
