@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage public-surface architecture test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage public-surface failures architecture test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -50,6 +50,10 @@ coverage: $(LOCKED)
 # Writes tests/data/public_surface.txt again: every public name with its signature, which a test compares.
 public-surface: $(LOCKED)
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/unit/test_public_surface.py
+
+# Writes the names of the tests into tests/failures.md again.
+failures: $(LOCKED)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/support/failures.py
 
 # Draws docs/explanation/architecture.svg again, from the imports.
 architecture: $(LOCKED)

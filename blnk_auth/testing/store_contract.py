@@ -354,7 +354,7 @@ class SharedStoreContract(StoreContract):
         assert loaded(store, "counter")[0] == {"n": PROCESSES * self.increments}
 
     def test_the_lock_of_a_killed_process_is_free(self, store: TokenStore, open_store: OpenStore) -> None:
-        """A process that holds the lock excludes others, and a kill releases it (F45)."""
+        """A process that holds the lock excludes others, and a kill releases it."""
         with one_process(lock_in_process, open_store, "alice") as (process, pipe):
             assert received(pipe) == "held"
             seconds_until_refused(store, "alice", timeout=_SHORT)

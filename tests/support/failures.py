@@ -1,0 +1,74 @@
+"""`tests/failures.md`: which tests show each known failure. `make failures` writes the names of the tests again.
+
+A test shows a failure if its name has the number (`test_f01_...`, `test_trap_01_...`), or its docstring does (`F01`).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from blnk_auth.testing.store_contract import SharedStoreContract
+
+FILE = Path(__file__).parents[1] / "failures.md"
+_IN_THE_CONTRACT = {"F45": "test_the_lock_of_a_killed_process_is_free"}
+"""Tests that authors of stores run too, and that are part of the package, which names no number."""
+
+ENTRY = re.compile(r"^- \*\*(?P<number>F\d\d|Trap \d\d)\*\* (?P<text>[^\n]*)\n((?:  .*\n)*)", re.MULTILINE)
+
+
+def tests() -> Iterator[tuple[str, str, str]]:
+    """File, name and docstring of every test."""
+    contracts = {*FILE.parent.glob("stores/*contract*.py")} - {*FILE.parent.glob("stores/test_*.py")}
+    for path in sorted({*FILE.parent.rglob("test_*.py")} - {FILE.parent / "unit" / "test_failures.py"}) + sorted(
+        contracts
+    ):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                yield path.relative_to(FILE.parent).as_posix(), node.name, ast.get_docstring(node) or ""
+
+
+@functools.cache
+def shown() -> dict[str, list[str]]:
+    """The tests that show each failure, as they are listed."""
+    found: dict[str, list[str]] = {}
+    for path, name, documentation in tests():
+        numbers = {f"F{number}" for number in re.findall(r"(?<=_f)\d\d(?=_)", name)}
+        numbers |= {f"Trap {number}" for number in re.findall(r"(?<=test_trap_)\d\d(?=_)", name)}
+        numbers |= {f"F{number}" for number in re.findall(r"\bF(\d\d)\b", documentation)}
+        for number in numbers:
+            entry = f"`{path}` {name}"
+            if entry not in found.setdefault(number, []):
+                found[number].append(entry)
+    for number, name in _IN_THE_CONTRACT.items():
+        assert hasattr(SharedStoreContract, name)
+        found.setdefault(number, []).append(f"`stores/test_contract.py` {name}")
+    return found
+
+
+def listed() -> dict[str, tuple[str, list[str]]]:
+    """What the file says: the text of each entry, and its tests."""
+    return {
+        match["number"]: (match["text"], [line.removeprefix("  - ") for line in match[3].splitlines()])
+        for match in ENTRY.finditer(FILE.read_text("utf-8"))
+    }
+
+
+def written() -> str:
+    """The file with the tests of today."""
+    found = shown()
+
+    def entry(match: re.Match[str]) -> str:
+        lines = "".join(f"  - {test}\n" for test in found.get(match["number"], []))
+        return f"- **{match['number']}** {match['text']}\n{lines}"
+
+    return ENTRY.sub(entry, FILE.read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(), "utf-8")
+    sys.stdout.write(f"{FILE.name} is written\n")
