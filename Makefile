@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage public-surface failures architecture test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-deep lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -47,17 +47,11 @@ coverage: $(LOCKED)
 	  tests/stores tests/simulation $(PYTEST_FLAGS)
 	@$(BIN)/coverage report
 
-# Writes tests/data/public_surface.txt again: every public name with its signature, which a test compares.
-public-surface: $(LOCKED)
-	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/unit/test_public_surface.py
-
-# Writes the names of the tests into tests/failures.md again.
-failures: $(LOCKED)
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/support/failures.py
-
-# Draws docs/explanation/architecture.svg again, from the imports.
-architecture: $(LOCKED)
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/support/architecture.py
+# Writes again what tests compare: every public name, every error message, the tests of each known failure, and the
+# picture of the imports. Look at the difference before you commit it.
+snapshots: $(LOCKED)
+	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
+	  tests/support/architecture.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
 test-clients: $(CLIENTS)/.installed

@@ -83,7 +83,7 @@ def error_of(
         verdict = verdict_on(Refusal(response, document, registered), provider.judge_refusal)
     except BadJudge as failure:
         return ConfigurationError(
-            f"{answered}; judge_refusal of the provider {failure}",
+            f"{answered}, and judge_refusal of the provider {failure}",
             remedy="correct judge_refusal",
             parameter="judge_refusal",
             **fields,

@@ -13,7 +13,7 @@ PAGE = (FILE.parent / "architecture.md").read_text("utf-8")
 
 
 def test_the_picture_is_current() -> None:
-    """If the imports have changed as they should: make architecture."""
+    """If the imports have changed as they should: make snapshots."""
     assert picture() == FILE.read_text("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The picture of `docs/explanation/architecture.md`, drawn from the imports: `make architecture` writes it again.
+"""The picture of `docs/explanation/architecture.md`, drawn from the imports: `make snapshots` writes it again.
 
 Each row is a layer of the test of import directions, the top one first. An arrow is an import. Left out, so that the
 picture can be read, are those that other arrows imply, and all to the lowest row, which every layer uses.

@@ -1,4 +1,4 @@
-"""`tests/failures.md`: which tests show each known failure. `make failures` writes the names of the tests again.
+"""`tests/failures.md`: which tests show each known failure. `make snapshots` writes the names of the tests again.
 
 A test shows a failure if its name has the number (`test_f01_...`, `test_trap_01_...`), or its docstring does (`F01`).
 """

@@ -15,7 +15,7 @@ def test_the_catalogue_is_complete() -> None:
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_each_failure_is_shown_by_the_tests_that_are_listed(number: str) -> None:
-    """If tests were renamed or added: make failures."""
+    """If tests were renamed or added: make snapshots."""
     text, tests = listed()[number]
     assert text.endswith(".")
     assert tests, "no test shows it"

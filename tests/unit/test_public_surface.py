@@ -1,6 +1,6 @@
 """Everything public, with signatures, as one text: `tests/data/public_surface.txt`. A change to it is a decision.
 
-`make public-surface` writes the text again.
+`make snapshots` writes the text again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 import blnk_auth
 
 FILE = Path(__file__).parent.parent / "data" / "public_surface.txt"
-WRITE = "make public-surface"
+WRITE = "make snapshots"
 
 _NO_API = {"blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures"}
 """Programs, and a plug-in of pytest, which are used by their names."""
@@ -161,7 +161,7 @@ def shown(default: object) -> str:
 
 
 def test_the_public_surface_is_what_was_decided() -> None:
-    """Compare the two texts, and if the change is meant: make public-surface."""
+    """Compare the two texts, and if the change is meant: make snapshots."""
     assert surface().splitlines() == FILE.read_text("utf-8").splitlines()
 
 

@@ -1,0 +1,65 @@
+"""What every error says, read from the source: the one place where tests look at the words.
+
+Elsewhere tests look at fields, so a message can be reworded; here the rewording shows, in one text.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.messages import FILE, Message, messages, written
+
+ALL = list(messages())
+
+AVOIDED = re.compile(
+    r"\b(anew|whoever|of yours|at once|sibling|stranger|the person|cured?|dies|guard|luck)\b|(?<!there )\b(is|are) no\b"
+)
+"""Words and turns of phrase that have to be read twice."""
+
+WITHOUT_REMEDY = {
+    "_protocol.answers": "what there is to do depends on the error that is refined here",
+    "_protocol.http_values": "the problem says what must be given",
+    "_protocol.origins": "the problem says what must be given",
+    "_protocol.requests": "nothing helps: the provider cannot do it",
+    "_renewal.renewal": "the error of the attempt is passed on",
+    "_renewal.token_endpoint": "the error of the attempt is passed on",
+    "_sign_in": "the problem says what must be given",
+    "_transport": "the problem says what must be given",
+    "cli": "the problem says what must be given",
+    "config": "the problem says what must be given",
+    "policy": "the problem says what a number must be",
+    "source": "the problem says what must be given",
+    "stores._async_adapter": "the store's author knows what it raised",
+    "stores._calls": "the store's author knows what it raised",
+    "stores._redis": "the problem says what must be given",
+}
+"""Modules with messages that need none, each with the reason."""
+
+
+def names(message: Message) -> str:
+    return f"{message.module}: {message.problem[:60]}"
+
+
+def test_the_messages_are_what_was_decided() -> None:
+    """If a message was reworded as it should be: make snapshots."""
+    assert written().splitlines() == FILE.read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("message", ALL, ids=names)
+def test_a_message_says_what_is_wrong_and_what_to_do(message: Message) -> None:
+    """Two parts, no full stop at the end of either, in plain words, naming the parameter that is wrong."""
+    for text in (message.problem, message.remedy or ""):
+        assert not text.removesuffix("...").endswith((".", ";", ","))
+        assert text == text.strip()
+        assert not AVOIDED.search(text)
+    assert "; " not in message.problem.replace("'; '", "")
+    assert message.problem
+    allowed = any(message.module == name or message.module.startswith(f"{name}.") for name in WITHOUT_REMEDY)
+    assert message.remedy or allowed
+
+
+def test_there_are_messages_to_look_at() -> None:
+    """The search finds what the package raises."""
+    assert len(ALL) > 150
+    assert {message.error for message in ALL} >= {"ConfigurationError", "StoreError", "SignInRequired"}
