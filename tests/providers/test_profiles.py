@@ -283,7 +283,7 @@ def test_a_judge_that_fails_ends_no_grant(judge: Any, said: str) -> None:
         )
         source = OAuthClient(made, client_id="id", client_secret="s").for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
-        with pytest.raises(ConfigurationError, match=f"answered 400, and judge_refusal of the provider {said}") as caught:
+        with pytest.raises(ConfigurationError, match=f"400, and judge_refusal of the provider {said}") as caught:
             source.renew()
     assert caught.value.status_code == 400
     assert source.state != "sign_in_required"
