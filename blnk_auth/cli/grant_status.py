@@ -6,13 +6,14 @@ Used by `blnk-auth status`. It only reads the store: it never renews. What it sh
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from .._renewal.store_keys import parse_token_key
 from ..client import OAuthClient
 from ..errors import StoreError
 from ..source import TokenSource
@@ -42,6 +43,8 @@ class GrantStatus:
         scope: The scope of the token, space-separated; None if unknown.
         expires_at: When the access token expires, in UTC epoch seconds; None if unknown.
         refresh_expires_at: When the refresh token expires if it is not used; None if unknown.
+        resource: The resource that its tokens are for (RFC 8707); None if none was named.
+        audience: The audience of its tokens; None if none was named.
         last_error: Why the grant has ended, or why it cannot be read; None if neither.
     """
 
@@ -51,6 +54,8 @@ class GrantStatus:
     scope: str | None = None
     expires_at: float | None = None
     refresh_expires_at: float | None = None
+    resource: str | None = None
+    audience: str | None = None
     last_error: str | None = None
 
 
@@ -62,22 +67,24 @@ def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
 
 
 def _grant_status(client: OAuthClient, source: TokenSource) -> GrantStatus | None:
-    provider = client.provider
+    provider, whose = client.provider, GrantStatus(source.subject, client.provider.name, "unreadable")
+    parsed = parse_token_key(source.store_key)
+    if parsed is not None:
+        whose = replace(whose, resource=parsed[1].resource, audience=parsed[1].audience)
     try:
         record, state = stored_record(client, source), source.state
     except StoreError as error:
-        return GrantStatus(source.subject, provider.name, "unreadable", last_error=message_of(error))
+        return replace(whose, last_error=message_of(error))
     if record is None:
         return None
     token = record.token
-    return GrantStatus(
-        source.subject,
-        provider.name,
-        state,
-        token.scope,
-        token.expires_at,
-        refresh_expiry(token, provider.refresh_idle_lifetime),
-        None if record.ended is None else _ENDED.get(record.ended, record.ended),
+    return replace(
+        whose,
+        state=state,
+        scope=token.scope,
+        expires_at=token.expires_at,
+        refresh_expires_at=refresh_expiry(token, provider.refresh_idle_lifetime),
+        last_error=None if record.ended is None else _ENDED.get(record.ended, record.ended),
     )
 
 
@@ -97,7 +104,7 @@ def status_table(found: list[GrantStatus]) -> Table:
         table.add_column(heading, overflow="fold", no_wrap=heading not in ("subject", "last error"))
     for each in found:
         cells: list[str | Text] = [
-            Text(subject_label(each.subject)),
+            Text("\n".join([subject_label(each.subject), *_purpose(each)])),
             each.provider,
             Text(printable(each.scope or "").replace(" ", "\n")),
             _left(each.expires_at, now),
@@ -107,6 +114,11 @@ def status_table(found: list[GrantStatus]) -> Table:
         ]
         table.add_row(*cells[: len(table.columns)])
     return table
+
+
+def _purpose(status: GrantStatus) -> list[str]:
+    """What its tokens are for, if that was named."""
+    return [f"for {printable(name)}" for name in (status.resource, status.audience) if name is not None]
 
 
 def _left(at: float | None, now: float) -> str:

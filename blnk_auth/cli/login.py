@@ -24,7 +24,7 @@ from .token_summary import show_token_summary
 
 
 @click.command("login", epilog=EPILOG)
-@client_options("subject", "scope")
+@client_options("subject", "scope", "resource")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -80,12 +80,15 @@ def _sign_in(
             CONFIGURATION,
         )
     if device:
-        return client.authorize_device(subject, scope=profile.scope, on_prompt=_show_code, timeout=timeout)
+        return client.authorize_device(
+            subject, scope=profile.scope, resource=profile.resource, on_prompt=_show_code, timeout=timeout
+        )
     opens = browser and not paste
     with long_lines() as edits:
         return client.authorize_interactively(
             subject,
             scope=profile.scope,
+            resource=profile.resource,
             parameters=parameters,
             port=port,
             timeout=timeout,

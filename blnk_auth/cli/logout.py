@@ -16,7 +16,7 @@ from .terminal import show_json, subject_label
 
 
 @click.command("logout", epilog=EPILOG)
-@client_options("subject", "scope")
+@client_options("subject", "scope", "resource", "audience")
 @itself_option
 @click.option("--forget", is_flag=True, help="Only delete the tokens here; the provider is not informed.")
 @json_option

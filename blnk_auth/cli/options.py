@@ -62,11 +62,11 @@ def subject_of(profile: Profile) -> str:
 def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSource:
     """The source of the tokens that the options select. Raises `ConfigurationError` if there cannot be one."""
     if not itself:
-        return client.for_subject(subject_of(profile))
+        return client.for_subject(subject_of(profile), resource=profile.resource)
     try:
-        return client.for_itself(scope=profile.scope)
+        return client.for_itself(scope=profile.scope, resource=profile.resource, audience=profile.audience)
     except ConfigurationError as error:
-        if error.parameter == "scope":
+        if error.parameter != "for_itself":
             raise
         raise _no_token_of_its_own(profile, client) from None
 

@@ -9,7 +9,7 @@ from .token_summary import show_token_summary
 
 
 @click.command("renew", epilog=EPILOG)
-@client_options("subject", "scope")
+@client_options("subject", "scope", "resource", "audience")
 @itself_option
 @json_option
 def command(selection: Selection, itself: bool, as_json: bool) -> None:

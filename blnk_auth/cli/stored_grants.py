@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from .._renewal.grant_record import GrantRecord
 from .._renewal.store_keys import Registration, parse_token_key
 from ..client import OAuthClient
@@ -26,14 +27,18 @@ def source_at(client: OAuthClient, key: str) -> TokenSource | None:
     if parsed is None:
         return None
     _, grant = parsed
-    if grant.subject is not None:
-        source = client.for_subject(grant.subject)
-    else:
-        try:
-            source = client.for_itself(scope=grant.scope)
-        except ConfigurationError:
-            return None
+    try:
+        source = _source_of(client, grant)
+    except ConfigurationError:
+        return None
     return source if source.store_key == key else None
+
+
+def _source_of(client: OAuthClient, grant: RefreshTokenGrant | ClientCredentialsGrant) -> TokenSource:
+    if isinstance(grant, RefreshTokenGrant):
+        return client.for_subject(grant.subject, resource=grant.resource)
+    parameters = None if grant.parameters is None else dict(grant.parameters)
+    return client.for_itself(scope=grant.scope, resource=grant.resource, audience=grant.audience, parameters=parameters)
 
 
 def stored_record(client: OAuthClient, source: TokenSource) -> GrantRecord | None:

@@ -9,7 +9,7 @@ from .terminal import show_json
 
 
 @click.command("token", epilog=EPILOG)
-@client_options("subject", "scope")
+@client_options("subject", "scope", "resource", "audience")
 @itself_option
 @json_option
 def command(selection: Selection, itself: bool, as_json: bool) -> None:

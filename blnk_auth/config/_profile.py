@@ -60,6 +60,16 @@ class Profile:
         return self.settings.get("scope")
 
     @property
+    def resource(self) -> str | None:
+        """The resource that the tokens are for (RFC 8707). None: not set."""
+        return self.settings.get("resource")
+
+    @property
+    def audience(self) -> str | None:
+        """The audience of the client's own tokens. None: not set."""
+        return self.settings.get("audience")
+
+    @property
     def origin(self) -> SettingsOrigin:
         """Where the settings come from, for errors."""
         return SettingsOrigin(self.path, self.name, self.overridden)

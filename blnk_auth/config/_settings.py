@@ -60,6 +60,8 @@ COMMON: tuple[Setting, ...] = (
     Setting("redirect_uri", "Where the provider redirects users to, as registered."),
     Setting("store", "URL of the token store; default: an SQLite file of this user."),
     Setting("scope", "Scopes to ask for at sign-in, separated by spaces."),
+    Setting("resource", "URI of the resource that the tokens are for (RFC 8707)."),
+    Setting("audience", "The audience of the client's own tokens, at servers that ask for one."),
     Setting("subject", "Whose tokens, unless a command says otherwise."),
     Setting("client_auth", "How the client proves itself; default: the provider's.", choices=METHODS),
     Setting("private_key", "File with the PEM or JWK for private_key_jwt, or keyring:service/name.", "file"),

@@ -12,6 +12,7 @@ from cli.demo_process import TIMEOUT, command
 from helpers import leaks
 from stores.servers import fresh_database, postgres_url
 
+from blnk_auth import Token
 from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
 
@@ -308,3 +309,26 @@ def test_an_sql_store_gets_its_tables(offline: CommandLine, postgres_url: str) -
         assert finished("store", "list", url).returncode == 0
         assert finished("token", *client).returncode == 1
     assert "has no tables to create" in finished("store", "migrate", "memory:").stdout
+
+
+def test_each_resource_has_a_grant_of_its_own(blnk_auth_cli: CommandLine) -> None:
+    """A grant for a resource is listed and kept alive like any other, and only its own resource selects it."""
+    client = blnk_auth_cli.client()
+    source = client.for_subject("alice", resource="https://api.test/mcp")
+    assert blnk_auth_cli.sandbox is not None
+    issued = Token.from_response(blnk_auth_cli.sandbox.issue("alice"), now=time.time())
+    source.adopt(issued.replace(issued_at=time.time() - 25 * DAY))
+    [status] = json.loads(blnk_auth_cli.run("status", "--json").stdout)
+    assert (status["subject"], status["resource"], status["state"]) == ("alice", "https://api.test/mcp", "fresh")
+    assert "https://api.test/mcp" in blnk_auth_cli.run("status").stdout
+    assert blnk_auth_cli.run("token").exit_code == 1
+    assert blnk_auth_cli.run("token", "--resource", "https://api.test/mcp").exit_code == 0
+    kept = json.loads(blnk_auth_cli.run("keepalive", "--json", "--idle-lifetime", "30d").stdout)
+    assert (kept["grants"], kept["renewed"]) == (1, 1)
+
+
+def test_an_impossible_resource_is_named(blnk_auth_cli: CommandLine) -> None:
+    """What cannot be a resource ends with 2 and the option."""
+    refused = blnk_auth_cli.run("token", "--resource", "not a URI")
+    assert refused.exit_code == 2
+    assert "resource" in refused.stderr
