@@ -38,7 +38,6 @@ PYTHON = re.compile(
 UNREACHABLE = {
     "_renewal/credential.py": "what auth classes are given",
     "_renewal/client_state.py": "pickles of a client",
-    "_renewal/current_token.py": "what is passed to adopt",
     "_renewal/token_endpoint.py": "the command line's own callables raise errors of the library, which pass",
     "_protocol/callables.py": "the same",
     "_sign_in/interactive_settings.py": "click has checked the options, and the rest is the command line's own",
@@ -60,6 +59,7 @@ UNREACHABLE = {
 UNREACHABLE_PARAMETERS = {
     "scope": "the scope of a profile is text, and where one is missing the remedy names no Python",
     "resource": "the command line passes none",
+    "token": "what is passed to adopt",
     "for_itself": "--itself has an error of its own",
     "judge_refusal": "no profile has one, and those of the package are right",
     "rejection_statuses": "no profile has them",
