@@ -170,16 +170,19 @@ def test_an_exchange_that_fails(
     assert "<b>no</b>" in browser.find_element("class name", "problem").text
 
 
-def test_an_old_link_ends_nothing(
+def test_a_link_that_is_not_of_this_sign_in_ends_nothing(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path
 ) -> None:
-    """A stale tab gets a page that says so, and the real one still works."""
+    """A stale tab, and a refusal without state, get a page that says so; the real link still works."""
     browser = open_browser()
     url, source = begin(sandbox, pool)
     redirect_uri = httpx.URL(url).params["redirect_uri"]
     browser.get(f"{redirect_uri}?code=old&state=old")
-    keep(browser, artifacts, "stray-light")
+    keep(browser, artifacts, "invalid-link-light")
     assert browser.title == "This link is not valid here"
+    browser.get(f"{redirect_uri}?error=access_denied")
+    keep(browser, artifacts, "no-state-light")
+    assert "access_denied" in browser.find_element("class name", "problem").text
     decide(browser, url, "approve")
     assert source.result(LONG).state == "fresh"
 
