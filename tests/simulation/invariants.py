@@ -2,11 +2,16 @@
 
 1.  No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
-    And one call never presents the same refresh token twice, whatever happens.
-2.  No saved pair is replaced by an older one, in the server's order, nor the mark that one has ended taken off it.
+    And one call presents the same refresh token again only after its answer was lost, as often as the policy says, and
+    while it still has the lock.
+2.  No saved pair is replaced by an older one, in the server's order, nor the mark that one has ended taken off it; and
+    none that descends from a sign-in by one that descends from an earlier one.
 3.  Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
     A pair is used only when it is saved, or when saving it has failed.
-    `SignInRequired` is raised only after `invalid_grant`, and not if a sibling's newer pair was there to be found.
+    `SignInRequired` is raised only after `invalid_grant`, and not if another process's newer pair was to be found.
+    A remembered failure is not raised if another process's valid token was to be found, nor if it was one of an early
+    renewal and the token must be renewed by now.
+    Where lost answers are asked for again, and the server has a grace period, one that is lost fails no call.
 4.  No deadlock, and no lock outlives its call.
 5.  The server is asked only about a token that is due, and never about one whose record says that its grant has ended.
     With 1 and 3 it follows: without faults, exactly one request for each expiry, whoever asks.
@@ -53,7 +58,12 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
     if happening.worker == NONE:
         return
     worker = before.workers[happening.worker]
-    _hold(worker.presented != generation, f"1: one call presents refresh token {generation} twice")
+    if worker.presented == generation:
+        was_lost = worker.repetitions < worker.lost_answers
+        may_repeat = was_lost and worker.repetitions < setup.policy.lost_answer_retries
+        _hold(may_repeat, f"1: one call presents refresh token {generation} twice")
+        has_lock = worker.holds_lock or not before.exclusive
+        _hold(has_lock, f"1: refresh token {generation} is presented again without the lock")
     is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
     _hold(is_due, f"5: token {generation} is renewed although it is fresh")
     if before.exclusive:
@@ -63,7 +73,9 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
 
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
     (old, had_ended), (new, ended) = read(happening.before), read(happening.after)
-    if setup.server == "grace" and (had_ended or not before.exclusive):
+    if after.line[new] != before.line[old]:
+        _hold(after.line[new] > before.line[old], f"2: sign-in {before.line[old]} is replaced by an earlier one")
+    elif setup.server == "grace" and (had_ended or not before.exclusive):
         arrived_later = before.born_at[new] >= before.born_at[old]
         _hold(arrived_later or had_ended is not None, f"2: {old} is replaced by {new}, which arrived earlier")
     else:
@@ -84,25 +96,42 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
     if worker.deserted:
         return
     if isinstance(outcome, Token):
-        _token(after, outcome, worker)
+        _token(setup, after, outcome, worker)
         return
     _hold(isinstance(outcome, BlnkAuthError), f"3: {outcome!r} is no typed error")
     _hold(isinstance(outcome, _EXPECTED_ERRORS), f"3: nothing here explains {outcome!r}")
-    no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged
+    remembers = worker.faults_then != NONE
+    no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged and not remembers
     _hold(not no_fault, f"3: {outcome!r} although nothing went wrong")
-    _hold(not worker.renewed or worker.aged, f"3: {outcome!r} although a new pair has arrived")
+    # What came gave way to a sign-in, and that may have expired by then.
+    gave_way = setup.signs_in and not after.exclusive
+    _hold(not worker.renewed or worker.aged or gave_way, f"3: {outcome!r} although a new pair has arrived")
+    _hold(not _was_rescued(setup, after, worker), f"3: {outcome!r}, but the lost answer was to be had again")
+    if remembers and worker.faults_then == after.faults_left and not isinstance(outcome, SignInRequired):
+        _hold(not worker.could_find or worker.aged, f"3: {outcome!r}, but another process's valid token was stored")
+        asked = worker.presented != NONE
+        _hold(asked or not worker.must_ask, f"3: {outcome!r}, but it is that of an early renewal")
     if isinstance(outcome, SignInRequired):
         _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
         _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
 
 
-def _token(after: State, token: Token, caller: Worker) -> None:
-    generation, held = generation_of(token), caller.moment.held
-    # Whoever had a good token got it when the call began, and the renewal went on behind.
-    had_it = caller.aged and held is not None and held.token == token
+def _was_rescued(setup: Setup, after: State, worker: Worker) -> bool:
+    """Whether the only faults were answers lost in this call, and the server would have issued the pair again."""
+    faults = setup.faults - after.faults_left
+    is_rescued = setup.server == "grace" and after.exclusive and not worker.aged and not after.revoked
+    return is_rescued and 0 < faults == worker.lost_answers <= setup.policy.lost_answer_retries
+
+
+def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
+    generation, cached = generation_of(token), caller.moment.cached
+    is_sign_in = caller.signs_in and not caller.calls_made
+    # A caller with a good token got it when the call began, and the renewal went on in the background.
+    had_it = caller.aged and (is_sign_in or (cached is not None and cached.token == token))
     _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
     if generation == caller.received and read(after.record)[0] < generation:
         explained = caller.spent in after.orphans or not after.exclusive
+        explained = explained or (is_sign_in and after.faults_left < setup.faults)
         _hold(explained, f"3: generation {generation} is used before it is saved")
 
 
@@ -126,7 +155,7 @@ def check_end(world: World, state: State) -> None:
     by_arrival = world.setup.server == "grace" and not state.exclusive
 
     def newest(generations: Iterable[int]) -> int:
-        return max(generations, key=lambda each: state.born_at[each] if by_arrival else each)
+        return max(generations, key=lambda each: (state.line[each], state.born_at[each] if by_arrival else each))
 
     arrived = (each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost)
     last, kept = newest(arrived), newest(_kept(state))
@@ -136,11 +165,12 @@ def check_end(world: World, state: State) -> None:
 
 def _kept(state: State) -> set[int]:
     """The generations in the store and in the memories of the processes."""
-    held = {generation_of(each.moment.held.token) for each in state.workers if each.moment.held is not None}
-    return held | {read(state.record)[0]} - {NONE}
+    cached = {generation_of(each.moment.cached.token) for each in state.workers if each.moment.cached is not None}
+    return cached | {read(state.record)[0]} - {NONE}
 
 
 def _check_healing(world: World, state: State, *, honoured: bool) -> None:
+    state = state._replace(now=state.now + int(world.setup.policy.cooldown))
     for _ in range(2):
         for index in _unsaved_first(state):
             state, outcome = _call(world, state, index)
@@ -158,8 +188,8 @@ def _unsaved_first(state: State) -> list[int]:
 
 
 def _unsaved(state: State, index: int) -> int:
-    held = state.workers[index].moment.held
-    return generation_of(held.token) if held is not None and held.version is None else NONE
+    cached = state.workers[index].moment.cached
+    return generation_of(cached.token) if cached is not None and cached.version is None else NONE
 
 
 def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseException | None]:

@@ -8,11 +8,12 @@ test_mutations.py checks that it does, and that the real code is right in the ve
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any
 
-from simulation.process import TOKEN, SimulatedToken
-from simulation.world import Setup
+from simulation.process import COOLING_DOWN, REPEATING, TOKEN, SimulatedToken
+from simulation.world import STALE, Setup
 
 from blnk_auth._protocol.http_messages import HttpResponse
 from blnk_auth._protocol.requests import ServerRequest
@@ -231,6 +232,73 @@ class _SavesAnEndedPairForEver(SimulatedToken):
             self.cached = self.renewal().stored.cache(GrantRecord(cached.token, error.reason), None)
 
 
+class NeverAsksAgain(TokenEndpoint):
+    """A lost answer is left to the next caller, who comes after the grace period."""
+
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
+        return super().renew(build, current, repeats_lost=False)
+
+
+class AsksAgainWithoutTheLock(Renewal):
+    """A lost answer is asked for again after the lock was given back."""
+
+    class token_endpoint_type(NeverAsksAgain):  # noqa: D106, N801 - the attribute that it is
+        pass
+
+    def run(self, goal: Goal) -> CachedToken:
+        try:
+            return super().run(goal)
+        except TemporarilyUnavailable as failure:
+            if not failure.outcome_unknown:
+                raise
+            return self.run_locked(goal)
+
+
+class AsksAgainTooOften(TokenEndpoint):
+    """Once more than the policy says."""
+
+    def _ask_until_answered(self, build: Build, retries_left: int) -> Any:
+        return super()._ask_until_answered(build, retries_left + 1)
+
+
+class RenewalWinsOverASignIn(StoredGrant):
+    """Of two pairs the one that was issued later stays, whatever was spent for it."""
+
+    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return super().comes_after(
+            dataclasses.replace(ours, sign_in=None), predecessor, dataclasses.replace(found, sign_in=None)
+        )
+
+
+class RenewalWinsOverAnUnsavedSignIn(StoredGrant):
+    """A sign-in that could not be saved gives way to what was renewed meanwhile."""
+
+    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return predecessor.new_sign_in is None and super().comes_after(ours, predecessor, found)
+
+
+class _RaisesWithoutLooking(SimulatedToken):
+    """A remembered failure is raised though another process has stored a token."""
+
+    __slots__ = ()
+
+    def _find_stored(self, renewal: Renewal, goal: Goal) -> None:
+        return
+
+
+class _CoolsDownPastTheExpiry(SimulatedToken):
+    """The cool-down of an early renewal that failed outlives the token."""
+
+    __slots__ = ()
+
+    def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:
+        error = super()._remember_failure(error)
+        assert self._failure is not None
+        since = self._failure.cooldown.since
+        self._failure = self._failure._replace(cooldown=self._failure.cooldown._replace(until=since + 1000))
+        return error
+
+
 def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:
     """Two processes whose renewals make this mistake."""
     renewal: type[Renewal]
@@ -268,6 +336,15 @@ MUTATIONS: dict[str, Setup] = {
     "no look after invalid_grant": _with(NoLookAfterInvalidGrant, lock="lease", server="single use"),
     "asks about ended grants": _with(AsksAboutEndedGrants),
     "fails with the unlock": _with(FailsWithTheUnlock),
+    "never asks again": _with(NeverAsksAgain, server="grace", policy=REPEATING, calls=_ONCE),
+    "asks again without the lock": _with(AsksAgainWithoutTheLock, server="grace", policy=REPEATING, calls=_ONCE),
+    "asks again too often": _with(AsksAgainTooOften, server="grace", policy=REPEATING, calls=_ONCE, faults=2),
+    "raises without looking": Setup(token_type=_RaisesWithoutLooking, workers=2, policy=COOLING_DOWN),
+    "cools down past the expiry": Setup(
+        token_type=_CoolsDownPastTheExpiry, workers=1, calls=(TOKEN,) * 3, policy=COOLING_DOWN, age=STALE
+    ),
+    "a renewal wins over a sign-in": _with(RenewalWinsOverASignIn, lock="lease", server="single use", signs_in=True),
+    "a renewal wins over an unsaved sign-in": _with(RenewalWinsOverAnUnsavedSignIn, signs_in=True),
     "a caller's cancellation reaches it": Setup(workers=2, calls=_ONCE, shielded=False),
     "a crash keeps the lock": Setup(workers=2, calls=_ONCE, crash_frees_lock=False),
 }

@@ -18,11 +18,13 @@ from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qs
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
-from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._protocol.requests import build_code_exchange
 from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.client_state import ClientState
 from blnk_auth._renewal.current_token import CurrentToken
+from blnk_auth._renewal.failure import Failure
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.ports import Ports
 from blnk_auth._renewal.renewal import Renewal
@@ -37,11 +39,22 @@ from blnk_auth.token import Token
 LIFETIME = 100
 """Seconds for which an access token is good."""
 
-# No cool-down: here every call may try again at once, which is the harder case. Cool-downs have scenarios of their own.
+# No cool-down: here every call may try again at once, which is the harder case.
 POLICY = RenewalPolicy(cooldown=0.0, lost_answer_retries=0)
+REPEATING = RenewalPolicy(cooldown=0.0, lost_answer_retries=1)
+COOLING_DOWN = RenewalPolicy(cooldown=1000.0, max_cooldown=1000.0, lost_answer_retries=0)
 PROVIDER = Provider(name="sim", token_endpoint="https://as.test/token", api_origins=("https://api.test",))
 CREDENTIALS = ClientCredentials("client", "secret", "client_secret_post")
 SUBJECT = "alice"
+EXCHANGE = build_code_exchange(
+    PROVIDER,
+    CREDENTIALS,
+    code="a-code",
+    redirect_uri="https://app.test/callback",
+    code_verifier=None,
+    call=Call("authorization_code", SUBJECT),
+    now=0.0,
+)
 
 
 # --- what goes between a process and the world -----------------------------------------------------------------------
@@ -65,8 +78,8 @@ class Seen(NamedTuple):
 
 
 BEGIN = Wish("begin")
-TOKEN, REJECTED = "token", "rejected"
-"""What a caller may want: a valid token; another one than generation 0, which the API has rejected."""
+TOKEN, REJECTED, SIGN_IN = "token", "rejected", "sign in"
+"""What a caller may want: a valid token; another one than generation 0, which the API has rejected; a new grant."""
 
 
 def pair_of(generation: int, **more: Any) -> dict[str, Any]:
@@ -148,7 +161,11 @@ class Script:
                 _fail(seen, RuntimeError("a bug in the lock"))
 
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
-        presented = parse_qs(request.body.decode())["refresh_token"][0]
+        form = parse_qs(request.body.decode())
+        if form["grant_type"] == ["authorization_code"]:
+            issued = pair_of(self.call(Wish("exchange")).number)
+            return HttpResponse(200, {}, json.dumps(issued).encode())
+        presented = form["refresh_token"][0]
         seen = self.call(Wish("send", number=int(presented.removeprefix("refresh-"))))
         if seen.what in ("not sent", "lost"):
             raise NoAnswer("timed out", sent=seen.what == "lost")
@@ -156,6 +173,9 @@ class Script:
             raise CallerCancelled
         body = pair_of(seen.number) if seen.what == "done" else {"error": seen.text}
         return HttpResponse({"done": 200, "refused": 400, "busy": 503}[seen.what], {}, json.dumps(body).encode())
+
+    def wait(self, seconds: float) -> None:
+        self.call(Wish("wait"))
 
 
 def _fail(seen: Seen, failure: Exception) -> NoReturn:
@@ -176,19 +196,19 @@ class InlineFlights:
         return flight
 
 
-class ScriptedEngine(ClientState):
+class ScriptedState(ClientState):
     """The real state, whose outside world is a script."""
 
     script: Script
 
-    def __init__(self) -> None:
+    def __init__(self, policy: RenewalPolicy) -> None:
         super().__init__(
             provider=PROVIDER,
             credentials=CREDENTIALS,
             redirect_uri=None,
             store=Script(()),
-            policy=POLICY,
-            network=Network(POLICY),
+            policy=policy,
+            network=Network(policy),
             on_event=None,
             clock=lambda: float(self.script.now),
         )
@@ -203,7 +223,7 @@ class ScriptedEngine(ClientState):
             transport=self.script,
             clock=self.clock,
             monotonic=lambda: 0.0,
-            wait=lambda _: None,
+            wait=self.script.wait,
             jitter_position=lambda: 0.5,
             policy=self.policy,
         )
@@ -243,10 +263,16 @@ class Moment:
     then: dict[Seen, FlightWait | Moment] = field(default_factory=dict[Seen, "FlightWait | Moment"])
 
     @property
-    def held(self) -> CachedToken | None:
-        held = self.memory["cached"]
-        assert held is None or isinstance(held, CachedToken)
-        return held
+    def cached(self) -> CachedToken | None:
+        cached = self.memory["cached"]
+        assert cached is None or isinstance(cached, CachedToken)
+        return cached
+
+    @property
+    def failure(self) -> Failure | None:
+        failure = self.memory["_failure"]
+        assert failure is None or isinstance(failure, Failure)
+        return failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +286,13 @@ class FlightWait:
 class Processes:
     """All histories of one kind of process."""
 
-    def __init__(self, token_type: type[SimulatedToken]) -> None:
+    def __init__(self, token_type: type[SimulatedToken], policy: RenewalPolicy) -> None:
         self._token_type = token_type
-        self._state = ScriptedEngine()
+        self._state = ScriptedState(policy)
         self._at_rest: dict[Hashable, Moment] = {}
         self.runs = 0
         self._moments = 0
-        self.newborn = self._rest(dict.fromkeys(_REMEMBERED))
+        self.newborn = self._rest({**dict.fromkeys(_REMEMBERED), "_epoch": 0})
 
     def go_on(self, moment: Moment, seen: Seen, call: str) -> FlightWait | Moment:
         """What follows when `moment`'s wish is answered by `seen`; `call` is what the caller wants, for a beginning."""
@@ -308,6 +334,10 @@ class Processes:
 
 def _perform(call: str, current: CurrentToken) -> Token:
     cached = current.cached
+    if call == SIGN_IN:
+        current.install(current.renewal().exchange(EXCHANGE))
+        assert current.cached is not None
+        return current.cached.token
     if call == REJECTED and cached is not None and generation_of(cached.token) == 0:
         flight = current.replace(cached, "httpx", "GET /")
         assert flight is not None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from simulation.mutations import MUTATIONS
-from simulation.process import REJECTED, TOKEN
+from simulation.process import COOLING_DOWN, REJECTED, REPEATING, TOKEN
 from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
 from simulation.world import FRESH, STALE, Lock, Server, Setup, World
 
@@ -24,6 +24,10 @@ WORLDS: dict[str, Setup] = {
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
     "lease, single use": Setup(lock="lease", server="single use", workers=2),
     "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
+    "a new sign-in": Setup(signs_in=True, workers=2),
+    "asking again": Setup(policy=REPEATING, workers=2),
+    "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2),
+    "cooling down": Setup(policy=COOLING_DOWN, workers=2),
 }
 
 DEEP_WORLDS: dict[str, Setup] = {
@@ -35,6 +39,17 @@ DEEP_WORLDS: dict[str, Setup] = {
     "lease, two faults": Setup(lock="lease", server="single use", workers=2, calls=ONCE, faults=2),
     **{f"no lock, {server}": Setup(lock="none", server=server, workers=2, faults=0) for server in SERVERS},
     **{f"no lock, one fault, {server}": Setup(lock="none", server=server, workers=2, calls=ONCE) for server in SERVERS},
+    **{
+        f"a new sign-in, lease, {server}": Setup(signs_in=True, lock="lease", server=server, workers=2)
+        for server in SERVERS
+    },
+    "a new sign-in, three processes": Setup(signs_in=True),
+    "a new sign-in, two faults": Setup(signs_in=True, workers=2, calls=ONCE, faults=2),
+    "asking again, three processes, grace": Setup(policy=REPEATING, server="grace", calls=ONCE),
+    "asking again, two faults, grace": Setup(policy=REPEATING, server="grace", workers=2, calls=ONCE, faults=2),
+    "asking again, lease, single use": Setup(policy=REPEATING, lock="lease", server="single use", workers=2),
+    "cooling down, three calls": Setup(policy=COOLING_DOWN, workers=2, calls=(TOKEN,) * 3, age=STALE),
+    "cooling down, lease": Setup(policy=COOLING_DOWN, lock="lease", server="single use", workers=2, calls=ONCE),
     "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),

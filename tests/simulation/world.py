@@ -26,6 +26,8 @@ from typing import Any, Literal, NamedTuple
 from simulation.process import (
     BEGIN,
     LIFETIME,
+    POLICY,
+    SIGN_IN,
     TOKEN,
     Moment,
     Processes,
@@ -36,6 +38,7 @@ from simulation.process import (
 )
 
 from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth.policy import RenewalPolicy
 from blnk_auth.stores._token_store import from_json
 from blnk_auth.token import Token
 
@@ -71,6 +74,10 @@ class Setup:
     """How often, at any moment, so much time passes that every token there is expires."""
 
     faults: int = 1
+    signs_in: bool = False
+    """Whether the first worker's first call is a new sign-in."""
+
+    policy: RenewalPolicy = POLICY
     token_type: type[SimulatedToken] = SimulatedToken
     crash_frees_lock: bool = True
     shielded: bool = True
@@ -117,6 +124,24 @@ class Worker(NamedTuple):
     aged: bool = False
     """The tokens have expired during the call under way."""
 
+    signs_in: bool = False
+    """Its first call is a sign-in."""
+
+    lost_answers: int = 0
+    """How many answers were lost during the call under way."""
+
+    repetitions: int = 0
+    """How often it has presented one refresh token again during the call under way."""
+
+    faults_then: int = NONE
+    """How many faults were left when the call under way began, where a failure was remembered."""
+
+    could_find: bool = False
+    """A failure was remembered then, and another process's valid token was in the store."""
+
+    must_ask: bool = False
+    """A failure of an early renewal was remembered then, and the token had to be renewed."""
+
 
 class State(NamedTuple):
     """Everything there is at one moment."""
@@ -135,6 +160,9 @@ class State(NamedTuple):
 
     expiries_left: int
     faults_left: int
+    line: tuple[int, ...]
+    """Which sign-in each generation descends from, counted."""
+
     born_at: tuple[int, ...]
     """When each generation arrived at a worker, or NONE."""
 
@@ -183,6 +211,8 @@ _PLAIN = {
     "lock": "locks",
     "unlock": "unlocks",
     "send": "asks the server",
+    "exchange": "signs in",
+    "wait": "waits",
 }
 _NO_FAULTS = frozenset((*_PLAIN.values(), "answer arrives"))
 _FAULTS: dict[str, tuple[str, ...]] = {
@@ -193,6 +223,8 @@ _FAULTS: dict[str, tuple[str, ...]] = {
     "lock": ("cannot lock",),
     "unlock": ("unlocks, yet fails",),
     "send": ("request never leaves", "request times out", "server answers 503", "request is late"),
+    "exchange": (),
+    "wait": (),
 }
 ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost", "killed", "deserted", "lease is lost"
 TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the person revokes the grant"
@@ -203,7 +235,7 @@ class World:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.processes = Processes(setup.token_type)
+        self.processes = Processes(setup.token_type, setup.policy)
         self._numbers: dict[object, int] = {}
         self._deeds = {
             "makes a call": self._begin,
@@ -213,6 +245,8 @@ class World:
             "locks": self._lock,
             "unlocks": self._unlock,
             "asks the server": self._ask,
+            "signs in": self._sign_in,
+            "waits": self._wait,
             ARRIVES: self._arrive,
             LOST: self._lose,
             KILLED: self._kill,
@@ -240,12 +274,16 @@ class World:
             late=(),
             expiries_left=self.setup.expiries,
             faults_left=self.setup.faults,
+            line=(0,),
             born_at=(0,),
             orphans=frozenset(),
             lost=frozenset(),
             refused=frozenset(),
             exclusive=self.setup.lock != "none",
-            workers=(Worker(self.processes.newborn),) * self.setup.workers,
+            workers=(
+                Worker(self.processes.newborn, signs_in=self.setup.signs_in),
+                *(Worker(self.processes.newborn),) * (self.setup.workers - 1),
+            ),
         )
 
     def key(self, state: State) -> tuple[int, ...]:
@@ -283,7 +321,8 @@ class World:
         """Every fault that may come next."""
         if not state.faults_left or self.is_over(state):
             return []
-        found = [] if state.revoked else [Choice(NOBODY, WITHDRAWN)]
+        # A new sign-in after it would be another grant at the server.
+        found = [] if state.revoked or self.setup.signs_in else [Choice(NOBODY, WITHDRAWN)]
         for index, worker in enumerate(state.workers):
             # A process that has just started may as well be killed: it starts again.
             if not self._is_done(worker) and worker.moment is not self.processes.newborn:
@@ -332,15 +371,53 @@ class World:
         seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
         # What concerns the call is forgotten with it, so that alike states are equal.
         at_rest = Worker(
-            following.rest, worker.calls_made + 1, NOT_ASKED, worker.holds_lock, worker.spent, worker.received
+            following.rest,
+            worker.calls_made + 1,
+            NOT_ASKED,
+            worker.holds_lock,
+            worker.spent,
+            worker.received,
+            signs_in=worker.signs_in,
         )
         return _with(state, index, at_rest)
 
     def _call_of(self, worker: Worker) -> str:
+        if worker.signs_in and not worker.calls_made:
+            return SIGN_IN
         calls = self.setup.calls
         return calls[worker.calls_made] if worker.calls_made < len(calls) else TOKEN
 
     def _begin(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        cached, failure = worker.moment.cached, worker.moment.failure
+        if failure is None or not self.setup.policy.cooldown:
+            return self._go_on(state, index, Seen("done", state.now), seen)
+        stored, ended = read(state.record)
+        is_valid = ended is None and state.now < state.born_at[stored] + LIFETIME
+        is_another = cached is None or (cached.version is not None and generation_of(cached.token) != stored)
+        return self._go_on(
+            state,
+            index,
+            Seen("done", state.now),
+            seen,
+            faults_then=state.faults_left,
+            could_find=is_valid and is_another and failure.may_look(state.now),
+            must_ask=cached is not None and failure.cooldown.since < cached.must_renew_at <= state.now,
+        )
+
+    def _sign_in(self, state: State, index: int, seen: list[Happening]) -> State:
+        now, issued = state.now + 1, len(state.spent_at)
+        state = state._replace(
+            now=now,
+            spent_at=(*state.spent_at, NONE),
+            line=(*state.line, max(state.line) + 1),
+            born_at=(*state.born_at, now),
+        )
+        done = Seen("done", now, number=issued)
+        return self._go_on(state, index, done, seen, spent=NONE, received=issued, renewed=True)
+
+    def _wait(self, state: State, index: int, seen: list[Happening]) -> State:
+        state = state._replace(now=state.now + 1)
         return self._go_on(state, index, Seen("done", state.now), seen)
 
     def _load(self, state: State, index: int, seen: list[Happening]) -> State:
@@ -376,7 +453,9 @@ class World:
     def _ask(self, state: State, index: int, seen: list[Happening]) -> State:
         presented = state.workers[index].moment.wish.number
         state, answer = self._serve(state, presented, index, seen)
-        worker = state.workers[index]._replace(answer=answer, presented=presented)
+        worker = state.workers[index]
+        repetitions = worker.repetitions + 1 if worker.presented == presented else 0
+        worker = worker._replace(answer=answer, presented=presented, repetitions=repetitions)
         if answer >= 0:
             worker = worker._replace(spent=presented, received=answer)
         return _with(state, index, worker)
@@ -389,7 +468,9 @@ class World:
         if not state.revoked and (spent_at == NONE or in_grace):
             first_spent_at = state.now if spent_at == NONE else spent_at
             spent = (*state.spent_at[:presented], first_spent_at, *state.spent_at[presented + 1 :], NONE)
-            return state._replace(spent_at=spent, born_at=(*state.born_at, NONE)), len(state.spent_at)
+            line = (*state.line, state.line[presented])
+            born_at = (*state.born_at, NONE)
+            return state._replace(spent_at=spent, line=line, born_at=born_at), len(state.spent_at)
         revoked = state.revoked or self.setup.server != "single use"
         return state._replace(revoked=revoked), REFUSED
 
@@ -429,8 +510,8 @@ class World:
         return self._go_on(state, index, Seen("not sent", state.now), seen)
 
     def _time_out(self, state: State, index: int, seen: list[Happening]) -> State:
-        presented = state.workers[index].moment.wish.number
-        return self._go_on(state, index, Seen("lost", state.now), seen, presented=presented)
+        presented, lost = state.workers[index].moment.wish.number, state.workers[index].lost_answers + 1
+        return self._go_on(state, index, Seen("lost", state.now), seen, presented=presented, lost_answers=lost)
 
     def _busy(self, state: State, index: int, seen: list[Happening]) -> State:
         presented = state.workers[index].moment.wish.number
@@ -446,14 +527,16 @@ class World:
         if worker.answer >= 0:
             state = state._replace(orphans=state.orphans | {worker.spent})
             state = _with(state, index, worker._replace(spent=NONE, received=NONE))
-        return self._go_on(state, index, Seen("lost", state.now), seen, answer=NOT_ASKED)
+        lost = worker.lost_answers + 1
+        return self._go_on(state, index, Seen("lost", state.now), seen, answer=NOT_ASKED, lost_answers=lost)
 
     def _kill(self, state: State, index: int, seen: list[Happening]) -> State:
         worker = state.workers[index]
         if worker.received != NONE:
             state = state._replace(orphans=state.orphans | {worker.spent}, lost=state.lost | {worker.received})
         holds_lock = worker.holds_lock and not self.setup.crash_frees_lock
-        return _with(state, index, Worker(self.processes.newborn, worker.calls_made, holds_lock=holds_lock))
+        newborn = Worker(self.processes.newborn, worker.calls_made, holds_lock=holds_lock, signs_in=worker.signs_in)
+        return _with(state, index, newborn)
 
     def _desert(self, state: State, index: int, seen: list[Happening]) -> State:
         state = _with(state, index, state.workers[index]._replace(deserted=True))
