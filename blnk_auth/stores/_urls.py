@@ -14,6 +14,7 @@ memory:                                     MemoryStore
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -74,10 +75,12 @@ def _suggestion(scheme: str, colon: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The database file that a URL names; None for another kind of store."""
-    if urlsplit(url).scheme != "sqlite":
+    """The database file that a URL names; None for another kind of store, and for a URL that is refused."""
+    if url.partition(":")[0].lower() != "sqlite":
         return None
-    return Path(_path(url).removeprefix("/")).expanduser()
+    with suppress(ConfigurationError, RuntimeError):
+        return Path(_path(url).removeprefix("/")).expanduser()
+    return None
 
 
 def _sqlite(url: str, create: bool) -> TokenStore:
@@ -120,19 +123,27 @@ def _memory(_url: str, _create: bool) -> TokenStore:
 
 
 def _path(url: str) -> str:
-    split = urlsplit(url)
-    path = unquote(split.path)
-    if not url.partition(":")[2].startswith("//") or split.netloc or not path.strip("/"):
+    scheme, _, rest = url.partition(":")
+    try:
+        split = urlsplit(url)
+        path = "" if split.netloc or not rest.startswith("//") else unquote(split.path)
+    except ValueError:
+        path = ""
+    if not path.strip("/") or "\0" in path:
         raise ConfigurationError(
-            f"this {split.scheme} URL has a host, or no path",
+            f"this {scheme} URL has a host, or no usable path",
             parameter="url",
-            remedy=f"write it as {split.scheme}:///path, with three slashes",
+            remedy=f"write it as {scheme}:///path, with three slashes",
         )
     return path
 
 
 def _existing(path: str, create: bool) -> str:
-    if not create and not Path(path).expanduser().exists():
+    try:
+        is_there = Path(path).expanduser().exists()
+    except RuntimeError:
+        is_there = False
+    if not create and not is_there:
         raise ConfigurationError(f"there is no store at {path!r}", parameter="url", remedy="check the path in the URL")
     return path
 
