@@ -30,8 +30,8 @@ _POOLER = (
     f"with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
 )
 _PREPARED = (
-    "most likely a pooler such as PgBouncer is in between and gives each transaction another connection, where "
-    f"prepared statements get lost; make the Engine with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
+    "prepared statements get lost, as through PgBouncer; make the Engine with "
+    f"connect_args={{'prepare_threshold': None}}, {_GUIDE}"
 )
 
 NO_TABLE = frozenset(("42P01", "1146"))
