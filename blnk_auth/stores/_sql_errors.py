@@ -26,11 +26,11 @@ _OTHER = "look into the database's log for the cause"
 
 _GUIDE = "as the how-to 'Keep tokens in PostgreSQL, MariaDB or Redis' shows"
 _POOLER = (
-    "most likely PgBouncer is in between, which refuses the option that limits the time of a statement; give an Engine "
-    f"with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
+    "most likely PgBouncer is in between, which refuses the option that limits the time of a statement; "
+    f"pass an engine with connect_args={{'prepare_threshold': None}}, {_GUIDE}"
 )
 _PREPARED = (
-    "prepared statements get lost, as through PgBouncer; make the Engine with "
+    "a pooler such as PgBouncer is in between, where prepared statements get lost; pass an engine with "
     f"connect_args={{'prepare_threshold': None}}, {_GUIDE}"
 )
 
