@@ -227,6 +227,18 @@ class PostgresServer(Server):
         }
         return [self._program, "-D", str(self.directory / "data"), *(f"--{k}={v}" for k, v in settings.items())]
 
+    def kill(self) -> None:
+        """With its children: one that survives for a moment still answers."""
+        children: list[int] = []
+        if self.process is not None:
+            with contextlib.suppress(OSError):
+                listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+                children = [int(pid) for pid in listed.split()]
+        super().kill()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     @property
     def url(self) -> str:
         return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/postgres"

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from helpers import World, leaks, pair
 from key_value.aio.errors import DeserializationError
-from key_value.aio.stores.disk import DiskStore
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
-from stores.key_value_files import open_disk
+from stores.key_value_files import DiskKeyValueStore, open_disk
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores._async_adapter import run
@@ -37,7 +36,7 @@ class TestOnDisk(StoreContract):
 
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
-        return lambda: KeyValueStore(DiskStore(directory=tmp_path / "cache"))
+        return partial(DiskKeyValueStore, tmp_path / "cache")
 
 
 class TestOnDiskWithLocks(SharedStoreContract):
@@ -46,6 +45,20 @@ class TestOnDiskWithLocks(SharedStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], TokenStore]:
         return partial(open_disk, tmp_path / "state")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed on Linux only")
+def test_the_disk_backend_of_these_tests_leaves_no_connection_open(tmp_path: Path) -> None:
+    """Python 3.13 warns of one that is, and a warning fails a test."""
+
+    def open_files() -> list[str]:
+        paths = [each for each in Path("/proc/self/fd").iterdir() if each.exists()]
+        return [str(each.resolve()) for each in paths if str(each.resolve()).startswith(str(tmp_path))]
+
+    with open_disk(tmp_path / "state") as store:
+        store.save("alice", {"n": 1}, expected=None)
+        assert open_files() != []
+    assert open_files() == []
 
 
 @pytest.fixture
