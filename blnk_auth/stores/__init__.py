@@ -1,7 +1,8 @@
 """Where tokens are kept: every store, and what authors of stores import.
 
-Used by whoever chooses a store, or writes one. Every name can be imported without the package that a store needs; that
-is imported when the store is made. No name is imported before it is first used (PEP 562).
+Used by users who choose a store, and by authors who write one. Every name can be imported without the package that a
+store needs, which is imported when the store is made. No module is imported before one of its names is first used
+(PEP 562).
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
-        # An extra is missing or broken. A star import, which only lists the names, needs none of them.
+        # An extra is missing or broken. A star import, which only lists the names, must work without it.
         failure = error if isinstance(error, ImportError) else ImportError(f"{type(error).__name__}: {error}")
         return unavailable(name, __name__, failure)
 

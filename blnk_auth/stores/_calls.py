@@ -1,4 +1,4 @@
-"""Calling a store, whoever wrote it.
+"""Calling any store, also one of a user.
 
 Used by all code that reads or writes a token store. Whatever a store raises arrives as a `StoreError`, without the data
 that was to be stored; whatever it returns is checked before it is used. It never retries.

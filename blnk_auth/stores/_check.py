@@ -21,7 +21,7 @@ class Unreadable:
     Attributes:
         where: The key, file or row, for people.
         problem: What is wrong and what to do, without a secret.
-        moved_aside: True if the raw data now has another name, so that it is in nobody's way.
+        moved_aside: True if the raw data now has another name, so that it does not block its key.
         key: The key of the record; None if it is not known, or if it is not about one record.
     """
 

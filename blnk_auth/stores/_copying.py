@@ -95,7 +95,7 @@ def copy_store(
 def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> CheckReport:
     """Read every record of `store` and report what cannot be read. Deletes nothing.
 
-    A store that can do so moves aside what is not a record at all, so that it is in nobody's way.
+    A store that can do so moves aside what is not a record at all, so that it does not block its key.
 
     Args:
         store: The store to read.

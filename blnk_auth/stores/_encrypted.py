@@ -1,12 +1,12 @@
-"""Encryption at rest, in front of any store: whoever reads the file, the database or its backup reads no token.
+"""Encryption at rest, in front of any store: someone who reads the file, the database or its backup reads no token.
 
-Used by users with a rule that tokens be encrypted. What it promises beyond the store that it stands in front of:
+Used by users with a rule that tokens be encrypted. What it promises beyond the inner store:
 
 * The data is sealed with AES-256-GCM, and the record's key with it: a record that is altered, or moved under another
   key, does not open. Keys, versions and sizes stay visible; an old record put back in its own place still opens.
 * The first of `keys` writes, all of them read. To rotate, put a new one in front, call `reencrypt`, drop the old one.
-* A record that does not open is a `StoreError` and is left as it is. So is a plain one: whoever can write to the inner
-  store cannot slip in a token of their own.
+* A record that does not open is a `StoreError` and is left as it is. So is a plain one: someone who can write to the
+  inner store cannot slip in their own token.
 
 This module can be imported without cryptography, which is imported when a store is made.
 """

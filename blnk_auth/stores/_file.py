@@ -160,8 +160,9 @@ class FileStore(PickledByArguments):
     # --- reading -------------------------------------------------------------------------------------------------
 
     def _current(self, path: Path, key: str | None) -> Record | None:
-        """What is stored, read under the write lock: nobody is writing the file, so one that is damaged now stays
-        damaged, and is moved aside.
+        """What is stored, read under the write lock.
+
+        No other process is writing the file then, so one that is damaged stays damaged, and is moved aside.
         """
         found = self._read(path, key)
         if not isinstance(found, Damage):
@@ -203,7 +204,7 @@ class FileStore(PickledByArguments):
         new.replace(path)
 
     def _write_lock(self, path: Path) -> AbstractContextManager[None]:
-        """Nobody else writes `path` while this is open. A directory that was removed meanwhile is made again."""
+        """No other thread or process writes `path` while this is open. A directory that was removed is made again."""
         lock = self._write_locks[zlib.crc32(path.name.encode()) % _WRITERS]
         return write_lock(lock, path, self._prepare, self._access)
 
@@ -220,7 +221,7 @@ class FileStore(PickledByArguments):
                 break
 
     def _sweep(self) -> None:
-        """Remove what a kill left half written. Under the write lock of a file, nobody else is at work on it."""
+        """Remove what a kill left half written. Under the write lock of a file, no other process works on it."""
         with os.scandir(self._new) as entries:
             left = [entry.name for entry in entries]
         for name in left:
@@ -250,7 +251,7 @@ class FileStore(PickledByArguments):
                 f"{str(path)!r} is open to other users (mode {stat.S_IMODE(status.st_mode):o})",
                 parameter="check_permissions",
                 remedy=(
-                    f"`chmod {mode}` it if nobody has read it, or choose another directory. check_permissions=False "
+                    f"`chmod {mode}` it if no one has read it, or choose another directory. check_permissions=False "
                     "accepts it as it is"
                 ),
             )

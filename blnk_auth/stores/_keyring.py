@@ -225,7 +225,7 @@ def _system_keyring() -> KeyringBackend:
 def _lock_directory(service: str) -> Path:
     """Where every process of this user on this machine looks, whatever its configuration and home directories are.
 
-    Raises `StoreError` if there is no such place.
+    Raises `StoreError` if there is no such directory.
     """
     with warnings.catch_warnings():
         # Where no session manager made a runtime directory, a private one under the temporary directory will do.

@@ -71,7 +71,7 @@ class _Holder:
 class LeaseLocks:
     """Locks by key on top of `leases`, each of `lease` seconds. Safe to use from many threads, and across a fork.
 
-    Raises `ConfigurationError` if `lease` is no such time.
+    `lease` is a number of seconds that `checked_lease` has accepted.
     """
 
     def __init__(self, leases: Leases, lease: float) -> None:
@@ -150,7 +150,7 @@ class LeaseLocks:
 
 
 def checked_lease(lease: float) -> float:
-    """`lease` in seconds. Raises `ConfigurationError` if it is no usable time."""
+    """`lease` in seconds. Raises `ConfigurationError` if it is not a usable time."""
     if not is_number(lease) or not _SHORTEST <= lease <= _LONGEST:
         raise ConfigurationError(
             f"lease must be a number of seconds of at least {_SHORTEST:g} and at most {_LONGEST:g}, not {lease!r}",

@@ -1,7 +1,7 @@
 """Files and directories, and who may use them, whatever the umask says.
 
 Used by every store that keeps files, and by the command line for its configuration. By default only this user may read
-what is made here. A store that was told not to check permissions may share its files with a group, see `Access`.
+what is made here. A store that does not check permissions may share its files with a group, see `Access`.
 
 On Windows, access follows the directory's access control list, as for every file of the user's profile, and permission
 bits mean nothing: there these functions only create, and check nothing.

@@ -65,8 +65,8 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: flo
 
 
 def _release(lock: filelock.BaseFileLock, path: Path) -> None:
-    # Removed before it is released: whoever waits on the removed file sees, once it has the lock, that the file has no
-    # name left, and starts over. A child forked meanwhile does not have the lock and must not remove the file.
+    # Removed before it is released: a process that waits on the removed file sees, once it has the lock, that the file
+    # has no name left, and starts over. A child forked meanwhile does not have the lock and must not remove the file.
     if sys.platform != "win32" and lock.is_locked:
         with suppress(OSError):
             path.unlink()

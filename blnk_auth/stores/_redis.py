@@ -5,7 +5,7 @@ Used by users of several hosts. What it promises beyond `_token_store`:
 * Every verb is one Lua script and so one round trip; the server compares and sets. Lock and unlock are one each.
 * The lock is a key with an owner that runs out by itself, renewed while the holder works, see `_lease`.
 * What belongs to one key of the store is in one hash slot, so a cluster is as good as a single server.
-* A server that cannot be reached is a `StoreError` within bounded time; nobody goes on without the lock.
+* A server that cannot be reached is a `StoreError` within bounded time; nothing goes on without the lock.
 
 What it cannot promise, because Redis does not: a fail-over, or a restart without `appendfsync always`, may bring back
 the record before the last one, and forget a lock. Compare-and-set still keeps the records whole, but a refresh token

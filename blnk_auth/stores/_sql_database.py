@@ -70,7 +70,7 @@ _TIME_LIMITS["mysqldb"] = _TIME_LIMITS["pymysql"]
 _DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
 
 _inherited: list[object] = []
-"""Connection pools of our parent process: kept, because collecting them would say goodbye over its connections."""
+"""Connection pools of our parent process: kept, because collecting them would end its connections."""
 
 
 class Database:

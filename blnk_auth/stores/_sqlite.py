@@ -1,6 +1,6 @@
 """A store in one SQLite file: survives restarts, and is shared by the threads and processes of one machine.
 
-Used by users of one machine; it is what `blnk-auth` uses unless told otherwise. What it promises beyond `_token_store`:
+Used by users of one machine; it is the default of `blnk-auth`. What it promises beyond `_token_store`:
 
 * Once `save` returns, the record is on disk, also after a power cut; `_sqlite_file` has the rest about the file.
 * One unreadable record does not keep the others from being used. A damaged database is refused: all of it is checked
@@ -124,7 +124,7 @@ class SQLiteStore(PickledByArguments):
         return keys_in_order(self._rows(_KEYS, prefix), prefix)
 
     def check(self) -> Iterator[Unreadable]:
-        """What cannot be read; see `SelfChecking.check`. Nothing is moved: a damaged record is in nobody's way."""
+        """What cannot be read; see `SelfChecking.check`. Nothing is moved: a damaged record blocks only its own key."""
         try:
             with self._file.connected("checked") as connection:
                 self._file.check_pages(connection)
