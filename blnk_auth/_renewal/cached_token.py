@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .schedule import Schedule
-
 if TYPE_CHECKING:
     # Every auth class imports this module, and none needs these to be imported.
     from ..errors import SignInReason
     from ..stores._token_store import Version
     from ..token import Token
+    from .schedule import Schedule
 
 BEARER = "Bearer "
 """What precedes an access token in its header (RFC 6750 section 2.1)."""
 
-# What a header field may contain without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it.
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
+# What a header field may contain without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it. Not
+# compiled here: every auth class imports this module.
+_SENDABLE = r"[\x21-\x7e]+"
 
 
 class Predecessor(NamedTuple):
@@ -105,6 +105,8 @@ class CachedToken:
     @property
     def schedule(self) -> Schedule:
         """When it is renewed."""
+        from .schedule import Schedule
+
         return Schedule(self.renew_at, self.must_renew_at, self.expires_at)
 
     def is_same_token(self, other: CachedToken) -> bool:
@@ -119,4 +121,4 @@ class CachedToken:
 
 def is_sendable(access_token: str) -> bool:
     """Whether a header can carry it."""
-    return _SENDABLE.fullmatch(access_token) is not None
+    return re.fullmatch(_SENDABLE, access_token) is not None

@@ -7,7 +7,7 @@ Used by the auth classes (`blnk_auth.httpx`, `httpx2`, `requests`), which transl
 * `rejection_body`: what is done with the body of a rejection.
 * `resumed`: bodies that are given back after their beginning was read.
 * `redirects`: where a redirect loses the token.
-* `httpx_flow`, `requests_hook`: the same request flow, as httpx, httpx2 and requests run it.
+* `httpx_flow`, `requests_hook`, `requests_retry`: the same request flow, as httpx, httpx2 and requests run it.
 * `client_errors`: our errors as errors of the HTTP package.
 * `waits`: logic that waits, written once for threads and tasks.
 """

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from .._protocol.http_messages import ApiAnswer, Package
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, RenewalAfterRejection
-from .._renewal.rejections import cause_of
 from ..errors import BlnkAuthError
 from .before_sending import token_to_send
 from .waits import FlightWait, Wait, Waits
@@ -126,6 +125,9 @@ def retry_after_rejection(
     )
     if decision is After.ACCEPT:
         return None
+    # Imported where a source that renews is in use, and so has imported it: every auth class imports this module.
+    from .._renewal.rejections import cause_of
+
     cause = cause_of(rejection.method, rejection.path, rejection.headers)
     if decision is After.RETRY_WITH_CURRENT:
         return Retry((yield from token_to_send(credential, package)), cause)

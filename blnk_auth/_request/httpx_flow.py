@@ -4,6 +4,9 @@ Used by `HttpxAuth` and `Httpx2Auth`. What it promises:
 
 * Nothing is locked and no scope is open while a request is out, so a flow may be closed by any task at any time.
 * A token request is never yielded into the caller's client, where it would inherit hooks, redirects and cancellation.
+
+What only a rejection or a header of another name needs is imported in the function that needs it: programs import this
+module at their start.
 """
 
 from __future__ import annotations
@@ -16,16 +19,16 @@ from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, Source, credential_of
 from ..errors import BlnkAuthError
-from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .before_sending import may_carry_token, token_to_send
 from .client_errors import as_client_error, wrong_auth_class
-from .redirects import unredirected
-from .rejection_body import DiscardedBody, HttpxRejectionBody
 from .waits import Waits, arun, run
 
 if TYPE_CHECKING:
     # Its annotations stand for both packages: the classes of httpx2 have the same members.
     import httpx
+
+    from .after_rejection import ApiRejection, Retry
+    from .rejection_body import HttpxRejectionBody
 
 _ATTACHED = "blnk_auth"
 """The key in a request's extensions of the token that we attached: a header of the user's own has none."""
@@ -159,6 +162,9 @@ class HttpxFlow:
         self, request: httpx.Request, sent: CachedToken, response: httpx.Response
     ) -> Waits[Retry | None]:
         """Attach the token to repeat the request with; None if the response is returned to the caller."""
+        from .after_rejection import retry_after_rejection
+        from .rejection_body import DiscardedBody, HttpxRejectionBody
+
         body = HttpxRejectionBody(self._httpx, response)
         rejection = self._rejection(request, sent, response, body)
         try:
@@ -175,6 +181,9 @@ class HttpxFlow:
 
     def _judge_retry(self, request: httpx.Request, retry: Retry, response: httpx.Response) -> Waits[None]:
         """After the second response: note whether the newer token was accepted."""
+        from .after_rejection import judge_retry
+        from .rejection_body import HttpxRejectionBody
+
         rejection = None
         if response.status_code in self._rejection_statuses:
             rejection = self._rejection(request, retry.cached, response, HttpxRejectionBody(self._httpx, response))
@@ -199,6 +208,8 @@ class HttpxFlow:
                 own = {credential.rules.header_name: cached.header, **credential.api_headers()}
             except BlnkAuthError as error:
                 raise self._as_client_error(error, request) from None
+            from .redirects import unredirected
+
             request.headers = unredirected(self._httpx, request.headers, own)
         request.extensions[_ATTACHED] = cached
 
@@ -213,6 +224,8 @@ class HttpxFlow:
     def _rejection(
         self, request: httpx.Request, sent: CachedToken, response: httpx.Response, body: HttpxRejectionBody
     ) -> ApiRejection:
+        from .after_rejection import ApiRejection
+
         answered = response.request
         return ApiRejection(
             answered.method,

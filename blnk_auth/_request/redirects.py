@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 # Parsers disagree about ////host, https:////host, //\host and tabs or line breaks among the slashes: some see a path
 # there, others a host. In what these two patterns match, all of them see the same.
-_ABSOLUTE = re.compile(
-    r"(?:(?P<scheme>https?):)?//(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?#][^\\\s\0-\x20]*)?",
-    re.IGNORECASE,
+# Not compiled here: that takes longer than importing the rest of this package, and few requests are redirected.
+_ABSOLUTE = (
+    r"(?i)(?:(?P<scheme>https?):)?//(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:[/?#][^\\\s\0-\x20]*)?"
 )
-_WITHIN_ORIGIN = re.compile(r"(?:/(?!/)|[?#]|[\w.~-]+(?:[/?#]|$)|$)[^\\\s\0-\x20]*", re.ASCII)
+_WITHIN_ORIGIN = r"(?a:(?:/(?!/)|[?#]|[\w.~-]+(?:[/?#]|$)|$)[^\\\s\0-\x20]*)"
 
 
 def leads_to(origin: Origin, location: str) -> Origin | None:
     """The origin that a redirect from `origin` leads to; None if URL parsers may disagree about this `Location`."""
-    if _WITHIN_ORIGIN.fullmatch(location):
+    if re.fullmatch(_WITHIN_ORIGIN, location):
         return origin
-    found = _ABSOLUTE.fullmatch(location)
+    found = re.fullmatch(_ABSOLUTE, location)
     if found is None:
         return None
     port = found["port"]

@@ -19,7 +19,6 @@ fails on a closed one.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -215,7 +214,7 @@ class RequestsRejectionBody:
     """
 
     def __init__(self, response: requests.Response) -> None:
-        self.is_awaited = inspect.iscoroutinefunction(getattr(response.raw, "read", None))
+        self.is_awaited = _is_coroutine_function(getattr(response.raw, "read", None))
         self._response = response
         self._head: bytes | None = None
         self._is_complete = False
@@ -265,6 +264,13 @@ class RequestsRejectionBody:
             return
         self._head = bytes(head)
         self._response.raw = ResumedRaw(self._head, raw)
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    # Imported for the first rejection only: every auth class imports this module, and requests has no need of it.
+    import inspect
+
+    return inspect.iscoroutinefunction(function)
 
 
 class _ReadLimit:

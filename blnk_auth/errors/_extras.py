@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from . import ConfigurationError
@@ -58,6 +57,9 @@ def _described(needed_by: str, package: str, extra: str, error: Exception) -> tu
 
 
 def _is_missing(package: str) -> bool:
+    # Imported for such an error only: every auth class imports this module.
+    from importlib.util import find_spec
+
     try:
         return find_spec(package) is None
     except (ImportError, ValueError):

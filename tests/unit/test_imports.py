@@ -138,6 +138,21 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert finished.stdout.split() == []
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("package", ["httpx", "httpx2", "requests"])
+def test_importing_an_auth_class_loads_nothing_but_the_request_flow(package: str) -> None:
+    """Beside the HTTP package: no module from elsewhere, and none of ours that only a renewal needs."""
+    code = (
+        f"import sys, {package}; before = set(sys.modules); import blnk_auth.{package}; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = finished.stdout.split()
+    assert {module for module in loaded if not module.startswith("blnk_auth")} <= {"contextvars", "_contextvars"}
+    needless = ("policy", "token", "events", "provider", "client", "source", "_transport", "_sign_in")
+    assert [module for module in loaded if module.startswith(tuple(f"blnk_auth.{name}" for name in needless))] == []
+
+
 @pytest.mark.parametrize("name", blnk_auth.__all__)
 def test_every_public_name_resolves(name: str) -> None:
     """Each name in `__all__` can be had from the package, lazily or not, and is listed by `dir`."""
