@@ -715,7 +715,7 @@ class _CtrlC:
     def __call__(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
         caller = frame.f_back
         if caller is not None and (caller.f_code.co_qualname, frame.f_code.co_qualname) == (
-            "Flight.wait",
+            "_wait_on_thread",
             "Event.wait",
         ):
             self.go_on.set()
