@@ -143,7 +143,7 @@ class SQLiteStore(PickledByArguments):
             lambda key: self._page(query.format(">="), key),
             lambda key: self._page(query.format(">"), key),
             start,
-            lambda: self._file.damaged("its index is out of order"),
+            lambda: self._file.damaged("its index is out of order", in_index=True),
         )
 
     def _page(self, query: str, start: str) -> list[Any]:

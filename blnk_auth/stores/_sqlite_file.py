@@ -41,6 +41,7 @@ take seconds, at each start of each process."""
 _MOVE_ASIDE = (
     "restore it from a backup, or move the file aside and sign in again (`sqlite3 <file> .recover` may save records)"
 )
+_REINDEX = f"copy the file, then run `sqlite3 <file> REINDEX`, which keeps every record; if that fails, {_MOVE_ASIDE}"
 _MAKE_WRITABLE = "make the file and its directory writable for this user, or choose another path"
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: f"another process had it locked for {BUSY_SECONDS:g} s; find it with lsof or fuser, end it",
@@ -113,12 +114,14 @@ class SQLiteFile:
         # index does not find would be reported as missing.
         [(verdict,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
         if verdict != "ok":
-            raise self.damaged(str(verdict).splitlines()[-1])
+            what = str(verdict).splitlines()[-1]
+            raise self.damaged(what, in_index=" index " in what)
 
-    def damaged(self, what: str) -> StoreError:
-        """The error for a database whose own structure is wrong."""
+    def damaged(self, what: str, *, in_index: bool) -> StoreError:
+        """The error for a database whose own structure is wrong, or only its index, which can be made again."""
         return StoreError(
-            f"path {str(self.path)!r} cannot be used: the database is damaged ({what})", remedy=_MOVE_ASIDE
+            f"path {str(self.path)!r} cannot be used: the database is damaged ({what})",
+            remedy=_REINDEX if in_index else _MOVE_ASIDE,
         )
 
     # --- opening -------------------------------------------------------------------------------------------------
