@@ -124,7 +124,8 @@ class StoredGrant:
     def locked(self) -> Generator[None]:
         """Exclude everyone who shares the store. Raises `StoreError` if the lock is not had in time."""
         lock = call_store("locked", self.ports.store.lock, self.key, timeout=self.ports.policy.lock_timeout)
-        call_store("locked", lock.__enter__)
+        # A lambda, so that `__enter__` is looked up inside the call: a store may return what is not a lock.
+        call_store("locked", lambda: lock.__enter__())  # noqa: PLW0108
         try:
             yield
         finally:

@@ -168,6 +168,19 @@ def test_what_is_not_a_version_is_an_error(returned: Any) -> None:
         save_record(Garbage(), "alice", {}, expected=None)
 
 
+def test_what_is_not_a_lock_is_an_error() -> None:
+    """A store whose lock returns nothing is a StoreError, before anything is asked of the server."""
+
+    class Unlocked(MemoryStore):
+        def lock(self, key: str, *, timeout: float) -> Any:
+            return None
+
+    world = World(store=Unlocked())
+    with pytest.raises(StoreError, match="could not be locked"):
+        world.client.for_subject("alice").adopt(world.token(0))
+    assert world.server.forms == []
+
+
 class OneByOne(MemoryStore):
     """A store whose lock raises what is not an `Exception`, on entering and on leaving."""
 
