@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from blnk_auth import MemoryStore, SQLiteStore
+from blnk_auth.stores import FileStore
 from blnk_auth.stores._durable_file import sync_directory
-from blnk_auth.stores._file import FileStore
 
 DATA: dict[str, Any] = {
     "schema": 1,

@@ -28,8 +28,7 @@ from embedded import compared, saver, seconds
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from blnk_auth.stores._redis import RedisStore
-from blnk_auth.stores._sql import SQLStore
+from blnk_auth.stores import RedisStore, SQLStore
 from blnk_auth.stores._sql_schema import records as table
 from blnk_auth.stores._token_store import to_json
 

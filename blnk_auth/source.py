@@ -85,8 +85,14 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     def token(self) -> Token:
         """A valid token, renewed first if needed. Blocks; for asyncio and trio: `atoken`.
 
+        Cancelling the caller does not cancel the renewal.
+
         Raises:
-            BlnkAuthError: There is no valid token; the class says what to do.
+            SignInRequired: A user must authorize again.
+            TemporarilyUnavailable: The authorization server cannot answer now.
+            ConfigurationError: The registration, an endpoint or a parameter is wrong.
+            ProtocolError: The server's response is not a valid OAuth 2.0 response.
+            StoreError: The store cannot be read, written or locked.
         """
         return self._wait(self._current.ready(None)).token
 
@@ -120,7 +126,9 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     def renew(self, *, rejected: Token | None = None) -> Token:
-        """Renew now, or join the renewal under way. Blocks; for asyncio and trio: `arenew`.
+        """Renew now, or join a renewal under way that brings another token. Blocks; for asyncio and trio: `arenew`.
+
+        After a failed renewal that is temporary, its error is raised until the cool-down has passed.
 
         Args:
             rejected: Renew only if this is still the current token, else return the current one. None: renew in any
@@ -145,7 +153,13 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     def adopt(self, token: Token) -> None:
-        """Store a token obtained elsewhere as this grant's, replacing what is stored. Blocks; else `aadopt`.
+        """Store a token obtained elsewhere as this grant's. Blocks; for asyncio and trio: `aadopt`.
+
+        It replaces whatever is stored, as a new sign-in does, and also what a renewal under way will bring.
+
+        Args:
+            token: The token; `Token.from_response` makes one of another library's dict. Without `issued_at` it counts
+                as issued now.
 
         Raises:
             ConfigurationError: It is not a token that a header can carry and a store can keep.
@@ -161,9 +175,9 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         await state.await_for(state.operate(functools.partial(adopt, self._current, token)))
 
     def revoke(self) -> None:
-        """Have the provider end the grant, then forget it here. Blocks; for asyncio and trio: `arevoke`.
+        """Have the provider end the grant, then delete the record. Blocks; for asyncio and trio: `arevoke`.
 
-        Nothing is forgotten if the provider could not be asked.
+        Nothing is deleted if the provider could not be asked. Where nothing is stored, there is nothing to revoke.
 
         Raises:
             ConfigurationError: The provider has no revocation endpoint.

@@ -47,7 +47,22 @@ def _now() -> float:
 
 
 class ClientState:
-    """Made by `OAuthClient`, one each. May be used from any thread or task."""
+    """What all sources of one client share. May be used from any thread or task.
+
+    Attributes:
+        provider: Where the client is registered.
+        credentials: How it authenticates there.
+        redirect_uri: Where users come back to after a sign-in; None if it has none.
+        store: Where its records are.
+        policy: Every number of the renewal.
+        network: How the authorization server is reached.
+        on_event: The user's callback for events; None if there is none.
+        given_clock: The clock that was passed; None: `time.time`.
+        clock: The time, in UTC epoch seconds.
+        flights: The renewals under way, by store key.
+        rules: What the request flow needs to know of every source.
+        installing: A lock for the moment in which a current token changes what it remembers. Nothing waits under it.
+    """
 
     def __init__(
         self,
@@ -71,14 +86,10 @@ class ClientState:
         # The default is looked up at each call, so that a test which replaces `time.time` moves the time here too.
         self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
         self.clock: Callable[[], float] = self.given_clock or _now
-        self._begin_life()
-
-    def _begin_life(self) -> None:
         self.flights: SingleFlight = SingleFlight()
         self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
         self._kept: dict[AuthorizationGrant, CurrentToken] = {}
         self._swept_at: float | None = None
-        provider = self.provider
         self.rules: RequestRules = RequestRules(
             provider.origins,
             has_api_headers=bool(provider.api_headers),
@@ -101,10 +112,10 @@ class ClientState:
         return self._client() or self._make_client(self)
 
     def reset_after_fork(self) -> None:
-        """Called in the child of a fork, where another thread may have held the lock for ever."""
+        """Called in the child of a fork: threads that have a lock, or a renewal under way, are not in it."""
         self._grants_lock = threading.Lock()
         self.installing: threading.Lock = threading.Lock()
-        """Held for the moment in which a source changes what it holds; never while anything waits."""
+        self._kept = {grant: current for grant, current in self._kept.items() if current.unsaved is not None}
 
     @property
     def registration(self) -> Registration:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Conflict, StoreError, clears_locals
 from ..errors._pickling import public
+from ._async_adapter import AsyncTokenStore, as_token_store
 from ._calls import call_store, load_record, save_record
 from ._check import SelfChecking, Unreadable
 from ._token_store import Record, TokenStore
@@ -61,7 +62,11 @@ class CheckReport:
 
 @clears_locals
 def copy_store(
-    source: TokenStore, target: TokenStore, on_progress: OnProgress | None = None, *, overwrite: bool = False
+    source: TokenStore | AsyncTokenStore,
+    target: TokenStore | AsyncTokenStore,
+    on_progress: OnProgress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> CopyReport:
     """Copy every record of `source` into `target`, reading each back, and report.
 
@@ -80,19 +85,21 @@ def copy_store(
         What became of each record.
 
     Raises:
+        ConfigurationError: `source` or `target` is not a store.
         StoreError: The source cannot list its keys, or a whole store fails, as when its server is down.
     """
     report = CopyReport()
+    read, written = as_token_store(source, "source"), as_token_store(target, "target")
 
     def copy(key: str) -> None:
-        _copy(report, source, target, key, overwrite=overwrite)
+        _copy(report, read, written, key, overwrite=overwrite)
 
-    _for_each_key(source, copy, report.failed, on_progress)
+    _for_each_key(read, copy, report.failed, on_progress)
     return report
 
 
 @clears_locals
-def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> CheckReport:
+def check_store(store: TokenStore | AsyncTokenStore, on_progress: OnProgress | None = None) -> CheckReport:
     """Read every record of `store` and report what cannot be read. Deletes nothing.
 
     A store that can do so moves aside what is not a record at all, so that it does not block its key.
@@ -105,14 +112,16 @@ def check_store(store: TokenStore, on_progress: OnProgress | None = None) -> Che
         How many records can be read, and what cannot.
 
     Raises:
+        ConfigurationError: `store` is not a store.
         StoreError: The store cannot list its keys, or fails as a whole.
     """
     report = CheckReport()
+    read = as_token_store(store)
 
     def check(key: str) -> None:
-        report.sound += load_record(store, key) is not None
+        report.sound += load_record(read, key) is not None
 
-    _for_each_key(store, check, report.unreadable, on_progress)
+    _for_each_key(read, check, report.unreadable, on_progress)
     return report
 
 

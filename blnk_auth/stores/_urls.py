@@ -5,6 +5,7 @@ contain a password.
 
 sqlite:///tokens.db                         SQLiteStore; a fourth slash makes the path absolute, as SQLAlchemy has it
 file:///home/me/.local/state/acme/tokens    FileStore; the path is absolute (RFC 8089), and may begin with /~/
+                                            either may end in ?check_permissions=false
 postgresql+psycopg://user:secret@host/name  SQLStore, as does mysql+pymysql:// and any other URL of SQLAlchemy
 redis://host:6379/0                         RedisStore, as does rediss://
 keyring:acme                                KeyringStore of the service "acme"
@@ -21,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError, clears_locals
 from ._token_store import TokenStore
+
+_PERMISSIONS = "check_permissions="
 
 KNOWN = (
     "sqlite:///path",
@@ -86,7 +89,7 @@ def sqlite_path(url: str) -> Path | None:
 def _sqlite(url: str, create: bool) -> TokenStore:
     from ._sqlite import SQLiteStore
 
-    return SQLiteStore(_existing(_path(url).removeprefix("/"), create))
+    return SQLiteStore(_existing(_path(url).removeprefix("/"), create), check_permissions=_checks_permissions(url))
 
 
 def _file(url: str, create: bool) -> TokenStore:
@@ -95,7 +98,8 @@ def _file(url: str, create: bool) -> TokenStore:
     path = _path(url)
     # A home directory, and a drive letter of Windows, have no slash before them.
     has_no_slash = path.startswith("/~") or path[2:3] == ":"
-    return FileStore(_existing(path.removeprefix("/") if has_no_slash else path, create))
+    directory = _existing(path.removeprefix("/") if has_no_slash else path, create)
+    return FileStore(directory, check_permissions=_checks_permissions(url))
 
 
 def _sql(url: str, _create: bool) -> TokenStore:
@@ -136,6 +140,19 @@ def _path(url: str) -> str:
             remedy=f"write it as {scheme}:///path, with three slashes",
         )
     return path
+
+
+def _checks_permissions(url: str) -> bool:
+    """What the query of a URL says about `check_permissions`."""
+    scheme, _, query = url.partition("?")
+    values = {"": True, _PERMISSIONS + "true": True, _PERMISSIONS + "false": False}
+    if query not in values:
+        raise ConfigurationError(
+            f"this {scheme.partition(':')[0]} URL has a query that is not known",
+            parameter="url",
+            remedy=f"leave it out, or write ?{_PERMISSIONS}false; a question mark in a path is written %3F",
+        )
+    return values[query]
 
 
 def _existing(path: str, create: bool) -> str:

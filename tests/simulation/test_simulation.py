@@ -43,7 +43,7 @@ DEEP_WORLDS: dict[str, Setup] = {
         f"a new sign-in, lease, {server}": Setup(signs_in=True, lock="lease", server=server, workers=2)
         for server in SERVERS
     },
-    "a new sign-in, three processes": Setup(signs_in=True),
+    "a new sign-in, three processes": Setup(signs_in=True, calls=ONCE),
     "a new sign-in, two faults": Setup(signs_in=True, workers=2, calls=ONCE, faults=2),
     "asking again, three processes, grace": Setup(policy=REPEATING, server="grace", calls=ONCE),
     "asking again, two faults, grace": Setup(policy=REPEATING, server="grace", workers=2, calls=ONCE, faults=2),

@@ -22,7 +22,7 @@ from stores.servers import wait_until
 from stores.test_async_adapter import AsyncMemoryStore
 
 from blnk_auth.cli.app import group
-from blnk_auth.errors import StoreError
+from blnk_auth.errors import ConfigurationError, StoreError
 from blnk_auth.stores._async_adapter import AsyncStoreAdapter
 from blnk_auth.stores._copying import check_store, copy_store
 from blnk_auth.stores._encrypted import EncryptedStore
@@ -67,6 +67,34 @@ def test_any_store_is_copied_to_any(tmp_path: Path) -> None:
         assert report.copied == sorted(contents(first))
         assert report.is_complete
         assert contents(target) == contents(first)
+
+
+def test_an_asynchronous_store_is_copied_as_it_is() -> None:
+    """Wherever a store is accepted, one with coroutines is; what is not a store is refused by the parameter's name."""
+    source, target = AsyncMemoryStore(), MemoryStore()
+    filled(AsyncStoreAdapter(source), "a", "b")
+    assert copy_store(source, target).copied == ["a", "b"]
+    assert check_store(source).sound == 2
+    wrong: Any = "sqlite:///tokens.db"
+    for act, parameter in (
+        (lambda: copy_store(wrong, target), "source"),
+        (lambda: copy_store(target, wrong), "target"),
+        (lambda: check_store(wrong), "store"),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            act()
+        assert raised.value.parameter == parameter
+
+
+def test_ten_damaged_records_are_not_a_store_that_fails(tmp_path: Path) -> None:
+    """Errors about single records never end a copy, however many follow each other."""
+    keys = [f"{number:02}" for number in range(15)]
+    source = EncryptedStore(inner := MemoryStore(), keys=[b"k" * 32])
+    for key in keys:
+        inner.save(key, {"plain": SECRET}, expected=None)
+    source.save("z", {"n": 1}, expected=None)
+    report = copy_store(source, MemoryStore())
+    assert ([each.key for each in report.failed], report.copied) == (keys, ["z"])
 
 
 def test_a_copy_tells_how_far_it_is() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blnk_auth.errors import ConfigurationError
+from blnk_auth.errors import ConfigurationError, StoreError
 from blnk_auth.stores._file import FileStore
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._sqlite import SQLiteStore
@@ -79,6 +79,23 @@ def test_a_path_needs_three_slashes(url: str) -> None:
     """A path where a host belongs is an error, not another place."""
     with pytest.raises(ConfigurationError, match="with three slashes"):
         open_store(url)
+
+
+def test_a_url_may_leave_the_permissions_unchecked(tmp_path: Path) -> None:
+    """For a volume that a group shares; any other query is refused, not ignored."""
+    tmp_path.chmod(0o770)
+    for name, url in (("t.db", f"sqlite:////{tmp_path}/t.db"), ("t", f"file://{tmp_path}/t")):
+        open_store(f"{url}?check_permissions=false")
+        assert (tmp_path / name).stat().st_mode & 0o070 != 0
+        if name == "t":
+            with pytest.raises(StoreError, match="open to other users"):
+                open_store(f"{url}?check_permissions=true")
+        for query in ("mode=ro", "check_permissions=no", "check_permissions=false&x=1", "check_permissions"):
+            with pytest.raises(ConfigurationError, match="a query that is not known") as raised:
+                open_store(f"{url}?{query}")
+            assert raised.value.parameter == "url"
+    assert isinstance(open_store(f"sqlite:////{tmp_path}/what%3F.db"), SQLiteStore)
+    assert (tmp_path / "what?.db").exists()
 
 
 def test_a_misspelt_path_makes_no_store(tmp_path: Path) -> None:
