@@ -40,7 +40,7 @@ _BY_PARAMETER: Mapping[str, str] = {
     "revocation_endpoint": "delete the tokens here with: blnk-auth logout --forget",
     "schema": "create or update the tables with: blnk-auth store migrate URL",
     "subject": "name the user with --subject, or as subject in the profile",
-    "username": "set username to the e-banking user; {subject} stands for the subject",
+    "username": "set username to the e-banking user; {subject} is replaced by the subject",
     "verify": "set verify to a PEM file with the certificate authorities to trust",
 }
 

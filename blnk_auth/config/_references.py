@@ -31,7 +31,7 @@ class UnresolvedReference(Exception):
 
 
 def expand(value: Any, environment: Mapping[str, str]) -> Any:
-    """The value with each `${NAME}` in its texts replaced; `$${` stands for `${`. Raises `UnresolvedReference`."""
+    """The value with each `${NAME}` in its texts replaced; `$${` becomes `${`. Raises `UnresolvedReference`."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda found: _variable(found, environment), value)
     if isinstance(value, list):
@@ -46,7 +46,7 @@ def _variable(found: re.Match[str], environment: Mapping[str, str]) -> str:
     if name is None:
         return "${"
     if not found[0].endswith("}") or not _NAME.fullmatch(name):
-        raise UnresolvedReference("has a ${ that begins no ${NAME}", "write $${ if it stands for itself")
+        raise UnresolvedReference("has a ${ that does not begin a ${NAME}", "write $${ for a literal ${")
     if name not in environment:
         raise UnresolvedReference(
             f"refers to the environment variable {name}, which is not set", "set it and run again"

@@ -82,8 +82,8 @@ def test_what_the_client_refuses_is_reported_with_file_and_profile(tmp_path: Pat
         ("scope = true", r"scope must be text in quotes, not true or false"),
         ('client_auth = "client_secret_bsic"', r"client_auth.*did you mean 'client_secret_basic'\?"),
         ('scope = "${NOT_SET}"', r"scope refers to the environment variable NOT_SET, which is not set"),
-        ('scope = "${NOT SET}"', r"scope has a \$\{ that begins no"),
-        ('scope = "${NOT_CLOSED"', r"scope has a \$\{ that begins no"),
+        ('scope = "${NOT SET}"', r"scope has a \$\{ that does not begin a"),
+        ('scope = "${NOT_CLOSED"', r"scope has a \$\{ that does not begin a"),
         ('client_secret = "keyring:nothing"', r"client_secret must be written keyring:service/name"),
     ],
 )

@@ -4,7 +4,7 @@ Used by the command line only; the other modules of this folder are its parts. W
 
 * The sandbox runs in its own process and the tokens are in an SQLite file, so the demo may be killed between any two
   calls: the next run finds both and continues without a new sign-in. Only a kill in the few milliseconds between the
-  server's rotation and our save loses the grant, as with any client; the next run says so and signs in again.
+  server's rotation and our save loses the grant, as with any client; the next run reports it and signs in again.
 * Its verdict is taken from the sandbox's own figures, not from what the library reports.
 
 It never talks to another host than this machine, and it removes its files when it has ended.

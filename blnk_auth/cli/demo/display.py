@@ -33,7 +33,7 @@ class Display:
     def __init__(self) -> None:
         self._console = Console(highlight=False)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print one sentence."""
         self._console.print(Text(text))
 
@@ -52,7 +52,7 @@ class Display:
         """Print that a scenario has ended, where the table is not live."""
         if not self._console.is_interactive:
             calls, token_requests = scenario.figures.calls, scenario.server_record.counts.token_requests
-            self.say(f"{scenario.title}: {calls} calls, {token_requests} token requests, {scenario.verdict}")
+            self.print_line(f"{scenario.title}: {calls} calls, {token_requests} token requests, {scenario.verdict}")
 
     def sum_up(self, scenarios: Sequence[Scenario], whole: Scenario) -> None:
         """Print the complete table."""

@@ -47,12 +47,12 @@ class Restart:
 
     def __call__(self, run: ScenarioRun) -> None:
         run.revoke()
-        run.say("a new process with the SQLite file")
+        run.show_progress("a new process with the SQLite file")
         self._call_in_child_process(run.scenario.figures)
-        run.say("a new OAuthClient in this process")
+        run.show_progress("a new OAuthClient in this process")
         with SQLiteStore(self.state.tokens) as store:
             _call(make_client(run.sandbox.address, store).for_subject(SUBJECT), run.url, run.scenario.figures)
-        run.say("the OAuthClient from before the restart")
+        run.show_progress("the OAuthClient from before the restart")
         _call(run.source, run.url, run.scenario.figures)
 
     def _call_in_child_process(self, figures: CallFigures) -> None:
@@ -79,7 +79,7 @@ def _main(state_path: str) -> None:
     state, figures = StateDirectory(Path(state_path)), CallFigures()
     address = SandboxAddress.load(state.sandbox)
     if address is None:
-        raise SystemExit(f"{state.sandbox} does not say where the sandbox is")
+        raise SystemExit(f"{state.sandbox} does not have the address of a sandbox")
     with SQLiteStore(state.tokens) as store:
         _call(make_client(address, store).for_subject(SUBJECT), f"{address.origin}/data/ledgers", figures)
     sys.stdout.write(json.dumps([figures.calls, figures.failed, figures.longest, figures.first_failure]))

@@ -50,7 +50,9 @@ def run(state: StateDirectory, tempo: Tempo) -> int:
         store = stack.enter_context(SQLiteStore(state.tokens))
         _exclude_others(stack, store, state)
         sandbox = SandboxProcess(state)
-        display.say(f"{'Started a' if sandbox.is_new else 'Found the'} sandbox at {sandbox.remote.address.origin}")
+        display.print_line(
+            f"{'Started a' if sandbox.is_new else 'Found the'} sandbox at {sandbox.remote.address.origin}"
+        )
         sandbox.remote.set_lifetime(tempo.lifetime)
         source = _obtain_grant(make_client(sandbox.remote.address, store), sandbox.remote, display)
         deviations = _run_all(_scenarios(state, tempo), source, sandbox.remote, tempo, display)
@@ -83,12 +85,12 @@ def _obtain_grant(client: OAuthClient, sandbox: RemoteSandbox, display: Display)
         source.renew()
     except SignInRequired as ended:
         if ended.reason != "missing":
-            display.say(f"The grant of the previous run has ended: {ended.problem}")
+            display.print_line(f"The grant of the previous run has ended: {ended.problem}")
         start = client.start_authorization(SUBJECT)
         source = client.finish_authorization(sandbox.sign_in(start.url, SUBJECT))
-        display.say(f"{SUBJECT} signed in and allowed access")
+        display.print_line(f"{SUBJECT} signed in and allowed access")
     else:
-        display.say(f"Continuing with the grant of {SUBJECT} from the previous run: no sign-in")
+        display.print_line(f"Continuing with the grant of {SUBJECT} from the previous run: no sign-in")
     return source
 
 
@@ -127,7 +129,7 @@ def _run_all(
 def _say_what_is_left_out(display: Display) -> None:
     for each in CLIENT_SCENARIOS:
         if not each.is_possible:
-            display.say(f"Left out: {each.title}, because {each.package} is not installed ({each.install})")
+            display.print_line(f"Left out: {each.title}, because {each.package} is not installed ({each.install})")
 
 
 def _sign_ins(code_exchanges: int) -> str:

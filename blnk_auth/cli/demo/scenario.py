@@ -55,13 +55,13 @@ class ScenarioRun:
         """The URL that the scenario calls."""
         return f"{self.origin}/data/ledgers"
 
-    def say(self, progress: str) -> None:
+    def show_progress(self, progress: str) -> None:
         """Show what is happening."""
         self.scenario.progress = progress
 
     def revoke(self) -> None:
         """Make the API reject the token from now on."""
-        self.say("its token was revoked")
+        self.show_progress("its token was revoked")
         self.sandbox.revoke_access_tokens()
 
     def drive(self, call: Callable[[], int]) -> None:
@@ -82,7 +82,7 @@ class ScenarioRun:
         """Yield before each call, until as many tokens have expired and been revoked as are expected."""
         expectation = self.scenario.expectation
         for number in range(1, expectation.expired + 1):
-            self.say(f"until expiry {number} of {expectation.expired}")
+            self.show_progress(f"until expiry {number} of {expectation.expired}")
             yield from self._until("expired", number)
         self.revoke()
         yield from self._until("revoked", expectation.revoked)
