@@ -17,7 +17,7 @@ from ._protocol.origins import AllowedOrigins, Origin, normalize
 from ._renewal.cached_token import BEARER, CachedToken, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
-from ._renewal.operations import adopt, forget, revoke
+from ._renewal.grant_operations import adopt, forget, revoke
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
@@ -165,14 +165,14 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ConfigurationError: It is not a token that a header can carry and a store can keep.
             StoreError: It could not be stored.
         """
-        state = self._current.state
-        state.wait_for(state.operate(functools.partial(adopt, self._current, token)))
+        operations = self._current.state.operations
+        operations.wait_for(operations.begin(functools.partial(adopt, self._current, token)))
 
     @clears_locals
     async def aadopt(self, token: Token) -> None:
         """As `adopt`, for asyncio and trio."""
-        state = self._current.state
-        await state.await_for(state.operate(functools.partial(adopt, self._current, token)))
+        operations = self._current.state.operations
+        await operations.await_for(operations.begin(functools.partial(adopt, self._current, token)))
 
     def revoke(self) -> None:
         """Have the provider end the grant, then delete the record. Blocks; for asyncio and trio: `arevoke`.
@@ -183,13 +183,13 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ConfigurationError: The provider has no revocation endpoint.
             BlnkAuthError: The provider did not end the grant.
         """
-        state = self._current.state
-        state.wait_for(state.operate(functools.partial(revoke, self._current)))
+        operations = self._current.state.operations
+        operations.wait_for(operations.begin(functools.partial(revoke, self._current)))
 
     async def arevoke(self) -> None:
         """As `revoke`, for asyncio and trio."""
-        state = self._current.state
-        await state.await_for(state.operate(functools.partial(revoke, self._current)))
+        operations = self._current.state.operations
+        await operations.await_for(operations.begin(functools.partial(revoke, self._current)))
 
     def forget(self) -> None:
         """Delete the stored record. Local only: the provider is not asked. Blocks; for asyncio and trio: `aforget`.
@@ -197,13 +197,13 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         Raises:
             StoreError: It could not be deleted.
         """
-        state = self._current.state
-        state.wait_for(state.operate(functools.partial(forget, self._current)))
+        operations = self._current.state.operations
+        operations.wait_for(operations.begin(functools.partial(forget, self._current)))
 
     async def aforget(self) -> None:
         """As `forget`, for asyncio and trio."""
-        state = self._current.state
-        await state.await_for(state.operate(functools.partial(forget, self._current)))
+        operations = self._current.state.operations
+        await operations.await_for(operations.begin(functools.partial(forget, self._current)))
 
     def _wait(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return ready.wait(self._current.state.wait_timeout) if isinstance(ready, Flight) else ready
@@ -225,7 +225,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
 def source_of(current: CurrentToken) -> TokenSource:
     """The one source of this grant, shared by all who ask its client for it."""
-    return current.state.source_of(current, TokenSource)
+    return current.state.sources.source_of(current, TokenSource)
 
 
 class StaticToken(Source):

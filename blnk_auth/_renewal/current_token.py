@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from .._protocol.answer_errors import after_lost_answer
-from .._protocol.http_messages import ApiAnswer, Call, Package, Purpose
+from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.origins import Origin
 from ..errors import (
     BlnkAuthError,
@@ -98,11 +98,11 @@ class CurrentToken:
         return self._ready_or_flight(self.cached, package) if fresh is None else fresh
 
     def api_headers(self) -> Mapping[str, str]:
-        return self.state.provider.api_headers_of(self.call("api"))
+        return self.state.provider.api_headers_of(self.grant.call("api"))
 
     def report_withheld(self, origin: Origin | None) -> None:
         detail = why_withheld(origin, self.rules.header_name, "add it to the provider")
-        self.state.emit([Event("token_withheld", self.store_key, detail)])
+        self.state.operations.emit([Event("token_withheld", self.store_key, detail)])
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
         try:
@@ -119,7 +119,7 @@ class CurrentToken:
 
     def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
         now, failure = self.state.clock(), self._failure
-        with self.state.installing:
+        with self.state.sources.installing:
             before = self._rejections or Rejections()
             may_renew, self._rejections = before.after_rejection(rejected, cause, now, self.state.policy)
         self._warn_of_unresolved(cause, before)
@@ -132,7 +132,7 @@ class CurrentToken:
             return
         if accepted:
             cached.was_accepted = True
-        with self.state.installing:
+        with self.state.sources.installing:
             before = self._rejections or Rejections()
             if accepted:
                 self._rejections = before.after_resolved(cause)
@@ -145,7 +145,7 @@ class CurrentToken:
         rejections = self._rejections
         if rejections is not None and cause in rejections.unresolved and cause not in before.unresolved:
             detail = f"the API rejected a renewed token too, for {in_words(cause)}: check the permissions it needs"
-            self.state.emit([Event("rejection_unresolved", self.store_key, detail)])
+            self.state.operations.emit([Event("rejection_unresolved", self.store_key, detail)])
 
     # --- for users: see `TokenSource` ----------------------------------------------------------------------------
 
@@ -195,10 +195,6 @@ class CurrentToken:
         cached = self.cached
         return cached if cached is not None and cached.version is None else None
 
-    def call(self, purpose: Purpose) -> Call:
-        """What a provider's parameters and headers may depend on, for one HTTP call for this grant."""
-        return self.grant.call(purpose)
-
     def renewal(
         self, package: Package | None = None, *, in_background: bool = False, events: list[Event] | None = None
     ) -> Renewal:
@@ -212,17 +208,17 @@ class CurrentToken:
             events=events,
         )
 
-    def install(self, cached: CachedToken) -> None:
-        """Begin to use a token that was stored for a new sign-in."""
-        self.start_over(cached)
-        # A source that was made during the sign-in has another current token.
-        registered = self.state.current_token(self.grant)
-        if registered is not self:
-            registered.start_over(cached)
-
     def start_over(self, cached: CachedToken | None) -> None:
-        """Begin to use this token, and forget all that was remembered of the one before. None: there is none."""
-        with self.state.installing:
+        """Begin to use a token that was stored for a new sign-in; None: nothing is stored any more.
+
+        All that was remembered of the grant before it is forgotten.
+        """
+        # A source that was made during a sign-in has another current token.
+        for current in {self, self.state.current_token(self.grant)}:
+            current._start_over(cached)
+
+    def _start_over(self, cached: CachedToken | None) -> None:
+        with self.state.sources.installing:
             self._epoch += 1
             self._cache(cached)
             self._failure, self._rejections = None, None
@@ -270,7 +266,7 @@ class CurrentToken:
         return self.state.flights.join_or_start(
             self.store_key,
             lambda: self._renew_kept(renewal, goal, overlooked),
-            lambda: self.state.emit(renewal.events, seconds=time.monotonic() - began_at),
+            lambda: self.state.operations.emit(renewal.events, seconds=time.monotonic() - began_at),
             # What nobody has seen yet may be read and found good.
             brings_another=(goal.must_differ or known is not None) and not only_looks,
             needs_another=goal.must_differ,
@@ -280,11 +276,11 @@ class CurrentToken:
 
     def _renew_kept(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
         """`_renew`, during which a source that is asked for again has this current token."""
-        self.state.keep(self, kept=True)
+        self.state.sources.keep(self, kept=True)
         try:
             return self._renew(renewal, goal, overlooked)
         finally:
-            self.state.keep(self, kept=self.unsaved is not None)
+            self.state.sources.keep(self, kept=self.unsaved is not None)
 
     def _renew(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
         current, failure, now = self.cached, self._failure, self.state.clock()
@@ -323,19 +319,19 @@ class CurrentToken:
 
     def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
         """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
-        with self.state.installing:
+        with self.state.sources.installing:
             if self._epoch == epoch:
                 self._cache(renewed)
             return self.cached or renewed
 
     def _cache(self, cached: CachedToken | None) -> None:
         self.cached = cached
-        self.state.keep(self, kept=self.unsaved is not None)
+        self.state.sources.keep(self, kept=self.unsaved is not None)
 
     def _remember_renewal(self, renewed: CachedToken, goal: Goal) -> None:
         after_rejection = goal.must_differ and not goal.forced
         if after_rejection or self._rejections is not None:
-            with self.state.installing:
+            with self.state.sources.installing:
                 remembered = self._rejections or Rejections()
                 replacement = renewed.token if after_rejection else None
                 self._rejections = remembered.after_renewal(replacement, self.state.clock())

@@ -1,66 +1,52 @@
-"""What users do with a grant by hand: store a token obtained elsewhere, have the provider end it, delete it.
+"""Running an operation on a worker thread, waiting for it, and emitting its events.
 
-Used by `TokenSource`, on a worker thread. Each function appends its events, and begins to use the result only when it
-is stored. None of them renews, but for a revocation that needs a valid access token.
+Used by everything that reaches a store or the authorization server for a user: sources, sign-ins, renewals. It promises
+that cancelling the caller does not cancel the operation, that its events are emitted once its waiters have been woken,
+also if it raised, and that no caller waits longer than `wait_timeout`. It never decides what an operation does.
 """
 
 from __future__ import annotations
 
-import functools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
 
-from ..errors import ConfigurationError
-from ..events import Event
-from ..token import Token
-from .cached_token import is_sendable
-from .current_token import CurrentToken
-from .grant_record import GrantRecord, why_not_storable
-from .revocation import revoke_connection, revoke_tokens
+from ..events import Event, OnEvent, emit
+from .single_flight import Flight, run_on_worker
+from .store_keys import parse_token_key
 
-
-def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
-    """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
-    now = current.state.clock()
-    _check_adoptable(token)
-    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now))
-    current.install(current.renewal(events=events).stored.put(record))
-    events.append(Event("signed_in", current.store_key, repr(token)))
+Result = TypeVar("Result")
 
 
-def revoke(current: CurrentToken, events: list[Event]) -> None:
-    """Have the provider end the grant, then delete the record. Raises what the provider's answer calls for."""
-    state, renewal = current.state, current.renewal(events=events)
-    build = functools.partial(state.revocation, current.grant)
-    if state.provider.revocation == "connection":
-        revoke_connection(renewal, build)
-    else:
-        revoke_tokens(renewal, build, current.unsaved)
-    current.start_over(None)
-    events.append(Event("revoked", current.store_key))
+class Operations:
+    """One for each client. May be used from any thread or task."""
 
+    def __init__(self, *, provider: str, on_event: OnEvent | None, wait_timeout: float) -> None:
+        self._provider = provider
+        self._on_event = on_event
+        self._wait_timeout = wait_timeout
 
-def forget(current: CurrentToken, events: list[Event]) -> None:
-    """Delete the record; the provider is not asked. Raises `StoreError`."""
-    current.renewal(events=events).stored.forget()
-    current.start_over(None)
-    events.append(Event("forgotten", current.store_key))
+    def begin(self, work: Callable[[list[Event]], Result]) -> Flight[Result]:
+        """Run an operation on a worker thread. `work` appends its events to the list that it is given."""
+        events: list[Event] = []
+        began_at = time.monotonic()
+        return run_on_worker(lambda: work(events), lambda: self.emit(events, seconds=time.monotonic() - began_at))
 
+    def wait_for(self, flight: Flight[Result]) -> Result:
+        """Block until an operation has ended."""
+        return flight.wait(self._wait_timeout)
 
-def _check_adoptable(token: Token) -> None:
-    """Raise `ConfigurationError` for what is not a token, or could not be read back from a store."""
-    if not isinstance(token, Token):
-        raise ConfigurationError(
-            "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"
-        )
-    if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
-        raise ConfigurationError(
-            "token.access_token is empty or has characters that no header can carry",
-            parameter="token",
-            remedy="pass the access token as the server issued it",
-        )
-    why = why_not_storable(token)
-    if why is not None:
-        raise ConfigurationError(
-            f"the token cannot be stored ({why})",
-            parameter="token",
-            remedy="Token.from_response(...) makes one that can be stored",
-        )
+    async def await_for(self, flight: Flight[Result]) -> Result:
+        """Wait in a task until an operation has ended."""
+        return await flight.wait_async(self._wait_timeout)
+
+    def emit(self, events: Iterable[Event], *, seconds: float | None = None) -> None:
+        """Log events and pass them to `on_event`, completed by whose token and which provider it is.
+
+        `seconds`: how long the operation took that they are about.
+        """
+        for event in events:
+            known = parse_token_key(event.store_key)
+            subject = None if known is None else known[1].subject
+            emit(self._on_event, replace(event, subject=subject, provider=self._provider, seconds=seconds))

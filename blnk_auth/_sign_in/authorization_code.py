@@ -54,19 +54,19 @@ class AuthorizationCodeSignIn:
 
     def start(self, wanted: WantedGrant, redirect_uri: str | None) -> AuthorizationRequest:
         """Begin a sign-in. Blocks. Raises `ConfigurationError`, `StoreError`, `TemporarilyUnavailable`."""
-        return self._state.wait_for(self._starting(wanted, redirect_uri))
+        return self._state.operations.wait_for(self._starting(wanted, redirect_uri))
 
     async def astart(self, wanted: WantedGrant, redirect_uri: str | None) -> AuthorizationRequest:
         """The same as `start`, for asyncio and trio."""
-        return await self._state.await_for(self._starting(wanted, redirect_uri))
+        return await self._state.operations.await_for(self._starting(wanted, redirect_uri))
 
     def finish(self, callback_url: str, unechoed_state: str | None = None) -> CurrentToken:
         """Check the callback, exchange its code, save the tokens. Blocks. Raises any `BlnkAuthError`."""
-        return self._state.wait_for(self._finishing(callback_url, unechoed_state))
+        return self._state.operations.wait_for(self._finishing(callback_url, unechoed_state))
 
     async def afinish(self, callback_url: str, unechoed_state: str | None = None) -> CurrentToken:
         """The same as `finish`, for asyncio and trio."""
-        return await self._state.await_for(self._finishing(callback_url, unechoed_state))
+        return await self._state.operations.await_for(self._finishing(callback_url, unechoed_state))
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -125,14 +125,14 @@ class AuthorizationCodeSignIn:
             claim = self._pending.claim(request_state, self._state.clock())
             return self._exchange(claim, code_of(callback, subject=claim.pending.subject), events)
 
-        return self._state.operate(work)
+        return self._state.operations.begin(work)
 
     def _exchange(self, claim: Claim, code: str, events: list[Event]) -> CurrentToken:
         pending = claim.pending
         # Where the user was sent, even if a callable would name another target by now: the code is valid there.
         current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
         try:
-            current.install(self._redeem(current, pending, code, events))
+            current.start_over(self._redeem(current, pending, code, events))
         except TemporarilyUnavailable as error:
             raise self._after_outage(error, claim) from None
         return current
@@ -145,7 +145,7 @@ class AuthorizationCodeSignIn:
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
             resource=pending.resource,
-            call=current.call("authorization_code"),
+            call=current.grant.call("authorization_code"),
             now=self._state.clock(),
         )
         exchange = current.renewal()

@@ -158,19 +158,19 @@ class DeviceSignIn:
     def run(self, wait: Callable[[float], object]) -> CurrentToken:
         """Sign the user in. Blocks. `wait` is called with the seconds until the next poll."""
         _check_callable("wait", wait)
-        self._on_prompt(self._state.wait_for(self._state.operate(self._begin)))
+        self._on_prompt(self._state.operations.wait_for(self._state.operations.begin(self._begin)))
         while True:
             wait(self._pause())
-            if self._state.wait_for(self._state.operate(self._poll)):
+            if self._state.operations.wait_for(self._state.operations.begin(self._poll)):
                 return self._current
 
     async def arun(self, wait: Callable[[float], Awaitable[object]] | None) -> CurrentToken:
         """The same in a task of asyncio or trio, whose own sleep is used if `wait` is None."""
         _check_callable("wait", wait or _sleep)
-        self._on_prompt(await self._state.await_for(self._state.operate(self._begin)))
+        self._on_prompt(await self._state.operations.await_for(self._state.operations.begin(self._begin)))
         while True:
             await (_sleep if wait is None else wait)(self._pause())
-            if await self._state.await_for(self._state.operate(self._poll)):
+            if await self._state.operations.await_for(self._state.operations.begin(self._poll)):
                 return self._current
 
     def _begin(self, _events: list[Event]) -> DeviceAuthorization:
@@ -181,7 +181,7 @@ class DeviceSignIn:
             state.credentials,
             self._wanted.scope,
             resource=self._wanted.resource,
-            call=self._current.call("device_code"),
+            call=self._current.grant.call("device_code"),
             now=state.clock(),
         )
         response = self._current.renewal().endpoint.send(request)
@@ -211,11 +211,11 @@ class DeviceSignIn:
             state.credentials,
             self._device_code,
             resource=self._wanted.resource,
-            call=self._current.call("device_code"),
+            call=self._current.grant.call("device_code"),
             now=state.clock(),
         )
         try:
-            self._current.install(exchange.exchange(request, judge_device_answer))
+            self._current.start_over(exchange.exchange(request, judge_device_answer))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return False

@@ -117,7 +117,7 @@ class InteractiveSignIn:
             self._stop()
 
     def _launch(self) -> Flight[CurrentToken]:
-        return self._state.operate(self._work)
+        return self._state.operations.begin(self._work)
 
     def _stop(self) -> None:
         self._stopped = True

@@ -264,8 +264,8 @@ class AsksAgainTooOften(TokenEndpoint):
 class RenewalWinsOverASignIn(StoredGrant):
     """Of two pairs the one that was issued later stays, whatever was spent for it."""
 
-    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
-        return super().comes_after(
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return super()._comes_after(
             dataclasses.replace(ours, sign_in=None), predecessor, dataclasses.replace(found, sign_in=None)
         )
 
@@ -273,8 +273,8 @@ class RenewalWinsOverASignIn(StoredGrant):
 class RenewalWinsOverAnUnsavedSignIn(StoredGrant):
     """A sign-in that could not be saved gives way to what was renewed meanwhile."""
 
-    def comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
-        return predecessor.new_sign_in is None and super().comes_after(ours, predecessor, found)
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return predecessor.new_sign_in is None and super()._comes_after(ours, predecessor, found)
 
 
 class _RaisesWithoutLooking(SimulatedToken):

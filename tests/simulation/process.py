@@ -29,6 +29,7 @@ from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.ports import Ports
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.single_flight import Flight
+from blnk_auth._renewal.sources import Sources
 from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
 from blnk_auth.policy import RenewalPolicy
@@ -196,6 +197,13 @@ class InlineFlights:
         return flight
 
 
+class _NothingKept(Sources):
+    """What a process remembers is kept as a `Memory`."""
+
+    def keep(self, current: object, *, kept: bool) -> None:
+        """Nothing."""
+
+
 class ScriptedState(ClientState):
     """The real state, whose outside world is a script."""
 
@@ -213,9 +221,7 @@ class ScriptedState(ClientState):
             clock=lambda: float(self.script.now),
         )
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the methods that a source uses
-
-    def keep(self, current: object, *, kept: bool) -> None:
-        """Nothing: what a process remembers is kept as a `Memory`."""
+        self.sources = _NothingKept(lambda grant: CurrentToken(self, grant))
 
     def ports(self, package: Package | None) -> Ports:
         return Ports(
@@ -335,7 +341,7 @@ class Processes:
 def _perform(call: str, current: CurrentToken) -> Token:
     cached = current.cached
     if call == SIGN_IN:
-        current.install(current.renewal().exchange(EXCHANGE))
+        current.start_over(current.renewal().exchange(EXCHANGE))
         assert current.cached is not None
         return current.cached.token
     if call == REJECTED and cached is not None and generation_of(cached.token) == 0:

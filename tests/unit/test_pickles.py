@@ -256,7 +256,7 @@ def test_a_pickled_client_is_the_same_without_its_secrets() -> None:
     assert state.credentials.secret() == "fetched-s3cret"
     assert state.redirect_uri == "https://app.test/callback"
     assert state.network.proxy == "http://proxy.test:3128"
-    assert state.on_event is None
+    assert state.operations._on_event is None
     assert (type(state.store), state.clock) == (Store, fixed_time)
 
 

@@ -1,0 +1,69 @@
+"""What users do with a grant by hand: store a token obtained elsewhere, have the provider end it, delete it.
+
+Used by `TokenSource`, on a worker thread. Each function appends its events, and begins to use the result only when it
+is stored. None of them renews, but for a revocation that needs a valid access token.
+"""
+
+from __future__ import annotations
+
+from .._protocol.requests import ServerRequest, build_revocation
+from ..errors import ConfigurationError
+from ..events import Event
+from ..token import Token
+from .cached_token import is_sendable
+from .current_token import CurrentToken
+from .grant_record import GrantRecord, why_not_storable
+from .revocation import revoke_connection, revoke_tokens
+
+
+def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
+    """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
+    now = current.state.clock()
+    _check_adoptable(token)
+    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now))
+    current.start_over(current.renewal(events=events).stored.put(record))
+    events.append(Event("signed_in", current.store_key, repr(token)))
+
+
+def revoke(current: CurrentToken, events: list[Event]) -> None:
+    """Have the provider end the grant, then delete the record. Raises what the provider's answer calls for."""
+    state, renewal = current.state, current.renewal(events=events)
+
+    def build(token: str, hint: str) -> ServerRequest:
+        call = current.grant.call("revocation")
+        return build_revocation(state.provider, state.credentials, token, hint, call=call, now=state.clock())
+
+    if state.provider.revocation == "connection":
+        revoke_connection(renewal, build)
+    else:
+        revoke_tokens(renewal, build, current.unsaved)
+    current.start_over(None)
+    events.append(Event("revoked", current.store_key))
+
+
+def forget(current: CurrentToken, events: list[Event]) -> None:
+    """Delete the record; the provider is not asked. Raises `StoreError`."""
+    current.renewal(events=events).stored.forget()
+    current.start_over(None)
+    events.append(Event("forgotten", current.store_key))
+
+
+def _check_adoptable(token: Token) -> None:
+    """Raise `ConfigurationError` for what is not a token, or could not be read back from a store."""
+    if not isinstance(token, Token):
+        raise ConfigurationError(
+            "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"
+        )
+    if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
+        raise ConfigurationError(
+            "token.access_token is empty or has characters that no header can carry",
+            parameter="token",
+            remedy="pass the access token as the server issued it",
+        )
+    why = why_not_storable(token)
+    if why is not None:
+        raise ConfigurationError(
+            f"the token cannot be stored ({why})",
+            parameter="token",
+            remedy="Token.from_response(...) makes one that can be stored",
+        )
