@@ -39,7 +39,7 @@ __all__ = ["OAuthClient"]
 class OAuthClient:
     """A client that is registered at one provider. Make one for each registration and keep it.
 
-    May be used from any number of threads, event loops and tasks. Copying it yields the same client.
+    May be used from any number of threads, event loops and tasks. Copying it gives the same client.
 
     Args:
         provider: The authorization server, and the API that its tokens are for.
@@ -392,8 +392,7 @@ class OAuthClient:
 
     @classmethod
     def _with(cls, state: ClientState) -> OAuthClient:
-        client = cls.__new__(cls)
-        client._share(state)
+        (client := cls.__new__(cls))._share(state)
         return client
 
     def _source_of(self, grant: Mapping[str, Any]) -> TokenSource:
