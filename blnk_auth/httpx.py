@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import httpx
 
-from ._protocol.http_messages import Package
 from ._request.httpx_flow import HttpxFlow
 
 __all__ = ["HttpxAuth"]
@@ -34,4 +33,4 @@ class HttpxAuth(HttpxFlow, httpx.Auth):
     """
 
     _httpx = httpx
-    _package: Package = "httpx"
+    _package = "httpx"

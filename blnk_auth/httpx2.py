@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._protocol.http_messages import Package
 from ._request.httpx_flow import HttpxFlow
 from .errors._extras import import_failure
 
@@ -38,7 +37,7 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
     """
 
     _httpx = httpx2
-    _package: Package = "httpx2"
+    _package = "httpx2"
 
     if TYPE_CHECKING:
         # The flow is annotated with the classes of httpx; here they are those of httpx2.

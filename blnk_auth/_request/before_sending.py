@@ -7,12 +7,17 @@ the flight that does.
 
 from __future__ import annotations
 
-from .._protocol.http_messages import Package
+from typing import TYPE_CHECKING
+
 from .._protocol.origins import Origin
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential
 from .._renewal.single_flight import Flight
 from .waits import FlightWait, Waits
+
+if TYPE_CHECKING:
+    # Every auth class imports this module, and needs none of these to be imported.
+    from .._protocol.http_messages import Package
 
 
 def may_carry_token(credential: Credential, origin: Origin, cached: CachedToken | None = None) -> bool:

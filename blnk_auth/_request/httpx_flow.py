@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 
-from .._protocol.http_messages import Package
 from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, Source, credential_of
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     # Its annotations stand for both packages: the classes of httpx2 have the same members.
     import httpx
 
+    from .._protocol.http_messages import Package
     from .after_rejection import ApiRejection, Retry
     from .rejection_body import HttpxRejectionBody
 
