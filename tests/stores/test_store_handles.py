@@ -211,7 +211,7 @@ def used_with(package: Path, use: str) -> str:
     [
         ("raise ImportError('libfoo.so.3: cannot open shared object file')", "libfoo.so.3"),
         ("import a_package_it_needs", "a_package_it_needs"),
-        ("raise RuntimeError('no entropy')", "RuntimeError: no entropy"),
+        ("raise RuntimeError('no entropy')", "no entropy"),
     ],
 )
 def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken: str, quoted: str) -> None:
@@ -220,7 +220,7 @@ def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text(broken)
     said = used_with(tmp_path, use)
-    assert f"needs the package {package}, which is installed and cannot be imported" in said
+    assert f"needs the package {package}, which is installed but cannot be imported" in said
     assert quoted in said
     assert "not installed" not in said
 
