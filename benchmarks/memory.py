@@ -21,6 +21,7 @@ import peers
 import server
 
 from blnk_auth import OAuthClient, Provider, Token, TokenSource
+from blnk_auth._renewal.credential import credential_of
 from blnk_auth.stores._token_store import Record, Version
 
 ENDPOINT = "http://127.0.0.1:9/token"
@@ -109,7 +110,7 @@ def per_flight(number: int = 50) -> float:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    flights = [source.ready("requests") for source in sources]
+    flights = [credential_of(source).ready("requests") for source in sources]
     for _ in sources:
         started.acquire()
     bytes_each = (tracemalloc.get_traced_memory()[0] - before) / len(flights)
