@@ -84,23 +84,36 @@ class TokenEndpoint:
 
         All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
         """
-        ports = self.ports
-        ends_at, pause = ports.monotonic() + ports.policy.request_deadline, ports.policy.lost_answer_delay
-        was_lost = False
+        request, now, pause = self._build(build), self.ports.monotonic, self.ports.policy.lost_answer_delay
+        ends_at = now() + self.ports.policy.request_deadline
+        lost: TemporarilyUnavailable | None = None
         while True:
-            request = self._build(build)
             try:
-                return request, self._ask(request, judge_token_answer, ends_at - ports.monotonic())
+                return request, self._ask(request, judge_token_answer, ends_at - now())
             except SignInRequired as verdict:
-                raise (after_lost_answer(verdict) if was_lost else verdict.replace()) from None
+                raise (verdict.replace() if lost is None else after_lost_answer(verdict)) from None
             except TemporarilyUnavailable as error:
-                has_time = ends_at - ports.monotonic() - pause >= _LEAST_TIME
-                if not retries_left or not has_time or not error.outcome_unknown or error.status_code is not None:
+                if lost is not None and not error.outcome_unknown:
+                    # What the attempt before it did is as unknown as it was.
+                    raise error.replace(outcome_unknown=True) from None
+                if not retries_left or not error.outcome_unknown or error.status_code is not None:
                     raise
-                failure = error.replace()
-            self.events.append(Event("renewal_failed", self.key, str(failure), failure))
-            ports.wait(pause)
-            retries_left, pause, was_lost = retries_left - 1, 2 * pause, True
+                lost = error.replace()
+            if ends_at - now() - pause < _LEAST_TIME:
+                raise lost
+            self.events.append(Event("renewal_failed", self.key, str(lost), lost.replace()))
+            self.ports.wait(pause)
+            request = self._build_again(build, lost)
+            if ends_at - now() < _LEAST_TIME:
+                raise lost
+            retries_left, pause = retries_left - 1, 2 * pause
+
+    def _build_again(self, build: Callable[[], ServerRequest], lost: TemporarilyUnavailable) -> ServerRequest:
+        """The request for another attempt; where it cannot be made, the answer is lost as before."""
+        try:
+            return self._build(build)
+        except BlnkAuthError:
+            raise lost from None
 
     def _build(self, build: Callable[[], ServerRequest]) -> ServerRequest:
         try:

@@ -3,10 +3,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from simulation import mutations
 from simulation.mutations import MUTATIONS
 from simulation.process import SimulatedToken
 from simulation.scheduler import Violation, explore, replay
 from simulation.world import Setup
+
+from blnk_auth._renewal.renewal import Renewal
+from blnk_auth._renewal.stored_grant import StoredGrant
+from blnk_auth._renewal.token_endpoint import TokenEndpoint
 
 
 @pytest.mark.parametrize("mistake", MUTATIONS)
@@ -39,3 +44,18 @@ WORLDS = [
 def test_without_the_mistake_nothing_is_broken_in_its_world(world: Setup) -> None:
     """What catches the mistakes is the mistakes: the real code is right in the very same worlds."""
     assert explore(world).schedules > 1
+
+
+MISTAKES = [
+    each
+    for each in vars(mutations).values()
+    if isinstance(each, type) and issubclass(each, (Renewal, StoredGrant, TokenEndpoint, SimulatedToken))
+    if each.__module__ == mutations.__name__
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_overrides_what_is_there(mistake: type) -> None:
+    """A method that was renamed is found here: its mistake would no longer be made."""
+    own = {name for name, each in vars(mistake).items() if callable(each) and not name.startswith("__")}
+    assert own <= set(dir(mistake.__base__))

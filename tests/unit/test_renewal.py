@@ -397,6 +397,54 @@ def test_a_refusal_after_a_lost_answer_says_what_was_probably_lost(expired: Scen
     assert expired.stored.ended == "refused"
 
 
+@pytest.mark.parametrize("second", [HttpResponse(503, {}, b""), NoAnswer("ConnectError", sent=False)], ids=str)
+def test_what_became_of_a_lost_answer_stays_unknown(expired: Scene, second: HttpResponse | Exception) -> None:
+    """A repetition that did nothing does not make the attempt before it undone."""
+    expired.policy = RenewalPolicy()
+    expired.server.will(LOST, second)
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        expired.run()
+    assert caught.value.outcome_unknown
+
+
+class Secrets:
+    """A callable secret that takes as long as it is given, or fails."""
+
+    def __init__(self, scene: Scene, *answers: float | Exception) -> None:
+        self._scene = scene
+        self._answers = list(answers)
+
+    def __call__(self) -> str:
+        given = self._answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        self._scene.clock.advance(given)
+        return "client-s3cret"
+
+
+def test_a_slow_secret_takes_nothing_of_the_first_requests_time(expired: Scene) -> None:
+    """The deadline is the request's own."""
+    expired.policy = RenewalPolicy()
+    expired.credentials = ClientCredentials("id", Secrets(expired, 60), "client_secret_basic")
+    expired.server.will(pair(1))
+    expired.run()
+    assert expired.server.seconds == [30]
+
+
+@pytest.mark.parametrize("second", [60.0, OSError("the vault is sealed")], ids=str)
+def test_a_secret_that_is_not_there_for_the_repetition_leaves_the_answer_lost(
+    expired: Scene, second: float | Exception
+) -> None:
+    """The caller hears that the answer was lost, which matters more."""
+    expired.policy = RenewalPolicy()
+    expired.credentials = ClientCredentials("id", Secrets(expired, 0, second), "client_secret_basic")
+    expired.server.will(LOST)
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        expired.run()
+    assert caught.value.outcome_unknown
+    assert len(expired.server.requests) == 1
+
+
 @pytest.mark.parametrize("what", ["exchange", "revocation"])
 def test_a_code_and_a_revocation_are_asked_for_once(scene: Scene, what: str) -> None:
     """A code is used up by its first use, and a second one may revoke the grant (RFC 6749 section 4.1.2)."""
