@@ -106,7 +106,7 @@ class ClientCredentials:
             raise ConfigurationError(
                 f"cert is missing, and client_auth {self.method!r} needs it",
                 parameter="cert",
-                remedy="pass cert=(file, key file)",
+                remedy="pass the file of the client's certificate, and the file of its key",
             )
         if self.method == "private_key_jwt":
             self._check_key()
@@ -241,7 +241,7 @@ def _check_characters(secret: str, what: str) -> None:
     raise ConfigurationError(
         f"{what} {fault}",
         parameter="client_secret",
-        remedy="pass it as the provider wrote it; a secret that is read from a file often needs .strip()",
+        remedy="pass it as the provider wrote it; a secret that is read from a file often ends in a line break",
     )
 
 

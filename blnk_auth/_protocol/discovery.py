@@ -91,7 +91,7 @@ def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(
             f"the metadata of {issuer!r} has no token_endpoint",
             parameter="issuer",
-            remedy="make a Provider by hand, with its token_endpoint",
+            remedy="describe the provider by its endpoints",
         )
     challenges = _strings(document.get("code_challenge_methods_supported"))
     return {
@@ -126,7 +126,7 @@ def _fetch(issuer: str, send: Send) -> Mapping[str, Any]:
     raise ProtocolError(
         f"the issuer {issuer!r} publishes no metadata ({'; '.join(failures)})",
         parameter="issuer",
-        remedy="check the URL, or make a Provider by hand",
+        remedy="check the URL, or describe the provider by its endpoints",
     )
 
 

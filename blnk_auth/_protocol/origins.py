@@ -104,7 +104,7 @@ class AllowedOrigins:
             raise ConfigurationError(
                 f"{parameter} is empty, so no request could carry the token",
                 parameter=parameter,
-                remedy=f'list the origins of the API, as in {parameter}={_EXAMPLE}, or "*" for any https origin',
+                remedy='list the origins of the API, such as "https://api.example.com", or "*" for any https origin',
             )
 
     def permits(self, origin: Origin) -> bool:

@@ -75,7 +75,7 @@ class AuthorizationCodeSignIn:
             raise ConfigurationError(
                 "redirect_uri is missing",
                 parameter="redirect_uri",
-                remedy="give OAuthClient the one registered at the provider",
+                remedy="set it to the one that is registered at the provider",
             )
         return run_on_worker(lambda: self._start(wanted, redirect_uri), self._sweep)
 

@@ -92,7 +92,7 @@ def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> st
         raise ConfigurationError(
             "redirect_uri is missing",
             parameter="redirect_uri",
-            remedy="register one such as http://127.0.0.1/callback at the provider, and give it to OAuthClient",
+            remedy="register one such as http://127.0.0.1/callback at the provider, and set redirect_uri to it",
         )
     if not is_loopback_uri(redirect_uri) and pasted is None:
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..config._settings import SettingError
 from ..errors import BlnkAuthError, TemporarilyUnavailable
 
 _ANSWER_LOST = (
@@ -19,29 +20,21 @@ _ANSWER_LOST = (
 _ANOTHER_PLACE = "or name another place with --store, or as store in the profile"
 
 _BY_PARAMETER: Mapping[str, str] = {
-    "api_origins": "list the origins of the API with --api-origins, or as api_origins in the profile",
     "backend": f"unlock the keyring, or sign in to a desktop session, {_ANOTHER_PLACE}",
-    "cert": "set cert to a PEM file with the certificate, cert_key to one with its key, and cert_password to its "
-    "password if it has one",
-    "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if nobody else has read it, "
-    f"{_ANOTHER_PLACE}",
-    "client_auth": "set client_secret, private_key or cert",
-    "client_id": "set client_id to the id that the provider gave your application",
-    "client_secret": "set client_secret to the secret that the provider gave your application, as ${VARIABLE} or "
-    'keyring:service/name; a public client sets client_auth to "none"',
+    "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if nobody else has read it; "
+    f"accept it as it is by ?check_permissions=false at the end of the URL; {_ANOTHER_PLACE}",
+    "client_secret": "set client_secret to the secret that the provider gave your application, without a line break at "
+    'its end, as ${VARIABLE} or keyring:service/name; a public client sets client_auth to "none"',
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",
-    "issuer": 'check the URL; where the server publishes no metadata, use provider = "custom" with its endpoints',
     "port": "name another port that the provider accepts with --port, or use --paste, which opens none",
     "private_key": "set private_key to a file with the unencrypted key, as PEM or JWK",
     "record": "restore it from a backup, or delete it with blnk-auth logout --forget, and sign in again; other records "
     "are not affected",
-    "redirect_uri": "register one such as http://127.0.0.1/callback at the provider and set redirect_uri to it, or use "
-    "login --paste or login --device",
     "revocation_endpoint": "delete the tokens here with: blnk-auth logout --forget",
     "schema": "create or update the tables with: blnk-auth store migrate URL",
     "subject": "name the user with --subject, or as subject in the profile",
+    "verify": "check the host name, or set verify to a PEM file with the certificate authorities to trust",
     "username": "set username to the e-banking user; {subject} is replaced by the subject",
-    "verify": "set verify to a PEM file with the certificate authorities to trust",
 }
 
 
@@ -49,6 +42,8 @@ def remedy_of(error: BlnkAuthError) -> str | None:
     """What to do about an error; None where nothing can be advised."""
     if isinstance(error, TemporarilyUnavailable) and error.outcome_unknown:
         return _ANSWER_LOST
+    if isinstance(error, SettingError):
+        return error.remedy
     return _BY_PARAMETER.get(error.parameter or "", error.remedy)
 
 

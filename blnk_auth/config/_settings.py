@@ -157,6 +157,10 @@ def settings_of(provider: str) -> Mapping[str, Setting]:
     return {each.name: each for each in (PROVIDER, *COMMON, *PROVIDERS[provider])}
 
 
+class SettingError(ConfigurationError):
+    """A setting is wrong, as the configuration itself found out: the remedy speaks of settings already."""
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsOrigin:
     """Where the settings of a profile come from, so that an error names the right place.
@@ -171,11 +175,11 @@ class SettingsOrigin:
     profile: str
     overridden: frozenset[str]
 
-    def error(self, key: str, problem: str, remedy: str | None = None) -> ConfigurationError:
+    def error(self, key: str, problem: str, remedy: str | None = None) -> SettingError:
         """The error for a setting. `problem` is read after its name."""
         if key in self.overridden:
-            return ConfigurationError(f"{_option_names(key)} {problem}", remedy=remedy, parameter=key)
-        return ConfigurationError(f"{self._where}: {key} {problem}", remedy=remedy, parameter=key)
+            return SettingError(f"{_option_names(key)} {problem}", remedy=remedy, parameter=key)
+        return SettingError(f"{self._where}: {key} {problem}", remedy=remedy, parameter=key)
 
     def located(self, error: ConfigurationError) -> ConfigurationError:
         """The error with where the setting came from, for an error of the library about `parameter`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.command_line import CommandLine
 
 import blnk_auth
 from blnk_auth import (
@@ -28,7 +29,7 @@ ERRORS = {"BlnkAuthError", "ConfigurationError", "StoreError", "TemporarilyUnava
 
 PYTHON = re.compile(
     r"\w\((?!s\))"  # a call
-    r"|\w=[\"'(\w]|\w=,"  # a keyword argument
+    r"|(?<![\w?])\w+=([\"'(\w]|,)"  # a keyword argument
     r"|\bcallable\b|\bfunction\b|\bNone\b|\bTrue\b|\bFalse\b"
     r"|\b(OAuthClient|Provider|TokenSource|Signer|SSLContext|Session|EncryptedStore)\b"
     r"|\bjudge_refusal\b|\bis_rejection\b|\bread_answer\b"
@@ -68,6 +69,7 @@ UNREACHABLE_PARAMETERS = {
 }
 
 UNREACHABLE_REMEDIES = {
+    "load the certificate into the SSLContext, or pass a CA file as verify": "verify of a profile is a file name",
     "use for_subject(): bLink issues tokens for users only": "--itself has an error of its own",
     "pass such a text, or return it from the callable": "the text of a profile",
     "pass True or False": "the configuration has checked its flags",
@@ -165,10 +167,7 @@ TABLE: tuple[tuple[BlnkAuthError, int, str], ...] = (
     (
         ConfigurationError("client_secret is missing", parameter="client_secret", remedy="pass the secret"),
         2,
-        (
-            "client_secret is missing; set client_secret to the secret that the provider gave your application, as "
-            '${VARIABLE} or keyring:service/name; a public client sets client_auth to "none"'
-        ),
+        f"client_secret is missing; {_BY_PARAMETER['client_secret']}",
     ),
     (
         ConfigurationError("port 8765 is in use", parameter="port", remedy="pass listen=False"),
@@ -223,7 +222,27 @@ def test_each_error_has_its_line_and_status(error: BlnkAuthError, status: int, l
 
 def test_a_remedy_that_is_replaced_leaves_the_error_as_it_is() -> None:
     """The error keeps its own remedy, for programs."""
-    error = ConfigurationError("cert is missing", parameter="cert", remedy="pass cert=(file, key file)")
-    assert remedy_of(error) == _BY_PARAMETER["cert"]
-    assert message_of(error) == f"cert is missing; {_BY_PARAMETER['cert']}"
-    assert error.remedy == "pass cert=(file, key file)"
+    error = ConfigurationError("port 1 is in use", parameter="port", remedy="pass listen=False")
+    assert remedy_of(error) == _BY_PARAMETER["port"]
+    assert message_of(error) == f"port 1 is in use; {_BY_PARAMETER['port']}"
+    assert error.remedy == "pass listen=False"
+
+
+@pytest.mark.parametrize(
+    ("secret", "remedy"),
+    [
+        ('"${NOT_SET}"', "set it and run again"),
+        ('"keyring:nothing"', "must be written keyring:service/name"),
+        ('"written-out"', "run chmod 600"),
+        ("7", "must be text in quotes, not a number"),
+    ],
+)
+def test_what_the_configuration_found_out_keeps_its_own_remedy(
+    blnk_auth_cli: CommandLine, secret: str, remedy: str
+) -> None:
+    """The words for a terminal do not hide what is wrong with this very setting."""
+    blnk_auth_cli.configure(client_secret=secret)
+    blnk_auth_cli.file.chmod(0o644)
+    refused = blnk_auth_cli.run("token")
+    assert refused.exit_code == 2
+    assert remedy in refused.stderr
