@@ -35,7 +35,7 @@ class Flight(Generic[Result]):
     __slots__ = ("_done", "_error", "_lock", "_previous", "_result", "_wake_ups", "_worker", "brings_another")
 
     def __init__(self, *, brings_another: bool = True, previous: Flight[Any] | None = None) -> None:
-        self.brings_another = brings_another
+        self.brings_another: bool = brings_another
         """Whether its result will be another than the one that is there; see `SingleFlight`."""
         self._previous = previous
         """The flight that must land before this one begins."""
