@@ -14,7 +14,7 @@ from helpers import settle
 from scenarios.clients import Answer, Http, Kind
 from scenarios.world import Events
 
-from blnk_auth import BLink, BlnkCloud, Flinks, MemoryStore, OAuthClient, Provider, Token, TokenSource
+from blnk_auth import BLink, BlnkCloud, Flinks, MemoryStore, OAuthClient, Provider, RenewalPolicy, Token, TokenSource
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, RecordedRequest, Sandbox
@@ -76,6 +76,8 @@ class ProviderWorld:
             "store": self.store,
             "on_event": self.events,
             "clock": self.clock,
+            # A lost answer is asked for again at once: no test waits for it.
+            "policy": RenewalPolicy(lost_answer_delay=0),
         }
         return OAuthClient(provider or self.provider(), **{**usual, **settings})
 

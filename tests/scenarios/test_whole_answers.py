@@ -119,9 +119,21 @@ def send(package: Package, url: str, **settings: Any) -> HttpResponse:
     return transport_for(package, network).send(HttpRequest("POST", f"{url}/token", headers, BODY))
 
 
-def own_client(package: Package, **settings: Any) -> Any:
-    """An HTTP client as a user passes it as `token_http`; None: one of the library's."""
-    return requests.Session() if package == "requests" else {"httpx": httpx, "httpx2": httpx2}[package].Client()
+_OPENED: list[Any] = []
+
+
+def own_client(package: Package) -> Any:
+    """An HTTP client as a user passes it as `token_http`; closed after the test."""
+    opened = requests.Session() if package == "requests" else {"httpx": httpx, "httpx2": httpx2}[package].Client()
+    _OPENED.append(opened)
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _own_clients_are_closed() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
 
 
 def answer(head: str, body: bytes = b"") -> bytes:
@@ -208,7 +220,12 @@ def a_grant(package: Package, server: RawServer, *, flinks: bool, **limits: floa
     )
     own = own_client(package)
     client = OAuthClient(
-        provider, client_id="id", client_secret="s3cret", store=store, token_http=own, policy=RenewalPolicy(**limits)
+        provider,
+        client_id="id",
+        client_secret="s3cret",
+        store=store,
+        token_http=own,
+        policy=RenewalPolicy(lost_answer_delay=0, **limits),
     )
     alice = client.for_subject("alice")
     alice.adopt(Token("at-0", refresh_token="rt-of-alice", expires_at=1.0))
@@ -410,10 +427,9 @@ def test_a_client_of_the_users_that_raises_is_no_answer(package: Package, raised
     assert leaks([str(caught.value)], ["cHJvb2Y"]) == []
 
 
+@pytest.mark.parametrize("package", ["httpx", "httpx2"], indirect=True)
 def test_a_client_that_cannot_be_made_sent_nothing(tmp_path: Path, package: Package) -> None:
-    """As where an interpreter lets it import nothing: nothing can have been lost."""
-    if package == "requests":
-        pytest.skip("a session is made of nothing that could fail")
+    """As where an interpreter lets it import nothing. A session of requests is made of nothing that could fail."""
     with pytest.raises(ConfigurationError, match="cannot be used"):
         send(package, "https://as.acme.test", verify=ssl.create_default_context(), proxy="socks5h://127.0.0.1:1/odd?x")
 

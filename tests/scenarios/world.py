@@ -8,7 +8,7 @@ from typing import Any
 
 from scenarios.servers import PATIENCE
 
-from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, Provider, Token, TokenSource
+from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, Provider, RenewalPolicy, Token, TokenSource
 from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth.events import Event
 from blnk_auth.stores._token_store import TokenStore, Version
@@ -38,7 +38,9 @@ class World:
             "client_secret": self.sandbox.client_secret,
             "redirect_uri": self.sandbox.redirect_uri,
         }
-        ports = {"store": self.store, "on_event": self.events, "clock": self.clock}
+        # A lost answer is asked for again at once: no test waits for it.
+        policy = RenewalPolicy(lost_answer_delay=0)
+        ports = {"store": self.store, "on_event": self.events, "clock": self.clock, "policy": policy}
         return OAuthClient(provider, **{**registration, **ports, **settings})
 
     def signed_in(self, subject: str = "alice", **settings: Any) -> TokenSource:
