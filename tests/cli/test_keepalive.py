@@ -226,7 +226,7 @@ def test_four_processes_on_postgresql_renew_100000_grants_once(
     with fresh_database(postgres_url) as url:
         blnk_auth_cli.configure(store=f'"{url}"')
         client = blnk_auth_cli.client()
-        fill(blnk_auth_cli, client, young=95_000, due=5_000)
+        fill(blnk_auth_cli, client, url, young=95_000, due=5_000)
         reports = at_once(blnk_auth_cli, 4, timeout=1500)
         client.store.close()
     sandbox = blnk_auth_cli.sandbox
@@ -236,7 +236,7 @@ def test_four_processes_on_postgresql_renew_100000_grants_once(
     assert {report["looked_at"] for report in reports} == {100_000}
 
 
-def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int) -> None:
+def fill(command_line: CommandLine, client: OAuthClient, url: str, *, young: int, due: int) -> None:
     """Grants by the thousand, behind the store's back: one by one it would take minutes."""
     assert isinstance(client.store, SQLStore)
     assert command_line.sandbox is not None
@@ -246,7 +246,7 @@ def fill(command_line: CommandLine, client: OAuthClient, *, young: int, due: int
     for number in range(due):
         issued = Token.from_response(command_line.sandbox.issue(f"due{number}"), now=now)
         rows.append(_row(key, f"due{number}", issued.replace(issued_at=now - 25 * DAY)))
-    engine = create_engine(client.store._engine.url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         for start in range(0, len(rows), 5_000):
             connection.execute(insert(records), rows[start : start + 5_000])

@@ -80,7 +80,7 @@ def test_the_server_insists_on_pkce(world: RealWorld) -> None:
     """Without a code challenge the server ends the sign-in: the one above proves ours to be right."""
     client = world.client(provider=world.provider(pkce=False))
     start = client.start_authorization("alice", scope="openid")
-    with pytest.raises(SignInRequired, match="ended the sign-in") as caught:
+    with pytest.raises(ConfigurationError, match="ended the sign-in") as caught:
         client.finish_authorization(sign_in(start.url, "alice"))
     assert caught.value.error == "invalid_request"
 
