@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from helpers import World, acme, answer, everything_in, leaks, pair, refusal
+from helpers import ScriptedStore, World, acme, answer, everything_in, leaks, pair, refusal, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -639,3 +640,23 @@ def test_f56_an_error_does_not_lead_to_the_code_or_the_state(world: World, chang
     with pytest.raises(BlnkAuthError) as caught:
         world.client.finish_authorization(url)
     assert leaks(everything_in(caught.value), [start.state, "c0de-of-alice"]) == []
+
+
+def test_a_start_does_not_list_the_store_each_time(world: World) -> None:
+    """However many sign-ins are pending: the store is looked through about once a minute, not at each start."""
+    listed: list[str] = []
+
+    class Counting(ScriptedStore):
+        def keys(self, prefix: str = "") -> Iterator[str]:
+            listed.append(prefix)
+            return super().keys(prefix)
+
+    counted = World(store=Counting())
+    for _ in range(50):
+        counted.client.start_authorization("alice")
+    settle()
+    assert len(listed) <= 1
+    counted.clock.advance(61)
+    counted.client.start_authorization("alice")
+    settle()
+    assert len(listed) == 2

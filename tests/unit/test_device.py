@@ -391,3 +391,9 @@ def test_a_qr_code_is_square_text() -> None:
     assert set("".join(lines)) <= set(" ▀▄█")
     assert lines != terminal_qr_code("https://elsewhere.test/").splitlines()
     assert json.dumps(lines).isascii()
+
+
+@pytest.mark.parametrize("length", [301, 3_000, 100_000])
+def test_a_text_that_is_too_long_for_a_terminal_has_no_qr_code(length: int) -> None:
+    """A server may send any address: it is shown as text, and nothing ends in a traceback."""
+    assert terminal_qr_code("https://as.acme.test/" + "x" * length) is None
