@@ -1,7 +1,7 @@
 """What all sources of one client share: its registration, store, limits and clock, and the flights under way.
 
-Used by `OAuthClient`, which makes one, and by everything that acts for a grant of this client. There is one object for
-each grant and process. It never waits under a lock.
+Used by `OAuthClient`, which makes one, and by everything that acts for a grant of this client. It never waits under a
+lock.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ClientState:
         self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
         self.clock: Callable[[], float] = self.given_clock or _now
         self.flights: SingleFlight = SingleFlight()
-        self.sources: Sources = Sources(lambda grant: CurrentToken(self, grant))
+        self.sources: Sources = Sources()
         self.operations: Operations = Operations(
             provider=provider.name, on_event=on_event, wait_timeout=self.wait_timeout
         )
@@ -118,7 +118,7 @@ class ClientState:
 
     def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
         """The current token of this grant, shared by all who ask."""
-        return self.sources.current_token(grant)
+        return self.sources.current_token(grant, lambda: CurrentToken(self, grant))
 
     def ports(self, package: Package | None) -> Ports:
         """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""

@@ -23,10 +23,9 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 
 class Sources:
-    """One for each client. `make` makes the current token of a grant. May be used from any thread or task."""
+    """One for each client, which it does not refer to. May be used from any thread or task."""
 
-    def __init__(self, make: Callable[[AuthorizationGrant], CurrentToken]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
         self._kept: dict[AuthorizationGrant, CurrentToken] = {}
         self.reset_after_fork()
@@ -39,12 +38,12 @@ class Sources:
         """For the moment in which a current token changes what it remembers. Nothing waits under it."""
         self._kept = {grant: current for grant, current in self._kept.items() if current.unsaved is not None}
 
-    def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
-        """The current token of this grant: the one that its source has or that is kept, else a new one."""
+    def current_token(self, grant: AuthorizationGrant, make: Callable[[], CurrentToken]) -> CurrentToken:
+        """The current token of this grant: the one that its source has or that is kept, else one made by `make`."""
         with self._lock:
             source = self._sources.get(grant)
             if source is None:
-                return self._kept.get(grant) or self._make(grant)
+                return self._kept.get(grant) or make()
             return cast("CurrentToken", credential_of(source))
 
     def source_of(self, current: CurrentToken, make: Callable[[CurrentToken], AnySource]) -> AnySource:

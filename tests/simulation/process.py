@@ -221,7 +221,7 @@ class ScriptedState(ClientState):
             clock=lambda: float(self.script.now),
         )
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the methods that a source uses
-        self.sources = _NothingKept(lambda grant: CurrentToken(self, grant))
+        self.sources = _NothingKept()
 
     def ports(self, package: Package | None) -> Ports:
         return Ports(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -370,3 +372,16 @@ def test_a_resource_named_twice_is_refused() -> None:
     """As an argument and among the parameters: which of the two the token would be for cannot be known."""
     with pytest.raises(ConfigurationError, match="parameters must not name 'resource'"):
         World().client.start_authorization("alice", resource=R1, parameters={"resource": R2})
+
+
+def test_a_client_that_nothing_refers_to_is_freed_at_once() -> None:
+    """Its store and its connections do not wait for the garbage collector."""
+    world = World()
+    world.signed_in()
+    state = weakref.ref(world.client._state)
+    gc.disable()
+    try:
+        del world
+        assert state() is None
+    finally:
+        gc.enable()
