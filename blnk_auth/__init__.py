@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ._protocol.assertions import Signer
     from ._protocol.http_messages import ApiAnswer, Call
     from ._protocol.refusals import Refusal, Verdict
-    from ._sign_in.authorization_code import AuthorizationRequest
     from ._sign_in.device import DeviceAuthorization
+    from ._sign_in.start_authorization import AuthorizationRequest
     from .client import OAuthClient
     from .errors import (
         BlnkAuthError,
@@ -103,7 +103,7 @@ __all__ = [
 
 _HOME = {
     "ApiAnswer": "_protocol.http_messages",
-    "AuthorizationRequest": "_sign_in.authorization_code",
+    "AuthorizationRequest": "_sign_in.start_authorization",
     "BLink": "providers",
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers",

@@ -19,7 +19,7 @@ from .errors import NotPickled
 _PACKAGE = __name__.rpartition(".")[0]
 
 _NAMES = {
-    "authorization.AuthorizationRequest": "_sign_in.authorization_code.AuthorizationRequest",
+    "authorization.AuthorizationRequest": "_sign_in.start_authorization.AuthorizationRequest",
     "assertion.Signer": "_protocol.assertions.Signer",
     "challenge.is_curable": "provider._by_the_challenge",
     "client_auth.ClientCredentials": "_pickles.Credentials",

@@ -18,8 +18,8 @@ from ._protocol.client_authentication import AssertionAudience, BasicEncoding, C
 from ._protocol.http_messages import ApiAnswer, Call
 from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
-from ._protocol.provider_settings import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.refusals import Refusal, Verdict
+from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers
 from .errors import ConfigurationError, clears_locals
 from .errors._pickling import PICKLED, pickled_by_name
 

@@ -21,7 +21,7 @@ import pytest
 import blnk_auth
 from blnk_auth import OAuthClient, Provider, RenewalPolicy, Token, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.events import Event
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import Record, Version

@@ -17,11 +17,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
-from .http_messages import HttpRequest, HttpResponse, NoAnswer
+from .http_messages import HttpRequest, HttpResponse, NoResponse
 from .origins import endpoint_origin
 
 Send = Callable[[HttpRequest], HttpResponse]
-"""Sends one request. Raises `NoAnswer` if no response came."""
+"""Sends one request. Raises `NoResponse` if no response came."""
 
 LIFETIME = 3600.0
 """Seconds for which a document is kept."""
@@ -144,7 +144,7 @@ def _get(url: str, send: Send) -> HttpResponse:
     request = HttpRequest("GET", url, {"Accept": "application/json"}, b"")
     try:
         response = send(request)
-    except NoAnswer as failure:
+    except NoResponse as failure:
         why = failure.problem
     else:
         if response.status_code < 500 and response.status_code != 429:

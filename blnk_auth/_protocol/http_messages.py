@@ -115,7 +115,7 @@ class ApiAnswer:
         return f"<ApiAnswer {self.status_code} of {self.path}>"
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """No complete response came. Raised by a `Transport`, never to a user.
 
     Attributes:
@@ -143,7 +143,7 @@ class Transport(Protocol):
             seconds: The longest time for the whole exchange; None: the policy's `request_deadline`.
 
         Raises:
-            NoAnswer: No response arrived, or not the whole of one.
+            NoResponse: No response arrived, or not the whole of one.
             ConfigurationError: The server's certificate cannot be verified, or the client's cannot be used.
         """
         ...

@@ -19,10 +19,10 @@ from urllib.parse import urlencode
 
 from ..errors import ConfigurationError
 from . import authlib
-from .authorization_server import AuthorizationServer
 from .client_authentication import ClientCredentials
 from .http_messages import Call, HttpRequest, Purpose
 from .http_values import checked_authorization_parameters, without_reserved
+from .server_settings import ServerSettings
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -46,13 +46,13 @@ class ServerRequest:
     """
 
     request: HttpRequest
-    provider: AuthorizationServer
+    provider: ServerSettings
     purpose: Purpose
     secrets: tuple[str, ...] = field(repr=False)
 
 
 def build_refresh(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     refresh_token: str,
     *,
@@ -78,7 +78,7 @@ def build_refresh(
 
 
 def build_client_credentials(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     scope: str | None,
     *,
@@ -94,7 +94,7 @@ def build_client_credentials(
 
 
 def build_code_exchange(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     *,
     code: str,
@@ -115,7 +115,7 @@ def build_code_exchange(
 
 
 def build_device_exchange(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     device_code: str,
     *,
@@ -130,7 +130,7 @@ def build_device_exchange(
 
 
 def build_device_authorization(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     scope: str | None,
     *,
@@ -159,7 +159,7 @@ def build_device_authorization(
 
 
 def build_revocation(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     token: str,
     token_type_hint: str,
@@ -189,7 +189,7 @@ def build_revocation(
 
 
 def build_authorization_url(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     client_id: str,
     *,
     redirect_uri: str,
@@ -231,7 +231,7 @@ def build_authorization_url(
 
 
 def _build_token_request(
-    provider: AuthorizationServer,
+    provider: ServerSettings,
     credentials: ClientCredentials,
     grant_type: str,
     parameters: Mapping[str, str | None],
@@ -253,7 +253,7 @@ def _build_token_request(
     return ServerRequest(request, provider, call.purpose, (*secrets, *proof.secrets, *_perhaps_secret(further)))
 
 
-def _headers(provider: AuthorizationServer, call: Call, media_type: str, proof: Mapping[str, str]) -> Mapping[str, str]:
+def _headers(provider: ServerSettings, call: Call, media_type: str, proof: Mapping[str, str]) -> Mapping[str, str]:
     return {"Accept": "application/json", "Content-Type": media_type, **provider.token_headers_of(call), **proof}
 
 
@@ -262,6 +262,6 @@ def _perhaps_secret(parameters: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(value for value in parameters.values() if len(value) >= _SHORTEST_SECRET)
 
 
-def _audience(provider: AuthorizationServer) -> str:
+def _audience(provider: ServerSettings) -> str:
     by_issuer = provider.assertion_audience == "issuer" and provider.issuer is not None
     return str(provider.issuer) if by_issuer else provider.token_endpoint

@@ -17,9 +17,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from .._protocol.answer_errors import after_lost_answer
 from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.origins import Origin
+from .._protocol.response_errors import after_lost_response
 from ..errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -33,12 +33,12 @@ from .cached_token import CachedToken
 from .credential import RequestRules
 from .failure import Failure
 from .goal import Goal
-from .grant_record import GrantRecord
 from .rejections import Rejections, in_words
 from .renewal import Renewal, expired_on_arrival
 from .schedule import Action
 from .single_flight import Flight
 from .store_keys import token_key
+from .stored_record import GrantRecord
 
 if TYPE_CHECKING:
     from .client_state import ClientState
@@ -363,7 +363,7 @@ class CurrentToken:
             self._cache(self.renewal().stored.cache(GrantRecord(cached.token, error.reason), cached.version))
         last = None if failure is None else failure.error
         was_lost = isinstance(last, TemporarilyUnavailable) and last.outcome_unknown
-        return after_lost_answer(error) if was_lost and error.reason == "refused" else error
+        return after_lost_response(error) if was_lost and error.reason == "refused" else error
 
     def _remember_failure(self, error: BlnkAuthError) -> BlnkAuthError:
         """Begin the cool-down that this failure causes, and return the error with its length."""

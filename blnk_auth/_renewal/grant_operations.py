@@ -12,8 +12,8 @@ from ..events import Event
 from ..token import Token
 from .cached_token import is_sendable
 from .current_token import CurrentToken
-from .grant_record import GrantRecord, why_not_storable
 from .revocation import revoke_connection, revoke_tokens
+from .stored_record import GrantRecord, why_not_storable
 
 
 def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:

@@ -27,11 +27,27 @@ class Operations:
         self._on_event = on_event
         self._wait_timeout = wait_timeout
 
-    def begin(self, work: Callable[[list[Event]], Result]) -> Flight[Result]:
-        """Run an operation on a worker thread. `work` appends its events to the list that it is given."""
+    def begin(
+        self, work: Callable[[list[Event]], Result], afterwards: Callable[[], object] | None = None
+    ) -> Flight[Result]:
+        """Run an operation on a worker thread.
+
+        Args:
+            work: The operation. It appends its events to the list that it is given.
+            afterwards: Called there when all waiters have been woken and the events emitted. None: nothing is.
+
+        Returns:
+            What to wait for.
+        """
         events: list[Event] = []
         began_at = time.monotonic()
-        return run_on_worker(lambda: work(events), lambda: self.emit(events, seconds=time.monotonic() - began_at))
+
+        def finish() -> None:
+            self.emit(events, seconds=time.monotonic() - began_at)
+            if afterwards is not None:
+                afterwards()
+
+        return run_on_worker(lambda: work(events), finish)
 
     def wait_for(self, flight: Flight[Result]) -> Result:
         """Block until an operation has ended."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._protocol.answers import Judge, judge_token_answer
 from .._protocol.requests import ServerRequest
+from .._protocol.token_response import Judge, judge_token_response
 from ..errors import (
     BlnkAuthError,
     ConfigurationError,
@@ -29,9 +29,9 @@ from ..token import Token
 from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
 from .cached_token import CachedToken, Predecessor
 from .goal import Goal
-from .grant_record import GrantRecord
+from .loading_and_saving import Stored, StoredGrant
 from .ports import Ports
-from .stored_grant import Stored, StoredGrant
+from .stored_record import GrantRecord
 from .token_endpoint import TokenEndpoint
 
 
@@ -118,7 +118,7 @@ class Renewal:
             remedy="try again, and see that the store's lock excludes everyone who shares it",
         )
 
-    def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> CachedToken:
+    def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> CachedToken:
         """Exchange a code and store the grant. The code is used up: a pair that cannot be saved goes on in memory."""
         cached = self.stored.put_or_keep(GrantRecord.signed_in(self.endpoint.exchange(request, judge)))
         self.endpoint.check_usable()

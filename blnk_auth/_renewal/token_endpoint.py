@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .._protocol.answer_errors import after_lost_answer, no_answer
-from .._protocol.answers import Issued, Judge, judge_revocation_answer, judge_token_answer
-from .._protocol.http_messages import HttpResponse, NoAnswer
+from .._protocol.http_messages import HttpResponse, NoResponse
 from .._protocol.requests import ServerRequest
+from .._protocol.response_errors import after_lost_response, no_response
+from .._protocol.token_response import Issued, Judge, judge_revocation_response, judge_token_response
 from ..errors import BlnkAuthError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token, merge_extra
@@ -63,14 +63,14 @@ class TokenEndpoint:
         self._warn_of_expiry(renewed, current)
         return renewed
 
-    def exchange(self, request: ServerRequest, judge: Judge = judge_token_answer) -> Token:
+    def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> Token:
         """The token that the server issues for a request."""
         issued = self._ask(request, judge)
         return self._with_refresh_token(issued, None) if issued.token is None else issued.token
 
     def revoke(self, request: ServerRequest) -> None:
         """Have the server revoke a token, or end the grant."""
-        judge_revocation_answer(self.send(request), request, now=self.ports.clock())
+        judge_revocation_response(self.send(request), request, now=self.ports.clock())
 
     def check_usable(self) -> None:
         """To be called once what was issued last is saved. Raises `BlnkAuthError` if it cannot be used."""
@@ -89,9 +89,9 @@ class TokenEndpoint:
         lost: TemporarilyUnavailable | None = None
         while True:
             try:
-                return request, self._ask(request, judge_token_answer, ends_at - now())
+                return request, self._ask(request, judge_token_response, ends_at - now())
             except SignInRequired as verdict:
-                raise (verdict.replace() if lost is None else after_lost_answer(verdict)) from None
+                raise (verdict.replace() if lost is None else after_lost_response(verdict)) from None
             except TemporarilyUnavailable as error:
                 if lost is not None and not error.outcome_unknown:
                     # What the attempt before it did is as unknown as it was.
@@ -135,14 +135,14 @@ class TokenEndpoint:
         """
         try:
             return self.ports.transport.send(request.request, seconds=seconds)
-        except NoAnswer as failure:
-            raise no_answer(failure, request) from None
+        except NoResponse as failure:
+            raise no_response(failure, request) from None
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise
         except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
-            lost = NoAnswer(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
-        raise no_answer(lost, request)
+            lost = NoResponse(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
+        raise no_response(lost, request)
 
     def _ask(self, request: ServerRequest, judge: Judge, seconds: float | None = None) -> Issued:
         issued = judge(self.send(request, seconds), request, now=self.ports.clock())

@@ -2,8 +2,10 @@
 
 Used by `client`. No token is renewed here; what a sign-in brings is stored as a renewal stores it.
 
-* `authorization_code`, `device`, `interactive`: the three sign-ins, classes of one shape.
-* `callback`, `pending_sign_ins`: what the browser brings back, and what was begun.
+* `client_sign_ins`: the methods of `OAuthClient` for them.
+* `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins, classes of one shape: made of
+  the client's state and of what is wanted, and then run once, by `run` or `arun`.
+* `callback_url`, `pending_sign_ins`: what the browser brings back, and what was begun.
 * `loopback`, `page`, `template`: the listener of an interactive sign-in, and what the browser shows.
 * `wanted_grant`, `interactive_settings`: what a sign-in asks for, and how it is run.
 """

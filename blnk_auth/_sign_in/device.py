@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._protocol.answers import judge_device_answer, judge_device_authorization
 from .._protocol.origins import endpoint_origin
 from .._protocol.requests import build_device_authorization, build_device_exchange
+from .._protocol.token_response import judge_device_authorization, judge_device_token_response
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import in_trio
@@ -215,7 +215,7 @@ class DeviceSignIn:
             now=state.clock(),
         )
         try:
-            self._current.start_over(exchange.exchange(request, judge_device_answer))
+            self._current.start_over(exchange.exchange(request, judge_device_token_response))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return False

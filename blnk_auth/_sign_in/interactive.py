@@ -39,11 +39,12 @@ from ..errors import (
     redacted,
 )
 from ..events import Event
-from .authorization_code import AuthorizationCodeSignIn
-from .callback import check_callback, no_state, parse_callback
+from .callback_url import check_callback, no_state, parse_callback
+from .finish_authorization import AuthorizationFinish
 from .interactive_settings import InteractiveSettings, is_loopback_uri
 from .loopback import Request, Response, listen, serve
 from .page import Page, Result, page, redirect, refusal
+from .start_authorization import AuthorizationStart
 from .wanted_grant import WantedGrant
 
 _LINGER = 3.0
@@ -89,7 +90,6 @@ class InteractiveSignIn:
         self._state = state
         self._wanted = wanted
         self._settings = settings
-        self._code_sign_in = AuthorizationCodeSignIn(state)
         self._redirect_uri = settings.checked_redirect_uri(state.redirect_uri)
         # Seconds beyond the timeout: for the start and the exchange, and for the browser to get its page.
         self._patience = settings.timeout + 2 * state.wait_timeout + state.policy.request_deadline + 2 * _LINGER
@@ -153,7 +153,7 @@ class InteractiveSignIn:
         self._result: asyncio.Future[Result] = self._loop.create_future()
         self._shown = asyncio.Event()
         redirect_uri = self._redirect_uri if self._address is None else self._address.redirect_uri
-        request = await self._code_sign_in.astart(self._wanted, redirect_uri)
+        request = await AuthorizationStart(self._state, self._wanted, redirect_uri).arun()
         self._expected_state = request.state
         server = asyncio.create_task(serve(listening, self._respond))
         server.add_done_callback(self._server_ended)
@@ -192,7 +192,7 @@ class InteractiveSignIn:
         failure: TemporarilyUnavailable | None = None
         while True:
             try:
-                return await self._code_sign_in.afinish(callback_url)
+                return await AuthorizationFinish(self._state, callback_url).arun()
             except TemporarilyUnavailable as error:
                 failure = error.replace(remedy="start the sign-in again")
                 pause = next(pauses, None)

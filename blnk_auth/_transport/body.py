@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator
 
-from .._protocol.http_messages import NoAnswer
+from .._protocol.http_messages import NoResponse
 from ..errors import ProtocolError
 from .deadline import Deadline
 
@@ -28,13 +28,13 @@ class Body:
         limit: The most bytes that it may have, before and after decoding.
 
     Raises:
-        NoAnswer: There is a coding that is not understood, or more than one: it was not asked for.
+        NoResponse: There is a coding that is not understood, or more than one: it was not asked for.
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
         coding = content_encoding.strip().lower()
         if coding not in ("", "identity", *_WINDOW_BITS):
-            raise NoAnswer("the answer's Content-Encoding is not understood, and was not asked for", sent=True)
+            raise NoResponse("the answer's Content-Encoding is not understood, and was not asked for", sent=True)
         self._is_compressed: bool = coding in _WINDOW_BITS
         self._may_be_raw: bool = coding == "deflate"
         self._inflater = zlib.decompressobj(_WINDOW_BITS.get(coding, _RAW_DEFLATE))
@@ -59,13 +59,13 @@ class Body:
     def whole(self, *, ends_with_connection: bool) -> bytes:
         """All of it, once nothing more arrives.
 
-        `ends_with_connection`: whether nothing but the end of the connection ended it. Raises `NoAnswer` if it may not
-        be complete.
+        `ends_with_connection`: whether nothing but the end of the connection ended it. Raises `NoResponse` if it may
+        not be complete.
         """
         if self._is_compressed and self._encoded and (not self._inflater.eof or self._inflater.unused_data):
             raise _damaged()
         if ends_with_connection and not self._is_json():
-            raise NoAnswer("the answer ended with the connection, so that it may not be complete", sent=True)
+            raise NoResponse("the answer ended with the connection, so that it may not be complete", sent=True)
         return bytes(self._decoded)
 
     def _inflated(self, piece: bytes) -> bytes:
@@ -104,7 +104,7 @@ def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_c
 
     Raises:
         ProtocolError: The body is longer than its limit.
-        NoAnswer: It is not complete, or cannot be decoded.
+        NoResponse: It is not complete, or cannot be decoded.
     """
     for piece in pieces:
         failure = body.add(piece)
@@ -117,11 +117,11 @@ def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_c
         raise deadline.missed()
     try:
         return body.whole(ends_with_connection=ends_with_connection)
-    except NoAnswer:
+    except NoResponse:
         if deadline.has_passed:
             raise deadline.missed() from None
         raise
 
 
-def _damaged() -> NoAnswer:
-    return NoAnswer("the compressed answer is damaged or not complete", sent=True)
+def _damaged() -> NoResponse:
+    return NoResponse("the compressed answer is damaged or not complete", sent=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from .._protocol.http_messages import NoAnswer
+from .._protocol.http_messages import NoResponse
 
 _LATE = 1.0
 """Seconds after its time from which on a timer shows that the process stood still. A busy machine delays one less."""
@@ -65,9 +65,9 @@ class Deadline:
         """Whether a connection was begun and the request has certainly not been sent on it."""
         return self._has_watched and not self.may_have_sent
 
-    def missed(self) -> NoAnswer:
+    def missed(self) -> NoResponse:
         """The error once the time is up."""
-        return NoAnswer(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
+        return NoResponse(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
 
     def watch(self, connection: socket.socket | None) -> None:
         """Cut this connection when the time is up. To be called as soon as it is open, before TLS."""

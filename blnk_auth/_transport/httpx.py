@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
 from ..errors import ConfigurationError, ProtocolError
 from .body import Body, read
 from .deadline import Deadline
@@ -38,16 +38,16 @@ class HttpxTransport:
                 with self._client(request) as client, self._stream(client, request, deadline) as response:
                     body = _read(response, policy.max_answer_bytes, deadline)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-                raise untrusted_certificate(error) or _no_answer(error, deadline, sent=False) from None
+                raise untrusted_certificate(error) or _no_response(error, deadline, sent=False) from None
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                raise _no_answer(error, deadline, sent=not deadline.nothing_was_sent) from None
+                raise _no_response(error, deadline, sent=not deadline.nothing_was_sent) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None
-            except (ConfigurationError, ProtocolError, NoAnswer, AssertionError):
+            except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
                 # An assertion is a mock's complaint, for its test to see.
                 raise
             except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
-                raise _no_answer(error, deadline, sent=not deadline.nothing_was_sent) from None
+                raise _no_response(error, deadline, sent=not deadline.nothing_was_sent) from None
         return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
@@ -110,8 +110,8 @@ def _ends_with_connection(response: Any) -> bool:
     )
 
 
-def _no_answer(error: Exception, deadline: Deadline, *, sent: bool) -> NoAnswer:
-    return deadline.missed() if deadline.has_passed else NoAnswer(name_of(error), sent=sent)
+def _no_response(error: Exception, deadline: Deadline, *, sent: bool) -> NoResponse:
+    return deadline.missed() if deadline.has_passed else NoResponse(name_of(error), sent=sent)
 
 
 def _imported(package: Package) -> Any:

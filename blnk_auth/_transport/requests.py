@@ -18,7 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from .._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
+from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
 from ..errors import ConfigurationError, ProtocolError
 from .body import Body, read
 from .deadline import Deadline
@@ -40,12 +40,12 @@ class RequestsTransport:
                 with self._session(request, deadline) as session, self._stream(session, request) as response:
                     body = _read(response, policy.max_answer_bytes, deadline)
             except requests.RequestException as error:
-                raise _no_answer(error, deadline) from None
+                raise _no_response(error, deadline) from None
             except urllib3.exceptions.HTTPError as error:
                 raise _lost(error, deadline) from None
             except UNUSABLE_CLIENT as error:
                 raise unusable_client(error) from None
-            except (ConfigurationError, ProtocolError, NoAnswer, AssertionError):
+            except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
                 # An assertion is a mock's complaint, for its test to see.
                 raise
             except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
@@ -109,11 +109,11 @@ def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _lost(error: Exception, deadline: Deadline) -> NoAnswer:
-    return deadline.missed() if deadline.has_passed else NoAnswer(name_of(error), sent=not deadline.nothing_was_sent)
+def _lost(error: Exception, deadline: Deadline) -> NoResponse:
+    return deadline.missed() if deadline.has_passed else NoResponse(name_of(error), sent=not deadline.nothing_was_sent)
 
 
-def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exception:
+def _no_response(error: requests.RequestException, deadline: Deadline) -> Exception:
     refused = untrusted_certificate(error)
     if refused is not None:
         return refused
@@ -126,7 +126,7 @@ def _no_answer(error: requests.RequestException, deadline: Deadline) -> Exceptio
     )
     # An adapter of ours knows for certain: nothing is sent before a connection, TLS included, has been made.
     unsent = (unsent and not deadline.may_have_sent) or deadline.nothing_was_sent
-    return NoAnswer(name_of(error), sent=not unsent)
+    return NoResponse(name_of(error), sent=not unsent)
 
 
 class _WatchedAdapter(HTTPAdapter):

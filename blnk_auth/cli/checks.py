@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal
 
-from .._protocol.http_messages import HttpRequest, NoAnswer
+from .._protocol.http_messages import HttpRequest, NoResponse
 from .._protocol.origins import Origin, endpoint_origin
 from .._transport.network import Network, transport_for
 from ..client import OAuthClient
@@ -204,7 +204,7 @@ def check_clock(setup: CheckedSetup) -> Iterator[Finding]:
     asked_at = time.time()
     try:
         answer = transport_for(None, setup.network).send(request)
-    except NoAnswer as failure:
+    except NoResponse as failure:
         yield Finding("clock", "unavailable", f"the token endpoint gave no answer ({failure})", _CHECK_NETWORK)
         return
     skew = clock_skew(answer.headers, asked_at, time.time())

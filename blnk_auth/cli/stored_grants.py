@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
-from .._renewal.grant_record import GrantRecord
 from .._renewal.store_keys import Registration, parse_token_key
+from .._renewal.stored_record import GrantRecord
 from ..client import OAuthClient
 from ..errors import ConfigurationError
 from ..source import TokenSource

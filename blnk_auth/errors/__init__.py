@@ -33,7 +33,7 @@ from ._tracebacks import clears_locals as clears_locals
 from ._tracebacks import redacted as redacted
 
 if TYPE_CHECKING:
-    from .._sign_in.authorization_code import AuthorizationRequest
+    from .._sign_in.start_authorization import AuthorizationRequest
 
 __all__ = [
     "BlnkAuthError",

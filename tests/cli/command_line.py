@@ -14,7 +14,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from blnk_auth import OAuthClient, Token
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.cli.app import group
 from blnk_auth.testing.sandbox import Sandbox
 

@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, create_engine, insert
 from stores.servers import fresh_database, postgres_url
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.cli.keepalive_run import KeepaliveRun, KeepaliveSettings, RateLimit
 from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sql_schema import records

@@ -15,7 +15,7 @@ from scenarios.clients import Answer, Http, Kind
 from scenarios.world import Events
 
 from blnk_auth import BLink, BlnkCloud, Flinks, MemoryStore, OAuthClient, Provider, RenewalPolicy, Token, TokenSource
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, RecordedRequest, Sandbox
 from blnk_auth.testing.sandbox import blink

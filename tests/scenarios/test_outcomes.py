@@ -34,7 +34,7 @@ from blnk_auth import (
     Token,
     TokenSource,
 )
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Clock, Fault, Sandbox
 

@@ -34,7 +34,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
-from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
 from blnk_auth._transport.network import Network, transport_for
 
 PACKAGES: tuple[Package, ...] = ("httpx", "httpx2", "requests")
@@ -195,7 +195,7 @@ def test_an_answer_that_breaks_off_is_no_answer(package: Package, client: str, c
     """Wherever the connection ends; the server may have done what it was asked."""
     with RawServer(lambda _: CUT[cut]) as server:
         own = own_client(package) if client == "the user's" else None
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             send(package, server.origin, client=own)
         assert caught.value.sent is True
         if own is not None:
@@ -205,7 +205,7 @@ def test_an_answer_that_breaks_off_is_no_answer(package: Package, client: str, c
 def test_headers_that_break_off_behind_a_length_are_no_answer(package: Package) -> None:
     """Also where the body would be empty: what was still to come may say whose word it is."""
     cut = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n"
-    with RawServer(lambda _: cut) as server, pytest.raises(NoAnswer) as caught:
+    with RawServer(lambda _: cut) as server, pytest.raises(NoResponse) as caught:
         send(package, server.origin)
     assert caught.value.sent is True
 
@@ -273,7 +273,7 @@ def drip(start: bytes, piece: bytes = b"x") -> Pieces:
 )
 def test_our_deadline_is_never_the_end_of_an_answer(package: Package, start: bytes) -> None:
     """What we cut ourselves is not complete."""
-    with RawServer(lambda _: drip(start)) as server, pytest.raises(NoAnswer, match="not complete within") as caught:
+    with RawServer(lambda _: drip(start)) as server, pytest.raises(NoResponse, match="not complete within") as caught:
         send(package, server.origin, request_deadline=0.3)
     assert caught.value.sent is True
 
@@ -282,7 +282,7 @@ def test_a_proxy_that_never_ends_its_answer_to_connect(package: Package) -> None
     """The deadline holds from the first connection on; nothing was sent to the server."""
     with RawServer(lambda _: drip(b"HTTP/1.1 200 OK\r\nX-Long: ")) as proxy:
         began_at = time.monotonic()
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             send(package, "https://as.acme.test", proxy=proxy.origin, request_deadline=0.3)
         assert time.monotonic() - began_at < 20
     assert caught.value.sent is False
@@ -293,7 +293,7 @@ def test_a_handshake_that_never_ends(package: Package) -> None:
     """A TLS record is announced, and arrives byte by byte."""
     with RawServer(lambda _: drip(b"\x16\x03\x03\x3f\xff"), reads=False) as server:
         began_at = time.monotonic()
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             send(package, server.origin.replace("http:", "https:"), request_deadline=0.3)
         assert time.monotonic() - began_at < 20
     assert caught.value.sent is False
@@ -352,7 +352,7 @@ def test_a_small_answer_does_not_become_a_large_one(package: Package, client: st
     sent = answer(f"HTTP/1.1 200 OK\nContent-Encoding: {coding}\nContent-Length: {len(content)}", content)
     with RawServer(lambda _: sent) as server:
         own = own_client(package) if client == "the user's" else None
-        with pytest.raises((BlnkAuthError, NoAnswer), match="longer than|Content-Encoding"):
+        with pytest.raises((BlnkAuthError, NoResponse), match="longer than|Content-Encoding"):
             send(package, server.origin, client=own, max_answer_bytes=1_000_000)
         if own is not None:
             own.close()
@@ -371,7 +371,7 @@ def test_an_answer_that_repeats_our_secrets_is_not_quoted(package: Package, wher
             line = b"HTTP/1.1 200 OK\r\n" + line * (500 if where == "long header" else 1)
         return line + b"\r\n\r\n"
 
-    with RawServer(echo) as server, pytest.raises(NoAnswer) as caught:
+    with RawServer(echo) as server, pytest.raises(NoResponse) as caught:
         send(package, server.origin)
     assert caught.value.sent is True
     assert leaks([str(caught.value), repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
@@ -382,7 +382,7 @@ def test_the_systems_own_reason_is_quoted(package: Package) -> None:
     """What nobody but the operating system wrote."""
     with RawServer(lambda _: b"") as server:
         gone = server.origin
-    with pytest.raises(NoAnswer, match="Connection refused"):
+    with pytest.raises(NoResponse, match="Connection refused"):
         send(package, gone)
 
 
@@ -406,7 +406,7 @@ def test_a_client_of_the_users_that_raises_is_no_answer(package: Package, raised
     else:
         own = {"httpx": httpx, "httpx2": httpx2}[package].Client(transport=Broken())
     with own:
-        with pytest.raises(NoAnswer, match=type(raised).__name__) as caught:
+        with pytest.raises(NoResponse, match=type(raised).__name__) as caught:
             send(package, "https://as.acme.test", client=own)
         with pytest.raises(TemporarilyUnavailable, match=type(raised).__name__):
             Provider.discover(f"https://{package}.{type(raised).__name__.lower()}.test", token_http=own)
@@ -465,7 +465,7 @@ def test_the_environments_proxy_is_asked_for_every_other_server(
     with RawServer(lambda _: answer("HTTP/1.1 503 Down\nContent-Length: 0")) as proxy:
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.origin)
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             send(package, "https://as.acme.test")
         assert proxy.received[0].startswith(b"CONNECT as.acme.test:443")
     assert caught.value.sent is False
@@ -494,7 +494,7 @@ def test_a_connection_over_tls_that_ends_without_saying_so(package: Package, tmp
         if is_whole:
             assert send(package, url, verify=str(tmp_path / "ca.pem")).body == body
         else:
-            with pytest.raises(NoAnswer):
+            with pytest.raises(NoResponse):
                 send(package, url, verify=str(tmp_path / "ca.pem"))
         thread.join(30)
         listener.close()

@@ -9,7 +9,7 @@ from typing import Any
 from scenarios.servers import PATIENCE
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, Provider, RenewalPolicy, Token, TokenSource
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.events import Event
 from blnk_auth.stores._token_store import TokenStore, Version
 from blnk_auth.testing import Clock, Sandbox

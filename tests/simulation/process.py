@@ -18,18 +18,18 @@ from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qs
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
-from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoResponse, Package
 from blnk_auth._protocol.requests import build_code_exchange
 from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.client_state import ClientState
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.failure import Failure
-from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.ports import Ports
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._renewal.sources import Sources
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
 from blnk_auth.policy import RenewalPolicy
@@ -169,7 +169,7 @@ class Script:
         presented = form["refresh_token"][0]
         seen = self.call(Wish("send", number=int(presented.removeprefix("refresh-"))))
         if seen.what in ("not sent", "lost"):
-            raise NoAnswer("timed out", sent=seen.what == "lost")
+            raise NoResponse("timed out", sent=seen.what == "lost")
         if seen.what == "cancelled":
             raise CallerCancelled
         body = pair_of(seen.number) if seen.what == "done" else {"error": seen.text}

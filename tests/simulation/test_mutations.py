@@ -9,8 +9,8 @@ from simulation.process import SimulatedToken
 from simulation.scheduler import Violation, explore, replay
 from simulation.world import Setup
 
+from blnk_auth._renewal.loading_and_saving import StoredGrant
 from blnk_auth._renewal.renewal import Renewal
-from blnk_auth._renewal.stored_grant import StoredGrant
 from blnk_auth._renewal.token_endpoint import TokenEndpoint
 
 

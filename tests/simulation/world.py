@@ -37,7 +37,7 @@ from simulation.process import (
     generation_of,
 )
 
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.policy import RenewalPolicy
 from blnk_auth.stores._token_store import from_json
 from blnk_auth.token import Token

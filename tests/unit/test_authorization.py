@@ -24,8 +24,8 @@ from blnk_auth import (
     StoreError,
     TemporarilyUnavailable,
 )
-from blnk_auth._protocol.http_messages import HttpResponse, NoAnswer
-from blnk_auth._sign_in.callback import parse_callback
+from blnk_auth._protocol.http_messages import HttpResponse, NoResponse
+from blnk_auth._sign_in.callback_url import parse_callback
 from blnk_auth._sign_in.pending_sign_ins import PENDING_LIFETIME
 
 ISSUER = "https://as.acme.test"
@@ -346,7 +346,7 @@ def test_f57_the_second_hit_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [HttpResponse(500, {}, b""), HttpResponse(502, {}, b""), refusal("invalid_grant"), NoAnswer("x", sent=True)],
+    [HttpResponse(500, {}, b""), HttpResponse(502, {}, b""), refusal("invalid_grant"), NoResponse("x", sent=True)],
     ids=str,
 )
 def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any) -> None:
@@ -365,7 +365,7 @@ def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any)
 
 @pytest.mark.parametrize(
     "given",
-    [HttpResponse(429, {}, b""), HttpResponse(503, {"retry-after": "1"}, b""), NoAnswer("refused", sent=False)],
+    [HttpResponse(429, {}, b""), HttpResponse(503, {"retry-after": "1"}, b""), NoResponse("refused", sent=False)],
     ids=str,
 )
 def test_what_spent_nothing_leaves_the_callback_usable(world: World, given: Any) -> None:
@@ -402,7 +402,7 @@ def test_a_secret_that_cannot_be_fetched_spends_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("given", "lost"),
-    [(NoAnswer("cut", sent=True), True), (HttpResponse(504, {}, b""), True), (HttpResponse(500, {}, b""), False)],
+    [(NoResponse("cut", sent=True), True), (HttpResponse(504, {}, b""), True), (HttpResponse(500, {}, b""), False)],
 )
 def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: World, given: Any, lost: bool) -> None:
     """Nothing was renewed at a sign-in: the user must begin again, and the error says so."""

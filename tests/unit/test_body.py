@@ -13,7 +13,7 @@ import pytest
 from helpers import leaks
 
 from blnk_auth import ProtocolError
-from blnk_auth._protocol.http_messages import NoAnswer
+from blnk_auth._protocol.http_messages import NoResponse
 from blnk_auth._transport.body import Body, read
 from blnk_auth._transport.deadline import Deadline
 
@@ -51,7 +51,7 @@ def test_one_coding_or_none_is_understood(coding: str) -> None:
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,identity", "br", "zstd", "chunked"])
 def test_any_other_coding_is_no_answer(coding: str) -> None:
     """None was asked for. Packed twice, 7 kB become 4 GB."""
-    with pytest.raises(NoAnswer, match="Content-Encoding") as caught:
+    with pytest.raises(NoResponse, match="Content-Encoding") as caught:
         Body(coding, 10_000)
     assert caught.value.sent is True
 
@@ -60,7 +60,7 @@ def test_any_other_coding_is_no_answer(coding: str) -> None:
 @pytest.mark.parametrize("cut", [1, 5, 12, -9, -1])
 def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> None:
     """Although everything of it can be decoded."""
-    with pytest.raises(NoAnswer, match="compressed answer is damaged or not complete"):
+    with pytest.raises(NoResponse, match="compressed answer is damaged or not complete"):
         read_all(coding, CODINGS[coding](DOCUMENT)[:cut])
 
 
@@ -72,7 +72,7 @@ def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> No
 )
 def test_a_damaged_compressed_body_is_no_answer(body: bytes) -> None:
     """Nor one with something behind its end."""
-    with pytest.raises(NoAnswer, match="damaged"):
+    with pytest.raises(NoResponse, match="damaged"):
         read_all("gzip", body)
 
 
@@ -126,7 +126,7 @@ def test_a_json_document_shows_its_own_end(body: bytes) -> None:
 )
 def test_a_body_that_only_the_connection_ended_may_be_cut(body: bytes) -> None:
     """Half a refresh token would replace the good one; an empty body would be a verdict."""
-    with pytest.raises(NoAnswer, match="ended with the connection") as caught:
+    with pytest.raises(NoResponse, match="ended with the connection") as caught:
         read_all("", body, ends_with_connection=True)
     assert caught.value.sent is True
 
@@ -197,7 +197,7 @@ def test_what_was_complete_when_the_time_was_up_is_read() -> None:
             yield b" "
 
     assert read(Body("", 100), pieces(3), Deadline(30, clock=clock), ends_with_connection=False) == b"   "
-    with pytest.raises(NoAnswer, match="not complete within 30 seconds"):
+    with pytest.raises(NoResponse, match="not complete within 30 seconds"):
         read(Body("", 100), pieces(4), Deadline(30, clock=clock), ends_with_connection=False)
 
 
@@ -209,7 +209,7 @@ def test_a_body_that_the_deadline_cut_is_reported_as_late() -> None:
         yield b"access_token=at-1&refresh_"
         clock.now += 30.5
 
-    with pytest.raises(NoAnswer, match="not complete within 30 seconds"):
+    with pytest.raises(NoResponse, match="not complete within 30 seconds"):
         read(Body("", 100), pieces(), Deadline(30, clock=clock), ends_with_connection=True)
 
 

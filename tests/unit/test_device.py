@@ -24,7 +24,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     TokenSource,
 )
-from blnk_auth._protocol.http_messages import HttpResponse, NoAnswer
+from blnk_auth._protocol.http_messages import HttpResponse, NoResponse
 from blnk_auth._sign_in.device import DeviceAuthorization
 from blnk_auth.cli.qr_code import terminal_qr_code
 from blnk_auth.testing import Clock, Sandbox
@@ -94,7 +94,7 @@ def test_the_code_is_asked_for_shown_and_exchanged() -> None:
         ({"interval": "soon"}, [], [5]),
         ({"interval": -3}, [], [0]),
         ({}, [refusal("slow_down"), PENDING, refusal("slow_down"), PENDING], [5, 10, 10, 15, 15]),
-        ({}, [NoAnswer("x", sent=True), PENDING], [5, 10, 10]),
+        ({}, [NoResponse("x", sent=True), PENDING], [5, 10, 10]),
         ({}, [HttpResponse(503, {}, b""), HttpResponse(502, {}, b"<html>")], [5, 10, 20]),
         ({}, [HttpResponse(429, {"retry-after": "33"}, b"")], [5, 33]),
         ({}, [HttpResponse(503, {"retry-after": "999"}, b"")], [5, 60]),
@@ -152,7 +152,7 @@ def test_nobody_enters_the_code_and_it_ends(members: dict[str, Any], settings: d
         (refusal("invalid_scope"), ConfigurationError),
         (HttpResponse(404, {}, b""), ConfigurationError),
         (HttpResponse(503, {}, b""), TemporarilyUnavailable),
-        (NoAnswer("refused", sent=False), TemporarilyUnavailable),
+        (NoResponse("refused", sent=False), TemporarilyUnavailable),
         (HttpResponse(200, {}, b"<html>"), ProtocolError),
         *((answer({**CODES, name: None}), ProtocolError) for name in ("device_code", "user_code", "verification_uri")),
         (answer({**CODES, "expires_in": None}), ProtocolError),

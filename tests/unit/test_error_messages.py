@@ -18,7 +18,7 @@ AVOIDED = re.compile(
 """Words and turns of phrase that have to be read twice."""
 
 WITHOUT_REMEDY = {
-    "_protocol.answers": "what there is to do depends on the error that is refined here",
+    "_protocol.token_response": "what there is to do depends on the error that is refined here",
     "_protocol.http_values": "the problem says what must be given",
     "_protocol.origins": "the problem says what must be given",
     "_protocol.requests": "nothing helps: the provider cannot do it",

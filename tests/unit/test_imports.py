@@ -104,7 +104,7 @@ def test_arrows_point_down_only(path: Path) -> None:
         ("_renewal.renewal", "from ..httpx import HttpxAuth"),
         ("_renewal.renewal", "import blnk_auth.client"),
         ("providers._acme", "from .. import client"),
-        ("_protocol.answers", "import blnk_auth"),
+        ("_protocol.token_response", "import blnk_auth"),
         ("brand_new", "import json"),
     ],
 )

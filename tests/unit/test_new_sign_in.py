@@ -9,7 +9,7 @@ from helpers import World, acme, pair, settle
 
 from blnk_auth import MemoryStore, Token, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.testing import Clock
 
 

@@ -10,16 +10,16 @@ import pytest
 from helpers import ScriptedStore, Server, acme, answer, everything_in, leaks, pair, refusal
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
-from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoAnswer
+from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoResponse
 from blnk_auth._protocol.requests import build_code_exchange, build_revocation
 from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.goal import Goal
-from blnk_auth._renewal.grant_record import GrantRecord
 from blnk_auth._renewal.ports import Ports
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.revocation import revoke_tokens
 from blnk_auth._renewal.schedule import UNUSABLE
+from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._renewal.token_endpoint import succeed
 from blnk_auth.errors import (
     BlnkAuthError,
@@ -294,7 +294,7 @@ def test_an_access_token_that_no_header_can_carry_is_stored_and_not_used(expired
 
 # --- answers that are lost -------------------------------------------------------------------------------------------
 
-LOST = NoAnswer("ReadTimeout", sent=True)
+LOST = NoResponse("ReadTimeout", sent=True)
 
 
 def test_a_lost_answer_is_asked_for_again_under_the_same_lock(expired: Scene) -> None:
@@ -324,7 +324,7 @@ def test_a_lost_answer_is_asked_for_again_as_often_as_the_policy_says(expired: S
 @pytest.mark.parametrize(
     "failure",
     [
-        NoAnswer("ConnectError", sent=False),
+        NoResponse("ConnectError", sent=False),
         HttpResponse(503, {}, b""),
         HttpResponse(504, {}, b""),
         HttpResponse(429, {"retry-after": "1"}, b""),
@@ -397,7 +397,7 @@ def test_a_refusal_after_a_lost_answer_says_what_was_probably_lost(expired: Scen
     assert expired.stored.ended == "refused"
 
 
-@pytest.mark.parametrize("second", [HttpResponse(503, {}, b""), NoAnswer("ConnectError", sent=False)], ids=str)
+@pytest.mark.parametrize("second", [HttpResponse(503, {}, b""), NoResponse("ConnectError", sent=False)], ids=str)
 def test_what_became_of_a_lost_answer_stays_unknown(expired: Scene, second: HttpResponse | Exception) -> None:
     """A repetition that did nothing does not make the attempt before it undone."""
     expired.policy = RenewalPolicy()
@@ -746,8 +746,8 @@ def test_f14_two_refusals_end_the_pair_that_was_refused_last(expired: Scene) -> 
         (refusal("invalid_client", 400), ConfigurationError),
         (refusal("invalid_request", 400), ConfigurationError),
         (refusal("Authorization header is required", 401), ConfigurationError),
-        (NoAnswer("ConnectError", sent=False), TemporarilyUnavailable),
-        (NoAnswer("ReadTimeout", sent=True), TemporarilyUnavailable),
+        (NoResponse("ConnectError", sent=False), TemporarilyUnavailable),
+        (NoResponse("ReadTimeout", sent=True), TemporarilyUnavailable),
         (ConfigurationError("the TLS certificate is not trusted"), ConfigurationError),
     ],
     ids=str,
@@ -777,7 +777,7 @@ def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(ex
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_lost_answer_is_told_apart_from_a_request_that_never_left(expired: Scene, sent: bool) -> None:
     """Only if the request may have arrived may the server have renewed."""
-    expired.server.will(NoAnswer("timeout", sent=sent))
+    expired.server.will(NoResponse("timeout", sent=sent))
     with pytest.raises(TemporarilyUnavailable) as caught:
         expired.run()
     assert caught.value.outcome_unknown is sent

@@ -30,7 +30,7 @@ from blnk_auth import (
     Token,
     TokenSource,
 )
-from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.single_flight import Flight
 from blnk_auth.stores._memory import MemoryStore
@@ -485,7 +485,7 @@ def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(
     """The person who must sign in again learns why: the rotated token went with the answer."""
     source = world.signed_in()
     world.clock.advance(4000)
-    world.server.will(NoAnswer("ReadTimeout", sent=True), refusal("invalid_grant"))
+    world.server.will(NoResponse("ReadTimeout", sent=True), refusal("invalid_grant"))
     with pytest.raises(TemporarilyUnavailable, match="its answer was lost"):
         source.token()
     world.clock.advance(60)

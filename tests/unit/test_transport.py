@@ -21,7 +21,7 @@ from helpers import leaks
 from requests.adapters import BaseAdapter
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
-from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoAnswer, Package
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
 from blnk_auth._transport.network import Network, transport_for
 from blnk_auth._transport.tls import context
 from blnk_auth.testing import Fault, Sandbox
@@ -112,14 +112,14 @@ def test_a_connection_that_is_refused_never_left(package: Package) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(NoResponse) as caught:
         send(package, f"http://127.0.0.1:{port}")
     assert caught.value.sent is False
 
 
 def test_a_host_that_does_not_exist_never_left(package: Package) -> None:
     """RFC 2606: .invalid has no address."""
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(NoResponse) as caught:
         send(package, "https://as.invalid")
     assert caught.value.sent is False
 
@@ -140,7 +140,7 @@ def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
     """F26: it may have been renewed (`sent`), and the deadline holds however slowly the bytes drip."""
     sandbox.fail_token_requests(fault)
     began_at = time.monotonic()
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(NoResponse) as caught:
         send(package, sandbox.origin, **limits)
     assert caught.value.sent is True
     assert time.monotonic() - began_at < 5
@@ -157,7 +157,7 @@ def test_f26_the_deadline_holds_on_a_connection_that_the_users_client_had_open(
         assert send(package, sandbox.origin, client=own).status_code == 401
         sandbox.fail_token_requests(fault)
         began_at = time.monotonic()
-        with pytest.raises(NoAnswer, match="not complete within") as caught:
+        with pytest.raises(NoResponse, match="not complete within") as caught:
             send(package, sandbox.origin, client=own, request_deadline=0.2)
     assert caught.value.sent is True
     assert time.monotonic() - began_at < 5
@@ -219,7 +219,7 @@ def test_compression_that_nobody_asked_for_is_undone(package: Package, sandbox: 
         Fault(status=200, body=b"no gzip", headers={"content-encoding": "gzip"}),
     )
     assert send(package, sandbox.origin).body == b"{}"
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(package, sandbox.origin)
 
 
@@ -341,7 +341,7 @@ def test_another_hosts_certificate_is_not_trusted(package: Package, tls_origin: 
 
 def test_plain_http_behind_https_never_left(request: pytest.FixtureRequest, package: Package, sandbox: Sandbox) -> None:
     """A handshake that fails is no request; it may heal, and the server cannot have renewed."""
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(NoResponse) as caught:
         send(package, sandbox.origin.replace("http:", "https:"))
     assert caught.value.sent is False
 

@@ -37,7 +37,7 @@ CODE_LIFETIME = 30.0
 IDLE_LIFETIME = 30 * 86_400.0
 """Seconds after which an unused refresh token expires; each use restarts them."""
 
-Source = Literal["PLATFORM", "PROVIDER"]
+ProblemSource = Literal["PLATFORM", "PROVIDER"]
 
 _PROBLEM = "application/problem+json"
 _MAX_LENGTH = 64
@@ -68,7 +68,7 @@ def authorize_path(target: str = DEFAULT_TARGET) -> str:
     return f"/banks/{target}/authorize"
 
 
-def problem(name: str, *, source: Source = "PROVIDER", status: int | None = None, detail: str = "") -> Fault:
+def problem(name: str, *, source: ProblemSource = "PROVIDER", status: int | None = None, detail: str = "") -> Fault:
     """A documented error on demand: `sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))`.
 
     `status` is for those that come with several (404 INSUFFICIENT_PRIVILEGES, 503 TECHNICAL_ERROR).
@@ -236,7 +236,7 @@ def _payload(detail: str) -> Answer:
 def _problem(
     name: str,
     *,
-    source: Source,
+    source: ProblemSource,
     status: int | None = None,
     detail: str = "",
     headers: Mapping[str, str] | None = None,

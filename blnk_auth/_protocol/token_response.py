@@ -1,13 +1,13 @@
-"""What an answer of the authorization server means: the token, or the one error that says what the caller can do.
+"""Judging a token response: the token, or the one error that says what the caller can do.
 
-Used by whatever asks the server: the renewal, the sign-ins, a client's `revoke`. Pure: no socket, no clock, no store.
+Used by all code that asks the authorization server: the renewal, the sign-ins, a client's `revoke`. The responses of
+the device authorization and the revocation endpoints are judged here too. What this file promises:
 
-What this file promises:
+* An error is raised where no local variable has the response in clear.
+* Odd members of a response never cost the pair in it; each becomes a note.
 
-* An error is raised where no local variable holds the answer in clear.
-* Odd members of an answer never cost the pair in it; each becomes a note.
-
-Every judge takes the response, the request that it answers, and `now`: when it arrived, in UTC epoch seconds.
+It never reads a clock, a store or a socket. Every judge takes the response, the request that it belongs to, and `now`:
+when it arrived, in UTC epoch seconds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, Protocol
 
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from ..token import Token, read_refresh_token, read_token
-from .answer_errors import error_of
-from .authorization_server import AuthorizationServer
 from .documents import read_document
 from .http_messages import HttpResponse
 from .redaction import clean_text
 from .requests import ServerRequest
+from .response_errors import error_of
+from .server_settings import ServerSettings
 
 
 class Issued(NamedTuple):
@@ -51,7 +51,7 @@ class Judge(Protocol):
     def __call__(self, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued: ...
 
 
-def judge_token_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
+def judge_token_response(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
     """What was issued, and notes on what was odd about it; else the error that says what to do."""
     judged = _issued_or_error(response, request, now=now)
     # Raised here, where no local variable holds the answer in clear.
@@ -77,8 +77,8 @@ def judge_device_authorization(response: HttpResponse, request: ServerRequest, *
     return judged
 
 
-def judge_device_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
-    """As `judge_token_answer`, with the codes of RFC 8628 section 3.5.
+def judge_device_token_response(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
+    """As `judge_token_response`, with the codes of RFC 8628 section 3.5.
 
     Raises `TemporarilyUnavailable` with the `error` `authorization_pending` or `slow_down` while the user has not
     decided, and `SignInRequired` if they refused or took too long.
@@ -86,10 +86,10 @@ def judge_device_answer(response: HttpResponse, request: ServerRequest, *, now: 
     error = _error_of_device_grant(response)
     if error is not None:
         raise error
-    return judge_token_answer(response, request, now=now)
+    return judge_token_response(response, request, now=now)
 
 
-def judge_revocation_answer(response: HttpResponse, request: ServerRequest, *, now: float) -> None:
+def judge_revocation_response(response: HttpResponse, request: ServerRequest, *, now: float) -> None:
     """Return if the token is gone (RFC 7009 section 2.2: also when the server never knew it); else raise."""
     if not 200 <= response.status_code < 300:
         raise error_of(response, read_document(response.body), request, now=now)
@@ -112,7 +112,7 @@ def _issued_or_error(response: HttpResponse, request: ServerRequest, *, now: flo
     return Issued(token, None, (*notes, *odd), _error_of_type(token, request.provider))
 
 
-def _error_of_type(token: Token, provider: AuthorizationServer) -> ConfigurationError | None:
+def _error_of_type(token: Token, provider: ServerSettings) -> ConfigurationError | None:
     if is_usable_type(token.token_type, provider.token_scheme):
         return None
     return ConfigurationError(
@@ -148,7 +148,7 @@ def _error_of_device_grant(response: HttpResponse) -> BlnkAuthError | None:
 
 
 def _members_of_the_rfc(
-    provider: AuthorizationServer, document: Mapping[str, Any], now: float
+    provider: ServerSettings, document: Mapping[str, Any], now: float
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The answer in the members of RFC 6749. A `read_answer` that fails must not cost the pair that was issued."""
     try:

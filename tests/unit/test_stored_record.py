@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import StoreError, Token
-from blnk_auth._renewal.grant_record import GrantRecord
+from blnk_auth._renewal.stored_record import GrantRecord
 
 TOKEN = Token("at1", refresh_token="rt1", expires_at=1.0, extra={"grant_id": "g1"})
 

@@ -20,17 +20,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth import Provider, Refusal, Verdict
-from blnk_auth._protocol.answer_errors import no_answer, spent_nothing
-from blnk_auth._protocol.answers import judge_device_answer, judge_revocation_answer, judge_token_answer
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.documents import without_deep_values
-from blnk_auth._protocol.http_messages import Call, HttpResponse, NoAnswer, Purpose
+from blnk_auth._protocol.http_messages import Call, HttpResponse, NoResponse, Purpose
 from blnk_auth._protocol.requests import (
     ServerRequest,
     build_code_exchange,
     build_device_authorization,
     build_refresh,
     build_revocation,
+)
+from blnk_auth._protocol.response_errors import no_response, spent_nothing
+from blnk_auth._protocol.token_response import (
+    judge_device_token_response,
+    judge_revocation_response,
+    judge_token_response,
 )
 from blnk_auth.errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from blnk_auth.token import Token
@@ -60,7 +64,7 @@ def refresh_request(
 
 
 def judge(response: HttpResponse, request: ServerRequest | None = None) -> Token:
-    issued = judge_token_answer(response, request or refresh_request(), now=NOW)
+    issued = judge_token_response(response, request or refresh_request(), now=NOW)
     assert issued.token is not None
     assert issued.unusable is None
     return issued.token
@@ -275,7 +279,7 @@ def test_judge_refusal_is_not_asked_about_a_token() -> None:
 @pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Token"])
 def test_a_token_of_another_type_is_issued_and_unusable(token_type: str) -> None:
     """RFC 6749 section 7.1: it must not be used; what to do about it is said, and the pair is there to be saved."""
-    issued = judge_token_answer(answer({**ISSUED, "token_type": token_type}), refresh_request(), now=NOW)
+    issued = judge_token_response(answer({**ISSUED, "token_type": token_type}), refresh_request(), now=NOW)
     assert issued.token is not None
     assert (issued.token.refresh_token, issued.token.token_type) == ("rt1", token_type)
     assert isinstance(issued.unusable, ConfigurationError)
@@ -291,7 +295,7 @@ def test_a_missing_type_and_any_spelling_of_bearer_are_usable(token_type: object
 @pytest.mark.parametrize("access_token", [None, 7, "", "\ud800"])
 def test_a_refresh_token_without_an_access_token_is_issued(access_token: object) -> None:
     """It replaces the one that was sent, which may be spent; the error is raised once it is saved."""
-    issued = judge_token_answer(answer({**ISSUED, "access_token": access_token}), refresh_request(), now=NOW)
+    issued = judge_token_response(answer({**ISSUED, "access_token": access_token}), refresh_request(), now=NOW)
     assert (issued.token, issued.refresh_token) == (None, "rt1")
     assert isinstance(issued.unusable, ProtocolError)
     assert leaks([repr(issued), vars(issued.unusable)], ["rt1"]) == []
@@ -353,10 +357,10 @@ def test_the_time_to_judge_an_answer_grows_with_its_size_only(case: str, shape: 
 def test_a_lost_answer_says_what_the_request_may_have_caused(purpose: Purpose, effect: str) -> None:
     """At a sign-in nothing is renewed. What was never sent has caused nothing."""
     request = replace(refresh_request(), purpose=purpose)
-    lost = no_answer(NoAnswer("ReadTimeout", sent=True), request)
+    lost = no_response(NoResponse("ReadTimeout", sent=True), request)
     assert lost.outcome_unknown
     assert effect in lost.problem
-    unsent = no_answer(NoAnswer("ConnectError", sent=False), request)
+    unsent = no_response(NoResponse("ConnectError", sent=False), request)
     assert not unsent.outcome_unknown
     assert "may have" not in unsent.problem
 
@@ -364,7 +368,7 @@ def test_a_lost_answer_says_what_the_request_may_have_caused(purpose: Purpose, e
 def test_what_a_transport_quotes_is_cleaned_too() -> None:
     """An HTTP client's text may hold a line of the answer, which may hold our request."""
     echo = "illegal header line: refresh_token=rt-of-alice and Basic " + base64.b64encode(b"id:s3cret-9").decode()
-    lost = no_answer(NoAnswer(echo, sent=True), refresh_request("s3cret-9", "rt-of-alice"))
+    lost = no_response(NoResponse(echo, sent=True), refresh_request("s3cret-9", "rt-of-alice"))
     proof = base64.b64encode(b"id:s3cret-9").decode()
     assert leaks([vars(lost), str(lost)], ["rt-of-alice", proof]) == []
 
@@ -393,7 +397,7 @@ def test_what_provably_spent_nothing(response: HttpResponse, nothing: bool) -> N
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_request_that_never_left_spent_nothing(sent: bool) -> None:
     """No connection, for example."""
-    assert spent_nothing(no_answer(NoAnswer("ConnectError", sent=sent), refresh_request())) is not sent
+    assert spent_nothing(no_response(NoResponse("ConnectError", sent=sent), refresh_request())) is not sent
 
 
 @pytest.mark.parametrize(
@@ -586,7 +590,7 @@ def test_the_codes_of_the_device_grant_are_read_at_any_status(
 ) -> None:
     """RFC 8628 section 3.5 wants a 400; GitHub sends a 200."""
     with pytest.raises(expected) as caught:
-        judge_device_answer(refusal(code, status), refresh_request(), now=NOW)
+        judge_device_token_response(refusal(code, status), refresh_request(), now=NOW)
     assert caught.value.error == code
 
 
@@ -597,7 +601,7 @@ def test_the_codes_of_the_device_grant_are_read_at_any_status(
 @pytest.mark.parametrize("body", [b"", HTML, b"{}"])
 def test_any_success_of_a_revocation_is_one(status: int, body: bytes) -> None:
     """RFC 7009 section 2.2: the body does not matter."""
-    judge_revocation_answer(HttpResponse(status, {}, body), refresh_request(), now=NOW)
+    judge_revocation_response(HttpResponse(status, {}, body), refresh_request(), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -613,7 +617,7 @@ def test_any_success_of_a_revocation_is_one(status: int, body: bytes) -> None:
 def test_a_failed_revocation_says_what_to_do(status: int, body: bytes, expected: type[BlnkAuthError]) -> None:
     """The same errors as for a token request."""
     with pytest.raises(expected):
-        judge_revocation_answer(HttpResponse(status, {}, body), refresh_request(), now=NOW)
+        judge_revocation_response(HttpResponse(status, {}, body), refresh_request(), now=NOW)
 
 
 # --- anything at all -------------------------------------------------------------------------------------------------
@@ -632,7 +636,7 @@ def test_f19_a_date_in_retry_after_is_read_by_the_servers_clock(date: str) -> No
 def test_any_answer_is_a_token_or_one_of_our_errors(status: int, body: bytes, retry_after: str) -> None:
     """No bytes that a server can send make the reading of them crash."""
     try:
-        issued = judge_token_answer(
+        issued = judge_token_response(
             HttpResponse(status, {"retry-after": retry_after}, body), refresh_request(), now=NOW
         )
     except BlnkAuthError:
@@ -652,7 +656,9 @@ MEMBERS = st.sampled_from("error error_description error_uri access_token refres
 def test_any_members_are_a_token_or_one_of_our_errors(status: int, members: dict[str, Any]) -> None:
     """No value of any member, whatever its type, makes the reading crash."""
     try:
-        issued = judge_token_answer(HttpResponse(status, {}, json.dumps(members).encode()), refresh_request(), now=NOW)
+        issued = judge_token_response(
+            HttpResponse(status, {}, json.dumps(members).encode()), refresh_request(), now=NOW
+        )
     except BlnkAuthError:
         return
     if issued.token is None:

@@ -13,7 +13,7 @@ from .http_messages import Call
 from .refusals import Refusal, Verdict
 
 
-class AuthorizationServer(Protocol):
+class ServerSettings(Protocol):
     """An authorization server as this package sees it. `blnk_auth.Provider` documents each member."""
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..token import read_seconds
-from .http_messages import HttpResponse, NoAnswer, Purpose
+from .http_messages import HttpResponse, NoResponse, Purpose
 from .redaction import clean_code, clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
@@ -41,14 +41,14 @@ _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
 _LONGEST_DATE = 100
 
 
-def no_answer(failure: NoAnswer, request: ServerRequest) -> TemporarilyUnavailable:
+def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
     """The error for a request to which no complete answer came."""
     why = clean_text(failure.problem, request.secrets)
     problem = f"the authorization server gave no answer ({why})"
     return _temporarily_unavailable(problem, request.purpose, outcome_unknown=failure.sent)
 
 
-def after_lost_answer(refusal: SignInRequired) -> SignInRequired:
+def after_lost_response(refusal: SignInRequired) -> SignInRequired:
     """The same refusal, where the request before it had no answer: with rotation, that is probably why."""
     lost = _lost("refresh_token")
     return refusal.replace(problem=f"{refusal.problem} ({lost}, and with it the rotated refresh token)")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._protocol.answers import is_usable_type
+from .._protocol.token_response import is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, save_record
@@ -28,9 +28,9 @@ from ..stores._token_store import Version
 from ..token import Token
 from .authorization_grants import sign_in_required
 from .cached_token import CachedToken, Predecessor, is_sendable
-from .grant_record import GrantRecord, sign_in_of
 from .ports import Ports
 from .schedule import UNUSABLE, schedule_of
+from .stored_record import GrantRecord, sign_in_of
 
 if TYPE_CHECKING:
     from ..provider import Provider

@@ -1,0 +1,217 @@
+"""The sign-ins of an `OAuthClient`: its methods whose names begin with start, finish and authorize.
+
+Used by `OAuthClient`, which derives from the class here, and has the tokens of what was signed in. It checks what the
+user passed, hands it to the sign-in in question, and returns the source of the user's tokens. It never reads a store or
+sends a request itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .._renewal.client_state import ClientState
+from ..errors import clears_locals, redacted
+from ..source import TokenSource, source_of
+from .device import DeviceAuthorization, DeviceSignIn
+from .finish_authorization import AuthorizationFinish
+from .interactive_settings import InteractiveSettings, Pasted
+from .start_authorization import AuthorizationRequest, AuthorizationStart
+from .wanted_grant import WantedGrant
+
+if TYPE_CHECKING:
+    from .interactive import InteractiveSignIn
+
+
+@clears_locals
+class ClientSignIns:
+    """How users sign in at the client's provider. Every method may be called from any thread or task."""
+
+    _state: ClientState
+    redirect_uri: str | None
+
+    def start_authorization(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> AuthorizationRequest:
+        """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
+
+        Any process that shares the store may finish it, once, within 10 minutes. Blocks on the store; for asyncio and
+        trio: `astart_authorization`.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
+
+        Raises:
+            ConfigurationError: There is no redirect_uri, the provider has no authorization endpoint, or an argument
+                cannot work.
+            StoreError: The store fails.
+        """
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        return AuthorizationStart(self._state, wanted, self.redirect_uri).run()
+
+    async def astart_authorization(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> AuthorizationRequest:
+        """The same as `start_authorization`, for asyncio and trio."""
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        return await AuthorizationStart(self._state, wanted, self.redirect_uri).arun()
+
+    def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
+        """Finish a sign-in: check the callback, exchange its code, save the tokens, return the user's source.
+
+        Call it at once: codes live for seconds. Cancelling the caller does not cancel the exchange. A code is never
+        sent twice. Blocks; for asyncio and trio: `afinish_authorization`.
+
+        Args:
+            callback_url: The whole URL that the browser came back to.
+            unechoed_state: For a server that does not send `state` back: the one that was kept in the user's session.
+                Never take it from the request. None: the callback must have it.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or must begin again (`restart`).
+            TemporarilyUnavailable: The server cannot answer now; `remedy` says whether the same callback may be tried
+                again.
+            ConfigurationError: The registration or the request is wrong.
+            ProtocolError: The callback or the server's response is not valid.
+            StoreError: The store fails.
+        """
+        callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
+        return source_of(AuthorizationFinish(self._state, callback_url, unechoed_state).run())
+
+    async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
+        """The same as `finish_authorization`, for asyncio and trio."""
+        callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
+        return source_of(await AuthorizationFinish(self._state, callback_url, unechoed_state).arun())
+
+    def authorize_interactively(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        port: int | None = None,
+        timeout: float = 300.0,
+        open_browser: bool = True,
+        listen: bool = True,
+        pasted: Pasted | None = None,
+        on_url: Callable[[str], object] | None = None,
+        on_problem: Callable[[str], object] | None = None,
+    ) -> TokenSource:
+        """Sign a user in who sits at this machine, and return their source (RFC 8252): for programs and scripts.
+
+        Listens on the host and path of the client's redirect_uri, which must be http on a loopback address, until the
+        browser comes back. Blocks; for asyncio and trio: `aauthorize_interactively`. The callables are called on
+        threads of their own. See docs/explanation/sign-in.md.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            parameters: Further parameters of the authorization request.
+            port: The port to listen on. None: the one in redirect_uri; if it has none, any free one, as with 0.
+            timeout: Seconds to wait for the user, at most 600.
+            open_browser: Whether to open the address in the default browser.
+            listen: False opens no port; then `pasted` is needed.
+            pasted: For a browser on another machine: strings, or a callable that returns the next one or None. Each is
+                tried as the address that the browser was sent to; the first right one counts, pasted or not. With it,
+                any redirect_uri will do.
+            on_url: Called with the address to open.
+            on_problem: Called with what is wrong with a pasted string.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or did not come back in time (`restart`).
+            ConfigurationError: An argument cannot work, or the port is in use.
+            BlnkAuthError: As for `finish_authorization`.
+        """
+        settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
+        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        return source_of(self._interactive(wanted, settings).run())
+
+    async def aauthorize_interactively(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        port: int | None = None,
+        timeout: float = 300.0,
+        open_browser: bool = True,
+        listen: bool = True,
+        pasted: Pasted | None = None,
+        on_url: Callable[[str], object] | None = None,
+        on_problem: Callable[[str], object] | None = None,
+    ) -> TokenSource:
+        """The same as `authorize_interactively`, for asyncio and trio. Cancelling it ends the sign-in."""
+        settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
+        return source_of(
+            await self._interactive(WantedGrant.checked(subject, scope, resource, parameters), settings).arun()
+        )
+
+    def authorize_device(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        on_prompt: Callable[[DeviceAuthorization], object],
+        timeout: float | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> TokenSource:
+        """Sign a user in who has a browser on another device (RFC 8628), and return their source.
+
+        Blocks until the user has decided; an outage of the server is waited out. For asyncio and trio:
+        `aauthorize_device`.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            on_prompt: Called with the code and where to enter it; must show both.
+            timeout: Seconds after which it ends. None: when the code expires.
+            wait: Called with the seconds until the next poll.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or took too long (`restart`).
+            ConfigurationError: The provider has no device_authorization_endpoint, or an argument cannot work.
+            ProtocolError: A response of the server is not valid.
+            TemporarilyUnavailable: No code could be obtained.
+            StoreError: The store fails.
+        """
+        wanted = WantedGrant.checked(subject, scope, resource)
+        return source_of(DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).run(wait))
+
+    async def aauthorize_device(
+        self,
+        subject: str,
+        *,
+        scope: str | Sequence[str] | None = None,
+        resource: str | None = None,
+        on_prompt: Callable[[DeviceAuthorization], object],
+        timeout: float | None = None,
+        wait: Callable[[float], Awaitable[object]] | None = None,
+    ) -> TokenSource:
+        """The same as `authorize_device`, for asyncio and trio. `wait` None: the event loop's own sleep."""
+        wanted = WantedGrant.checked(subject, scope, resource)
+        return source_of(await DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).arun(wait))
+
+    def _interactive(self, wanted: WantedGrant, settings: InteractiveSettings) -> InteractiveSignIn:
+        # Its listener needs h11, which nothing else here does.
+        from .interactive import InteractiveSignIn
+
+        return InteractiveSignIn(self._state, wanted, settings)

@@ -1,0 +1,111 @@
+"""Finishing a sign-in with an authorization code: check the callback, exchange the code, store the tokens.
+
+Used by `OAuthClient.finish_authorization`, and by the interactive sign-in (RFC 6749 section 4.1.3). It promises:
+
+* A callback is accepted only if its `state` is one that this client made, unused and not expired, and only once.
+* A code is sent at most once after the request may have left this machine, whatever comes back.
+* What provably spent nothing gives the pending sign-in back, so that the same callback may be tried again.
+* Cancelling the caller does not cancel an exchange: its tokens are stored.
+
+It never begins a sign-in: `start_authorization` does.
+"""
+
+from __future__ import annotations
+
+from .._protocol.requests import build_code_exchange
+from .._protocol.response_errors import spent_nothing
+from .._renewal.authorization_grants import RefreshTokenGrant
+from .._renewal.cached_token import CachedToken
+from .._renewal.client_state import ClientState
+from .._renewal.current_token import CurrentToken
+from .._renewal.single_flight import Flight
+from ..errors import ConfigurationError, TemporarilyUnavailable, is_text
+from ..events import Event
+from .callback_url import check_callback, code_of, no_state, parse_callback
+from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
+
+
+class AuthorizationFinish:
+    """The end of one sign-in, to be run once.
+
+    Args:
+        state: The client's.
+        callback_url: The whole URL that the browser came back to.
+        unechoed_state: For a server that does not send `state` back: the one that was sent. None: the callback has it.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+        ProtocolError: The callback is not an authorization response of this provider.
+        SignInRequired: The server refused, and nothing says which sign-in.
+    """
+
+    def __init__(self, state: ClientState, callback_url: str, unechoed_state: str | None = None) -> None:
+        if unechoed_state is not None and not is_text(unechoed_state):
+            raise ConfigurationError(
+                "unechoed_state must be a string, or None",
+                parameter="unechoed_state",
+                remedy="pass the state of the AuthorizationRequest, kept in the user's session",
+            )
+        callback = parse_callback(callback_url)
+        check_callback(callback, state.provider)
+        self._request_state = callback.state if callback.state is not None else unechoed_state
+        if self._request_state is None and callback.error is not None:
+            raise no_state(callback)
+        self._state = state
+        self._callback = callback
+        self._pending = PendingSignIns(state.store, state.registration)
+
+    def run(self) -> CurrentToken:
+        """Exchange the code and save the tokens. Blocks.
+
+        Returns:
+            The current token of the user's grant.
+
+        Raises:
+            SignInRequired: The user refused (`denied`), or must begin again (`restart`).
+            TemporarilyUnavailable: The server cannot answer now; `remedy` says whether the same callback may be tried
+                again.
+            BlnkAuthError: The registration, the response or the store is at fault.
+        """
+        return self._state.operations.wait_for(self._launch())
+
+    async def arun(self) -> CurrentToken:
+        """The same as `run`, for a task of asyncio or trio."""
+        return await self._state.operations.await_for(self._launch())
+
+    def _launch(self) -> Flight[CurrentToken]:
+        return self._state.operations.begin(self._finish)
+
+    def _finish(self, events: list[Event]) -> CurrentToken:
+        claim = self._pending.claim(self._request_state, self._state.clock())
+        pending, code = claim.pending, code_of(self._callback, subject=claim.pending.subject)
+        # Where the user was sent, even if a callable would name another target by now: the code is valid there.
+        current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
+        try:
+            current.start_over(self._exchange(current, pending, code, events))
+        except TemporarilyUnavailable as error:
+            raise self._after_outage(error, claim) from None
+        return current
+
+    def _exchange(self, current: CurrentToken, pending: PendingSignIn, code: str, events: list[Event]) -> CachedToken:
+        request = build_code_exchange(
+            self._state.provider,
+            self._state.credentials,
+            code=code,
+            redirect_uri=pending.redirect_uri,
+            code_verifier=pending.code_verifier,
+            resource=pending.resource,
+            call=current.grant.call("authorization_code"),
+            now=self._state.clock(),
+        )
+        exchange = current.renewal()
+        try:
+            return exchange.exchange(request)
+        finally:
+            events.extend(exchange.events)
+
+    def _after_outage(self, error: TemporarilyUnavailable, claim: Claim) -> TemporarilyUnavailable:
+        """The error to raise; the pending sign-in is given back if the code is certainly unspent."""
+        if spent_nothing(error) and self._pending.give_back(claim):
+            return error.replace(remedy="the code is unspent: call finish_authorization() with the same URL again")
+        return error.replace(remedy="the code may be spent: begin again with start_authorization()")

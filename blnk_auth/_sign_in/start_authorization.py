@@ -1,0 +1,112 @@
+"""Beginning a sign-in with an authorization code (RFC 6749 section 4.1.1): the URL at which the user signs in.
+
+Used by `OAuthClient.start_authorization`, and by the interactive sign-in. It promises:
+
+* Each sign-in has a `state` of its own, which cannot be guessed, and a PKCE verifier (RFC 7636, S256).
+* Both are in the store before the URL is returned, so that any process that shares the store may finish the sign-in.
+
+It never sends a request. `finish_authorization` does the rest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from .._protocol.requests import build_authorization_url
+from .._renewal.client_state import ClientState
+from .._renewal.single_flight import Flight
+from ..errors import ConfigurationError
+from ..errors._pickling import pickled_by_name, public
+from ..events import Event
+from .pending_sign_ins import PENDING_LIFETIME, PendingSignIn, PendingSignIns
+from .wanted_grant import WantedGrant
+
+
+@public
+@pickled_by_name
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """Where to send the user. Immutable.
+
+    Attributes:
+        url: The address to open in the user's browser.
+        state: Ties the callback to this request. A web application keeps it in the user's session and compares.
+        expires_at: When the callback is no longer accepted, in UTC epoch seconds.
+    """
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    expires_at: float
+
+
+class AuthorizationStart:
+    """The start of one sign-in, to be run once.
+
+    Args:
+        state: The client's.
+        wanted: What the user is asked for.
+        redirect_uri: Where the user is sent back to.
+
+    Raises:
+        ConfigurationError: There is no redirect_uri.
+    """
+
+    def __init__(self, state: ClientState, wanted: WantedGrant, redirect_uri: str | None) -> None:
+        if redirect_uri is None:
+            raise ConfigurationError(
+                "redirect_uri is missing",
+                parameter="redirect_uri",
+                remedy="set it to the one that is registered at the provider",
+            )
+        self._state = state
+        self._wanted = wanted
+        self._redirect_uri = redirect_uri
+        self._pending = PendingSignIns(state.store, state.registration)
+
+    def run(self) -> AuthorizationRequest:
+        """Begin the sign-in. Blocks on the store.
+
+        Returns:
+            Where to send the user.
+
+        Raises:
+            ConfigurationError: The provider has no authorization endpoint, or an argument cannot work.
+            StoreError: The store fails.
+            TemporarilyUnavailable: The provider's `target` callable failed.
+        """
+        return self._state.operations.wait_for(self._launch())
+
+    async def arun(self) -> AuthorizationRequest:
+        """The same as `run`, for a task of asyncio or trio."""
+        return await self._state.operations.await_for(self._launch())
+
+    def _launch(self) -> Flight[AuthorizationRequest]:
+        return self._state.operations.begin(self._start, self._sweep)
+
+    def _start(self, _events: list[Event]) -> AuthorizationRequest:
+        state, wanted, provider = self._state, self._wanted, self._state.provider
+        # 256 bits that nobody can guess (RFC 6749 section 10.10); RFC 7636 section 4.1 wants 43 to 128 characters.
+        request_state = secrets.token_urlsafe(32)
+        code_verifier = secrets.token_urlsafe(48) if provider.pkce else None
+        target = provider.target_of(wanted.subject)
+        url = build_authorization_url(
+            provider,
+            state.credentials.client_id,
+            redirect_uri=self._redirect_uri,
+            scope=wanted.scope,
+            state=request_state,
+            code_verifier=code_verifier,
+            parameters=wanted.parameters,
+            target=target,
+            resource=wanted.resource,
+        )
+        expires_at = state.clock() + PENDING_LIFETIME
+        pending = PendingSignIn(wanted.subject, self._redirect_uri, expires_at, code_verifier, target, wanted.resource)
+        self._pending.add(request_state, pending)
+        return AuthorizationRequest(url, request_state, expires_at)
+
+    def _sweep(self) -> None:
+        """Runs after the caller has the URL, so that nobody waits for it."""
+        if self._state.is_time_to_sweep():
+            self._pending.sweep(self._state.clock())
