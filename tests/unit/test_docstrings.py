@@ -1,0 +1,376 @@
+"""Every public name is documented in full, in the style that editors show: Args, Returns, Raises, Attributes.
+
+The names are those that the public modules list, with the members of their classes.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import pytest
+from unit.test_public_surface import is_public, names_of, public_members, public_modules
+
+import blnk_auth
+from blnk_auth import errors
+from blnk_auth.stores import AsyncTokenStore, TokenStore
+
+SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Yields")
+
+OUR_ERRORS = frozenset(
+    name
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, blnk_auth.BlnkAuthError)
+)
+
+PROTOCOLS: tuple[type, ...] = (TokenStore, AsyncTokenStore)
+"""What a class may implement without deriving from it: its methods need no docstring of their own then."""
+
+LEFT = frozenset(
+    """
+    blnk_auth.BLink
+    blnk_auth.BlnkCloud
+    blnk_auth.Flinks
+    blnk_auth.client.OAuthClient
+    blnk_auth.config.Profile
+    blnk_auth.config.config_path
+    blnk_auth.config.load_profile
+    blnk_auth.config.profile_names
+    blnk_auth.errors.BlnkAuthError
+    blnk_auth.errors.SignInRequired
+    blnk_auth.errors.StoreError
+    blnk_auth.errors.TemporarilyUnavailable
+    blnk_auth.httpx.HttpxAuth
+    blnk_auth.httpx2.Httpx2Auth
+    blnk_auth.provider.Provider
+    blnk_auth.providers.BLinkCustomer
+    blnk_auth.providers.MastercardOpenFinanceEurope
+    blnk_auth.providers.TrueLayer
+    blnk_auth.providers.UKOpenBanking
+    blnk_auth.providers.is_blink_rejection
+    blnk_auth.providers.is_blnk_cloud_rejection
+    blnk_auth.providers.is_flinks_rejection
+    blnk_auth.providers.judge_blink_refusal
+    blnk_auth.providers.judge_flinks_refusal
+    blnk_auth.providers.read_flinks_answer
+    blnk_auth.providers.uk_open_banking_interaction
+    blnk_auth.requests.unpickled_hook
+    blnk_auth.source.StaticToken
+    blnk_auth.source.TokenSource
+    blnk_auth.stores.AsyncTokenStore
+    blnk_auth.stores.EncryptedStore
+    blnk_auth.stores.FileStore
+    blnk_auth.stores.KeyValueStore
+    blnk_auth.stores.KeyringStore
+    blnk_auth.stores.MemoryStore
+    blnk_auth.stores.RedisStore
+    blnk_auth.stores.SQLStore
+    blnk_auth.stores.SQLiteStore
+    blnk_auth.stores.SelfChecking
+    blnk_auth.stores.SimpleStore
+    blnk_auth.stores.new_version
+    blnk_auth.testing.Clock
+    blnk_auth.testing.Counts
+    blnk_auth.testing.Sandbox
+    blnk_auth.token.Token
+    """.split()
+)
+"""Names that are not documented in full yet. It only ever gets shorter, and must become empty."""
+
+
+class Documented(NamedTuple):
+    """A docstring, taken apart."""
+
+    text: str
+    sections: dict[str, set[str]]
+
+    def names(self, *sections: str) -> set[str]:
+        """What is described in these sections."""
+        return {name for section in sections for name in self.sections.get(section, ())}
+
+
+def documented(text: str | None) -> Documented:
+    """Read a docstring in Google style."""
+    sections: dict[str, set[str]] = {}
+    current = None
+    for line in inspect.cleandoc(text or "").splitlines():
+        if (header := line.removesuffix(":")) in SECTIONS and line.endswith(":"):
+            current = sections.setdefault(header, set())
+        elif line and not line.startswith(" "):
+            current = None
+        elif current is not None and (entry := re.match(r"    \*{0,2}([\w.]+)(?: \(.*?\))?: \S", line)):
+            current.add(entry[1])
+    return Documented(text or "", sections)
+
+
+# --- functions and methods -------------------------------------------------------------------------------------------
+
+
+def problems_of_function(function: Callable[..., Any], owner: type | None = None) -> Iterator[str]:
+    """What the documentation of a function or method leaves out."""
+    found = documented(_docstring_of(function, owner))
+    if not found.text:
+        yield "no docstring"
+        return
+    twin = _twin_of(function, owner, found)
+    if twin is not None:
+        # What is the same need not be said again.
+        yield from (
+            f"parameter {parameter}, which {twin.__name__} has not in this form"
+            for parameter, hint in _parameters(function).items()
+            if _parameters(twin).get(parameter) != hint and parameter not in found.names("Args")
+        )
+        return
+    yield from (f"parameter {each}" for each in _parameters(function) if each not in found.names("Args"))
+    returned = inspect.signature(function).return_annotation
+    if returned not in (None, "None", "NoReturn", inspect.Signature.empty) and not (
+        {"Returns", "Yields"} & found.sections.keys()
+    ):
+        yield f"Returns: {returned}"
+    raised = raised_by(function)
+    yield from (f"raises {each}" for each in sorted(raised - _with_bases(found.names("Raises"))))
+
+
+def _docstring_of(function: Callable[..., Any], owner: type | None) -> str | None:
+    """The function's own, or that of the base class or protocol that describes it."""
+    if function.__doc__ or owner is None:
+        return function.__doc__
+    implemented = (each for each in PROTOCOLS if all(hasattr(owner, member) for member in public_members(each)))
+    for base in (*owner.__mro__, *implemented):
+        described = vars(base).get(function.__name__)
+        if described is not None and described.__doc__ and _same_kind(described, function):
+            return described.__doc__
+    return None
+
+
+def _same_kind(described: object, function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(described) == inspect.iscoroutinefunction(function)
+
+
+def _twin_of(function: Callable[..., Any], owner: type | None, found: Documented) -> Callable[..., Any] | None:
+    """The blocking method of which an async one says that it is the same."""
+    name = function.__name__
+    if owner is None or not inspect.iscoroutinefunction(function) or not name.startswith("a"):
+        return None
+    twin = getattr(owner, name[1:], None)
+    return twin if twin is not None and f"same as `{name[1:]}`" in found.text else None
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = list(inspect.signature(function).parameters.values())
+    return {
+        each.name: each.annotation
+        for place, each in enumerate(parameters)
+        if not (place == 0 and each.name in ("self", "cls")) and not each.name.startswith("_")
+    }
+
+
+def raised_by(function: Callable[..., Any]) -> set[str]:
+    """Which of our errors the body raises itself, by their names."""
+    plain = inspect.unwrap(function)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(plain)))
+    return {
+        node.exc.func.id
+        for node in _nodes_of_body(tree.body[0])
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+        and node.exc.func.id in OUR_ERRORS
+    }
+
+
+def _nodes_of_body(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes, except those of functions within it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            yield child
+            yield from _nodes_of_body(child)
+
+
+def _with_bases(names: set[str]) -> set[str]:
+    """The errors that are covered by naming these: `BlnkAuthError` stands for each of its subclasses."""
+    return {each for each in OUR_ERRORS for name in names & OUR_ERRORS if issubclass(_error(each), _error(name))}
+
+
+def _error(name: str) -> type:
+    return typing.cast("type", getattr(errors, name))
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def problems_of_class(cls: type) -> Iterator[str]:
+    """What the documentation of a class and of its members leaves out."""
+    found = documented(vars(cls).get("__doc__"))
+    if not found.text:
+        yield "no docstring"
+    fields = _fields(cls)
+    yield from (f"field {each}" for each in fields if each not in found.names("Attributes", "Args"))
+    if not fields:
+        yield from _problems_of_constructor(cls, found)
+    for name in public_members(cls):
+        # The parameters of a test are fixtures, which the docstring of its class describes.
+        if not name.startswith("test_"):
+            member = inspect.getattr_static(cls, name, None)
+            yield from (f"{name}: {each}" for each in _problems_of_member(member, cls))
+
+
+def _problems_of_member(member: Any, cls: type) -> Iterator[str]:
+    if isinstance(member, property):
+        if not _docstring_of(typing.cast("Any", member.fget), cls):
+            yield "no docstring"
+    elif isinstance(member, classmethod | staticmethod):
+        yield from problems_of_function(member.__func__, cls)
+    elif isinstance(member, FunctionType):
+        yield from problems_of_function(member, cls)
+
+
+def _fields(cls: type) -> list[str]:
+    """What an object of a dataclass or a named tuple has; and a typed dictionary, unless its class says who knows."""
+    if dataclasses.is_dataclass(cls):
+        names = [each.name for each in dataclasses.fields(cls)]
+    elif issubclass(cls, dict):
+        names = [] if _says_who_knows(cls) else list(cls.__annotations__)
+    else:
+        names = list(getattr(cls, "_fields", ()))
+    return [name for name in names if not name.startswith("_")]
+
+
+def _says_who_knows(cls: type) -> bool:
+    """Whether the docstring names a class of the same module that describes each key."""
+    others = (getattr(inspect.getmodule(cls), name, None) for name in re.findall(r"`(\w+)`", cls.__doc__ or ""))
+    keys = {*cls.__annotations__}
+    return any(inspect.isclass(each) and keys <= documented(each.__doc__).names("Attributes") for each in others)
+
+
+def _problems_of_constructor(cls: type, found: Documented) -> Iterator[str]:
+    constructor: Any = vars(cls).get("__init__")
+    if not isinstance(constructor, FunctionType) or getattr(cls, "_is_protocol", False):
+        return
+    described = found.names("Args", "Attributes") | documented(constructor.__doc__).names("Args")
+    yield from (f"parameter {each}" for each in _parameters(constructor) if each not in described)
+    raises = found.names("Raises") | documented(constructor.__doc__).names("Raises")
+    yield from (f"raises {each}" for each in sorted(raised_by(constructor) - _with_bases(raises)))
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def public_definitions() -> dict[str, Any]:
+    """Each public class and function, by the path and name of its home."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for path in public_modules():
+        module = importlib.import_module(path)
+        for name in names_of(module):
+            value = getattr(module, name)
+            home = getattr(value, "__module__", "")
+            is_ours = home.partition(".")[0] == blnk_auth.__name__
+            if is_ours and (inspect.isclass(value) or inspect.isroutine(value)) and id(value) not in seen:
+                seen.add(id(value))
+                found[f"{home if is_public(home, name) else path}.{name}"] = value
+    return found
+
+
+def problems_of(value: Any) -> list[str]:
+    """What the documentation of a public name leaves out."""
+    return list(problems_of_class(value) if inspect.isclass(value) else problems_of_function(value))
+
+
+@pytest.mark.parametrize("name", public_definitions())
+def test_a_public_name_is_documented_in_full(name: str) -> None:
+    """Each parameter, field, result and error of ours; a name that is still on the list is not, or leaves it."""
+    problems = problems_of(public_definitions()[name])
+    if name in LEFT:
+        assert problems, "it is documented now: take it off the list"
+    else:
+        assert problems == []
+
+
+def test_the_list_names_only_what_is_there() -> None:
+    """A name that was removed or renamed leaves it too."""
+    assert sorted(LEFT - public_definitions().keys()) == []
+
+
+# --- that the check sees what it should ------------------------------------------------------------------------------
+
+
+class Example:
+    """Does things.
+
+    Args:
+        known: Seconds.
+    """
+
+    # Members are looked for in classes of the package only.
+    __module__ = f"{blnk_auth.__name__}.example"
+
+    def __init__(self, known: float, unknown: float) -> None:
+        if known > unknown:
+            raise ConfigurationError("too much")
+
+    def bare(self) -> None: ...
+
+    def incomplete(self, value: int) -> int:
+        """Return a number."""
+        if value:
+            raise StoreError("x")
+        return value
+
+    async def aincomplete(self, value: int, further: int) -> int:
+        """The same as `incomplete`, for asyncio and trio."""
+        return value + further
+
+    def complete(self, value: int, *names: str) -> int:
+        """Do it.
+
+        Args:
+            value: How many.
+            *names: Whose.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            BlnkAuthError: Always.
+        """
+        raise StoreError("x")
+
+
+ConfigurationError, StoreError = errors.ConfigurationError, errors.StoreError
+
+
+@dataclasses.dataclass
+class ExampleRecord:
+    """Values.
+
+    Attributes:
+        known: Seconds.
+    """
+
+    known: float
+    unknown: float
+
+
+def test_what_is_missing_is_seen() -> None:
+    """In a constructor, in methods, in a twin, and in a record; and what is complete is not objected to."""
+    assert set(problems_of(Example)) == {
+        "parameter unknown",
+        "raises ConfigurationError",
+        "bare: no docstring",
+        "incomplete: parameter value",
+        "incomplete: Returns: int",
+        "incomplete: raises StoreError",
+        "aincomplete: parameter further, which incomplete has not in this form",
+    }
+    assert problems_of(ExampleRecord) == ["field unknown"]
