@@ -1,6 +1,6 @@
-"""What docs/reference/providers.md says, made from the provider values: `python tests/providers/provider_table.py`.
+"""The page docs/reference/providers.md, made from the provider values: `python tests/providers/provider_table.py`.
 
-A cell is computed from the `Provider` wherever it holds the fact; the rest is what the sandbox of that provider does.
+A cell is computed from the `Provider` where it has the fact; the rest is what the sandbox of that provider does.
 Each cell names the test that would fail if it were wrong; test_provider_table.py checks that it exists.
 """
 
@@ -28,7 +28,7 @@ Cell = str | Callable[[Provider], str]
 
 @dataclass(frozen=True)
 class Row:
-    """A behaviour: what to say of each provider, and the test (or tests, by spaces) behind each of the three cells."""
+    """A behaviour: the text for each provider, and the test (or tests, by spaces) behind each of the three cells."""
 
     behaviour: str
     cells: Cell | tuple[Cell, Cell, Cell]
@@ -76,7 +76,7 @@ def _headers(setting: str) -> Callable[[Provider], str]:
 
 def _revocation(provider: Provider) -> str:
     if provider.revocation_endpoint is None:
-        return "none; `revoke()` says where to do it"
+        return "none; the error of `revoke()` names the place to do it"
     if provider.revocation == "connection":
         return f"DELETE {_url(provider.revocation_endpoint)} with the access token, renewed first if it has expired"
     return f"POST {_url(provider.revocation_endpoint)}, once for each token, the refresh token first"
@@ -176,7 +176,7 @@ ROWS = (
     ),
     Row(
         "`expires_in`",
-        ("as it says", "as it says", "as it says; 0 or absent: the JWT's `exp`; else unknown"),
+        ("as sent", "as sent", "as sent; 0 or absent: the JWT's `exp`; else unknown"),
         (
             "test_trap_18_opaque_tokens_are_not_read",
             "test_trap_18_opaque_tokens_are_not_read",
@@ -216,7 +216,7 @@ ROWS = (
         "Token error body",
         (
             "RFC 6749; a sentence is not a code",
-            "RFC 6749 or a problem document; `X-CorAPI-Source` says who refused",
+            "RFC 6749 or a problem document; `X-CorAPI-Source` names the refusing party",
             "RFC 6749; 400, 401, 403 with a JSON body and no code mean sign in",
         ),
         (
@@ -236,7 +236,7 @@ ROWS = (
         "test_other_statuses_are_the_applications",
     ),
     Row(
-        'The API says "expired"',
+        "The API rejects an expired token",
         ("401", "401 by the bank, challenge in any quotes", "401 or 403 without `code`; 400 at partner endpoints"),
         (
             "test_an_expired_token_is_renewed_as_the_api_reports_it",
@@ -309,7 +309,7 @@ _HEAD = """\
 How this library behaves at each provider.
 The table is made from the provider values by `tests/providers/provider_table.py`.
 `{base}` and `{host}` are given at onboarding.
-The real services were not called: this is what their documentation says.
+The real services were not called: the page follows their documentation.
 Each cell has a test, against a server that does the same.
 
 """
