@@ -1,9 +1,11 @@
 """What the stores that need no server cost, each beside its own raw limit, in interleaved rounds.
 
-SQLite: the same statement on a connection of the standard library with the same settings. File: the same bytes written
-to a temporary file, synchronized and renamed, and the rename synchronized too, without which a power cut may bring the
-spent pair back; beside it the same without that last step; opened and read. The large store has 1,000,000 records and
-needs 2 GB of temporary space.
+* SQLite: the same statement on a connection of the standard library with the same settings.
+* File, saving: the same bytes written to a temporary file, which is synchronized and renamed. The rename is synchronized
+  too, because a power cut may bring the spent pair back otherwise; the figures without that are beside it.
+* File, loading: opened and read.
+
+The large store has 1,000,000 records and needs 2 GB of temporary space.
 
 Run: python benchmarks/embedded.py [--quick]
 """
@@ -41,7 +43,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compared(pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]], rounds: int) -> dict[str, Any]:
-    """Microseconds of ours and of the raw operation, and the ratio of their medians."""
+    """Microseconds of our operation and of the raw one, and the ratio of their medians."""
     found = {}
     for name, (ours, raw) in pairs.items():
         took = [(seconds(ours), seconds(raw)) for _ in range(rounds)]
@@ -119,7 +121,7 @@ def memory_pairs() -> dict[str, Any]:
 
 
 def replace(path: Path) -> None:
-    """The replacement of a file by one that is on the disk, as small as it can be."""
+    """The replacement of a file by one that is on disk, with as little code as possible."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         file.write(json.dumps(DATA).encode())
@@ -154,7 +156,7 @@ def one_load(store: SQLiteStore, count: int) -> float:
 
 
 def _fill(path: Path, count: int) -> None:
-    """Copies of the first record under other keys, whatever the table looks like."""
+    """Copies of the first record under other keys, for any columns of the table."""
     with sqlite3.connect(path) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:

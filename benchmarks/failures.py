@@ -1,7 +1,7 @@
-"""What each library does in scenarios that lose people's sign-ins, measured; F01 and F40 are in `herd.py`.
+"""What each library does in scenarios that lose users' sign-ins, measured; F01 and F40 are in `herd.py`.
 
-Each library meets each scenario in a process of its own, which is ended when it hangs. `held` says whether what must
-hold held; `what` says what was seen.
+Each library meets each scenario in a process of its own, which is ended when it hangs. `passed` is whether the library
+did what the scenario demands; `what` describes what was seen.
 
 Run: python benchmarks/failures.py [--quick]
 """
@@ -29,7 +29,7 @@ PATIENCE = 20.0
 """Seconds after which a library is taken to hang."""
 
 Found = tuple[bool | None, str]
-"""Whether it held, None where it cannot happen; and what was seen."""
+"""Whether the library passed, None where the scenario does not apply; and what was seen."""
 
 Scenario = Callable[[server.Remote, Peer], Found]
 
@@ -44,7 +44,7 @@ def attempt(peer: Peer, caller: Any, *call: Any) -> str:
 
 @functools.cache
 def _loop() -> asyncio.Runner:
-    """The one event loop of this process: an httpx client must not change loops, whatever its auth can do."""
+    """The one event loop of this process: an httpx client must not change loops, even if its auth could."""
     return asyncio.Runner()
 
 
@@ -84,7 +84,7 @@ def f04(remote: server.Remote, peer: Peer) -> Found:
 
 
 def f05(remote: server.Remote, peer: Peer) -> Found:
-    """10 requests of 0.3 s each at once."""
+    """10 requests of 0.3 s each at the same time."""
     caller = opened(remote, peer, expires_in=3600)
     began_at = time.perf_counter()
     statuses = at_once(peer, caller, [("GET", f"{remote.origin}/api/x?delay=0.3")] * 10)
@@ -137,7 +137,7 @@ def f16(remote: server.Remote, peer: Peer) -> Found:
 
 
 def f30(remote: server.Remote, peer: Peer) -> Found:
-    """The API rejects a token that has not expired, 50 calls at once."""
+    """The API rejects a token that has not expired, 50 calls at the same time."""
     caller = opened(remote, peer, expires_in=3600, latency=0.2)
     remote.control(expire=True)
     statuses = at_once(peer, caller, [("GET", f"{remote.origin}/api/x")] * 50)
@@ -164,7 +164,7 @@ def f35(remote: server.Remote, peer: Peer) -> Found:
     caller = opened(remote, peer, expires_in=3600)
     status = attempt(peer, caller, "GET", f"{remote.origin}/api/away")
     leaks = remote.control()["leaked"]
-    return not leaks, f"{status}; " + ("token sent to a stranger" if leaks else "not sent")
+    return not leaks, f"{status}; " + ("token sent to another origin" if leaks else "not sent")
 
 
 def f36(remote: server.Remote, peer: Peer) -> Found:
@@ -172,15 +172,15 @@ def f36(remote: server.Remote, peer: Peer) -> Found:
     caller = opened(remote, peer, expires_in=-5, fault="redirect")
     status = attempt(peer, caller, "GET", f"{remote.origin}/api/x")
     leaks = len(remote.control()["leaked"])
-    return not leaks, f"{status}; " + ("refresh token sent to a stranger" if leaks else "refused")
+    return not leaks, f"{status}; " + ("refresh token sent to another origin" if leaks else "refused")
 
 
 def f38(remote: server.Remote, peer: Peer) -> Found:
     """The program calls another origin with the same client."""
     caller = opened(remote, peer, expires_in=3600)
-    status = attempt(peer, caller, "GET", f"{remote.stranger}/catch")
+    status = attempt(peer, caller, "GET", f"{remote.other_origin}/catch")
     leaks = remote.control()["leaked"]
-    return not leaks, f"{status}; " + ("token sent to a stranger" if leaks else "not sent")
+    return not leaks, f"{status}; " + ("token sent to another origin" if leaks else "not sent")
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -195,23 +195,28 @@ def summary(statuses: list[str]) -> str:
 
 def child(given: dict[str, Any]) -> None:
     """One library in one scenario."""
-    remote = server.Remote(given["port"], given["stranger"])
-    held, what = SCENARIOS[given["scenario"]](remote, peers.named(given["label"]))
-    print(json.dumps({"held": held, "what": what}), flush=True)
+    remote = server.Remote(given["port"], given["other_origin"])
+    passed, what = SCENARIOS[given["scenario"]](remote, peers.named(given["label"]))
+    print(json.dumps({"passed": passed, "what": what}), flush=True)
 
 
 def in_process(scenario: str, peer: Peer) -> dict[str, Any]:
     """The scenario against a server of its own, in a process of its own."""
     with server.running() as remote:
-        ports = {name: int(getattr(remote, name).rpartition(":")[2]) for name in ("origin", "stranger")}
-        given = {"scenario": scenario, "label": peer.label, "port": ports["origin"], "stranger": ports["stranger"]}
+        ports = {name: int(getattr(remote, name).rpartition(":")[2]) for name in ("origin", "other_origin")}
+        given = {
+            "scenario": scenario,
+            "label": peer.label,
+            "port": ports["origin"],
+            "other_origin": ports["other_origin"],
+        }
         command = [sys.executable, __file__, "--child", json.dumps(given)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         except subprocess.TimeoutExpired:
-            return {"held": False, "what": f"hangs (ended after {PATIENCE:.0f} s)"}
+            return {"passed": False, "what": f"hangs (ended after {PATIENCE:.0f} s)"}
     if done.returncode:
-        return {"held": False, "what": done.stderr.strip().splitlines()[-1][:120]}
+        return {"passed": False, "what": done.stderr.strip().splitlines()[-1][:120]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -1,7 +1,7 @@
-"""A crowd meets an expired token whose refresh token rotates: who is renewed how often, and who fails.
+"""A crowd meets an expired token whose refresh token rotates: how many renewals there are, and which calls fail.
 
-64 threads, 1,000 tasks, or both at once on one auth object; and 8 processes on one stored token. The API is mocked,
-since a connection pool under a thousand tasks would hide the auth; the token endpoint is real and takes its time.
+64 threads, 1,000 tasks, or both at the same time on one auth object; and 8 processes on one stored token. The API is
+mocked, since a connection pool under a thousand tasks would hide the auth; the token endpoint is real and takes its time.
 The ideal is the same crowd with a valid token, plus one latency of the token endpoint.
 
 Run: python benchmarks/herd.py [--quick]
@@ -163,7 +163,7 @@ def measure_processes(remote: server.Remote, peer: Peer, number: int = 8) -> dic
 
 
 def child(given: dict[str, Any]) -> None:
-    """One of the processes: ready, then one call when told."""
+    """One of the processes: ready, then one call on a signal."""
     directory = Path(given["directory"]) if given["directory"] else None
     known = {"access_token": "", "refresh_token": ""} if given["stored"] else given
     caller = peers.named(given["label"]).open(

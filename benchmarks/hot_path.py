@@ -67,7 +67,7 @@ def step_case(peer: Peer | None, client: str) -> instructions.Case:
             for request in made:
                 step(request)
 
-    # In an event loop, since some steps ask which one they are in.
+    # In an event loop, because some auth classes ask for the current one.
     return lambda times: asyncio.run(run(times))
 
 

@@ -2,7 +2,7 @@
 
 Where `valgrind` is installed, every case runs in a fork under callgrind, once with few and once with many repetitions;
 the difference leaves out all that happens once. An operation on objects made beforehand is charged without their
-making. Elsewhere `count` says that it cannot, and only interleaved timings are left.
+making. Elsewhere `count` is not available, and only interleaved timings are left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What holding tokens costs in memory, beyond the tokens' own strings.
+"""What cached tokens cost in memory, beyond the tokens' own strings.
 
-Per subject whose token is held: 1,000, 10,000 and 100,000 of them. Per renewal under way. And a soak: renewals one
+Per subject with a cached token: 1,000, 10,000 and 100,000 of them. Per renewal under way. And a soak: renewals one
 after another, in which nothing may grow. Bytes as `tracemalloc` counts them, which no other process disturbs.
 
 Run: python benchmarks/memory.py [--quick]
@@ -54,14 +54,14 @@ def client(store: Any = None) -> OAuthClient:
 
 
 def own_strings(source: TokenSource) -> int:
-    """The bytes of the strings that any holder of this token would hold: the token, and whose it is."""
+    """The bytes of the strings that any program with this token has in memory: the token, and its subject."""
     token = source.token()
     return sum(sys.getsizeof(text) for text in (token.access_token, token.refresh_token, source.subject))
 
 
 def per_subject(number: int) -> dict[str, float]:
-    """Bytes for each subject whose token is held, and how long finding one takes."""
-    registered, held = client(FullStore()), []
+    """Bytes for each subject with a cached token, and how long finding one takes."""
+    registered, sources = client(FullStore()), []
     registered.for_subject("warm").token()
     gc.collect()
     tracemalloc.start()
@@ -69,11 +69,11 @@ def per_subject(number: int) -> dict[str, float]:
     for index in range(number):
         source = registered.for_subject(f"subject-{index}")
         source.token()
-        held.append(source)
+        sources.append(source)
     gc.collect()
     whole = (tracemalloc.get_traced_memory()[0] - before) / number
     tracemalloc.stop()
-    strings = sum(map(own_strings, held[:100])) / min(number, 100)
+    strings = sum(map(own_strings, sources[:100])) / min(number, 100)
     return {"bytes": whole, "own_strings": strings, "above": whole - strings, "lookup_us": _lookup(registered, number)}
 
 
@@ -133,7 +133,7 @@ def soak(seconds: float) -> dict[str, int]:
 
 
 def _renew_for(source: TokenSource, seconds: float) -> int:
-    """Renew again and again, and say how often."""
+    """Renew again and again, and return how often."""
     renewals, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         source.renew()

@@ -1,8 +1,8 @@
 """Every library measured, each behind one thin adapter: the same grant, the same calls.
 
-`open` gives a `Caller`, which is what a user of that library would hold: one object, shared by all threads or tasks.
+`open` returns a `Caller`, the object that a user of that library would keep, shared by all threads or tasks.
 `step` is the auth step alone, as the client drives it, on a request that is ready to be sent.
-`note` says what an adapter had to add because the library leaves it to its users. It is on the report.
+`note` describes what an adapter had to add because the library leaves it to its users. It is on the report.
 """
 
 # mypy: ignore-errors
@@ -105,7 +105,7 @@ class Peer:
 
 
 class RequestsCaller:
-    """Any requests session, whatever signs its requests."""
+    """Any requests session, with any class that signs its requests."""
 
     def __init__(self, session: Any, auth: Any = None, mock: Mock | None = None) -> None:
         import requests.adapters
@@ -476,7 +476,7 @@ class LocalAuthority:
 
     def post(self, url: str, data: Any = None, **kwargs: Any) -> Any:
         answer = self._session.post(self._endpoint, data=data, timeout=20)
-        # As Microsoft's answers do, it says whose token it is; msal does not find its own token again otherwise.
+        # As Microsoft's answers do, it names the user of the token; msal does not find its own token again otherwise.
         return MsalAnswer(answer.status_code, json.dumps({**answer.json(), **MSAL_IDENTITY}))
 
     def close(self) -> None:

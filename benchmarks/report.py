@@ -89,7 +89,7 @@ def _import_targets(found: dict[str, Any]) -> list[Target]:
 
 def _memory_targets(found: dict[str, Any]) -> list[Target]:
     rows: list[Target] = [
-        (f"bytes above its strings per held token, {int(number):,} subjects", each["above"], 400, "{:.0f}")
+        (f"bytes above its strings per cached token, {int(number):,} subjects", each["above"], 400, "{:.0f}")
         for number, each in found["per_subject"].items()
     ]
     soak = found["soak"]
@@ -268,7 +268,7 @@ def _memory(found: dict[str, Any], plots: Path) -> str:
 
 def _failures(found: dict[str, Any], herd: dict[str, Any]) -> str:
     scenarios = {
-        "F04": "4 event loops", "F05": "10 requests of 0.3 s at once", "F07": "renewing task cancelled",
+        "F04": "4 event loops", "F05": "10 requests of 0.3 s in parallel", "F07": "renewing task cancelled",
         "F12": "token endpoint down", "F16": '`expires_in: "3600.5"`', "F30": "revoked token, 50 calls",
         "F34": "one-shot body, 401", "F35": "API redirects away", "F36": "token endpoint redirects away",
         "F38": "call to another origin",
@@ -279,7 +279,10 @@ def _failures(found: dict[str, Any], herd: dict[str, Any]) -> str:
     for label in labels:
         crowd = herd["64 threads"].get(label) or herd["1,000 tasks"].get(label)
         processes = herd["8 processes"].get(label)
-        cells = [_herd_cell(crowd), *(f"{mark[found[label][s]['held']]} {found[label][s]['what']}" for s in scenarios)]
+        cells = [
+            _herd_cell(crowd),
+            *(f"{mark[found[label][s]['passed']]} {found[label][s]['what']}" for s in scenarios),
+        ]
         rows.append((label, *cells, _herd_cell(processes)))
     heads = ["", "F01 crowd", *(f"{number} {name}" for number, name in scenarios.items()), "F40 8 processes"]
     return table(heads, rows)
@@ -297,7 +300,7 @@ _SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
         "A valid token",
         (
             "What each request costs. The auth step is what the client runs between a request that is ready and its "
-            "sending; the whole request goes to a mock transport, and its ratio is one of instructions."
+            "sending; the whole request is sent to a mock transport, and its ratio is one of instructions."
         ),
         _hot_path,
     ),
@@ -313,8 +316,8 @@ _SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
         "Steady traffic across expiries",
         (
             "Tokens live 2 s, the token endpoint takes 200 ms, the API 10 ms; 16 threads or 200 tasks. A call waited "
-            "if it took over 110 ms. The mocked API takes every token, also one that is over, and a call that fails at "
-            "once is quick: few token requests beside many calls, or failed calls, tell more than a low p99."
+            "if it took over 110 ms. The mocked API accepts every token, also an expired one, and a call that fails "
+            "immediately is quick: so few token requests beside many calls, or failed calls, mean more than a low p99."
         ),
         _stalls,
     ),
@@ -352,7 +355,7 @@ def write(found: dict[str, Any], page: Path) -> None:
 
 
 def bars(path: Path, figures: dict[str, float], title: str, *, log: bool = False) -> None:
-    """A horizontal bar for each figure; ours stand out."""
+    """A horizontal bar for each figure; ours have another colour."""
     import matplotlib
 
     matplotlib.use("svg")

@@ -2,10 +2,10 @@
 
     python benchmarks/run.py            everything, beside every peer; writes the page of the documentation
     python benchmarks/run.py --quick    blnk_auth beside the limits, in under three minutes; fails if the hot path takes
-                                        over 10 % more instructions than benchmarks/baseline.json says
-    python benchmarks/run.py --report   the page anew from the figures of the last full run
+                                        over 10 % more instructions than in benchmarks/baseline.json
+    python benchmarks/run.py --report   the page again from the figures of the last full run
 
-The baseline holds ratios to a trivial auth class in the same run, for each version of Python: they do not depend on the
+The baseline has ratios to a trivial auth class in the same run, for each version of Python: they do not depend on the
 machine. After a change that is meant to cost something: `python benchmarks/run.py --quick --accept`.
 """
 

@@ -1,8 +1,7 @@
 """An authorization server that rotates refresh tokens, and an API behind it, in a process of their own.
 
-It punishes a refresh token that comes a second time by ending the grant (RFC 9700 section 4.14.2), as banks do, counts
-what happens, and can be told to be slow or faulty. A second port plays the stranger: it notes every secret that
-reaches it. It speaks just enough HTTP/1.1 for the clients measured here, so that its own cost stays small.
+If a refresh token comes a second time, it revokes the grant (RFC 9700 section 4.14.2), as banks do. It counts what
+happens, and can be slow or faulty on demand. A second port plays another origin: it notes every secret that reaches it. It speaks just enough HTTP/1.1 for the clients measured here, so that its own cost stays small.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ class Server:
 
     def __init__(self) -> None:
         self.state = State()
-        self.stranger = 0
+        self.other_port = 0
 
     async def serve(self, pipe: Any) -> None:
         own = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=BACKLOG)
         other = await asyncio.start_server(self._strange, "127.0.0.1", 0, backlog=BACKLOG)
-        self.stranger = other.sockets[0].getsockname()[1]
-        pipe.send((own.sockets[0].getsockname()[1], self.stranger))
+        self.other_port = other.sockets[0].getsockname()[1]
+        pipe.send((own.sockets[0].getsockname()[1], self.other_port))
         await asyncio.Event().wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +113,7 @@ class Server:
         if state.fault == "503":
             return 503, {}, {"error": "temporarily_unavailable"}
         if state.fault == "redirect":
-            return 307, {"Location": f"http://127.0.0.1:{self.stranger}/token"}, {}
+            return 307, {"Location": f"http://127.0.0.1:{self.other_port}/token"}, {}
         is_json = "json" in headers.get("content-type", "")
         form = json.loads(body) if is_json else {k: v[0] for k, v in parse_qs(body.decode()).items()}
         if form.get("grant_type", form.get("grantType")) != "refresh_token":
@@ -135,7 +134,7 @@ class Server:
         if "delay" in query:
             await asyncio.sleep(float(query["delay"][0]))
         if path == "/api/away":
-            return 302, {"Location": f"http://127.0.0.1:{self.stranger}/catch"}, {}
+            return 302, {"Location": f"http://127.0.0.1:{self.other_port}/catch"}, {}
         if self.state.accepts(headers.get("authorization", "").removeprefix("Bearer ")):
             return 200, {}, {"received": len(body)}
         return 401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}, {}
@@ -195,9 +194,9 @@ def _run(pipe: Any) -> None:
 class Remote:
     """The handle on the server's process."""
 
-    def __init__(self, port: int, stranger: int) -> None:
+    def __init__(self, port: int, other_port: int) -> None:
         self.origin = f"http://127.0.0.1:{port}"
-        self.stranger = f"http://127.0.0.1:{stranger}"
+        self.other_origin = f"http://127.0.0.1:{other_port}"
         self.token_endpoint = f"{self.origin}/token"
 
     def control(self, **order: Any) -> Any:

@@ -123,7 +123,7 @@ def measure_sql(url: str, *, rounds: int, number: int) -> dict[str, Any]:
 
 @contextmanager
 def store_in_new_database(url: str, name: str) -> Iterator[tuple[SQLStore, Engine]]:
-    """A store with its tables in a database of its own, and an engine for the same, both dropped afterwards."""
+    """A store with its tables in a database of its own, and a SQLAlchemy engine for it, both dropped afterwards."""
     administrator = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     own_url = administrator.url.set(database=name)
     with administrator.connect() as connection:
