@@ -1,0 +1,241 @@
+"""The six stores of a chaos run: how a process opens each, and how the run breaks and heals each.
+
+`open_store` is used by the workers and by the audit after the run; the `Broken...` classes are used by `run`. A fault
+lasts until `heal`, which may be called at any time and more than once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import redis
+from chaos.plan import LEASE
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from blnk_auth import EncryptedStore, FileStore, RedisStore, SQLiteStore, SQLStore
+from blnk_auth.stores._token_store import TokenStore
+
+MEGABYTES = 24
+"""The size of the file system of each store of files."""
+
+
+def open_store(name: str, settings: dict[str, str]) -> TokenStore:
+    """The store of that name; `settings` are those of the run."""
+    where = settings[name]
+    if name == "sqlite":
+        return SQLiteStore(where)
+    if name == "file":
+        return FileStore(where)
+    if name == "sealed":
+        return EncryptedStore(FileStore(where), keys=[settings["key"]])
+    if name == "redis":
+        return RedisStore(where, lease=LEASE)
+    return SQLStore(where, lease=LEASE)
+
+
+class Disk:
+    """A small file system with one directory in it, for a store of files.
+
+    Where this user may not mount one, it is a plain directory: then it cannot become full or read-only, and `full` and
+    `read-only` do what `away` does.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._mount = root
+        self._mount.mkdir(mode=0o700)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=700", "tmpfs", str(root)]
+        self.is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.directory = root / "store"
+        self._away, self._ballast = root / "away", root / "ballast"
+        self._heal: Callable[[], None] | None = None
+
+    def break_(self, kind: str) -> str:
+        """Begin a fault; returns which one it is in the end."""
+        self.heal()
+        if self.is_mounted and kind == "full":
+            self._fill()
+            self._heal = self._empty
+        elif self.is_mounted and kind == "read-only" and self._remount("ro"):
+            self._heal = lambda: self._until(lambda: self._remount("rw"))
+        elif kind == "busy":
+            self._heal = self._busy()
+        else:
+            kind = "away"
+            self._move_away()
+            self._heal = self._move_back
+        return kind
+
+    def heal(self) -> None:
+        heal, self._heal = self._heal, None
+        if heal is not None:
+            heal()
+
+    def close(self) -> None:
+        self.heal()
+        if self.is_mounted:
+            subprocess.run(["umount", "-l", str(self._mount)], check=False)
+
+    def _fill(self) -> None:
+        with contextlib.suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(65536))
+        # The rest of the last page.
+        with contextlib.suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(64))
+
+    def _empty(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+    def _remount(self, how: str) -> bool:
+        # Busy while a file is open for writing, as for the moment of a save.
+        command = ["mount", "-o", f"remount,{how}", str(self._mount)]
+        return any(self._pause(subprocess.run(command, capture_output=True, check=False).returncode) for _ in range(20))
+
+    @staticmethod
+    def _pause(status: int) -> bool:
+        if status != 0:
+            time.sleep(0.05)
+        return status == 0
+
+    def _move_away(self) -> None:
+        # A file in its place: a store that finds nothing there would make a new, empty directory.
+        self.directory.rename(self._away)
+        with contextlib.suppress(FileExistsError):
+            self.directory.touch(exist_ok=False)
+
+    def _move_back(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.unlink()
+        self._until(self._rename_back)
+
+    def _rename_back(self) -> bool:
+        try:
+            self._away.rename(self.directory)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def _until(done: Callable[[], bool]) -> None:
+        while not done():
+            time.sleep(0.05)
+
+    def _busy(self) -> Callable[[], None]:
+        """Another program has the SQLite database locked for writing."""
+        database = sqlite3.connect(
+            self.directory / "tokens.db", timeout=5, isolation_level=None, check_same_thread=False
+        )
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("BEGIN IMMEDIATE").fetchall()
+
+        def heal() -> None:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK").fetchall()
+            database.close()
+
+        return heal
+
+
+class Database:
+    """One of the servers of `tests/stores/servers.py`, and what can go wrong with it."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self._heal: Callable[[], None] | None = None
+
+    def break_(self, kind: str) -> str:
+        self.heal()
+        if kind == "killed":
+            self.server.kill()
+            self._heal = self.server.start
+        elif kind == "paused":
+            self.server.pause()
+            self._heal = self.server.resume
+        else:
+            self._set(kind, on=True)
+            self._heal = lambda: self._set(kind, on=False)
+        return kind
+
+    def heal(self) -> None:
+        heal, self._heal = self._heal, None
+        if heal is not None:
+            heal()
+
+    def close(self) -> None:
+        self.heal()
+        self.server.__exit__()
+
+    def _set(self, kind: str, *, on: bool) -> None:
+        raise NotImplementedError
+
+
+class Redis(Database):
+    def _set(self, kind: str, *, on: bool) -> None:
+        with self.server.client() as client:
+            if kind == "full":
+                # Writes are refused, as they are when `maxmemory` is reached with `noeviction`.
+                client.config_set("maxmemory", "1" if on else "0")
+            elif on:
+                # A replica refuses writes; this one's primary cannot be reached.
+                client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            else:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+class Postgres(Database):
+    def _set(self, kind: str, *, on: bool) -> None:
+        with _administrator(self.server.url) as connection:
+            connection.execute(text(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+
+
+class MariaDB(Database):
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        # Not root, who may write to a read-only server.
+        with _administrator(server.url) as connection:
+            connection.execute(text("CREATE DATABASE chaos"))
+            connection.execute(text("CREATE USER chaos@'%' IDENTIFIED BY ''"))
+            connection.execute(text("GRANT ALL ON chaos.* TO chaos@'%'"))
+        self.url = server.url.replace("root@", "chaos@").replace("/mysql", "/chaos")
+
+    def _set(self, kind: str, *, on: bool) -> None:
+        with _administrator(self.server.url) as connection:
+            connection.execute(text(f"SET GLOBAL read_only = {int(on)}"))
+
+
+@contextlib.contextmanager
+def _administrator(url: str) -> Generator[Any]:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+# --- what is left at the end ------------------------------------------------------------------------------------------
+
+
+def locks_left(name: str, settings: dict[str, str]) -> list[str]:
+    """What is left of the locks of a store: the names of lock files, or the owners of leases."""
+    where = settings[name]
+    if name in ("file", "sealed"):
+        return [each.name for each in Path(where, ".locks").glob("*.lock")]
+    if name == "sqlite":
+        return [each.name for each in Path(f"{where}-locks").glob("*.lock")]
+    if name == "redis":
+        with redis.Redis.from_url(where) as client:
+            owners = (client.get(key) for key in client.scan_iter("*:lock"))
+            return [owner.decode() for owner in owners if owner is not None]
+    with _administrator(where) as connection:
+        return [str(owner) for (owner,) in connection.execute(text("SELECT owner FROM blnk_auth_leases"))]
