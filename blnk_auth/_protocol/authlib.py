@@ -6,6 +6,7 @@ Used by the builders of requests. What this file promises:
 * Nothing is imported before the first request needs it, and every import is a statement, so that tools that bundle an
   application (PyInstaller) find it.
 * An authlib that cannot be imported is a `ConfigurationError` that names the missing module.
+* Any number of threads may need it for the first time at the same moment.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ def authorization_url(
 @contextlib.contextmanager
 def _importing() -> Generator[None]:
     try:
+        # The whole package first. Its modules import each other, so two threads that began with different ones would
+        # wait for each other, and CPython would end one of the imports with an error (a deadlock, or a KeyError).
+        import authlib.oauth2  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
         yield
     except ImportError as error:
         raise ConfigurationError(

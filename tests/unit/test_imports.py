@@ -153,6 +153,36 @@ def test_importing_an_auth_class_loads_nothing_but_the_request_flow(package: str
     assert [module for module in loaded if module.startswith(tuple(f"blnk_auth.{name}" for name in needless))] == []
 
 
+_FIRST_REQUESTS = """
+import sys, threading
+from blnk_auth._protocol import authlib
+sys.setswitchinterval(1e-5)
+first = [
+    lambda: authlib.token_request_form("refresh_token", {"refresh_token": "r"}),
+    lambda: authlib.revocation_form("r", "refresh_token", ""),
+    lambda: authlib.code_challenge("v" * 50),
+] * 2
+barrier = threading.Barrier(len(first))
+def run(work):
+    barrier.wait()
+    try:
+        work()
+    except BaseException as error:
+        print(repr(error))
+threads = [threading.Thread(target=run, args=(work,)) for work in first]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.real
+def test_threads_may_need_authlib_for_the_first_time_at_the_same_moment() -> None:
+    """A renewal, a revocation and a sign-in that begin together in a new process all find what they import."""
+    for _ in range(3):
+        finished = subprocess.run([sys.executable, "-c", _FIRST_REQUESTS], capture_output=True, text=True, check=True)
+        assert finished.stdout == ""
+
+
 @pytest.mark.parametrize("name", blnk_auth.__all__)
 def test_every_public_name_resolves(name: str) -> None:
     """Each name in `__all__` can be had from the package, lazily or not, and is listed by `dir`."""
