@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-deep lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-deep chaos lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -60,6 +60,13 @@ test-clients: $(CLIENTS)/.installed
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
+
+# Processes, stores and a server in which everything fails that can, and books that must explain every loss: see
+# docs/explanation/safety-net.md. The plan of a seed is always the same: make chaos SEED=7 MINUTES=10
+SEED := 1
+MINUTES := 10
+chaos: $(INSTALLED)
+	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m chaos.run --seed $(SEED) --minutes $(MINUTES)
 
 lint: $(LOCKED)
 	$(BIN)/ruff check .
