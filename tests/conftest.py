@@ -1,10 +1,14 @@
-"""With CI=true a skip is a failure: a machine that is there to run every test must not pass by leaving some out."""
+"""Fixtures that tests of several directories use; and with CI=true a skip is a failure, because a machine that is there
+to run every test must not pass by leaving some out.
+
+What tests share lies in tests/support; fixtures here and in the directories only hand it out.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -13,6 +17,32 @@ _SKIP_IS_FAILURE = os.environ.get("CI") == "true"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background lets them, and every process that they start, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server that all tests of a run share."""
+    yield from _shared("redis", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server that all tests of a run share."""
+    yield from _shared("postgres", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MariaDB server that all tests of a run share."""
+    yield from _shared("mariadb", tmp_path_factory)
+
+
+def _shared(kind: str, factory: pytest.TempPathFactory) -> Iterator[str]:
+    # Their drivers are imported for tests that need a server only.
+    from support.shared_servers import shared
+
+    with shared(kind, factory) as url:
+        yield url
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from browser.conftest import OpenBrowser
+from support.limits import PATIENCE
 
 from blnk_auth import BlnkCloud, OAuthClient, SignInRequired, TokenSource
 from blnk_auth.testing import Sandbox
@@ -20,7 +21,6 @@ from blnk_auth.testing.sandbox import Fault
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-LONG = 60.0
 
 LOOKS = {
     "light": {},
@@ -77,8 +77,10 @@ def begin(sandbox: Sandbox, pool: ThreadPoolExecutor, **settings: Any) -> tuple[
         **settings,
     )
     urls: queue.Queue[str] = queue.Queue()
-    source = pool.submit(client.authorize_interactively, "alice", open_browser=False, on_url=urls.put, timeout=2 * LONG)
-    return urls.get(timeout=LONG), source
+    source = pool.submit(
+        client.authorize_interactively, "alice", open_browser=False, on_url=urls.put, timeout=2 * PATIENCE
+    )
+    return urls.get(timeout=PATIENCE), source
 
 
 def decide(browser: WebDriver, url: str, decision: str) -> None:
@@ -92,7 +94,7 @@ def decide(browser: WebDriver, url: str, decision: str) -> None:
 def wait_until(browser: WebDriver, holds: Callable[[], bool]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, LONG, poll_frequency=0.05).until(lambda _: holds())
+    WebDriverWait(browser, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
 
 
 def keep(browser: WebDriver, directory: Path, name: str) -> None:
@@ -131,7 +133,7 @@ def test_the_whole_flow(
     keep(browser, artifacts, f"consent-{look}")
     decide(browser, url, "approve")
     keep(browser, artifacts, f"success-{look}")
-    assert source.result(LONG).state == "fresh"
+    assert source.result(PATIENCE).state == "fresh"
     address = urlsplit(browser.current_url)
     assert (address.path, address.query, address.fragment) == ("/done/success", "", "")
     check_page(browser, "You are signed in")
@@ -150,7 +152,7 @@ def test_a_user_who_denies(
     decide(browser, url, "deny")
     keep(browser, artifacts, f"denied-{look}")
     check_page(browser, "You did not give access")
-    error = source.exception(LONG)
+    error = source.exception(PATIENCE)
     assert isinstance(error, SignInRequired)
     assert error.reason == "denied"
 
@@ -166,7 +168,7 @@ def test_an_exchange_that_fails(
     decide(browser, url, "approve")
     keep(browser, artifacts, f"failed-{look}")
     check_page(browser, "Signing in did not work")
-    assert str(source.exception(LONG)) in browser.find_element("tag name", "main").text
+    assert str(source.exception(PATIENCE)) in browser.find_element("tag name", "main").text
     assert "<b>no</b>" in browser.find_element("class name", "problem").text
 
 
@@ -184,7 +186,7 @@ def test_a_link_that_is_not_of_this_sign_in_ends_nothing(
     keep(browser, artifacts, "no-state-light")
     assert "access_denied" in browser.find_element("class name", "problem").text
     decide(browser, url, "approve")
-    assert source.result(LONG).state == "fresh"
+    assert source.result(PATIENCE).state == "fresh"
 
 
 def test_the_back_button_does_nothing_bad(
@@ -194,7 +196,7 @@ def test_the_back_button_does_nothing_bad(
     browser = open_browser()
     url, source = begin(sandbox, pool)
     decide(browser, url, "approve")
-    assert source.result(LONG)
+    assert source.result(PATIENCE)
     browser.back()
     wait_until(browser, lambda: "/done/" not in browser.current_url)
     assert browser.current_url.startswith(f"{sandbox.origin}/")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.command_line import SECRET, CommandLine, free_port
+from support.command_line import SECRET, CommandLine
+from support.processes import free_port
 
 from blnk_auth.testing.sandbox import Sandbox
 

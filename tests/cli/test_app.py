@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from cli.demo_process import finish
+from support.command_line import finish
 
 import blnk_auth
 from blnk_auth.cli import app

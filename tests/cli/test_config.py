@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.command_line import SECRET, CommandLine
-from helpers import everything_in, leaks
+from support.command_line import SECRET, CommandLine
+from support.leaks import everything_in, leaks
 
 from blnk_auth import ConfigurationError, OAuthClient
 from blnk_auth._protocol.client_authentication import METHODS

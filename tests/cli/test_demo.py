@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cli.command_line import CommandLine
-from cli.demo_process import TIMEOUT, command, finish, read_until, started, state_directory
+from support.command_line import CommandLine, command, finish, read_until, started, state_directory
+from support.limits import PATIENCE
 
 from blnk_auth import SQLiteStore
 from blnk_auth.cli.demo.remote_sandbox import RemoteSandbox
@@ -66,7 +66,7 @@ def test_a_killed_demo_goes_on_without_a_new_sign_in(state: Path) -> None:
         with started("demo", "--quick", "--state-dir", str(state)) as (process, output):
             read_until(output, last_scenario)
             process.kill()
-            process.wait(TIMEOUT)
+            process.wait(PATIENCE)
         assert sandbox_of(state).server_record().counts.code_exchanges == 1
     finished = finish("demo", "--quick", "--state-dir", str(state))
     assert finished.returncode == 0, finished.stdout + finished.stderr
@@ -83,7 +83,7 @@ def test_a_figure_that_is_off_ends_it_with_1(state: Path) -> None:
         read_until(output, "requests:")
         steal_refresh_token(state)
         rest = output.read()
-        assert process.wait(TIMEOUT) == 1
+        assert process.wait(PATIENCE) == 1
     assert "refresh tokens used twice: 1" in rest
     assert "calls failed, the first with" in rest
     assert "Everything as promised" not in rest
@@ -120,7 +120,7 @@ def test_on_a_terminal_it_shows_the_table_live_and_ctrl_c_leaves_it_to_go_on(sta
             process.send_signal(signal.SIGINT)
             while b"start the demo again and it continues" not in shown:
                 shown += os.read(ours, 65536)
-            assert process.wait(TIMEOUT) == 130
+            assert process.wait(PATIENCE) == 130
         finally:
             process.kill()
             os.close(ours)

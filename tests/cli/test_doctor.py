@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import redis
 import trustme
-from cli.command_line import SECRET, CommandLine
-from helpers import leaks
-from stores.servers import RedisServer
+from support.command_line import SECRET, CommandLine
+from support.leaks import leaks
+from support.server_processes import RedisServer
 
 from blnk_auth import SQLiteStore
 from blnk_auth.cli.checks import clock_skew, skew_finding

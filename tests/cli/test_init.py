@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from cli.command_line import CommandLine
+from support.command_line import CommandLine
 
 from blnk_auth.config import load_profile
 

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from cli.command_line import DAY, SECRET, CommandLine
-from cli.demo_process import TIMEOUT, command
 from sqlalchemy import NullPool, create_engine, insert
-from stores.servers import fresh_database, postgres_url
+from support.command_line import SECRET, CommandLine, command
+from support.limits import PATIENCE
+from support.providers import DAY
+from support.shared_servers import fresh_database
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
 from blnk_auth._renewal.stored_record import GrantRecord
@@ -18,8 +19,6 @@ from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sql_schema import records
 from blnk_auth.stores._token_store import Record, to_json
 from blnk_auth.testing.sandbox import Fault, Sandbox
-
-__all__ = ["postgres_url"]
 
 SETTINGS = KeepaliveSettings(horizon=7 * DAY, idle_lifetime=30 * DAY)
 FAST = ("--rate", "100000", "--json")
@@ -256,7 +255,7 @@ def _row(key: str, subject: str, stored: Token) -> dict[str, str]:
     return {"store_key": key.replace("NAME", subject), "version": "1", "data": to_json(GrantRecord(stored).to_data())}
 
 
-def at_once(command_line: CommandLine, processes: int, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
+def at_once(command_line: CommandLine, processes: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:
     running = [
         subprocess.Popen(
             command("keepalive", *DUE),
@@ -286,9 +285,9 @@ def test_ctrl_c_ends_it_in_good_order(blnk_auth_cli: CommandLine) -> None:
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=blnk_auth_cli.environment
     ) as process:
-        sandbox.wait_for_token_requests(2, timeout=TIMEOUT)
+        sandbox.wait_for_token_requests(2, timeout=PATIENCE)
         process.send_signal(2)
-        output, errors = process.communicate(timeout=TIMEOUT)
+        output, errors = process.communicate(timeout=PATIENCE)
     found = json.loads(output)
     assert process.returncode == 130
     assert errors.count("\n") == 1

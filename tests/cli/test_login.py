@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import pexpect
 import pytest
-from cli.command_line import SECRET, CommandLine, free_port
-from cli.demo_process import read_until, started
 from filelock import FileLock
-from helpers import leaks
+from support.command_line import SECRET, CommandLine, read_until, started
+from support.leaks import leaks
+from support.processes import free_port
 
 from blnk_auth.testing.sandbox import Sandbox, browser
 

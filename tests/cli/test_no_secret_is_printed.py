@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cli.command_line import SECRET, CommandLine
-from helpers import leaks
+from support.command_line import SECRET, CommandLine
+from support.leaks import leaks
 
 PASSWORD = "pa55w0rd-of-a-url"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.command_line import CommandLine
+from support.command_line import CommandLine
 
 import blnk_auth
 from blnk_auth import (

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.demo_process import TIMEOUT, finish, read_until, started
+from support.command_line import finish, read_until, started
+from support.limits import PATIENCE
 
 from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient
 from blnk_auth.cli.sandbox_address import SandboxAddress
@@ -45,7 +46,7 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
         assert token.expires_at - token.issued_at == pytest.approx(77)
         assert httpx.get(f"{address.origin}/data/ledgers", auth=HttpxAuth(alice)).status_code == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(TIMEOUT) == 0
+        assert process.wait(PATIENCE) == 0
         assert output.read() == ""
 
 
@@ -92,7 +93,7 @@ def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(
         assert SandboxAddress.load(file) == printed
         assert file.stat().st_mode & 0o077 == 0
         file.unlink()
-        assert process.wait(TIMEOUT) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_it_ends_when_nobody_uses_it() -> None:

@@ -7,16 +7,15 @@ import time
 from typing import Any
 
 import pytest
-from cli.command_line import DAY, SECRET, CommandLine
-from cli.demo_process import TIMEOUT, command
-from helpers import leaks
-from stores.servers import fresh_database, postgres_url
+from support.command_line import SECRET, CommandLine, command
+from support.leaks import leaks
+from support.limits import PATIENCE
+from support.providers import DAY
+from support.shared_servers import fresh_database
 
 from blnk_auth import Token
 from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
-
-__all__ = ["postgres_url"]
 
 
 def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
@@ -131,7 +130,7 @@ def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
         while "alice" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(2)
-        _, errors = process.communicate(timeout=TIMEOUT)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, errors) == (0, "")
 
 
@@ -144,7 +143,7 @@ def test_a_terminal_without_utf8_or_colours_is_served(blnk_auth_cli: CommandLine
     """On an ASCII terminal the table is made of ASCII, and a name that needs more is escaped."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "Zoë")
     environment = {**blnk_auth_cli.environment, "PYTHONIOENCODING": "ascii", "TERM": "dumb", "NO_COLOR": "1"}
-    finished = subprocess.run(command("status"), capture_output=True, env=environment, timeout=TIMEOUT, check=False)
+    finished = subprocess.run(command("status"), capture_output=True, env=environment, timeout=PATIENCE, check=False)
     assert finished.returncode == 0, finished.stderr
     assert b"Zo\\xeb" in finished.stdout
     assert finished.stdout.isascii()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from clients.world import ClientWorld
+from support.api_clients import ClientWorld
 
 from blnk_auth.testing import Clock, Sandbox
 

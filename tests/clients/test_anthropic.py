@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from clients.world import RENEWED, ClientWorld, Ending, either_way
-from scenarios.servers import Received
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
+from support.sites import Received
 
 from blnk_auth import Httpx2Auth
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import requests
-from clients.world import RENEWED, ClientWorld, Ending, either_way
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
 from blnk_auth import RequestsAuth
 

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from clients.world import RENEWED, ClientWorld, Ending, either_way
-from scenarios.servers import Received, Site
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
+from support.sites import Received, Site
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from clients.world import RENEWED, ClientWorld, Ending, either_way
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from docs.test_readme import NEEDS_CLIENTS, environment, read_along
-from scenarios.servers import Received, Reply, Site
+from support.sites import Received, Reply, Site
 
 for package in ("openai", "anthropic", "gql", "requests_cache", "hishel", "requests_toolbelt"):
     pytest.importorskip(package)

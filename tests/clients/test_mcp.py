@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 import uvicorn
-from clients.world import ClientWorld, Ending, either_way
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from support.api_clients import ClientWorld, Ending, either_way
 
 from blnk_auth import Httpx2Auth
 

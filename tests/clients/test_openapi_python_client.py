@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from clients.world import RENEWED, ClientWorld, Ending, either_way
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
 from blnk_auth import HttpxAuth
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import requests
-from clients.world import RENEWED, ClientWorld, Ending, either_way
-from scenarios.servers import Received
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
+from support.sites import Received
 
 from blnk_auth import RequestsAuth
 

@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from clients.world import RENEWED, ClientWorld, Ending, either_way
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
 from blnk_auth import RequestsAuth, TokenSource
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from clients.mocked import API_URL, TOKEN_URL, MockedWorld
-from clients.world import Ending, either_way
+from support.api_clients import API_URL, TOKEN_URL, Ending, MockedWorld, either_way
 
 from blnk_auth import HttpxAuth
 

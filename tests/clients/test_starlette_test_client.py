@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from clients.world import RENEWED, ClientWorld, Ending, either_way
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
 from blnk_auth import Httpx2Auth, HttpxAuth
 

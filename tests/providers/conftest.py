@@ -4,31 +4,32 @@ from collections.abc import Iterator
 
 import pytest
 import trustme
-from providers.world import Certificates, ProviderWorld, a_world
+from support.certificates import Certificates
+from support.worlds import World, a_world
 
 from blnk_auth.testing import Clock, Sandbox
 
 
 @pytest.fixture
-def blnk_cloud() -> Iterator[ProviderWorld]:
+def blnk_cloud() -> Iterator[World]:
     with a_world("blnk_cloud") as world:
         yield world
 
 
 @pytest.fixture
-def blink() -> Iterator[ProviderWorld]:
+def blink() -> Iterator[World]:
     with a_world("blink") as world:
         yield world
 
 
 @pytest.fixture
-def flinks() -> Iterator[ProviderWorld]:
+def flinks() -> Iterator[World]:
     with a_world("flinks") as world:
         yield world
 
 
 @pytest.fixture(params=["blnk_cloud", "blink", "flinks"])
-def world(request: pytest.FixtureRequest) -> Iterator[ProviderWorld]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each of the three providers in turn."""
     with a_world(request.param) as each:
         yield each
@@ -41,8 +42,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def secure_blink(certificates: Certificates) -> Iterator[ProviderWorld]:
+def secure_blink(certificates: Certificates) -> Iterator[World]:
     """The bLink of the open network: over TLS, each client proved by its certificate."""
     clock = Clock()
     with Sandbox("blink", clock=clock, lifetime=86_400.0, tls=certificates.server(), client_id="CIDX12345") as sandbox:
-        yield ProviderWorld(sandbox, "blink", clock, certificates)
+        yield World(sandbox, clock, "blink", certificates)

@@ -8,9 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from helpers import everything_in, leaks, settle
-from providers.world import DAY, USER_AGENT, Certificates, ProviderWorld
-from scenarios.clients import HTTPX, Kind, through_every_client
+from support.certificates import Certificates
+from support.clients import HTTPX, Kind, through_every_client
+from support.leaks import everything_in, leaks
+from support.providers import DAY, USER_AGENT
+from support.waiting import settle
+from support.worlds import World
 
 from blnk_auth import (
     BLink,
@@ -103,14 +106,14 @@ def test_nothing_is_guessed() -> None:
         BLink(target_id="IIDX99999", username="alice", user_agent=USER_AGENT)  # type: ignore[call-arg]
 
 
-def test_a_secret_does_not_prove_anybody(blink: ProviderWorld) -> None:
+def test_a_secret_does_not_prove_anybody(blink: World) -> None:
     """As documented, a client secret is not supported: without a certificate the client cannot be made."""
     with pytest.raises(ConfigurationError, match="cert is missing.*tls_client_auth"):
         blink.client(blink.provider(client_auth="tls_client_auth"), client_secret="s3cret")
 
 
 @pytest.mark.parametrize("value", ["u" * 65, "", None, 7])
-def test_a_username_from_a_callable_is_checked_at_the_call(blink: ProviderWorld, value: Any) -> None:
+def test_a_username_from_a_callable_is_checked_at_the_call(blink: World, value: Any) -> None:
     """A person without a usable e-banking user gets an error that says so, and no request is sent."""
     source = blink.signed_in(client=blink.client(blink.provider(username=lambda _subject: value)))
     blink.expire()
@@ -120,7 +123,7 @@ def test_a_username_from_a_callable_is_checked_at_the_call(blink: ProviderWorld,
 
 
 @pytest.mark.parametrize("parameter", ["username", "psu_ip_address", "psu_user_agent"])
-def test_a_callable_that_fails_is_told_by_its_own_name(blink: ProviderWorld, parameter: str) -> None:
+def test_a_callable_that_fails_is_told_by_its_own_name(blink: World, parameter: str) -> None:
     """By the parameter that the user wrote; no request is sent and no grant ended."""
 
     def look_up(_: object) -> str:
@@ -135,7 +138,7 @@ def test_a_callable_that_fails_is_told_by_its_own_name(blink: ProviderWorld, par
 
 
 @through_every_client
-def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderWorld, kind: Kind) -> None:
+def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: World, kind: Kind) -> None:
     """The look-up of a person that fails for one request fails that request, and can be caught like any other."""
 
     def address(call: Call) -> str:
@@ -147,14 +150,14 @@ def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: ProviderW
         blink.open(kind, source) as http,
         pytest.raises(TemporarilyUnavailable, match="psu_ip_address.*KeyError") as caught,
     ):
-        http.get(blink.url())
+        http.get(blink.url_of())
     assert isinstance(caught.value, kind.request_error)
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_code_exchange_has_what_blink_demands(blink: ProviderWorld) -> None:
+def test_the_code_exchange_has_what_blink_demands(blink: World) -> None:
     """Form, `client_id`, `username`, the five headers; neither a secret nor a challenge, and no second proof."""
     source = blink.sign_in(blink.client())
     sent = blink.token_request
@@ -168,7 +171,7 @@ def test_the_code_exchange_has_what_blink_demands(blink: ProviderWorld) -> None:
     assert blink.stored(source).token.expires_at == blink.clock() + DAY
 
 
-def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: ProviderWorld) -> None:
+def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: World) -> None:
     """Consent 2.0 knows no PKCE; state is standard."""
     url = urlsplit(blink.client().start_authorization("alice").url)
     assert url.path == authorize_path()
@@ -178,7 +181,7 @@ def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: P
 @through_every_client
 @pytest.mark.parametrize("psu_headers_for_api", [True, False])
 def test_requests_to_the_api_carry_the_headers_of_blink_too(
-    blink: ProviderWorld, kind: Kind, psu_headers_for_api: bool
+    blink: World, kind: Kind, psu_headers_for_api: bool
 ) -> None:
     """Target, correlation, User-Agent, and the PSU pair that most modules require, unless it is switched off."""
     made = blink.provider() if psu_headers_for_api else blink.provider(psu_headers_for_api=False)
@@ -193,7 +196,7 @@ def test_requests_to_the_api_carry_the_headers_of_blink_too(
 
 
 @through_every_client
-def test_the_psu_pair_says_who_asks_the_api(blink: ProviderWorld, kind: Kind) -> None:
+def test_the_psu_pair_says_who_asks_the_api(blink: World, kind: Kind) -> None:
     """As for the token endpoint: a callable that sees the call."""
     asked: list[Call] = []
 
@@ -210,7 +213,7 @@ def test_the_psu_pair_says_who_asks_the_api(blink: ProviderWorld, kind: Kind) ->
 
 
 @pytest.mark.parametrize("rotates", [True, False])
-def test_it_works_whether_or_not_the_bank_rotates(blink: ProviderWorld, rotates: bool) -> None:
+def test_it_works_whether_or_not_the_bank_rotates(blink: World, rotates: bool) -> None:
     """The field is in every answer; what it holds is the bank's affair."""
     blink.sandbox.rotates = rotates
     source = blink.signed_in()
@@ -222,7 +225,7 @@ def test_it_works_whether_or_not_the_bank_rotates(blink: ProviderWorld, rotates:
     assert (blink.sandbox.counts.refreshes, blink.sandbox.counts.reuses) == (3, 0)
 
 
-def test_tokens_of_different_people_and_banks_are_kept_apart(blink: ProviderWorld) -> None:
+def test_tokens_of_different_people_and_banks_are_kept_apart(blink: World) -> None:
     """A token is for one bank: the bank is part of the store key."""
     one = blink.client()
     other = blink.client(blink.provider(target_id="IIDX00001"))
@@ -230,19 +233,19 @@ def test_tokens_of_different_people_and_banks_are_kept_apart(blink: ProviderWorl
     assert len(keys) == 3
 
 
-def test_a_token_is_refused_at_another_bank(blink: ProviderWorld) -> None:
+def test_a_token_is_refused_at_another_bank(blink: World) -> None:
     """What the sandbox checks, so that a header mixed up would be seen."""
     token = Token.from_response(blink.sandbox.issue("alice"), now=blink.clock())
     elsewhere = blink.client(blink.provider(target_id="IIDX00001")).for_subject("alice")
     elsewhere.adopt(token)
     with blink.open(HTTPX, elsewhere) as http, pytest.raises(SignInRequired):
-        http.get(blink.url())
+        http.get(blink.url_of())
 
 
 BANKS = {"alice": "IIDX00001", "bob": "IIDX00002"}
 
 
-def many_banks(blink: ProviderWorld, banks: dict[str, str]) -> Any:
+def many_banks(blink: World, banks: dict[str, str]) -> Any:
     """A provider for people at several banks, each of which signs its people in by itself."""
     return blink.provider(
         target_id=lambda subject: banks[subject or ""],
@@ -251,7 +254,7 @@ def many_banks(blink: ProviderWorld, banks: dict[str, str]) -> Any:
 
 
 @through_every_client
-def test_one_client_serves_people_at_many_banks(blink: ProviderWorld, kind: Kind) -> None:
+def test_one_client_serves_people_at_many_banks(blink: World, kind: Kind) -> None:
     """Each is sent to their own bank to sign in, and each call names the bank that issued the token it carries."""
     client = blink.client(many_banks(blink, BANKS))
     sources = {subject: blink.sign_in(client, subject) for subject in BANKS}
@@ -267,7 +270,7 @@ def test_one_client_serves_people_at_many_banks(blink: ProviderWorld, kind: Kind
 
 
 @through_every_client
-def test_a_source_keeps_to_its_bank(blink: ProviderWorld, kind: Kind) -> None:
+def test_a_source_keeps_to_its_bank(blink: World, kind: Kind) -> None:
     """When `target_id` changes its answer, no token travels under another bank's id: not to the API, not to renew, and
     not to be revoked. The other bank's tokens are those of another source.
     """
@@ -276,9 +279,9 @@ def test_a_source_keeps_to_its_bank(blink: ProviderWorld, kind: Kind) -> None:
     source = blink.sign_in(client)
     with blink.open(kind, source) as http:
         banks["alice"] = "IIDX00003"
-        assert http.get(blink.url()).status == 200
+        assert http.get(blink.url_of()).status == 200
         blink.expire()
-        assert http.get(blink.url()).status == 200
+        assert http.get(blink.url_of()).status == 200
         other = client.for_subject("alice")
         assert (other.state, source.state) == ("missing", "fresh")
         make, parts = source.__reduce__()
@@ -289,7 +292,7 @@ def test_a_source_keeps_to_its_bank(blink: ProviderWorld, kind: Kind) -> None:
     assert {request.headers["x-corapi-target-id"] for request in sent} == {"IIDX00001"}
 
 
-def test_the_banks_are_looked_up_on_a_worker(blink: ProviderWorld) -> None:
+def test_the_banks_are_looked_up_on_a_worker(blink: World) -> None:
     """A look-up in a database may block: where a sign-in starts in a task, its event loop goes on."""
     threads: list[threading.Thread] = []
 
@@ -304,7 +307,7 @@ def test_the_banks_are_looked_up_on_a_worker(blink: ProviderWorld) -> None:
     assert threading.current_thread() not in threads
 
 
-def test_a_sign_in_ends_at_the_bank_where_it_began(blink: ProviderWorld) -> None:
+def test_a_sign_in_ends_at_the_bank_where_it_began(blink: World) -> None:
     """The code is exchanged, and the tokens are kept, for the bank that the person was sent to."""
     banks = dict(BANKS)
     client = blink.client(many_banks(blink, banks))
@@ -317,7 +320,7 @@ def test_a_sign_in_ends_at_the_bank_where_it_began(blink: ProviderWorld) -> None
 
 
 @pytest.mark.parametrize("named", [None, "", "II\nDX"])
-def test_a_person_without_a_bank_gets_a_clear_error(blink: ProviderWorld, named: Any) -> None:
+def test_a_person_without_a_bank_gets_a_clear_error(blink: World, named: Any) -> None:
     """Whatever the look-up returns for somebody unknown; and nothing is sent."""
     client = blink.client(blink.provider(target_id=lambda _subject: named))
     with pytest.raises(ConfigurationError, match="target_id"):
@@ -326,7 +329,7 @@ def test_a_person_without_a_bank_gets_a_clear_error(blink: ProviderWorld, named:
         client.start_authorization("carol")
 
 
-def test_a_look_up_that_fails_is_told_without_its_text(blink: ProviderWorld) -> None:
+def test_a_look_up_that_fails_is_told_without_its_text(blink: World) -> None:
     """The directory of banks may be back in a moment."""
     client = blink.client(many_banks(blink, BANKS))
     with pytest.raises(TemporarilyUnavailable, match="target_id: the callable raised KeyError"):
@@ -343,7 +346,7 @@ def test_a_look_up_that_fails_is_told_without_its_text(blink: ProviderWorld) -> 
 # --- permission mode, Consent 3.0 -----------------------------------------------------------------------------------
 
 
-def test_in_permission_mode_nothing_is_refreshed(blink: ProviderWorld) -> None:
+def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
     """A client whose tokens bLink renews says so, and needs a new one from outside when it ends."""
     source = blink.signed_in(client=blink.client(blink.provider(renewable=False)))
     assert blink.get(HTTPX, source).status == 200
@@ -356,7 +359,7 @@ def test_in_permission_mode_nothing_is_refreshed(blink: ProviderWorld) -> None:
     assert blink.token_requests == []
 
 
-def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: ProviderWorld) -> None:
+def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: World) -> None:
     """S256 is mandatory there, the username is gone, and `grant_id` must be persisted."""
     blink.sandbox.personality.consent = "3.0"
     source = blink.sign_in(blink.client(blink.provider(consent="3.0", username=None)))
@@ -367,7 +370,7 @@ def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: Prov
     assert "username" not in blink.token_request.form
 
 
-def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: ProviderWorld) -> None:
+def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: World) -> None:
     """As documented for the migration; it is kept through the next answer, which may lack it."""
     source = blink.signed_in()
     assert "grant_id" not in blink.stored(source).token.extra
@@ -378,7 +381,7 @@ def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: Prov
     assert blink.stored(source).token.extra["grant_id"] == "grant-of-alice"
 
 
-def test_grant_management_parameters_can_be_sent(blink: ProviderWorld) -> None:
+def test_grant_management_parameters_can_be_sent(blink: World) -> None:
     """`grant_management_action` is a parameter of the authorization request."""
     client = blink.client(blink.provider(consent="3.0", username=None))
     start = client.start_authorization("alice", parameters={"grant_management_action": "replace", "grant_id": "g1"})
@@ -431,7 +434,7 @@ def test_a_code_of_the_rfc_goes_first(error: str) -> None:
     assert provider().judge_refusal(refusal(400, "PROVIDER", {"error": error}, error)) is None
 
 
-def test_a_page_in_the_banks_name_ends_no_grant(blink: ProviderWorld) -> None:
+def test_a_page_in_the_banks_name_ends_no_grant(blink: World) -> None:
     """A gateway's page says nothing about the grant, whatever header it passes on."""
     source = blink.signed_in()
     page = Fault(status=401, body=b"<html>Access denied</html>", headers={"X-CorAPI-Source": "PROVIDER"})
@@ -441,7 +444,7 @@ def test_a_page_in_the_banks_name_ends_no_grant(blink: ProviderWorld) -> None:
     assert blink.stored(source).ended is None
 
 
-def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: ProviderWorld) -> None:
+def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: World) -> None:
     """Support asks for the id; the detail tells the developer what is wrong."""
     source = blink.signed_in()
     refresh_token = blink.stored(source).token.refresh_token or ""
@@ -461,7 +464,7 @@ def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: Pr
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_gateways_silence_leaves_the_outcome_unknown(blink: ProviderWorld, status: int) -> None:
+def test_a_gateways_silence_leaves_the_outcome_unknown(blink: World, status: int) -> None:
     """The old pair is kept, and the next attempt succeeds if the bank did nothing."""
     source = blink.signed_in()
     kept = blink.stored(source)
@@ -474,7 +477,7 @@ def test_a_gateways_silence_leaves_the_outcome_unknown(blink: ProviderWorld, sta
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_technical_error_is_no_verdict(blink: ProviderWorld, status: int) -> None:
+def test_a_technical_error_is_no_verdict(blink: World, status: int) -> None:
     """Bounded retry, nothing lost."""
     source = blink.signed_in()
     blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status))
@@ -501,7 +504,7 @@ def test_which_rejections_a_new_token_cures(answer: ApiAnswer, renewal_helps: bo
 
 
 @through_every_client
-def test_an_expired_token_is_renewed_and_the_request_repeated(blink: ProviderWorld, kind: Kind) -> None:
+def test_an_expired_token_is_renewed_and_the_request_repeated(blink: World, kind: Kind) -> None:
     """/problems/EXPIRED_TOKEN, with the bank's clock ahead of ours."""
     source = blink.signed_in()
     blink.sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))
@@ -519,7 +522,7 @@ def test_an_expired_token_is_renewed_and_the_request_repeated(blink: ProviderWor
         (405, "WRONG_METHOD"),
     ],
 )
-def test_the_other_problems_go_to_the_caller(blink: ProviderWorld, kind: Kind, status: int, name: str) -> None:
+def test_the_other_problems_go_to_the_caller(blink: World, kind: Kind, status: int, name: str) -> None:
     """They are the application's."""
     source = blink.signed_in()
     blink.sandbox.fail_api_requests(problem(name, status=status))
@@ -531,7 +534,7 @@ def test_the_other_problems_go_to_the_caller(blink: ProviderWorld, kind: Kind, s
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
-def test_revoking_is_one_post_for_each_token(blink: ProviderWorld) -> None:
+def test_revoking_is_one_post_for_each_token(blink: World) -> None:
     """The refresh token first; both with the five headers, each call with an id of its own."""
     source = blink.signed_in()
     token = blink.stored(source).token
@@ -547,7 +550,7 @@ def test_revoking_is_one_post_for_each_token(blink: ProviderWorld) -> None:
     assert blink.sandbox.counts.revocations == 2
 
 
-def test_nothing_is_forgotten_before_the_provider_has_answered(blink: ProviderWorld) -> None:
+def test_nothing_is_forgotten_before_the_provider_has_answered(blink: World) -> None:
     """A revocation that fails half-way can be tried again."""
     source = blink.signed_in()
     blink.sandbox.fail_revocations(Fault(), problem("TECHNICAL_ERROR", status=503))
@@ -559,7 +562,7 @@ def test_nothing_is_forgotten_before_the_provider_has_answered(blink: ProviderWo
 
 
 @pytest.mark.parametrize("rotates", [True, False])
-def test_the_refresh_token_slides(blink: ProviderWorld, rotates: bool) -> None:
+def test_the_refresh_token_slides(blink: World, rotates: bool) -> None:
     """Its 30 days are counted from the last use: an end that was once noted does not outlive a renewal."""
     assert blink.provider().refresh_idle_lifetime == 30 * DAY
     blink.sandbox.rotates = rotates
@@ -574,7 +577,7 @@ def test_the_refresh_token_slides(blink: ProviderWorld, rotates: bool) -> None:
     assert blink.stored(source).ended == "refused"
 
 
-def test_a_second_consent_shows_as_a_failing_refresh(blink: ProviderWorld) -> None:
+def test_a_second_consent_shows_as_a_failing_refresh(blink: World) -> None:
     """Some banks allow one token per contract: nothing tells the client, and the record is marked and kept."""
     source = blink.signed_in()
     blink.sandbox.revoke_grant("alice")
@@ -588,7 +591,7 @@ def test_a_second_consent_shows_as_a_failing_refresh(blink: ProviderWorld) -> No
 
 
 @through_every_client
-def test_the_certificate_proves_the_client(secure_blink: ProviderWorld, certificates: Certificates, kind: Kind) -> None:
+def test_the_certificate_proves_the_client(secure_blink: World, certificates: Certificates, kind: Kind) -> None:
     """At the token endpoint through our own client, at the API through the user's."""
     world = secure_blink
     client = world.client(
@@ -603,7 +606,7 @@ def test_the_certificate_proves_the_client(secure_blink: ProviderWorld, certific
 
 @pytest.mark.parametrize("shown", ["another client's", "none"])
 def test_without_the_right_certificate_it_is_a_matter_of_configuration(
-    secure_blink: ProviderWorld, certificates: Certificates, shown: str
+    secure_blink: World, certificates: Certificates, shown: str
 ) -> None:
     """401 by the platform: no reason to sign anybody in again, and the grant is untouched."""
     world = secure_blink
@@ -618,19 +621,19 @@ def test_without_the_right_certificate_it_is_a_matter_of_configuration(
 
 @through_every_client
 def test_a_platform_401_at_the_api_causes_no_renewal(
-    secure_blink: ProviderWorld, certificates: Certificates, kind: Kind
+    secure_blink: World, certificates: Certificates, kind: Kind
 ) -> None:
     """The user's own HTTP client lacks the certificate: a new token would not help."""
     world = secure_blink
     client = world.client(cert=certificates.files("CIDX12345"), verify=certificates.ca_file)
     source = world.signed_in(client=client)
     with kind.open(source, verify=certificates.context("CIDX99999")) as http:
-        answer = http.get(world.url())
+        answer = http.get(world.url_of())
     assert (answer.status, answer.headers["x-corapi-source"]) == (401, "PLATFORM")
     assert world.token_requests == []
 
 
-def test_a_record_survives_a_restart(blink: ProviderWorld, tmp_path: Any) -> None:
+def test_a_record_survives_a_restart(blink: World, tmp_path: Any) -> None:
     """With a store on disk, another process goes on where this one ended."""
     with SQLiteStore(tmp_path / "tokens.db") as store:
         blink.signed_in(client=blink.client(store=store))

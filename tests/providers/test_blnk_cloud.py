@@ -6,15 +6,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from providers.world import DAY, ProviderWorld
-from scenarios.clients import HTTPX, Kind, through_every_client
-from scenarios.servers import Reply, Site
+from support.clients import HTTPX, Kind, through_every_client
+from support.providers import DAY
+from support.sites import Reply, Site
+from support.worlds import World
 
 from blnk_auth import BlnkCloud, ConfigurationError, SignInRequired, StaticToken
 from blnk_auth.testing import Fault
 
 
-def test_signing_in_sends_s256_and_state(blnk_cloud: ProviderWorld) -> None:
+def test_signing_in_sends_s256_and_state(blnk_cloud: World) -> None:
     """PKCE is advertised and not described, so it is always sent; `iss` is checked."""
     client = blnk_cloud.client()
     query = parse_qs(urlsplit(client.start_authorization("alice").url).query)
@@ -33,13 +34,13 @@ def test_signing_in_sends_s256_and_state(blnk_cloud: ProviderWorld) -> None:
     assert blnk_cloud.stored(source).token.refresh_token is not None
 
 
-def test_a_refresh_sends_the_refresh_token_and_nothing_else(blnk_cloud: ProviderWorld) -> None:
+def test_a_refresh_sends_the_refresh_token_and_nothing_else(blnk_cloud: World) -> None:
     """No scope and no redirect_uri are shown in the documentation."""
     blnk_cloud.signed_in().renew()
     assert set(blnk_cloud.token_request.form) == {"grant_type", "refresh_token"}
 
 
-def test_each_refresh_brings_a_new_refresh_token(blnk_cloud: ProviderWorld) -> None:
+def test_each_refresh_brings_a_new_refresh_token(blnk_cloud: World) -> None:
     """And the old one is never used again."""
     source = blnk_cloud.signed_in()
     seen = {blnk_cloud.stored(source).token.refresh_token}
@@ -49,7 +50,7 @@ def test_each_refresh_brings_a_new_refresh_token(blnk_cloud: ProviderWorld) -> N
     assert (len(seen), blnk_cloud.sandbox.counts.reuses) == (6, 0)
 
 
-def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: ProviderWorld) -> None:
+def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: World) -> None:
     """Nothing says that a use puts its end off here: once noted, it stands until the server names another."""
     blnk_cloud.sandbox.rotates = False
     source = blnk_cloud.signed_in()
@@ -62,7 +63,7 @@ def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: ProviderWorld) -> 
     assert caught.value.reason == "expired"
 
 
-def test_nobody_signs_in_for_the_client_itself(blnk_cloud: ProviderWorld) -> None:
+def test_nobody_signs_in_for_the_client_itself(blnk_cloud: World) -> None:
     """An older page speaks of client credentials; the metadata and the current pages do not."""
     with pytest.raises(ConfigurationError, match="client_credentials"):
         blnk_cloud.client().for_itself()
@@ -78,7 +79,7 @@ def test_nobody_signs_in_for_the_client_itself(blnk_cloud: ProviderWorld) -> Non
     ],
 )
 def test_an_undocumented_refusal_ends_a_grant_only_by_its_code(
-    blnk_cloud: ProviderWorld, body: bytes, raised: type[Exception]
+    blnk_cloud: World, body: bytes, raised: type[Exception]
 ) -> None:
     """What the token endpoint answers is not published: prose, a page and nothing are no verdict."""
     source = blnk_cloud.signed_in()
@@ -89,7 +90,7 @@ def test_an_undocumented_refusal_ends_a_grant_only_by_its_code(
 
 
 @through_every_client
-def test_the_query_of_a_request_is_left_alone(blnk_cloud: ProviderWorld, kind: Kind) -> None:
+def test_the_query_of_a_request_is_left_alone(blnk_cloud: World, kind: Kind) -> None:
     """`?instance_id=` is the application's own, also on the replay."""
     source = blnk_cloud.signed_in()
     blnk_cloud.sandbox.revoke_access_tokens()
@@ -110,19 +111,19 @@ def test_a_static_key_goes_to_its_origin_only(kind: Kind, header: str) -> None:
         assert header.lower() not in elsewhere.received[0].headers
 
 
-def test_a_self_hosted_cloud_is_another_environment(blnk_cloud: ProviderWorld) -> None:
+def test_a_self_hosted_cloud_is_another_environment(blnk_cloud: World) -> None:
     """Its tokens lie elsewhere in a shared store and go to its own host only."""
     own, hosted = blnk_cloud.client(), blnk_cloud.client(BlnkCloud())
     assert own.for_subject("alice").store_key != hosted.for_subject("alice").store_key
 
 
-def test_a_core_401_is_read_from_a_stream_too(blnk_cloud: ProviderWorld) -> None:
+def test_a_core_401_is_read_from_a_stream_too(blnk_cloud: World) -> None:
     """The body that was looked at is still there for the caller."""
     blnk_cloud.sandbox.core_rejects = True
     source = blnk_cloud.signed_in()
     with blnk_cloud.open(HTTPX, source) as http:
         native: Any = http.native
-        with native.stream("GET", blnk_cloud.url("/proxy/ledgers")) as response:
+        with native.stream("GET", blnk_cloud.url_of("/proxy/ledgers")) as response:
             assert response.status_code == 401
             assert b"AUTH_INVALID_API_KEY" in response.read()
     assert blnk_cloud.token_requests == []

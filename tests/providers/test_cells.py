@@ -6,8 +6,9 @@ import dataclasses
 import re
 
 import pytest
-from providers.world import DAY, ProviderWorld
-from scenarios.clients import Kind, through_every_client
+from support.clients import Kind, through_every_client
+from support.providers import DAY
+from support.worlds import World
 
 from blnk_auth import ConfigurationError, ProtocolError, Provider, SignInRequired, StaticToken, TemporarilyUnavailable
 from blnk_auth.testing import Fault
@@ -26,7 +27,7 @@ EXPIRED = {
 
 
 @through_every_client
-def test_no_further_header_is_sent_than_the_table_says(world: ProviderWorld, kind: Kind) -> None:
+def test_no_further_header_is_sent_than_the_table_says(world: World, kind: Kind) -> None:
     """Further headers, token and API: five at bLink, where User-Agent is one of them, none elsewhere."""
     source = world.signed_in()
     world.expire()
@@ -35,7 +36,7 @@ def test_no_further_header_is_sent_than_the_table_says(world: ProviderWorld, kin
     assert (token, api) == ((OF_BLINK, OF_BLINK) if world.name == "blink" else (set(), set()))
 
 
-def test_a_callback_with_another_state_is_refused(world: ProviderWorld) -> None:
+def test_a_callback_with_another_state_is_refused(world: World) -> None:
     """`state`: always sent, always checked; nothing is exchanged, and the right answer still counts."""
     client = world.client()
     start = client.start_authorization("alice", scope=world.scope)
@@ -48,7 +49,7 @@ def test_a_callback_with_another_state_is_refused(world: ProviderWorld) -> None:
 
 
 @through_every_client
-def test_the_token_type_is_sent_as_bearer(world: ProviderWorld, kind: Kind) -> None:
+def test_the_token_type_is_sent_as_bearer(world: World, kind: Kind) -> None:
     """`token_type`: `Bearer` at two of them and `bearer` at bLink, which is no oddity."""
     issued = world.sandbox.issue("alice")["token_type"]
     assert issued == ("bearer" if world.name == "blink" else "Bearer")
@@ -58,7 +59,7 @@ def test_the_token_type_is_sent_as_bearer(world: ProviderWorld, kind: Kind) -> N
     assert "odd_answer" not in world.events.names
 
 
-def test_how_long_an_unused_refresh_token_lives(world: ProviderWorld) -> None:
+def test_how_long_an_unused_refresh_token_lives(world: World) -> None:
     """Refresh token dies after: 30 days without use where that is documented; elsewhere the server is asked."""
     is_known = world.name != "blnk_cloud"
     assert world.provider().refresh_idle_lifetime == (30 * DAY if is_known else None)
@@ -76,7 +77,7 @@ def test_how_long_an_unused_refresh_token_lives(world: ProviderWorld) -> None:
 
 @through_every_client
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 407, 409, 422, 423, 429, 500, 501, 502, 503])
-def test_other_statuses_are_the_applications(world: ProviderWorld, kind: Kind, status: int) -> None:
+def test_other_statuses_are_the_applications(world: World, kind: Kind, status: int) -> None:
     """Statuses of a rejection: each other one passes untouched, whatever it says; so do those that are no expiry."""
     assert world.provider().rejection_statuses == ({400, 401, 403} if world.name == "flinks" else {401})
     said = b'{"code":1,"error":"invalid_token","message":"expired"}'
@@ -87,7 +88,7 @@ def test_other_statuses_are_the_applications(world: ProviderWorld, kind: Kind, s
 
 
 @through_every_client
-def test_an_expired_token_is_renewed_as_the_api_reports_it(world: ProviderWorld, kind: Kind) -> None:
+def test_an_expired_token_is_renewed_as_the_api_reports_it(world: World, kind: Kind) -> None:
     """The API says "expired": in each provider's own way, and once is enough."""
     source = world.signed_in()
     world.sandbox.fail_api_requests(EXPIRED[world.name])
@@ -96,7 +97,7 @@ def test_an_expired_token_is_renewed_as_the_api_reports_it(world: ProviderWorld,
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_may_heal_is_tried_again(world: ProviderWorld, status: int) -> None:
+def test_what_may_heal_is_tried_again(world: World, status: int) -> None:
     """Try later: the pair is kept, the outcome of 502 and 504 is unknown, and the next attempt works."""
     source = world.signed_in()
     kept = world.stored(source)
@@ -109,7 +110,7 @@ def test_what_may_heal_is_tried_again(world: ProviderWorld, status: int) -> None
     assert source.renew().access_token != kept.token.access_token
 
 
-def test_the_correlation_id_is_the_providers_own(world: ProviderWorld) -> None:
+def test_the_correlation_id_is_the_providers_own(world: World) -> None:
     """Correlation id in errors: the header that this provider's support asks for, and no other."""
     ids = {"X-Correlation-ID": "11111111-0000", "ob-correlation-id": "22222222-0000"}
     world.sandbox.fail_token_requests(Fault(status=400, body=b'{"error":"invalid_client"}', headers=ids))
@@ -120,7 +121,7 @@ def test_the_correlation_id_is_the_providers_own(world: ProviderWorld) -> None:
     assert {each for each in ids.values() if each in str(caught.value)} == ({expected} - {None})
 
 
-def test_who_can_be_discovered(world: ProviderWorld) -> None:
+def test_who_can_be_discovered(world: World) -> None:
     """Discovery: Blnk Cloud describes itself, the other two do not."""
     if world.name != "blnk_cloud":
         with pytest.raises(ProtocolError, match="publishes no metadata"):
@@ -134,7 +135,7 @@ def test_who_can_be_discovered(world: ProviderWorld) -> None:
     assert built_in.client_auth in found.client_auth_supported
 
 
-def test_another_environment_is_another_key(world: ProviderWorld) -> None:
+def test_another_environment_is_another_key(world: World) -> None:
     """Environment: by the host of the token endpoint, whatever else is the same."""
     made = world.provider()
     elsewhere = dataclasses.replace(made, token_endpoint="https://live.example/token")
@@ -143,11 +144,11 @@ def test_another_environment_is_another_key(world: ProviderWorld) -> None:
 
 
 @through_every_client
-def test_a_fixed_key_is_sent_and_never_renewed(world: ProviderWorld, kind: Kind) -> None:
+def test_a_fixed_key_is_sent_and_never_renewed(world: World, kind: Kind) -> None:
     """Static key instead: where there is none, an API that refuses it has the last word."""
     key = StaticToken("blnk_fdb796a5", api_origins=(world.sandbox.origin,))
     with world.open(kind, key) as http:
-        answer = http.get(world.url())
+        answer = http.get(world.url_of())
     assert answer.sent["authorization"] == "Bearer blnk_fdb796a5"
     assert answer.status in (400, 401)
     assert world.token_requests == []

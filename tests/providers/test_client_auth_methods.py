@@ -17,12 +17,13 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from helpers import everything_in, leaks
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
-from providers.world import Certificates
-from scenarios.clients import HTTPX, KINDS, Kind
-from scenarios.servers import Acme, Received, Reply, Site
+from support.acme_server import Acme
+from support.certificates import Certificates
+from support.clients import HTTPX, KINDS, Kind
+from support.leaks import everything_in, leaks
+from support.sites import Received, Reply, Site
 
 from blnk_auth import ConfigurationError, OAuthClient, Provider, Signer, TemporarilyUnavailable
 from blnk_auth._protocol.client_authentication import choose_method

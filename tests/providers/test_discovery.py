@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from providers.world import Certificates
-from scenarios.servers import Received, Reply, Site, endless
+from support.certificates import Certificates
+from support.sites import Received, Reply, Site, endless
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Provider, TemporarilyUnavailable
 from blnk_auth._protocol.discovery import LIFETIME, Documents, settings_in

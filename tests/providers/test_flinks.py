@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from helpers import everything_in, leaks
-from providers.world import DAY, ProviderWorld
-from scenarios.clients import HTTPX, Kind, through_every_client
-from scenarios.servers import Reply, Site
+from support.clients import HTTPX, Kind, through_every_client
+from support.leaks import everything_in, leaks
+from support.providers import DAY
+from support.sites import Reply, Site
+from support.worlds import World
 
 from blnk_auth import ConfigurationError, Flinks, ProtocolError, SignInRequired, TemporarilyUnavailable, Token
 from blnk_auth._protocol.http_messages import ApiAnswer
@@ -83,7 +84,7 @@ def test_a_single_string_of_origins_is_explained() -> None:
 # --- token requests -------------------------------------------------------------------------------------------------
 
 
-def test_signing_in_sends_what_flinks_demands(flinks: ProviderWorld) -> None:
+def test_signing_in_sends_what_flinks_demands(flinks: World) -> None:
     """State and scope, `provider_id` to choose the bank, and no challenge that nobody documented."""
     client = flinks.client(flinks.provider(authorization_parameters={"provider_id": "bank-1"}))
     query = parse_qs(urlsplit(client.start_authorization("alice", scope="ACCOUNT_BASIC").url).query)
@@ -93,14 +94,14 @@ def test_signing_in_sends_what_flinks_demands(flinks: ProviderWorld) -> None:
     assert set(flinks.token_request.json) == {"grant_type", "code", "redirect_uri", "client_id", "client_secret"}
 
 
-def test_a_scope_is_demanded_before_anybody_is_sent_there(flinks: ProviderWorld) -> None:
+def test_a_scope_is_demanded_before_anybody_is_sent_there(flinks: World) -> None:
     """Flinks requires one with each authorization request."""
     with pytest.raises(ConfigurationError, match="scope is missing; Flinks"):
         flinks.client().start_authorization("alice")
 
 
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
-def test_the_credentials_go_to_one_place(flinks: ProviderWorld, method: str) -> None:
+def test_the_credentials_go_to_one_place(flinks: World, method: str) -> None:
     """In the JSON body by default, in the header if told so, never in both."""
     source = flinks.signed_in(client=flinks.client(flinks.provider(client_auth=method)))
     source.renew()
@@ -112,14 +113,14 @@ def test_the_credentials_go_to_one_place(flinks: ProviderWorld, method: str) -> 
 
 
 @pytest.mark.parametrize("repeated", [True, False])
-def test_the_redirect_uri_on_refresh_is_a_choice(flinks: ProviderWorld, repeated: bool) -> None:
+def test_the_redirect_uri_on_refresh_is_a_choice(flinks: World, repeated: bool) -> None:
     """Two pages of the documentation disagree."""
     client = flinks.client(flinks.provider(redirect_uri_on_refresh=repeated))
     flinks.signed_in(client=client).renew()
     assert ("redirect_uri" in flinks.token_request.json) is repeated
 
 
-def test_the_client_gets_a_token_for_itself(flinks: ProviderWorld) -> None:
+def test_the_client_gets_a_token_for_itself(flinks: World) -> None:
     """For the management endpoints, with the scope that only this grant may name."""
     source = flinks.client().for_itself(scope="client:admin")
     assert flinks.get(HTTPX, source, PARTNER).status == 200
@@ -128,7 +129,7 @@ def test_the_client_gets_a_token_for_itself(flinks: ProviderWorld) -> None:
     assert flinks.sandbox.counts.client_credentials == 1
 
 
-def test_the_refresh_token_never_changes(flinks: ProviderWorld) -> None:
+def test_the_refresh_token_never_changes(flinks: World) -> None:
     """No refresh answer repeats it; it is kept."""
     source = flinks.signed_in()
     first = flinks.stored(source).token.refresh_token
@@ -142,7 +143,7 @@ def test_the_refresh_token_never_changes(flinks: ProviderWorld) -> None:
 # --- lifetimes ------------------------------------------------------------------------------------------------------
 
 
-def test_expires_in_zero_falls_back_to_the_jwt(flinks: ProviderWorld) -> None:
+def test_expires_in_zero_falls_back_to_the_jwt(flinks: World) -> None:
     """0 is the schema's default and means unknown; the JWT's `exp` is an unverified hint."""
     flinks.sandbox.personality.says_expires_in = False
     source = flinks.signed_in()
@@ -187,7 +188,7 @@ def test_how_long_a_token_lives(members: dict[str, Any], expires_in: Any) -> Non
     assert read.get("access_token") == members.get("access_token")
 
 
-def test_a_token_of_unknown_lifetime_is_used_until_it_is_rejected(flinks: ProviderWorld) -> None:
+def test_a_token_of_unknown_lifetime_is_used_until_it_is_rejected(flinks: World) -> None:
     """No renewal on every call."""
     flinks.sandbox.fail_token_requests(
         Fault(rewrite=lambda members: {"access_token": members["access_token"], "expires_in": 0})
@@ -198,7 +199,7 @@ def test_a_token_of_unknown_lifetime_is_used_until_it_is_rejected(flinks: Provid
     assert len(flinks.token_requests) == 1
 
 
-def test_thirty_idle_days_end_a_connection_and_a_renewal_puts_that_off(flinks: ProviderWorld) -> None:
+def test_thirty_idle_days_end_a_connection_and_a_renewal_puts_that_off(flinks: World) -> None:
     """Trap 38: known as `refresh_idle_lifetime`, so that a keep-alive can be planned."""
     assert flinks.provider().refresh_idle_lifetime == 30 * DAY
     source = flinks.signed_in()
@@ -232,7 +233,7 @@ def test_thirty_idle_days_end_a_connection_and_a_renewal_puts_that_off(flinks: P
         ("temporarily_unavailable", 503, TemporarilyUnavailable),
     ],
 )
-def test_each_error_of_the_table(flinks: ProviderWorld, error: str, status: int, raised: type[Exception]) -> None:
+def test_each_error_of_the_table(flinks: World, error: str, status: int, raised: type[Exception]) -> None:
     """Only what ends the grant marks it; a wrong secret is a 400 here, and no reason to sign anybody in."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(refusal(error, status))
@@ -254,7 +255,7 @@ def test_each_error_of_the_table(flinks: ProviderWorld, error: str, status: int,
     ],
     ids=lambda fault: f"{fault.status} {fault.body[:20]!r}",
 )
-def test_a_refusal_without_a_known_error_means_sign_in(flinks: ProviderWorld, fault: Fault) -> None:
+def test_a_refusal_without_a_known_error_means_sign_in(flinks: World, fault: Fault) -> None:
     """The token page: the tokens that Flinks itself holds have expired; the record is marked and kept."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(fault)
@@ -268,7 +269,7 @@ def test_a_refusal_without_a_known_error_means_sign_in(flinks: ProviderWorld, fa
 )
 @pytest.mark.parametrize("body", [b"<html>blocked</html>", b"", b" \n"])
 def test_an_answer_that_could_be_anybodys_ends_no_grant(
-    flinks: ProviderWorld, body: bytes, status: int, raised: type[Exception]
+    flinks: World, body: bytes, status: int, raised: type[Exception]
 ) -> None:
     """A gateway's page, or nothing at all."""
     source = flinks.signed_in()
@@ -278,7 +279,7 @@ def test_an_answer_that_could_be_anybodys_ends_no_grant(
     assert flinks.stored(source).ended is None
 
 
-def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: ProviderWorld) -> None:
+def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: World) -> None:
     """An expired token is renewed first; one of another type is kept, and the grant stays until it can be revoked."""
     source = flinks.signed_in()
     flinks.clock.advance(3600)
@@ -288,14 +289,14 @@ def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: Pr
     assert flinks.stored(source).ended is None
 
 
-def test_the_clients_own_token_is_never_a_matter_of_signing_in(flinks: ProviderWorld) -> None:
+def test_the_clients_own_token_is_never_a_matter_of_signing_in(flinks: World) -> None:
     """Nobody could."""
     flinks.sandbox.fail_token_requests(upstream_expired(401))
     with pytest.raises(ConfigurationError, match="client_credentials"):
         flinks.client().for_itself(scope="client:admin").token()
 
 
-def test_an_error_carries_the_correlation_id(flinks: ProviderWorld) -> None:
+def test_an_error_carries_the_correlation_id(flinks: World) -> None:
     """Flinks' support asks for `ob-correlation-id`; the credentials are not quoted."""
     source = flinks.signed_in()
     fault = refusal("invalid_client")
@@ -344,7 +345,7 @@ def test_which_rejections_a_new_token_cures(status: int, path: str, body: bytes 
 
 @through_every_client
 @pytest.mark.parametrize(("code", "status"), [(500, 500), (503, 503), (701, 404), (1207, 429), (703, 400), (501, 400)])
-def test_application_errors_go_to_the_caller(flinks: ProviderWorld, kind: Kind, code: int, status: int) -> None:
+def test_application_errors_go_to_the_caller(flinks: World, kind: Kind, code: int, status: int) -> None:
     """Unchanged, and without a renewal."""
     source = flinks.signed_in()
     flinks.sandbox.fail_api_requests(fdx_error(code, status))
@@ -353,7 +354,7 @@ def test_application_errors_go_to_the_caller(flinks: ProviderWorld, kind: Kind, 
     assert flinks.token_requests == []
 
 
-def test_a_consent_that_ended_is_not_cured(flinks: ProviderWorld) -> None:
+def test_a_consent_that_ended_is_not_cured(flinks: World) -> None:
     """602 by the sandbox's own state: the answer goes to the caller, the refresh token is left alone."""
     source = flinks.signed_in()
     flinks.sandbox.revoke_grant("alice")
@@ -365,7 +366,7 @@ def test_a_consent_that_ended_is_not_cured(flinks: ProviderWorld) -> None:
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
-def test_revoking_is_a_delete_with_the_access_token(flinks: ProviderWorld) -> None:
+def test_revoking_is_a_delete_with_the_access_token(flinks: World) -> None:
     """No body, no client credentials; then the record goes."""
     source = flinks.signed_in()
     access_token = flinks.stored(source).token.access_token
@@ -377,7 +378,7 @@ def test_revoking_is_a_delete_with_the_access_token(flinks: ProviderWorld) -> No
     assert flinks.token_requests == []
 
 
-def test_an_expired_access_token_is_renewed_to_revoke(flinks: ProviderWorld) -> None:
+def test_an_expired_access_token_is_renewed_to_revoke(flinks: World) -> None:
     """Trap 34: it takes a valid access token to end the connection."""
     source = flinks.signed_in()
     flinks.expire()
@@ -386,7 +387,7 @@ def test_an_expired_access_token_is_renewed_to_revoke(flinks: ProviderWorld) -> 
     assert source.state == "missing"
 
 
-def test_an_access_token_that_was_rejected_early_is_renewed_to_revoke(flinks: ProviderWorld) -> None:
+def test_an_access_token_that_was_rejected_early_is_renewed_to_revoke(flinks: World) -> None:
     """Our clock says that it lives, the server says that it does not."""
     source = flinks.signed_in()
     flinks.sandbox.revoke_access_tokens()
@@ -395,7 +396,7 @@ def test_an_access_token_that_was_rejected_early_is_renewed_to_revoke(flinks: Pr
     assert source.state == "missing"
 
 
-def test_a_revocation_that_is_refused_again_forgets_nothing(flinks: ProviderWorld) -> None:
+def test_a_revocation_that_is_refused_again_forgets_nothing(flinks: World) -> None:
     """Once more, not for ever."""
     source = flinks.signed_in()
     refused = Fault(status=401, body=b'{"message":"Unauthorized"}')
@@ -406,7 +407,7 @@ def test_a_revocation_that_is_refused_again_forgets_nothing(flinks: ProviderWorl
     assert flinks.sandbox.counts.refreshes == 1
 
 
-def test_a_revocation_that_fails_for_now_forgets_nothing(flinks: ProviderWorld) -> None:
+def test_a_revocation_that_fails_for_now_forgets_nothing(flinks: World) -> None:
     """A 503 is no answer to rely on."""
     source = flinks.signed_in()
     flinks.sandbox.fail_revocations(Fault(status=503))
@@ -419,13 +420,13 @@ def test_a_revocation_that_fails_for_now_forgets_nothing(flinks: ProviderWorld) 
 
 
 @through_every_client
-def test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told(flinks: ProviderWorld, kind: Kind) -> None:
+def test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told(flinks: World, kind: Kind) -> None:
     """Samples show pagination links to another host: the request goes out bare, and the event says what to do."""
     with Site(lambda _: Reply(401)) as elsewhere:
         flinks.sandbox.personality.next_page_origin = elsewhere.origin
         source = flinks.signed_in()
         with flinks.open(kind, source) as http:
-            link = json.loads(http.get(flinks.url()).body)["links"]["next"]["href"]
+            link = json.loads(http.get(flinks.url_of()).body)["links"]["next"]["href"]
             assert http.get(link).status == 401
         assert elsewhere.authorizations == [None]
     told = flinks.events.wait_for("token_withheld").detail
@@ -433,7 +434,7 @@ def test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told(flinks: Pro
     assert flinks.token_requests == []
 
 
-def test_the_other_host_gets_it_once_it_is_allowed(flinks: ProviderWorld) -> None:
+def test_the_other_host_gets_it_once_it_is_allowed(flinks: World) -> None:
     """As the event says."""
     with Site(lambda _: Reply(200)) as elsewhere:
         client = flinks.client(flinks.provider(api_origins=(elsewhere.origin,)))
@@ -443,7 +444,7 @@ def test_the_other_host_gets_it_once_it_is_allowed(flinks: ProviderWorld) -> Non
         assert elsewhere.authorizations == [f"Bearer {source.token().access_token}"]
 
 
-def test_connections_are_kept_apart(flinks: ProviderWorld) -> None:
+def test_connections_are_kept_apart(flinks: World) -> None:
     """One token per connection and host; a partner's own token is another one."""
     client = flinks.client()
     elsewhere = flinks.client(Flinks(host=FLINKS_PREPRODUCTION))
@@ -456,7 +457,7 @@ def test_connections_are_kept_apart(flinks: ProviderWorld) -> None:
     assert len({source.store_key for source in sources}) == 4
 
 
-def test_tokens_from_elsewhere_can_be_adopted(flinks: ProviderWorld) -> None:
+def test_tokens_from_elsewhere_can_be_adopted(flinks: World) -> None:
     """A connection that another program made goes on here."""
     source = flinks.client().for_subject("alice")
     source.adopt(Token.from_response(flinks.sandbox.issue("alice"), now=flinks.clock()))

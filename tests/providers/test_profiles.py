@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from providers.world import Certificates
-from scenarios.clients import HTTPX, Kind, through_every_client
-from scenarios.servers import Received, Reply, Site
+from support.certificates import Certificates
+from support.clients import HTTPX, Kind, through_every_client
+from support.sites import Received, Reply, Site
 
 import blnk_auth
 from blnk_auth import ConfigurationError, OAuthClient, Provider, Token

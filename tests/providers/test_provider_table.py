@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from providers.provider_table import PAGE, PROVIDERS, ROWS, Row, render
+from support.provider_table import PAGE, PROVIDERS, ROWS, Row, render
 
 TESTS = Path(__file__).parents[1]
 OF_A_PROVIDER = (
@@ -29,7 +29,7 @@ def named_in(file: str) -> frozenset[str]:
 
 
 def test_the_page_is_what_the_values_say() -> None:
-    """Run `python tests/providers/provider_table.py` after a change."""
+    """Run `python tests/support/provider_table.py` after a change."""
     assert PAGE.read_text("utf-8") == render()
 
 

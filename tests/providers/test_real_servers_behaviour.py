@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from helpers import settle
-from providers.world import ProviderWorld, a_world
-from scenarios.clients import Kind, through_every_client
-from scenarios.servers import Acme, Received, Reply, Site
-from scenarios.world import ONE_RENEWAL
+from support.acme_server import Acme
+from support.clients import Kind, through_every_client
+from support.sites import Received, Reply, Site
+from support.waiting import settle
+from support.worlds import ONE_RENEWAL, World, a_world
 
 from blnk_auth import (
     ConfigurationError,
@@ -114,7 +114,7 @@ def test_f61_an_empty_refusal_ends_no_grant(name: str, status: int, raised: type
         assert world.stored(source) == kept
 
 
-def test_f61_unless_the_providers_own_rule_says_otherwise(flinks: ProviderWorld) -> None:
+def test_f61_unless_the_providers_own_rule_says_otherwise(flinks: World) -> None:
     """Flinks documents 400 and 403 as the end of what it holds itself."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(Fault(status=403, body=b'{"message":"Forbidden"}'))
@@ -128,7 +128,7 @@ def test_f61_unless_the_providers_own_rule_says_otherwise(flinks: ProviderWorld)
 SPENT = Fault(status=400, body=b'{"error":"invalid_request","error_description":"refresh token already used"}')
 
 
-def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: ProviderWorld) -> None:
+def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: World) -> None:
     """The error says what the server said; the grant is not ended by it, and nothing loops."""
     source = blnk_cloud.signed_in()
     blnk_cloud.sandbox.fail_token_requests(SPENT)
@@ -138,7 +138,7 @@ def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: ProviderWor
     assert blnk_cloud.stored(source).ended is None
 
 
-def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: ProviderWorld) -> None:
+def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
     """One rule of the provider; a sibling's newer pair is still looked for first."""
 
     def judge(refusal: Refusal) -> Verdict | None:
@@ -165,26 +165,26 @@ def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: ProviderWorld) -> 
 
 
 @pytest.fixture
-def dies_together(blnk_cloud: ProviderWorld) -> ProviderWorld:
+def dies_together(blnk_cloud: World) -> World:
     """A server whose refresh token dies with the access token."""
     blnk_cloud.sandbox._authorization_server.refresh_idle_lifetime = blnk_cloud.sandbox.lifetime
     return blnk_cloud
 
 
 @through_every_client
-def test_f63_steady_use_keeps_such_a_grant_alive(dies_together: ProviderWorld, kind: Kind) -> None:
+def test_f63_steady_use_keeps_such_a_grant_alive(dies_together: World, kind: Kind) -> None:
     """Renewed ahead of the end, behind the callers, for as long as somebody calls."""
     source = dies_together.signed_in()
     with dies_together.open(kind, source) as http:
         for round_ in range(4):
             dies_together.clock.advance(dies_together.sandbox.lifetime - 300)
-            assert http.get(dies_together.url()).status == 200
+            assert http.get(dies_together.url_of()).status == 200
             dies_together.events.wait_for("renewed", round_ + 1)
             settle()
     assert source.state == "fresh"
 
 
-def test_f63_its_idle_death_is_told_once(dies_together: ProviderWorld) -> None:
+def test_f63_its_idle_death_is_told_once(dies_together: World) -> None:
     """After that the server is not asked again."""
     source = dies_together.signed_in()
     dies_together.expire()
@@ -297,7 +297,7 @@ def test_f66_the_audience_a_server_accepts_can_be_selected(accepted: Any) -> Non
 # --- the figures ----------------------------------------------------------------------------------------------------
 
 
-def test_two_renewals_in_a_row_reuse_nothing(world: ProviderWorld) -> None:
+def test_two_renewals_in_a_row_reuse_nothing(world: World) -> None:
     """Each provider, ten expiries: one renewal for each."""
     source = world.signed_in()
     for _ in range(10):

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from providers.world import USER_AGENT, Certificates, ProviderWorld, a_world
+from support.certificates import Certificates
+from support.providers import USER_AGENT
+from support.worlds import World, a_world
 
 from blnk_auth.testing import Fault, Sandbox
 from blnk_auth.testing.sandbox import _blink as blink_sandbox
@@ -31,7 +33,7 @@ def five_headers(**changes: str | None) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value is not None}
 
 
-def refresh(world: ProviderWorld, headers: dict[str, str] | None = None, **form: str | None) -> httpx.Response:
+def refresh(world: World, headers: dict[str, str] | None = None, **form: str | None) -> httpx.Response:
     """A refresh as bLink wants it; None leaves a parameter out."""
     usual: dict[str, str | None] = {
         "grant_type": "refresh_token",
@@ -44,7 +46,7 @@ def refresh(world: ProviderWorld, headers: dict[str, str] | None = None, **form:
     return httpx.post(world.sandbox.origin + TOKEN, data=sent, headers=headers or five_headers())
 
 
-def test_blink_answers_as_documented(blink: ProviderWorld) -> None:
+def test_blink_answers_as_documented(blink: World) -> None:
     """Members, media type, and the headers of platform and bank."""
     headers = five_headers()
     response = refresh(blink, headers)
@@ -58,7 +60,7 @@ def test_blink_answers_as_documented(blink: ProviderWorld) -> None:
 
 
 @pytest.mark.parametrize("name", list(five_headers()))
-def test_blink_demands_each_of_the_five_headers(blink: ProviderWorld, name: str) -> None:
+def test_blink_demands_each_of_the_five_headers(blink: World, name: str) -> None:
     """Whichever is missing, the payload is invalid; httpx adds a User-Agent of its own, so that one is emptied."""
     headers = {**five_headers(), name: ""}
     response = refresh(blink, headers)
@@ -68,7 +70,7 @@ def test_blink_demands_each_of_the_five_headers(blink: ProviderWorld, name: str)
 
 
 @pytest.mark.parametrize("value", ["x" * 65, "twice"])
-def test_blink_takes_a_correlation_id_once(blink: ProviderWorld, value: str) -> None:
+def test_blink_takes_a_correlation_id_once(blink: World, value: str) -> None:
     """And none of more than 64 characters."""
     first = refresh(blink, five_headers(X_Correlation_ID=value)).status_code
     second = refresh(blink, five_headers(X_Correlation_ID=value)).status_code
@@ -90,13 +92,13 @@ def test_blink_takes_a_correlation_id_once(blink: ProviderWorld, value: str) -> 
         ({"grant_type": None}, 400, "grant_type"),
     ],
 )
-def test_blink_refuses_a_wrong_form(blink: ProviderWorld, form: dict[str, Any], status: int, said: str) -> None:
+def test_blink_refuses_a_wrong_form(blink: World, form: dict[str, Any], status: int, said: str) -> None:
     """With a reason."""
     response = refresh(blink, **form)
     assert (response.status_code, said in response.text) == (status, True)
 
 
-def test_blink_refuses_basic_json_and_get(blink: ProviderWorld) -> None:
+def test_blink_refuses_basic_json_and_get(blink: World) -> None:
     """No second way to authenticate, no other encoding, no other method."""
     url = blink.sandbox.origin + TOKEN
     form = {"grant_type": "refresh_token", "client_id": "sandbox-client", "username": "alice"}
@@ -105,7 +107,7 @@ def test_blink_refuses_basic_json_and_get(blink: ProviderWorld) -> None:
     assert httpx.get(url, headers=five_headers()).status_code == 405
 
 
-def test_blink_revokes_each_token_by_itself(blink: ProviderWorld) -> None:
+def test_blink_revokes_each_token_by_itself(blink: World) -> None:
     """The other one lives on; an unknown token is no error."""
     issued = blink.sandbox.issue("alice")
     form = {"client_id": blink.sandbox.client_id, "token": issued["refresh_token"]}
@@ -113,19 +115,19 @@ def test_blink_revokes_each_token_by_itself(blink: ProviderWorld) -> None:
     assert httpx.post(url, data=form, headers=five_headers()).status_code == 200
     assert refresh(blink, refresh_token=issued["refresh_token"]).json()["error"] == "invalid_grant"
     bearer = {"Authorization": f"Bearer {issued['access_token']}"}
-    assert httpx.get(blink.url(), headers={**five_headers(), **bearer}).status_code == 200
+    assert httpx.get(blink.url_of(), headers={**five_headers(), **bearer}).status_code == 200
     assert httpx.post(url, data={**form, "token": "unknown"}, headers=five_headers()).status_code == 200
     assert httpx.post(url, data={"client_id": blink.sandbox.client_id}, headers=five_headers()).status_code == 400
 
 
-def test_blink_tells_expired_from_invalid(blink: ProviderWorld) -> None:
+def test_blink_tells_expired_from_invalid(blink: World) -> None:
     """At the API, in single quotes, by the bank."""
     issued = blink.sandbox.issue("alice")
     bearer = {"Authorization": f"Bearer {issued['access_token']}"}
     blink.expire()
-    expired = httpx.get(blink.url(), headers={**five_headers(), **bearer})
-    unknown = httpx.get(blink.url(), headers={**five_headers(), "Authorization": "Bearer unknown"})
-    bare = httpx.get(blink.url(), headers=five_headers())
+    expired = httpx.get(blink.url_of(), headers={**five_headers(), **bearer})
+    unknown = httpx.get(blink.url_of(), headers={**five_headers(), "Authorization": "Bearer unknown"})
+    bare = httpx.get(blink.url_of(), headers=five_headers())
     assert [each.json()["type"].rsplit("/")[-1] for each in (expired, unknown, bare)] == [
         "EXPIRED_TOKEN",
         "INVALID_TOKEN",
@@ -135,7 +137,7 @@ def test_blink_tells_expired_from_invalid(blink: ProviderWorld) -> None:
     assert {each.headers["x-corapi-source"] for each in (expired, unknown)} == {"PROVIDER"}
 
 
-def test_blinks_health_check_echoes_the_headers(blink: ProviderWorld) -> None:
+def test_blinks_health_check_echoes_the_headers(blink: World) -> None:
     """A good smoke test."""
     bearer = {"Authorization": f"Bearer {blink.sandbox.issue('alice')['access_token']}"}
     sent = {**five_headers(), **bearer}
@@ -143,7 +145,7 @@ def test_blinks_health_check_echoes_the_headers(blink: ProviderWorld) -> None:
     assert {name.lower(): value for name, value in sent.items()}.items() <= echoed.items()
 
 
-def test_blinks_codes_live_thirty_seconds(blink: ProviderWorld) -> None:
+def test_blinks_codes_live_thirty_seconds(blink: World) -> None:
     """As mandated."""
     assert blink_sandbox.CODE_LIFETIME == 30
     client = blink.client()
@@ -153,7 +155,7 @@ def test_blinks_codes_live_thirty_seconds(blink: ProviderWorld) -> None:
     assert client.finish_authorization(callback_url).state == "fresh"
 
 
-def test_blink_asks_for_the_clients_own_certificate(secure_blink: ProviderWorld, certificates: Certificates) -> None:
+def test_blink_asks_for_the_clients_own_certificate(secure_blink: World, certificates: Certificates) -> None:
     """401 by the platform, at token endpoint and API, for another's or none; the right one passes."""
     world = secure_blink
     bare = ssl.create_default_context(cafile=certificates.ca_file)
@@ -204,7 +206,7 @@ def test_each_problem_on_demand(name: str, status: int, source: Any) -> None:
 # --- Flinks ---------------------------------------------------------------------------------------------------------
 
 
-def ask_flinks(world: ProviderWorld, **members: str | None) -> httpx.Response:
+def ask_flinks(world: World, **members: str | None) -> httpx.Response:
     usual: dict[str, str | None] = {
         "grant_type": "refresh_token",
         "refresh_token": world.sandbox.issue("alice")["refresh_token"],
@@ -216,7 +218,7 @@ def ask_flinks(world: ProviderWorld, **members: str | None) -> httpx.Response:
     return httpx.post(f"{world.sandbox.origin}/api/v1/token", json=sent)
 
 
-def test_flinks_answers_as_documented(flinks: ProviderWorld) -> None:
+def test_flinks_answers_as_documented(flinks: World) -> None:
     """No refresh token for a refresh, a JWT that says when it ends, and the ids that support asks for."""
     response = ask_flinks(flinks)
     assert response.status_code == 200
@@ -237,13 +239,13 @@ def test_flinks_answers_as_documented(flinks: ProviderWorld) -> None:
         ({"refresh_token": "unknown"}, "invalid_grant"),
     ],
 )
-def test_flinks_refuses_everything_with_400(flinks: ProviderWorld, members: dict[str, Any], error: str) -> None:
+def test_flinks_refuses_everything_with_400(flinks: World, members: dict[str, Any], error: str) -> None:
     """Also bad credentials."""
     response = ask_flinks(flinks, **members)
     assert (response.status_code, response.json()["error"]) == (400, error)
 
 
-def test_flinks_refuses_a_form_and_two_authentications(flinks: ProviderWorld) -> None:
+def test_flinks_refuses_a_form_and_two_authentications(flinks: World) -> None:
     """JSON only; Basic instead of the body, not beside it."""
     url = f"{flinks.sandbox.origin}/api/v1/token"
     secret = {"client_id": flinks.sandbox.client_id, "client_secret": flinks.sandbox.client_secret}
@@ -253,13 +255,13 @@ def test_flinks_refuses_a_form_and_two_authentications(flinks: ProviderWorld) ->
     assert httpx.post(url, json=grant, auth=tuple(secret.values())).status_code == 200
 
 
-def test_flinks_takes_each_kind_of_token_where_it_belongs(flinks: ProviderWorld) -> None:
+def test_flinks_takes_each_kind_of_token_where_it_belongs(flinks: World) -> None:
     """A person's at the data endpoints, the client's own at the partner endpoints."""
     person = flinks.signed_in().token().access_token
     itself = flinks.client().for_itself(scope="client:admin").token().access_token
 
     def status(path: str, token: str) -> int:
-        return httpx.get(flinks.url(path), headers={"Authorization": f"Bearer {token}"}).status_code
+        return httpx.get(flinks.url_of(path), headers={"Authorization": f"Bearer {token}"}).status_code
 
     assert [status("/api/fdx/5/accounts", person), status("/api/fdx/5/accounts", itself)] == [200, 401]
     assert [status("/api/v1/recipients", person), status("/api/v1/recipients", itself)] == [400, 200]
@@ -274,7 +276,7 @@ def test_an_unknown_personality_is_named() -> None:
         Sandbox("plaid")
 
 
-def test_a_switch_of_another_personality_is_an_error(blink: ProviderWorld) -> None:
+def test_a_switch_of_another_personality_is_an_error(blink: World) -> None:
     """`core_rejects` is Blnk Cloud's."""
     with pytest.raises(AttributeError, match="blnk_cloud"):
         blink.sandbox.core_rejects = True

@@ -16,11 +16,15 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from helpers import everything_in, leaks, settle
-from providers.world import DAY, NAMES, USER_AGENT, Certificates, ProviderWorld, a_world
-from scenarios.clients import HTTPX, KINDS, REQUESTS, Kind, through_every_client
-from scenarios.servers import Acme, Reply, Site
-from scenarios.world import DelegatingStore
+from support.acme_server import Acme
+from support.certificates import Certificates
+from support.clients import HTTPX, KINDS, REQUESTS, Kind, through_every_client
+from support.leaks import everything_in, leaks
+from support.providers import DAY, NAMES, USER_AGENT
+from support.sites import Reply, Site
+from support.stores.scripted import DelegatingStore
+from support.waiting import settle
+from support.worlds import World, a_world
 
 from blnk_auth import (
     BLink,
@@ -62,7 +66,7 @@ def rewritten(**members: Any) -> Fault:
 
 
 @through_every_client
-def test_trap_01_each_provider_gets_its_own_body_encoding(world: ProviderWorld, kind: Kind) -> None:
+def test_trap_01_each_provider_gets_its_own_body_encoding(world: World, kind: Kind) -> None:
     """JSON at Flinks, a form at the other two; each sandbox refuses the other encoding."""
     source = world.signed_in()
     world.expire()
@@ -72,7 +76,7 @@ def test_trap_01_each_provider_gets_its_own_body_encoding(world: ProviderWorld, 
 
 
 @through_every_client
-def test_trap_02_exactly_one_client_authentication(world: ProviderWorld, kind: Kind) -> None:
+def test_trap_02_exactly_one_client_authentication(world: World, kind: Kind) -> None:
     """Basic for Blnk, nothing but the id for bLink, the body for Flinks; never two at once."""
     source = world.signed_in()
     world.expire()
@@ -90,7 +94,7 @@ def test_trap_02_exactly_one_client_authentication(world: ProviderWorld, kind: K
 
 
 @through_every_client
-def test_trap_03_provider_parameters_go_with_each_refresh(blink: ProviderWorld, kind: Kind) -> None:
+def test_trap_03_provider_parameters_go_with_each_refresh(blink: World, kind: Kind) -> None:
     """It works on day one, and on day three as well."""
     source = blink.signed_in()
     for _ in range(2):
@@ -105,7 +109,7 @@ def test_trap_03_provider_parameters_go_with_each_refresh(blink: ProviderWorld, 
 
 @through_every_client
 def test_trap_04_the_token_call_carries_the_certificate(
-    secure_blink: ProviderWorld, certificates: Certificates, kind: Kind
+    secure_blink: World, certificates: Certificates, kind: Kind
 ) -> None:
     """Whatever client the user has: the certificate given to `OAuthClient` goes to the token endpoint."""
     world = secure_blink
@@ -133,7 +137,7 @@ def test_trap_05_environments_share_neither_certificates_nor_store_keys(certific
 
 
 @through_every_client
-def test_trap_06_each_call_has_a_correlation_id_of_its_own(blink: ProviderWorld, kind: Kind) -> None:
+def test_trap_06_each_call_has_a_correlation_id_of_its_own(blink: World, kind: Kind) -> None:
     """The first call, the refresh and the replay; the sandbox refuses an id that it has seen."""
     source = blink.signed_in()
     blink.sandbox.revoke_access_tokens()
@@ -144,7 +148,7 @@ def test_trap_06_each_call_has_a_correlation_id_of_its_own(blink: ProviderWorld,
 
 
 @through_every_client
-def test_trap_07_psu_headers_know_whether_a_person_is_present(blink: ProviderWorld, kind: Kind) -> None:
+def test_trap_07_psu_headers_know_whether_a_person_is_present(blink: World, kind: Kind) -> None:
     """A refresh inside a user's request carries the user's address, one behind the callers says AUTO."""
 
     def address(call: Call) -> str:
@@ -177,7 +181,7 @@ def test_trap_08_basic_credentials_are_raw_for_blnk_and_encoded_by_the_rfc() -> 
         assert acme.token_requests[0].basic == ("id+%2B", "p%252B%2B%2F+%C3%A9%3A%C3%BC")
 
 
-def test_trap_09_no_parameter_goes_where_it_is_not_wanted(flinks: ProviderWorld) -> None:
+def test_trap_09_no_parameter_goes_where_it_is_not_wanted(flinks: World) -> None:
     """At Flinks `scope` belongs to client_credentials, `redirect_uri` to the code, and PKCE nowhere."""
     client = flinks.client()
     assert "code_challenge" not in client.start_authorization("alice", scope="ACCOUNT_BASIC").url
@@ -197,7 +201,7 @@ def test_trap_09_no_parameter_goes_where_it_is_not_wanted(flinks: ProviderWorld)
 @pytest.mark.parametrize(
     "fault", [Fault(), rewritten(refresh_token=""), rewritten(refresh_token=7)], ids=["absent", "empty", "odd"]
 )
-def test_trap_10_a_refresh_token_that_does_not_come_is_kept(flinks: ProviderWorld, fault: Fault) -> None:
+def test_trap_10_a_refresh_token_that_does_not_come_is_kept(flinks: World, fault: Fault) -> None:
     """Flinks never repeats it; an empty string is as good as absent."""
     source = flinks.signed_in()
     kept = flinks.stored(source).token.refresh_token
@@ -220,7 +224,7 @@ class WatchedStore(DelegatingStore):
 
 
 @through_every_client
-def test_trap_11_a_new_pair_is_saved_before_the_request_is_repeated(blnk_cloud: ProviderWorld, kind: Kind) -> None:
+def test_trap_11_a_new_pair_is_saved_before_the_request_is_repeated(blnk_cloud: World, kind: Kind) -> None:
     """Blnk always sends a new refresh token; a crash between save and replay must not lose the grant."""
     requests_at_save: list[int] = []
     blnk_cloud.store = WatchedStore(lambda _: requests_at_save.append(blnk_cloud.sandbox.counts.api_requests))
@@ -235,7 +239,7 @@ def test_trap_11_a_new_pair_is_saved_before_the_request_is_repeated(blnk_cloud: 
 
 
 @pytest.mark.parametrize("value", [0, None, "299", 299.0, "299.0", "soon", "0", True])
-def test_trap_12_an_odd_expires_in_costs_no_refresh_on_each_call(flinks: ProviderWorld, value: Any) -> None:
+def test_trap_12_an_odd_expires_in_costs_no_refresh_on_each_call(flinks: World, value: Any) -> None:
     """0 and missing mean unknown, a string or a float what it says; the JWT tells the rest."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(rewritten(expires_in=value))
@@ -246,7 +250,7 @@ def test_trap_12_an_odd_expires_in_costs_no_refresh_on_each_call(flinks: Provide
     assert flinks.stored(source).token.expires_at == flinks.clock() + 299
 
 
-def test_trap_13_a_margin_never_eats_a_short_lifetime(flinks: ProviderWorld) -> None:
+def test_trap_13_a_margin_never_eats_a_short_lifetime(flinks: World) -> None:
     """299 seconds: fresh at birth and for most of its life, renewed before its end."""
     source = flinks.signed_in()
     assert source.state == "fresh"
@@ -257,17 +261,17 @@ def test_trap_13_a_margin_never_eats_a_short_lifetime(flinks: ProviderWorld) -> 
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 3600.0, 40 * DAY])
-def test_trap_14_a_wrong_clock_causes_no_loop(flinks: ProviderWorld, skew: float) -> None:
+def test_trap_14_a_wrong_clock_causes_no_loop(flinks: World, skew: float) -> None:
     """`exp` is the server's clock, ours is off, and only `exp` tells: at most one refresh, however often it is used."""
     flinks.sandbox.personality.says_expires_in = False
     source = flinks.signed_in(client=flinks.client(clock=lambda: flinks.clock() + skew))
     with flinks.open(HTTPX, source) as http:
-        assert [http.get(flinks.url()).status for _ in range(10)] == [200] * 10
+        assert [http.get(flinks.url_of()).status for _ in range(10)] == [200] * 10
     assert len(flinks.token_requests) <= 1
 
 
 @through_every_client
-def test_trap_15_a_lower_case_token_type_is_sent_as_bearer(blink: ProviderWorld, kind: Kind) -> None:
+def test_trap_15_a_lower_case_token_type_is_sent_as_bearer(blink: World, kind: Kind) -> None:
     """The comparison ignores case, and what we send does not depend on it."""
     source = blink.sign_in(blink.client())
     answer = blink.get(kind, source)
@@ -275,7 +279,7 @@ def test_trap_15_a_lower_case_token_type_is_sent_as_bearer(blink: ProviderWorld,
     assert "odd_answer" not in blink.events.names
 
 
-def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: ProviderWorld, tmp_path: Any) -> None:
+def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: World, tmp_path: Any) -> None:
     """`grant_id` of Consent 3.0; and a scope that a refresh leaves out is unchanged."""
     blink.sandbox.personality.consent = "3.0"
     provider = blink.provider(consent="3.0", username=None)
@@ -300,7 +304,7 @@ def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: Prov
     ],
     ids=["html", "empty", "array", "number", "missing"],
 )
-def test_trap_17_a_200_without_a_token_is_none(world: ProviderWorld, fault: Fault) -> None:
+def test_trap_17_a_200_without_a_token_is_none(world: World, fault: Fault) -> None:
     """What is stored stays as it was."""
     source = world.signed_in()
     kept = world.stored(source)
@@ -313,7 +317,7 @@ def test_trap_17_a_200_without_a_token_is_none(world: ProviderWorld, fault: Faul
 @pytest.mark.parametrize(
     "body", [b'{"access_token":7,"refresh_token":"rt"}', b'{"refresh_token":"rt"}'], ids=["number", "missing"]
 )
-def test_trap_17_a_refresh_token_without_an_access_token_is_kept(world: ProviderWorld, body: bytes) -> None:
+def test_trap_17_a_refresh_token_without_an_access_token_is_kept(world: World, body: bytes) -> None:
     """The one before it may be spent: it takes its place beside the old access token, and the call fails."""
     source = world.signed_in()
     kept = world.stored(source)
@@ -370,9 +374,7 @@ def test_trap_19_a_401_that_no_token_resolves_causes_no_refresh(useless: Any, ki
 
 @through_every_client
 @pytest.mark.parametrize("status", [401, 403])
-def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(
-    flinks: ProviderWorld, kind: Kind, status: int
-) -> None:
+def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(flinks: World, kind: Kind, status: int) -> None:
     """Refresh-on-401 alone would never fire there."""
     flinks.sandbox.personality.expired_status = status
     source = flinks.signed_in()
@@ -385,7 +387,7 @@ def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(
 
 
 @through_every_client
-def test_trap_21_one_refresh_and_one_replay_and_no_more(world: ProviderWorld, kind: Kind) -> None:
+def test_trap_21_one_refresh_and_one_replay_and_no_more(world: World, kind: Kind) -> None:
     """The second rejection goes to the caller untouched."""
     rejected = Fault(status=401, body=b'{"message":"no"}')
     world.sandbox.fail_api_requests(rejected, rejected, rejected)
@@ -395,7 +397,7 @@ def test_trap_21_one_refresh_and_one_replay_and_no_more(world: ProviderWorld, ki
 
 
 @through_every_client
-def test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh(world: ProviderWorld, kind: Kind) -> None:
+def test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh(world: World, kind: Kind) -> None:
     """The token that failed is not the one in the store: replay with that, and ask nobody."""
     source = world.signed_in()
     sibling = world.client().for_subject("alice")
@@ -409,26 +411,26 @@ def test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh(world: ProviderW
 
 
 @pytest.mark.parametrize("kind", [REQUESTS, HTTPX, KINDS[2], KINDS[3]], ids=str)
-def test_trap_23_a_stampede_makes_one_token_call(world: ProviderWorld, kind: Kind) -> None:
+def test_trap_23_a_stampede_makes_one_token_call(world: World, kind: Kind) -> None:
     """Twenty parallel rejections; with Blnk's rotation a second refresh would end the family."""
     source = world.signed_in()
     world.sandbox.revoke_access_tokens()
     with world.open(kind, source) as http:
-        assert {answer.status for answer in http.herd(world.url(), 20)} == {200}
+        assert {answer.status for answer in http.herd(world.url_of(), 20)} == {200}
     assert (world.sandbox.counts.token_requests, world.sandbox.counts.reuses) == (1, 0)
 
 
 @pytest.mark.parametrize("kind", [REQUESTS, HTTPX], ids=str)
-def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: ProviderWorld, kind: Kind) -> None:
+def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: World, kind: Kind) -> None:
     """A known expiry is renewed before; a rejection goes to the caller, and the next request has the new token."""
     body = "data" if kind is REQUESTS else "content"
     source = blnk_cloud.signed_in()
     blnk_cloud.expire()
     with blnk_cloud.open(kind, source) as http:
-        assert http.post(blnk_cloud.url(), **{body: iter([b"once"])}).status == 201
+        assert http.post(blnk_cloud.url_of(), **{body: iter([b"once"])}).status == 201
         blnk_cloud.sandbox.revoke_access_tokens()
-        assert http.post(blnk_cloud.url(), **{body: iter([b"twice"])}).status == 401
-        assert http.post(blnk_cloud.url(), **{body: iter([b"again"])}).status == 201
+        assert http.post(blnk_cloud.url_of(), **{body: iter([b"twice"])}).status == 401
+        assert http.post(blnk_cloud.url_of(), **{body: iter([b"again"])}).status == 201
     assert [request.body_length for request in blnk_cloud.requests("/ledgers")] == [4, 5, 5]
 
 
@@ -436,7 +438,7 @@ def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: ProviderWorld, ki
     "fault", [Fault(status=504, after_rotation=True), Fault(disconnect=True, after_rotation=True)], ids=["504", "cut"]
 )
 @pytest.mark.parametrize("rotates", [False, True])
-def test_trap_25_an_unknown_outcome_keeps_the_old_pair(blink: ProviderWorld, fault: Fault, rotates: bool) -> None:
+def test_trap_25_an_unknown_outcome_keeps_the_old_pair(blink: World, fault: Fault, rotates: bool) -> None:
     """Tried once, kept, and tried again later: it works, or the error says how the grant was lost."""
     blink.sandbox.rotates = rotates
     source = blink.signed_in(client=blink.client(policy=RenewalPolicy(lost_answer_retries=0)))
@@ -464,7 +466,7 @@ BAD_CLIENT = {
 }
 
 
-def test_trap_26_a_wrong_secret_ends_no_grant(world: ProviderWorld) -> None:
+def test_trap_26_a_wrong_secret_ends_no_grant(world: World) -> None:
     """400 at Flinks, 401 at Blnk, 403 by bLink's platform: configuration, and the record is as it was."""
     source = world.signed_in()
     kept = world.stored(source)
@@ -476,7 +478,7 @@ def test_trap_26_a_wrong_secret_ends_no_grant(world: ProviderWorld) -> None:
     source.renew()
 
 
-def test_trap_27_a_refresh_token_may_end_silently(world: ProviderWorld) -> None:
+def test_trap_27_a_refresh_token_may_end_silently(world: World) -> None:
     """Revoked in a dashboard, by a second consent, upstream: marked, kept, and told once to the server."""
     source = world.signed_in()
     world.sandbox.revoke_grant("alice")
@@ -491,7 +493,7 @@ def test_trap_27_a_refresh_token_may_end_silently(world: ProviderWorld) -> None:
     assert len(world.token_requests) == 1
 
 
-def test_trap_28_prose_is_no_oauth_code(blnk_cloud: ProviderWorld) -> None:
+def test_trap_28_prose_is_no_oauth_code(blnk_cloud: World) -> None:
     """Blnk's house style: a sentence where a code should be."""
     source = blnk_cloud.signed_in()
     prose = b'{"error":"Authorization header is required"}'
@@ -505,7 +507,7 @@ def test_trap_28_prose_is_no_oauth_code(blnk_cloud: ProviderWorld) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/problem+json", "text/html", ""])
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 502])
-def test_trap_29_no_body_reaches_an_error(blink: ProviderWorld, media_type: str, status: int) -> None:
+def test_trap_29_no_body_reaches_an_error(blink: World, media_type: str, status: int) -> None:
     """Whatever the media type: a problem document is read, a page is not, and no token is quoted."""
     source = blink.signed_in()
     token = blink.stored(source).token
@@ -529,7 +531,7 @@ def test_trap_29_no_body_reaches_an_error(blink: ProviderWorld, media_type: str,
         ("bearer realm='x', error='insufficient_scope'", 0),
     ],
 )
-def test_trap_30_challenges_in_any_quotes(blink: ProviderWorld, kind: Kind, challenge: str, renewals: int) -> None:
+def test_trap_30_challenges_in_any_quotes(blink: World, kind: Kind, challenge: str, renewals: int) -> None:
     """BLink documents single quotes; RFC 6750 wants double ones."""
     source = blink.signed_in()
     blink.sandbox.fail_api_requests(Fault(status=401, headers={"WWW-Authenticate": challenge}))
@@ -539,13 +541,13 @@ def test_trap_30_challenges_in_any_quotes(blink: ProviderWorld, kind: Kind, chal
 
 @through_every_client
 @pytest.mark.parametrize("status", [406, 415, 501])
-def test_trap_31_what_never_heals_is_not_tried_again(blink: ProviderWorld, kind: Kind, status: int) -> None:
+def test_trap_31_what_never_heals_is_not_tried_again(blink: World, kind: Kind, status: int) -> None:
     """Neither by us nor by a retry wrapper, which repeats the client's transport errors."""
     source = blink.signed_in()
     blink.expire()
     blink.sandbox.fail_token_requests(Fault(status=status), Fault(status=status))
     with blink.open(kind, source) as http, pytest.raises(ConfigurationError) as caught:
-        http.get(blink.url())
+        http.get(blink.url_of())
     assert isinstance(caught.value, kind.request_error)
     assert not isinstance(caught.value, kind.transport_error)
     assert len(blink.token_requests) == 1
@@ -555,7 +557,7 @@ def test_trap_31_what_never_heals_is_not_tried_again(blink: ProviderWorld, kind:
 
 
 @through_every_client
-def test_trap_32_neither_token_nor_custom_headers_go_to_another_host(blink: ProviderWorld, kind: Kind) -> None:
+def test_trap_32_neither_token_nor_custom_headers_go_to_another_host(blink: World, kind: Kind) -> None:
     """After a redirect: HTTP libraries strip `Authorization` and nothing else."""
     with Site(lambda _: Reply(200)) as elsewhere:
         source = blink.signed_in()
@@ -567,18 +569,18 @@ def test_trap_32_neither_token_nor_custom_headers_go_to_another_host(blink: Prov
 
 @through_every_client
 @pytest.mark.parametrize("status", [302, 307, 308])
-def test_trap_32_the_token_endpoints_redirects_are_refused(world: ProviderWorld, kind: Kind, status: int) -> None:
+def test_trap_32_the_token_endpoints_redirects_are_refused(world: World, kind: Kind, status: int) -> None:
     """A 307 would carry the body, secret included, to wherever it points."""
     with Site(lambda _: Reply(200)) as elsewhere:
         source = world.signed_in()
         world.expire()
         world.sandbox.fail_token_requests(Fault(status=status, headers={"Location": f"{elsewhere.origin}/token"}))
         with world.open(kind, source, follow=True) as http, pytest.raises(ConfigurationError, match="redirect"):
-            http.get(world.url())
+            http.get(world.url_of())
         assert elsewhere.received == []
 
 
-def test_trap_33_targets_are_not_mixed(world: ProviderWorld) -> None:
+def test_trap_33_targets_are_not_mixed(world: World) -> None:
     """One slot for each person; and for each bank or workspace, client and environment."""
     client, other = world.client(), world.client(client_id="another")
     sources = [client.for_subject("alice"), client.for_subject("bob"), other.for_subject("alice")]
@@ -591,7 +593,7 @@ def test_trap_33_targets_are_not_mixed(world: ProviderWorld) -> None:
     assert ["alice" in answers[0], "bob" in answers[1], "bob" in answers[0]] == [True, True, False]
 
 
-def test_trap_34_each_provider_revokes_in_its_own_way(world: ProviderWorld) -> None:
+def test_trap_34_each_provider_revokes_in_its_own_way(world: World) -> None:
     """Not at all at Blnk, twice at bLink, and at Flinks with an access token that must be alive."""
     source = world.signed_in()
     world.expire()
@@ -617,7 +619,7 @@ def test_trap_35_no_host_is_built_in() -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["RFC 8414", "openid-configuration"])
-def test_trap_36_blnks_openid_configuration_is_no_openid(blnk_cloud: ProviderWorld, hidden: bool) -> None:
+def test_trap_36_blnks_openid_configuration_is_no_openid(blnk_cloud: World, hidden: bool) -> None:
     """The same bytes at both places: no key set, no id_token; what is built from them is plain OAuth.
 
     The list of grants is optional and often wrong, so `client_credentials` may be tried too.
@@ -637,15 +639,13 @@ def test_trap_36_blnks_openid_configuration_is_no_openid(blnk_cloud: ProviderWor
 
 
 @pytest.mark.parametrize("package", ["httpx", "requests"])
-def test_trap_37_no_secret_is_shown_anywhere(
-    world: ProviderWorld, package: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_trap_37_no_secret_is_shown_anywhere(world: World, package: str, caplog: pytest.LogCaptureFixture) -> None:
     """Not in logs, events, reprs or the response's history, on any of the ways it could be looked at."""
     caplog.set_level(logging.DEBUG, logger="blnk_auth")
     source = world.signed_in()
     before = world.stored(source).token
     world.sandbox.revoke_access_tokens()
-    response = _get(package, source, world.url())
+    response = _get(package, source, world.url_of())
     settle()
     assert response.status_code == 200
     assert not [each for each in response.history if "refresh_token" in each.text]
@@ -662,7 +662,7 @@ def _get(package: str, source: TokenSource, url: str) -> Any:
     return requests.get(url, auth=RequestsAuth(source), timeout=20)
 
 
-def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: ProviderWorld) -> None:
+def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: World) -> None:
     """One `renew()` within 30 days; the provider says how long, so that a keep-alive can be planned."""
     idle = flinks.provider().refresh_idle_lifetime
     assert (
@@ -679,7 +679,7 @@ def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: ProviderWorld)
     assert source.state == "fresh"
 
 
-def test_trap_39_a_code_is_exchanged_at_once_and_only_once(blink: ProviderWorld) -> None:
+def test_trap_39_a_code_is_exchanged_at_once_and_only_once(blink: World) -> None:
     """30 seconds, single use: no detour before it, no retry after a lost answer."""
     client = blink.client()
     start = client.start_authorization("alice")

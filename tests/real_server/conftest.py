@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import trustme
 from joserfc.jwk import RSAKey
-from providers.world import Certificates
-from real_server.server import RealServer
-from real_server.world import RealWorld, a_real_server
+from support.certificates import Certificates
+from support.oidc_provider import RealServer
+from support.oidc_provider_world import RealWorld, a_real_server
 
 from blnk_auth.testing import Clock
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
-from real_server.server import sign_in
-from real_server.world import AWKWARD_SECRET, STEP, RealWorld
-from scenarios.clients import HERD, HTTPX, KINDS, PATIENCE, Answer, Http
-from scenarios.processes import Child
+from support.clients import HERD, HTTPX, KINDS, Answer, Http
+from support.limits import PATIENCE
+from support.oidc_provider import sign_in
+from support.oidc_provider_world import AWKWARD_SECRET, STEP, RealWorld
+from support.processes import Child
 
 from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, SignInRequired, SQLiteStore, TokenSource
 from blnk_auth._protocol.assertions import Signer

@@ -4,18 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scenarios.processes import SharedWorld
-from scenarios.world import World
+from support.worlds import SharedWorld, World, a_world
 
-from blnk_auth.testing import Clock, Sandbox
+from blnk_auth.testing import Sandbox
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
     """A new sandbox, store and clock for each test."""
-    clock = Clock()
-    with Sandbox(clock=clock) as sandbox:
-        yield World(sandbox, clock)
+    with a_world() as new:
+        yield new
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenarios.clients import KINDS, REQUESTS, Kind, through_every_client
-from scenarios.world import ONE_RENEWAL, World
+from support.clients import KINDS, REQUESTS, Kind, through_every_client
+from support.worlds import ONE_RENEWAL, World
 
 from blnk_auth.testing import RecordedRequest
 

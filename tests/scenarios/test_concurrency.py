@@ -15,9 +15,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 import trio
-from scenarios.clients import HERD, KINDS, PATIENCE, Kind, through_every_client, through_tasks, through_threads
-from scenarios.servers import Acme, Hold, Received, Reply, Site
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, DelegatingStore, World
+from support.acme_server import Acme
+from support.clients import HERD, KINDS, Kind, through_every_client, through_tasks, through_threads
+from support.limits import PATIENCE
+from support.sites import Received, Reply, Site
+from support.stores.scripted import DelegatingStore
+from support.waiting import Hold
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import BlnkAuthError, Provider, TemporarilyUnavailable
 from blnk_auth.events import Event
@@ -338,9 +342,7 @@ def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
 def test_f09_two_scopes_at_once_get_a_token_each(world: World, kind: Kind) -> None:
     """Callers that want different scopes at the same moment each get their own token, kept under its own key."""
     with Acme() as acme:
-        client = world.client_of(
-            Provider(name="acme", token_endpoint=f"{acme.origin}/token", api_origins=(acme.origin,))
-        )
+        client = world.client(Provider(name="acme", token_endpoint=f"{acme.origin}/token", api_origins=(acme.origin,)))
         reader, writer = client.for_itself(scope="read"), client.for_itself(scope="write")
         with kind.open(reader) as reads, kind.open(writer) as writes:
             calls = [http.start("GET", f"{acme.origin}/api") for _ in range(10) for http in (reads, writes)]
@@ -356,7 +358,7 @@ def test_f09_two_scopes_at_once_get_a_token_each(world: World, kind: Kind) -> No
 def test_f09_two_people_at_once_get_a_token_each(world: World, kind: Kind) -> None:
     """Two people's expired tokens are renewed once each, and nobody is served with the other's."""
     client = world.client()
-    alice, bob = world.sign_in(client, "alice"), world.sign_in(client, "bob")
+    alice, bob = world.signed_in("alice", client=client), world.signed_in("bob", client=client)
     world.expire()
     world.sandbox.token_latency = 0.1
     with kind.open(alice) as hers, kind.open(bob) as his:

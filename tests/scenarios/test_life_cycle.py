@@ -20,10 +20,10 @@ import anyio
 import pytest
 import requests
 import trio
-from scenarios.clients import HTTPX, PATIENCE, REQUESTS, Kind, through_every_client
-from scenarios.processes import SharedWorld
-from scenarios.servers import Hold
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World, fetched_secret
+from support.clients import HTTPX, REQUESTS, Kind, through_every_client
+from support.limits import PATIENCE
+from support.waiting import Hold
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World, sandbox_secret
 
 from blnk_auth import ConfigurationError, RequestsAuth, TokenSource
 from blnk_auth.testing import Fault
@@ -193,7 +193,7 @@ class HeldStore:
     """A memory store that waits in one verb, once it is on."""
 
     def __new__(cls, step: str, hold: Hold) -> Any:
-        from scenarios.world import DelegatingStore
+        from support.stores.scripted import DelegatingStore
 
         class Held(DelegatingStore):
             is_on = False
@@ -403,7 +403,7 @@ def test_f52_a_copy_shares_the_renewal(world: World, kind: Kind, copied: Callabl
 @through_every_client
 def test_f52_a_pickle_carries_no_secret_and_works_again(shared_world: SharedWorld, kind: Kind, secret: str) -> None:
     """A pickle of the auth holds neither a token nor the client's secret; unpickled, it reads the store."""
-    settings = {"client_secret": fetched_secret} if secret == "callable" else {}
+    settings = {"client_secret": sandbox_secret} if secret == "callable" else {}
     alice = signed_in_to_pickle(shared_world, **settings)
     token = alice.token()
     pickled = pickle.dumps(kind.auth(alice))
@@ -437,7 +437,7 @@ def test_f52_a_requests_session_that_holds_one_can_be_copied(
     shared_world: SharedWorld, copied: Callable[[Any], Any]
 ) -> None:
     """A `requests.Session` with our auth survives what requests promises of sessions: copying and pickling."""
-    alice = signed_in_to_pickle(shared_world, client_secret=fetched_secret)
+    alice = signed_in_to_pickle(shared_world, client_secret=sandbox_secret)
     with requests.Session() as session:
         session.trust_env = False
         session.auth = RequestsAuth(alice)

@@ -13,9 +13,10 @@ from functools import partial
 
 import pytest
 import trustme
-from scenarios.clients import REQUESTS, Http, Kind, through_every_client
-from scenarios.servers import Everywhere, Received, Reply
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+from support.clients import REQUESTS, Http, Kind, through_every_client
+from support.proxies import Everywhere
+from support.sites import Received, Reply
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import Provider, StaticToken, Token, TokenSource
 from blnk_auth._renewal.credential import Source
@@ -267,7 +268,7 @@ def api_headers(world: World, *origins: str) -> Carrier:
         api_origins=origins,
         api_headers={"X-Customer": KEY},
     )
-    source = world.client_of(provider).for_subject("alice")
+    source = world.client(provider).for_subject("alice")
     source.adopt(Token("an-access-token", refresh_token="unused", expires_at=world.clock() + 9999))
     return Carrier(source, "x-customer", KEY)
 
@@ -368,7 +369,7 @@ def at_home(world: World, instance_url: object) -> TokenSource:
         api_origins_from_token=("instance_url",),
         api_host_suffixes=("acme.test",),
     )
-    source = world.client_of(provider).for_subject("alice")
+    source = world.client(provider).for_subject("alice")
     extra = {"instance_url": instance_url}
     source.adopt(Token(KEY, refresh_token="unused", expires_at=world.clock() + 9999, extra=extra))
     return source

@@ -15,9 +15,13 @@ from urllib.parse import quote
 
 import pytest
 import trustme
-from scenarios.clients import HERD, HTTPX, PATIENCE, REQUESTS, Kind, through_every_client
-from scenarios.servers import Acme, Proxy, Received, Reply, Site
-from scenarios.world import LIFETIME, NO_RENEWAL, ONE_RENEWAL, DelegatingStore, World
+from support.acme_server import Acme
+from support.clients import HERD, HTTPX, REQUESTS, Kind, through_every_client
+from support.limits import PATIENCE
+from support.proxies import Proxy
+from support.sites import Received, Reply, Site
+from support.stores.scripted import DelegatingStore
+from support.worlds import LIFETIME, NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import (
     BlnkAuthError,
@@ -78,7 +82,7 @@ def test_f12_an_unreachable_token_endpoint_leaves_the_grant_untouched(
     """A host that is unknown or refuses connections is a retryable error; the record stays as it was."""
     host = f"http://127.0.0.1:{closed_port}" if endpoint == "refused connection" else "https://blnk-auth.invalid"
     provider = Provider(name="gone", token_endpoint=f"{host}/token", api_origins=(world.sandbox.origin,))
-    alice = world.sign_in(world.client_of(provider))
+    alice = world.signed_in(client=world.client(provider))
     world.expire()
     before = world.stored(alice)
     with kind.open(alice) as http, pytest.raises(TemporarilyUnavailable) as caught:
@@ -161,7 +165,7 @@ def test_f14_the_pair_of_another_process_is_adopted_after_invalid_grant(world: W
         provider = Provider(
             name="acme", token_endpoint=f"{token_site.origin}/token", api_origins=(world.sandbox.origin,)
         )
-        alice = world.sign_in(world.client_of(provider))
+        alice = world.signed_in(client=world.client(provider))
         others = Token.from_response(world.sandbox.issue(lifetime=3 * LIFETIME), now=world.clock())
         world.expire()
         with kind.open(alice) as http:
@@ -188,7 +192,7 @@ def test_f15_an_answer_without_a_refresh_token_keeps_the_old_one(world: World, k
 
 def acme_source(world: World, acme: Acme, *, client: OAuthClient | None = None, **members: Any) -> TokenSource:
     """Somebody signed in at Acme, with these members in the token answer."""
-    client = client or world.client_of(acme_provider(acme))
+    client = client or world.client(acme_provider(acme))
     alice = client.for_subject("alice")
     alice.adopt(Token.from_response(acme.issue(**members), now=world.clock()))
     return alice
@@ -568,7 +572,7 @@ def test_f24_a_clients_own_token_is_requested_again_and_saved_once(world: World,
         return "acme-secret"
 
     with Acme() as acme:
-        client = world.client_of(acme_provider(acme), store=store, client_secret=secret)
+        client = world.client(acme_provider(acme), store=store, client_secret=secret)
         with kind.open(client.for_itself(scope="admin")) as http:
             for expiry in (1, 2):
                 assert {answer.status for answer in http.herd(f"{acme.origin}/api", 10)} == {200}
@@ -644,7 +648,7 @@ def test_f28_awkward_secrets_arrive_as_they_are(world: World, kind: Kind, method
     client_id = "id with space+ü" if method != "raw" else "id with space+"
     with Acme() as acme:
         provider = acme_provider(acme, **settings[method])
-        client = world.client_of(provider, client_id=client_id, client_secret=secret)
+        client = world.client(provider, client_id=client_id, client_secret=secret)
         with kind.open(client.for_itself()) as http:
             assert http.get(f"{acme.origin}/api").status == 200
     [request] = acme.token_requests
@@ -701,7 +705,7 @@ def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
     """Every token call uses the client's cert, verify and proxy; API calls use none of them."""
     with Proxy() as proxy, Acme() as api:
         provider = acme_provider(tls_acme, api_origins=(api.origin,))
-        client = world.client_of(
+        client = world.client(
             provider, verify=authority.ca_file, cert=authority.client_cert, proxy=proxy.url, store=MemoryStore()
         )
         api.valid = tls_acme.valid
@@ -722,7 +726,7 @@ def test_f29_without_the_certificates_nothing_is_delivered(
     settings = {"verify": authority.ca_file, "cert": authority.client_cert}
     del settings[missing]
     before = len(tls_acme.token_requests)
-    client = world.client_of(acme_provider(tls_acme), **settings)
+    client = world.client(acme_provider(tls_acme), **settings)
     expected = ConfigurationError if missing == "verify" else TemporarilyUnavailable
     with kind.open(client.for_itself()) as http, pytest.raises(expected) as caught:
         http.get(f"{tls_acme.origin}/api")
@@ -737,7 +741,7 @@ def test_f29_a_client_of_the_users_own_serves_the_token_endpoint(world: World, k
     other = Kind(package, "sync")  # type: ignore[arg-type]
     with Acme() as acme, other.open(world.signed_in()) as own:
         own.native.headers["X-Token-Client"] = "own"
-        client = world.client_of(acme_provider(acme), token_http=own.native)
+        client = world.client(acme_provider(acme), token_http=own.native)
         with kind.open(client.for_itself()) as http:
             assert http.get(f"{acme.origin}/api").status == 200
     assert [request.headers.get("x-token-client") for request in acme.token_requests] == ["own"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-from scenarios.clients import HTTPX, KINDS, PATIENCE, REQUESTS, Kind
-from scenarios.processes import SharedWorld
-from scenarios.servers import Hold
-from scenarios.world import ONE_RENEWAL
+from support.clients import HTTPX, KINDS, REQUESTS, Kind
+from support.limits import PATIENCE
+from support.waiting import Hold
+from support.worlds import ONE_RENEWAL, SharedWorld
 
 from blnk_auth import SignInRequired
 from blnk_auth.testing import Fault

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from scenarios.clients import Kind, through_every_client
-from scenarios.servers import Received, Reply, Site
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+from support.clients import Kind, through_every_client
+from support.sites import Received, Reply, Site
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import OAuthClient, Provider, RenewalPolicy, SignInRequired, TemporarilyUnavailable, Token
 from blnk_auth.testing import Fault
@@ -75,7 +75,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
         repeats_lost_refresh=not by_provider,
     )
     policy = RenewalPolicy(lost_answer_retries=2 if by_provider else 0, lost_answer_delay=0)
-    alice = world.sign_in(world.client_of(provider, policy=policy))
+    alice = world.signed_in(client=world.client(provider, policy=policy))
     world.expire()
     world.sandbox.fail_token_requests(Fault(disconnect=True, after_rotation=True))
     with kind.open(alice) as http, pytest.raises(TemporarilyUnavailable) as caught:
@@ -128,7 +128,7 @@ def test_a_provider_that_refuses_early_renewals_is_not_asked_early(world: World,
         api_origins=(world.sandbox.origin,),
         earliest_renewal=30,
     )
-    alice = world.sign_in(world.client_of(provider))
+    alice = world.signed_in(client=world.client(provider))
     with kind.open(alice) as http:
         world.clock.advance(world.sandbox.lifetime - 31)
         assert http.get(world.url).status == 200
@@ -178,7 +178,7 @@ def test_one_endpoint_that_rejects_every_token_leaves_the_others_renewed(kind: K
     endpoints = Endpoints()
     with Site(endpoints) as site:
         provider = Provider(name="acme", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,))
-        source = world.client_of(provider).for_subject("alice")
+        source = world.client(provider).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt", expires_at=world.clock() + 86_400))
         with kind.open(source) as http:
             for number in range(30):

@@ -16,9 +16,11 @@ import httpx2
 import pytest
 import requests
 from requests.adapters import BaseAdapter
-from scenarios.clients import PATIENCE, REQUESTS, Kind, through_every_client
-from scenarios.servers import Hold, Reply, Site
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+from support.clients import REQUESTS, Kind, through_every_client
+from support.limits import PATIENCE
+from support.sites import Reply, Site
+from support.waiting import Hold
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import ApiAnswer, Provider, RequestsAuth, TokenSource
 from blnk_auth._request import rejection_body
@@ -53,7 +55,7 @@ def source_at(world: World, api: Site, judge: Judge) -> TokenSource:
         is_rejection=judge,
         reads_rejection_body=True,
     )
-    return world.sign_in(world.client_of(provider))
+    return world.signed_in(client=world.client(provider))
 
 
 def replies(*given: Reply) -> Site:

@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from scenarios.clients import HERD, KINDS, PATIENCE, Kind, through_every_client
-from scenarios.servers import Hold, Received, Reply, Site, endless
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+from support.clients import HERD, KINDS, Kind, through_every_client
+from support.limits import PATIENCE
+from support.sites import Received, Reply, Site, endless
+from support.waiting import Hold
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import BlnkAuthError, ConfigurationError, Provider, SignInRequired, TokenSource
 from blnk_auth.testing import Fault
@@ -255,7 +257,7 @@ def test_f36_a_redirect_of_the_token_endpoint_is_refused(world: World, kind: Kin
         Site(lambda _: Reply(200)) as foreign,
         Site(lambda _: Reply.redirect(f"{foreign.origin}/token", status)) as token_site,
     ):
-        alice = world.sign_in(world.client_of(redirected_provider(world, token_site)))
+        alice = world.signed_in(client=world.client(redirected_provider(world, token_site)))
         world.expire()
         with kind.open(alice, follow=True) as http, pytest.raises(ConfigurationError, match="token_endpoint") as caught:
             http.get(world.url)

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import BaseAdapter
-from scenarios.clients import KINDS, REQUESTS, Http, Kind, through_every_client, through_threads
-from scenarios.processes import SharedWorld
-from scenarios.servers import Received, Reply, Site
-from scenarios.world import NO_RENEWAL, ONE_RENEWAL, World
+from support.clients import KINDS, REQUESTS, Http, Kind, through_every_client, through_threads
+from support.sites import Received, Reply, Site
+from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World
 
 from blnk_auth import BlnkAuthError, Provider, RequestsAuth, StaticToken, TokenSource
 from blnk_auth.provider import PerCall
@@ -104,7 +103,7 @@ def with_api_headers(world: World, api: Site, headers: PerCall = CUSTOMER) -> To
         api_origins=(api.origin,),
         api_headers=headers,
     )
-    return world.sign_in(world.client_of(provider))
+    return world.signed_in(client=world.client(provider))
 
 
 @through_every_client
@@ -190,7 +189,7 @@ def test_f39_a_rejection_whose_body_breaks_off_is_cured_all_the_same(
             api_origins=(api.origin,),
             reads_rejection_body=reads_body,
         )
-        with kind.open(world.sign_in(world.client_of(provider)), pool=1) as http:
+        with kind.open(world.signed_in(client=world.client(provider)), pool=1) as http:
             assert http.get(api.origin).status == 200
             assert http.get(api.origin).status == 200
     assert world.renewals == ONE_RENEWAL
@@ -249,7 +248,7 @@ def test_f39_cookies_of_both_answers_are_kept_and_the_authorization_servers_are_
     rejected = Reply(401, b"", {**INVALID_TOKEN, "Set-Cookie": "rejected=1"})
     with Site(token_endpoint) as server, Api(rejected, Reply(200, b"", {"Set-Cookie": "accepted=1"})) as api:
         provider = Provider(name="acme", token_endpoint=f"{server.origin}/token", api_origins=(api.origin,))
-        with kind.open(world.sign_in(world.client_of(provider))) as http:
+        with kind.open(world.signed_in(client=world.client(provider))) as http:
             assert http.get(api.origin).status == 200
             assert dict(http.native.cookies) == {"rejected": "1", "accepted": "1"}
             assert [request.headers.get("cookie") for request in api.received] == [None, "rejected=1"]

@@ -20,8 +20,8 @@ import httpx2
 import pytest
 import requests
 import trustme
-from helpers import leaks
 from requests.adapters import BaseAdapter
+from support.leaks import leaks
 
 from blnk_auth import (
     BlnkAuthError,

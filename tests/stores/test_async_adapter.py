@@ -9,24 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from helpers import World, pair
-from stores.async_redis_store import AdaptedRedisStore
-from stores.async_store import AsyncSQLiteStore, open_adapted
-from stores.servers import redis_url
-from stores.store_processes import in_forked_child
+from support.processes import in_forked_child
+from support.scripted import ScriptedWorld
+from support.stores.async_stores import AdaptedRedisStore, AsyncSQLiteStore, open_adapted
+from support.stores.scripted import AsyncMemoryStore
+from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, StoreError
 from blnk_auth.stores import _async_adapter
 from blnk_auth.stores._async_adapter import AsyncStoreAdapter, as_token_store
 from blnk_auth.stores._memory import MemoryStore
-from blnk_auth.stores._token_store import Record, TokenStore, Version
+from blnk_auth.stores._token_store import Record, TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract
-
-__all__ = ["redis_url"]
 
 forks_with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
@@ -45,35 +42,10 @@ class TestAdaptedRedisStore(SharedStoreContract):
         return partial(AdaptedRedisStore, redis_url, f"test-{uuid.uuid4()}")
 
 
-class AsyncMemoryStore:
-    """A MemoryStore in `async def`; a test overrides what interests it."""
-
-    def __init__(self) -> None:
-        self.inner = MemoryStore()
-
-    async def load(self, key: str) -> Record | None:
-        return self.inner.load(key)
-
-    async def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        return self.inner.save(key, data, expected=expected)
-
-    async def delete(self, key: str) -> None:
-        self.inner.delete(key)
-
-    @asynccontextmanager
-    async def lock(self, key: str, *, timeout: float) -> AsyncIterator[None]:
-        with self.inner.lock(key, timeout=0):
-            yield
-
-    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
-        for key in self.inner.keys(prefix):
-            yield key
-
-
 def test_a_client_takes_an_asynchronous_store(tmp_path: Path) -> None:
     """An `async def` store is accepted as `store=`, and a renewal through it asks once and saves the new pair."""
     store = AsyncSQLiteStore(tmp_path / "tokens.db")
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)
@@ -85,7 +57,7 @@ def test_a_client_takes_an_asynchronous_store(tmp_path: Path) -> None:
 def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path: Path) -> None:
     """Tasks of asyncio and of trio get their token, and the store has only ever seen one loop, the private one."""
     store = AsyncSQLiteStore(tmp_path / "tokens.db")
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
 
     async def adopt_and_ask() -> str:
@@ -123,7 +95,7 @@ def test_half_a_store_is_refused() -> None:
         with pytest.raises(ConfigurationError, match=message):
             as_token_store(wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="store must have"):
-        World(store=42)
+        ScriptedWorld(store=42)
 
 
 def test_an_error_of_the_store_arrives(tmp_path: Path) -> None:

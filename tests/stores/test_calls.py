@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from helpers import World, everything_in, leaks, pair
-from stores.test_async_adapter import AsyncMemoryStore
+from support.leaks import everything_in, leaks
+from support.scripted import ScriptedWorld
+from support.stores.scripted import AsyncMemoryStore
+from support.token_endpoint import pair
 
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores import MemoryStore, Record, Version, conflict, new_version, unreadable
@@ -55,7 +57,7 @@ class AsyncFailing(AsyncMemoryStore):
 def test_whatever_a_save_raises_the_new_pair_is_kept(kind: Any, failure: type[BaseException]) -> None:
     """A pair that cannot be saved goes on in memory, and is saved once the store works again."""
     store = kind()
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)
@@ -148,7 +150,7 @@ def test_what_is_not_a_record_is_an_error(returned: Any, described: str) -> None
         load_record(Garbage(), "alice")
     assert raised.value.key == "alice"
     assert "store_contract" in str(raised.value.remedy)
-    source = World(store=Garbage()).client.for_subject("alice")
+    source = ScriptedWorld(store=Garbage()).client.for_subject("alice")
     for act in (source.token, lambda: source.state):
         with pytest.raises(StoreError, match=described) as raised:
             act()
@@ -175,7 +177,7 @@ def test_what_is_not_a_lock_is_an_error() -> None:
         def lock(self, key: str, *, timeout: float) -> Any:
             return None
 
-    world = World(store=Unlocked())
+    world = ScriptedWorld(store=Unlocked())
     with pytest.raises(StoreError, match="could not be locked"):
         world.client.for_subject("alice").adopt(world.token(0))
     assert world.server.forms == []
@@ -192,7 +194,7 @@ class OneByOne(MemoryStore):
 
 def test_a_lock_that_raises_on_leaving_costs_no_pair() -> None:
     """The pair is saved by then, and is used; an event says what happened."""
-    world = World(store=OneByOne())
+    world = ScriptedWorld(store=OneByOne())
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from helpers import leaks
-from stores.servers import wait_until
-from stores.test_async_adapter import AsyncMemoryStore
+from support.leaks import leaks
+from support.stores.scripted import AsyncMemoryStore
+from support.waiting import wait_until
 
 from blnk_auth.cli.app import group
 from blnk_auth.errors import ConfigurationError, StoreError

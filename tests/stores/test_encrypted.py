@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import World, leaks, pair
-from stores.encrypted_files import KEY, fetch_keys, open_encrypted
+from support.leaks import leaks
+from support.scripted import ScriptedWorld
+from support.stores.encrypted import KEY, fetch_keys, open_encrypted
+from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores._encrypted import EncryptedStore
@@ -70,12 +72,12 @@ def test_nothing_readable_lies_below(tmp_path: Path) -> None:
 
 def test_f53_a_wrong_key_is_an_error_and_overwrites_nothing(inner: MemoryStore) -> None:
     """F53: whoever has another key gets a StoreError that names the key's id, asks no server, and changes nothing."""
-    world = World(store=EncryptedStore(inner, keys=[OLD]))
+    world = ScriptedWorld(store=EncryptedStore(inner, keys=[OLD]))
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     before = inner.load(alice.store_key)
     assert before is not None
-    wrong = World(store=EncryptedStore(inner, keys=[OTHER]))
+    wrong = ScriptedWorld(store=EncryptedStore(inner, keys=[OTHER]))
     theirs = wrong.client.for_subject("alice")
     for attempt in (theirs.token, theirs.renew, lambda: theirs.adopt(world.token(1))):
         with pytest.raises(StoreError, match=f"encrypted with the key '{before.data['key_id']}'.*add that key"):
@@ -311,7 +313,7 @@ def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
 
 def test_a_renewal_goes_through(inner: MemoryStore) -> None:
     """Two renewals in a row through an encrypted store, the second from what the first sealed."""
-    world = World(store=EncryptedStore(inner, keys=[OLD]))
+    world = ScriptedWorld(store=EncryptedStore(inner, keys=[OLD]))
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     for number in (1, 2):

@@ -17,9 +17,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers import World, answer, leaks
-from stores.store_processes import in_forked_child, start_forked_child, write_own_keys_in
-from stores.trials import check_that_kills_leave_old_or_new
+from support.leaks import leaks
+from support.processes import in_forked_child, start_forked_child
+from support.scripted import ScriptedWorld
+from support.stores.kill_trial import check_that_kills_leave_old_or_new
+from support.stores.workers import write_own_keys_in
+from support.token_endpoint import answer
 
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores._durable_file import past_sharing_errors
@@ -229,7 +232,7 @@ class FullDisk(FileStore):
 def test_f48_the_request_goes_on_with_the_pair_in_memory(directory: Path) -> None:
     """F48: a rotation that cannot be stored is used from memory, and stored by a later call once there is room."""
     store = FullDisk(directory)
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import World, leaks, pair
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
-from stores.key_value_files import DiskKeyValueStore, open_disk
+from support.leaks import leaks
+from support.scripted import ScriptedWorld
+from support.stores.key_value import DiskKeyValueStore, open_disk
+from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores._async_adapter import run
@@ -79,7 +81,7 @@ def loaded(store: TokenStore, key: str) -> dict[str, Any]:
 
 def test_a_renewal_goes_through(store: KeyValueStore) -> None:
     """A client renews through an asynchronous backend."""
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import World, leaks, pair
 from keyring.errors import KeyringLocked
-from stores.keyrings import (
+from support.leaks import leaks
+from support.scripted import ScriptedWorld
+from support.stores.keyrings import (
     BrokenKeyring,
     ForgetfulKeyring,
     Killed,
@@ -28,7 +29,8 @@ from stores.keyrings import (
     open_service,
     secret_service,
 )
-from stores.trials import check_that_kills_leave_old_or_new
+from support.stores.kill_trial import check_that_kills_leave_old_or_new
+from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores._entry_names import name_of
@@ -255,7 +257,7 @@ def test_the_probe_leaves_nothing_behind(service: str, backend: MemoryKeyring) -
 def test_f51_a_rotation_that_the_keyring_refuses_is_not_lost(service: str) -> None:
     """F51: a keyring that locks itself meanwhile costs nobody a sign-in: the pair is used, and stored later."""
     backend = BrokenKeyring(KeyringLocked("locked"))
-    world = World(store=KeyringStore(service, backend=backend))
+    world = ScriptedWorld(store=KeyringStore(service, backend=backend))
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)

@@ -8,7 +8,7 @@ import pickle
 import threading
 
 import pytest
-from stores.store_processes import in_forked_child
+from support.processes import in_forked_child
 
 from blnk_auth.errors import StoreError
 from blnk_auth.stores._key_locks import KeyLocks

@@ -10,15 +10,14 @@ from functools import partial
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
-from stores.pooled_store import PooledStore, open_through_pooler
-from stores.servers import PgBouncer, fresh_database, postgres_url
+from support.server_processes import PgBouncer
+from support.shared_servers import fresh_database
+from support.stores.pooled import PooledStore, open_through_pooler
 
 from blnk_auth.errors import StoreError
 from blnk_auth.stores import SQLStore, TokenStore
 from blnk_auth.stores._sql_errors import judge
 from blnk_auth.testing.store_contract import SharedStoreContract, check_that_a_crowd_renews_once
-
-__all__ = ["postgres_url"]
 
 
 @pytest.fixture

@@ -17,17 +17,18 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from helpers import everything_in, leaks
 from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
-from stores.lease_contract import (
+from support.leaks import everything_in, leaks
+from support.processes import start_forked_child
+from support.server_processes import RedisServer
+from support.stores.lease_contract import (
     LeaseStoreContract,
     check_a_dead_server_stops_renewals_only,
     check_a_server_that_dies_during_the_token_call_costs_no_pair,
     forks_with_threads,
 )
-from stores.servers import RedisServer, redis_url, wait_until
-from stores.store_processes import start_forked_child
+from support.waiting import wait_until
 
 from blnk_auth import BlnkCloud, OAuthClient, Token
 from blnk_auth.errors import ConfigurationError, Conflict, SignInRequired, StoreError
@@ -35,8 +36,6 @@ from blnk_auth.stores._redis import RedisStore
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, Sandbox
 from blnk_auth.testing.store_contract import AWKWARD_KEYS, LONG
-
-__all__ = ["redis_url"]
 
 NOW = 1_800_000_000
 

@@ -12,33 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import everything_in, leaks
 from sqlalchemy import Connection, Dialect, create_engine, inspect, text
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateTable
-from stores.lease_contract import (
+from support.leaks import everything_in, leaks
+from support.server_processes import MariaDBServer, PostgresServer, Server
+from support.shared_servers import fresh_database
+from support.stores.lease_contract import (
     LeaseStoreContract,
     check_a_dead_server_stops_renewals_only,
     check_a_server_that_dies_during_the_token_call_costs_no_pair,
 )
-from stores.lease_processes import create_schema_when_told
-from stores.servers import (
-    MariaDBServer,
-    PostgresServer,
-    Server,
-    fresh_database,
-    mariadb_url,
-    postgres_url,
-)
+from support.stores.workers import create_schema_when_told
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores import SQLStore, metadata
 from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import run_processes
-
-__all__ = ["mariadb_url", "postgres_url"]
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("postgresql", "mariadb", "sqlite")

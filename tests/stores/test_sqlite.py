@@ -20,14 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stores.store_processes import (
-    count_in_file,
-    fork_without_hooks,
-    in_forked_child,
-    start_forked_child,
-    write_own_keys,
-)
-from stores.trials import check_that_kills_leave_old_or_new
+from support.processes import fork_without_hooks, in_forked_child, start_forked_child
+from support.stores.kill_trial import check_that_kills_leave_old_or_new
+from support.stores.workers import count_in_file, write_own_keys
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores import FileStore, _sqlite_file

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import everything_in, leaks
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
-from stores.encrypted_files import KEY, fetch_keys
+from support.leaks import everything_in, leaks
+from support.stores.encrypted import KEY, fetch_keys
 
 import blnk_auth.stores
 from blnk_auth.errors import BlnkAuthError, ConfigurationError, Conflict, StoreError

@@ -23,7 +23,7 @@ ENTRY = re.compile(r"^- \*\*(?P<number>F\d\d|Trap \d\d)\*\* (?P<text>[^\n]*)\n((
 
 def tests() -> Iterator[tuple[str, str, str]]:
     """File, name and docstring of every test."""
-    contracts = {*FILE.parent.glob("stores/*contract*.py")} - {*FILE.parent.glob("stores/test_*.py")}
+    contracts = FILE.parent.glob("support/stores/*_contract.py")
     for path in sorted({*FILE.parent.rglob("test_*.py")} - {FILE.parent / "unit" / "test_failures.py"}) + sorted(
         contracts
     ):

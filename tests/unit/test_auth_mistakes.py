@@ -9,7 +9,8 @@ import httpx
 import httpx2
 import pytest
 import requests
-from helpers import World, acme
+from support.providers import acme
+from support.scripted import ScriptedWorld
 
 from blnk_auth import ConfigurationError, Httpx2Auth, HttpxAuth, OAuthClient, RequestsAuth, StaticToken, Token
 
@@ -81,7 +82,7 @@ def through_httpx2(auth: Any) -> None:
 def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None], given: Any, right: str) -> None:
     """The error names the right one; nothing is sent."""
     with pytest.raises(ConfigurationError) as caught:
-        send(given(World().signed_in()))
+        send(given(ScriptedWorld().signed_in()))
     assert caught.value.parameter == "auth"
     assert caught.value.remedy == f"pass {right}"
     assert given.__name__ in str(caught.value)
@@ -90,4 +91,4 @@ def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
     """A package that is not one of ours."""
     with pytest.raises(ConfigurationError, match="pass the auth class of the HTTP package that sends the request"):
-        RequestsAuth(World().signed_in())(Unusual())  # type: ignore[arg-type]
+        RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]

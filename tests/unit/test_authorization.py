@@ -10,9 +10,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from helpers import ScriptedStore, World, acme, answer, everything_in, leaks, pair, refusal, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.leaks import everything_in, leaks
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.stores.scripted import ScriptedStore
+from support.token_endpoint import answer, pair, refusal
+from support.waiting import settle
 
 from blnk_auth import (
     AuthorizationRequest,
@@ -32,8 +37,8 @@ ISSUER = "https://as.acme.test"
 
 
 @pytest.fixture
-def world() -> World:
-    return World(acme(issuer=ISSUER))
+def world() -> ScriptedWorld:
+    return ScriptedWorld(acme(issuer=ISSUER))
 
 
 def query(start: AuthorizationRequest) -> dict[str, str]:
@@ -49,7 +54,7 @@ def callback(start: AuthorizationRequest | None = None, **changes: str | None) -
 # --- start -----------------------------------------------------------------------------------------------------------
 
 
-def test_start_gives_a_url_and_its_end(world: World) -> None:
+def test_start_gives_a_url_and_its_end(world: ScriptedWorld) -> None:
     """Code, client, redirect URI, scope, PKCE S256 and a state of 256 bits, accepted for ten minutes."""
     start = world.client.start_authorization("alice", scope="data:read proxy:write")
     sent = query(start)
@@ -67,20 +72,20 @@ def test_start_gives_a_url_and_its_end(world: World) -> None:
     assert start.expires_at == world.clock() + PENDING_LIFETIME
 
 
-def test_every_start_is_another(world: World) -> None:
+def test_every_start_is_another(world: ScriptedWorld) -> None:
     """State and verifier are never used twice."""
     starts = [world.client.start_authorization("alice") for _ in range(5)]
     assert len({start.state for start in starts}) == 5
     assert len({query(start)["code_challenge"] for start in starts}) == 5
 
 
-def test_who_can_list_the_store_cannot_finish(world: World) -> None:
+def test_who_can_list_the_store_cannot_finish(world: ScriptedWorld) -> None:
     """The state is stored as a hash only."""
     start = world.client.start_authorization("alice")
     assert leaks([world.store.texts], [start.state]) == []
 
 
-def test_a_start_shows_no_secret(world: World) -> None:
+def test_a_start_shows_no_secret(world: ScriptedWorld) -> None:
     """Its repr hides the state, which is the key to the answer."""
     start = world.client.start_authorization("alice")
     assert leaks([repr(start), str(start)], [start.state]) == []
@@ -88,7 +93,7 @@ def test_a_start_shows_no_secret(world: World) -> None:
 
 def test_a_provider_without_pkce_gets_none() -> None:
     """Neither a challenge in the URL nor a verifier at the exchange."""
-    world = World(acme(pkce=False))
+    world = ScriptedWorld(acme(pkce=False))
     start = world.client.start_authorization("alice")
     assert "code_challenge" not in query(start)
     world.server.will(pair(1))
@@ -111,33 +116,33 @@ def test_a_start_that_cannot_work_says_why_and_stores_nothing(
     provider: dict[str, Any], settings: dict[str, Any], named: str
 ) -> None:
     """The parameter that is missing is named at once."""
-    world = World(acme(**provider), **settings)
+    world = ScriptedWorld(acme(**provider), **settings)
     with pytest.raises(ConfigurationError, match=named):
         world.client.start_authorization("alice")
     assert world.store.texts == {}
 
 
 @pytest.mark.parametrize("subject", ["", "  ", None, 7])
-def test_a_start_for_nobody_is_refused(world: World, subject: Any) -> None:
+def test_a_start_for_nobody_is_refused(world: ScriptedWorld, subject: Any) -> None:
     """Whose grant it will be must be said."""
     with pytest.raises(ConfigurationError, match="subject"):
         world.client.start_authorization(subject)
 
 
-def test_a_start_that_cannot_be_stored_raises(world: World) -> None:
+def test_a_start_that_cannot_be_stored_raises(world: ScriptedWorld) -> None:
     """A user is not sent away with a state that nobody will know."""
     world.store.interfere("save", OSError("full"))
     with pytest.raises(StoreError):
         world.client.start_authorization("alice")
 
 
-def test_a_store_that_cannot_list_does_not_stop_a_sign_in(world: World) -> None:
+def test_a_store_that_cannot_list_does_not_stop_a_sign_in(world: ScriptedWorld) -> None:
     """Sweeping up is housekeeping."""
     world.store.interfere("load", *[OSError("broken")] * 10)
     assert world.client.start_authorization("alice").url
 
 
-def test_abandoned_sign_ins_are_swept_up(world: World) -> None:
+def test_abandoned_sign_ins_are_swept_up(world: ScriptedWorld) -> None:
     """What nobody came back for does not stay for ever (promise 9)."""
     for _ in range(20):
         world.client.start_authorization("alice")
@@ -151,7 +156,7 @@ def test_abandoned_sign_ins_are_swept_up(world: World) -> None:
 # --- finish ----------------------------------------------------------------------------------------------------------
 
 
-def test_finish_exchanges_the_code_and_stores_the_grant(world: World) -> None:
+def test_finish_exchanges_the_code_and_stores_the_grant(world: ScriptedWorld) -> None:
     """The verifier fits the challenge, the redirect URI is the same, the tokens are saved and used."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1, scope="data:read"))
@@ -170,7 +175,7 @@ def test_finish_exchanges_the_code_and_stores_the_grant(world: World) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_the_async_twins_do_the_same(world: World, run: Any) -> None:
+def test_the_async_twins_do_the_same(world: ScriptedWorld, run: Any) -> None:
     """astart_authorization and afinish_authorization, on both loops."""
     world.server.will(pair(1))
 
@@ -182,15 +187,15 @@ def test_the_async_twins_do_the_same(world: World, run: Any) -> None:
     assert run(main() if run is asyncio.run else main) == "at1"
 
 
-def test_another_process_may_finish(world: World) -> None:
+def test_another_process_may_finish(world: ScriptedWorld) -> None:
     """What is pending is in the store."""
     start = world.client.start_authorization("alice")
-    other = World(acme(issuer=ISSUER), store=world.store, clock=world.clock)
+    other = ScriptedWorld(acme(issuer=ISSUER), store=world.store, clock=world.clock)
     other.server.will(pair(1))
     assert other.client.finish_authorization(callback(start)).subject == "alice"
 
 
-def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: World) -> None:
+def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: ScriptedWorld) -> None:
     """The source that is in use goes on with the new tokens at once."""
     source = world.signed_in()
     start = world.client.start_authorization("alice")
@@ -199,7 +204,7 @@ def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: World) -> None:
     assert source.token().access_token == "at5"
 
 
-def test_two_tabs_of_one_user_both_succeed(world: World) -> None:
+def test_two_tabs_of_one_user_both_succeed(world: ScriptedWorld) -> None:
     """Two sign-ins at once do not disturb each other, in either order."""
     one, two = (world.client.start_authorization("alice") for _ in range(2))
     world.server.will(pair(1), pair(2))
@@ -223,7 +228,9 @@ def test_two_tabs_of_one_user_both_succeed(world: World) -> None:
     ],
     ids=repr,
 )
-def test_a_record_of_a_sign_in_that_cannot_be_read_asks_to_begin_again(world: World, changes: dict[str, Any]) -> None:
+def test_a_record_of_a_sign_in_that_cannot_be_read_asks_to_begin_again(
+    world: ScriptedWorld, changes: dict[str, Any]
+) -> None:
     """Another program wrote there, or a later version: a typed error, and no token request."""
     start = world.client.start_authorization("alice")
     (key,) = world.store.texts
@@ -237,14 +244,14 @@ def test_a_record_of_a_sign_in_that_cannot_be_read_asks_to_begin_again(world: Wo
 
 
 @pytest.mark.parametrize("state", [5, b"state", "\ud800", ["state"]], ids=repr)
-def test_an_unechoed_state_that_is_no_text_is_named(world: World, state: Any) -> None:
+def test_an_unechoed_state_that_is_no_text_is_named(world: ScriptedWorld, state: Any) -> None:
     """Before anything is read or sent."""
     with pytest.raises(ConfigurationError) as caught:
         world.client.finish_authorization("https://app.test/callback?code=c", unechoed_state=state)
     assert caught.value.parameter == "unechoed_state"
 
 
-def test_two_people_never_get_each_others_grant(world: World) -> None:
+def test_two_people_never_get_each_others_grant(world: ScriptedWorld) -> None:
     """The state says whose it is."""
     alice, bob = (world.client.start_authorization(subject) for subject in ("alice", "bob"))
     world.server.will(pair(1), pair(2))
@@ -272,7 +279,7 @@ def test_two_people_never_get_each_others_grant(world: World) -> None:
     ids=repr,
 )
 def test_f57_a_callback_that_is_not_ours_uses_nothing_up(
-    world: World, changes: dict[str, str | None], expected: type[BlnkAuthError]
+    world: ScriptedWorld, changes: dict[str, str | None], expected: type[BlnkAuthError]
 ) -> None:
     """F57: refused without a token request and without naming either state; the right callback still works."""
     start = world.client.start_authorization("alice")
@@ -285,7 +292,7 @@ def test_f57_a_callback_that_is_not_ours_uses_nothing_up(
 
 
 @pytest.mark.parametrize("name", ["state", "code", "iss", "error"])
-def test_f57_a_parameter_that_comes_twice_is_refused(world: World, name: str) -> None:
+def test_f57_a_parameter_that_comes_twice_is_refused(world: ScriptedWorld, name: str) -> None:
     """RFC 6749 section 3.1: which of the two is meant cannot be known; nothing is used up."""
     start = world.client.start_authorization("alice")
     url = callback(start, error="access_denied" if name == "error" else None)
@@ -301,14 +308,14 @@ def test_f57_a_parameter_that_comes_twice_is_refused(world: World, name: str) ->
     ["", "/favicon.ico", "https://app.test/callback", None, b"https://app.test/callback?code=c&state=s", 7],
     ids=repr,
 )
-def test_what_is_no_callback_is_refused(world: World, url: Any) -> None:
+def test_what_is_no_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
     """A path, a URL without a query or another type: the parameter is named."""
     with pytest.raises(ConfigurationError, match="callback_url"):
         world.client.finish_authorization(url)
 
 
 @pytest.mark.parametrize("url", ["https://[::1/callback?code=c&state=s", "https://app.test/cb?code=c&state=\ud800"])
-def test_a_malformed_callback_is_a_typed_error(world: World, url: str) -> None:
+def test_a_malformed_callback_is_a_typed_error(world: ScriptedWorld, url: str) -> None:
     """Whatever a client sends, the web application gets one of our errors."""
     with pytest.raises(BlnkAuthError):
         world.client.finish_authorization(url)
@@ -327,12 +334,12 @@ def test_any_text_is_a_callback_or_one_of_our_errors(url: str) -> None:
 @given(state=st.text(), code=st.text(min_size=1))
 def test_any_state_is_refused(state: str, code: str) -> None:
     """No text is taken for a state that was never given out."""
-    world = World()
+    world = ScriptedWorld()
     with pytest.raises(BlnkAuthError):
         world.client.finish_authorization(f"https://app.test/cb?code={code}&state={state}")
 
 
-def test_f57_the_second_hit_is_refused(world: World) -> None:
+def test_f57_the_second_hit_is_refused(world: ScriptedWorld) -> None:
     """A reloaded page does not spend the code again, which would make a strict server revoke the tokens."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1))
@@ -349,7 +356,7 @@ def test_f57_the_second_hit_is_refused(world: World) -> None:
     [HttpResponse(500, {}, b""), HttpResponse(502, {}, b""), refusal("invalid_grant"), NoResponse("x", sent=True)],
     ids=str,
 )
-def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any) -> None:
+def test_a_failed_exchange_does_not_use_the_code_again(world: ScriptedWorld, given: Any) -> None:
     """Codes are for one use (trap 39): whatever comes back, the user starts again; an older grant stays in force."""
     source = world.signed_in()
     start = world.client.start_authorization("alice")
@@ -368,7 +375,7 @@ def test_a_failed_exchange_does_not_use_the_code_again(world: World, given: Any)
     [HttpResponse(429, {}, b""), HttpResponse(503, {"retry-after": "1"}, b""), NoResponse("refused", sent=False)],
     ids=str,
 )
-def test_what_spent_nothing_leaves_the_callback_usable(world: World, given: Any) -> None:
+def test_what_spent_nothing_leaves_the_callback_usable(world: ScriptedWorld, given: Any) -> None:
     """A server that does not look at the request has not spent the code: the same URL may be tried again."""
     start = world.client.start_authorization("alice")
     world.server.will(given, given, pair(1))
@@ -392,7 +399,7 @@ def test_a_secret_that_cannot_be_fetched_spends_nothing() -> None:
             raise secret
         return secret
 
-    world = World(acme(), client_secret=fetch)
+    world = ScriptedWorld(acme(), client_secret=fetch)
     start = world.client.start_authorization("alice")
     with pytest.raises(BlnkAuthError):
         world.client.finish_authorization(callback(start, iss=None))
@@ -404,7 +411,7 @@ def test_a_secret_that_cannot_be_fetched_spends_nothing() -> None:
     ("given", "lost"),
     [(NoResponse("cut", sent=True), True), (HttpResponse(504, {}, b""), True), (HttpResponse(500, {}, b""), False)],
 )
-def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: World, given: Any, lost: bool) -> None:
+def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: ScriptedWorld, given: Any, lost: bool) -> None:
     """Nothing was renewed at a sign-in: the user must begin again, and the error says so."""
     start = world.client.start_authorization("alice")
     world.server.will(given)
@@ -415,7 +422,7 @@ def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: World, given:
     assert "renewed" not in str(caught.value)
 
 
-def test_a_sign_in_that_cannot_be_given_back_must_begin_again(world: World) -> None:
+def test_a_sign_in_that_cannot_be_given_back_must_begin_again(world: ScriptedWorld) -> None:
     """The store fails just then: the error must not promise what will not work."""
     start = world.client.start_authorization("alice")
     world.server.will(HttpResponse(503, {}, b""))
@@ -425,7 +432,7 @@ def test_a_sign_in_that_cannot_be_given_back_must_begin_again(world: World) -> N
     assert caught.value.remedy == "the code may be spent: begin again with start_authorization()"
 
 
-def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
+def test_two_requests_with_one_callback_exchange_it_once(world: ScriptedWorld) -> None:
     """The request that claims it second is refused."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1), pair(2))
@@ -440,7 +447,7 @@ def test_two_requests_with_one_callback_exchange_it_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(("elapsed", "accepted"), [(PENDING_LIFETIME - 1, True), (PENDING_LIFETIME, False)])
-def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, accepted: bool) -> None:
+def test_a_sign_in_is_accepted_for_ten_minutes(world: ScriptedWorld, elapsed: float, accepted: bool) -> None:
     """After that the user starts again."""
     start = world.client.start_authorization("alice")
     world.clock.advance(elapsed)
@@ -457,7 +464,7 @@ def test_a_sign_in_is_accepted_for_ten_minutes(world: World, elapsed: float, acc
 @pytest.mark.parametrize(
     ("error", "reason"), [("access_denied", "denied"), ("login_required", "restart"), ("server_error", "restart")]
 )
-def test_an_error_from_the_server_is_reported(world: World, error: str, reason: str) -> None:
+def test_an_error_from_the_server_is_reported(world: ScriptedWorld, error: str, reason: str) -> None:
     """RFC 6749 section 4.1.2.1: the code and its description are carried; no token is asked for."""
     start = world.client.start_authorization("alice")
     url = callback(start, code=None, error=error, error_description="no\r\nway")
@@ -479,7 +486,7 @@ def test_an_error_from_the_server_is_reported(world: World, error: str, reason: 
     ],
 )
 def test_what_another_sign_in_cannot_change_is_a_configuration_error(
-    world: World, error: str, parameter: str | None
+    world: ScriptedWorld, error: str, parameter: str | None
 ) -> None:
     """Whoever sends the user there again gets the same error for ever."""
     start = world.client.start_authorization("alice")
@@ -491,7 +498,7 @@ def test_what_another_sign_in_cannot_change_is_a_configuration_error(
     assert world.server.requests == []
 
 
-def test_an_error_says_whose_sign_in_it_was(world: World) -> None:
+def test_an_error_says_whose_sign_in_it_was(world: ScriptedWorld) -> None:
     """A web application wants to know who said no."""
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired) as caught:
@@ -499,7 +506,7 @@ def test_an_error_says_whose_sign_in_it_was(world: World) -> None:
     assert caught.value.subject == "alice"
 
 
-def test_an_error_wins_over_a_code(world: World) -> None:
+def test_an_error_wins_over_a_code(world: ScriptedWorld) -> None:
     """Who sends both means no."""
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired):
@@ -508,7 +515,7 @@ def test_an_error_wins_over_a_code(world: World) -> None:
 
 
 @pytest.mark.parametrize("iss", [None, ISSUER])
-def test_iss_may_be_missing(world: World, iss: str | None) -> None:
+def test_iss_may_be_missing(world: ScriptedWorld, iss: str | None) -> None:
     """Not every server sends it (RFC 9207); one that is there must be right."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1))
@@ -517,7 +524,7 @@ def test_iss_may_be_missing(world: World, iss: str | None) -> None:
 
 def test_iss_must_be_there_where_the_server_always_sends_it() -> None:
     """RFC 9207 section 2.4: a code without it may be another server's; nothing is used up, and no code is sent."""
-    world = World(acme(issuer=ISSUER, sends_iss=True))
+    world = ScriptedWorld(acme(issuer=ISSUER, sends_iss=True))
     start = world.client.start_authorization("alice")
     with pytest.raises(ProtocolError, match="callback_url has no iss.*sends_iss"):
         world.client.finish_authorization(callback(start, iss=None))
@@ -528,14 +535,14 @@ def test_iss_must_be_there_where_the_server_always_sends_it() -> None:
 
 def test_a_refusal_without_the_promised_iss_is_reported_as_it_is() -> None:
     """Servers that promise iss often omit it with errors; the state matches, and an error gives nobody access."""
-    world = World(acme(issuer=ISSUER, sends_iss=True))
+    world = ScriptedWorld(acme(issuer=ISSUER, sends_iss=True))
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired) as caught:
         world.client.finish_authorization(callback(start, iss=None, code=None, error="access_denied"))
     assert (caught.value.reason, caught.value.subject) == ("denied", "alice")
 
 
-def test_a_refusal_of_another_server_is_neither_acted_on_nor_shown(world: World) -> None:
+def test_a_refusal_of_another_server_is_neither_acted_on_nor_shown(world: ScriptedWorld) -> None:
     """RFC 9207: its iss is wrong, so it ends nothing and none of its text is quoted."""
     start = world.client.start_authorization("alice")
     url = callback(start, iss="https://evil.test", code=None, error="access_denied", error_description="call 555")
@@ -549,7 +556,7 @@ def test_a_refusal_of_another_server_is_neither_acted_on_nor_shown(world: World)
 @pytest.mark.parametrize("iss", ["https://evil.test", "http://as.acme.test", "https://as.acme.test:8443", "nonsense"])
 def test_without_an_issuer_iss_must_be_at_an_endpoints_origin(iss: str) -> None:
     """There is no issuer to compare it with, but another origin is certainly another server."""
-    world = World(acme())
+    world = ScriptedWorld(acme())
     start = world.client.start_authorization("alice")
     with pytest.raises(ProtocolError) as caught:
         world.client.finish_authorization(callback(start, iss=iss))
@@ -561,7 +568,7 @@ def test_without_an_issuer_iss_must_be_at_an_endpoints_origin(iss: str) -> None:
 
 
 @pytest.mark.parametrize(("error", "quoted"), [("access_denied", "access_denied"), ("send-money-to", None)])
-def test_a_refusal_without_state_has_its_own_words(world: World, error: str, quoted: str | None) -> None:
+def test_a_refusal_without_state_has_its_own_words(world: ScriptedWorld, error: str, quoted: str | None) -> None:
     """It ends no sign-in, since nobody knows whose it is; only a registered code is quoted."""
     start = world.client.start_authorization("alice")
     url = callback(start, state=None, code=None, error=error, error_description="of anybody")
@@ -583,10 +590,10 @@ def test_a_refusal_without_state_has_its_own_words(world: World, error: str, quo
     ],
     ids=["client", "provider", "environment"],
 )
-def test_a_callback_for_another_client_is_refused(world: World, other: dict[str, Any]) -> None:
+def test_a_callback_for_another_client_is_refused(world: ScriptedWorld, other: dict[str, Any]) -> None:
     """One store, two registrations: neither finishes what the other has started, nor uses it up."""
     provider = other.pop("provider", acme(issuer=ISSUER))
-    stranger = World(provider, store=world.store, clock=world.clock, **other)
+    stranger = ScriptedWorld(provider, store=world.store, clock=world.clock, **other)
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired):
         stranger.client.finish_authorization(callback(start))
@@ -594,7 +601,7 @@ def test_a_callback_for_another_client_is_refused(world: World, other: dict[str,
     world.client.finish_authorization(callback(start))
 
 
-def test_a_server_that_does_not_echo_the_state_needs_it_from_the_session(world: World) -> None:
+def test_a_server_that_does_not_echo_the_state_needs_it_from_the_session(world: ScriptedWorld) -> None:
     """`unechoed_state` stands in for a missing state, and is checked like one; one that is there counts."""
     start, other = world.client.start_authorization("alice"), world.client.start_authorization("bob")
     url = callback(start, state=None)
@@ -609,7 +616,7 @@ def test_a_server_that_does_not_echo_the_state_needs_it_from_the_session(world: 
     assert world.client.finish_authorization(callback(other), unechoed_state="ignored").subject == "bob"
 
 
-def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: World) -> None:
+def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: ScriptedWorld) -> None:
     """The code is spent, so the pair must not be lost (promise 3)."""
     start = world.client.start_authorization("alice")
     world.server.will(pair(1))
@@ -620,7 +627,7 @@ def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: World) ->
     assert world.stored(source).token.refresh_token == "rt1"
 
 
-def test_an_outage_at_the_exchange_is_reported_as_one(world: World) -> None:
+def test_an_outage_at_the_exchange_is_reported_as_one(world: ScriptedWorld) -> None:
     """The type says that it may heal; the user starts again."""
     start = world.client.start_authorization("alice")
     world.server.will(answer({}, 503))
@@ -633,7 +640,7 @@ def test_an_outage_at_the_exchange_is_reported_as_one(world: World) -> None:
     [{"iss": "https://evil.test"}, {"state": "wrong-state"}, {"error": "access_denied"}],
     ids=repr,
 )
-def test_f56_an_error_does_not_lead_to_the_code_or_the_state(world: World, changes: dict[str, str]) -> None:
+def test_f56_an_error_does_not_lead_to_the_code_or_the_state(world: ScriptedWorld, changes: dict[str, str]) -> None:
     """Our frames' locals included: an error page with a debugger shows neither (promise 8)."""
     start = world.client.start_authorization("alice")
     url = callback(start, **changes)
@@ -642,7 +649,7 @@ def test_f56_an_error_does_not_lead_to_the_code_or_the_state(world: World, chang
     assert leaks(everything_in(caught.value), [start.state, "c0de-of-alice"]) == []
 
 
-def test_a_start_does_not_list_the_store_each_time(world: World) -> None:
+def test_a_start_does_not_list_the_store_each_time(world: ScriptedWorld) -> None:
     """However many sign-ins are pending: the store is looked through about once a minute, not at each start."""
     listed: list[str] = []
 
@@ -651,7 +658,7 @@ def test_a_start_does_not_list_the_store_each_time(world: World) -> None:
             listed.append(prefix)
             return super().keys(prefix)
 
-    counted = World(store=Counting())
+    counted = ScriptedWorld(store=Counting())
     for _ in range(50):
         counted.client.start_authorization("alice")
     settle()

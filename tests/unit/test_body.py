@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from helpers import leaks
+from support.leaks import leaks
 
 from blnk_auth import ProtocolError
 from blnk_auth._protocol.http_messages import NoResponse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers import leaks
+from support.leaks import leaks
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from blnk_auth._protocol.callables import call_setting

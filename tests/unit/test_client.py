@@ -13,7 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import requests
-from helpers import World, acme, answer, everything_in, leaks, pair
+from support.leaks import everything_in, leaks
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import answer, pair
 
 from blnk_auth import BlnkCloud, ConfigurationError, MemoryStore, OAuthClient, RenewalPolicy, SignInRequired, Token
 from blnk_auth._renewal.credential import credential_of
@@ -258,7 +261,7 @@ def test_the_users_own_http_client_is_used_for_tokens_only_as_it_is() -> None:
 
 def test_a_test_that_replaces_time_moves_the_clock_of_a_client_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """As freezegun does: nothing keeps the function that `time.time` was when the client was made."""
-    source = World(clock=None).client.for_subject("alice")
+    source = ScriptedWorld(clock=None).client.for_subject("alice")
     started_at = time.time()
     source.adopt(Token("at0", refresh_token="rt0", expires_at=started_at + 3600, issued_at=started_at))
     assert source.state == "fresh"
@@ -275,7 +278,7 @@ R1, R2 = "https://one.api.test/", "https://two.api.test/"
 
 def test_each_combination_of_arguments_is_a_token_of_its_own() -> None:
     """RFC 8707: a token for one resource never goes to another, in memory or in the store."""
-    world = World()
+    world = ScriptedWorld()
     combinations: list[dict[str, Any]] = [
         {},
         {"scope": "a"},
@@ -303,7 +306,7 @@ def test_each_combination_of_arguments_is_a_token_of_its_own() -> None:
 
 def test_the_order_of_parameters_makes_no_other_token() -> None:
     """A mapping has no order that a caller would think of."""
-    world = World()
+    world = ScriptedWorld()
     one = world.client.for_itself(parameters={"a": "1", "b": "2"})
     assert world.client.for_itself(parameters={"b": "2", "a": "1"}) is one
     assert world.client.for_itself(parameters={}) is world.client.for_itself()
@@ -311,7 +314,7 @@ def test_the_order_of_parameters_makes_no_other_token() -> None:
 
 def test_a_grant_for_a_resource_is_asked_for_kept_and_renewed_as_such() -> None:
     """RFC 8707 sections 2.1 and 2.2: in the authorization request, the exchange and each refresh."""
-    world = World()
+    world = ScriptedWorld()
     other = world.signed_in()
     start = world.client.start_authorization("alice", resource=R1)
     assert parse_qs(urlsplit(start.url).query)["resource"] == [R1]
@@ -327,7 +330,7 @@ def test_a_grant_for_a_resource_is_asked_for_kept_and_renewed_as_such() -> None:
 
 def test_a_device_sign_in_may_be_for_a_resource() -> None:
     """It is sent with the request for the code and with each poll."""
-    world = World(acme(device_authorization_endpoint="https://as.acme.test/device"))
+    world = ScriptedWorld(acme(device_authorization_endpoint="https://as.acme.test/device"))
     codes = {"device_code": "d", "user_code": "u", "verification_uri": "https://as.acme.test/", "expires_in": 60}
     world.server.will(answer(codes), pair(1))
     source = world.client.authorize_device("alice", resource=R1, on_prompt=lambda _: None, wait=lambda _: None)
@@ -339,7 +342,7 @@ def test_a_device_sign_in_may_be_for_a_resource() -> None:
 @pytest.mark.parametrize("method", ["for_itself", "for_subject", "start_authorization", "authorize_device"])
 def test_what_is_no_resource_is_refused_by_every_method(method: str, value: Any) -> None:
     """RFC 8707 section 2: an absolute URI without a fragment; before anything is sent or stored."""
-    world = World()
+    world = ScriptedWorld()
     subject = () if method == "for_itself" else ("alice",)
     further: dict[str, Any] = {"on_prompt": print} if method == "authorize_device" else {}
     with pytest.raises(ConfigurationError) as caught:
@@ -364,19 +367,19 @@ def test_what_is_no_resource_is_refused_by_every_method(method: str, value: Any)
 def test_what_cannot_be_sent_for_the_client_itself_is_refused(parameter: str, value: Any) -> None:
     """By the name of the argument, and before a request."""
     with pytest.raises(ConfigurationError) as caught:
-        World().client.for_itself(**{parameter: value})
+        ScriptedWorld().client.for_itself(**{parameter: value})
     assert caught.value.parameter == parameter
 
 
 def test_a_resource_named_twice_is_refused() -> None:
     """As an argument and among the parameters: which of the two the token would be for cannot be known."""
     with pytest.raises(ConfigurationError, match="parameters must not name 'resource'"):
-        World().client.start_authorization("alice", resource=R1, parameters={"resource": R2})
+        ScriptedWorld().client.start_authorization("alice", resource=R1, parameters={"resource": R2})
 
 
 def test_a_client_that_nothing_refers_to_is_freed_at_once() -> None:
     """Its store and its connections do not wait for the garbage collector."""
-    world = World()
+    world = ScriptedWorld()
     world.signed_in()
     state = weakref.ref(world.client._state)
     gc.disable()

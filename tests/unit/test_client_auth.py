@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import leaks
+from support.leaks import leaks
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth.errors import ConfigurationError

@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from helpers import World, acme, answer, everything_in, leaks, pair, refusal
+from support.leaks import everything_in, leaks
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import answer, pair, refusal
 
 from blnk_auth import (
     BlnkAuthError,
@@ -45,7 +48,7 @@ class Device:
     """A sign-in whose waiting moves the clock and is written down."""
 
     def __init__(self, *answers: Any, **members: Any) -> None:
-        self.world = World(acme(device_authorization_endpoint=ENDPOINT))
+        self.world = ScriptedWorld(acme(device_authorization_endpoint=ENDPOINT))
         self.world.server.will(answer({**CODES, **members}), *answers)
         self.waited: list[float] = []
         self.prompts: list[DeviceAuthorization] = []
@@ -166,7 +169,7 @@ def test_nobody_enters_the_code_and_it_ends(members: dict[str, Any], settings: d
 )
 def test_without_a_usable_code_nothing_is_shown(given: Any, expected: type[BlnkAuthError]) -> None:
     """What could not be entered, or would control the terminal, is an error and not a prompt."""
-    world, prompts = World(acme(device_authorization_endpoint=ENDPOINT)), []
+    world, prompts = ScriptedWorld(acme(device_authorization_endpoint=ENDPOINT)), []
     world.server.will(given)
     with pytest.raises(expected):
         world.client.authorize_device("alice", on_prompt=prompts.append, wait=lambda _: None)
@@ -175,7 +178,7 @@ def test_without_a_usable_code_nothing_is_shown(given: Any, expected: type[BlnkA
 
 def test_an_http_client_of_the_users_that_fails_is_a_typed_error() -> None:
     """Its hooks may raise anything: when the code is asked for, and at a poll, which is waited out."""
-    world, prompts = World(acme(device_authorization_endpoint=ENDPOINT)), []
+    world, prompts = ScriptedWorld(acme(device_authorization_endpoint=ENDPOINT)), []
     world.server.will(ZeroDivisionError("a hook of the user's"))
     with pytest.raises(TemporarilyUnavailable):
         world.client.authorize_device("alice", on_prompt=prompts.append, wait=lambda _: None)
@@ -187,7 +190,7 @@ def test_an_http_client_of_the_users_that_fails_is_a_typed_error() -> None:
 @pytest.mark.parametrize("name", ["user_code", "verification_uri", "verification_uri_complete"])
 def test_text_of_the_server_is_bounded_before_it_is_shown(name: str) -> None:
     """Megabytes would flood a terminal, and no QR code has room for them."""
-    world, prompts = World(acme(device_authorization_endpoint=ENDPOINT)), []
+    world, prompts = ScriptedWorld(acme(device_authorization_endpoint=ENDPOINT)), []
     world.server.will(answer({**CODES, name: "https://as.acme.test/" + "x" * 3000}))
     with pytest.raises(ProtocolError) as caught:
         world.client.authorize_device("alice", on_prompt=prompts.append, wait=lambda _: None)
@@ -204,7 +207,7 @@ def test_the_old_name_of_the_address_is_understood() -> None:
 
 def test_a_provider_without_it_says_what_to_use() -> None:
     """Before any request."""
-    world = World()
+    world = ScriptedWorld()
     with pytest.raises(ConfigurationError, match=r"device_authorization_endpoint.*authorize_interactively\(\)"):
         world.client.authorize_device("alice", on_prompt=print)
     assert world.server.requests == []

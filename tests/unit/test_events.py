@@ -6,7 +6,10 @@ import logging
 import re
 
 import pytest
-from helpers import World, leaks, pair, settle
+from support.leaks import leaks
+from support.scripted import ScriptedWorld
+from support.token_endpoint import pair
+from support.waiting import settle
 
 from blnk_auth import Event, StoreError
 from blnk_auth.events import emit
@@ -62,7 +65,7 @@ def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
         if event.name == "renewed":
             seen.append(world.client.for_subject("alice").token().access_token)
 
-    world = World(on_event=listener)
+    world = ScriptedWorld(on_event=listener)
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1))
@@ -73,7 +76,7 @@ def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
 
 def test_events_show_no_secret() -> None:
     """Nothing in the repr of any event of a renewal, a failed save and a sign-in (promise 8)."""
-    world = World()
+    world = ScriptedWorld()
     source = world.signed_in(access_token="at0-of-alice", refresh_token="rt0-of-alice")
     world.clock.advance(4000)
     world.store.interfere("save", OSError("rt1-of-alice"))
@@ -103,7 +106,7 @@ def test_the_names_are_documented() -> None:
 
 def test_an_event_names_subject_and_provider_and_how_long_it_took() -> None:
     """Metrics need no parsing of keys: an operation's events have its duration, and one of a request has none."""
-    world = World()
+    world = ScriptedWorld()
     source = world.signed_in("alice/at=home")
     world.server.will(pair(1))
     source.renew()
@@ -120,7 +123,7 @@ def test_an_event_names_subject_and_provider_and_how_long_it_took() -> None:
 
 def test_an_event_of_the_clients_own_token_has_no_subject() -> None:
     """`for_itself` is nobody's grant."""
-    world = World()
+    world = ScriptedWorld()
     world.server.will(pair(1))
     world.client.for_itself().token()
     settle()

@@ -23,7 +23,12 @@ import httpx
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from helpers import World, acme, answer, everything_in, leaks, pair, settle
+from support.leaks import everything_in, leaks
+from support.limits import PATIENCE
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import answer, pair
+from support.waiting import settle
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
@@ -35,30 +40,28 @@ pytestmark = pytest.mark.real
 
 ISSUER = "https://as.acme.test"
 CODE = "c0de-of-alice"
-LONG = 20.0
-"""Seconds that only a hang uses up."""
 
 
-def world(redirect_uri: str | None = "http://127.0.0.1/callback", **settings: Any) -> World:
-    return World(acme(issuer=ISSUER), redirect_uri=redirect_uri, **settings)
+def world(redirect_uri: str | None = "http://127.0.0.1/callback", **settings: Any) -> ScriptedWorld:
+    return ScriptedWorld(acme(issuer=ISSUER), redirect_uri=redirect_uri, **settings)
 
 
 class Attempt:
     """A sign-in under way on a thread of its own, and the browser in front of it."""
 
-    def __init__(self, the_world: World, **settings: Any) -> None:
+    def __init__(self, the_world: ScriptedWorld, **settings: Any) -> None:
         self.world = the_world
         self._urls: queue.Queue[str] = queue.Queue()
         self._pool = ThreadPoolExecutor(1)
-        given = {"open_browser": False, "on_url": self._urls.put, "timeout": LONG, **settings}
+        given = {"open_browser": False, "on_url": self._urls.put, "timeout": PATIENCE, **settings}
         self.outcome: Future[TokenSource] = self._pool.submit(
             lambda: the_world.client.authorize_interactively("alice", **given)
         )
-        self.browser = httpx.Client(timeout=LONG, trust_env=False)
+        self.browser = httpx.Client(timeout=PATIENCE, trust_env=False)
 
     def __enter__(self) -> Self:
         self.outcome.add_done_callback(lambda _: self._urls.put(""))
-        self.url = self._urls.get(timeout=LONG)
+        self.url = self._urls.get(timeout=PATIENCE)
         if not self.url:
             self.outcome.result()
         self.sent = {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
@@ -80,7 +83,7 @@ class Attempt:
 
     def send(self, url: str) -> socket.socket:
         """A browser that has sent its request: the listener reads it before any that is sent later."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LONG)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         target = url.partition(str(self.port))[2]
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
         return connection
@@ -92,10 +95,10 @@ class Attempt:
         return self.browser.get(f"http://127.0.0.1:{self.port}{location.removeprefix('location: ')}")
 
     def source(self) -> TokenSource:
-        return self.outcome.result(LONG)
+        return self.outcome.result(PATIENCE)
 
     def error(self) -> BaseException:
-        error = self.outcome.exception(LONG)
+        error = self.outcome.exception(PATIENCE)
         assert error is not None
         return error
 
@@ -205,7 +208,7 @@ def test_the_async_twin_does_the_same(run: Callable[..., Any]) -> None:
 
     source = run(main() if run is asyncio.run else main)
     assert source.token().access_token == "at1"
-    assert urls.get(timeout=LONG)
+    assert urls.get(timeout=PATIENCE)
 
 
 # --- F57: what must not end it ---------------------------------------------------------------------------------------
@@ -241,7 +244,9 @@ def test_f57_an_answer_that_is_not_ours_ends_nothing(changes: dict[str, str | No
 
 def test_an_answer_without_the_promised_iss_ends_nothing() -> None:
     """RFC 9207 section 2.4: it may be another server's, and the right answer still works."""
-    with Attempt(World(acme(issuer=ISSUER, sends_iss=True), redirect_uri="http://127.0.0.1/callback")) as attempt:
+    with Attempt(
+        ScriptedWorld(acme(issuer=ISSUER, sends_iss=True), redirect_uri="http://127.0.0.1/callback")
+    ) as attempt:
         assert attempt.come_back(attempt.callback(iss=None)).status_code == 400
         assert attempt.world.server.requests == []
         attempt.world.server.will(pair(1))
@@ -346,7 +351,7 @@ def test_a_refusal_without_state_is_explained_and_ends_nothing() -> None:
         refused = attempt.callback(state=None, code=None, error="access_denied", error_description="call 555")
         shown = attempt.come_back(refused)
         pasted.put(refused)
-        for text in (shown.text, problems.get(timeout=LONG)):
+        for text in (shown.text, problems.get(timeout=PATIENCE)):
             assert "access_denied" in text
             assert "no state" in text
             assert "call 555" not in text
@@ -387,7 +392,7 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
 
     def exchange(_: HttpRequest) -> HttpResponse:
         arrived.set()
-        assert go_on.wait(LONG)
+        assert go_on.wait(PATIENCE)
         return pair(1)
 
     pasted: queue.Queue[str | None] = queue.Queue()
@@ -398,7 +403,7 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
             hits.append(attempt.send(attempt.callback()))
         else:
             pasted.put(attempt.callback())
-        assert arrived.wait(LONG)
+        assert arrived.wait(PATIENCE)
         hits.append(attempt.send(attempt.callback(code="another")))
         # It comes after the second hit, and its answer says that that one has been read.
         assert attempt.come_back(attempt.callback(state="x")).status_code == 400
@@ -505,7 +510,8 @@ def test_idle_connections_do_not_keep_the_browser_out() -> None:
     """32 at once are served; when there are more, the one that has been idle longest is closed."""
     with Attempt(world()) as attempt, contextlib.ExitStack() as idle:
         waiting = [
-            idle.enter_context(socket.create_connection(("127.0.0.1", attempt.port), timeout=LONG)) for _ in range(40)
+            idle.enter_context(socket.create_connection(("127.0.0.1", attempt.port), timeout=PATIENCE))
+            for _ in range(40)
         ]
         assert attempt.browser.get(attempt.callback(state="x")).status_code == 400
         assert [connection.recv(1) for connection in waiting[:8]] == [b""] * 8
@@ -520,7 +526,7 @@ def test_callbacks_under_way_are_not_closed_for_new_connections() -> None:
 
     def exchange(_: HttpRequest) -> HttpResponse:
         arrived.set()
-        assert go_on.wait(LONG)
+        assert go_on.wait(PATIENCE)
         return pair(1)
 
     with Attempt(world()) as attempt:
@@ -529,7 +535,7 @@ def test_callbacks_under_way_are_not_closed_for_new_connections() -> None:
         # Each status is asked for after a hit, so that the hit has been read when it is answered.
         while _status(attempt) == 400:
             hits.append(attempt.send(attempt.callback()))
-        assert arrived.wait(LONG)
+        assert arrived.wait(PATIENCE)
         assert len(hits) >= 32
         go_on.set()
         assert attempt.source()
@@ -561,7 +567,7 @@ def _status(attempt: Attempt) -> int | None:
 def test_what_is_no_request_is_refused(sent: bytes, status: bytes) -> None:
     """Garbage gets a status and ends nothing."""
     with Attempt(world()) as attempt:
-        with socket.create_connection(("127.0.0.1", attempt.port), timeout=LONG) as connection:
+        with socket.create_connection(("127.0.0.1", attempt.port), timeout=PATIENCE) as connection:
             connection.sendall(sent)
             assert connection.recv(4096).split()[1] == status
         attempt.world.server.will(pair(1))
@@ -611,7 +617,7 @@ def test_f59_what_is_pasted_wrongly_is_explained_and_can_be_pasted_again() -> No
         wrong = ["yes", attempt.callback(state="stale-state"), attempt.callback(iss="https://evil.test"), "\n"]
         for each in wrong:
             pasted.put(each)
-        explained = [problems.get(timeout=LONG) for _ in range(3)]
+        explained = [problems.get(timeout=PATIENCE) for _ in range(3)]
         assert "full URL" in explained[0]
         assert "another sign-in" in explained[1]
         assert "iss" in explained[2]
@@ -693,7 +699,7 @@ def test_ctrl_c_ends_it_and_closes_the_listener() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        the_world.client.authorize_interactively("alice", open_browser=False, on_url=interrupt, timeout=LONG)
+        the_world.client.authorize_interactively("alice", open_browser=False, on_url=interrupt, timeout=PATIENCE)
     settle()
     assert is_free(urlsplit(redirect_uris[0]).port or 0)
     assert the_world.client.for_subject("alice").state == "missing"
@@ -732,7 +738,7 @@ class _CtrlC:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + LONG
+    give_up_at = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < give_up_at
 
@@ -747,7 +753,7 @@ def _interrupted(port: int, nth: int) -> bool:
 
     def hang() -> None:
         stuck.set()
-        ctrl_c.go_on.wait(LONG)
+        ctrl_c.go_on.wait(PATIENCE)
 
     the_world.store.interfere("save", hang)
 
@@ -757,7 +763,9 @@ def _interrupted(port: int, nth: int) -> bool:
     before = sys.gettrace()
     sys.settrace(ctrl_c)
     try:
-        the_world.client.authorize_interactively("alice", port=port, open_browser=False, on_url=give_up, timeout=LONG)
+        the_world.client.authorize_interactively(
+            "alice", port=port, open_browser=False, on_url=give_up, timeout=PATIENCE
+        )
     except KeyboardInterrupt:
         return True
     except LookupError:
@@ -793,11 +801,11 @@ def test_cancelling_the_task_closes_the_listener(run: Callable[..., Any]) -> Non
         redirect_uris.put(parse_qs(urlsplit(url).query)["redirect_uri"][0])
 
     async def sign_in() -> None:
-        await the_world.client.aauthorize_interactively("alice", open_browser=False, on_url=note, timeout=LONG)
+        await the_world.client.aauthorize_interactively("alice", open_browser=False, on_url=note, timeout=PATIENCE)
 
     async def on_asyncio() -> str:
         task = asyncio.create_task(sign_in())
-        uri = await asyncio.to_thread(redirect_uris.get, timeout=LONG)
+        uri = await asyncio.to_thread(redirect_uris.get, timeout=PATIENCE)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -806,7 +814,7 @@ def test_cancelling_the_task_closes_the_listener(run: Callable[..., Any]) -> Non
     async def on_trio() -> str:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sign_in)
-            uri = await trio.to_thread.run_sync(lambda: redirect_uris.get(timeout=LONG))
+            uri = await trio.to_thread.run_sync(lambda: redirect_uris.get(timeout=PATIENCE))
             nursery.cancel_scope.cancel()
         return uri
 
@@ -829,10 +837,10 @@ def test_ctrl_c_during_the_exchange_keeps_what_the_server_issued() -> None:
         sent = parse_qs(urlsplit(url).query)
         with contextlib.suppress(httpx.HTTPError):
             query = urlencode({"code": CODE, "state": sent["state"][0]})
-            httpx.get(f"{sent['redirect_uri'][0]}?{query}", trust_env=False, timeout=LONG)
+            httpx.get(f"{sent['redirect_uri'][0]}?{query}", trust_env=False, timeout=PATIENCE)
 
     with pytest.raises(KeyboardInterrupt):
-        the_world.client.authorize_interactively("alice", open_browser=False, on_url=browse, timeout=LONG)
+        the_world.client.authorize_interactively("alice", open_browser=False, on_url=browse, timeout=PATIENCE)
     settle()
     assert the_world.client.for_subject("alice").token().access_token == "at1"
 
@@ -876,7 +884,7 @@ def test_a_sign_in_for_nobody_is_refused(subject: Any) -> None:
 def test_nobody_to_show_the_url_to_is_refused() -> None:
     """Without a browser and without on_url nobody could ever come."""
     with pytest.raises(ConfigurationError, match="on_url is missing"):
-        world().client.authorize_interactively("alice", open_browser=False, timeout=LONG)
+        world().client.authorize_interactively("alice", open_browser=False, timeout=PATIENCE)
 
 
 def test_a_store_that_cannot_be_written_ends_it() -> None:
@@ -896,7 +904,7 @@ def test_a_callable_that_raises_ends_it(which: str) -> None:
 
     settings: dict[str, Any] = {"on_url": lambda _: None, "pasted": iter(["nonsense"]), which: fail}
     with pytest.raises(LookupError, match="of the user's own"):
-        world().client.authorize_interactively("alice", open_browser=False, timeout=LONG, **settings)
+        world().client.authorize_interactively("alice", open_browser=False, timeout=PATIENCE, **settings)
 
 
 @pytest.mark.parametrize("given", [answer({}, 503, retry_after="999"), pair(1)], ids=["outage", "success"])
@@ -906,7 +914,7 @@ def test_f56_no_secret_shows_in_what_is_raised(given: HttpResponse) -> None:
     with Attempt(world()) as attempt:
         attempt.world.server.will(given)
         attempt.come_back()
-        error = attempt.outcome.exception(LONG)
+        error = attempt.outcome.exception(PATIENCE)
     assert type(error) is (expected or type(None))
     if isinstance(error, BlnkAuthError):
         assert leaks(everything_in(error), [CODE, attempt.sent["state"]]) == []

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers import World, acme, pair, settle
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import pair
+from support.waiting import settle
 
 from blnk_auth import MemoryStore, Token, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
@@ -13,7 +16,7 @@ from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.testing import Clock
 
 
-def sign_in_unsaved(world: World, *, store_down: bool = False) -> TokenSource:
+def sign_in_unsaved(world: ScriptedWorld, *, store_down: bool = False) -> TokenSource:
     """Alice signs in with the pair at1, rt1; the store fails when it is to be saved."""
     start = world.client.start_authorization("alice")
     settle()
@@ -26,19 +29,19 @@ def sign_in_unsaved(world: World, *, store_down: bool = False) -> TokenSource:
     return world.client.finish_authorization(f"https://app.test/callback?code=c&state={start.state}")
 
 
-def another_process(world: World, *, ahead: float) -> World:
+def another_process(world: ScriptedWorld, *, ahead: float) -> ScriptedWorld:
     """With the same store and a clock of its own."""
     clock = Clock(world.clock() + ahead)
-    return World(acme(), store=world.store, clock=clock)
+    return ScriptedWorld(acme(), store=world.store, clock=clock)
 
 
-def write(world: World, key: str, record: GrantRecord) -> None:
+def write(world: ScriptedWorld, key: str, record: GrantRecord) -> None:
     """As another process does that does not wait for the lock."""
     stored = MemoryStore.load(world.store, key)
     MemoryStore.save(world.store, key, record.to_data(), expected=None if stored is None else stored.version)
 
 
-def save_at_last(world: World, source: TokenSource) -> str:
+def save_at_last(world: ScriptedWorld, source: TokenSource) -> str:
     """The store is well again; the refresh token that is stored then."""
     assert source.token().access_token == "at1"
     settle()
@@ -49,7 +52,7 @@ def save_at_last(world: World, source: TokenSource) -> str:
 @pytest.mark.parametrize("store_down", [False, True], ids=["full", "down"])
 def test_an_unsaved_sign_in_replaces_a_pair_whose_clock_was_ahead(ahead: float, store_down: bool) -> None:
     """The stored pair bears a time that has not come yet; the user has signed in since."""
-    world = World()
+    world = ScriptedWorld()
     other = another_process(world, ahead=ahead)
     other.client.for_subject("alice").adopt(other.token(0))
     source = sign_in_unsaved(world, store_down=store_down)
@@ -60,7 +63,7 @@ def test_an_unsaved_sign_in_replaces_a_pair_whose_clock_was_ahead(ahead: float, 
 @pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
 def test_an_unsaved_sign_in_replaces_a_renewal_of_the_older_grant(ahead: float) -> None:
     """Another process renews the pair that is stored, after the user has signed in: that grant is the old one."""
-    world = World()
+    world = ScriptedWorld()
     world.signed_in()
     source = sign_in_unsaved(world)
     other = another_process(world, ahead=ahead)
@@ -72,7 +75,7 @@ def test_an_unsaved_sign_in_replaces_a_renewal_of_the_older_grant(ahead: float) 
 @pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
 def test_an_unsaved_sign_in_gives_way_to_another_new_one(ahead: float) -> None:
     """The user has signed in once more, at another process whose store worked."""
-    world = World()
+    world = ScriptedWorld()
     world.signed_in()
     source = sign_in_unsaved(world)
     other = another_process(world, ahead=ahead)
@@ -84,7 +87,7 @@ def test_an_unsaved_sign_in_gives_way_to_another_new_one(ahead: float) -> None:
 @pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
 def test_a_renewal_that_comes_back_late_does_not_overwrite_a_sign_in(ahead: float) -> None:
     """Its lock did not hold (an expired lease): what a user has stored meanwhile stays."""
-    world = World()
+    world = ScriptedWorld()
     source = world.signed_in(expires_at=world.clock() - 1)
     other = another_process(world, ahead=ahead)
 
@@ -99,7 +102,7 @@ def test_a_renewal_that_comes_back_late_does_not_overwrite_a_sign_in(ahead: floa
 
 def test_renewals_keep_the_name_of_their_sign_in() -> None:
     """So does the mark that a grant has ended; each sign-in has a name of its own."""
-    world = World()
+    world = ScriptedWorld()
     source = world.signed_in()
     name = world.stored(source).sign_in
     world.server.will(pair(1))

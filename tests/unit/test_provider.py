@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
-from helpers import acme
+from support.providers import acme
 
 from blnk_auth import ApiAnswer, BlnkCloud, Call, ConfigurationError, Flinks, OAuthClient, Provider, Token
 from blnk_auth.provider import DiscoverySettings, ProviderSettings

@@ -6,7 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import World, pair, settle
+from support.limits import PATIENCE
+from support.scripted import ScriptedWorld
+from support.token_endpoint import pair
+from support.waiting import settle
 
 from blnk_auth import RenewalPolicy, Token, TokenSource
 from blnk_auth._renewal.cached_token import CachedToken
@@ -14,7 +17,6 @@ from blnk_auth._renewal.rejections import MOST_CAUSES, Rejections, cause_of, in_
 from blnk_auth._renewal.schedule import NEVER_RENEWED
 
 POLICY = RenewalPolicy(rejection_cooldown=10, max_rejection_cooldown=600)
-PATIENCE = 10.0
 BAD, GOOD = "GET /bad", "GET /good"
 
 
@@ -171,7 +173,7 @@ def renewed_after_rejection(source: TokenSource, cause: str = BAD) -> CachedToke
 
 def test_fifty_callers_of_one_rejected_renewal_count_once() -> None:
     """The burst is one rejection: the cool-down after it is the first, not the fiftieth, and one warning is emitted."""
-    world = World(policy=POLICY)
+    world = ScriptedWorld(policy=POLICY)
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     renewed = renewed_after_rejection(source)
@@ -195,7 +197,7 @@ def test_fifty_callers_of_one_rejected_renewal_count_once() -> None:
 
 def test_an_unresolved_rejection_is_reported_once_with_its_endpoint() -> None:
     """Nothing is raised for it, so an event and the log say which endpoint it is."""
-    world = World(policy=POLICY)
+    world = ScriptedWorld(policy=POLICY)
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     for _ in range(2):
@@ -210,7 +212,7 @@ def test_an_unresolved_rejection_is_reported_once_with_its_endpoint() -> None:
 
 def test_a_new_sign_in_forgets_what_was_rejected() -> None:
     """It may have other permissions."""
-    world = World(policy=POLICY)
+    world = ScriptedWorld(policy=POLICY)
     source = world.signed_in()
     world.server.will(pair(1), pair(3))
     renewed = renewed_after_rejection(source)

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import ScriptedStore, Server, acme, answer, everything_in, leaks, pair, refusal
+from support.leaks import everything_in, leaks
+from support.providers import acme
+from support.stores.scripted import ScriptedStore
+from support.token_endpoint import ScriptedServer, answer, pair, refusal
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoResponse
@@ -50,7 +53,7 @@ class Scene:
         self.trace: list[str] = []
         self.clock = Clock()
         self.store = ScriptedStore(self.trace)
-        self.server = Server(self.trace)
+        self.server = ScriptedServer(self.trace)
         self.grant = RefreshTokenGrant("alice") if grant is None else grant
         self.provider = acme(revocation_endpoint="https://as.acme.test/revoke")
         self.credentials = ClientCredentials("id", "client-s3cret", "client_secret_basic")

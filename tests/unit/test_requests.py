@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pytest
-from helpers import acme, form, leaks
+from support.leaks import leaks
+from support.providers import acme
+from support.token_endpoint import form
 
 from blnk_auth import BlnkCloud, Provider
 from blnk_auth._protocol import requests

@@ -18,7 +18,8 @@ import httpx
 import httpx2
 import pytest
 import requests
-from helpers import everything_in, leaks, settle
+from support.leaks import everything_in, leaks
+from support.waiting import settle
 
 from blnk_auth import (
     BlnkAuthError,

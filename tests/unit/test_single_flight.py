@@ -17,12 +17,11 @@ from typing import Any
 
 import pytest
 import trio
-from helpers import settle
+from support.limits import PATIENCE
+from support.waiting import settle
 
 from blnk_auth._renewal.single_flight import Flight, SingleFlight, run_on_worker
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
-
-PATIENCE = 10.0
 
 
 def nothing() -> None:

@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 import trio
-from helpers import World, acme, answer, everything_in, leaks, pair, refusal, settle
+from support.leaks import everything_in, leaks
+from support.limits import PATIENCE
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import answer, pair, refusal
+from support.waiting import settle
 
 from blnk_auth import (
     BlnkAuthError,
@@ -37,13 +42,12 @@ from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.testing import Clock
 
 OUTAGE = HttpResponse(503, {}, b"")
-PATIENCE = 10.0
 CAUSE = "GET /"
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> ScriptedWorld:
+    return ScriptedWorld()
 
 
 def held(source: TokenSource) -> CachedToken:
@@ -70,7 +74,7 @@ class Gate:
 # --- the hot path ----------------------------------------------------------------------------------------------------
 
 
-def test_a_valid_token_costs_no_store_no_lock_and_no_thread(world: World) -> None:
+def test_a_valid_token_costs_no_store_no_lock_and_no_thread(world: ScriptedWorld) -> None:
     """Promise 1: a fresh token is handed out as the same object, without touching the store."""
     source = world.signed_in()
     threads = threading.active_count()
@@ -80,7 +84,7 @@ def test_a_valid_token_costs_no_store_no_lock_and_no_thread(world: World) -> Non
     assert threading.active_count() == threads
 
 
-def test_the_header_is_bearer_and_the_token(world: World) -> None:
+def test_the_header_is_bearer_and_the_token(world: ScriptedWorld) -> None:
     """RFC 6750 section 2.1, with a capital B."""
     assert held(world.signed_in()).header == "Bearer at0"
 
@@ -92,31 +96,33 @@ def test_the_header_is_bearer_and_the_token(world: World) -> None:
     ("elapsed", "state"),
     [(0, "fresh"), (2900, "fresh"), (3200, "stale"), (3589, "stale"), (3591, "expired"), (3600, "expired")],
 )
-def test_state_follows_the_clock(world: World, elapsed: float, state: str) -> None:
+def test_state_follows_the_clock(world: ScriptedWorld, elapsed: float, state: str) -> None:
     """An hour's token: good, then to be renewed behind the callers, then to be waited for."""
     source = world.signed_in()
     world.clock.advance(elapsed)
     assert source.state == state
 
 
-def test_state_without_a_record_is_missing(world: World) -> None:
+def test_state_without_a_record_is_missing(world: ScriptedWorld) -> None:
     """A subject that was never authorized."""
     assert world.client.for_subject("bob").state == "missing"
 
 
-def test_state_after_a_verdict_is_sign_in_required(world: World) -> None:
+def test_state_after_a_verdict_is_sign_in_required(world: ScriptedWorld) -> None:
     """Also for another process that only sees the store, and while the last access token still works."""
     source = world.signed_in()
     world.server.will(refusal("invalid_grant"))
     with pytest.raises(SignInRequired):
         source.renew()
     assert source.state == "sign_in_required"
-    other = World(store=world.store, clock=world.clock)
+    other = ScriptedWorld(store=world.store, clock=world.clock)
     assert other.client.for_subject("alice").state == "sign_in_required"
 
 
 @pytest.mark.parametrize("changes", [{"refresh_token": None}, {"refresh_expires_at": 1.0}], ids=repr)
-def test_state_of_a_grant_that_nothing_can_renew_is_sign_in_required(world: World, changes: dict[str, Any]) -> None:
+def test_state_of_a_grant_that_nothing_can_renew_is_sign_in_required(
+    world: ScriptedWorld, changes: dict[str, Any]
+) -> None:
     """`expired` would mean that the next call waits for a renewal; here it can only ask for a sign-in."""
     source = world.signed_in(**changes)
     world.clock.advance(4000)
@@ -125,7 +131,7 @@ def test_state_of_a_grant_that_nothing_can_renew_is_sign_in_required(world: Worl
     assert source.state == "sign_in_required"
 
 
-def test_state_of_a_store_that_fails_is_a_store_error(world: World) -> None:
+def test_state_of_a_store_that_fails_is_a_store_error(world: ScriptedWorld) -> None:
     """Not knowing is not the same as missing."""
     source = world.signed_in()
     world.store.interfere("load", OSError("gone"))
@@ -133,7 +139,7 @@ def test_state_of_a_store_that_fails_is_a_store_error(world: World) -> None:
         _ = source.state
 
 
-def test_state_of_an_unsaved_pair_is_that_of_the_pair(world: World) -> None:
+def test_state_of_an_unsaved_pair_is_that_of_the_pair(world: ScriptedWorld) -> None:
     """What lives in memory counts while the store cannot take it."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -146,18 +152,18 @@ def test_state_of_an_unsaved_pair_is_that_of_the_pair(world: World) -> None:
 # --- before a request ------------------------------------------------------------------------------------------------
 
 
-def test_f23_a_restart_renews_before_the_first_request(world: World) -> None:
+def test_f23_a_restart_renews_before_the_first_request(world: ScriptedWorld) -> None:
     """F23: a token that expired while nobody ran is renewed first, once, and then used."""
     world.signed_in()
     world.clock.advance(7200)
     world.server.will(pair(1))
-    restarted = World(store=world.store, clock=world.clock, token_http=world.server.http())
+    restarted = ScriptedWorld(store=world.store, clock=world.clock, token_http=world.server.http())
     source = restarted.client.for_subject("alice")
     assert source.token().access_token == source.token().access_token == "at1"
     assert len(world.server.requests) == 1
 
 
-def test_in_the_advisory_window_nobody_waits(world: World) -> None:
+def test_in_the_advisory_window_nobody_waits(world: ScriptedWorld) -> None:
     """Promise 2: the current token is served while one renewal runs behind, and then the new one is."""
     source = world.signed_in()
     world.clock.advance(3300)
@@ -172,7 +178,7 @@ def test_in_the_advisory_window_nobody_waits(world: World) -> None:
     assert len(world.server.requests) == 1
 
 
-def test_f12_a_good_token_is_served_while_renewals_fail(world: World) -> None:
+def test_f12_a_good_token_is_served_while_renewals_fail(world: ScriptedWorld) -> None:
     """F12: with 5 seconds left and the server down, the request goes with the current token."""
     source = world.signed_in()
     world.clock.advance(3595)
@@ -185,7 +191,7 @@ def test_f12_a_good_token_is_served_while_renewals_fail(world: World) -> None:
 
 @pytest.mark.parametrize("left", [5, 300])
 @pytest.mark.parametrize("verb", ["load", "lock"])
-def test_a_good_token_is_served_while_the_store_fails(world: World, verb: str, left: float) -> None:
+def test_a_good_token_is_served_while_the_store_fails(world: ScriptedWorld, verb: str, left: float) -> None:
     """A store that cannot be read or locked harms nobody who holds a good token."""
     source = world.signed_in()
     world.clock.advance(3600 - left)
@@ -194,7 +200,7 @@ def test_a_good_token_is_served_while_the_store_fails(world: World, verb: str, l
     assert world.told() == ["renewal_failed"]
 
 
-def test_f12_when_the_token_has_expired_the_outage_is_reported(world: World) -> None:
+def test_f12_when_the_token_has_expired_the_outage_is_reported(world: ScriptedWorld) -> None:
     """Nothing is left to serve: `TemporarilyUnavailable`, which says when to come back; the grant is untouched."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -206,7 +212,7 @@ def test_f12_when_the_token_has_expired_the_outage_is_reported(world: World) -> 
     assert world.stored(source).token.refresh_token == "rt0"
 
 
-def test_f17_a_token_without_a_lifetime_is_used(world: World) -> None:
+def test_f17_a_token_without_a_lifetime_is_used(world: ScriptedWorld) -> None:
     """F17: after a renewal without `expires_in` the request proceeds, and the next one asks nobody."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -219,7 +225,7 @@ def test_f17_a_token_without_a_lifetime_is_used(world: World) -> None:
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, "0"])
-def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: World, lifetime: object) -> None:
+def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: ScriptedWorld, lifetime: object) -> None:
     """F20: no loop: the next calls hear the same within the cool-down, and the rotated pair is kept."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -231,7 +237,7 @@ def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: World, life
     assert world.stored(source).token.refresh_token == "rt1"
 
 
-def test_an_access_token_that_no_header_can_carry_is_one_clear_error(world: World) -> None:
+def test_an_access_token_that_no_header_can_carry_is_one_clear_error(world: ScriptedWorld) -> None:
     """Nothing is smuggled into a header, and the rotated pair is kept."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -241,7 +247,7 @@ def test_an_access_token_that_no_header_can_carry_is_one_clear_error(world: Worl
     assert world.stored(source).token.refresh_token == "rt1"
 
 
-def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute(world: World) -> None:
+def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute(world: ScriptedWorld) -> None:
     """F21: 1,200 calls over ten minutes cost at most two token requests in each."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -255,7 +261,7 @@ def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute(world: World) -
         assert 1 <= len(world.server.requests) - before <= 2
 
 
-def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: World) -> None:
+def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: ScriptedWorld) -> None:
     """F22: a failure an hour ahead, as the clock then said, does not stop renewals for that hour."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -270,7 +276,7 @@ def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: World
 # --- single flight ---------------------------------------------------------------------------------------------------
 
 
-def test_f01_fifty_threads_cost_one_token_request(world: World) -> None:
+def test_f01_fifty_threads_cost_one_token_request(world: ScriptedWorld) -> None:
     """F01: fifty callers at once with an expired rotating token: one request, one answer for all."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -291,7 +297,9 @@ def test_f01_fifty_threads_cost_one_token_request(world: World) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_f02_tasks_share_the_renewal_and_the_async_twins_do_the_same(world: World, run: Callable[..., Any]) -> None:
+def test_f02_tasks_share_the_renewal_and_the_async_twins_do_the_same(
+    world: ScriptedWorld, run: Callable[..., Any]
+) -> None:
     """F02: atoken and arenew on either loop; the by-hand twins agree with the blocking ones."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -309,7 +317,7 @@ def test_f02_tasks_share_the_renewal_and_the_async_twins_do_the_same(world: Worl
     assert source.state == "missing"
 
 
-def test_f11_fifty_waiters_of_a_failure_cost_one_attempt(world: World) -> None:
+def test_f11_fifty_waiters_of_a_failure_cost_one_attempt(world: ScriptedWorld) -> None:
     """F11: all get the same typed error from one attempt, and nobody makes another within the cool-down."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -357,7 +365,7 @@ class OvertakenClock:
 def test_f11_who_is_overtaken_by_a_failure_makes_no_second_attempt(elapsed: float) -> None:
     """A caller that decided to renew just before another's renewal failed, and begins just after, asks nobody."""
     clock = OvertakenClock(Clock())
-    world = World(clock=clock)
+    world = ScriptedWorld(clock=clock)
     source = world.signed_in(issued_at=clock(), expires_at=clock() + 3600)
     clock.advance(elapsed)
     world.server.will(OUTAGE)
@@ -382,10 +390,10 @@ def test_f11_who_is_overtaken_by_a_failure_makes_no_second_attempt(elapsed: floa
     assert len(world.server.requests) == 1
 
 
-def test_two_clients_on_one_store_renew_once(world: World) -> None:
+def test_two_clients_on_one_store_renew_once(world: ScriptedWorld) -> None:
     """Two processes, so to speak: the second finds the first one's pair under the lock."""
     world.signed_in()
-    other = World(store=world.store, clock=world.clock, token_http=world.server.http())
+    other = ScriptedWorld(store=world.store, clock=world.clock, token_http=world.server.http())
     world.clock.advance(4000)
     world.server.will(pair(1))
     sources = [world.client.for_subject("alice"), other.client.for_subject("alice")]
@@ -393,7 +401,7 @@ def test_two_clients_on_one_store_renew_once(world: World) -> None:
         assert {each.access_token for each in pool.map(TokenSource.token, sources)} == {"at1"}
 
 
-def test_f09_each_scope_and_each_subject_has_a_token_of_its_own(world: World) -> None:
+def test_f09_each_scope_and_each_subject_has_a_token_of_its_own(world: ScriptedWorld) -> None:
     """F09: neither a scope nor a subject ever gets another's token."""
     for number in range(1, 4):
         world.server.will(answer({"access_token": f"at{number}", "expires_in": 60}))
@@ -408,7 +416,7 @@ def test_f09_each_scope_and_each_subject_has_a_token_of_its_own(world: World) ->
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_f19_retry_after_is_obeyed(world: World, by_hand: bool) -> None:
+def test_f19_retry_after_is_obeyed(world: ScriptedWorld, by_hand: bool) -> None:
     """F19: 429 with 7 seconds: one request in 7 seconds for 100 calls, and each error says how long is left."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -427,7 +435,7 @@ def test_f19_retry_after_is_obeyed(world: World, by_hand: bool) -> None:
     assert ask().access_token == "at1"
 
 
-def test_an_absurd_retry_after_is_capped(world: World) -> None:
+def test_an_absurd_retry_after_is_capped(world: ScriptedWorld) -> None:
     """A server that says a year is asked again after `max_retry_after`."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -437,7 +445,7 @@ def test_an_absurd_retry_after_is_capped(world: World) -> None:
     assert caught.value.retry_after == RenewalPolicy().max_retry_after
 
 
-def test_failures_in_a_row_are_spaced_ever_wider(world: World) -> None:
+def test_failures_in_a_row_are_spaced_ever_wider(world: ScriptedWorld) -> None:
     """Half to all of 1, 2, 4 ... 60 seconds; a success starts over."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -458,7 +466,7 @@ def test_failures_in_a_row_are_spaced_ever_wider(world: World) -> None:
     assert (caught.value.retry_after or 0) <= 1.0
 
 
-def test_f55_one_subjects_failure_does_not_hold_up_another(world: World) -> None:
+def test_f55_one_subjects_failure_does_not_hold_up_another(world: ScriptedWorld) -> None:
     """F55: cool-downs belong to a grant."""
     alice, bob = world.signed_in("alice"), world.signed_in("bob")
     world.clock.advance(4000)
@@ -468,7 +476,7 @@ def test_f55_one_subjects_failure_does_not_hold_up_another(world: World) -> None
     assert bob.token().access_token == "at1"
 
 
-def test_a_configuration_error_cools_down_but_a_renewal_by_hand_tries_again(world: World) -> None:
+def test_a_configuration_error_cools_down_but_a_renewal_by_hand_tries_again(world: ScriptedWorld) -> None:
     """Requests do not hammer a server that refuses the client; the person who has fixed it need not wait."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -481,7 +489,7 @@ def test_a_configuration_error_cools_down_but_a_renewal_by_hand_tries_again(worl
     assert source.token().access_token == "at1"
 
 
-def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(world: World) -> None:
+def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(world: ScriptedWorld) -> None:
     """The person who must sign in again learns why: the rotated token went with the answer."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -493,7 +501,7 @@ def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(
         source.token()
 
 
-def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(world: World) -> None:
+def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(world: ScriptedWorld) -> None:
     """It is saved before the error is raised; the renewal after the cool-down sends it."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -506,7 +514,7 @@ def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(wo
     assert [form["refresh_token"] for form in world.server.forms] == ["rt0", "rt1"]
 
 
-def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(world: World) -> None:
+def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(world: ScriptedWorld) -> None:
     """The old access token is used on, the new refresh token is kept, and the cool-down spaces the attempts."""
     source = world.signed_in()
     world.clock.advance(3200)
@@ -520,7 +528,7 @@ def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(wo
 
 
 @pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Zoho-oauthtoken"])
-def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: World, token_type: str) -> None:
+def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: ScriptedWorld, token_type: str) -> None:
     """RFC 6749 section 7.1. The grant lives, its rotated refresh token is kept, and the setting is named."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -531,7 +539,7 @@ def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: Worl
     stored = world.stored(source)
     assert (stored.token.refresh_token, stored.token.token_type, stored.ended) == ("rt1", token_type, None)
     # Nor does a process use it that finds it in the store.
-    other = World(store=world.store, clock=world.clock)
+    other = ScriptedWorld(store=world.store, clock=world.clock)
     other.server.will(pair(2))
     assert other.client.for_subject("alice").token().access_token == "at2"
     assert [form["refresh_token"] for form in other.server.forms] == ["rt1"]
@@ -540,7 +548,7 @@ def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: Worl
 @pytest.mark.parametrize("token_type", ["Zoho-oauthtoken", "zoho-OAuthToken", "Bearer", "bearer", None])
 def test_a_token_of_the_providers_own_scheme_is_sent_under_it(token_type: str | None) -> None:
     """Whether the server names the scheme as the token's type, or Bearer, or nothing."""
-    world = World(acme(token_scheme="Zoho-oauthtoken"))
+    world = ScriptedWorld(acme(token_scheme="Zoho-oauthtoken"))
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1, token_type=token_type))
@@ -548,7 +556,7 @@ def test_a_token_of_the_providers_own_scheme_is_sent_under_it(token_type: str | 
     assert held(source).header == "Zoho-oauthtoken at1"
 
 
-def test_extra_that_is_full_is_an_event_and_no_growth(world: World) -> None:
+def test_extra_that_is_full_is_an_event_and_no_growth(world: ScriptedWorld) -> None:
     """A server that adds a member of a new name to each answer; the one from the sign-in stays."""
     source = world.signed_in(extra={"grant_id": "g1"})
     for number in range(1, 20):
@@ -571,7 +579,7 @@ def sealed() -> str:
 
 def test_a_callable_secret_that_fails_is_a_typed_error() -> None:
     """token() promises a BlnkAuthError: it names the parameter, and the grant is untouched."""
-    world = World(client_secret=sealed)
+    world = ScriptedWorld(client_secret=sealed)
     source = world.signed_in()
     world.clock.advance(4000)
     with pytest.raises(BlnkAuthError, match="client_secret"):
@@ -581,7 +589,7 @@ def test_a_callable_secret_that_fails_is_a_typed_error() -> None:
 
 def test_a_callable_secret_that_fails_does_not_drag_the_refresh_token_along() -> None:
     """Neither the error's chain nor the locals of our frames lead to the form that was being written (promise 8)."""
-    world = World(client_secret=sealed)
+    world = ScriptedWorld(client_secret=sealed)
     source = world.signed_in(refresh_token="rt0-of-alice")
     world.clock.advance(4000)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - which type is the test above
@@ -597,7 +605,7 @@ def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> N
         asked.append(1)
         return sealed()
 
-    world = World(client_secret=secret)
+    world = ScriptedWorld(client_secret=secret)
     source = world.signed_in()
     world.clock.advance(3595)
     assert [source.token().access_token for _ in range(3)] == ["at0"] * 3
@@ -608,7 +616,7 @@ def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> N
 # --- a remembered failure and the store ------------------------------------------------------------------------------
 
 
-def failing(world: World, failure: HttpResponse = OUTAGE) -> TokenSource:
+def failing(world: ScriptedWorld, failure: HttpResponse = OUTAGE) -> TokenSource:
     """Alice's source, whose renewal has just failed with a long cool-down."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -626,7 +634,7 @@ RETRY_IN_AN_HOUR = HttpResponse(429, {"retry-after": "3600"}, b"")
 @pytest.mark.parametrize("failure", [RETRY_IN_AN_HOUR, refusal("invalid_client", 401)], ids=["outage", "configuration"])
 def test_a_token_that_another_process_stores_ends_a_remembered_failure(failure: HttpResponse) -> None:
     """A worker does not go on failing for an hour beside a neighbour whose token is good."""
-    world = World(policy=RenewalPolicy(cooldown=60))
+    world = ScriptedWorld(policy=RenewalPolicy(cooldown=60))
     source = failing(world, failure)
     with pytest.raises(BlnkAuthError):
         source.token()
@@ -638,7 +646,7 @@ def test_a_token_that_another_process_stores_ends_a_remembered_failure(failure: 
 
 
 def test_a_rejected_token_is_replaced_by_what_another_process_stores_though_a_failure_is_remembered(
-    world: World,
+    world: ScriptedWorld,
 ) -> None:
     """The same after a 401; the rejected token itself will not do."""
     source = world.signed_in()
@@ -660,7 +668,7 @@ def test_a_rejected_token_is_replaced_by_what_another_process_stores_though_a_fa
     assert flight.wait(PATIENCE).token.access_token == "at5"
 
 
-def test_the_store_is_read_once_a_second_while_a_failure_is_remembered(world: World) -> None:
+def test_the_store_is_read_once_a_second_while_a_failure_is_remembered(world: ScriptedWorld) -> None:
     """Fifty callers a second cost one read, on a worker thread and without the lock, and nobody asks the server."""
     source = failing(world, RETRY_IN_AN_HOUR)
     for _ in range(3):
@@ -675,7 +683,7 @@ def test_the_store_is_read_once_a_second_while_a_failure_is_remembered(world: Wo
 
 
 @pytest.mark.parametrize("odd", [OSError("gone"), StoreError("gone")], ids=repr)
-def test_a_store_that_fails_leaves_the_remembered_error(world: World, odd: Exception) -> None:
+def test_a_store_that_fails_leaves_the_remembered_error(world: ScriptedWorld, odd: Exception) -> None:
     """The caller hears why there is no token, not that a look in passing failed."""
     source = failing(world, RETRY_IN_AN_HOUR)
     world.clock.advance(1)
@@ -686,7 +694,7 @@ def test_a_store_that_fails_leaves_the_remembered_error(world: World, odd: Excep
 
 def test_the_stored_pair_that_was_spent_for_an_unsaved_one_ends_no_failure() -> None:
     """While saving fails, the store has the predecessor: it is not taken for another process's token."""
-    world = World(policy=RenewalPolicy(cooldown=60))
+    world = ScriptedWorld(policy=RenewalPolicy(cooldown=60))
     source = world.signed_in()
     world.clock.advance(3300)
     world.server.will(pair(1))
@@ -702,7 +710,7 @@ def test_the_stored_pair_that_was_spent_for_an_unsaved_one_ends_no_failure() -> 
     assert source.token().access_token == "at1"
 
 
-def test_a_failed_early_renewal_does_not_keep_an_expired_token_from_being_renewed(world: World) -> None:
+def test_a_failed_early_renewal_does_not_keep_an_expired_token_from_being_renewed(world: ScriptedWorld) -> None:
     """A provider that refuses early renewals, or that was down, is asked again when the token must be renewed."""
     source = world.signed_in()
     world.clock.advance(3500)
@@ -716,10 +724,10 @@ def test_a_failed_early_renewal_does_not_keep_an_expired_token_from_being_renewe
 # --- renew() beside other calls --------------------------------------------------------------------------------------
 
 
-def test_renew_does_not_join_a_first_look_into_the_store(world: World) -> None:
+def test_renew_does_not_join_a_first_look_into_the_store(world: ScriptedWorld) -> None:
     """A keepalive that comes while the first caller still reads the store renews after it, with its own request."""
     world.signed_in()
-    other = World(store=world.store, clock=world.clock, token_http=world.server.http())
+    other = ScriptedWorld(store=world.store, clock=world.clock, token_http=world.server.http())
     source = other.client.for_subject("alice")
     looks, may_go_on = threading.Event(), threading.Event()
 
@@ -744,7 +752,7 @@ def test_renew_does_not_join_a_first_look_into_the_store(world: World) -> None:
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 
-def test_f13_a_verdict_is_not_asked_for_twice(world: World) -> None:
+def test_f13_a_verdict_is_not_asked_for_twice(world: ScriptedWorld) -> None:
     """F13: SignInRequired with reason and subject, one request however many calls follow, and the record kept."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -758,7 +766,7 @@ def test_f13_a_verdict_is_not_asked_for_twice(world: World) -> None:
     assert world.told() == ["sign_in_required"]
 
 
-def test_a_verdict_while_the_token_is_good_lets_it_be_used_to_its_end(world: World) -> None:
+def test_a_verdict_while_the_token_is_good_lets_it_be_used_to_its_end(world: ScriptedWorld) -> None:
     """In the advisory window the verdict is an event; requests go on until the access token expires."""
     source = world.signed_in()
     world.clock.advance(3300)
@@ -774,7 +782,7 @@ def test_a_verdict_while_the_token_is_good_lets_it_be_used_to_its_end(world: Wor
     assert len(world.server.requests) == 1
 
 
-def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: World) -> None:
+def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: ScriptedWorld) -> None:
     """After the verdict a further 401 is answered with SignInRequired, not with the same token once more."""
     source = world.signed_in()
     world.server.will(refusal("invalid_grant"))
@@ -786,19 +794,19 @@ def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: 
     assert len(world.server.requests) == 1
 
 
-def test_a_new_sign_in_ends_the_verdict_also_in_another_process(world: World) -> None:
+def test_a_new_sign_in_ends_the_verdict_also_in_another_process(world: ScriptedWorld) -> None:
     """The store is looked at again, so a process that was refused finds what another has stored since."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(refusal("invalid_grant"))
     with pytest.raises(SignInRequired):
         source.token()
-    other = World(store=world.store, clock=world.clock)
+    other = ScriptedWorld(store=world.store, clock=world.clock)
     other.client.for_subject("alice").adopt(world.token(5))
     assert source.token().access_token == "at5"
 
 
-def test_f25_a_refresh_token_near_its_end_is_told_of(world: World) -> None:
+def test_f25_a_refresh_token_near_its_end_is_told_of(world: ScriptedWorld) -> None:
     """F25: an event before; after its end SignInRequired without a wasted request."""
     end = world.clock() + 90_000
     source = world.signed_in(refresh_expires_at=end)
@@ -816,7 +824,7 @@ def test_f25_a_refresh_token_near_its_end_is_told_of(world: World) -> None:
 # --- renew -----------------------------------------------------------------------------------------------------------
 
 
-def test_renew_renews_a_fresh_token(world: World) -> None:
+def test_renew_renews_a_fresh_token(world: ScriptedWorld) -> None:
     """By hand means now."""
     source = world.signed_in()
     world.server.will(pair(1))
@@ -824,7 +832,7 @@ def test_renew_renews_a_fresh_token(world: World) -> None:
     assert source.token().access_token == "at1"
 
 
-def test_renew_joins_the_renewal_under_way(world: World) -> None:
+def test_renew_joins_the_renewal_under_way(world: ScriptedWorld) -> None:
     """One request, one token for both."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -839,7 +847,7 @@ def test_renew_joins_the_renewal_under_way(world: World) -> None:
     assert len(world.server.requests) == 1
 
 
-def test_renew_never_passes_off_the_old_token_as_a_new_one(world: World) -> None:
+def test_renew_never_passes_off_the_old_token_as_a_new_one(world: ScriptedWorld) -> None:
     """It joins a renewal behind the callers, which then fails: they go on with the old token, renew() raises."""
     source = world.signed_in()
     world.clock.advance(3300)
@@ -857,7 +865,7 @@ def test_renew_never_passes_off_the_old_token_as_a_new_one(world: World) -> None
     asyncio.run(main())
 
 
-def test_renew_rejected_renews_the_current_token_only(world: World) -> None:
+def test_renew_rejected_renews_the_current_token_only(world: ScriptedWorld) -> None:
     """`renew(rejected=token)` renews if that is still the current one, else returns the current one (F33)."""
     source = world.signed_in()
     first = source.token()
@@ -868,23 +876,23 @@ def test_renew_rejected_renews_the_current_token_only(world: World) -> None:
     assert len(world.server.requests) == 1
 
 
-def test_renew_rejected_renews_in_a_process_that_holds_nothing_yet(world: World) -> None:
+def test_renew_rejected_renews_in_a_process_that_holds_nothing_yet(world: ScriptedWorld) -> None:
     """A source made anew looks into the store: if the rejected token is the stored one, it is renewed."""
     world.signed_in()
-    other = World(store=world.store, clock=world.clock, token_http=world.server.http())
+    other = ScriptedWorld(store=world.store, clock=world.clock, token_http=world.server.http())
     rejected = world.token(0)
     world.server.will(pair(1))
     assert other.client.for_subject("alice").renew(rejected=rejected).access_token == "at1"
 
 
-def test_renew_rejected_takes_what_a_sibling_has_stored(world: World) -> None:
+def test_renew_rejected_takes_what_a_sibling_has_stored(world: ScriptedWorld) -> None:
     """A process that holds nothing yet, asked to replace a token that is stored no more, asks nobody."""
     world.signed_in()
-    other = World(store=world.store, clock=world.clock)
+    other = ScriptedWorld(store=world.store, clock=world.clock)
     assert other.client.for_subject("alice").renew(rejected=world.token(8)).access_token == "at0"
 
 
-def test_f60_the_same_string_again_is_another_token(world: World) -> None:
+def test_f60_the_same_string_again_is_another_token(world: ScriptedWorld) -> None:
     """F60: a server that issues the identical access token has renewed it; nobody loops."""
     source = world.signed_in()
     before = held(source)
@@ -901,7 +909,7 @@ def test_f60_the_same_string_again_is_another_token(world: World) -> None:
 # --- rejections ------------------------------------------------------------------------------------------------------
 
 
-def rejected_once_more(world: World, source: TokenSource) -> bool:
+def rejected_once_more(world: ScriptedWorld, source: TokenSource) -> bool:
     """A 401, a renewal, and a 401 again; whether the renewal took place."""
     flight = source._current.replace(held(source), "httpx", CAUSE)
     if flight is None:
@@ -912,7 +920,7 @@ def rejected_once_more(world: World, source: TokenSource) -> bool:
 
 def test_rejections_that_renewals_do_not_cure_cause_ever_fewer_of_them() -> None:
     """Promise 7: no storm: after 10, 20, 40 ... seconds, up to the longest time of the policy."""
-    world = World(policy=RenewalPolicy(rejection_cooldown=10, max_rejection_cooldown=600))
+    world = ScriptedWorld(policy=RenewalPolicy(rejection_cooldown=10, max_rejection_cooldown=600))
     source = world.signed_in()
     world.server.will(*[pair(number, expires_in=86400) for number in range(1, 100)])
     for wait in (10, 20, 40, 80, 160, 320, 600, 600):
@@ -923,7 +931,7 @@ def test_rejections_that_renewals_do_not_cure_cause_ever_fewer_of_them() -> None
     assert len(world.server.requests) == 8
 
 
-def test_a_cured_rejection_starts_over(world: World) -> None:
+def test_a_cured_rejection_starts_over(world: ScriptedWorld) -> None:
     """One success, and the next rejection of a token that has served for a while is renewed at once."""
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
@@ -933,7 +941,7 @@ def test_a_cured_rejection_starts_over(world: World) -> None:
     assert rejected_once_more(world, source)
 
 
-def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
+def test_late_rejections_of_old_tokens_count_for_nothing(world: ScriptedWorld) -> None:
     """F33: what is said of a token that is no longer current changes nothing."""
     source = world.signed_in()
     old = held(source)
@@ -944,7 +952,7 @@ def test_late_rejections_of_old_tokens_count_for_nothing(world: World) -> None:
     settle()
 
 
-def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(world: World) -> None:
+def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(world: ScriptedWorld) -> None:
     """Holding it anew does not make another token of it: its late rejections are not answered by sending it again."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -966,7 +974,7 @@ def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(wo
 # --- adopt, forget, revoke -------------------------------------------------------------------------------------------
 
 
-def test_adopt_replaces_what_is_stored_and_held(world: World) -> None:
+def test_adopt_replaces_what_is_stored_and_held(world: ScriptedWorld) -> None:
     """A token obtained elsewhere is stored, used at once, and announced."""
     source = world.signed_in()
     source.adopt(Token("at7", refresh_token="rt7", expires_at=world.clock() + 60))
@@ -975,7 +983,7 @@ def test_adopt_replaces_what_is_stored_and_held(world: World) -> None:
     assert world.told() == ["signed_in"]
 
 
-def test_adopt_ends_a_verdict_and_a_cool_down(world: World) -> None:
+def test_adopt_ends_a_verdict_and_a_cool_down(world: ScriptedWorld) -> None:
     """What went before says nothing about a new grant."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -1002,7 +1010,7 @@ def test_adopt_ends_a_verdict_and_a_cool_down(world: World) -> None:
     ],
     ids=repr,
 )
-def test_adopt_of_what_is_no_token_is_refused_and_nothing_stored_is_lost(world: World, bad: Any) -> None:
+def test_adopt_of_what_is_no_token_is_refused_and_nothing_stored_is_lost(world: ScriptedWorld, bad: Any) -> None:
     """Promise 10: a dict of another library, or a token with a member of the wrong type, is named; the grant stays."""
     source = world.signed_in()
     before = world.store.texts
@@ -1015,7 +1023,7 @@ def test_adopt_of_what_is_no_token_is_refused_and_nothing_stored_is_lost(world: 
 
 @pytest.mark.parametrize("access_token", ["", "two words", "at1\r\nX-Evil: 1"])
 def test_adopt_of_what_no_header_can_carry_is_refused_and_nothing_stored_is_lost(
-    world: World, access_token: str
+    world: ScriptedWorld, access_token: str
 ) -> None:
     """Promise 10: the parameter is named; the grant stays."""
     source = world.signed_in()
@@ -1025,7 +1033,7 @@ def test_adopt_of_what_no_header_can_carry_is_refused_and_nothing_stored_is_lost
     assert world.store.texts == before
 
 
-def test_adopt_that_cannot_be_stored_raises_and_keeps_the_old_token(world: World) -> None:
+def test_adopt_that_cannot_be_stored_raises_and_keeps_the_old_token(world: ScriptedWorld) -> None:
     """The caller still has the token and can try again."""
     source = world.signed_in()
     world.store.interfere("save", OSError("full"))
@@ -1034,7 +1042,7 @@ def test_adopt_that_cannot_be_stored_raises_and_keeps_the_old_token(world: World
     assert source.token().access_token == "at0"
 
 
-def test_forget_is_local(world: World) -> None:
+def test_forget_is_local(world: ScriptedWorld) -> None:
     """The record goes, the token in memory too, and the provider is not told."""
     source = world.signed_in()
     source.forget()
@@ -1077,7 +1085,7 @@ class DawdlingStore(MemoryStore):
 def test_a_renewal_that_lands_late_does_not_undo_what_was_done_meanwhile(then: str) -> None:
     """Forgotten is forgotten, and a new sign-in stays, though a renewal that had already saved comes home after it."""
     store = DawdlingStore()
-    world = World(store=store)
+    world = ScriptedWorld(store=store)
     source = world.client.for_subject("alice")
     source.adopt(world.token(0))
     world.clock.advance(4000)
@@ -1101,7 +1109,7 @@ def test_a_renewal_that_lands_late_does_not_undo_what_was_done_meanwhile(then: s
 
 def test_revoke_tells_the_provider_then_forgets() -> None:
     """Both tokens, then the record; afterwards the person must sign in."""
-    world = World(acme(revocation_endpoint="https://as.acme.test/revoke"))
+    world = ScriptedWorld(acme(revocation_endpoint="https://as.acme.test/revoke"))
     source = world.signed_in()
     world.server.will(HttpResponse(200, {}, b""), HttpResponse(200, {}, b""))
     source.revoke()
@@ -1112,7 +1120,7 @@ def test_revoke_tells_the_provider_then_forgets() -> None:
 
 def test_revoke_of_an_unsaved_pair_revokes_that_pair() -> None:
     """F64: what the store still holds is spent; the pair that lives is the one in memory."""
-    world = World(acme(revocation_endpoint="https://as.acme.test/revoke"))
+    world = ScriptedWorld(acme(revocation_endpoint="https://as.acme.test/revoke"))
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1), HttpResponse(200, {}, b""), HttpResponse(200, {}, b""))
@@ -1125,7 +1133,7 @@ def test_revoke_of_an_unsaved_pair_revokes_that_pair() -> None:
 
 def test_revoke_at_blnk_cloud_says_where_to_revoke() -> None:
     """No endpoint: the dashboard is named, nothing is sent and nothing forgotten."""
-    world = World(BlnkCloud())
+    world = ScriptedWorld(BlnkCloud())
     source = world.signed_in()
     with pytest.raises(ConfigurationError, match=r"dashboard.*forget\(\)"):
         source.revoke()
@@ -1135,7 +1143,7 @@ def test_revoke_at_blnk_cloud_says_where_to_revoke() -> None:
 
 def test_f64_a_revocation_that_fails_forgets_nothing() -> None:
     """F64: it can be tried again."""
-    world = World(acme(revocation_endpoint="https://as.acme.test/revoke"))
+    world = ScriptedWorld(acme(revocation_endpoint="https://as.acme.test/revoke"))
     source = world.signed_in()
     world.server.will(OUTAGE)
     with pytest.raises(TemporarilyUnavailable):
@@ -1147,7 +1155,7 @@ def test_f64_a_revocation_that_fails_forgets_nothing() -> None:
 # --- saving later ----------------------------------------------------------------------------------------------------
 
 
-def test_f49_a_pair_that_could_not_be_saved_is_saved_behind_the_next_call(world: World) -> None:
+def test_f49_a_pair_that_could_not_be_saved_is_saved_behind_the_next_call(world: ScriptedWorld) -> None:
     """F49, promise 3: the request succeeds, an event says so, the next call saves it, and nothing is spent twice."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -1161,7 +1169,7 @@ def test_f49_a_pair_that_could_not_be_saved_is_saved_behind_the_next_call(world:
     assert len(world.server.requests) == 1
 
 
-def test_f49_while_the_store_fails_saving_is_tried_at_the_pace_of_the_cool_down(world: World) -> None:
+def test_f49_while_the_store_fails_saving_is_tried_at_the_pace_of_the_cool_down(world: ScriptedWorld) -> None:
     """A hundred calls do not hammer a broken store, and all of them succeed."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -1173,7 +1181,7 @@ def test_f49_while_the_store_fails_saving_is_tried_at_the_pace_of_the_cool_down(
     assert world.store.trace.count("save") <= 3
 
 
-def test_a_second_forced_renewal_spends_the_unsaved_refresh_token(world: World) -> None:
+def test_a_second_forced_renewal_spends_the_unsaved_refresh_token(world: ScriptedWorld) -> None:
     """Two renewals by hand, the first not saved: the second one sends the newer refresh token."""
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
@@ -1186,7 +1194,7 @@ def test_a_second_forced_renewal_spends_the_unsaved_refresh_token(world: World) 
 # --- identity, copying, pickling -------------------------------------------------------------------------------------
 
 
-def test_the_same_subject_is_the_same_source_while_somebody_holds_it(world: World) -> None:
+def test_the_same_subject_is_the_same_source_while_somebody_holds_it(world: ScriptedWorld) -> None:
     """All who use it share its renewals; a source that nobody holds is not kept for ever (promise 9)."""
     source = world.client.for_subject("alice")
     assert world.client.for_subject("alice") is source
@@ -1197,7 +1205,7 @@ def test_the_same_subject_is_the_same_source_while_somebody_holds_it(world: Worl
     assert seen() is None
 
 
-def test_a_source_that_is_dropped_and_asked_for_during_a_renewal_gets_its_token(world: World) -> None:
+def test_a_source_that_is_dropped_and_asked_for_during_a_renewal_gets_its_token(world: ScriptedWorld) -> None:
     """The renewal keeps the current token, so the next source neither reads the store nor renews a second time."""
     source = world.signed_in()
     world.clock.advance(4000)
@@ -1225,7 +1233,7 @@ def test_a_source_that_is_dropped_and_asked_for_during_a_renewal_gets_its_token(
     assert world.store.trace == []
 
 
-def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: World) -> None:
+def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: ScriptedWorld) -> None:
     """A source that a web handler has let go keeps its pair until that is saved, and no longer: the next one to ask
     for this subject gets it, and the old refresh token is not spent again.
     """
@@ -1246,7 +1254,7 @@ def test_f49_a_pair_that_could_not_be_saved_outlives_its_users(world: World) -> 
     assert seen() is None
 
 
-def test_copies_are_the_source_itself(world: World) -> None:
+def test_copies_are_the_source_itself(world: ScriptedWorld) -> None:
     """A second state beside the first would renew a second time (F52)."""
     source = world.signed_in()
     assert copy.copy(source) is source
@@ -1279,7 +1287,7 @@ def test_f52_a_secret_given_as_text_stays_behind_and_says_so() -> None:
         pickle.loads(pickled).token()
 
 
-def test_nothing_public_shows_a_secret(world: World) -> None:
+def test_nothing_public_shows_a_secret(world: ScriptedWorld) -> None:
     """repr, str and vars of source, client, held token and flight (promise 8)."""
     source = world.signed_in()
     world.server.will(pair(1))
@@ -1290,7 +1298,7 @@ def test_nothing_public_shows_a_secret(world: World) -> None:
     assert leaks(shown, ["at0", "rt0", "client-s3cret"]) == []
 
 
-def test_subject_and_store_key_are_told(world: World) -> None:
+def test_subject_and_store_key_are_told(world: ScriptedWorld) -> None:
     """The key names provider, server and client, so that nothing is mixed up (trap 33)."""
     source = world.client.for_subject("a/b c")
     assert source.subject == "a/b c"

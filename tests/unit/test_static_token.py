@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from helpers import everything_in, leaks
+from support.leaks import everything_in, leaks
 
 from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
 from blnk_auth._protocol.origins import parse_origin

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from helpers import leaks
 from hypothesis import given
 from hypothesis import strategies as st
+from support.leaks import leaks
 
 from blnk_auth import Token
 from blnk_auth.token import merge_extra, read_seconds, read_token

@@ -15,9 +15,11 @@ from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
 import pytest
-from helpers import acme, answer, leaks, refusal
 from hypothesis import given
 from hypothesis import strategies as st
+from support.leaks import leaks
+from support.providers import acme
+from support.token_endpoint import answer, refusal
 
 from blnk_auth import Provider, Refusal, Verdict
 from blnk_auth._protocol.client_authentication import ClientCredentials

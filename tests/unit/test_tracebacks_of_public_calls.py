@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 import requests
 from cryptography.fernet import Fernet
-from helpers import World, acme, no_secret_shown, refusal
+from support.leaks import no_secret_shown
+from support.providers import acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import refusal
 
 from blnk_auth import (
     EncryptedStore,
@@ -87,7 +90,7 @@ def with_another_key(_directory: Path) -> object:
 
 def prepared_again(_directory: Path) -> object:
     """Prepares a request again whose token cannot be renewed any more."""
-    world = World()
+    world = ScriptedWorld()
     source = world.signed_in(access_token=PAIR["access_token"])
     auth = RequestsAuth(source)
     request = requests.Request("GET", "https://api.acme.test/x").prepare()

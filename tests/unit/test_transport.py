@@ -17,8 +17,8 @@ import httpx2
 import pytest
 import requests
 import trustme
-from helpers import leaks
 from requests.adapters import BaseAdapter
+from support.leaks import leaks
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package

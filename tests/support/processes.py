@@ -1,53 +1,34 @@
-"""Other processes, as the tests see them, and the world that they share: real time, one SQLite file."""
+"""Other processes of a test: one that speaks lines of JSON, a forked child, and a port for a server.
+
+Used by tests in which a process is interrupted, left, forked or killed. None is left running: a `Child` is killed when
+its `with` block ends.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
+import traceback
+from collections.abc import Callable
 from typing import Any, Self
 
-from scenarios.servers import PATIENCE
-from scenarios.world import World
-
-from blnk_auth import SQLiteStore, Token, TokenSource
-from blnk_auth.testing import Clock, Sandbox
-
-CHILD = Path(__file__).with_name("child.py")
+from support.limits import PATIENCE
 
 
-class SystemClock(Clock):
-    """Real time, which other processes share."""
-
-    def __call__(self) -> float:
-        return time.time()
-
-
-class SharedWorld(World):
-    """A sandbox in real time, and a store in a file."""
-
-    def __init__(self, sandbox: Sandbox, path: Path) -> None:
-        super().__init__(sandbox, SystemClock())
-        self.path = path
-        self.store = SQLiteStore(path)
-
-    def expired(self, **settings: Any) -> TokenSource:
-        """Somebody whose access token, the record says, ran out a minute ago."""
-        alice = self.client(**settings).for_subject("alice")
-        issued = Token.from_response(self.sandbox.issue("alice"), now=time.time())
-        alice.adopt(issued.replace(issued_at=time.time() - 3660, expires_at=time.time() - 60))
-        return alice
-
-    def child(self, role: str, kind: object, **settings: Any) -> Child:
-        """A process that plays this role of `child.py`."""
-        shared = {"origin": self.sandbox.origin, "path": str(self.path)}
-        return Child(sys.executable, str(CHILD), json.dumps({"role": role, "kind": str(kind), **shared, **settings}))
+def free_port() -> int:
+    """A port of the loopback interface on which nobody listened a moment ago."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        # A Redis cluster's own port is that much higher.
+        if port + 10_000 < 65_536:
+            return port
 
 
 class Child:
@@ -101,3 +82,31 @@ class Child:
     def ends(self) -> int:
         """Its exit status, once it has ended."""
         return self._process.wait(PATIENCE)
+
+
+# --- forked children -----------------------------------------------------------------------------------------------
+
+
+def in_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os.fork) -> None:
+    """Run `work` in a forked child; fails if it raises there."""
+    child = start_forked_child(work, fork=fork)
+    assert os.waitpid(child, 0)[1] == 0, "the child failed; its traceback is on stderr"
+
+
+def start_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os.fork) -> int:
+    child = fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def fork_without_hooks() -> int:
+    """Fork as a C program that embeds Python does, without `os.register_at_fork`."""
+    return ctypes.PyDLL(None).fork()

@@ -1,41 +1,33 @@
-"""Real Redis, PostgreSQL and MariaDB servers for the tests, on free loopback ports, with throw-away data.
+"""Real Redis, PostgreSQL, PgBouncer and MariaDB servers on free loopback ports, with throw-away data.
 
-    def test_it(redis_url, postgres_url, mariadb_url): ...      # fixtures: one server for all tests of a session
-    with RedisServer() as server: ...                           # one of a test's own, to kill and to restart
+Used by `shared_servers`, and by tests that kill and restart a server of their own:
 
-A URL in BLNK_TEST_REDIS_URL, BLNK_TEST_POSTGRES_URL or BLNK_TEST_MARIADB_URL is used instead of starting the shared
-server. A program that is not installed skips the test, with the reason. Under pytest-xdist the first worker that needs
-a server starts it, and the last one to leave stops it.
+    with RedisServer() as server: ...
+
+A program that is not installed skips the test, with the reason.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pwd
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import filelock
 import psycopg
 import pymysql
 import pytest
 import redis
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
-
-PATIENCE = 60.0
-"""Seconds after which a server that does not start, or a wait for a condition, is a hang."""
+from sqlalchemy import make_url
+from support.limits import PATIENCE
+from support.processes import free_port
 
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))))
 
@@ -48,14 +40,6 @@ def program(name: str) -> str:
     return found
 
 
-def wait_until(condition: Any, what: str) -> None:
-    """Poll until the condition holds: for what another process does and gives no signal of."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.02)
-
-
 class Server(ABC):
     """A server process in a directory of its own. It keeps port and data through `kill()` and `start()`."""
 
@@ -65,7 +49,7 @@ class Server(ABC):
         self._find_programs()
         self.directory = Path(tempfile.mkdtemp(prefix=f"blnk-auth-{self.kind}-"))
         self._own(self.directory)
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._initialize()
 
@@ -144,7 +128,7 @@ class Server(ABC):
                 # MariaDB's temporary files: the directory of this machine may be closed to another user.
                 env={**os.environ, "TMPDIR": str(self.directory)},
                 start_new_session=True,
-                **_somebody_else(),
+                **_as_nobody(),
             )
 
     def _finish(self, command: list[str]) -> None:
@@ -157,21 +141,11 @@ class Server(ABC):
             os.chown(directory, nobody.pw_uid, nobody.pw_gid)
 
 
-def _somebody_else() -> dict[str, Any]:
+def _as_nobody() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _free_port() -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        # A Redis cluster's own port is that much higher.
-        if port + 10_000 < 65_536:
-            return port
 
 
 class RedisServer(Server):
@@ -306,97 +280,3 @@ class MariaDBServer(Server):
 
     def ping(self) -> None:
         pymysql.connect(host="127.0.0.1", port=self.port, user="root", connect_timeout=2).close()
-
-
-# --- a database of a test's own, on a server that others use too ------------------------------------------------------
-
-
-@contextlib.contextmanager
-def fresh_database(url: str) -> Iterator[str]:
-    """The URL of a new, empty database on the PostgreSQL or MariaDB server at `url`."""
-    name = f"blnk_auth_{secrets.token_hex(6)}"
-    administrator = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    force = " WITH (FORCE)" if administrator.dialect.name == "postgresql" else ""
-    with administrator.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        yield administrator.url.set(database=name).render_as_string(hide_password=False)
-    finally:
-        with administrator.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name}{force}"))
-
-
-# --- shared by a session ---------------------------------------------------------------------------------------------
-
-
-_started_here: list[subprocess.Popen[bytes]] = []
-
-
-@contextlib.contextmanager
-def shared(kind: type[Server], variable: str, root: Path) -> Iterator[str]:
-    """The URL of the session's server: from the environment, else started by whichever process comes first."""
-    given = os.environ.get(variable)
-    if given:
-        yield given
-        return
-    with _counted(kind, root) as url:
-        yield url
-
-
-@contextlib.contextmanager
-def _counted(kind: type[Server], root: Path) -> Iterator[str]:
-    lock, state_file = filelock.FileLock(root / f"{kind.kind}.lock"), root / f"{kind.kind}.json"
-    with lock:
-        state = json.loads(state_file.read_text()) if state_file.exists() else _started(kind)
-        state["users"] += 1
-        state_file.write_text(json.dumps(state))
-    try:
-        yield state["url"]
-    finally:
-        with lock:
-            state = json.loads(state_file.read_text())
-            state["users"] -= 1
-            state_file.write_text(json.dumps(state))
-            if state["users"] == 0:
-                state_file.unlink()
-                _stop(state)
-
-
-def _started(kind: type[Server]) -> dict[str, Any]:
-    server = kind()
-    server.start()
-    assert server.process is not None
-    # Python warns of a process that is forgotten while it runs.
-    _started_here.append(server.process)
-    return {"url": server.url, "pid": server.process.pid, "directory": str(server.directory), "users": 0}
-
-
-def _stop(state: dict[str, Any]) -> None:
-    # By its session, of which it is the leader: the worker that stops it is not always the one that started it.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(state["pid"], signal.SIGKILL)
-    shutil.rmtree(state["directory"], ignore_errors=True)
-
-
-def session_root(factory: pytest.TempPathFactory) -> Path:
-    """A directory that all workers of a pytest-xdist session have in common."""
-    root = factory.getbasetemp()
-    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with shared(RedisServer, "BLNK_TEST_REDIS_URL", session_root(tmp_path_factory)) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with shared(PostgresServer, "BLNK_TEST_POSTGRES_URL", session_root(tmp_path_factory)) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with shared(MariaDBServer, "BLNK_TEST_MARIADB_URL", session_root(tmp_path_factory)) as url:
-        yield url

@@ -1,11 +1,17 @@
-"""An asynchronous store as a user writes one over redis.asyncio: WATCH and MULTI, and the lock of that package."""
+"""Asynchronous stores as users write them: over one SQLite file, and over redis.asyncio.
+
+Used by the tests of the adapter and by the contract. Each method is a coroutine that waits for something on the running
+event loop, and a lock belongs to the task that took it. Importable in other processes.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -13,6 +19,7 @@ from redis.exceptions import WatchError
 
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.stores._async_adapter import AsyncStoreAdapter, run
+from blnk_auth.stores._sqlite import SQLiteStore
 from blnk_auth.stores._token_store import Record, Version, to_json
 
 LEASE = 4.0
@@ -81,3 +88,48 @@ class AdaptedRedisStore(AsyncStoreAdapter):
 
     def close(self) -> None:
         run(self._client.aclose())
+
+
+class AsyncSQLiteStore:
+    """`SQLiteStore` in `async def`."""
+
+    def __init__(self, path: Path) -> None:
+        self._inner = SQLiteStore(path)
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+
+    async def load(self, key: str) -> Record | None:
+        self.loops.add(asyncio.get_running_loop())
+        return await asyncio.to_thread(self._inner.load, key)
+
+    async def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
+        return await asyncio.to_thread(self._inner.save, key, data, expected=expected)
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self._inner.delete, key)
+
+    @asynccontextmanager
+    async def lock(self, key: str, *, timeout: float) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        owner, give_up_at = asyncio.current_task(), loop.time() + timeout
+        while True:
+            held = self._inner.lock(key, timeout=0)
+            try:
+                held.__enter__()
+                break
+            except StoreError:
+                if loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(0.01)
+        try:
+            yield
+        finally:
+            assert asyncio.current_task() is owner, "left by another task than entered it"
+            held.__exit__(None, None, None)
+
+    async def keys(self, prefix: str = "") -> AsyncGenerator[str]:
+        for key in await asyncio.to_thread(lambda: list(self._inner.keys(prefix))):
+            yield key
+
+
+def open_adapted(path: Path) -> AsyncStoreAdapter:
+    return AsyncStoreAdapter(AsyncSQLiteStore(path))

@@ -19,9 +19,9 @@ from typing import Any, Self
 import httpx
 import pytest
 from filelock import FileLock
-from scenarios.processes import Child
+from support.processes import Child
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "real_server"
 _MANIFEST = ("package.json", "package-lock.json", ".npmrc")
 _INSTALL_SECONDS = 300
 _NODE_IN_WHEEL = "bin/node"

@@ -1,4 +1,4 @@
-"""The page docs/reference/providers.md, made from the provider values: `python tests/providers/provider_table.py`.
+"""The page docs/reference/providers.md, made from the provider values: `python tests/support/provider_table.py`.
 
 A cell is computed from the `Provider` where it has the fact; the rest is what the sandbox of that provider does.
 Each cell names the test that would fail if it were wrong; test_provider_table.py checks that it exists.
@@ -307,7 +307,7 @@ _HEAD = """\
 # Providers
 
 How this library behaves at each provider.
-The table is made from the provider values by `tests/providers/provider_table.py`.
+The table is made from the provider values by `tests/support/provider_table.py`.
 `{base}` and `{host}` are given at onboarding.
 The real services were not called: the page follows their documentation.
 Each cell has a test, against a server that does the same.

@@ -12,9 +12,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey, RSAKey
-from providers.world import Certificates
-from real_server.server import RealServer, sign_in
-from scenarios.world import Events
+from support.certificates import Certificates
+from support.oidc_provider import RealServer, sign_in
+from support.waiting import Events
 
 from blnk_auth import MemoryStore, OAuthClient, Provider, TokenSource
 from blnk_auth.stores._token_store import TokenStore

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from stores.store_processes import close, start_forked_child
+from support.processes import start_forked_child
+from support.stores.workers import close
 
 from blnk_auth.stores._token_store import TokenStore
 

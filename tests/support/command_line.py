@@ -1,17 +1,23 @@
-"""Runs commands in this process against a sandbox, with a configuration file and a store of a test's own."""
+"""`blnk-auth` as a user runs it: in this process with `CommandLine`, or as a real process with `started` and `finish`.
+
+Used by tests/cli. A configuration file and a store are a test's own; nothing is read from the user who runs the tests.
+A real process is killed when its `with` block ends; the sandbox that a demo leaves behind ends with `state_directory`.
+"""
 
 from __future__ import annotations
 
 import os
-import socket
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from click.testing import CliRunner, Result
+from support.limits import PATIENCE
 
 from blnk_auth import OAuthClient, Token
 from blnk_auth._renewal.stored_record import GrantRecord
@@ -19,14 +25,6 @@ from blnk_auth.cli.app import group
 from blnk_auth.testing.sandbox import Sandbox
 
 SECRET = "sandbox-s3cret"
-DAY = 86_400.0
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -122,3 +120,50 @@ class CommandLine:
         path = os.pathsep.join(str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep))
         searched = {"PYTHONPATH": path} if "PYTHONPATH" in os.environ else {}
         return {**self.environment, **searched, "PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+# --- as a process of its own ------------------------------------------------------------------------------------------
+
+# A shell that runs the tests in the background has processes ignore Ctrl-C, and children inherit that.
+_MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from blnk_auth.cli import main; main()"
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", _MAIN, *arguments]
+
+
+def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """The running process and its standard output; killed at the end if it still runs."""
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout
+        finally:
+            process.kill()
+
+
+@contextmanager
+def state_directory(path: Path) -> Iterator[Path]:
+    """A directory for the state of demos; a sandbox that is left there ends, because its state file goes."""
+    try:
+        yield path
+    finally:
+        (path / "sandbox.json").unlink(missing_ok=True)
+
+
+def read_until(output: IO[str], beginning: str) -> list[str]:
+    """The lines up to the first with that beginning; it fails if the output ends before."""
+    lines: list[str] = []
+    for line in output:
+        lines.append(line)
+        if line.startswith(beginning):
+            return lines
+    raise AssertionError(f"no line begins with {beginning!r}: {lines}")

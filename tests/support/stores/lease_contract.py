@@ -15,14 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
-from stores.lease_processes import count_up_for_ever, hold_until_told, renew_when_told
-from stores.store_processes import in_forked_child, start_forked_child
+from support.processes import in_forked_child, start_forked_child
+from support.stores.workers import count_up_for_ever, hold_until_told, renew_when_told
+from support.worlds import World, a_world
 
-from blnk_auth import BlnkCloud, OAuthClient, Token
+from blnk_auth import BlnkCloud, OAuthClient, Token, TokenSource
 from blnk_auth.errors import Conflict, StoreError
 from blnk_auth.testing import Clock, Fault, Sandbox
 from blnk_auth.testing._contract_workers import LONG, one_process, processes, received
@@ -300,42 +302,19 @@ def _killed_at_a_random_moment(work: Callable[[int], None], chance: random.Rando
 # --- a server that dies ----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class Grant:
-    """Alice's grant at a sandbox, kept in a store whose server is going to die."""
+    """Alice's grant at a sandbox, in a store whose server is going to be killed."""
 
-    def __init__(self, sandbox: Sandbox, store: Any, clock: Clock) -> None:
-        self.sandbox, self.clock = sandbox, clock
-        self.told: list[str] = []
-        self._changed = threading.Condition()
-        self.client = OAuthClient(
-            BlnkCloud(base_url=sandbox.origin),
-            client_id=sandbox.client_id,
-            client_secret=sandbox.client_secret,
-            store=store,
-            clock=clock,
-            on_event=self._on_event,
-        )
-        self.source = self.client.for_subject("alice")
-        self.source.adopt(Token.from_response(sandbox.issue("alice"), now=clock()))
-
-    def expire(self) -> None:
-        self.clock.advance(self.sandbox.lifetime + 1)
-
-    def wait_for(self, event: str) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: event in self.told, LONG), self.told
-
-    def _on_event(self, event: Any) -> None:
-        with self._changed:
-            self.told.append(event.name)
-            self._changed.notify_all()
+    world: World
+    source: TokenSource
 
 
 @contextmanager
 def alice_in(store: Any) -> Iterator[Grant]:
-    clock = Clock()
-    with Sandbox(clock=clock) as sandbox, store:
-        yield Grant(sandbox, store, clock)
+    with a_world() as world, store:
+        world.store = store
+        yield Grant(world, world.signed_in())
 
 
 def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
@@ -343,16 +322,16 @@ def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
     with alice_in(store) as alice:
         server.kill()
         before = alice.source.token()
-        alice.clock.advance(10)
+        alice.world.clock.advance(10)
         assert alice.source.token() == before
-        alice.expire()
+        alice.world.expire()
         with pytest.raises(StoreError, match="check that the"):
             alice.source.token()
-        assert alice.sandbox.counts.token_requests == 0
+        assert alice.world.sandbox.counts.token_requests == 0
         server.start()
-        alice.clock.advance(120)
+        alice.world.clock.advance(120)
         assert alice.source.token() != before
-        assert (alice.sandbox.counts.refreshes, alice.sandbox.counts.reuses) == (1, 0)
+        assert (alice.world.sandbox.counts.refreshes, alice.world.sandbox.counts.reuses) == (1, 0)
 
 
 def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, server: Any) -> None:
@@ -363,17 +342,17 @@ def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, ser
             server.kill()
             return members
 
-        alice.expire()
-        alice.sandbox.fail_token_requests(Fault(rewrite=kill))
+        alice.world.expire()
+        alice.world.sandbox.fail_token_requests(Fault(rewrite=kill))
         renewed = alice.source.token()
-        alice.wait_for("save_failed")
+        alice.world.events.wait_for("save_failed")
         assert store_is_down(store, alice.source.store_key)
         server.start()
-        alice.clock.advance(120)
+        alice.world.clock.advance(120)
         assert alice.source.token() == renewed
-        alice.wait_for("saved")
+        alice.world.events.wait_for("saved")
         assert store.load(alice.source.store_key).data["token"]["access_token"] == renewed.access_token
-        assert (alice.sandbox.counts.refreshes, alice.sandbox.counts.reuses) == (1, 0)
+        assert (alice.world.sandbox.counts.refreshes, alice.world.sandbox.counts.reuses) == (1, 0)
 
 
 def store_is_down(store: Any, key: str) -> bool:

@@ -20,15 +20,13 @@ import pytest
 import requests
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from requests.adapters import HTTPAdapter
+from support.limits import PATIENCE
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth
 from blnk_auth._renewal.credential import Source
 
 Package = Literal["requests", "httpx", "httpx2"]
 Manner = Literal["sync", "asyncio", "trio"]
-
-PATIENCE = 20.0
-"""Seconds after which a wait in a test is a hang."""
 
 HERD = 50
 
