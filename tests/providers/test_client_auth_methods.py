@@ -23,9 +23,10 @@ from support.acme_server import Acme
 from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, Kind
 from support.leaks import everything_in, leaks
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 
-from blnk_auth import ConfigurationError, OAuthClient, Provider, Signer, TemporarilyUnavailable
+from blnk_auth import ConfigurationError, OAuthClient, Signer, TemporarilyUnavailable
 from blnk_auth._protocol.client_authentication import choose_method
 
 CLIENT_ID = "client-1"
@@ -51,15 +52,9 @@ def acme() -> Iterator[Acme]:
         yield server
 
 
-def provider(acme: Acme, **settings: Any) -> Provider:
-    return Provider(
-        **{"name": "acme", "token_endpoint": f"{acme.origin}/token", "api_origins": (acme.origin,), **settings}
-    )
-
-
 def ask(acme: Acme, times: int = 1, settings: dict[str, Any] | None = None, **client: Any) -> list[Received]:
     """The token requests of a client that asks for its own token so many times."""
-    made = OAuthClient(provider(acme, **(settings or {})), client_id=CLIENT_ID, clock=lambda: NOW, **client)
+    made = OAuthClient(acme.provider(**(settings or {})), client_id=CLIENT_ID, clock=lambda: NOW, **client)
     source = made.for_itself(scope="read")
     for _ in range(times):
         source.renew()
@@ -111,7 +106,7 @@ def test_exactly_one_method_is_used(acme: Acme, settings: dict[str, Any], in_hea
 )
 def test_basic_survives_every_character(acme: Acme, encoding: Any, client_id: str, secret: str) -> None:
     """Form-encoded as RFC 6749 section 2.3.1 says, or raw as `curl -u` does; non-Latin text as UTF-8."""
-    made = provider(acme, basic_encoding=encoding)
+    made = acme.provider(basic_encoding=encoding)
     if encoding == "raw" and ":" in client_id:
         with pytest.raises(ConfigurationError, match="client_id has a colon"):
             OAuthClient(made, client_id=client_id, client_secret=secret)
@@ -173,7 +168,7 @@ def test_each_attempt_has_a_jti_and_an_iat_of_its_own(
 ) -> None:
     """Servers refuse a `jti` that they have seen (OpenID Connect Core section 9), and an `iat` that is old."""
     now = [NOW]
-    made = OAuthClient(provider(acme, client_auth=method), client_id=CLIENT_ID, clock=lambda: now[0], **means)
+    made = OAuthClient(acme.provider(client_auth=method), client_id=CLIENT_ID, clock=lambda: now[0], **means)
     source = made.for_itself()
     for _ in range(5):
         source.renew()
@@ -352,7 +347,7 @@ PUBLIC = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization
 def test_a_key_that_is_none_is_named_at_once(acme: Acme, key: Any, said: str) -> None:
     """When the client is made, and without a word of the key."""
     with pytest.raises(ConfigurationError, match=said) as caught:
-        OAuthClient(provider(acme), client_id=CLIENT_ID, private_key=key, client_auth="private_key_jwt")
+        OAuthClient(acme.provider(), client_id=CLIENT_ID, private_key=key, client_auth="private_key_jwt")
     texts = [key] if isinstance(key, str) else [str(value) for value in key.values()] if isinstance(key, dict) else []
     parts = [part for text in texts for part in text.split("\n") if len(part) > 20]
     assert not parts or leaks(everything_in(caught.value), parts) == []
@@ -372,7 +367,7 @@ def test_an_algorithm_that_does_not_fit_is_named_at_once(acme: Acme, key: Any, a
     """Not at the first renewal, and not as something that may heal."""
     with pytest.raises(ConfigurationError, match=f"signing_algorithm '{algorithm}'"):
         OAuthClient(
-            provider(acme),
+            acme.provider(),
             client_id=CLIENT_ID,
             private_key=pem(key),
             client_auth="private_key_jwt",
@@ -433,7 +428,7 @@ def test_a_callable_that_returns_no_key_is_named(acme: Acme, returned: Any) -> N
 def test_no_key_is_shown(acme: Acme) -> None:
     """Neither by the client nor by what it is made of, nor by an error of the server that quotes the assertion."""
     material = pem(EC_256)
-    made = OAuthClient(provider(acme), client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
+    made = OAuthClient(acme.provider(), client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
     assert leaks([made, made._state.credentials, Signer(lambda _: b"", "ES256")], [material[40:80]]) == []
 
     def quoting(request: Received) -> Reply:
@@ -442,7 +437,7 @@ def test_no_key_is_shown(acme: Acme) -> None:
         )
 
     with Site(quoting) as site:
-        elsewhere = Provider(name="q", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,))
+        elsewhere = acme_at(site.origin)
         client = OAuthClient(elsewhere, client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
         with pytest.raises(ConfigurationError, match="private_key") as caught:
             client.for_itself().token()
@@ -465,7 +460,7 @@ class MutualTLS:
 
     def client(self, **settings: Any) -> OAuthClient:
         usual = {"client_id": CLIENT_ID, "client_auth": "tls_client_auth", "verify": self.certificates.ca_file}
-        made = Provider(name="m", token_endpoint=f"{self.site.origin}/token", api_origins=(self.site.origin,))
+        made = acme_at(self.site.origin)
         return OAuthClient(made, **{**usual, **settings})
 
 
@@ -556,7 +551,7 @@ def test_a_certificate_that_cannot_be_loaded_is_named(
 def test_a_missing_certificate_is_named_at_once(acme: Acme, method: str) -> None:
     """The method says that there is one."""
     with pytest.raises(ConfigurationError, match="cert is missing"):
-        OAuthClient(provider(acme), client_id=CLIENT_ID, client_auth=method)
+        OAuthClient(acme.provider(), client_id=CLIENT_ID, client_auth=method)
 
 
 # --- choosing -------------------------------------------------------------------------------------------------------
@@ -588,7 +583,7 @@ def test_the_best_that_both_sides_can(supported: str, means: str, chosen: str | 
 def test_fifty_threads_share_one_key(acme: Acme) -> None:
     """Signing is safe for any thread: no two assertions are the same."""
     made = OAuthClient(
-        provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(EC_256), clock=lambda: NOW
+        acme.provider(client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(EC_256), clock=lambda: NOW
     )
     with ThreadPoolExecutor(10) as threads:
         tokens = list(threads.map(lambda n: made.for_itself(scope=str(n)).token().access_token, range(50)))
@@ -598,7 +593,7 @@ def test_fifty_threads_share_one_key(acme: Acme) -> None:
 
 def test_through_httpx_too(acme: Acme) -> None:
     """The method is the client's own affair, whatever carries the request."""
-    made = OAuthClient(provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(ED25519))
+    made = OAuthClient(acme.provider(client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(ED25519))
     with HTTPX.open(made.for_itself()) as http:
         assert http.get(acme.origin).status == 200
 
@@ -611,7 +606,7 @@ def test_a_pickle_carries_no_key(acme: Acme, form: str) -> None:
         "bytes": pem(EC_256).encode(),
         "JWK": ECKey.import_key(pem(EC_256)).as_dict(private=True),
     }[form]
-    made = OAuthClient(provider(acme, client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=material)
+    made = OAuthClient(acme.provider(client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=material)
     secret = material["d"].encode() if form == "JWK" else pem(EC_256).splitlines()[1].encode()
     pickled = pickle.dumps(made.for_itself())
     assert secret not in pickled

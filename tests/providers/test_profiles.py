@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from support.certificates import Certificates
 from support.clients import HTTPX, Kind, through_every_client
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 
 import blnk_auth
@@ -180,7 +181,7 @@ def test_no_other_code_knows_who_a_provider_is() -> None:
 def stranger(bank: Bank, **settings: Any) -> OAuthClient:
     """A client of a provider that somebody described."""
     origin = bank.site.origin
-    made = Provider(name="x", token_endpoint=f"{origin}/token", api_origins=(origin,), **settings)
+    made = acme_at(origin, **settings)
     return OAuthClient(made, client_id="id", client_secret="s", redirect_uri="https://app.test/cb", clock=Clock())
 
 
@@ -278,9 +279,7 @@ def refuse(_: Received) -> Reply:
 def test_a_judge_that_fails_ends_no_grant(judge: Any, said: str) -> None:
     """A provider's author makes a mistake: it is named with what the server answered."""
     with Site(refuse) as site:
-        made = Provider(
-            name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), judge_refusal=judge
-        )
+        made = acme_at(site.origin, judge_refusal=judge)
         source = OAuthClient(made, client_id="id", client_secret="s").for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
         with pytest.raises(ConfigurationError, match=f"400, and judge_refusal of the provider {said}") as caught:
@@ -305,9 +304,7 @@ def test_a_predicate_that_fails_is_the_clients_own_error(kind: Kind) -> None:
 def test_a_correlation_header_may_be_written_in_any_case(name: str) -> None:
     """Header names have none."""
     with Site(lambda _: Reply(401, b"", {"X-Request-Id": "0000-1111"})) as site:
-        made = Provider(
-            name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), correlation_header=name
-        )
+        made = acme_at(site.origin, correlation_header=name)
         with pytest.raises(ConfigurationError, match="0000-1111"):
             OAuthClient(made, client_id="id", client_secret="s").for_itself().token()
 
@@ -326,7 +323,7 @@ def test_a_reader_that_fails_costs_no_pair(read: Any, said: str) -> None:
     bank = Bank()
     with bank.site:
         origin = bank.site.origin
-        made = Provider(name="x", token_endpoint=f"{origin}/token", api_origins=(origin,), read_answer=read)
+        made = acme_at(origin, read_answer=read)
         client = OAuthClient(made, client_id="id", client_secret="s", clock=Clock(), on_event=events.append)
         go_through(HTTPX, client, bank)
         assert client.for_subject("alice").token().refresh_token == "rt1"
@@ -349,7 +346,7 @@ def test_an_answer_in_other_words_is_read() -> None:
         return Reply.json({"access": "at1", "access_ms": 3_600_000, "refresh": "rt1"})
 
     with Site(answer) as site:
-        made = Provider(name="x", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,), read_answer=read)
+        made = acme_at(site.origin, read_answer=read)
         source = OAuthClient(made, client_id="id", client_secret="s", clock=Clock()).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
         token = source.renew()

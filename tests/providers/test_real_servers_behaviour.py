@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.acme_server import Acme
 from support.clients import Kind, through_every_client
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.waiting import settle
 from support.worlds import ONE_RENEWAL, World, a_world
@@ -25,7 +26,6 @@ from blnk_auth import (
     ConfigurationError,
     OAuthClient,
     ProtocolError,
-    Provider,
     SignInRequired,
     TemporarilyUnavailable,
     Token,
@@ -34,10 +34,6 @@ from blnk_auth.provider import Refusal, Verdict
 from blnk_auth.testing import Clock, Fault
 
 NOW = 1_800_000_000.0
-
-
-def acme_provider(origin: str, **settings: Any) -> Provider:
-    return Provider(**{"name": "acme", "token_endpoint": f"{origin}/token", "api_origins": (origin,), **settings})
 
 
 # --- F60 ------------------------------------------------------------------------------------------------------------
@@ -73,7 +69,7 @@ def test_f60_a_renewal_with_the_identical_token(kind: Kind, rejections: int, sta
     """The same string, issued later, is another token: one retry, and no loop."""
     server = Repeating(rejections)
     with server.site as site:
-        client = OAuthClient(acme_provider(site.origin), client_id="id", client_secret="s", clock=Clock())
+        client = OAuthClient(acme_at(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
         # When it was issued is all that tells the two apart.
         old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
@@ -88,7 +84,7 @@ def test_f60_a_herd_and_the_identical_token(kind: Kind) -> None:
     """All callers whose request was rejected share the one renewal."""
     server = Repeating(10, is_herd=True)
     with server.site as site:
-        client = OAuthClient(acme_provider(site.origin), client_id="id", client_secret="s", clock=Clock())
+        client = OAuthClient(acme_at(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
         # When it was issued is all that tells the two apart.
         old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
@@ -144,12 +140,7 @@ def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
     def judge(refusal: Refusal) -> Verdict | None:
         return "sign_in" if refusal.error == "invalid_request" else None
 
-    provider = Provider(
-        name="strict",
-        token_endpoint=f"{blnk_cloud.sandbox.origin}/oauth/token",
-        api_origins=(blnk_cloud.sandbox.origin,),
-        judge_refusal=judge,
-    )
+    provider = blnk_cloud.acme(judge_refusal=judge)
     source = blnk_cloud.signed_in(client=blnk_cloud.client(provider))
     sibling = blnk_cloud.client(provider).for_subject("alice")
     blnk_cloud.sandbox.fail_token_requests(SPENT)
@@ -222,7 +213,7 @@ def test_f64_both_tokens_are_revoked_whether_or_not_one_takes_the_other_along(li
     """The refresh token first: should the second call fail, nothing can be renewed any more."""
     server = Revoking(linked=linked)
     with server.site as site:
-        provider = acme_provider(site.origin, revocation_endpoint=f"{site.origin}/revoke")
+        provider = acme_at(site.origin, revocation_endpoint=f"{site.origin}/revoke")
         source = OAuthClient(provider, client_id="id", client_secret="s", clock=Clock()).for_subject("alice")
         source.adopt(Token("at", refresh_token="rt", expires_at=NOW + 3600))
         server.refuse = Reply(503)
@@ -240,7 +231,7 @@ def test_f64_it_can_be_forgotten_without_the_provider() -> None:
     server = Revoking(linked=True)
     server.refuse = Reply(503)
     with server.site as site:
-        provider = acme_provider(site.origin, revocation_endpoint=f"{site.origin}/revoke")
+        provider = acme_at(site.origin, revocation_endpoint=f"{site.origin}/revoke")
         source = OAuthClient(provider, client_id="id", client_secret="s", clock=Clock()).for_subject("alice")
         source.adopt(Token("at", refresh_token="rt", expires_at=NOW + 3600))
         source.forget()
@@ -263,7 +254,7 @@ def test_f65_both_encodings_of_basic_and_the_rfcs_by_default(
     acme: Acme, settings: dict[str, Any], sent: tuple[str, str]
 ) -> None:
     """oidc-provider and django-oauth-toolkit decode what they get, others compare it as it is."""
-    client = OAuthClient(acme_provider(acme.origin, **settings), client_id="i d", client_secret="a+b/c ü%")
+    client = OAuthClient(acme_at(acme.origin, **settings), client_id="i d", client_secret="a+b/c ü%")
     client.for_itself().token()
     assert acme.token_requests[0].basic == sent
 
@@ -285,7 +276,7 @@ def test_f66_the_audience_a_server_accepts_can_be_selected(accepted: Any) -> Non
     with Site(answer) as site:
         for audience in (None, "token_endpoint", "issuer"):
             settings = {} if audience is None else {"assertion_audience": audience}
-            provider = acme_provider(site.origin, issuer=site.origin, client_auth="private_key_jwt", **settings)
+            provider = acme_at(site.origin, issuer=site.origin, client_auth="private_key_jwt", **settings)
             source = OAuthClient(provider, client_id="id", private_key=key).for_itself()
             if (audience or "token_endpoint") == accepted:
                 assert source.token().access_token == "at"

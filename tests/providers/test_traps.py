@@ -20,7 +20,7 @@ from support.acme_server import Acme
 from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, REQUESTS, Kind, through_every_client
 from support.leaks import everything_in, leaks
-from support.providers import DAY, NAMES, USER_AGENT
+from support.providers import DAY, NAMES, USER_AGENT, acme_at
 from support.sites import Reply, Site
 from support.stores.scripted import DelegatingStore
 from support.waiting import settle
@@ -176,7 +176,7 @@ def test_trap_08_basic_credentials_are_raw_for_blnk_and_encoded_by_the_rfc() -> 
         sent = base64.b64decode(world.token_request.headers["authorization"].removeprefix("Basic ")).decode()
     assert sent == f"id +:{odd}"
     with Acme() as acme:
-        provider = Provider(name="acme", token_endpoint=f"{acme.origin}/token", api_origins=(acme.origin,))
+        provider = acme_at(acme.origin)
         OAuthClient(provider, client_id="id +", client_secret=odd).for_itself().token()
         assert acme.token_requests[0].basic == ("id+%2B", "p%252B%2B%2F+%C3%A9%3A%C3%BC")
 

@@ -18,12 +18,13 @@ import trio
 from support.acme_server import Acme
 from support.clients import HERD, KINDS, Kind, through_every_client, through_tasks, through_threads
 from support.limits import PATIENCE
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.stores.scripted import DelegatingStore
 from support.waiting import Hold
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import BlnkAuthError, Provider, TemporarilyUnavailable
+from blnk_auth import BlnkAuthError, TemporarilyUnavailable
 from blnk_auth.events import Event
 from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Fault
@@ -342,7 +343,7 @@ def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
 def test_f09_two_scopes_at_once_get_a_token_each(world: World, kind: Kind) -> None:
     """Callers that want different scopes at the same moment each get their own token, kept under its own key."""
     with Acme() as acme:
-        client = world.client(Provider(name="acme", token_endpoint=f"{acme.origin}/token", api_origins=(acme.origin,)))
+        client = world.client(acme_at(acme.origin))
         reader, writer = client.for_itself(scope="read"), client.for_itself(scope="write")
         with kind.open(reader) as reads, kind.open(writer) as writes:
             calls = [http.start("GET", f"{acme.origin}/api") for _ in range(10) for http in (reads, writes)]

@@ -18,7 +18,7 @@ from support.proxies import Everywhere
 from support.sites import Received, Reply
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import Provider, StaticToken, Token, TokenSource
+from blnk_auth import StaticToken, Token, TokenSource
 from blnk_auth._renewal.credential import Source
 
 KEY = "a-fixed-api-key"
@@ -262,12 +262,7 @@ READ_DIFFERENTLY = (
 
 def api_headers(world: World, *origins: str) -> Carrier:
     """A provider's own header beside the token."""
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=origins,
-        api_headers={"X-Customer": KEY},
-    )
+    provider = world.acme(*origins, api_headers={"X-Customer": KEY})
     source = world.client(provider).for_subject("alice")
     source.adopt(Token("an-access-token", refresh_token="unused", expires_at=world.clock() + 9999))
     return Carrier(source, "x-customer", KEY)
@@ -362,12 +357,8 @@ def test_f38_a_key_in_a_header_of_its_own_leaves_the_others_alone(
 
 def at_home(world: World, instance_url: object) -> TokenSource:
     """A source whose token answer named this `instance_url`."""
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=("https://login.example.test",),
-        api_origins_from_token=("instance_url",),
-        api_host_suffixes=("acme.test",),
+    provider = world.acme(
+        "https://login.example.test", api_origins_from_token=("instance_url",), api_host_suffixes=("acme.test",)
     )
     source = world.client(provider).for_subject("alice")
     extra = {"instance_url": instance_url}

@@ -18,6 +18,7 @@ import trustme
 from support.acme_server import Acme
 from support.clients import HERD, HTTPX, REQUESTS, Kind, through_every_client
 from support.limits import PATIENCE
+from support.providers import acme_at
 from support.proxies import Proxy
 from support.sites import Received, Reply, Site
 from support.stores.scripted import DelegatingStore
@@ -30,7 +31,6 @@ from blnk_auth import (
     MemoryStore,
     OAuthClient,
     ProtocolError,
-    Provider,
     RenewalPolicy,
     SignInRequired,
     SQLiteStore,
@@ -81,7 +81,7 @@ def test_f12_an_unreachable_token_endpoint_leaves_the_grant_untouched(
 ) -> None:
     """A host that is unknown or refuses connections is a retryable error; the record stays as it was."""
     host = f"http://127.0.0.1:{closed_port}" if endpoint == "refused connection" else "https://blnk-auth.invalid"
-    provider = Provider(name="gone", token_endpoint=f"{host}/token", api_origins=(world.sandbox.origin,))
+    provider = acme_at(host, world.sandbox.origin)
     alice = world.signed_in(client=world.client(provider))
     world.expire()
     before = world.stored(alice)
@@ -162,9 +162,7 @@ def test_f14_the_pair_of_another_process_is_adopted_after_invalid_grant(world: W
         return Reply.json({"error": "invalid_grant"}, 400)
 
     with Site(answer) as token_site:
-        provider = Provider(
-            name="acme", token_endpoint=f"{token_site.origin}/token", api_origins=(world.sandbox.origin,)
-        )
+        provider = acme_at(token_site.origin, world.sandbox.origin)
         alice = world.signed_in(client=world.client(provider))
         others = Token.from_response(world.sandbox.issue(lifetime=3 * LIFETIME), now=world.clock())
         world.expire()
@@ -192,16 +190,10 @@ def test_f15_an_answer_without_a_refresh_token_keeps_the_old_one(world: World, k
 
 def acme_source(world: World, acme: Acme, *, client: OAuthClient | None = None, **members: Any) -> TokenSource:
     """Somebody signed in at Acme, with these members in the token answer."""
-    client = client or world.client(acme_provider(acme))
+    client = client or world.client(acme.provider())
     alice = client.for_subject("alice")
     alice.adopt(Token.from_response(acme.issue(**members), now=world.clock()))
     return alice
-
-
-def acme_provider(acme: Acme, **settings: Any) -> Provider:
-    return Provider(
-        **{"name": "acme", "token_endpoint": f"{acme.origin}/token", "api_origins": (acme.origin,), **settings}
-    )
 
 
 LIFETIMES: dict[str, tuple[Any, float | None]] = {
@@ -376,8 +368,7 @@ def test_a_200_that_is_a_refusal_is_judged_by_the_provider(world: World, kind: K
     """TikTok, Withings, Lark: `code` and `message` instead of `error`."""
     with Acme() as acme:
         acme.answers.append(Reply.json({"code": 40105, "message": "refresh token is invalid", "data": {}}))
-        provider = acme_provider(
-            acme,
+        provider = acme.provider(
             judge_refusal=lambda refusal: "sign_in" if (refusal.document or {}).get("code") == 40105 else None,
             read_answer=lambda document, _: document.get("data", document),
         )
@@ -572,7 +563,7 @@ def test_f24_a_clients_own_token_is_requested_again_and_saved_once(world: World,
         return "acme-secret"
 
     with Acme() as acme:
-        client = world.client(acme_provider(acme), store=store, client_secret=secret)
+        client = world.client(acme.provider(), store=store, client_secret=secret)
         with kind.open(client.for_itself(scope="admin")) as http:
             for expiry in (1, 2):
                 assert {answer.status for answer in http.herd(f"{acme.origin}/api", 10)} == {200}
@@ -647,7 +638,7 @@ def test_f28_awkward_secrets_arrive_as_they_are(world: World, kind: Kind, method
     }
     client_id = "id with space+ü" if method != "raw" else "id with space+"
     with Acme() as acme:
-        provider = acme_provider(acme, **settings[method])
+        provider = acme.provider(**settings[method])
         client = world.client(provider, client_id=client_id, client_secret=secret)
         with kind.open(client.for_itself()) as http:
             assert http.get(f"{acme.origin}/api").status == 200
@@ -704,7 +695,7 @@ def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
 ) -> None:
     """Every token call uses the client's cert, verify and proxy; API calls use none of them."""
     with Proxy() as proxy, Acme() as api:
-        provider = acme_provider(tls_acme, api_origins=(api.origin,))
+        provider = tls_acme.provider(api_origins=(api.origin,))
         client = world.client(
             provider, verify=authority.ca_file, cert=authority.client_cert, proxy=proxy.url, store=MemoryStore()
         )
@@ -726,7 +717,7 @@ def test_f29_without_the_certificates_nothing_is_delivered(
     settings = {"verify": authority.ca_file, "cert": authority.client_cert}
     del settings[missing]
     before = len(tls_acme.token_requests)
-    client = world.client(acme_provider(tls_acme), **settings)
+    client = world.client(tls_acme.provider(), **settings)
     expected = ConfigurationError if missing == "verify" else TemporarilyUnavailable
     with kind.open(client.for_itself()) as http, pytest.raises(expected) as caught:
         http.get(f"{tls_acme.origin}/api")
@@ -741,7 +732,7 @@ def test_f29_a_client_of_the_users_own_serves_the_token_endpoint(world: World, k
     other = Kind(package, "sync")  # type: ignore[arg-type]
     with Acme() as acme, other.open(world.signed_in()) as own:
         own.native.headers["X-Token-Client"] = "own"
-        client = world.client(acme_provider(acme), token_http=own.native)
+        client = world.client(acme.provider(), token_http=own.native)
         with kind.open(client.for_itself()) as http:
             assert http.get(f"{acme.origin}/api").status == 200
     assert [request.headers.get("x-token-client") for request in acme.token_requests] == ["own"]

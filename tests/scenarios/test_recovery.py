@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from support.clients import Kind, through_every_client
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import OAuthClient, Provider, RenewalPolicy, SignInRequired, TemporarilyUnavailable, Token
+from blnk_auth import OAuthClient, RenewalPolicy, SignInRequired, TemporarilyUnavailable, Token
 from blnk_auth.testing import Fault
 
 AT_ONCE = RenewalPolicy(lost_answer_delay=0)
@@ -39,7 +40,7 @@ def test_a_lost_answer_is_asked_for_again_within_the_grace_period(kind: Kind) ->
         return spent[refresh_token]
 
     with Site(answer) as site:
-        provider = Provider(name="acme", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,))
+        provider = acme_at(site.origin)
         client = OAuthClient(provider, client_id="id", client_secret="client-s3cret", policy=AT_ONCE)
         source = client.for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0", expires_at=1.0))
@@ -68,12 +69,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
 ) -> None:
     """By the policy, or by a provider that revokes more than the grant for a second use."""
     by_provider = turned_off_by == "provider"
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=(world.sandbox.origin,),
-        repeats_lost_refresh=not by_provider,
-    )
+    provider = world.acme(repeats_lost_refresh=not by_provider)
     policy = RenewalPolicy(lost_answer_retries=2 if by_provider else 0, lost_answer_delay=0)
     alice = world.signed_in(client=world.client(provider, policy=policy))
     world.expire()
@@ -122,12 +118,7 @@ def test_a_failed_early_renewal_is_forgotten_when_the_token_must_be_renewed(worl
 @through_every_client
 def test_a_provider_that_refuses_early_renewals_is_not_asked_early(world: World, kind: Kind) -> None:
     """`earliest_renewal=30`: until then the token is used, and nobody asks."""
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=(world.sandbox.origin,),
-        earliest_renewal=30,
-    )
+    provider = world.acme(earliest_renewal=30)
     alice = world.signed_in(client=world.client(provider))
     with kind.open(alice) as http:
         world.clock.advance(world.sandbox.lifetime - 31)
@@ -177,7 +168,7 @@ def test_one_endpoint_that_rejects_every_token_leaves_the_others_renewed(kind: K
     """It costs ever fewer renewals, and a token that is revoked elsewhere is renewed at once."""
     endpoints = Endpoints()
     with Site(endpoints) as site:
-        provider = Provider(name="acme", token_endpoint=f"{site.origin}/token", api_origins=(site.origin,))
+        provider = acme_at(site.origin)
         source = world.client(provider).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt", expires_at=world.clock() + 86_400))
         with kind.open(source) as http:

@@ -22,7 +22,7 @@ from support.sites import Reply, Site
 from support.waiting import Hold
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import ApiAnswer, Provider, RequestsAuth, TokenSource
+from blnk_auth import ApiAnswer, RequestsAuth, TokenSource
 from blnk_auth._request import rejection_body
 from blnk_auth._request.rejection_body import MAX_REJECTION_BYTES, HttpxRejectionBody
 
@@ -47,14 +47,7 @@ class Judge:
 
 
 def source_at(world: World, api: Site, judge: Judge) -> TokenSource:
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=(api.origin,),
-        rejection_statuses=judge.statuses,
-        is_rejection=judge,
-        reads_rejection_body=True,
-    )
+    provider = world.acme(api.origin, rejection_statuses=judge.statuses, is_rejection=judge, reads_rejection_body=True)
     return world.signed_in(client=world.client(provider))
 
 

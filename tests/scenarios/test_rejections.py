@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.clients import HERD, KINDS, Kind, through_every_client
 from support.limits import PATIENCE
+from support.providers import acme_at
 from support.sites import Received, Reply, Site, endless
 from support.waiting import Hold
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
@@ -241,12 +242,7 @@ def test_f35_the_redirect_of_a_repeated_request_carries_the_new_token(world: Wor
 
 
 def redirected_provider(world: World, token_site: Site) -> Provider:
-    return Provider(
-        name="acme",
-        token_endpoint=f"{token_site.origin}/token",
-        api_origins=(world.sandbox.origin,),
-        basic_encoding="raw",
-    )
+    return acme_at(token_site.origin, world.sandbox.origin, basic_encoding="raw")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

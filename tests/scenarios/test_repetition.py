@@ -17,10 +17,11 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 from support.clients import KINDS, REQUESTS, Http, Kind, through_every_client, through_threads
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World
 
-from blnk_auth import BlnkAuthError, Provider, RequestsAuth, StaticToken, TokenSource
+from blnk_auth import BlnkAuthError, RequestsAuth, StaticToken, TokenSource
 from blnk_auth.provider import PerCall
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -97,12 +98,7 @@ def test_f34_a_body_that_followed_a_redirect_is_repeated_whole(world: World, kin
 
 def with_api_headers(world: World, api: Site, headers: PerCall = CUSTOMER) -> TokenSource:
     """Somebody at a provider that wants a header of its own with each request."""
-    provider = Provider(
-        name="acme",
-        token_endpoint=f"{world.sandbox.origin}/oauth/token",
-        api_origins=(api.origin,),
-        api_headers=headers,
-    )
+    provider = world.acme(api.origin, api_headers=headers)
     return world.signed_in(client=world.client(provider))
 
 
@@ -183,12 +179,7 @@ def test_f39_a_rejection_whose_body_breaks_off_is_cured_all_the_same(
 ) -> None:
     """The status and the challenge say enough: the request is repeated, and nobody sees the broken body."""
     with Api(Reply(401, breaking_off(), INVALID_TOKEN)) as api:
-        provider = Provider(
-            name="acme",
-            token_endpoint=f"{world.sandbox.origin}/oauth/token",
-            api_origins=(api.origin,),
-            reads_rejection_body=reads_body,
-        )
+        provider = world.acme(api.origin, reads_rejection_body=reads_body)
         with kind.open(world.signed_in(client=world.client(provider)), pool=1) as http:
             assert http.get(api.origin).status == 200
             assert http.get(api.origin).status == 200
@@ -247,7 +238,7 @@ def test_f39_cookies_of_both_answers_are_kept_and_the_authorization_servers_are_
 
     rejected = Reply(401, b"", {**INVALID_TOKEN, "Set-Cookie": "rejected=1"})
     with Site(token_endpoint) as server, Api(rejected, Reply(200, b"", {"Set-Cookie": "accepted=1"})) as api:
-        provider = Provider(name="acme", token_endpoint=f"{server.origin}/token", api_origins=(api.origin,))
+        provider = acme_at(server.origin, api.origin)
         with kind.open(world.signed_in(client=world.client(provider))) as http:
             assert http.get(api.origin).status == 200
             assert dict(http.native.cookies) == {"rejected": "1", "accepted": "1"}

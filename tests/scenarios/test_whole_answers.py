@@ -22,6 +22,7 @@ import requests
 import trustme
 from requests.adapters import BaseAdapter
 from support.leaks import leaks
+from support.providers import acme_at
 
 from blnk_auth import (
     BlnkAuthError,
@@ -213,11 +214,7 @@ def test_headers_that_break_off_behind_a_length_are_no_answer(package: Package) 
 def a_grant(package: Package, server: RawServer, *, flinks: bool, **limits: float) -> tuple[Any, MemoryStore]:
     store = MemoryStore()
     api = "https://api.acme.test"
-    provider = (
-        Flinks(host=server.origin, client_auth="client_secret_basic")
-        if flinks
-        else Provider(name="acme", token_endpoint=f"{server.origin}/token", api_origins=(api,))
-    )
+    provider = Flinks(host=server.origin, client_auth="client_secret_basic") if flinks else acme_at(server.origin, api)
     own = own_client(package)
     client = OAuthClient(
         provider,

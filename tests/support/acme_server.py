@@ -10,7 +10,10 @@ import threading
 from collections import deque
 from typing import Any, Self
 
+from support.providers import acme_at
 from support.sites import Received, Reply, Site
+
+from blnk_auth import Provider
 
 
 class Acme:
@@ -38,6 +41,10 @@ class Acme:
     @property
     def origin(self) -> str:
         return self.site.origin
+
+    def provider(self, **settings: Any) -> Provider:
+        """What a client needs to know of it."""
+        return acme_at(self.origin, **settings)
 
     @property
     def token_requests(self) -> list[Received]:

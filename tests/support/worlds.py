@@ -17,7 +17,7 @@ from typing import Any
 from support.certificates import Certificates
 from support.clients import Answer, Http, Kind
 from support.processes import Child
-from support.providers import API_PATHS, LIFETIMES, SCOPES, provider_at
+from support.providers import API_PATHS, LIFETIMES, SCOPES, acme_at, provider_at
 from support.waiting import Events, settle
 
 from blnk_auth import MemoryStore, OAuthClient, Provider, RenewalPolicy, SQLiteStore, Token, TokenSource
@@ -50,6 +50,12 @@ class World:
     def provider(self, **settings: Any) -> Provider:
         """The provider that the sandbox plays; `api_origins` are added to its own."""
         return provider_at(self.sandbox, self.name, **settings)
+
+    def acme(self, *api_origins: str, **settings: Any) -> Provider:
+        """A plain provider at the sandbox; its API is there too, or elsewhere."""
+        return acme_at(
+            self.sandbox.origin, *api_origins, token_endpoint=f"{self.sandbox.origin}/oauth/token", **settings
+        )
 
     def client(
         self, provider: Provider | None = None, *, api_origins: tuple[str, ...] = (), **settings: Any

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import requests
+from support.providers import acme
 
 import blnk_auth
 from blnk_auth import (
@@ -60,12 +61,7 @@ def earlier(name: str) -> Any:
     return pickle.loads(base64.b64decode(EARLIER[name]))
 
 
-ACME = Provider(
-    name="acme",
-    token_endpoint="https://as.acme.test/token",
-    authorization_endpoint="https://as.acme.test/authorize",
-    api_origins=("https://api.acme.test",),
-)
+ACME = acme()
 
 BLINK = BLink(
     base_url="https://api.b.test",
