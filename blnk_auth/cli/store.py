@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..stores._check import Unreadable
+from ..stores._self_checking import Unreadable
 from .exit_status import INTERRUPTED, Failure
 from .groups import SuggestingGroup
 from .terminal import escaped, progress, show_json

@@ -1,8 +1,18 @@
 """Where tokens are kept: every store, and what authors of stores import.
 
-Used by users who choose a store, and by authors who write one. Every name can be imported without the package that a
-store needs, which is imported when the store is made. No module is imported before one of its names is first used
-(PEP 562).
+Used by users who choose a store, and by authors who write one. It promises that every name can be imported without the
+package that a store needs, which is imported when the store is made. It never imports a module before one of its names
+is first used (PEP 562).
+
+* `_token_store`: the protocol of a store, and helpers for authors. `_simple`: a base class. `_async_adapter`: stores in
+  `async def`.
+* `_memory`, `_file`, `_sqlite`, `_sql`, `_redis`, `_keyring`, `_key_value`, `_encrypted`: one store each. What begins
+  with the same word is a part of that store, as `_sqlite_file`; `_sealing` is one of `_encrypted`.
+* `_calls`: how the rest of the library calls any store. `_copying`, `_self_checking`: `copy_store` and `check_store`.
+  `_urls`: a store by its URL.
+* `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_process_lock`, `_key_locks`,
+  `_lease`: locks between processes, threads and hosts. `_forks`: what is done around a fork.
+* `_store_handle`, `_record_text`, `_entry_names`, `_pages`, `_server_url`: what several stores share.
 """
 
 from __future__ import annotations
@@ -14,7 +24,6 @@ from ..errors._extras import unavailable
 
 if TYPE_CHECKING:
     from ._async_adapter import AsyncTokenStore
-    from ._check import SelfChecking, Unreadable
     from ._copying import CheckReport, CopyReport, check_store, copy_store
     from ._encrypted import EncryptedStore
     from ._file import FileStore
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from ._keyring import KeyringStore
     from ._memory import MemoryStore
     from ._redis import RedisStore
+    from ._self_checking import SelfChecking, Unreadable
     from ._simple import SimpleStore
     from ._sql import SQLStore
     from ._sql_schema import metadata
@@ -80,10 +90,10 @@ _HOME = {
     "RedisStore": "_redis",
     "SQLStore": "_sql",
     "SQLiteStore": "_sqlite",
-    "SelfChecking": "_check",
+    "SelfChecking": "_self_checking",
     "SimpleStore": "_simple",
     "TokenStore": "_token_store",
-    "Unreadable": "_check",
+    "Unreadable": "_self_checking",
     "Version": "_token_store",
     "check_store": "_copying",
     "conflict": "_token_store",

@@ -1,13 +1,14 @@
 """Stores whose methods are coroutines, used as if they were not.
 
-Used wherever a store is accepted. A renewal is blocking code on a thread of its own (that is what makes it safe from
-cancellation), so it can wait for a coroutine that runs elsewhere: on one private asyncio event loop, in a daemon thread
-that starts with the first call and serves every asynchronous store of the process. It is never the caller's loop, which
-may be blocked, closed or not asyncio's. So what the store opens belongs to that loop: let it connect when it is first
+Used wherever a store is accepted. A renewal is blocking code on a thread of its own, so that no caller can cancel it.
+So it can wait for a coroutine that runs elsewhere: on one private asyncio event loop, in a daemon thread that starts
+with the first call and serves every asynchronous store of the process. It is never the caller's loop, which may be
+blocked, closed or not asyncio's. Connections that the store opens belong to that loop: let it connect when it is first
 called, not when it is made, and share its connections with no other code.
 
-Each call is bounded: one that takes longer than 30 seconds is cancelled and raises `StoreError`. Nothing that a store
-raises ends the loop. After a fork the child gets a loop of its own; make the store again there if it keeps connections.
+It promises that each call is bounded: one that takes longer than 30 seconds is cancelled and raises `StoreError`.
+Nothing that a store raises ends the loop. After a fork the child gets a loop of its own; make the store again there if
+it keeps connections.
 """
 
 from __future__ import annotations
@@ -34,34 +35,87 @@ CALL_SECONDS = 30.0
 
 _PAGE = 500
 _AWAITED = ("load", "save", "delete")
-_VERBS = (*_AWAITED, "lock", "keys")
+_METHODS = (*_AWAITED, "lock", "keys")
 
 
 @public
 class AsyncTokenStore(Protocol):
-    """`TokenStore` in `async def`. Each method promises what the one of the same name promises there.
+    """`TokenStore` in `async def`, accepted wherever a store is.
 
-    Every coroutine runs on one private event loop, never on that of the caller.
+    Every coroutine runs on one private asyncio event loop, several at the same time, and never on the loop of the
+    caller. One that takes longer than 30 seconds is cancelled, and the caller gets a `StoreError`. So connections must
+    be opened by the first call, not when the store is made, and be shared with no other loop.
     """
 
     async def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
+        """Read one record.
+
+        Args:
+            key: Whose record it is.
+
+        Returns:
+            The record under `key`, or None if there is none.
+
+        Raises:
+            StoreError: The record cannot be read, or is damaged. A damaged record must not be reported as missing.
+        """
         ...
 
     async def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`."""
+        """Replace one version of a record by another. When it returns, the record is as durable as the store is.
+
+        Args:
+            key: Whose record it is.
+            data: A JSON object. It must not be changed.
+            expected: The version to replace. None: the key must not exist yet.
+
+        Returns:
+            The version of what was written.
+
+        Raises:
+            Conflict: The stored version is another one. Nothing was written.
+            StoreError: The record cannot be written, or it is unknown whether it was written.
+        """
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
+        """Remove a record, damaged or not. If there is none, nothing happens.
+
+        Args:
+            key: Whose record it is.
+
+        Raises:
+            StoreError: The record cannot be removed.
+        """
         ...
 
     def lock(self, key: str, *, timeout: float) -> AbstractAsyncContextManager[None]:
-        """Exclude every other user of this store from `key`; see `TokenStore.lock`."""
+        """Exclude every other user of this store from `key` while the context is open. Not re-entrant.
+
+        Args:
+            key: Whose lock it is. It needs no record.
+            timeout: Seconds to wait for the lock at most, counted from entering the context. 0 or less: do not wait.
+
+        Returns:
+            An asynchronous context manager. One task enters and leaves it.
+
+        Raises:
+            StoreError: On entering, if the lock is not free in time; on leaving, if it was lost meanwhile.
+        """
         ...
 
     def keys(self, prefix: str = "") -> AsyncIterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`."""
+        """List keys.
+
+        Args:
+            prefix: What the keys begin with. The default, an empty text, lists all.
+
+        Returns:
+            The stored keys that begin with `prefix`, in ascending order of their code points.
+
+        Raises:
+            StoreError: The keys cannot be listed. It may be raised during the iteration.
+        """
         ...
 
 
@@ -75,15 +129,15 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
         raise ConfigurationError(
             f"{parameter} is the class {store.__name__}", parameter=parameter, remedy=f"make one: {store.__name__}(...)"
         )
-    missing = [verb for verb in _VERBS if not callable(getattr(store, verb, None))]
+    missing = [method for method in _METHODS if not callable(getattr(store, method, None))]
     if missing:
         raise ConfigurationError(
-            f"{parameter} must have {', '.join(_VERBS[:-1])} and {_VERBS[-1]}: this {type(store).__name__} has no "
+            f"{parameter} must have {', '.join(_METHODS[:-1])} and {_METHODS[-1]}: this {type(store).__name__} has no "
             f"{' and no '.join(missing)}",
             parameter=parameter,
             remedy="give a store, such as SQLiteStore(path)",
         )
-    asynchronous = [verb for verb in _AWAITED if inspect.iscoroutinefunction(getattr(store, verb))]
+    asynchronous = [method for method in _AWAITED if inspect.iscoroutinefunction(getattr(store, method))]
     if len(asynchronous) not in (0, len(_AWAITED)):
         raise ConfigurationError(
             f"{parameter}: only {' and '.join(asynchronous)} of its methods is async",
@@ -93,7 +147,7 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
     return AsyncStoreAdapter(cast("AsyncTokenStore", store)) if asynchronous else cast("TokenStore", store)
 
 
-class AsyncStoreAdapter:
+class AsyncStoreAdapter(TokenStore):
     """A `TokenStore` in front of an `AsyncTokenStore`. Safe to use from many threads, but not by its own coroutines."""
 
     def __init__(self, store: AsyncTokenStore, *, call_seconds: float = CALL_SECONDS) -> None:
@@ -104,20 +158,17 @@ class AsyncStoreAdapter:
         return f"AsyncStoreAdapter({self._store!r})"
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         return self._run(self._store.load(key))
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`."""
         return self._run(self._store.save(key, data, expected=expected))
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
         self._run(self._store.delete(key))
 
     @contextmanager
     def lock(self, key: str, *, timeout: float) -> Generator[None]:
-        """The store's own lock, entered and left by one task: a lock may belong to the task that took it."""
+        # Entered and left by one task: a lock may belong to the task that took it.
         lock = _TaskLock(self._store.lock(key, timeout=timeout), self._call_seconds)
         lock.enter(max(timeout, 0.0) + self._call_seconds)
         try:
@@ -126,7 +177,6 @@ class AsyncStoreAdapter:
             lock.leave()
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`."""
         found = self._store.keys(prefix)
         try:
             while page := self._run(_next_page(found)):
@@ -181,7 +231,7 @@ class _TaskLock:
 
 
 class _LoopThread:
-    """The private event loop, made when first wanted."""
+    """The private event loop, made by the first call."""
 
     def __init__(self) -> None:
         self.reset_after_fork()
@@ -194,7 +244,7 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop. Raises `StoreError` on its own thread, which would wait for itself for ever."""
+        """The running loop. Raises `StoreError` when its own thread asks, which would wait for itself for ever."""
         import asyncio
 
         with self._starting:
@@ -226,9 +276,7 @@ def submit(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
 
 
 async def _contained(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """The coroutine's result. `KeyboardInterrupt` and `SystemExit` become `StoreError`: asyncio lets them end the
-    loop.
-    """
+    """The coroutine's result. `KeyboardInterrupt` and `SystemExit`, which would end the loop, become `StoreError`."""
     try:
         return await coroutine
     except (KeyboardInterrupt, SystemExit) as error:
@@ -237,7 +285,7 @@ async def _contained(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 
 def run(coroutine: Coroutine[Any, Any, Result], seconds: float = CALL_SECONDS) -> Result:
-    """The result of a coroutine that runs on the private loop. Raises `StoreError` after so long without one."""
+    """The result of a coroutine that runs on the private loop. Raises `StoreError` after `seconds` without a result."""
     return _result(submit(coroutine), seconds)
 
 
@@ -266,7 +314,7 @@ async def _next_page(found: AsyncIterator[str]) -> list[str]:
 def _took_too_long(seconds: float) -> StoreError:
     return StoreError(
         f"the asynchronous store has not answered within {seconds:g} s",
-        remedy="see that what it talks to is reachable, and that it uses its connections on no other event loop",
+        remedy="check that its server can be reached, and that it uses its connections on no other event loop",
     )
 
 
@@ -275,4 +323,4 @@ def _cancelled() -> StoreError:
 
 
 def _do_nothing() -> None:
-    """There is nothing to leave yet."""
+    """Does nothing: the lock has not been entered yet."""

@@ -1,7 +1,8 @@
-"""Calling any store, also one of a user.
+"""Calls to stores, also to those of other authors.
 
-Used by all code that reads or writes a token store. Whatever a store raises arrives as a `StoreError`, without the data
-that was to be stored; whatever it returns is checked before it is used. It never retries.
+Used by all code that reads or writes a token store. It promises that any exception of a store arrives as a
+`StoreError`, without the data that was to be stored, and that what a store returns is checked before it is used. It
+never retries.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ._token_store import Record, TokenStore, Version
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_ASK_THE_AUTHOR = "run blnk_auth.testing.store_contract against this store, and correct it"
+_CHECK_THE_STORE = "run blnk_auth.testing.store_contract against this store, and correct it"
 
 
 def call_store(
@@ -25,8 +26,9 @@ def call_store(
     """The result of a call to a store.
 
     `done` completes "the token store could not be ...". Raises `StoreError`, or another `BlnkAuthError` that the store
-    raises by itself. What is not an `Exception` is converted too, as the `CancelledError` of a store's own event loop:
-    the caller has a token pair to keep. Only Ctrl-C and `SystemExit` on the main thread pass, for they are the user's.
+    raises by itself. An exception that is not an `Exception` is converted too, for example the `CancelledError` of a
+    store's own event loop: the caller has a token pair to keep. Only Ctrl-C and `SystemExit` on the main thread pass,
+    because they are meant for the program.
     """
     try:
         return call(*args, **kwargs)
@@ -35,7 +37,7 @@ def call_store(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit) and _is_main_thread():
             raise
-        # Neither its text nor, by a chain, its frames: both may hold the data that was to be stored.
+        # Neither its text nor, by a chain, its frames: both may contain the data that was to be stored.
         why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
         failure = StoreError(f"the token store could not be {done} ({type(error).__name__}{why})")
     raise failure
@@ -43,31 +45,31 @@ def call_store(
 
 @clears_locals
 def load_record(store: TokenStore, key: str) -> Record | None:
-    """`store.load(key)`, checked. Raises `StoreError` also if it returns what is not a record."""
+    """`store.load(key)`, checked. Raises `StoreError` also if it returns anything but a record or None."""
     record: Any = call_store("read", store.load, key)
     if record is None or (
         isinstance(record, Record) and isinstance(record.data, dict) and isinstance(record.version, str)
     ):
         return record
-    problem = f"the token store's load returned {_described(record)}, not a Record with a dict and a text, or None"
-    raise StoreError(problem, key=key, remedy=_ASK_THE_AUTHOR)
+    problem = f"the token store's load returned {_described(record)}, not a Record with a dict and a str, or None"
+    raise StoreError(problem, key=key, remedy=_CHECK_THE_STORE)
 
 
 @clears_locals
 def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-    """`store.save(...)`, checked. Raises `StoreError` also if it returns what is not a version."""
+    """`store.save(...)`, checked. Raises `StoreError` also if it returns anything but a version."""
     version: Any = call_store("written", store.save, key, data, expected=expected)
     if isinstance(version, str):
         return version
     raise StoreError(
-        f"the token store's save returned {_described(version)}, not the new version as text",
+        f"the token store's save returned {_described(version)}, not the new version as a str",
         key=key,
-        remedy=_ASK_THE_AUTHOR,
+        remedy=_CHECK_THE_STORE,
     )
 
 
 def _described(value: Any) -> str:
-    """What was returned, by its types only: it may hold tokens."""
+    """What was returned, by its types only: it may contain tokens."""
     if isinstance(value, Record):
         return f"a Record of {type(value.data).__name__} and {type(value.version).__name__}"
     return f"a value of type {type(value).__name__}"

@@ -1,7 +1,8 @@
 """Copying records from one store to another, and looking for those that cannot be read.
 
-Used by `blnk-auth store`, and by programs through `blnk_auth.stores`. It deletes nothing, and overwrites nothing unless
-asked to. A copy that was interrupted is continued by calling it again. It never prints.
+Used by `blnk-auth store`, and by programs through `blnk_auth.stores`. It promises that a copy that was interrupted can
+be continued by calling it again. It never deletes a record, overwrites one only with `overwrite=True`, and never
+prints.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from ..errors import Conflict, StoreError, clears_locals
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._calls import call_store, load_record, save_record
-from ._check import SelfChecking, Unreadable
+from ._self_checking import SelfChecking, Unreadable
 from ._token_store import Record, TokenStore
 
 _FAILURES = 10
-"""How many keys in a row may fail with an error that is about no single record. Then the store itself is at fault."""
+"""How many keys in a row may fail with an error that does not name a key. After that, the store itself has failed."""
 
 OnProgress = Callable[[int, int], object]
-"""Called with how many records are done, and of how many."""
+"""Called with how many records are done, and how many there are. What it returns is ignored."""
 
 
 @public
 @dataclass(slots=True)
 class CopyReport:
-    """What became of each record.
+    """What `copy_store` did with each record.
 
     Attributes:
         copied: The keys that were written and read back.
         equal: The keys under which the target had the same data already.
-        different: The keys under which the target has something else.
+        different: The keys under which the target has other data, which was left.
         failed: What could not be read or written.
     """
 
@@ -42,14 +43,14 @@ class CopyReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the target now has all that the source has."""
+        """Whether the target now has every record of the source."""
         return not self.different and not self.failed
 
 
 @public
 @dataclass(slots=True)
 class CheckReport:
-    """What a check found.
+    """What `check_store` found.
 
     Attributes:
         sound: How many records can be read.
@@ -68,25 +69,26 @@ def copy_store(
     *,
     overwrite: bool = False,
 ) -> CopyReport:
-    """Copy every record of `source` into `target`, reading each back, and report.
+    """Copy every record of `source` into `target`, and read each back.
 
-    A record that the target has already is skipped if it is equal; if it differs, it is left and reported. So is one
-    that changes in the source meanwhile. First stop what renews tokens in the source: a pair that is renewed after it
-    was copied is spent in the target. What cannot be read is reported as failed, also where the source does not know
-    its key.
+    First stop every process that renews tokens in the source: a pair that is renewed after it was copied is spent in
+    the target. A record that the target has already is skipped if it is equal. If it differs, it is left, and reported
+    as different, as is a record that changes in the source meanwhile. What cannot be read is reported as failed, also
+    where the source does not know its key. It blocks, and may be called from any thread; call it on a worker thread
+    where an event loop runs.
 
     Args:
         source: The store to read. It is not changed.
         target: The store to write.
-        on_progress: Called after each record, with how many are done, and of how many. None: not called.
-        overwrite: True replaces records of the target that differ.
+        on_progress: Called after each record, with how many are done, and how many there are. None: not called.
+        overwrite: True replaces records of the target that differ. Default: False.
 
     Returns:
-        What became of each record.
+        What was done with each record.
 
     Raises:
         ConfigurationError: `source` or `target` is not a store.
-        StoreError: The source cannot list its keys, or a whole store fails, as when its server is down.
+        StoreError: The source cannot list its keys, or a whole store fails, for example because its server is down.
     """
     report = CopyReport()
     read, written = as_token_store(source, "source"), as_token_store(target, "target")
@@ -100,13 +102,14 @@ def copy_store(
 
 @clears_locals
 def check_store(store: TokenStore | AsyncTokenStore, on_progress: OnProgress | None = None) -> CheckReport:
-    """Read every record of `store` and report what cannot be read. Deletes nothing.
+    """Read every record of `store`, and report what cannot be read. Deletes nothing.
 
-    A store that can do so moves aside what is not a record at all, so that it does not block its key.
+    A store that can do so moves aside data that is not a record, so that it does not block its key. It blocks, and may
+    be called from any thread; call it on a worker thread where an event loop runs.
 
     Args:
         store: The store to read.
-        on_progress: Called after each record, with how many are done, and of how many. None: not called.
+        on_progress: Called after each record, with how many are done, and how many there are. None: not called.
 
     Returns:
         How many records can be read, and what cannot.
@@ -140,7 +143,7 @@ def _for_each_key(
         except StoreError as error:
             in_a_row = in_a_row + 1 if error.key is None else 0
             if in_a_row > _FAILURES:
-                # A server is down, or its tables are missing: the other keys will not fare better.
+                # A server is down, or its tables are missing: all other keys would fail too.
                 raise
             if key not in reported:
                 failed.append(Unreadable(f"key {key!r}", str(error), key=key))
@@ -153,7 +156,7 @@ def _found_by_itself(store: TokenStore) -> Iterable[Unreadable]:
 
 
 def _copy(report: CopyReport, source: TokenStore, target: TokenStore, key: str, *, overwrite: bool) -> None:
-    """Copy one record, and note in the report what became of it."""
+    """Copy one record, and add it to the report."""
     record, found = load_record(source, key), load_record(target, key)
     if record is None:
         return  # Deleted since the keys were listed.
@@ -175,6 +178,8 @@ def _is_written(source: TokenStore, target: TokenStore, key: str, record: Record
     written, now = load_record(target, key), load_record(source, key)
     if written is None or written.data != record.data:
         raise StoreError(
-            f"the record under key {key!r} does not read back as it was written", key=key, remedy="check the target"
+            f"the record under key {key!r} was read back with other data than was written",
+            key=key,
+            remedy="check the target",
         )
     return now is not None and now.version == record.version

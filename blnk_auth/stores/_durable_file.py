@@ -1,12 +1,14 @@
 """Files that are replaced wholly or not at all, and are on disk when the call returns.
 
-Used by `FileStore`. A new file is written beside the old one, flushed, moved over it, and the move is flushed too. So
-every reader, also after a power cut or a kill at any moment, finds the old or the new content.
+Used by `FileStore`, by `SQLiteStore` for its new file, and by the command line for its own files. It promises that
+every reader finds the old or the new content, also after a power cut or a kill at any moment: a new file is written
+beside the old one, flushed, moved over it, and the move is flushed too. It never writes through a symlink.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -28,7 +30,7 @@ _SHARING_ERRORS = frozenset((5, 32, 33))
 """ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION."""
 
 _SHARING_PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between the attempts: a virus scanner or a backup lets go within milliseconds; together under two seconds."""
+"""Seconds between the attempts, under two in all: a virus scanner or a backup closes the file within milliseconds."""
 
 _WRITE_SECONDS = 30.0
 """How long another writer may take; it needs milliseconds."""
@@ -53,6 +55,23 @@ def past_sharing_errors(action: Callable[[], Result], pause: Callable[[float], o
                 raise
         pause(seconds)
     return action()
+
+
+def replace_file(path: Path, content: bytes, access: Access = PRIVATE) -> None:
+    """Replace the file `path`, or create it. When this returns, the content is on disk.
+
+    The new file is made beside it, under a name that no other thread or process uses; a kill may leave it behind.
+    Raises `OSError`.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    write_new(new, content, access)
+    try:
+        past_sharing_errors(lambda: new.replace(path))
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    sync_directory(path.parent)
 
 
 def write_new(path: Path, content: bytes, access: Access = PRIVATE) -> None:
@@ -82,13 +101,13 @@ def _create(path: Path, access: Access) -> FileIO:
     # O_EXCL: never through a symlink that somebody put there.
     file = FileIO(path, "x", opener=_private)
     if sys.platform != "win32":
-        # Whatever the umask says.
+        # The umask may have taken permissions away.
         os.fchmod(file.fileno(), access.file_mode)
     return file
 
 
 def sync(descriptor: int) -> None:
-    """Wait until the disk has what was written."""
+    """Wait until what was written is on disk."""
     # macOS reports data as written that a power cut can still lose, unless asked for this.
     if sys.platform != "win32" and _FULL_SYNC is not None:
         with suppress(OSError):
@@ -98,7 +117,7 @@ def sync(descriptor: int) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Wait until the disk has the names in `directory`. Windows, which cannot open one, does this by itself."""
+    """Wait until the names in `directory` are on disk. Windows, which cannot open a directory, does this by itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -110,11 +129,11 @@ def sync_directory(directory: Path) -> None:
 
 @contextmanager
 def write_lock(lock: Path, written: Path, prepare: Callable[[], object], access: Access = PRIVATE) -> Generator[None]:
-    """Write the file `written` one at a time, across threads and processes.
+    """Keep all other writers, threads and processes, from the file `written` while the context is open.
 
-    `prepare` is called if the directory of `lock` is gone, to make it again.
-    The file `lock` stays: unlike `process_lock`, this costs microseconds, not a quarter of a save.
-    Raises `StoreError` if another process has been writing for 30 s.
+    `prepare` makes the directory of `lock` again if it was removed. The file `lock` stays, so that this takes
+    microseconds; `process_lock` would take a quarter of the time of a save. Raises `StoreError` if another process has
+    been writing for 30 s.
     """
     if sys.platform == "win32":
         if not lock.parent.exists():
@@ -129,14 +148,14 @@ def write_lock(lock: Path, written: Path, prepare: Callable[[], object], access:
         descriptor = os.open(lock, _LOCK_FLAGS, access.file_mode)
     try:
         if access.with_group:
-            # Whatever the umask says. It fails where somebody else of the group made the file.
+            # The umask may have taken permissions away. It fails where another user of the group made the file.
             with suppress(PermissionError):
                 os.fchmod(descriptor, access.file_mode)
         _await_lock(descriptor, lock, written)
         try:
             yield
         finally:
-            # Said outright: a child forked meanwhile has this open too, and would keep it locked.
+            # Unlocked explicitly: a child forked meanwhile shares this descriptor, and would keep the file locked.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

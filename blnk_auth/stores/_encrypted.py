@@ -1,14 +1,16 @@
-"""Encryption at rest, in front of any store: someone who reads the file, the database or its backup reads no token.
+"""Encryption at rest, in front of any store: a reader of the file, the database or a backup sees no token.
 
 Used by users with a rule that tokens be encrypted. What it promises beyond the inner store:
 
 * The data is sealed with AES-256-GCM, and the record's key with it: a record that is altered, or moved under another
-  key, does not open. Keys, versions and sizes stay visible; an old record put back in its own place still opens.
-* The first of `keys` writes, all of them read. To rotate, put a new one in front, call `reencrypt`, drop the old one.
-* A record that does not open is a `StoreError` and is left as it is. So is a plain one: someone who can write to the
-  inner store cannot slip in their own token.
+  key, cannot be opened. Keys, versions and sizes stay visible. An old record that is restored under its own key still
+  opens.
+* The first of `keys` writes, all of them read. To rotate, add a new one at the beginning, call `reencrypt`, and remove
+  the old one.
+* A record that cannot be opened is a `StoreError`, and is never changed. The same holds for a record that is not
+  encrypted: anyone who can write to the inner store still cannot add a token of their own.
 
-This module can be imported without cryptography, which is imported when a store is made.
+This module never imports cryptography before a store is made.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals
 from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
-from ._check import SelfChecking, Unreadable
+from ._self_checking import SelfChecking, Unreadable
 from ._server_url import call_for
 from ._store_handle import PickledByArguments
 from ._token_store import Record, TokenStore, Version, unreadable
@@ -46,17 +48,24 @@ _LOCK_SECONDS = 60.0
 @public
 @clears_locals
 class EncryptedStore(PickledByArguments):
-    """Keeps in another store what only the holder of a key can read. As safe to share as that store is.
+    """Encrypts records and keeps them in another store. Safe to use from as many threads and processes as that store.
 
-    A pickle carries no key that was given as such: give a callable to a store that must cross processes.
+    A pickle carries no key that was given as bytes or text: give a callable to a store that must cross processes.
 
         store = EncryptedStore(SQLiteStore("tokens.db"), keys=[EncryptedStore.key_from_env("TOKEN_KEY")])
+
+    What its methods do beyond `TokenStore`:
+
+    * `load` raises `StoreError` also for a record that does not open, and for one that is not encrypted.
+    * `save` seals the data with the newest key. It is as durable as `inner` is.
+    * `delete` removes a record whether it opens or not.
+    * `lock` and `keys` are those of `inner`. Keys are not encrypted.
 
     Args:
         inner: The store to keep the encrypted records in.
         keys: The keys, newest first; each is 32 bytes, or their base64 text (`EncryptedStore.new_key()` makes one,
-            `EncryptedStore.key_from_env` reads one). Or a callable that returns such a list, as from a key management
-            service: it is called when a key is first needed, and again when a record names a key that is not known yet.
+            `EncryptedStore.key_from_env` reads one). Or a callable that returns such a list, for example from a key
+            management service: it is called when a key is first needed, and again when a record names an unknown key.
 
     Raises:
         ConfigurationError: cryptography is missing, `inner` is not a store, or something in `keys` is not a key.
@@ -79,7 +88,11 @@ class EncryptedStore(PickledByArguments):
 
     @staticmethod
     def new_key() -> str:
-        """A new random key as base64 text."""
+        """Make a new random key.
+
+        Returns:
+            32 random bytes as base64 text. Keep it where your other secrets are.
+        """
         return base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode("ascii")
 
     @staticmethod
@@ -106,52 +119,55 @@ class EncryptedStore(PickledByArguments):
         return text
 
     def load(self, key: str) -> Record | None:
-        """Read one record and open it; see `TokenStore.load`. Raises `StoreError` also if it does not open."""
         record = self._inner.load(key)
         return None if record is None else Record(self._opened(key, record.data), record.version)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Seal `data` with the newest key, and save it as `inner` does; see `TokenStore.save`."""
         return self._inner.save(key, self._sealed(key, data), expected=expected)
 
     def delete(self, key: str) -> None:
-        """Remove a record, whether it opens or not; see `TokenStore.delete`."""
         self._inner.delete(key)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """The lock of `inner`; see `TokenStore.lock`."""
         return self._inner.lock(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys of `inner`, which are not encrypted; see `TokenStore.keys`."""
         return self._inner.keys(prefix)
 
     def close(self) -> None:
-        """Close `inner`, if it can be closed."""
+        """Close `inner`, if it can be closed. A later use opens it again."""
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()
 
     def check(self) -> Iterator[Unreadable]:
-        """What `inner` finds; see `SelfChecking.check`."""
+        """Let `inner` look for damage, if it can. Records that do not open are found by `check_store`.
+
+        Returns:
+            Everything that `inner` cannot read.
+
+        Raises:
+            StoreError: `inner` cannot be read at all. It may be raised during the iteration.
+        """
         if isinstance(self._inner, SelfChecking):
             yield from self._inner.check()
 
     def reencrypt(self, on_progress: Callable[[int, int], object] | None = None, *, encrypt_plain: bool = False) -> int:
         """Seal with the newest key every record that is sealed with an older one.
 
-        May run while the store is in use, and again after an interruption. What cannot be opened is left.
+        May run while the store is in use, and again after an interruption. A record that cannot be opened stays as it
+        is.
 
         Args:
             on_progress: Called after each record, with how many are done, and of how many. None: not called.
-            encrypt_plain: True also seals records that are not encrypted yet: only for the one time that encryption is
+            encrypt_plain: True also seals records that are not encrypted yet. Use it once, when encryption is
                 introduced.
 
         Returns:
             How many records were sealed again.
 
         Raises:
-            StoreError: At the end, if there are records that could not be opened or written.
+            StoreError: The keys cannot be listed; or, at the end, some records could not be opened or written.
         """
         names, rewritten, failures = list(self._inner.keys()), 0, list[StoreError]()
         for done, key in enumerate(names, 1):
@@ -198,7 +214,7 @@ class EncryptedStore(PickledByArguments):
                 key=key,
                 remedy=(
                     "if it was stored before encryption was introduced, call reencrypt(encrypt_plain=True) once, else "
-                    "find out who put it there"
+                    "find out who wrote it"
                 ),
             )
         if written != FORMAT or not isinstance(key_id, str):
@@ -211,13 +227,13 @@ class EncryptedStore(PickledByArguments):
         if cipher is None:
             known = ", ".join(self._ciphers)
             raise StoreError(
-                f"the record under key {key!r} is encrypted with the key {key_id!r}, none of keys ({known})",
+                f"the record under key {key!r} is encrypted with the key {key_id!r}, which is not in keys ({known})",
                 key=key,
                 remedy="add that key at the end of keys; the record was left as it is",
             )
         opened = cipher.open(key, data.get("sealed"))
         if opened is None:
-            raise unreadable(key, "it does not open, because it was altered, or moved there from another key")
+            raise unreadable(key, "it cannot be opened, because it was altered, or moved there from another key")
         return opened
 
     # --- keys ----------------------------------------------------------------------------------------------------

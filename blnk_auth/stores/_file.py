@@ -10,7 +10,7 @@ Used by users who like to look at their files, and as the fallback of `KeyringSt
   symlink is refused, with what to do about it.
 * A file that is not a record is moved aside under another name. It is never taken for a missing one: its key raises
   `StoreError` until somebody restores the file or calls `delete`. The other records stay usable.
-* A record written by a newer blnk_auth is refused and left as it is.
+* A record written by a newer blnk_auth is refused. It is never changed.
 
 The directory contains
 
@@ -35,12 +35,12 @@ from typing import Any
 
 from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
-from ._check import Unreadable
 from ._durable_file import past_sharing_errors, sync_directory, write_lock, write_new
 from ._entry_names import is_name, may_begin_with, name_of
 from ._private_file import Access, absolute_path, make_directory, owner_if_other
 from ._process_lock import process_lock
 from ._record_text import Damage, key_in, read_record, write_record
+from ._self_checking import Unreadable
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, new_version
 
@@ -60,20 +60,29 @@ _WRITERS = 16
 class FileStore(PickledByArguments):
     """Keeps tokens as JSON files in one directory. Safe to use from many threads and processes.
 
-    A pickle carries the path and no records; a copy is the same store. `keys` opens every record of the kind asked for:
-    beyond some ten thousand, prefer `SQLiteStore`.
+    A pickle carries the path and no records; a copy is the same store.
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=FileStore("~/.local/state/acme/tokens"))
+
+    What its methods do beyond `TokenStore`:
+
+    * `save`: once it returns, the record is on disk, also after a power cut.
+    * `load`: a file that is not a record is moved aside and raises `StoreError`, until it is restored or deleted.
+    * `delete` also removes what was moved aside for the key.
+    * `lock` excludes every thread and process that uses the directory. The operating system frees it when its holder
+      ends, also by a crash.
+    * `keys` opens every record of the kind asked for, and leaves out unreadable files, which `check` reports. Beyond
+      some ten thousand records, prefer `SQLiteStore`.
 
     Args:
         directory: Where the files are. It may begin with `~`, and is created if it is missing.
         check_permissions: False accepts a directory and files that other users may read, that belong to another user,
-            or that are symlinks: for a volume whose permissions are not yours to set. Then the group of the directory
-            shares what the store creates, if it may write to the directory.
+            or that are symlinks: for a volume whose permissions you cannot set. Then the group of the directory shares
+            what the store creates, if it may write to the directory.
 
     Raises:
         ConfigurationError: `directory` is not a path.
-        StoreError: The directory cannot be used, is open to other users, or belongs to another user.
+        StoreError: The directory cannot be used, can be used by other users, or belongs to another user.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, check_permissions: bool = True) -> None:
@@ -93,7 +102,6 @@ class FileStore(PickledByArguments):
         return (str(self._directory),), {"check_permissions": self._check_permissions}
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`. A file that is not a record is moved aside."""
         path = self._path(key)
         with self._errors("read", path):
             found = self._read(path, key)
@@ -103,7 +111,6 @@ class FileStore(PickledByArguments):
                 return self._current(path, key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`. Once it returns, the record is on disk."""
         path, version = self._path(key), new_version()
         text = write_record(key, version, data)
         with self._errors("written", path), self._write_lock(path):
@@ -117,7 +124,6 @@ class FileStore(PickledByArguments):
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record, also what was moved aside for it; see `TokenStore.delete`."""
         path = self._path(key)
         with self._errors("deleted", path), self._write_lock(path):
             files = [each for each in (path, *_asides(path)) if _exists(each)]
@@ -127,16 +133,11 @@ class FileStore(PickledByArguments):
                 sync_directory(self._directory)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclude every other thread and process that uses this directory from `key`; see `TokenStore.lock`.
-
-        The operating system frees the lock when its holder ends, however it ends.
-        """
         path = self._locks / f"{name_of(key)}.lock"
         purpose = f"key {key!r} of {str(self._directory)!r}"
         return process_lock(path, purpose=purpose, timeout=timeout, access=self._access)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order, without those of unreadable files."""
         with self._errors("listed", self._directory):
             found = [
                 key
@@ -146,7 +147,14 @@ class FileStore(PickledByArguments):
         return iter(sorted(key for key in found if key.startswith(prefix)))
 
     def check(self) -> Iterator[Unreadable]:
-        """What cannot be read, after moving aside what is not a record; see `SelfChecking.check`."""
+        """Look for files that cannot be read, and move aside those that are not records. Deletes nothing.
+
+        Returns:
+            Everything that cannot be read, also what was moved aside before.
+
+        Raises:
+            StoreError: The directory itself cannot be read. It may be raised during the iteration.
+        """
         for aside in self._files(_ASIDE):
             if not _exists(_restored(aside)):
                 yield Unreadable(str(aside), _MOVED_BEFORE, moved_aside=True)
@@ -170,7 +178,7 @@ class FileStore(PickledByArguments):
         aside = next(each for each in _asides(path, also_the_next=True) if not _exists(each))
         past_sharing_errors(lambda: path.replace(aside))
         sync_directory(self._directory)
-        raise _unreadable(aside, key, found.reason)
+        raise _was_moved_aside(aside, key, found.reason)
 
     def _read(self, path: Path, key: str | None) -> Record | Damage | None:
         """The record of `key`, or of any key if that is None."""
@@ -179,7 +187,7 @@ class FileStore(PickledByArguments):
         except FileNotFoundError:
             aside = path.with_suffix(_ASIDE)
             if _exists(aside):
-                raise _unreadable(aside, key, "it is not a record of blnk_auth") from None
+                raise _was_moved_aside(aside, key, "it is not a record of blnk_auth") from None
             return None
 
     def _key_in(self, path: Path) -> str | None:
@@ -204,7 +212,7 @@ class FileStore(PickledByArguments):
         new.replace(path)
 
     def _write_lock(self, path: Path) -> AbstractContextManager[None]:
-        """No other thread or process writes `path` while this is open. A directory that was removed is made again."""
+        """Keep all other writers from `path` while the context is open. A directory that was removed is made again."""
         lock = self._write_locks[zlib.crc32(path.name.encode()) % _WRITERS]
         return write_lock(lock, path, self._prepare, self._access)
 
@@ -248,7 +256,7 @@ class FileStore(PickledByArguments):
         self._access.refuse_other_owner(path, status)
         if self._check_permissions and sys.platform != "win32" and status.st_mode & _OTHERS:
             raise StoreError(
-                f"{str(path)!r} is open to other users (mode {stat.S_IMODE(status.st_mode):o})",
+                f"{str(path)!r} can be used by other users (mode {stat.S_IMODE(status.st_mode):o})",
                 parameter="check_permissions",
                 remedy=(
                     f"`chmod {mode}` it if no one has read it, or choose another directory. check_permissions=False "
@@ -283,7 +291,7 @@ def _parsed(text: bytes, path: Path, key: str | None) -> Record | Damage:
     return read_record(text, own_key or "", repr(str(path)))
 
 
-def _unreadable(aside: Path, key: str | None, reason: str) -> StoreError:
+def _was_moved_aside(aside: Path, key: str | None, reason: str) -> StoreError:
     restored = _restored(aside).name
     return StoreError(
         f"the record {restored!r} cannot be read: {reason}. It was moved to {str(aside)!r}",

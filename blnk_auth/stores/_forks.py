@@ -1,7 +1,8 @@
 """The one registry of what must be done around a fork. No other module of this package registers with `os`.
 
-Used by whatever has locks, threads or connections. A forked child has none of its parent's threads, so a lock that one
-of them had at that moment would stay locked for ever; and it must not use its parent's connections.
+Used by every class that has locks, threads or connections. It promises that a forked child can use such an object: the
+child has none of its parent's threads, so a lock that one of them had at that moment would stay locked for ever, and it
+must not use its parent's connections.
 
 It never keeps an object alive, and does nothing on systems that cannot fork.
 """
@@ -42,12 +43,12 @@ _adding = threading.Lock()
 
 
 def reset_in_child(resettable: Resettable) -> None:
-    """From now on, for as long as it lives, reset this object in every forked child."""
+    """Reset this object in every child that is forked while the object exists."""
     _resettables.add(resettable)
 
 
 def pause_during_fork(pausable: Pausable) -> None:
-    """From now on, for as long as it lives, pause this object while the process forks."""
+    """Pause this object during every fork that happens while the object exists."""
     with _adding:
         _pausables.add(pausable)
 

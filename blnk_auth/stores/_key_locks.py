@@ -1,8 +1,8 @@
 """One lock per key for the threads of this process.
 
-Used by the stores, and by whatever must do one thing at a time for each key. A key costs memory only while a thread has
-or awaits its lock, so a million idle keys cost nothing. In a forked child every lock is free: the threads that had them
-do not exist there.
+Used by the stores, and by all code that must do one thing at a time for each key. It promises that a key costs memory
+only while a thread has or awaits its lock, so a million idle keys cost nothing. In a forked child every lock is free:
+the threads that had them do not exist there. It never excludes another process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _KeyLock:
 
 
 class KeyLocks:
-    """Locks by key, made when first wanted and dropped with their last user. Safe to use from many threads.
+    """Locks by key, made by their first user and dropped with their last one. Safe to use from many threads.
 
     `len()` is the number of keys that a thread has or awaits. A copy or an unpickled one is new, with all locks free.
     """
@@ -68,7 +68,7 @@ class KeyLocks:
         finally:
             with self._changing:
                 key_lock.users -= 1
-                # In a child forked meanwhile, the name may be gone or stand for a newer lock.
+                # In a child forked meanwhile, the name may have been removed, or refer to a newer lock.
                 if key_lock.users == 0 and self._in_use.get(key) is key_lock:
                     del self._in_use[key]
 

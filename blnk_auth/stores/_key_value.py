@@ -1,15 +1,15 @@
 """Any backend of py-key-value (Redis, DynamoDB, MongoDB, S3, Vault and more) as a token store.
 
-Used by users who have such a backend already. It can get, put and delete, and nothing else that a token store needs. So
-by itself this store guarantees less than the others:
+Used by users who have such a backend already. The backend can get, put and delete; a token store needs more. So by
+itself this store promises less than the others:
 
-* compare-and-set and `lock` hold among the threads of this process only. If two processes save one key at the same
-  moment, one record is lost without an error; both may renew the same grant, and a server that rotates refresh tokens
+* compare-and-set and `lock` work among the threads of this process only. If two processes save one key at the same
+  moment, one record is lost without an error. Both may renew the same grant, and a server that rotates refresh tokens
   may then end it.
-* durability, and what a crash leaves, are the backend's.
+* Durability, and the state after a crash, are those of the backend.
 
 `lock_with`, another store that all processes share, supplies both: `lock` is its lock, and a save has it while it
-compares and sets. A `FileStore` on the one host will do, or a `RedisStore` for many. No record is kept in it.
+compares and sets. Use a `FileStore` on one host, or a `RedisStore` for many. No record is ever kept in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-_VERBS = ("get", "put", "delete")
+_METHODS = ("get", "put", "delete")
 _WRITING_SECONDS = 30.0
 _CUT_AT = (1_000, 10_000)
 """Where the backends of py-key-value cut off a list of keys, without an error, and no call returns the rest."""
@@ -45,17 +45,23 @@ _PAGE = 100
 @public
 @clears_locals
 class KeyValueStore(SimpleStore):
-    """Keeps tokens in a backend of py-key-value. Safe to use from many threads.
+    """Keeps tokens in a backend of py-key-value. Safe to use from many threads; with `lock_with` from many processes.
 
-    `keys` works if the backend can list, up to 1,000 records. A copy is the same store.
+    A copy is the same store.
 
         store = KeyValueStore(DynamoDBStore(table_name="tokens"), lock_with=RedisStore("redis://localhost"))
 
+    What its methods do beyond `TokenStore`:
+
+    * `lock` is the lock of `lock_with`. Without one it excludes the other threads of this process, and no other
+      process.
+    * `keys` lists up to 1,000 records. It raises `StoreError` if the backend cannot list, or may list only a part.
+
     Args:
-        store: An `AsyncKeyValue` of py-key-value. Its coroutines run on a private event loop, so make it for this
-            alone.
-        lock_with: A store that every process which shares `store` has too; it supplies the lock. None: only one process
-            uses `store`.
+        store: An `AsyncKeyValue` of py-key-value. Its coroutines run on a private event loop, so use it for this store
+            only.
+        lock_with: A store that supplies the lock; every process that shares `store` must have it. None: only one
+            process uses `store`.
         collection: The collection of `store` to keep the records in.
 
     Raises:
@@ -69,7 +75,7 @@ class KeyValueStore(SimpleStore):
         lock_with: TokenStore | AsyncTokenStore | None = None,
         collection: str = "blnk_auth",
     ) -> None:
-        missing = [verb for verb in _VERBS if not callable(getattr(store, verb, None))]
+        missing = [method for method in _METHODS if not callable(getattr(store, method, None))]
         if missing or isinstance(store, type):
             raise ConfigurationError(
                 "store is not a store of py-key-value (py-key-value-aio), which has get, put and delete",
@@ -86,12 +92,10 @@ class KeyValueStore(SimpleStore):
         return f"KeyValueStore({type(self._store).__name__}{shared})"
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         value = self._call("read", self._store.get(name_of(key), collection=self._collection))
         return None if value is None else _parsed(value, key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`."""
         version = new_version()
         # The data as text: some backends change numbers, or refuse empty members.
         value = {"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)}
@@ -103,20 +107,25 @@ class KeyValueStore(SimpleStore):
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
         with self._writing(key):
             self._call("written", self._store.delete(name_of(key), collection=self._collection))
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """The lock of `lock_with`; without one, exclude the other threads of this process and no other process."""
         if self._lock_with is not None:
             return self._lock_with.lock(key, timeout=timeout)
         return super().lock(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`.
+        """List keys, up to 1,000.
 
-        Raises `StoreError` also if the backend cannot list, or may list only a part.
+        Args:
+            prefix: What the keys begin with. The default, an empty text, lists all.
+
+        Returns:
+            The stored keys that begin with `prefix`, in ascending order of their code points.
+
+        Raises:
+            StoreError: The backend cannot list, or may have listed only a part.
         """
         if not callable(getattr(self._store, "keys", None)):
             return super().keys(prefix)
@@ -124,7 +133,7 @@ class KeyValueStore(SimpleStore):
         names: list[str] = self._call("listed", listing)
         if len(names) in _CUT_AT:
             raise StoreError(
-                f"{self!r} may hold more keys than its backend lists ({len(names)})",
+                f"{self!r} may have more keys than its backend lists ({len(names)})",
                 remedy="use a store such as SQLStore",
             )
         wanted = [name for name in names if is_name(name) and may_begin_with(name, prefix)]

@@ -3,13 +3,13 @@
 Used by programs on a user's desktop. What it promises beyond `_token_store`:
 
 * Only a keyring that keeps what is written to it is used: it is tried when the store is made, and one that keeps
-  nothing, or plain text, is refused. Nothing else is used instead unless `fallback` names it.
+  nothing, or plain text, is refused. No other store is ever used instead, unless `fallback` names it.
 * A long token is cut into entries that Windows accepts, and replaced wholly or not at all.
 * The lock belongs to the keyring, not to a configuration directory: every process of this user on this machine that
   names the same service is excluded.
 
-A keyring is for some tens of records: it lists no keys by itself, so an entry of ours does, which grows with them.
-This module can be imported without the package keyring, which is imported when a store is made.
+A keyring is for some tens of records: it lists no keys by itself, so one more entry lists them, and grows with them.
+This module never imports the package keyring before a store is made.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ class KeyringStore(PickledByArguments):
 
         store = KeyringStore("acme", fallback=FileStore("~/.local/state/acme/tokens"))
 
+    `lock` excludes every thread and process of this user that uses the service. The operating system frees it when its
+    holder ends, also by a crash.
+
     Args:
         service: The name of your application, under which the keyring keeps the entries.
-        backend: A keyring backend to use as it is. None: the one that the package `keyring` finds, if it is safe.
+        backend: A keyring backend to use without a check. None: the one that the package `keyring` finds, if it is
+            safe.
         fallback: A store to use where there is no usable keyring, as in a container. None: that is an error. A record
             that was stored in the fallback stays there, and is found there, also when the keyring is back.
 
@@ -90,7 +94,6 @@ class KeyringStore(PickledByArguments):
         return (self._service,), {"backend": self._backend, "fallback": self._fallback}
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         if self._fallback is not None and (record := self._fallback.load(key)) is not None:
             return record
         if self._entries is None:
@@ -99,7 +102,6 @@ class KeyringStore(PickledByArguments):
             return _load(self._entries, key, self._service)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`."""
         entries = self._entries
         if self._fallback is not None and (entries is None or self._fallback.load(key) is not None):
             return self._fallback.save(key, data, expected=expected)
@@ -116,7 +118,6 @@ class KeyringStore(PickledByArguments):
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
         if self._fallback is not None:
             self._fallback.delete(key)
         if self._entries is not None:
@@ -126,10 +127,6 @@ class KeyringStore(PickledByArguments):
 
     @contextmanager
     def lock(self, key: str, *, timeout: float) -> Generator[None]:
-        """Exclude every other thread and process of this user that uses this service from `key`.
-
-        See `TokenStore.lock`. The operating system frees the lock when its holder ends, however it ends.
-        """
         ours = self._lock_file(name_of(key), f"key {key!r} of the keyring service {self._service!r}", timeout)
         if self._fallback is None:
             with ours:
@@ -140,7 +137,6 @@ class KeyringStore(PickledByArguments):
                 yield
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`."""
         found: set[str] = set() if self._fallback is None else set(self._fallback.keys(prefix))
         entries = self._entries
         if entries is not None:
@@ -164,9 +160,7 @@ class KeyringStore(PickledByArguments):
         return entries
 
     def _alone(self) -> AbstractContextManager[None]:
-        """One at a time, reading too: keyrings answer many requests at the same time with errors of all kinds, or
-        end.
-        """
+        """Exclude all other users of the keyring, also readers: many keyrings fail or crash under parallel requests."""
         return self._lock_file("turn", f"the keyring service {self._service!r}", _USE_SECONDS)
 
     def _lock_file(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
@@ -223,12 +217,12 @@ def _system_keyring() -> KeyringBackend:
 
 
 def _lock_directory(service: str) -> Path:
-    """Where every process of this user on this machine looks, whatever its configuration and home directories are.
+    """The directory of the locks: the same for all processes of this user on this machine, with any home directory.
 
     Raises `StoreError` if there is no such directory.
     """
     with warnings.catch_warnings():
-        # Where no session manager made a runtime directory, a private one under the temporary directory will do.
+        # Where no session manager made a runtime directory, there is a private one under the temporary directory.
         warnings.simplefilter("ignore")
         try:
             runtime = user_runtime_path("blnk_auth", appauthor=False)

@@ -1,13 +1,13 @@
-"""Texts of any length in an operating system's keyring, each replaced wholly or not at all.
+"""Strings of any length in an operating system's keyring, each replaced wholly or not at all.
 
-Used by `KeyringStore`. Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer text is cut into parts.
+Used by `KeyringStore`. Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer string is cut into parts.
 They are written first, as the generation, `a` or `b`, that is not in use; then the head that points to them, in one
-write; then the parts of the other generation are removed. A kill at any moment leaves the old or the new text, and at
-most some parts that the next long text or a removal clears away. The head has a hash of the whole, so parts of two
-texts are never taken for one.
+write; then the parts of the other generation are removed. It promises that a kill at any moment leaves the old or the
+new string, and at most some parts that the next long string or a removal removes. The head has a hash of the whole, so
+parts of two strings are never taken for one.
 
 Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
-This module needs no keyring package; `_system_keyring` finds the backend.
+This module never imports the package keyring; `_system_keyring` finds the backend.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What the entry of a long text holds."""
+    """The content of the entry of a long string: where its parts are."""
 
     parts: int
     generation: str
     digest: str
 
 
-class _Verbs(Protocol):
-    """What is used of a backend, with its types."""
+class _Backend(Protocol):
+    """The methods of a backend that are used, with their types."""
 
     def get_password(self, service: str, username: str) -> str | None:
-        """The text of an entry, or None."""
+        """The string in an entry, or None."""
         ...
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -67,14 +67,14 @@ class _Verbs(Protocol):
 
 
 class IncompleteText(Exception):
-    """The parts do not make up the text: it is damaged."""
+    """Parts are missing or do not fit the hash: the string is damaged."""
 
 
 class Entries:
-    """The texts of one service in one keyring, for one user of this object's methods at a time."""
+    """The strings of one service in one keyring. Its caller makes one call at a time."""
 
     def __init__(self, backend: KeyringBackend, service: str) -> None:
-        self._backend = cast("_Verbs", backend)
+        self._backend = cast("_Backend", backend)
         self._service = service
         module = type(backend).__module__
         is_large = module.startswith("keyring.backends.") and module.split(".")[2] in _LARGE_BACKENDS
@@ -97,7 +97,7 @@ class Entries:
             )
 
     def read(self, name: str) -> str | None:
-        """The text, or None. Raises `IncompleteText` if it is damaged, `StoreError` if the keyring cannot be read."""
+        """The string, or None. Raises `IncompleteText` if it is damaged, `StoreError` if the keyring cannot be read."""
         first = self._get(name)
         head = None if first is None else _head(first)
         if head is None:
@@ -109,11 +109,11 @@ class Entries:
         return text
 
     def has(self, name: str) -> bool:
-        """Whether there is a text, sound or not."""
+        """Whether there is a string, damaged or not."""
         return self._get(name) is not None
 
     def write(self, name: str, text: str) -> None:
-        """Replace the text. Raises `StoreError`."""
+        """Replace the string. Raises `StoreError`."""
         first = self._get(name)
         old = None if first is None else _head(first)
         if len(text) <= self._limit:
@@ -132,7 +132,7 @@ class Entries:
             self._remove_parts(name, other, 0)
 
     def remove(self, name: str) -> None:
-        """Remove the text; no error if there is none."""
+        """Remove the string, if there is one. Raises `StoreError`."""
         self._remove(name)
         for generation in "ab":
             self._remove_parts(name, generation, 0)
@@ -141,7 +141,7 @@ class Entries:
         end = start
         while self._get(_part(name, generation, end)) is not None:
             end += 1
-        # The last first: what a kill leaves is then found again, counting from the first.
+        # The last part first: parts that a kill leaves are then found by counting from the first.
         for number in reversed(range(start, end)):
             self._remove(_part(name, generation, number))
 
@@ -165,7 +165,7 @@ class Entries:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
-            # Without its text and frames, which may hold what was to be stored.
+            # Without its text and frames, which may contain what was to be stored.
             failure = StoreError(
                 f"the keyring {self.name} could not {what} an entry ({type(error).__name__})",
                 remedy=REMEDY,
@@ -183,7 +183,7 @@ def _digest(text: str) -> str:
 
 
 def _head(text: str) -> _Head | None:
-    """What `text` says about the parts of a long text; None if it is a short text itself."""
+    """The head in `text`; None if it is not a head, but a short string itself."""
     if len(text) > SMALL:
         return None
     members = from_json(text) or {}

@@ -1,16 +1,16 @@
 """A lock across hosts that is lent for a time: if its holder crashes, it is free once that time is over.
 
-Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. How a lease becomes a lock:
+Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. What it promises:
 
 1. The threads of one process queue for a key here, so that a process awaits each lease at most once.
-2. A lease is taken in the name of an owner that is never used again, and runs out by the server's clock, not by ours.
+2. A lease is taken in the name of an owner that is never used again, and expires by the server's clock, not by ours.
 3. While the holder works, a daemon thread renews it every third of its time. No connection is in use in between.
 4. It is renewed and given back only by its owner: no other process ever ends it.
-5. A holder that lost its lease, by a pause longer than the lease, learns it: leaving the context raises `StoreError`.
+5. If a holder loses its lease, by a pause longer than the lease, leaving the context raises `StoreError`.
 
-A lost lease cannot be prevented, so nothing may depend on the lock alone. `save` names the version it replaces, so one
-made under a lost lease never replaces the pair of the next holder. `delete` names none: it shows to the server what
-`LeaseLocks.owner_here` returns, as a fencing token.
+A lost lease cannot be prevented, so correctness must never depend on the lock alone. `save` names the version it
+replaces, so a save under a lost lease never replaces the pair of the next holder. `delete` names no version: it passes
+to the server what `LeaseLocks.owner_here` returns, as a fencing token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..errors import ConfigurationError, StoreError, is_number
 from ._key_locks import KeyLocks
 
 LEASE_SECONDS = 10.0
-"""How long the lease of a crashed holder keeps others waiting; below every sensible `lock_timeout`."""
+"""Seconds that the lease of a crashed holder makes others wait; below every sensible `lock_timeout`."""
 
 _SHORTEST, _LONGEST = 0.1, 86_400.0
 _FIRST_PAUSE = 0.02
@@ -57,7 +57,7 @@ class Leases(Protocol):
         ...
 
     def describe(self, key: str) -> str:
-        """Where the name of the owner can be read; completes "... says who has it"."""
+        """Where the name of the owner can be read; completes "... shows who has it"."""
         ...
 
 
@@ -84,7 +84,7 @@ class LeaseLocks:
     def hold(self, key: str, *, timeout: float) -> Generator[None]:
         """Exclude every other user of `leases` from `key` while the context is open. Not re-entrant.
 
-        Raises `StoreError` on entry if the lease is not had within `timeout` seconds, and on leaving if it was lost.
+        Raises `StoreError` on entry if the lease is not free within `timeout` seconds, and on leaving if it was lost.
         """
         deadline = time.monotonic() + max(timeout, 0.0)
         with self._queues.hold(key, timeout=timeout):
@@ -95,7 +95,7 @@ class LeaseLocks:
                 with self._renewed(key, holder.owner):
                     yield
             except BaseException:
-                # What went wrong inside matters more than a lease that cannot be given back.
+                # The error inside the context is raised, rather than the one of a lease that cannot be given back.
                 with suppress(StoreError):
                     self._give_back(key, holder)
                 raise
@@ -116,7 +116,7 @@ class LeaseLocks:
                 raise StoreError(
                     f"the lock of key {key!r} was not free within {timeout:g} s: another process has it, most likely "
                     "for a renewal that takes long",
-                    remedy=f"{self._leases.describe(key)} says who has it. Try again, or allow a longer timeout",
+                    remedy=f"{self._leases.describe(key)} shows who has it. Try again, or allow a longer timeout",
                 )
             # With jitter, so that processes that were refused at the same time do not ask again at the same time.
             time.sleep(min(pause * random.uniform(0.5, 1.0), left))  # noqa: S311 - spreads attempts, protects nothing
@@ -131,12 +131,12 @@ class LeaseLocks:
             yield
         finally:
             done.set()
-            # In a child forked meanwhile that thread does not exist, and Python knows it.
+            # In a child forked meanwhile that thread does not exist, and `join` returns.
             keeper.join()
 
     def _keep(self, key: str, owner: str, done: threading.Event) -> None:
         while not done.wait(self._lease / 3):
-            # A server that cannot be reached may be back before the lease has run out.
+            # A server that cannot be reached may be reachable again before the lease has run out.
             with suppress(StoreError):
                 if not self._leases.renew(key, owner):
                     return
@@ -166,10 +166,10 @@ def lease_lost(key: str) -> StoreError:
         f"the lock of key {key!r} was lost while it was in use: its lease ran out because this process, or its "
         "connection to the store, was paused. Nothing newer was overwritten",
         key=key,
-        remedy="load the key again before you go on, and make the lease longer if this happens often",
+        remedy="load the key again before you continue, and make the lease longer if this happens often",
     )
 
 
 def _new_owner() -> str:
-    # Host and process, for people who look at the server to find out who has a lock. The rest makes it unique.
+    # Host and process, for operators who look at the server to find out who has a lock. The rest makes it unique.
     return f"{socket.gethostname()[:64]}/{os.getpid()}/{secrets.token_hex(8)}"

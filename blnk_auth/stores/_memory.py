@@ -1,7 +1,8 @@
-"""A store in this process's memory, with all guarantees of a store for as long as the process lives.
+"""A store in this process's memory.
 
-Used as the default store of `OAuthClient`, and by tests. No record outlives the process, and no other process sees it:
-a forked child gets a copy of its own, and a pickle carries no records, because they are secrets.
+Used as the default store of `OAuthClient`, and by tests. It promises everything that a store promises, while the
+process runs. No record outlives the process, and no other process sees it: a forked child gets a copy of its own, and a
+pickle never carries records, because they are secrets.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from ._token_store import Record, Version, conflict, from_json, new_version, to_
 @public
 @clears_locals
 class MemoryStore(PickledByArguments, SimpleStore):
-    """Keeps tokens until the process ends. Safe to use from many threads.
+    """Keeps tokens in memory until the process ends. Safe to use from many threads.
 
-    Use `SQLiteStore` to survive a restart or to share tokens between processes.
+    `lock` excludes the threads of this process. Use `SQLiteStore` to keep tokens across a restart, or to share them
+    between processes. A pickle carries no records; a copy is the same store.
     """
 
     def __init__(self) -> None:
@@ -36,14 +38,12 @@ class MemoryStore(PickledByArguments, SimpleStore):
         return f"<MemoryStore keys={len(self._records)}>"
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         version, text = self._records.get(key, (None, ""))
         if version is None:
             return None
         return Record(data=from_json(text) or {}, version=version)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`."""
         text, written = to_json(data), new_version()
         with self._writers.hold(key, timeout=math.inf):
             version, _ = self._records.get(key, (None, ""))
@@ -53,10 +53,16 @@ class MemoryStore(PickledByArguments, SimpleStore):
         return written
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
         with self._writers.hold(key, timeout=math.inf):
             self._records.pop(key, None)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys of this moment that begin with `prefix`, in ascending order; see `TokenStore.keys`."""
+        """List the keys of this moment.
+
+        Args:
+            prefix: What the keys begin with. The default, an empty text, lists all.
+
+        Returns:
+            The stored keys that begin with `prefix`, in ascending order of their code points. It raises nothing.
+        """
         return iter(sorted(key for key in list(self._records) if key.startswith(prefix)))

@@ -1,7 +1,8 @@
 """Reading the rows of a table page by page, in the order of their keys.
 
-Used by the stores in a database. No page repeats or goes back, also where a damaged index gives rows in a wrong order:
-such a listing would never end, or would leave keys out without a word, so it is an error instead.
+Used by the stores in a database. It promises ascending keys, each once. A damaged index may return rows in a wrong
+order; that is an error, since the listing would otherwise never end, or leave keys out. It never has more than one page
+in memory.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def rows_in_order(
     start: str,
     out_of_order: Callable[[], StoreError],
 ) -> Iterator[Row]:
-    """Every row, its key first, from the first key that is not below `start`.
+    """Every row whose key is not below `start`. The key is the first column.
 
-    `first_page` reads the rows from a key on, `next_page` those after a key, ascending and `PAGE` at most. What
-    `out_of_order` returns is raised if a key is not above the one before it.
+    `first_page` reads rows from the given key on, `next_page` rows after the given key: ascending, `PAGE` at most. The
+    error that `out_of_order` returns is raised if a key is not above the one before it.
     """
     page, last = first_page(start), None
     while page:

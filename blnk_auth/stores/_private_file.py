@@ -1,10 +1,11 @@
-"""Files and directories, and who may use them, whatever the umask says.
+"""Files and directories, and who may use them.
 
-Used by every store that keeps files, and by the command line for its configuration. By default only this user may read
-what is made here. A store that does not check permissions may share its files with a group, see `Access`.
+Used by every store that keeps files, and by the command line for its configuration. It promises that by default only
+this user may read what is made here, with any umask. With `check_permissions=False`, a store may share its files with a
+group, see `Access`. No file made here can ever be used by all users.
 
-On Windows, access follows the directory's access control list, as for every file of the user's profile, and permission
-bits mean nothing: there these functions only create, and check nothing.
+On Windows, access follows the directory's access control list, as for every file of the user's profile. There,
+permission bits have no effect: these functions only create, and check nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Access:
         """The access for a store in `directory`, which need not exist yet.
 
         Without checks, the group shares what is made if it may write to the directory that exists already: that is how
-        an administrator says that it should. All other users get nothing in either case.
+        an administrator allows it. All other users have no access in either case.
         """
         if check_permissions or sys.platform == "win32":
             return cls(is_checked=check_permissions)
@@ -64,9 +65,9 @@ class Access:
         return 0o770 if self.with_group else 0o700
 
     def refuse_other_owner(self, path: Path, status: os.stat_result) -> None:
-        """Raise `StoreError` if `path` belongs to another user, unless that is not to be checked.
+        """Raise `StoreError` if `path` belongs to another user, unless permissions are not checked.
 
-        Its owner could read it, or give it other permissions, at any time.
+        The owner of a file can read it, and change its permissions, at any time.
         """
         if self.is_checked and sys.platform != "win32" and status.st_uid != os.geteuid():
             raise StoreError(
@@ -84,7 +85,7 @@ PRIVATE = Access()
 
 
 def owner_of(status: os.stat_result) -> str:
-    """Whose a file is and who asks, for messages. Empty on Windows, which has no such numbers."""
+    """The owner of a file and the user of this process, for messages. Empty on Windows, which has no such numbers."""
     if sys.platform == "win32":
         return ""
     return (
@@ -94,8 +95,9 @@ def owner_of(status: os.stat_result) -> str:
 
 
 def owner_if_other(path: Path) -> str:
-    """For a message about access that was denied: ` (owner ...)` if `path`, or the nearest directory above it that
-    exists, belongs to another user; else an empty text.
+    """For a message about denied access: ` (owner ...)` if another user owns `path`, otherwise an empty string.
+
+    If `path` does not exist, the nearest directory above it that exists is meant.
     """
     for existing in (path, *path.parents):
         try:
@@ -124,8 +126,8 @@ def make_directory(directory: Path, access: Access = PRIVATE) -> None:
 
 def create_file(path: Path, access: Access = PRIVATE) -> None:
     """Create an empty file. It never has more permissions than `access` gives. What exists is left, also a symlink."""
-    # Threads one by one: POSIX drops a process's locks on a file when any of its descriptors is closed, so a thread
-    # that opens the new file as a database must not do so before we have closed it here.
+    # One thread at a time: POSIX drops a process's locks on a file when any of its descriptors is closed, so a thread
+    # must not open the new file as a database before it is closed here.
     with _creating.hold(str(path), timeout=math.inf):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, access.file_mode)
@@ -155,10 +157,10 @@ def tighten(path: Path) -> None:
 
 
 def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -> Path:
-    """The path that a store was given, absolute, so that a later change of directory does not matter.
+    """The path that was passed to a store, absolute, so that a later change of directory has no effect.
 
-    The parents' own symlinks are resolved, so that every spelling leads to the same locks; its own is not. Raises,
-    naming `parameter`: `ConfigurationError` for what is not a path, `StoreError` for a path that leads nowhere.
+    Symlinks among the parents are resolved, so that every spelling leads to the same locks; the path's own is not.
+    Raises, naming `parameter`: `ConfigurationError` if `given` is not a path, `StoreError` if it leads nowhere.
     """
     given_at_all: object = given
     text: object = os.fspath(given) if isinstance(given_at_all, str | os.PathLike) else None
@@ -179,5 +181,5 @@ def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -
         raise StoreError(
             f"{parameter} {text!r} leads nowhere: {error}",
             parameter=parameter,
-            remedy="give another path; one that begins with ~ needs a home directory",
+            remedy="pass another path; one that begins with ~ needs a home directory",
         ) from error

@@ -1,7 +1,8 @@
 """A lock that threads and processes of one machine respect, and that the operating system frees when its holder ends.
 
-Used by the stores that keep files, and by `KeyringStore`. The lock file exists only while somebody has or awaits it, so
-a million keys leave no million files behind. It is never a marker file, which a crash would leave locked for ever.
+Used by the stores that keep files, and by `KeyringStore`. It promises that the lock file exists only while a thread or
+process has or awaits it, so a million keys do not leave a million files. It is never a marker file, which would stay
+locked for ever after a crash.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import filelock
 from ..errors import StoreError
 from ._private_file import PRIVATE, Access, make_directory, owner_if_other, tighten
 
-# Named outright: where neither exists, `filelock.FileLock` is a marker file.
+# Not `filelock.FileLock`: it is a marker file where neither of these two exists.
 if sys.platform == "win32":
     _OSLock = filelock.WindowsFileLock
 else:
@@ -27,7 +28,7 @@ _POLL_SECONDS = 0.01
 
 @contextmanager
 def process_lock(path: Path, *, purpose: str, timeout: float, access: Access = PRIVATE) -> Generator[None]:
-    """Have the lock file `path` while the context is open. Not re-entrant.
+    """Lock the file `path` while the context is open. Not re-entrant.
 
     `purpose` completes "cannot lock ..." in messages. `timeout`: seconds to wait at most. The directory is made if it
     is missing. Raises `StoreError` on entry if the lock is not free in time or cannot exist there.
@@ -65,8 +66,9 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: flo
 
 
 def _release(lock: filelock.BaseFileLock, path: Path) -> None:
-    # Removed before it is released: a process that waits on the removed file sees, once it has the lock, that the file
-    # has no name left, and starts over. A child forked meanwhile does not have the lock and must not remove the file.
+    # Removed before it is released: a process that waits on the removed file detects, once it has the lock, that the
+    # file has no name any more, and starts again. A child forked meanwhile does not have the lock, and must not remove
+    # the file.
     if sys.platform != "win32" and lock.is_locked:
         with suppress(OSError):
             path.unlink()

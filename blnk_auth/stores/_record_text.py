@@ -1,7 +1,8 @@
-"""A record as one text that contains its key and its version too.
+"""A record as one string that contains its key and its version too.
 
-Used by the stores that keep texts under names of their own: `FileStore` and `KeyringStore`. A text that another key's
-record was written in, or a newer release, is never taken for the record asked for.
+Used by the stores that keep strings under names of their own: `FileStore` and `KeyringStore`. It promises that a string
+is read as what was written, or reported as damaged. The record of another key, or of a newer release, is never taken
+for the one asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Why a text is not the record of the key it was found under."""
+    """Why a string is not the record of the key under which it was found."""
 
     reason: str
 

@@ -2,19 +2,19 @@
 
 Used by users of several hosts. What it promises beyond `_token_store`:
 
-* Every verb is one Lua script and so one round trip; the server compares and sets. Lock and unlock are one each.
-* The lock is a key with an owner that runs out by itself, renewed while the holder works, see `_lease`.
+* Each method is one Lua script and so one round trip; the server compares and sets. Lock and unlock are one each.
+* The lock is a key with an owner that expires by itself, renewed while the holder works, see `_lease`.
 * What belongs to one key of the store is in one hash slot, so a cluster is as good as a single server.
-* A server that cannot be reached is a `StoreError` within bounded time; nothing goes on without the lock.
+* A server that cannot be reached is a `StoreError` within bounded time; no renewal proceeds without the lock.
 
 What it cannot promise, because Redis does not: a fail-over, or a restart without `appendfsync always`, may bring back
 the record before the last one, and forget a lock. Compare-and-set still keeps the records whole, but a refresh token
-may then be used twice. `docs/how-to/use-postgresql-or-redis.md` says which settings make that unlikely.
+may then be used twice. `docs/how-to/use-postgresql-or-redis.md` describes the settings that make that unlikely.
 
 Keys in the server, for the key `alice` in the namespace `blnk_auth`: the hash `{blnk_auth/alice}` with the fields
 `version` and `data`, and while it is locked the string `{blnk_auth/alice}:lock` with the owner's name.
 
-This module can be imported without redis-py, which is imported when a store is made.
+This module never imports redis-py before a store is made.
 """
 
 from __future__ import annotations
@@ -77,6 +77,15 @@ class RedisStore(PickledByArguments):
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=RedisStore("redis://cache.internal:6379/0"))
 
+    What its methods do beyond `TokenStore`:
+
+    * `save` is as durable as the server is set up to be.
+    * `lock` excludes everyone who shares the server and the namespace. The lock of a holder that crashed is free once
+      its lease has run out.
+    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it: the
+      process that has the lock now may have written the record.
+    * `keys` reads all keys before it returns the first. Keys written or deleted meanwhile may or may not appear.
+
     Args:
         url_or_client: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
             few seconds; or your own synchronous client of redis-py: `redis.Redis`, a Sentinel's `master_for(...)`, or
@@ -84,9 +93,9 @@ class RedisStore(PickledByArguments):
             the child. Or a callable that returns the URL: it is called when the store is first used in a process.
         namespace: What all keys in the server begin with, so that several stores can share it: 1 to 100 letters, digits
             and characters of `_.:-`.
-        lease: Seconds after which the lock of a crashed holder is free.
+        lease: Seconds after which the lock of a crashed holder is free, from 0.1 to 86,400.
         expire_with_refresh_token: True lets the server remove a record once neither its refresh token nor its access
-            token is valid any more. It applies to records whose refresh token has a known end and that are not
+            token is valid any more. It applies to records whose refresh token expires at a known time and that are not
             encrypted.
 
     Raises:
@@ -149,20 +158,28 @@ class RedisStore(PickledByArguments):
         return (pickled_url(url, "url_or_client"),), self._options
 
     def close(self) -> None:
-        """Close idle connections, unless the client is yours. A later use connects again."""
+        """Close idle connections. A client that was passed to the store is left to its owner.
+
+        May be called from any thread, and repeatedly. A later use connects again.
+        """
         if self._opened is not None:
             self._opened.close()
 
     def eviction_policy(self) -> str | None:
-        """What the server does when its memory is full: its `maxmemory-policy`, `noeviction` without a limit.
+        """Ask the server what it does when its memory is full.
 
-        With one that begins with `allkeys-`, records disappear, and their users must sign in again. None: the server
-        does not allow to ask.
+        Returns:
+            Its `maxmemory-policy`; `noeviction` if its memory has no limit. With a policy that begins with `allkeys-`,
+            records disappear, and their users must sign in again. None: the server did not allow the question, or could
+            not be reached.
+
+        Raises:
+            StoreError: The callable given as `url_or_client` failed.
+            ConfigurationError: It returned something that is not the URL of a Redis server.
         """
         return self._server.eviction_policy()
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         version, text = self._server.run("read", LOAD, [self._names.record(key)])
         if version is None:
             return None
@@ -172,10 +189,6 @@ class RedisStore(PickledByArguments):
         raise unreadable(key, f"it is not a JSON object, in {self!r}")
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`. As durable as the server is set up to be.
-
-        If it is unknown whether the record was written, that is a `StoreError` too.
-        """
         text, version = to_json(data), new_version()
         condition = "" if expected is None else f"={expected}"
         end = _end_of_use(data) if self._expires else ""
@@ -184,32 +197,19 @@ class RedisStore(PickledByArguments):
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`.
-
-        Raises `StoreError`, and removes nothing, if the calling thread had the key's lock and has lost it: what is
-        stored may have been written by the one who has it now.
-        """
         owner = self._locks.owner_here(key)
         if not self._server.run("written", DELETE, [self._names.record(key), self._names.lock(key)], owner or ""):
             raise lease_lost(key)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclude everyone else who shares the server and the namespace from `key`; see `TokenStore.lock`.
-
-        The lock of a holder that crashed is free once its lease has run out.
-        """
         return self._locks.hold(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`.
-
-        They are all read before the first is returned. Keys written or deleted meanwhile may or may not appear.
-        """
         return iter(sorted(self._names.key(name) for name in self._server.scan(self._names.pattern(prefix))))
 
 
 class _RedisLeases:
-    """The leases of a store, as keys that run out by themselves."""
+    """The leases of a store, as keys that expire by themselves."""
 
     def __init__(self, store: RedisStore, names: _Names, lease: float) -> None:
         self._store = store
@@ -234,7 +234,7 @@ class _RedisLeases:
 
 
 def _end_of_use(data: Mapping[str, Any]) -> int | str:
-    """When a record is of no use any more, in milliseconds since 1970; "" if that is not known."""
+    """When a record has no valid token any more, in milliseconds since 1970; "" if that is not known."""
     token = data.get("token")
     if not isinstance(token, Mapping):
         return ""
@@ -258,5 +258,5 @@ def _encoded(name: str) -> bytes:
 
 
 def _text(value: bytes | str) -> str:
-    """An answer as text: the user's client may decode answers or not."""
+    """A reply as text: the user's client may decode replies or not."""
     return value.decode() if isinstance(value, bytes) else value

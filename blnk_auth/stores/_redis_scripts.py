@@ -1,7 +1,7 @@
-"""What `RedisStore` has the server do: Lua scripts, each atomic and one round trip.
+"""The Lua scripts that `RedisStore` runs on the server, each atomic and one round trip.
 
-Used by `RedisStore`. Every script may be run again after its answer was lost, as redis-py does by itself, and then has
-the same result. This module needs no redis-py.
+Used by `RedisStore`. Every script promises the same result when it is run again after its reply was lost, as redis-py
+does by itself. This module never imports redis-py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 
 
 class Script:
-    """A Lua script and the name under which a server that has seen it knows it."""
+    """A Lua script, and the hash by which a server that has seen it finds it."""
 
     def __init__(self, text: str) -> None:
         self.text: str = text
@@ -23,7 +23,7 @@ LOAD = Script("return redis.call('HMGET', KEYS[1], 'version', 'data')")
 # ARGV: '' or '=' and the expected version; the new version; the data; '' or the time when the record may vanish.
 SAVE = Script("""
 local version = redis.call('HGET', KEYS[1], 'version')
-if version == ARGV[2] then return 1 end -- done already: the answer to the first attempt was lost
+if version == ARGV[2] then return 1 end -- done already: the reply to the first attempt was lost
 if (version and '=' .. version or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'data', ARGV[3])
 if ARGV[4] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIREAT', KEYS[1], ARGV[4]) end

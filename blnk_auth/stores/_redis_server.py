@@ -1,7 +1,8 @@
 """The server or cluster behind a `RedisStore`: its client, and what its errors mean.
 
-Used by `RedisStore`. An error of this module gives the server's error code and no more of an answer, because some
-answers quote the arguments: tokens. This module needs redis-py.
+Used by `RedisStore`, when a store is made: this module needs redis-py. It promises that every call ends within bounded
+time. Its errors contain the server's error code and never the rest of a reply, because some replies quote the
+arguments, and so the tokens.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ Client = redis.Redis | RedisCluster
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 3.0
 _RETRIES = 2
-"""What a client made from a URL waits for a connection and for an answer, and how often it tries again: a dead server
-is reported after ten seconds."""
+"""How long a client made from a URL waits for a connection and for a reply, and how often it tries again: an
+unreachable server is reported after ten seconds."""
 
 _SCAN_COUNT = 1000
 _NO_EVICTION = "noeviction"
@@ -48,7 +49,7 @@ _inherited: list[object] = []
 """Clients of our parent process: kept, because collecting them would close what is not ours."""
 
 _SIGN_IN = "check the user and the password in the url"
-_OTHER = "look into the server's log for the cause"
+_OTHER = "read the server's log for the cause"
 _CONNECT = "check that the server runs and that the url leads to it"
 _WRONG_CLIENT = "the server is part of a cluster; give a redis.cluster.RedisCluster client"
 _REMEDIES: dict[str | type[RedisError], str] = {
@@ -60,8 +61,8 @@ _REMEDIES: dict[str | type[RedisError], str] = {
     NoPermissionError: "allow the user EVAL, EVALSHA, SCAN and what the scripts call, on keys that begin with {",
     OutOfMemoryError: "the server's memory is full; raise maxmemory",
     ReadOnlyError: "the server is a replica; lead to the master, with Sentinel by master_for()",
-    "MISCONF": "the server cannot write its snapshot; look into its log and at its disk",
-    "NOREPLICAS": "too few replicas are in step for min-replicas-to-write; look at them",
+    "MISCONF": "the server cannot write its snapshot; check its log and its disk",
+    "NOREPLICAS": "too few replicas are up to date for min-replicas-to-write; check the replicas",
     "WRONGTYPE": "a key of another program has this name; choose another namespace",
 }
 
@@ -69,7 +70,7 @@ _REMEDIES: dict[str | type[RedisError], str] = {
 class Server:
     """A server or cluster, as a runner of scripts. Safe to use from many threads.
 
-    `name` says in messages which store it is for. Raises `ConfigurationError`, naming the parameter `url_or_client`.
+    `name` identifies the store in messages. Raises `ConfigurationError`, naming the parameter `url_or_client`.
     """
 
     def __init__(self, url_or_client: str | Client, namespace: str) -> None:
@@ -103,12 +104,12 @@ class Server:
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
 
     def eviction_policy(self) -> str | None:
-        """What the server does when its memory is full; None if it does not allow to ask."""
+        """What the server does when its memory is full; None if it does not allow the question."""
         try:
             memory: Any = cast("Any", self.client).info("memory")
         except (RedisError, RedisClusterException):
             return None
-        # Of a cluster, one answer for each node.
+        # A cluster returns one reply for each node.
         nodes: list[Any] = [each for each in memory.values() if isinstance(each, dict)] or [memory]
         evicting = [str(node.get("maxmemory_policy")) for node in nodes if node.get("maxmemory")]
         return next((policy for policy in evicting if policy != _NO_EVICTION), _NO_EVICTION)
@@ -121,9 +122,9 @@ class Server:
             return self.client.eval(script.text, len(keys), *keys, *args)
 
     def reset_after_fork(self) -> None:
-        """Called in a forked child: its parent's connections are not to be used, nor to be closed.
+        """Called in a forked child, which must neither use nor close its parent's connections.
 
-        redis-py looks after this itself, but waits for ever if another thread was at the pool during the fork.
+        redis-py has code for this too, but waits for ever if another thread was using the pool during the fork.
         """
         if self.url is not None:
             _inherited.append(self.client)
@@ -143,7 +144,7 @@ def _client_of(url_or_client: str | Client) -> Client:
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), _RETRIES)
     limits = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _READ_SECONDS, "retry": retry}
     with suppress(ValueError, TypeError):
-        # What the URL says itself has precedence.
+        # Limits in the URL have precedence.
         return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
     # Outside of the except clause, because that error may quote a part of the password.
     raise ConfigurationError(

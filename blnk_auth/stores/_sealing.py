@@ -1,7 +1,8 @@
 """Sealing data with AES-256-GCM, and opening it again.
 
-Used by `EncryptedStore`. What is sealed is bound to the key id and the record's key: moved elsewhere, it does not open.
-Nonces are random: one key is good for 2**32 saves (NIST SP 800-38D section 8.3). This module needs cryptography.
+Used by `EncryptedStore`, when a store is made: this module needs cryptography. It promises that sealed data is bound to
+the key id and the record's key, and never opens under another. Nonces are random: one key is good for 2**32 saves (NIST
+SP 800-38D section 8.3).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The URL of a server, which may contain a password: where it comes from, and what a pickle carries of it.
 
-Used by `SQLStore` and `RedisStore`. A pickle carries a URL only if there is no password in it. For a store that must
-cross processes, a callable returns the URL; it is called in each process, when the store is first used.
+Used by `SQLStore` and `RedisStore`. It promises that a pickle never carries a URL with a password. For a store that
+must cross processes, pass a callable that returns the URL; it is called in each process, when the store is first used.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def pickled_url(url: str, parameter: str) -> str | NotPickled:
             word in name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True) for word in _SECRETS
         )
     except ValueError:
-        # What cannot be read cannot be judged either.
+        # A URL that cannot be read may contain anything.
         has_secret = True
     return NotPickled(parameter) if has_secret else url
 
 
 def call_for(parameter: str, call: Callable[[], Value]) -> Value:
-    """What a user's callable returns. Raises `StoreError` for whatever it raises, without its text and frames.
+    """The result of a user's callable. An exception becomes a `StoreError`, without its text and frames.
 
-    An error of this package passes as it is.
+    An error of this package is raised unchanged.
     """
     try:
         return call()
@@ -44,6 +44,6 @@ def call_for(parameter: str, call: Callable[[], Value]) -> Value:
         failure = StoreError(
             f"the callable given as {parameter} failed ({type(error).__name__})",
             parameter=parameter,
-            remedy="see that what it asks works, and correct it",
+            remedy="check that its source of values works, and correct the callable",
         )
     raise failure

@@ -8,7 +8,7 @@ Used by users of several hosts. What it promises beyond `_token_store`:
 * The tables have a version: a release refuses tables of a newer one, and `create_schema` brings older ones up to date.
 
 For the files of one machine `SQLiteStore` is the better choice: it needs no SQLAlchemy, and its lock ends with its
-holder's process. This module can be imported without SQLAlchemy, which is imported when a store is made.
+holder's process. This module never imports SQLAlchemy before a store is made.
 """
 
 from __future__ import annotations
@@ -46,12 +46,21 @@ class SQLStore(PickledByArguments):
         store.create_schema()
         client = OAuthClient(BlnkCloud(), client_id="id", store=store)
 
+    What its methods do beyond `TokenStore`:
+
+    * `save` is as durable as the database's commit.
+    * `lock` excludes everyone who shares the database. The lock of a holder that crashed is free once its lease has run
+      out.
+    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it: the
+      process that has the lock now may have written the record.
+    * `keys` reads page by page: keys written or deleted during the iteration may or may not appear.
+
     Args:
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
             `"mariadb+pymysql://..."`, or your own `Engine`, made with `hide_parameters=True` so that its log shows no
             token. From a URL, connections have time limits, unless the driver is an unusual one; an engine brings its
             own. Or a callable that returns the URL: it is called when the store is first used in a process.
-        lease: Seconds after which the lock of a crashed holder is free.
+        lease: Seconds after which the lock of a crashed holder is free, from 0.1 to 86,400.
 
     Raises:
         ConfigurationError: SQLAlchemy or the driver is missing, or a parameter cannot work.
@@ -94,7 +103,10 @@ class SQLStore(PickledByArguments):
         return (pickled_url(url.render_as_string(hide_password=False), "url_or_engine"),), {"lease": self._lease}
 
     def close(self) -> None:
-        """Close idle connections, unless the engine is yours. A later use connects again."""
+        """Close idle connections. An engine that was passed to the store is left to its owner.
+
+        May be called from any thread, and repeatedly. A later use connects again.
+        """
         if self._opened is not None:
             self._opened.close()
 
@@ -110,7 +122,6 @@ class SQLStore(PickledByArguments):
         self._database.create_schema()
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         found = self._database.record(self._database.checked(key))
         if found is None:
             return None
@@ -121,36 +132,19 @@ class SQLStore(PickledByArguments):
         raise unreadable(key, f"it is not a JSON object, in {self!r}")
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`. As durable as the database's commit.
-
-        If it is unknown whether the record was written, that is a `StoreError` too.
-        """
         version = new_version()
         if not self._database.write(self._database.checked(key), expected, version, to_json(data)):
             raise conflict(key)
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`.
-
-        Raises `StoreError`, and removes nothing, if the calling thread had the key's lock and has lost it: what is
-        stored may have been written by the one who has it now.
-        """
         if not self._database.delete(self._database.checked(key), self._locks.owner_here(key)):
             raise lease_lost(key)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclude everyone else who shares the database from `key`; see `TokenStore.lock`.
-
-        The lock of a holder that crashed is free once its lease has run out.
-        """
         return self._locks.hold(self._database.checked(key), timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`.
-
-        Read page by page: keys written or deleted during the iteration may or may not appear.
-        """
         database = self._database
         rows = rows_in_order(database.keys_from, database.keys_after, database.checked(prefix), self._out_of_order)
         return keys_in_order(rows, prefix)

@@ -1,9 +1,9 @@
 """The database behind a `SQLStore`: its engine, its statements, and what is repeated when one fails.
 
-Used by `SQLStore`. Every method is one statement in a transaction of its own. What meets a deadlock, or a connection
-that a restart has cut, is repeated a few times; a repeated save recognizes itself. Everything else is a `StoreError`,
-and none quotes a statement's parameters, because they contain tokens. No connection crosses a fork. This module needs
-SQLAlchemy.
+Used by `SQLStore`, when a store is made: this module needs SQLAlchemy. It promises that every method is one statement
+in a transaction of its own. A statement that meets a deadlock, or a connection that was closed by a restart, is
+repeated a few times; a repeated save recognizes itself. Everything else is a `StoreError`, which never quotes a
+statement's parameters, because they contain tokens. No connection ever crosses a fork.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Database:
         if self._changed(insert_if_missing(leases, self._dialect).values(store_key=key, **lent)):
             return True
         has_run_out = leases.c.expires_at <= database_now()
-        # Or it is ours already: the answer to the first attempt was lost.
+        # Or it is ours already: the reply to the first attempt was lost.
         free = has_run_out | (leases.c.owner == owner)
         return self._changed(update(leases).where(leases.c.store_key == key, free).values(**lent))
 
@@ -221,7 +221,7 @@ class Database:
             time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - spreads attempts, protects nothing
 
     def reset_after_fork(self) -> None:
-        """Called in a forked child: its parent's connections are not to be used, nor to be closed."""
+        """Called in a forked child, which must neither use nor close its parent's connections."""
         _inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
 
@@ -250,7 +250,7 @@ def _engine_for(url: URL) -> Engine:
         options["poolclass"] = NullPool
     try:
         limits = _TIME_LIMITS.get(url.get_driver_name(), {})
-        # What the URL says itself has precedence.
+        # Limits in the URL have precedence.
         limits = {name: value for name, value in limits.items() if name not in url.query}
         engine = create_engine(url, connect_args=limits, **options)
         if url.get_backend_name() == "sqlite":

@@ -1,8 +1,8 @@
-"""What to report of a database error, without what it quotes.
+"""What is wrong with a database and what to do, derived from its errors.
 
-Used by `_sql_database`. A SQLAlchemy error prints its statement's parameters, and a driver's error the row that it
-could not write; both contain tokens. So only the error's class and code are reported, and its text only where no
-statement was sent yet: while connecting. This module needs SQLAlchemy.
+Used by `_sql_database`; needs SQLAlchemy. It promises a remedy for every error. It never quotes a statement: a
+SQLAlchemy error prints its parameters, and a driver's error the row that could not be written; both contain tokens. So
+only the error's class and code are reported. Its text is reported only while connecting, before any statement was sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RIGHTS = (
 _SIGN_IN = "check the user and the password in the url"
 _NO_TABLE = "its tables are missing; call create_schema() once, or add them with your migrations"
 _CONNECT = "check that the database runs and that the url leads to it"
-_OTHER = "look into the database's log for the cause"
+_OTHER = "read the database's log for the cause"
 
 _GUIDE = "as the how-to 'Keep tokens in PostgreSQL, MariaDB or Redis' shows"
 _POOLER = (
@@ -35,8 +35,8 @@ _PREPARED = (
 )
 
 NO_TABLE = frozenset(("42P01", "1146"))
-"""The codes of PostgreSQL and MySQL for a table that does not exist. The first also stands for SQLite, which has
-none."""
+"""The codes of PostgreSQL and MySQL for a table that does not exist. The first is used for SQLite too, which has no
+code of its own."""
 
 _REMEDIES = {
     # SQLSTATE of PostgreSQL
@@ -86,9 +86,7 @@ class DatabaseProblem:
 
 
 def judge(error: SQLAlchemyError, password: str | None = None) -> DatabaseProblem:
-    """What to report of an error, while connecting or afterwards. `password` is struck out, should a driver quote
-    it.
-    """
+    """What to report of an error, while connecting or afterwards. `password` is replaced where a driver quotes it."""
     if isinstance(error, PoolTimeoutError):
         return DatabaseProblem("no connection of the pool was free in time", "make the pool larger")
     if not isinstance(error, DBAPIError):
@@ -112,7 +110,7 @@ def _code(error: DBAPIError) -> str:
     if str(cause).startswith("no such table"):
         return "42P01"
     first = cause.args[0] if cause is not None and cause.args else None
-    # MySQL's own numbers say more than its SQLSTATEs.
+    # MySQL's own numbers are more specific than its SQLSTATEs.
     if isinstance(first, int):
         return str(first)
     return next((str(getattr(cause, name)) for name in _CODE_ATTRIBUTES if getattr(cause, name, None)), "")

@@ -1,11 +1,11 @@
 """The version of `SQLStore`'s tables, and how the tables of an earlier version are brought up to date.
 
-Used by `_sql_database`: `create_schema()` runs the migrations, and the first use of a store reads the version. Any
-number of processes may migrate at the same time: one does it, the others wait for it and find it done. A migration that
-is interrupted is finished by the next call. Tables of a newer version are never touched. This module needs SQLAlchemy.
+Used by `_sql_database`: `create_schema()` runs the migrations, and the first use of a store reads the version. It
+promises that any number of processes may migrate at the same time: one does it, the others wait for it and find it
+done. A migration that is interrupted is finished by the next call. Tables of a newer version are never changed. This
+module needs SQLAlchemy.
 
-Tables of the time before there was a version, which have no table `blnk_auth_schema` beside them, are those of version
-1.
+The first release had no table `blnk_auth_schema`. Tables without it are those of version 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _first_tables(connection: Connection) -> None:
 
 
 MIGRATIONS: tuple[Migration, ...] = (_first_tables,)
-"""What leads from each version to the next. Append only: tables in the field have the earlier ones behind them. Each
+"""The change from each version to the next. Append only: the tables of users have had the earlier ones applied. Each
 can be run again, because MySQL commits after every change of a table, so that a crash may leave half of one."""
 
 _WITHOUT_VERSION = 1
@@ -90,12 +90,12 @@ def _create(connection: Connection, table: Table) -> None:
 
 @contextmanager
 def _alone(connection: Connection) -> Generator[None]:
-    """No other process migrates while this is open. `connection` commits each statement by itself."""
+    """Keep all other processes from migrating while the context is open. `connection` commits each statement."""
     name = connection.dialect.name
     if name in MYSQL:
         # It has no transactions for tables.
         if not _run(connection, f"SELECT GET_LOCK('{_LOCK}', {_LOCK_SECONDS})").scalar():
-            raise StoreError("another process has been changing the tables for long", remedy="try again")
+            raise StoreError(f"another process has been changing the tables for {_LOCK_SECONDS} s", remedy="try again")
         try:
             yield
         finally:

@@ -1,11 +1,11 @@
 """The tables of `SQLStore`, and what is different about them from one database to another.
 
-Used by `_sql_database` and `_sql_migrations`; `metadata` is public, for the `target_metadata` of Alembic. This module
-needs SQLAlchemy.
+Used by `_sql_database` and `_sql_migrations`; `metadata` is public, for the `target_metadata` of Alembic. It promises
+the same comparisons in every database. It never connects to one. This module needs SQLAlchemy.
 
 Keys must be compared byte by byte: MySQL takes "case" for "Case" and "trailing" for "trailing ", PostgreSQL sorts by a
-language's rules. So a key is VARBINARY there and text with the collation "C" here, which sorts by code point in both.
-It is the primary key itself: a hash in its place would need a second index to list keys by prefix.
+language's rules. So a key is VARBINARY in MySQL, and text with the collation "C" in PostgreSQL; both sort by code
+point. The key itself is the primary key: with a hash in its place, listing keys by prefix would need a second index.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ExactText(TypeDecorator[str]):
 
 
 metadata: MetaData = MetaData()
-"""The tables of `SQLStore`."""
+"""The tables of `SQLStore`, for the migrations of an application: Alembic's `target_metadata`."""
 
 records = Table(
     "blnk_auth_records",

@@ -1,11 +1,11 @@
 """A store in one SQLite file: survives restarts, and is shared by the threads and processes of one machine.
 
-Used by users of one machine; it is the default of `blnk-auth`. What it promises beyond `_token_store`:
+Used by users of one machine; the default store of the `blnk-auth` command. What it promises beyond `_token_store`:
 
 * Once `save` returns, the record is on disk, also after a power cut; `_sqlite_file` has the rest about the file.
 * One unreadable record does not keep the others from being used. A damaged database is refused: all of it is checked
   on opening if it is small, each page of it when it is read, and all of it by `check`.
-* No error shows a record, nor does a traceback with the local variables of this module.
+* No error ever shows a record, nor does a traceback with the local variables of this module.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
-from ._check import Unreadable
 from ._pages import PAGE, keys_in_order, rows_in_order
 from ._private_file import Access, absolute_path
+from ._self_checking import Unreadable
 from ._sqlite_file import SQLiteFile
 from ._sqlite_schema import transaction
 from ._store_handle import PickledByArguments
@@ -46,15 +46,22 @@ class SQLiteStore(PickledByArguments):
         with SQLiteStore("~/.local/state/acme/tokens.db") as store:
             client = OAuthClient(BlnkCloud(), client_id="id", store=store)
 
+    What its methods do beyond `TokenStore`:
+
+    * `save`: once it returns, the record is on disk, also after a power cut.
+    * `lock` excludes every thread and process that uses the file. The operating system frees it when its holder ends,
+      also by a crash.
+    * `keys` reads page by page: keys written or deleted during the iteration may or may not appear.
+
     Args:
         path: The database file. It may begin with `~`, and is created if it is missing.
         check_permissions: False accepts a file that other users may read, or that belongs to another user: for a volume
-            whose permissions are not yours to set. Then the group of the directory shares what the store creates, if it
-            may write to the directory.
+            whose permissions you cannot set. Then the group of the directory shares what the store creates, if it may
+            write to the directory.
 
     Raises:
         ConfigurationError: `path` is not a path.
-        StoreError: The file cannot be read and written, is a symlink, is not ours, or belongs to another user.
+        StoreError: The file cannot be read and written, is a symlink, has other content, or belongs to another user.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, check_permissions: bool = True) -> None:
@@ -74,13 +81,11 @@ class SQLiteStore(PickledByArguments):
         self.close()
 
     def close(self) -> None:
-        """Close the file. A later use opens it again: a renewal under way at this moment must still be saved."""
         file = getattr(self, "_file", None)
         if file is not None:
             file.close()
 
     def load(self, key: str) -> Record | None:
-        """Read one record; see `TokenStore.load`."""
         with self._file.connected("read") as connection:
             rows: list[tuple[str, bytes]] = connection.execute(_LOAD, (key,)).fetchall()
         if not rows:
@@ -89,10 +94,9 @@ class SQLiteStore(PickledByArguments):
         data = from_json(text)
         if data is not None:
             return Record(data=data, version=version)
-        raise self._unreadable(key)
+        raise self._not_json(key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        """Replace one version of a record by another; see `TokenStore.save`. Once it returns, the record is on disk."""
         text, version = to_json(data), new_version()
         with self._file.connected("written") as connection, transaction(connection):
             if expected is None:
@@ -104,27 +108,22 @@ class SQLiteStore(PickledByArguments):
         return version
 
     def delete(self, key: str) -> None:
-        """Remove a record; see `TokenStore.delete`."""
         with self._file.connected("written") as connection, transaction(connection):
             connection.execute("DELETE FROM records WHERE key = ?", (key,))
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclude every other thread and process that uses this file from `key`; see `TokenStore.lock`.
-
-        The operating system frees the lock when its holder ends, however it ends.
-        """
         name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._file.lock(name, f"key {key!r} of {str(self._file.path)!r}", timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The stored keys that begin with `prefix`, in ascending order; see `TokenStore.keys`.
-
-        Read page by page: keys written or deleted during the iteration may or may not appear.
-        """
         return keys_in_order(self._rows(_KEYS, prefix), prefix)
 
     def check(self) -> Iterator[Unreadable]:
-        """What cannot be read; see `SelfChecking.check`. Nothing is moved: a damaged record blocks only its own key."""
+        """Read the whole database, and look for damage. Nothing is moved: a damaged record blocks only its own key.
+
+        Returns:
+            Everything that cannot be read. It raises nothing.
+        """
         try:
             with self._file.connected("checked") as connection:
                 self._file.check_pages(connection)
@@ -136,7 +135,7 @@ class SQLiteStore(PickledByArguments):
         rows: Iterator[tuple[str, bytes]] = self._rows(_RECORDS, "")
         for key, text in rows:
             if from_json(text) is None:
-                yield Unreadable(f"key {key!r}", str(self._unreadable(key)), key=key)
+                yield Unreadable(f"key {key!r}", str(self._not_json(key)), key=key)
 
     def _rows(self, query: str, start: str) -> Iterator[Any]:
         return rows_in_order(
@@ -150,7 +149,7 @@ class SQLiteStore(PickledByArguments):
         with self._file.connected("read") as connection:
             return connection.execute(query, (start,)).fetchall()
 
-    def _unreadable(self, key: str) -> StoreError:
+    def _not_json(self, key: str) -> StoreError:
         return unreadable(key, f"it is not a JSON object, in path {str(self._file.path)!r}")
 
 

@@ -5,7 +5,7 @@ Used by `SQLiteStore`, which reads and writes records through it. What it promis
 * Once a transaction is committed, it is on disk (write-ahead log, synchronous=FULL), also after a power cut.
 * The file has mode 0600 from its first moment, and the directories made for it 0700; an older file with more
   permissions loses them.
-* A file that is not ours, or that belongs to another user, is refused and left as it was.
+* A file of another application or of another user is refused, and never changed.
 * No database connection crosses a fork: SQLite keeps its file locks in process memory too. A child that inherits them
   believes that it has locks that it does not have, also for a connection that it opens itself, and another process may
   then delete the write-ahead log that the child has just committed to: a rotated token would be lost after its `save`
@@ -78,10 +78,10 @@ class SQLiteFile:
         pause_during_fork(self)
 
     def open_once(self) -> None:
-        """Find out now what is wrong with the file, and close it again.
+        """Open the file, raise what is wrong with it, and close it again.
 
-        So a store that is made before a pre-forking server forks, as uWSGI does without running our fork hooks, carries
-        no connection into its workers.
+        Closed, so that a store that is made before a server forks carries no connection into the workers. uWSGI, for
+        example, forks without running fork hooks.
         """
         with self.connected("opened") as connection:
             if self.path.stat().st_size <= _CHECKED_ON_OPENING:
@@ -103,8 +103,9 @@ class SQLiteFile:
                 raise self._failure(purpose, error) from error
 
     def lock(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
-        """An operating system lock on a file beside the database, not a database transaction: the database stays
-        readable and writable for everyone during a renewal.
+        """An operating system lock on a file beside the database.
+
+        Not a database transaction, so that the database stays readable and writable for everyone during a renewal.
         """
         return process_lock(self._locks / f"{name}.lock", purpose=purpose, timeout=timeout, access=self._access)
 
@@ -118,7 +119,7 @@ class SQLiteFile:
             raise self.damaged(what, in_index=" index " in what)
 
     def damaged(self, what: str, *, in_index: bool) -> StoreError:
-        """The error for a database whose own structure is wrong, or only its index, which can be made again."""
+        """The error for a damaged database. `in_index`: only its index is damaged, and can be rebuilt."""
         return StoreError(
             f"path {str(self.path)!r} cannot be used: the database is damaged ({what})",
             remedy=_REINDEX if in_index else _MOVE_ASIDE,
@@ -135,7 +136,7 @@ class SQLiteFile:
                 remedy="use the store only after the fork (uWSGI: lazy-apps)",
             )
         if opened is not None and opened.file != _identity(self.path):
-            # Somebody removed or replaced the file: what we would write to the old one would be lost.
+            # The file was removed or replaced: a record that was written to the old one would be lost.
             self._disconnect()
         if self._opened is None:
             self._opened = self._open()
@@ -165,9 +166,9 @@ class SQLiteFile:
             raise
 
     def _create(self) -> None:
-        """Make the database elsewhere and move it into place: an empty file there is then never one of ours, half made.
+        """Make the database under another name, and move it into place. So an empty file is never an unfinished one.
 
-        A kill in between leaves the other file, which the next to come here removes.
+        A kill in between leaves the file with the other name, which the next call removes.
         """
         with self._set_up():
             if os.path.lexists(self.path):
@@ -179,7 +180,7 @@ class SQLiteFile:
             with closing(_connect(new)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
                 migrate(connection, self.path)
-            # What a lost database left there would be read as if it belonged to the new one.
+            # Files that a lost database left there would be read as if they belonged to the new one.
             for companion in _COMPANIONS:
                 self._beside(companion).unlink(missing_ok=True)
             new.replace(self.path)
@@ -191,7 +192,7 @@ class SQLiteFile:
             with self._set_up():
                 if was_in_use and self._version(connection) == 0:
                     raise StoreError(
-                        f"path {str(self.path)!r} is empty, and was not: {str(self._locks)!r} is from its use",
+                        f"path {str(self.path)!r} is empty, although {str(self._locks)!r} shows that it was in use",
                         remedy=(
                             "restore it from a backup, or, if nothing is lost, remove the empty file to start again"
                         ),
@@ -207,7 +208,7 @@ class SQLiteFile:
         connection.execute("PRAGMA synchronous = FULL")
         # macOS reports data as written that a power cut can still lose, unless asked for this.
         connection.execute("PRAGMA fullfsync = ON")
-        # So that damage in a page is an error when it is met, not a record misread.
+        # So that a damaged page is an error when it is read, and not a wrong record.
         connection.execute("PRAGMA cell_size_check = ON")
         with transaction(connection):
             pass  # Raises if the file is read-only, which SQLite otherwise reports only at the first save.
@@ -253,12 +254,12 @@ class SQLiteFile:
         self._disconnect()
 
     def resume_after_fork(self) -> None:
-        """Let the threads go on."""
+        """Allow the connection again."""
         self._lock.release()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: SQLite would create a file that vanished just now again, with mode 0644.
+    # mode=rw: otherwise SQLite would create a file that was removed a moment ago, with mode 0644.
     return sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )

@@ -1,7 +1,7 @@
 """The tables of a `SQLiteStore`'s file, their version, and how a file of an earlier version is brought up to date.
 
-Used by `SQLiteFile` when it opens the file. A migration is applied wholly or not at all. A file of another application,
-or of a newer version, is refused and left as it was.
+Used by `SQLiteFile` when it opens the file. It promises that a migration is applied wholly or not at all. A file of
+another application, or of a newer version, is refused and never changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE TABLE records (key TEXT PRIMARY KEY NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL)",
 )
 """The statement that leads from each schema version to the next; SQLite's user_version counts how many were applied.
-Append only: files in the field have the earlier ones behind them."""
+Append only: the files of users have had the earlier ones applied."""
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
@@ -38,7 +38,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
 
 
 def schema_version(connection: sqlite3.Connection, newest: int, path: Path) -> int:
-    """How many migrations the database has behind it; 0 for an empty file. Needs a transaction around it."""
+    """How many migrations were applied to the database; 0 for an empty file. Needs a transaction around it."""
     [(application_id,)] = connection.execute("PRAGMA application_id").fetchall()
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
     [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()

@@ -1,14 +1,16 @@
 """What every store class of this package shares: how it is copied, pickled and closed.
 
-Used by the store classes. A store is a handle to what it keeps, and carries no records itself. So a copy, deep or not,
-is the same store, and a pickle carries what is needed to open the store again in another process: never a record, and
-never a private name of this package, so that later versions can read it.
+Used by the store classes. A store is a handle to what it keeps. It promises that a copy, deep or not, is the same
+store, and that a pickle carries what is needed to open the store again in another process. A pickle never carries a
+record, and never a private name of this package, so that later versions can read it.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any, Self
+
+from ._token_store import TokenStore
 
 
 class StoreHandle:
@@ -27,16 +29,23 @@ class StoreHandle:
         self.close()
 
     def close(self) -> None:
-        """Close what the store keeps open. A later use opens it again: a renewal under way must still be saved."""
+        """Close the files and connections that the store keeps open. May be called from any thread, and repeatedly.
+
+        A later use opens them again, because a renewal under way must still be saved. A store that keeps nothing open
+        does nothing here.
+        """
 
 
-class PickledByArguments(StoreHandle):
-    """A store whose pickle carries the arguments that open it, and nothing else."""
+class PickledByArguments(StoreHandle, TokenStore):
+    """A store whose pickle carries the arguments that open it, and nothing else.
+
+    Its methods are documented where `TokenStore` declares them; a store documents what differs from that.
+    """
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, positional and by name, that open the same store in another process.
 
-        Raises `TypeError`, saying what to do instead, if it cannot be opened there.
+        Raises `TypeError`, which names the remedy, if it cannot be opened there.
         """
         return (), {}
 

@@ -1,7 +1,7 @@
 """Which keyring this machine has, and whether it is safe to use.
 
-Used by `KeyringStore` unless it is given a backend. It never returns a keyring that keeps plain text, or nothing. This
-module needs the package keyring.
+Used by `KeyringStore` unless it is given a backend; needs the package keyring. It promises an error with a remedy where
+there is no safe keyring. It never returns a keyring that keeps plain text, or nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def system_keyring() -> KeyringBackend:
     try:
         backend = cast("Any", keyring.get_keyring())
         if isinstance(backend, ChainerBackend):
-            # It would write to one and read from all: the first, which it writes to, is the one that counts.
+            # It writes to the first of its keyrings and reads from all of them, so only the first is used.
             backend = cast("Any", backend.backends)[0]
         priority = float(backend.priority)
     except Exception as error:  # noqa: BLE001 - backends are plug-ins

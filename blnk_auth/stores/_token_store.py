@@ -1,4 +1,4 @@
-"""What a token store is: five verbs and a record, and the helpers that make one short to write.
+"""What a token store is: five methods and a record, and the helpers that make one short to write.
 
 Used by every store of this package, and by authors of other stores through `blnk_auth.stores`. A store is
 authoritative, because losing a record costs a user a sign-in. So every store promises:
@@ -7,7 +7,7 @@ authoritative, because losing a record costs a user a sign-in. So every store pr
 * `lock` excludes everyone who shares the store (threads, processes, hosts). If its holder crashes, it becomes free.
 * Bad input or a damaged record raises `StoreError` and loses nothing that was stored.
 
-The data is a JSON object. A store never looks into it and never logs it: it holds secrets.
+The data is a JSON object. A store never looks into it and never logs it: it contains secrets.
 `blnk_auth.testing.store_contract` checks all of this against any store.
 """
 
@@ -24,7 +24,7 @@ from ..errors import Conflict, StoreError, clears_locals
 from ..errors._pickling import public
 
 Version = str
-"""Names one saved state of one key. Opaque; never used twice for the same key, not even after a delete."""
+"""Identifies one saved state of one key. Opaque; never used twice for the same key, not even after a delete."""
 
 
 @public
@@ -33,8 +33,8 @@ class Record:
     """What `TokenStore.load` returns. Immutable.
 
     Attributes:
-        data: The stored JSON object. It is not in the repr, because it holds secrets.
-        version: The version to hand back to `TokenStore.save`.
+        data: The stored JSON object. It is not in the repr, because it contains secrets.
+        version: The version to pass to `TokenStore.save` as `expected`.
     """
 
     data: dict[str, Any] = field(repr=False)
@@ -46,7 +46,9 @@ class Record:
 class TokenStore(Protocol):
     """The whole of what the author of a store writes.
 
-    Every method may be called from any thread. None is called on the thread of an event loop, so each may block.
+    Every method may be called from any thread, and by several threads at the same time. None is called on the thread of
+    an event loop, so each may block. `AsyncTokenStore` is the same for `async def`; `SimpleStore` supplies `lock` and
+    `keys`.
     """
 
     def load(self, key: str) -> Record | None:
@@ -59,7 +61,7 @@ class TokenStore(Protocol):
             The record under `key`, or None if there is none.
 
         Raises:
-            StoreError: It cannot be read, or is damaged. A damaged record is never reported as missing.
+            StoreError: The record cannot be read, or is damaged. A damaged record is never reported as missing.
         """
         ...
 
@@ -76,18 +78,18 @@ class TokenStore(Protocol):
 
         Raises:
             Conflict: The stored version is another one. Nothing was written.
-            StoreError: It cannot be written, or it is unknown whether it was.
+            StoreError: The record cannot be written, or it is unknown whether it was written.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Remove a record, damaged or not. It is no error if there is none.
+        """Remove a record, damaged or not. If there is none, nothing happens.
 
         Args:
             key: Whose record it is.
 
         Raises:
-            StoreError: It cannot be removed.
+            StoreError: The record cannot be removed.
         """
         ...
 
@@ -96,7 +98,7 @@ class TokenStore(Protocol):
 
         Args:
             key: Whose lock it is. It needs no record.
-            timeout: Seconds to wait for it at most, counted from entering the context. 0 or less: do not wait.
+            timeout: Seconds to wait for the lock at most, counted from entering the context. 0 or less: do not wait.
 
         Returns:
             A context manager. It may be entered and left on different threads.
@@ -116,7 +118,7 @@ class TokenStore(Protocol):
             The stored keys that begin with `prefix`, in ascending order of their code points.
 
         Raises:
-            StoreError: They cannot be listed. It may be raised during the iteration.
+            StoreError: The keys cannot be listed. It may be raised during the iteration.
         """
         ...
 
@@ -147,7 +149,8 @@ def to_json(data: object) -> str:
 def from_json(text: str | bytes) -> dict[str, Any] | None:
     """The data in what `to_json` wrote.
 
-    It returns None where another parser raises, because `JSONDecodeError` carries the text and so the secrets.
+    It raises nothing. Where another parser raises, it returns None, because `JSONDecodeError` carries the text and so
+    the secrets.
 
     Args:
         text: The text, or its UTF-8 bytes.
@@ -163,18 +166,22 @@ def from_json(text: str | bytes) -> dict[str, Any] | None:
 
 
 def new_version() -> Version:
-    """A random version that no save has had before."""
+    """Make a version for `TokenStore.save` to return. May be called from any thread.
+
+    Returns:
+        16 random hexadecimal digits, which no earlier call has returned.
+    """
     return secrets.token_hex(8)
 
 
 def conflict(key: str) -> Conflict:
-    """The error to raise in `save` when the stored version is not the expected one.
+    """Make the error to raise in `TokenStore.save` when the stored version is not the expected one.
 
     Args:
         key: The key that was to be saved.
 
     Returns:
-        The error, to be raised by the caller.
+        The error. The caller raises it.
     """
     return Conflict(
         f"key {key!r} was written by another thread or process meanwhile", key=key, remedy="load it again, then decide"
@@ -182,15 +189,15 @@ def conflict(key: str) -> Conflict:
 
 
 def unreadable(key: str, why: str) -> StoreError:
-    """The error to raise in `load` when the record is there and cannot be used.
+    """Make the error to raise in `TokenStore.load` when there is a record and it cannot be used.
 
     Args:
         key: The key that was to be loaded.
-        why: What is wrong with the record; completes "the record under key ... cannot be read: ". Without a secret:
-            not the error of a parser, which may quote the record.
+        why: What is wrong with the record; completes "the record under key ... cannot be read: ". It must contain no
+            secret: a parser's error, for example, may quote the record.
 
     Returns:
-        The error, to be raised by the caller, outside of the `except` clause of an error that quotes the record.
+        The error. The caller raises it, outside of the `except` clause of an error that quotes the record.
     """
     return StoreError(
         f"the record under key {key!r} cannot be read: {why}",

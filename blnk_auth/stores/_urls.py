@@ -1,7 +1,7 @@
 """A store named by a URL, for command lines and configuration files.
 
-Used by `blnk-auth`, by profiles, and by programs through `blnk_auth.stores.open_store`. No error shows a URL, which may
-contain a password.
+Used by `blnk-auth`, by profiles, and by programs through `blnk_auth.stores.open_store`. It promises that only the
+packages that a store needs are imported. No error ever shows a URL, which may contain a password.
 
 sqlite:///tokens.db                         SQLiteStore; a fourth slash makes the path absolute, as SQLAlchemy has it
 file:///home/me/.local/state/acme/tokens    FileStore; the path is absolute (RFC 8089), and may begin with /~/
@@ -39,11 +39,11 @@ KNOWN = (
 
 @clears_locals
 def open_store(url: str, *, create: bool = True) -> TokenStore:
-    """Open the store that a URL names. Only what it needs is imported.
+    """Open the store that a URL names. Only the packages that it needs are imported. May be called from any thread.
 
     Args:
         url: The URL, such as `"sqlite:///tokens.db"`; the how-to "Move tokens" lists every kind.
-        create: False refuses a file or directory that does not exist, which would otherwise be created.
+        create: False refuses a file or directory that does not exist. True, the default, creates it.
 
     Returns:
         The store.
@@ -54,13 +54,13 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
     """
     if not isinstance(url, str):
         raise ConfigurationError(
-            f"url must be a text, not {type(url).__name__}", parameter="url", remedy=f"known are {', '.join(KNOWN)}"
+            f"url must be a str, not {type(url).__name__}", parameter="url", remedy=f"known are {', '.join(KNOWN)}"
         )
     scheme, colon, _ = url.partition(":")
     opener = _OPENERS.get(scheme.lower().partition("+")[0])
     if not colon or opener is None or ("+" in scheme and opener is not _sql):
         # Not the URL itself, which may contain a password.
-        named = repr(scheme) if colon else "a text without a colon"
+        named = repr(scheme) if colon else "a string without a colon"
         raise ConfigurationError(
             f"{named} does not name a kind of store",
             parameter="url",
@@ -143,7 +143,7 @@ def _path(url: str) -> str:
 
 
 def _checks_permissions(url: str) -> bool:
-    """What the query of a URL says about `check_permissions`."""
+    """The value of `check_permissions` in the query of a URL; True if it has none."""
     scheme, _, query = url.partition("?")
     values = {"": True, _PERMISSIONS + "true": True, _PERMISSIONS + "false": False}
     if query not in values:

@@ -167,7 +167,7 @@ def test_a_target_that_keeps_something_else_is_found_out() -> None:
 
     report = copy_store(filled(MemoryStore(), "a"), Lossy())
     assert [each.where for each in report.failed] == ["key 'a'"]
-    assert "does not read back" in report.failed[0].problem
+    assert "was read back with other data" in report.failed[0].problem
     assert not report.is_complete
 
 

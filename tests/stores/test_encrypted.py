@@ -172,15 +172,15 @@ def swapped(text: str) -> str:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda sealed: {"sealed": swapped(sealed)}, "does not open"),
-        (lambda sealed: {"sealed": sealed[:-8]}, "does not open"),
-        (lambda sealed: {"sealed": ""}, "does not open"),
-        (lambda sealed: {"sealed": "no base64!"}, "does not open"),
-        (lambda sealed: {"sealed": None}, "does not open"),
+        (lambda sealed: {"sealed": swapped(sealed)}, "cannot be opened"),
+        (lambda sealed: {"sealed": sealed[:-8]}, "cannot be opened"),
+        (lambda sealed: {"sealed": ""}, "cannot be opened"),
+        (lambda sealed: {"sealed": "no base64!"}, "cannot be opened"),
+        (lambda sealed: {"sealed": None}, "cannot be opened"),
         (lambda sealed: {"encrypted": 2}, "format that this blnk_auth does not know; upgrade"),
         (lambda sealed: {"encrypted": None}, "not encrypted"),
         (lambda sealed: {"key_id": 7}, "does not know"),
-        (lambda sealed: {"key_id": "ffffffff"}, "'ffffffff', none of keys"),
+        (lambda sealed: {"key_id": "ffffffff"}, "'ffffffff', which is not in keys"),
     ],
 )
 def test_a_damaged_record_is_an_error(

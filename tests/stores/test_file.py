@@ -124,7 +124,7 @@ def test_f48_a_lax_directory_is_refused(directory: Path) -> None:
     """F48: a directory that others may enter is refused with the way to mend it, and left as it is."""
     directory.mkdir(0o755)
     directory.chmod(0o755)
-    with pytest.raises(StoreError, match=r"tokens' is open to other users \(mode 755\); `chmod 700`"):
+    with pytest.raises(StoreError, match=r"tokens' can be used by other users \(mode 755\); `chmod 700`"):
         FileStore(directory)
     assert mode(directory) == 0o755
     FileStore(directory, check_permissions=False).save("alice", {}, expected=None)

@@ -123,7 +123,7 @@ def test_a_list_that_may_be_cut_short_is_an_error(backend: KeyValueMemoryStore, 
     """Where a backend ends its list without a word, this says that keys may be missing."""
     names = [f"x{number}" for number in range(1000)]
     run(backend.put_many(names, [{"n": 1}] * 1000, collection="blnk_auth"))
-    with pytest.raises(StoreError, match=r"may hold more keys than its backend lists \(1000\)"):
+    with pytest.raises(StoreError, match=r"may have more keys than its backend lists \(1000\)"):
         store.keys()
     run(backend.delete("x0", collection="blnk_auth"))
     assert list(store.keys()) == []

@@ -380,7 +380,7 @@ def test_an_emptied_file_is_an_error(path: Path) -> None:
         store.save("alice", {"n": 1}, expected=None)
     os.truncate(path, 0)
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"path '.*tokens\.db' is empty, and was not.*backup.*remove"):
+        with pytest.raises(StoreError, match=r"path '.*tokens\.db' is empty, although.*backup.*remove"):
             SQLiteStore(path)
     path.unlink()
     assert list(SQLiteStore(path).keys()) == []

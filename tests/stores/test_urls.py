@@ -88,7 +88,7 @@ def test_a_url_may_leave_the_permissions_unchecked(tmp_path: Path) -> None:
         open_store(f"{url}?check_permissions=false")
         assert (tmp_path / name).stat().st_mode & 0o070 != 0
         if name == "t":
-            with pytest.raises(StoreError, match="open to other users"):
+            with pytest.raises(StoreError, match="can be used by other users"):
                 open_store(f"{url}?check_permissions=true")
         for query in ("mode=ro", "check_permissions=no", "check_permissions=false&x=1", "check_permissions"):
             with pytest.raises(ConfigurationError, match="a query that is not known") as raised:

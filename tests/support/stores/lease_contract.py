@@ -126,7 +126,7 @@ class LeaseStoreContract(SharedStoreContract):
             with one.lock("alice", timeout=LONG):
                 for _ in range(4):
                     assert renewals.acquire(timeout=LONG)
-                with pytest.raises(StoreError, match=r"not free within 0 s.*says who has it"):
+                with pytest.raises(StoreError, match=r"not free within 0 s.*shows who has it"):
                     other.lock("alice", timeout=0).__enter__()
 
     def test_a_stopped_holder_loses_its_lease_and_is_told(self, open_store: OpenStore) -> None:
