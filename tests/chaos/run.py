@@ -15,6 +15,7 @@ import heapq
 import itertools
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -278,6 +279,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--keep", action="store_true", help="keep the logs also if all is well")
     parser.add_argument("--without-locks", action="store_true", help="break the locks, to see that this is noticed")
+    # Everything is closed also where the shell that started this in the background has SIGINT ignored.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     settings = parser.parse_args()
     verdict, directory = chaos(settings.seed, settings.minutes, excludes=not settings.without_locks)
     say(verdict.table())
