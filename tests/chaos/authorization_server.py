@@ -1,7 +1,7 @@
 """The authorization server of a chaos run: the sandbox's, with a grace period for some grants, and books.
 
 Used by `server`. It names each token by its grant and generation, so that every log of a run can name it too, and
-writes into the books whatever it issues, repeats, refuses and revokes.
+writes into the books what it issues, repeats, refuses and revokes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class BookkeepingServer(AuthorizationServer):
     # --- refreshing ----------------------------------------------------------------------------------------------
 
     def present(self, refresh_token: str, **who: Any) -> dict[str, Any]:
-        """As `refresh`, into the books. `who` says who presents it."""
+        """As `refresh`, into the books. `who` names who presents it."""
         grant, generation = name_of(refresh_token)
         what = {"grant": grant, "generation": generation, **who}
         repeated = self._repeated(refresh_token)
@@ -122,7 +122,7 @@ class BookkeepingServer(AuthorizationServer):
                 self._end(number, "server")
 
     def end_by_client(self, token: str) -> None:
-        """RFC 7009: the grant of a refresh token ends with it; an access token is revoked alone."""
+        """RFC 7009: the grant is revoked with its refresh token; an access token is revoked alone."""
         self.revoke_token(token)
         number, _ = name_of(token)
         if number >= 0 and token.startswith("r-"):

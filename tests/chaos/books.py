@@ -78,7 +78,7 @@ class Books:
     """By process: when it was stopped by a signal."""
 
     stalled: dict[str, list[Window]] = field(default_factory=lambda: defaultdict(list))
-    """By process, and `server`: when it stood still for any reason, as it noticed itself."""
+    """By process, and `server`: when it did not run for any reason, as it noticed itself."""
 
     store_faults: dict[str, list[Window]] = field(default_factory=lambda: defaultdict(list))
     faults: dict[str, int] = field(default_factory=lambda: defaultdict(int))

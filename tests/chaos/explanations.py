@@ -1,8 +1,8 @@
 """Which fault can explain that a refresh token was presented a second time: the whole list, with the reasons.
 
-Used by `verdict`. A spent refresh token is presented again for one reason only: whoever presents it did not find its
-successor in the store. So each explanation shows, from the logs, what kept the successor out of the store, or out of
-sight; what none of them covers is unexplained. No other fault may end a grant: not the clock, not a refusal, not a
+Used by `verdict`. A spent refresh token is presented again for one reason only: the process that presents it did not
+find its successor in the store. So each explanation shows, from the logs, what kept the successor out of the store, or
+out of sight; what they do not cover is unexplained. No other fault may end a grant: not the clock, not a refusal, not a
 time-out before the request was sent.
 """
 
@@ -43,7 +43,7 @@ class Reuse(NamedTuple):
 
     @property
     def was_in_the_store(self) -> bool:
-        """Whether whoever presents it could have read a newer pair."""
+        """Whether the process that presents it could have read a newer pair."""
         return self.stored_at < self.looked_at
 
 
@@ -159,7 +159,7 @@ EXPLANATIONS = (
     ),
     Explanation(
         "stopped for longer than the lease allows",
-        "A lease is lent for a time. A process that stood still loses its lock, and the next one reads what the first "
+        "A lease is lent for a time. A process that did not run loses its lock, and the next one reads what the first "
         "has not yet replaced.",
         _froze_past_lease,
     ),
@@ -169,7 +169,7 @@ EXPLANATIONS = (
         _store_down_past_lease,
     ),
     Explanation(
-        "the machine stood still",
+        "the machine was too busy",
         "As the two before, or an answer too late, but because this machine was busy: no fault of the plan.",
         _machine_stalled,
     ),

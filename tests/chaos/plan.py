@@ -1,4 +1,4 @@
-"""What a run does and what goes wrong in it, and when: a pure function of the seed and the number of minutes.
+"""What a run does, what fails in it, and when: a pure function of the seed and the number of minutes.
 
 Used by `run`, which carries it out, and by the tests. The same seed gives the same plan on every machine. Which request
 meets a fault, and how threads and processes take turns, is up to the machine: those are not in the plan.
@@ -49,7 +49,7 @@ TOKEN_FAULTS = {
     "stop before": 2,
     "stop after": 3,
 }
-"""Faults of one request to the authorization server, by how often each is drawn. `server` says what each does."""
+"""Faults of one request to the authorization server, by how often each is drawn. `server` has what each does."""
 
 API_FAULTS = {"slow": 5, "reset before": 3, "reset after": 3, "cut headers": 3, "cut body": 3, "503": 3, "429": 2}
 
@@ -65,7 +65,7 @@ STORE_FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that happens `at` so many seconds after the start. `what` names it, `details` says the rest."""
+    """One thing that happens `at` so many seconds after the start. `what` names it, `details` has the rest."""
 
     at: float
     what: str

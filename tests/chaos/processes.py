@@ -1,7 +1,7 @@
 """The processes of a chaos run: workers that are killed and started again, and the server.
 
-Used by `run`. Each line that a worker writes goes to a file of the run's directory, and to whoever waits for it. What
-is done to a process goes into the fault log.
+Used by `run`. Each line that a worker writes is copied to a file of the run's directory, and wakes those who wait
+for it. What is done to a process is written into the fault log. It never judges what it reads.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class WorkerProcess:
                 self._ready = True
             self._changed.notify_all()
 
-    def tell(self, do: str, **what: Any) -> None:
+    def send(self, do: str, **what: Any) -> None:
         """Have it do something, if it runs."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
@@ -144,9 +144,9 @@ class WorkerProcess:
         self.wait_for(lambda: self._ready, "ready")
 
     def answer(self, do: str, answer: str, **what: Any) -> None:
-        """Have it do something, and wait until it says that this has been done."""
+        """Have it do something, and wait until it reports that this has been done."""
         before = self.seen[answer]
-        self.tell(do, **what)
+        self.send(do, **what)
         self.wait_for(lambda: self.seen[answer] > before, answer)
 
     def kill(self) -> None:
@@ -173,7 +173,7 @@ class WorkerProcess:
     def finish(self) -> None:
         """Have it close everything, and end."""
         self.end_after_this()
-        self.tell("finish")
+        self.send("finish")
 
     def wait_for_end(self) -> None:
         try:

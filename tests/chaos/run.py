@@ -162,7 +162,7 @@ class Run:
         else:
             if what == "clock":
                 self._faults(what, **details)
-            worker.tell(what, **{name: value for name, value in details.items() if name != "worker"})
+            worker.send(what, **{name: value for name, value in details.items() if name != "worker"})
 
     def _break(self, store: str, kind: str, seconds: float) -> None:
         """On a thread of that store's own: it may take a while, and healing comes after it."""
@@ -199,7 +199,7 @@ class Run:
         self._faults("healed")
         for worker in self._workers:
             self._insist(worker, "settle", "settled")
-            worker.tell("clock", offset=0.0)
+            worker.send("clock", offset=0.0)
         # The leases of killed processes run out, and so do cool-downs.
         time.sleep(LEASE + 1)
 
@@ -210,7 +210,7 @@ class Run:
             name = worker.name
             worker.wait_until_ready()
             before = worker.seen[answer]
-            worker.tell(do)
+            worker.send(do)
             worker.wait_for(lambda n=name, b=before: worker.seen[answer] > b or worker.name != n, answer)
             if worker.seen[answer] > before:
                 return
@@ -263,7 +263,7 @@ def _all(work: Callable[[Any], None], items: Iterable[Any]) -> None:
 
 
 def chaos(seed: int, minutes: float, *, excludes: bool = True) -> tuple[Verdict, Path]:
-    """Run one seed. Returns what the books say, and where all logs are."""
+    """Run one seed. Returns the verdict, and where all logs are."""
     plan = make_plan(seed, minutes)
     directory = Path(tempfile.mkdtemp(prefix=f"chaos-seed-{seed}-"))
     (directory / "plan.json").write_text(

@@ -1,8 +1,8 @@
 """The server process of a chaos run: authorization server, API, and the faults on the way to both.
 
 Run by `run` as `python -m chaos.server SETTINGS`. It speaks HTTP/1.1 over a plain asyncio stream, because a fault must
-be able to break an answer at any byte. Whatever happens at the authorization server is a line of the books, with the
-machine's monotonic time, which all processes share. It ends with its parent, and never judges what it sees.
+be able to break an answer at any byte. Everything that happens at the authorization server is a line of the books, with
+the machine's monotonic time, which all processes share. It ends with its parent, and never judges what it sees.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
         """Head and body."""
         type_ = "text/html" if self.body.startswith(b"<") else "application/json"
         lines = [
-            f"HTTP/1.1 {self.status} Whatever",
+            f"HTTP/1.1 {self.status} Status",
             f"content-type: {type_}",
             f"content-length: {len(self.body)}",
             *(f"{name}: {value}" for name, value in self.headers),
@@ -281,7 +281,7 @@ def _reset(writer: asyncio.StreamWriter) -> bool:
 
 
 async def _heartbeat(server: Server) -> None:
-    """Notes when this process stood still: the machine's fault, and nobody else's."""
+    """Notes when this process did not run, because the machine was busy."""
     last = time.monotonic()
     while True:
         await asyncio.sleep(0.2)

@@ -91,7 +91,7 @@ _FAULTS = {
     "store could not be written after rotation": (unsaved, _SQLITE),
     "stopped for longer than the lease allows": (frozen, _REDIS),
     "store unreachable for longer than the lease allows": (down, _REDIS),
-    "the machine stood still": (stalled, _SQLITE),
+    "the machine was too busy": (stalled, _SQLITE),
 }
 
 
@@ -122,7 +122,7 @@ def test_a_reuse_without_a_fault_is_a_failure(grant: int) -> None:
 
 @pytest.mark.parametrize("fault", [lost, killed, unsaved])
 def test_a_pair_that_was_in_the_store_explains_nothing(fault: Callable[[Books], None]) -> None:
-    """Whoever presents the old token although the new one could be read is at fault, whatever else went wrong."""
+    """A process that presents the old token although it could read the new one is at fault, also beside a fault."""
     books = reused(_SQLITE)
     fault(books)
     saved(books, _SQLITE, worker="3.0", at=15.0)
@@ -130,7 +130,7 @@ def test_a_pair_that_was_in_the_store_explains_nothing(fault: Callable[[Books], 
 
 
 def test_a_stopped_process_keeps_a_lock_of_the_operating_system() -> None:
-    """Only leases run out: a process that stood still explains nothing in a store of files."""
+    """Only leases run out: a process that was stopped explains nothing in a store of files."""
     books = reused(_SQLITE)
     frozen(books)
     assert judge_books(books).reuses[UNEXPLAINED] == 1
@@ -251,7 +251,7 @@ def test_each_check_can_fail(wrong: Callable[[Books], None]) -> None:
     assert judge_books(books).failures != []
 
 
-def test_what_stood_still_gets_more_time() -> None:
+def test_a_process_that_did_not_run_gets_more_time() -> None:
     """A call in a process that was stopped meanwhile is not past its deadline."""
     books = quiet()
     _late_call(books)

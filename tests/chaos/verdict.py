@@ -1,4 +1,4 @@
-"""What the books of a run say: whether every loss has an explanation, and everything else that must hold at the end.
+"""The verdict on the books of a run: whether every loss has an explanation, and what else must hold at the end.
 
 Used by `run` after everything has been closed, and by tests on books that they write themselves. It reads only what is
 in the run's directory, so it can be repeated on the logs of a run that failed: `python -m chaos.verdict DIRECTORY`.
@@ -217,7 +217,7 @@ def _calls(books: Books) -> Iterator[str]:
 
 
 def _limit(books: Books, call: Line) -> float:
-    """Its deadline, with the time for which its process or the server stood still meanwhile."""
+    """Its deadline, with the time for which its process or the server did not run meanwhile."""
     windows = [*books.stalled[call["worker"]], *books.stalled["server"]]
     return CALL_DEADLINE + MARGIN + sum(each.overlap(call["began"], call["t"]) for each in windows)
 

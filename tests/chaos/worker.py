@@ -1,7 +1,7 @@
 """A worker process of a chaos run: threads and event loops that call an API through every client.
 
 Run by `run` as `python -m chaos.worker SETTINGS`; it reads what to do as lines of JSON from its input. It writes what
-came of it as lines of JSON to its output: every call, every save, every event, every moment at which it stood still.
+came of it as lines of JSON to its output: every call, every save, every event, every pause of the process.
 Times are the machine's monotonic time, which all processes share. It uses `blnk_auth` as any program does, and judges
 nothing.
 """
@@ -332,7 +332,7 @@ def _log_call(began: float, noted: dict[str, Any], result: Any, error: Exception
 
 
 def heartbeat(stop: threading.Event) -> None:
-    """Notes when the process stood still, and how large it is."""
+    """Notes when the process did not run, and how large it is."""
     last = measured = time.monotonic()
     while not stop.wait(0.2):
         now = time.monotonic()
