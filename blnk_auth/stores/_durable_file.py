@@ -1,8 +1,8 @@
 """Files that are replaced wholly or not at all, and are on disk when the call returns.
 
 Used by `FileStore`, by `SQLiteStore` for its new file, and by the command line for its own files. It promises that
-every reader finds the old or the new content, also after a power cut or a kill at any moment: a new file is written
-beside the old one, flushed, moved over it, and the move is flushed too. It never writes through a symlink.
+every reader finds the old or the new content, also after a power cut or a kill at any moment. For that a new file is
+written beside the old one, flushed, moved over it, and the move is flushed too. It never writes through a symlink.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class FileStore(PickledByArguments):
             return None
 
     def _key_in(self, path: Path) -> str | None:
-        """The key of a record; None if the file is gone, unreadable or not a record, which `check` reports."""
+        """The key of a record; None if the file is missing, unreadable or not a record, which `check` reports."""
         with suppress(OSError, StoreError):
             key = key_in(self._content(path))
             if key is not None and path.name == name_of(key) + _SUFFIX:

@@ -1,8 +1,8 @@
 """The one registry of what must be done around a fork. No other module of this package registers with `os`.
 
-Used by every class that has locks, threads or connections. It promises that a forked child can use such an object: the
-child has none of its parent's threads, so a lock that one of them had at that moment would stay locked for ever, and it
-must not use its parent's connections.
+Used by every class that has locks, threads or connections. It promises that a forked child can use such an object.
+The child does not have its parent's threads, so a lock that one of them had at that moment would stay locked for ever.
+And it must not use its parent's connections.
 
 It never keeps an object alive, and does nothing on systems that cannot fork.
 """

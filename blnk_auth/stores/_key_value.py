@@ -9,7 +9,7 @@ itself this store promises less than the others:
 * Durability, and the state after a crash, are those of the backend.
 
 `lock_with`, another store that all processes share, supplies both: `lock` is its lock, and a save has it while it
-compares and sets. Use a `FileStore` on one host, or a `RedisStore` for many. No record is ever kept in it.
+compares and sets. Use a `FileStore` on one host, or a `RedisStore` for many. It never contains a record.
 """
 
 from __future__ import annotations

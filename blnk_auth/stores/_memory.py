@@ -1,6 +1,6 @@
 """A store in this process's memory.
 
-Used as the default store of `OAuthClient`, and by tests. It promises everything that a store promises, while the
+Used by `OAuthClient` as its default store, and by tests. It promises everything that a store promises, while the
 process runs. No record outlives the process, and no other process sees it: a forked child gets a copy of its own, and a
 pickle never carries records, because they are secrets.
 """

@@ -2,7 +2,7 @@
 
 Used by every store that keeps files, and by the command line for its configuration. It promises that by default only
 this user may read what is made here, with any umask. With `check_permissions=False`, a store may share its files with a
-group, see `Access`. No file made here can ever be used by all users.
+group, see `Access`. It never makes a file that all users can use.
 
 On Windows, access follows the directory's access control list, as for every file of the user's profile. There,
 permission bits have no effect: these functions only create, and check nothing.
@@ -126,7 +126,7 @@ def make_directory(directory: Path, access: Access = PRIVATE) -> None:
 
 def create_file(path: Path, access: Access = PRIVATE) -> None:
     """Create an empty file. It never has more permissions than `access` gives. What exists is left, also a symlink."""
-    # One thread at a time: POSIX drops a process's locks on a file when any of its descriptors is closed, so a thread
+    # One thread at a time: POSIX drops a process's locks on a file when any of its descriptors is closed. So a thread
     # must not open the new file as a database before it is closed here.
     with _creating.hold(str(path), timeout=math.inf):
         try:

@@ -51,6 +51,6 @@ def read_record(text: str | bytes, key: str, where: str) -> Record | Damage:
 
 
 def key_in(text: str | bytes) -> str | None:
-    """The key that a text says it belongs to."""
+    """The key in a record's text; None if it has no key."""
     key = (from_json(text) or {}).get("key")
     return key if isinstance(key, str) else None

@@ -20,10 +20,11 @@ class Script:
 # A script, because a cluster client with read_from_replicas asks a replica for HMGET, which may be a pair behind.
 LOAD = Script("return redis.call('HMGET', KEYS[1], 'version', 'data')")
 
-# ARGV: '' or '=' and the expected version; the new version; the data; '' or the time when the record may vanish.
+# ARGV: '' or '=' and the expected version; the new version; the data; '' or the time when the record may be removed.
+# Where the stored version is the new one already, the reply to the first attempt was lost.
 SAVE = Script("""
 local version = redis.call('HGET', KEYS[1], 'version')
-if version == ARGV[2] then return 1 end -- done already: the reply to the first attempt was lost
+if version == ARGV[2] then return 1 end
 if (version and '=' .. version or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'data', ARGV[3])
 if ARGV[4] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIREAT', KEYS[1], ARGV[4]) end

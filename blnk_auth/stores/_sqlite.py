@@ -5,7 +5,7 @@ Used by users of one machine; the default store of the `blnk-auth` command. What
 * Once `save` returns, the record is on disk, also after a power cut; `_sqlite_file` has the rest about the file.
 * One unreadable record does not keep the others from being used. A damaged database is refused: all of it is checked
   on opening if it is small, each page of it when it is read, and all of it by `check`.
-* No error ever shows a record, nor does a traceback with the local variables of this module.
+* It never shows a record in an error, nor in a traceback with the local variables of this module.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Used by `SQLiteStore`, which reads and writes records through it. What it promis
   permissions loses them.
 * A file of another application or of another user is refused, and never changed.
 * No database connection crosses a fork: SQLite keeps its file locks in process memory too. A child that inherits them
-  believes that it has locks that it does not have, also for a connection that it opens itself, and another process may
-  then delete the write-ahead log that the child has just committed to: a rotated token would be lost after its `save`
+  acts as if it had locks that it does not have, also for a connection that it opens itself. Another process may then
+  delete the write-ahead log that the child has just committed to, and a rotated token would be lost after its `save`
   returned.
 """
 

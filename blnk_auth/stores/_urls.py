@@ -1,7 +1,7 @@
 """A store named by a URL, for command lines and configuration files.
 
 Used by `blnk-auth`, by profiles, and by programs through `blnk_auth.stores.open_store`. It promises that only the
-packages that a store needs are imported. No error ever shows a URL, which may contain a password.
+packages that a store needs are imported. It never shows a URL in an error, since it may contain a password.
 
 sqlite:///tokens.db                         SQLiteStore; a fourth slash makes the path absolute, as SQLAlchemy has it
 file:///home/me/.local/state/acme/tokens    FileStore; the path is absolute (RFC 8089), and may begin with /~/

@@ -315,28 +315,6 @@ HEADS_LEFT = frozenset(
     providers._truelayer
     providers._uk_open_banking
     source
-    stores.__init__
-    stores._durable_file
-    stores._encrypted
-    stores._key_locks
-    stores._key_value
-    stores._keyring
-    stores._memory
-    stores._private_file
-    stores._redis
-    stores._redis_scripts
-    stores._redis_server
-    stores._sealing
-    stores._server_url
-    stores._simple
-    stores._sql
-    stores._sql_database
-    stores._sql_errors
-    stores._sql_schema
-    stores._sqlite
-    stores._sqlite_file
-    stores._sqlite_schema
-    stores._urls
     testing._contract_workers
     testing.sandbox.__init__
     testing.sandbox._blnk_cloud

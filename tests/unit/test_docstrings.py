@@ -66,18 +66,6 @@ LEFT = frozenset(
     blnk_auth.requests.unpickled_hook
     blnk_auth.source.StaticToken
     blnk_auth.source.TokenSource
-    blnk_auth.stores.AsyncTokenStore
-    blnk_auth.stores.EncryptedStore
-    blnk_auth.stores.FileStore
-    blnk_auth.stores.KeyValueStore
-    blnk_auth.stores.KeyringStore
-    blnk_auth.stores.MemoryStore
-    blnk_auth.stores.RedisStore
-    blnk_auth.stores.SQLStore
-    blnk_auth.stores.SQLiteStore
-    blnk_auth.stores.SelfChecking
-    blnk_auth.stores.SimpleStore
-    blnk_auth.stores.new_version
     blnk_auth.testing.Clock
     blnk_auth.testing.Counts
     blnk_auth.testing.Sandbox
