@@ -72,8 +72,16 @@ class ServerProcess:
 class WorkerProcess:
     """One worker by its number: its present process, and the next one when that has been killed."""
 
-    def __init__(self, number: int, directory: Path, settings: dict[str, Any], faults: FaultLog) -> None:
+    def __init__(
+        self,
+        number: int,
+        directory: Path,
+        settings: dict[str, Any],
+        faults: FaultLog,
+        on_sign_in_required: Callable[[str], object],
+    ) -> None:
         self.number = number
+        self._on_sign_in_required = on_sign_in_required
         self.seen: Counter[str] = Counter()
         """How many lines of each kind all its processes have written."""
         self._directory, self._settings, self._faults = directory, settings, faults
@@ -119,6 +127,8 @@ class WorkerProcess:
 
     def _note(self, line: str) -> None:
         what = line.partition('"what": "')[2].partition('"')[0]
+        if what == "call" and '"failure": "SignInRequired"' in line:
+            self._on_sign_in_required(json.loads(line)["subject"])
         with self._changed:
             if what == "call":
                 self.seen["failed calls" if '"failure": ""' not in line else "calls"] += 1

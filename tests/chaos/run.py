@@ -14,6 +14,7 @@ import contextlib
 import heapq
 import itertools
 import json
+import queue
 import shutil
 import signal
 import sys
@@ -30,12 +31,15 @@ from chaos.authorization_server import name_of
 from chaos.plan import GRANTS, LEASE, STORES, WORKERS, Action, Plan, make_plan, store_of, subject_of
 from chaos.processes import FaultLog, ServerProcess, WorkerProcess
 from chaos.verdict import Verdict, judge
-from stores.servers import MariaDBServer, PostgresServer, RedisServer
+from support.server_processes import MariaDBServer, PostgresServer, RedisServer
 
 from blnk_auth import EncryptedStore, OAuthClient, Provider, Token
 from blnk_auth._renewal.store_keys import parse_token_key
 
 PROGRESS_SECONDS = 15.0
+
+SIGNS_IN_AFTER = 3.0
+"""Seconds after which a user signs in again who has to."""
 
 
 def say(text: str) -> None:
@@ -55,6 +59,8 @@ class Run:
         self._breaking: list[Future[None]] = []
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._required: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._signed_in: dict[str, float] = {}
 
     def __call__(self) -> Verdict:
         with contextlib.ExitStack() as closing:
@@ -94,7 +100,9 @@ class Run:
             getattr(store, "create_schema", lambda: None)()
         self._seed_grants()
         for number in range(WORKERS):
-            worker = WorkerProcess(number, self.directory, self._settings, self._faults)
+            worker = WorkerProcess(
+                number, self.directory, self._settings, self._faults, on_sign_in_required=self._required.put
+            )
             closing.callback(worker.abandon)
             self._workers.append(worker)
         for worker in self._workers:
@@ -123,12 +131,23 @@ class Run:
         next_report = started + PROGRESS_SECONDS
         while self._later and self._later[0][0] < started + self.plan.seconds:
             due, _, act = heapq.heappop(self._later)
+            self._have_users_sign_in()
             while (now := time.monotonic()) < due:
                 time.sleep(min(due - now, 0.5))
                 if time.monotonic() >= next_report:
                     self._report(time.monotonic() - started)
                     next_report += PROGRESS_SECONDS
             act()
+
+    def _have_users_sign_in(self) -> None:
+        """A user whose call raised `SignInRequired` signs in again: once, however many of the calls did."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                subject, now = self._required.get_nowait(), time.monotonic()
+                if self._signed_in.get(subject, 0.0) < now - 2 * SIGNS_IN_AFTER:
+                    self._signed_in[subject] = now
+                    worker = self._workers[int(subject[-4:]) % WORKERS]
+                    self._at(now + SIGNS_IN_AFTER, lambda s=subject, w=worker: w.send("sign in", subject=s, how="code"))
 
     def _at(self, when: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._later, (when, next(self._order), act))

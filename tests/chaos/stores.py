@@ -148,7 +148,7 @@ class Disk:
 
 
 class Database:
-    """One of the servers of `tests/stores/servers.py`, and what can go wrong with it."""
+    """One of the servers of `tests/support/server_processes.py`, and what can go wrong with it."""
 
     def __init__(self, server: Any) -> None:
         self.server = server

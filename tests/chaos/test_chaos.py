@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stores.servers import program
+from support.server_processes import program
 
 pytestmark = pytest.mark.deep
 
