@@ -1,9 +1,9 @@
 """How the authorization server is reached: through requests, httpx or httpx2, within one deadline.
 
-Used by `client`, `_renewal` and `Provider.discover`. A response is handed on only if it arrived whole; it is not judged
-here.
+Used by `client`, `_renewal` and `Provider.discover`. It promises that a response is returned only if it arrived whole.
+It never judges a response.
 
 * `network`: the settings, and the choice of the package.
-* `requests`, `httpx`: one transport for each kind of package.
-* `deadline`, `body`, `failures`, `tls`: what both have in common.
+* `requests_transport`, `httpx_transport`: one transport for each kind of package.
+* `exchange`, `deadline`, `body`, `failures`, `tls`: what both have in common.
 """

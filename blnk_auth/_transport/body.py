@@ -1,9 +1,9 @@
-"""Reading the body of an answer by the authorization server, and whether it arrived whole.
+"""Reading the body of a response by the authorization server, and whether it arrived whole.
 
 Used by both transports. It promises that a body is returned only if it is provably complete: a length or a chunked
-coding says where it ends, or it is a JSON document, which shows its own end. Everything else could be the beginning of
-an answer whose connection broke, and half a refresh token would replace the good one. Bytes are counted while they are
-decoded, so that a small answer cannot become a large one in memory.
+coding marks its end, or it is a JSON document, which shows its own end. Everything else could be the beginning of a
+response whose connection broke, and half a refresh token would replace the good one. Bytes are counted while they are
+decoded, so that a small response cannot become a large one in memory. It never decodes more than one content coding.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Body:
         limit: The most bytes that it may have, before and after decoding.
 
     Raises:
-        NoResponse: There is a coding that is not understood, or more than one: it was not asked for.
+        NoResponse: The coding is not known, or there is more than one. None was asked for.
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
         coding = content_encoding.strip().lower()
         if coding not in ("", "identity", *_WINDOW_BITS):
-            raise NoResponse("the answer's Content-Encoding is not understood, and was not asked for", sent=True)
+            raise NoResponse("the response has a Content-Encoding that is not known and was not asked for", sent=True)
         self._is_compressed: bool = coding in _WINDOW_BITS
         self._may_be_raw: bool = coding == "deflate"
         self._inflater = zlib.decompressobj(_WINDOW_BITS.get(coding, _RAW_DEFLATE))
@@ -43,7 +43,7 @@ class Body:
         self._decoded: bytearray = bytearray()
 
     def add(self, piece: bytes) -> Exception | None:
-        """Take in what has arrived. Returns the error to raise, from a frame that does not hold the piece."""
+        """Add what has arrived. Returns the error to raise, so that the raising frame does not have the piece."""
         self._encoded += len(piece)
         try:
             self._decoded += self._inflated(piece) if self._is_compressed else piece
@@ -51,7 +51,7 @@ class Body:
             return _damaged()
         if max(self._encoded, len(self._decoded)) > self._limit:
             return ProtocolError(
-                f"the authorization server's answer is longer than {self._limit} bytes (policy max_answer_bytes)",
+                f"the authorization server's response is longer than {self._limit} bytes (policy max_answer_bytes)",
                 remedy="check that token_endpoint is the right URL",
             )
         return None
@@ -65,7 +65,7 @@ class Body:
         if self._is_compressed and self._encoded and (not self._inflater.eof or self._inflater.unused_data):
             raise _damaged()
         if ends_with_connection and not self._is_json():
-            raise NoResponse("the answer ended with the connection, so that it may not be complete", sent=True)
+            raise NoResponse("the response ended with the connection, so that it may not be complete", sent=True)
         return bytes(self._decoded)
 
     def _inflated(self, piece: bytes) -> bytes:
@@ -94,13 +94,13 @@ class Body:
 def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_connection: bool) -> bytes:
     """All that arrives, if it is complete.
 
-    When the time is up while a piece is awaited, what follows it is still asked for once: nothing, if it was the last.
+    If the time is up after a piece, the next one is still asked for: if there is none, the body is complete.
 
     Args:
         body: Takes in the pieces.
         pieces: What the HTTP client has received, piece by piece.
         deadline: For how long to read.
-        ends_with_connection: Whether nothing but the end of the connection says where the body ends.
+        ends_with_connection: Whether nothing but the end of the connection marks the end of the body.
 
     Raises:
         ProtocolError: The body is longer than its limit.
@@ -124,4 +124,4 @@ def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_c
 
 
 def _damaged() -> NoResponse:
-    return NoResponse("the compressed answer is damaged or not complete", sent=True)
+    return NoResponse("the compressed response is damaged or not complete", sent=True)

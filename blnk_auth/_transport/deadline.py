@@ -2,9 +2,9 @@
 
 Used by both transports. HTTP clients bound each read, not their sum. When the time is up, the connections of the
 exchange are shut down, which ends a read that blocks on them in any thread: also while a proxy answers CONNECT, and
-during the TLS handshake. It promises not to cut an exchange because this process stood still (a stopped container, a
-virtual machine that was paused): a timer that fires long after its time means that nobody could read in between, so
-what has arrived is read. It never says that an answer is complete; `body` does.
+during the TLS handshake. It promises not to cut an exchange because this process was suspended (a stopped container, a
+virtual machine that was paused). A timer that fires long after its time means that no thread could read in between, so
+what has arrived is read. It never decides whether a response is complete; `body` does.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Self
 from .._protocol.http_messages import NoResponse
 
 _LATE = 1.0
-"""Seconds after its time from which on a timer shows that the process stood still. A busy machine delays one less."""
+"""A timer that fires so many seconds late shows that the process was suspended. A busy machine delays it less."""
 
 _EXTENSION = 2.0
-"""Seconds that an exchange gets after the process stood still: what was sent meanwhile may have to be sent again."""
+"""Seconds that an exchange gets after the process was suspended: packets may have to be sent again."""
 
 _MOST_EXTENSIONS = 3
 
@@ -31,8 +31,8 @@ _MOST_EXTENSIONS = 3
 class Deadline:
     """Cuts the watched connections after `seconds`, unless the `with` block has ended before.
 
-    Its methods may be called from any thread. Where no thread can be started, only `has_passed` works, which is looked
-    at with each piece of an answer; the limits of each connection and each read remain.
+    Its methods may be called from any thread. Where no thread can be started, only `has_passed` works, which is read
+    with each piece of a response; the limits of each connection and each read remain.
 
     Args:
         seconds: For how long the exchange may last.
@@ -70,7 +70,7 @@ class Deadline:
         return NoResponse(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
 
     def watch(self, connection: socket.socket | None) -> None:
-        """Cut this connection when the time is up. To be called as soon as it is open, before TLS."""
+        """Cut this connection when the time is up. To be called when it has just been opened, before TLS."""
         if connection is None:
             return
         with self._lock, contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""What a failed exchange with the authorization server is called: the errors that both transports raise.
+"""The errors of a failed exchange with the authorization server, and how they describe it.
 
-It promises to quote nothing of an HTTP client's error but its type and the operating system's own words: the rest may
-hold what a server sent, and servers send our secrets back.
+Used by both transports. It promises a description by the error's type and the operating system's own words. It never
+quotes more of an HTTP client's error: the rest may contain what a server sent, and some servers send our secrets back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..errors import ConfigurationError
 
 UNUSABLE_CLIENT = (OSError, ValueError, ImportError)
-"""What HTTP clients raise, beside their own errors, for settings of the environment that cannot be used."""
+"""Errors, beside their own, that HTTP clients raise for settings of the environment that cannot be used."""
 
 
 def name_of(error: BaseException) -> str:

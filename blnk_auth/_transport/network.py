@@ -2,7 +2,7 @@
 
 Used by `ClientState`, by discovery and by the command line. The same package, so that a user of `requests` needs no
 httpx and the caller's mocks see the request. A client of our own, so that the caller's hooks, cookies, redirects, pools
-and cancellation never touch it. See docs/explanation/renewal.md.
+and cancellation never affect a token request. See docs/explanation/renewal.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Network:
         policy: The limits of each exchange.
         verify: True, the path of a CA file, or an `ssl.SSLContext`.
         cert: A client certificate: a file, or a tuple of file, key file and optional password. None: none.
-        proxy: The URL of a proxy. None: what the environment says, but never for http on this machine.
+        proxy: The URL of a proxy. None: the proxy that the environment names, but never for http on this machine.
         client: A `requests.Session`, `httpx.Client` or `httpx2.Client` of the user's. None: one of our own each time.
         tls: The context for `verify` and `cert`. None where they are the defaults, which each package provides itself.
 
@@ -104,10 +104,10 @@ def transport_for(package: Package | None, network: Network) -> Transport:
     """The transport of the user's own client, else of the caller's package, else of a package that is in use."""
     package = _package_of(network.client) or package or _package_in_use()
     if package == "requests":
-        from .requests import RequestsTransport
+        from .requests_transport import RequestsTransport
 
         return RequestsTransport(network)
-    from .httpx import HttpxTransport
+    from .httpx_transport import HttpxTransport
 
     return HttpxTransport(package, network)
 
@@ -119,7 +119,7 @@ def _package_in_use() -> Package:
 
 
 def _package_of(client: Any) -> Package | None:
-    # Nothing is asked of the packages without need: another thread may be in the middle of importing one.
+    # A package is used only if it is needed: another thread may be importing it at this moment.
     if client is None:
         return None
     return next((package for package in _PACKAGES if _is_client_of(package, client)), None)

@@ -26,7 +26,7 @@ def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tup
         return verify
     if verify is not True and not isinstance(verify, str | PathLike):
         raise ConfigurationError(
-            f"verify is {verify!r}: without verification anybody could read the client secret",
+            f"verify is {verify!r}: without verification anyone on the way could read the client secret",
             parameter="verify",
             remedy="pass True, the path of a CA file, or an ssl.SSLContext",
         )
@@ -53,11 +53,11 @@ def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
 
 
 def _why(error: Exception, files: Sequence[str]) -> str:
-    """In words: OpenSSL's own are such as `[SSL] PEM lib`. No path is quoted: a key may have been passed instead."""
+    """In words: OpenSSL's own are such as `[SSL] PEM lib`. It quotes no path: a key may have been passed instead."""
     if isinstance(error, ssl.SSLError):
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is not that of the certificate"
-        return "it holds no certificate with its key, or the key's password is wrong"
+        return "it does not contain a certificate with its key, or the key's password is wrong"
     if isinstance(error, OSError):
         return f"{'the key' if _can_be_opened(files[0]) else 'the certificate'}'s file: {error.strerror}"
     return type(error).__name__
@@ -75,7 +75,7 @@ def _with_authorities(path: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:
-        why = error.strerror or "it holds no certificate"
+        why = error.strerror or "it does not contain a certificate"
         raise ConfigurationError(
-            f"verify: the CA file {path!r} cannot be loaded ({why})", parameter="verify", remedy="give a PEM file"
+            f"verify: the CA file {path!r} cannot be loaded ({why})", parameter="verify", remedy="pass a PEM file"
         ) from None

@@ -60,7 +60,7 @@ def test_any_other_coding_is_no_answer(coding: str) -> None:
 @pytest.mark.parametrize("cut", [1, 5, 12, -9, -1])
 def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> None:
     """Although everything of it can be decoded."""
-    with pytest.raises(NoResponse, match="compressed answer is damaged or not complete"):
+    with pytest.raises(NoResponse, match="compressed response is damaged or not complete"):
         read_all(coding, CODINGS[coding](DOCUMENT)[:cut])
 
 

@@ -274,10 +274,6 @@ HEADS_LEFT = frozenset(
     _sign_in.page
     _sign_in.template
     _sign_in.wanted_grant
-    _transport.__init__
-    _transport.body
-    _transport.failures
-    _transport.httpx
     cli.__main__
     cli.demo.client_scenarios
     cli.demo.results

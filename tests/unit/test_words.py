@@ -82,7 +82,6 @@ NOT_YET = (
     "blnk_auth/_renewal/",
     "blnk_auth/_request/",
     "blnk_auth/_sign_in/",
-    "blnk_auth/_transport/",
     "blnk_auth/cli/",
     "blnk_auth/client.py",
     "blnk_auth/config/",

@@ -1,7 +1,7 @@
-"""The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx`.
+"""The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx_transport`.
 
 Used by `transport_for`. It promises what `Transport` does, also where requests and http.client do not: the end of a
-connection is never taken for the end of an answer's headers.
+connection is never taken for the end of a response's headers.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -18,11 +18,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
-from ..errors import ConfigurationError, ProtocolError
+from .._protocol.http_messages import HttpRequest, HttpResponse
 from .body import Body, read
 from .deadline import Deadline
-from .failures import UNUSABLE_CLIENT, name_of, untrusted_certificate, unusable_client
+from .exchange import exchange, lost
+from .failures import untrusted_certificate
 from .network import USER_AGENT, Network, stays_on_this_machine
 
 
@@ -35,22 +35,12 @@ class RequestsTransport:
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""
         policy = self._network.policy
-        with Deadline(policy.request_deadline if seconds is None else seconds) as deadline:
-            try:
-                with self._session(request, deadline) as session, self._stream(session, request) as response:
-                    body = _read(response, policy.max_answer_bytes, deadline)
-            except requests.RequestException as error:
-                raise _no_response(error, deadline) from None
-            except urllib3.exceptions.HTTPError as error:
-                raise _lost(error, deadline) from None
-            except UNUSABLE_CLIENT as error:
-                raise unusable_client(error) from None
-            except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
-                # An assertion is a mock's complaint, for its test to see.
-                raise
-            except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
-                raise _lost(error, deadline) from None
-        return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+        def send(deadline: Deadline) -> tuple[Any, bytes]:
+            with self._session(request, deadline) as session, self._stream(session, request) as response:
+                return response, _read(response, policy.max_answer_bytes, deadline)
+
+        return exchange(send, _failure_of, policy.request_deadline if seconds is None else seconds)
 
     @contextmanager
     def _session(self, request: HttpRequest, deadline: Deadline) -> Generator[requests.Session]:
@@ -84,23 +74,23 @@ class RequestsTransport:
 
 
 def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
-    """The whole body. It is read as it was sent: requests would decode first, and let us count afterwards."""
+    """The whole body. It is read as it was sent: requests would decode it before its bytes can be counted."""
     raw: Any = response.raw
     if not isinstance(raw, urllib3.HTTPResponse) or getattr(response, "_content_consumed", False):
-        # An adapter of the user's own may give any file, and a hook of theirs may have read it.
+        # A user's own adapter may return any file, and a user's hook may have read it.
         return read(Body("", limit), response.iter_content(65536), deadline, ends_with_connection=False)
     body = Body(raw.headers.get("content-encoding", ""), limit)
     return read(body, _pieces(raw), deadline, ends_with_connection=_ends_with_connection(raw))
 
 
 def _pieces(raw: urllib3.HTTPResponse) -> Iterator[bytes]:
-    """Each time what has arrived; `stream` would wait for whole pieces, however slowly they arrive."""
+    """The body in pieces, each as it arrives; `stream` would wait for pieces of full size, for any time."""
     while piece := raw.read1(65536, decode_content=False):
         yield piece
 
 
 def _ends_with_connection(raw: urllib3.HTTPResponse) -> bool:
-    """Whether nothing says where the body ends (RFC 9112 section 6.3). A mock has no connection that could break."""
+    """Whether nothing else marks the end of the body (RFC 9112 section 6.3). A mock has no connection to break."""
     received = getattr(raw, "_original_response", None)
     return isinstance(received, http.client.HTTPResponse) and received.length is None and not received.chunked
 
@@ -109,24 +99,20 @@ def _leave_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _lost(error: Exception, deadline: Deadline) -> NoResponse:
-    return deadline.missed() if deadline.has_passed else NoResponse(name_of(error), sent=not deadline.nothing_was_sent)
+def _failure_of(error: Exception, deadline: Deadline) -> Exception | None:
+    if isinstance(error, requests.RequestException):
+        return untrusted_certificate(error) or lost(error, deadline, sent=not _was_certainly_not_sent(error, deadline))
+    return lost(error, deadline) if isinstance(error, urllib3.exceptions.HTTPError) else None
 
 
-def _no_response(error: requests.RequestException, deadline: Deadline) -> Exception:
-    refused = untrusted_certificate(error)
-    if refused is not None:
-        return refused
-    if deadline.has_passed:
-        return deadline.missed()
+def _was_certainly_not_sent(error: requests.RequestException, deadline: Deadline) -> bool:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     unsent = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError)
     unsent = unsent or isinstance(
         reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError
     )
-    # An adapter of ours knows for certain: nothing is sent before a connection, TLS included, has been made.
-    unsent = (unsent and not deadline.may_have_sent) or deadline.nothing_was_sent
-    return NoResponse(name_of(error), sent=not unsent)
+    # Our own adapter reports it for certain: nothing is sent before a connection, TLS included, has been made.
+    return (unsent and not deadline.may_have_sent) or deadline.nothing_was_sent
 
 
 class _WatchedAdapter(HTTPAdapter):
@@ -193,7 +179,7 @@ def _watched(connection_class: Any, deadline: Deadline) -> Any:
 
 
 class _CheckedResponse(http.client.HTTPResponse):
-    """A response whose headers must end with an empty line: `http.client` also takes the end of the connection."""
+    """A response whose headers must end with an empty line: `http.client` also accepts the end of the connection."""
 
     def begin(self) -> None:
         file: Any = self.fp
@@ -203,7 +189,7 @@ class _CheckedResponse(http.client.HTTPResponse):
         if self.fp is lines:
             self.fp = file
         if lines.last not in (b"\r\n", b"\n"):
-            raise http.client.RemoteDisconnected("the connection ended among the headers of the answer")
+            raise http.client.RemoteDisconnected("the connection ended among the headers of the response")
 
 
 class _Lines:

@@ -1,7 +1,8 @@
 """The token endpoint through httpx or httpx2: a fresh client for each call, with a shared TLS context.
 
 Used by `transport_for`. A fresh client, because a kept one would share its connections across forks and idle hours;
-with the context shared it costs a fraction of a millisecond. It promises what `Transport` does.
+with the context shared it costs a fraction of a millisecond. It promises what `Transport` does. It never uses the auth,
+hooks or cookies of the caller's client.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
-from ..errors import ConfigurationError, ProtocolError
+from .._protocol.http_messages import HttpRequest, HttpResponse, Package
 from .body import Body, read
 from .deadline import Deadline
-from .failures import UNUSABLE_CLIENT, name_of, untrusted_certificate, unusable_client
+from .exchange import exchange, lost
+from .failures import untrusted_certificate, unusable_client
 from .network import USER_AGENT, Network, stays_on_this_machine
 
 _NO_BODY = (204, 304)
@@ -32,23 +33,21 @@ class HttpxTransport:
 
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         """Send once; see `Transport`."""
-        httpx, policy = self._httpx, self._network.policy
-        with Deadline(policy.request_deadline if seconds is None else seconds) as deadline:
-            try:
-                with self._client(request) as client, self._stream(client, request, deadline) as response:
-                    body = _read(response, policy.max_answer_bytes, deadline)
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-                raise untrusted_certificate(error) or _no_response(error, deadline, sent=False) from None
-            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-                raise _no_response(error, deadline, sent=not deadline.nothing_was_sent) from None
-            except UNUSABLE_CLIENT as error:
-                raise unusable_client(error) from None
-            except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
-                # An assertion is a mock's complaint, for its test to see.
-                raise
-            except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
-                raise _no_response(error, deadline, sent=not deadline.nothing_was_sent) from None
-        return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        policy = self._network.policy
+
+        def send(deadline: Deadline) -> tuple[Any, bytes]:
+            with self._client(request) as client, self._stream(client, request, deadline) as response:
+                return response, _read(response, policy.max_answer_bytes, deadline)
+
+        return exchange(send, self._failure_of, policy.request_deadline if seconds is None else seconds)
+
+    def _failure_of(self, error: Exception, deadline: Deadline) -> Exception | None:
+        httpx = self._httpx
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)):
+            return untrusted_certificate(error) or lost(error, deadline, sent=False)
+        if isinstance(error, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)):
+            return lost(error, deadline)
+        return None
 
     @contextmanager
     def _client(self, request: HttpRequest) -> Generator[Any]:
@@ -61,7 +60,7 @@ class HttpxTransport:
         try:
             tls = network.tls or _default_context(self._package)
             client = self._httpx.Client(verify=tls, proxy=network.proxy, trust_env=trust_env, follow_redirects=False)
-        except Exception as error:  # noqa: BLE001 - nothing has been sent yet, whatever it is
+        except Exception as error:  # noqa: BLE001 - nothing has been sent yet
             raise unusable_client(error) from None
         with client:
             yield client
@@ -69,7 +68,7 @@ class HttpxTransport:
     @contextmanager
     def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
         def trace(event: str, info: dict[str, Any]) -> None:
-            # The one public way to the socket before the headers of the answer have come.
+            # The only public way to the socket before the headers of the response have arrived.
             if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
                 deadline.watch(info["return_value"].get_extra_info("socket"))
             elif event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
@@ -91,7 +90,7 @@ class HttpxTransport:
 
 
 def _read(response: Any, limit: int, deadline: Deadline) -> bytes:
-    """The whole body. It is read as it was sent: httpx would decode first, and let us count afterwards."""
+    """The whole body. It is read as it was sent: httpx would decode it before its bytes can be counted."""
     is_read = response.is_stream_consumed
     body = Body("" if is_read else response.headers.get("content-encoding", ""), limit)
     # A hook of the user's own client may have read it.
@@ -100,7 +99,7 @@ def _read(response: Any, limit: int, deadline: Deadline) -> bytes:
 
 
 def _ends_with_connection(response: Any) -> bool:
-    """Whether nothing says where the body ends (RFC 9112 section 6.3). A mock has no connection that could break."""
+    """Whether nothing else marks the end of the body (RFC 9112 section 6.3). A mock has no connection to break."""
     return (
         response.extensions.get("http_version", b"").startswith(b"HTTP/1")
         and "network_stream" in response.extensions
@@ -108,10 +107,6 @@ def _ends_with_connection(response: Any) -> bool:
         and "chunked" not in response.headers.get("transfer-encoding", "").lower()
         and response.status_code not in _NO_BODY
     )
-
-
-def _no_response(error: Exception, deadline: Deadline, *, sent: bool) -> NoResponse:
-    return deadline.missed() if deadline.has_passed else NoResponse(name_of(error), sent=sent)
 
 
 def _imported(package: Package) -> Any:
