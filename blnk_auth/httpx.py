@@ -1,6 +1,7 @@
 """`HttpxAuth`: a token source as `auth=` of `httpx.Client` and `httpx.AsyncClient` (asyncio and trio).
 
-Used by users of httpx, importable alone. What it does is in `_request.httpx_flow`.
+Used by users of httpx, importable alone. It promises the behaviour of `_request.httpx_flow`, and never decides
+anything itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`Httpx2Auth`: a token source as `auth=` of `httpx2.Client` and `httpx2.AsyncClient` (asyncio and trio).
 
-Used by users of httpx2, importable alone. What it does is in `_request.httpx_flow`.
+Used by users of httpx2, importable alone. It promises the behaviour of `_request.httpx_flow`, and never decides
+anything itself.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ __all__ = ["Httpx2Auth"]
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
     """Sends a source's token with each request of an httpx2 client: `httpx2.Client(auth=Httpx2Auth(source))`.
 
-    As `HttpxAuth`, with the classes of httpx2: its errors are also `httpx2.RequestError`s.
+    Or pass it as `auth=` to a single call. The token is sent to the provider's API origins and nowhere else. A request
+    that has an `Authorization` header of its own keeps it. A rejected request is repeated once, with a renewed token,
+    if its body is in memory (`json=`, `data=`, bytes, text). Otherwise the response is returned, and the next request
+    carries the new token.
+
+    May be shared between any number of clients, threads, event loops and tasks.
 
     Args:
         source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a
@@ -40,6 +46,7 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
     _package = "httpx2"
 
     if TYPE_CHECKING:
-        # The flow is annotated with the classes of httpx; here they are those of httpx2.
+        # The flow is annotated with the classes of httpx; here they are those of httpx2. For a type checker these are
+        # unrelated classes, so each signature needs the ignore of mypy and that of pyright.
         def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]: ...  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]: ...  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]

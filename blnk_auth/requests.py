@@ -73,19 +73,19 @@ class RequestsAuth(AuthBase):
         try:
             is_listed = (request.url or "").startswith(self._listed)
         except AttributeError:
-            # httpx calls what it is given as `auth`, too; its URLs are no text.
+            # httpx too calls the object that is passed as `auth`; its URLs are not strings.
             raise wrong_auth_class("RequestsAuth", request) from None
         if not is_listed and not may_carry_token(credential, origin_of(request.url)):
             return request
         try:
-            # Asking with `in` costs a third more.
+            # A test with `in` would cost a third more.
             own = request.headers[self._header_name]
         except KeyError:
             own = None
         if own is not None and not was_attached(request, own):
             credential.report_withheld(None)
             return request
-        # Now it can only be our own, which a traceback would show.
+        # At this point it can only be our own header, which a traceback would show.
         own = None
         cached = credential.fresh() or self._token_when_ready(request)
         if not is_listed and not may_carry_token(credential, origin_of(request.url), cached):

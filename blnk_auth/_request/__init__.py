@@ -1,6 +1,7 @@
 """What happens to one API request: attach the token, judge the response, renew, repeat.
 
 Used by the auth classes (`blnk_auth.httpx`, `httpx2`, `requests`), which translate between it and their HTTP package.
+It promises that all of them decide alike. It never calls the authorization server itself: `_renewal` does.
 
 * `before_sending`: which request gets a token, and which one.
 * `after_rejection`: what happens after a 401.

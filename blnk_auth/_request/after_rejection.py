@@ -1,4 +1,4 @@
-"""What happens after a rejection, such as a 401: judge it, renew, and say which token to repeat the request with.
+"""What happens after a rejection, such as a 401: judge it, renew, and choose the token to repeat the request with.
 
 Used by all auth classes, which translate between it and their HTTP package and decide nothing. It promises:
 
@@ -55,7 +55,7 @@ class ApiRejection:
         headers: Names in any case; looked up in lower case.
         path: The path of the request's URL, without its query.
         carried_ours: The answered request carried the token that we attached, to an origin that may have it.
-        is_replayable: Whether the request's body can provably be sent again; asked only when it matters.
+        is_replayable: Returns whether the request's body can provably be sent again; called only when it matters.
         read_body: Reads the decoded body, up to a limit, and leaves the response readable; see `rejection_body`.
     """
 
@@ -93,7 +93,7 @@ class Retry(NamedTuple):
 
     Attributes:
         cached: The token to repeat it with.
-        cause: What the rejection is remembered by, if the token is rejected too.
+        cause: Identifies the request, in case this token is rejected too: see `rejections.cause_of`.
     """
 
     cached: CachedToken
@@ -134,7 +134,7 @@ def retry_after_rejection(
     try:
         newer = yield from _renewed(credential, renewal, sent, cause, package)
         if newer is not None and newer.is_same_token(sent):
-            # That renewal had begun in the background, for a caller who could use the old token, and failed: raise now.
+            # A renewal in the background, whose caller could still use the old token, has failed. Now it is needed.
             newer = yield from _renewed(credential, renewal, sent, cause, package)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:

@@ -1,8 +1,8 @@
 """What happens before a request is sent: whether it may have the token, and which token it gets.
 
 Used by all auth classes. It promises that a token is attached only for an origin that may have it, and that a request
-that goes without it is reported. It never sends a request, and never reads the store or renews by itself: it waits for
-the flight that does.
+without it is reported. It never sends a request, and never reads the store or renews by itself: it waits for the flight
+that does.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .._renewal.single_flight import Flight
 from .waits import FlightWait, Waits
 
 if TYPE_CHECKING:
-    # Every auth class imports this module, and needs none of these to be imported.
+    # Imported for type checkers only: every auth class imports this module.
     from .._protocol.http_messages import Package
 
 
 def may_carry_token(credential: Credential, origin: Origin, cached: CachedToken | None = None) -> bool:
     """Whether a request to `origin` may have the token; if not, the event `token_withheld` is emitted.
 
-    To be asked twice where a token names an origin for itself: before there is a token, and then with it.
+    Called twice if a token may name an origin for itself: before there is a token, and then with it.
     """
     rules = credential.rules
     if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):

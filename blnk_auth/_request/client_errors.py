@@ -1,8 +1,8 @@
-"""Our errors as errors of the HTTP package, so that a caller's `except` clauses go on to work.
+"""Our errors as errors of the HTTP package, so that a caller's `except` clauses still work.
 
-Used by the auth classes. Every error is also the package's request error and has `.request`. Only
-`TemporarilyUnavailable` is also its transport error, so that a retry wrapper repeats nothing but what may succeed
-later.
+Used by the auth classes. It promises that every error is also the package's request error and has `.request`. Only
+`TemporarilyUnavailable` is also its transport error, so that a retry wrapper repeats only requests that may succeed
+later. It never changes the error that was raised: it makes another one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def as_client_error(
 
 
 def wrong_auth_class(given: str, request: object) -> ConfigurationError:
-    """The error for an auth class that was passed to another HTTP package than its own.
+    """The error for an auth class that was passed to an HTTP package that is not its own.
 
     Args:
         given: The name of the auth class.
@@ -44,7 +44,7 @@ def wrong_auth_class(given: str, request: object) -> ConfigurationError:
     package = type(request).__module__.partition(".")[0]
     right = _AUTH_CLASSES.get(package)
     return ConfigurationError(
-        f"{given} was passed to {package}, which it is not made for",
+        f"{given} was passed to {package}, but is made for another package",
         parameter="auth",
         remedy=f"pass {right}(source)" if right else "pass the auth class of the HTTP package that sends the request",
     )

@@ -2,11 +2,11 @@
 
 Used by `HttpxAuth` and `Httpx2Auth`. What it promises:
 
-* Nothing is locked and no scope is open while a request is out, so a flow may be closed by any task at any time.
+* No lock is taken and no scope is open while a request is sent, so a flow may be closed by any task at any time.
 * A token request is never yielded into the caller's client, where it would inherit hooks, redirects and cancellation.
 
-What only a rejection or a header of another name needs is imported in the function that needs it: programs import this
-module at their start.
+Modules that only a rejection or a header of another name needs are imported in the functions that need them, because
+programs import this module at their start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .client_errors import as_client_error, wrong_auth_class
 from .waits import Waits, arun, run
 
 if TYPE_CHECKING:
-    # Its annotations stand for both packages: the classes of httpx2 have the same members.
+    # Its annotations are for both packages: the classes of httpx2 have the same members.
     import httpx
 
     from .._protocol.http_messages import Package
@@ -37,7 +37,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class HttpxFlow:
-    """What `HttpxAuth` and `Httpx2Auth` have in common. May be shared between threads, event loops and tasks."""
+    """The auth flow of `HttpxAuth` and `Httpx2Auth`. May be shared between threads, event loops and tasks."""
 
     _httpx: Any
     """The package."""
@@ -50,7 +50,7 @@ class HttpxFlow:
         rules = self._credential.rules
         self._rejection_statuses = rules.rejection_statuses
         self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers
-        # As the package's own types spell them: compared for each request without parsing or decoding anything.
+        # In the form of the package's own types, so that no request's URL is parsed or decoded to compare it.
         self._header_name = rules.header_name.lower().encode("ascii")
         self._listed = {
             (o.scheme, o.host.encode("ascii"), None if o.port == _DEFAULT_PORTS[o.scheme] else o.port)
@@ -66,16 +66,25 @@ class HttpxFlow:
     if not TYPE_CHECKING:
 
         def __call__(self, request):  # noqa: ANN001, ANN204 - for type checkers an auth class is not callable
-            """What another HTTP package does with it: requests, or httpx with `Httpx2Auth`. Raises an error."""
+            """Called by another HTTP package: by requests, or by httpx with `Httpx2Auth`. Raises an error."""
             raise wrong_auth_class(type(self).__name__, request)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a request with the token, at most twice. Driven by the client; blocks while a renewal is needed."""
+        """Send a request with the token, at most twice. Called by the client, on the caller's thread.
+
+        It blocks while the token must be renewed.
+
+        Args:
+            request: The request, whose headers get the token.
+
+        Yields:
+            The request; and once more, with a newer token, if the API rejected the first one.
+
+        Raises:
+            BlnkAuthError: There is no valid token. It is also the package's `RequestError`, and has `.request`.
+        """
         sent = self._attach_fresh(request)
         if sent is None:
-            if not self._may_attach(request):
-                yield request
-                return
             sent = run(self._attach_when_ready(request))
             if sent is None:
                 yield request
@@ -87,17 +96,26 @@ class HttpxFlow:
             return
         retry = run(self._attach_after_rejection(request, sent, response))
         if retry is not None:
-            # After redirects the last request: the first has had its effect, as a POST answered with 303.
+            # After redirects, the last request: the first one has taken effect, for example a POST answered with 303.
             response = yield response.request
             run(self._judge_retry(request, retry, response))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """As `sync_auth_flow`, for asyncio and trio."""
+        """Send a request with the token, at most twice. Called by the client, in the caller's task: asyncio or trio.
+
+        Other tasks run while the token must be renewed. Cancelling the caller does not cancel the renewal.
+
+        Args:
+            request: The request, whose headers get the token.
+
+        Yields:
+            The request; and once more, with a newer token, if the API rejected the first one.
+
+        Raises:
+            BlnkAuthError: There is no valid token. It is also the package's `RequestError`, and has `.request`.
+        """
         sent = self._attach_fresh(request)
         if sent is None:
-            if not self._may_attach(request):
-                yield request
-                return
             sent = await arun(self._attach_when_ready(request))
             if sent is None:
                 yield request
@@ -125,7 +143,7 @@ class HttpxFlow:
         # `cached.header`, without the call.
         signed["Authorization"] = cached.prefix + cached.token.access_token
         if len(signed) <= len(headers):
-            # It took the place of the user's own. To look for that one first costs several times as much.
+            # It replaced the user's own. Looking for that one first would cost several times as much.
             return None
         request.headers = signed
         request.extensions[_ATTACHED] = cached
@@ -148,7 +166,9 @@ class HttpxFlow:
         )
 
     def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken | None]:
-        """Attach a token that may have to be waited for; None if this one may not be sent there."""
+        """Attach a token, once there is a valid one; None if the request may not have it, and stays as it is."""
+        if not self._may_attach(request):
+            return None
         try:
             cached = yield from token_to_send(self._credential, self._package)
         except BlnkAuthError as error:
@@ -190,7 +210,7 @@ class HttpxFlow:
         yield from judge_retry(self._credential, retry, rejection)
 
     def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
-        # Looked at once for each token. After a redirect to another origin the request did not carry it.
+        # Read a single time for each token. After a redirect to another origin the request did not carry it.
         if response.request.headers.get(self._credential.rules.header_name) == sent.header:
             sent.was_accepted = True
 
@@ -214,9 +234,9 @@ class HttpxFlow:
         request.extensions[_ATTACHED] = cached
 
     def _carry_cookies(self, rejected: httpx.Response) -> None:
-        """Send a cookie that came with the rejection along with the repetition, as the package's `DigestAuth` does."""
+        """Send a cookie of the rejection with the repeated request, as the package's `DigestAuth` does."""
         if "set-cookie" in rejected.headers:
-            # Not `rejected.cookies`, which stays in the response: a response with a cookie jar cannot be pickled.
+            # Not `rejected.cookies`, which would stay in the response: one with a cookie jar cannot be pickled.
             cookies: httpx.Cookies = self._httpx.Cookies()
             cookies.extract_cookies(rejected)
             cookies.set_cookie_header(rejected.request)
@@ -241,7 +261,7 @@ class HttpxFlow:
         )
 
     def _is_replayable(self, request: httpx.Request, original: httpx.Request) -> bool:
-        # Only a body that is in memory: every other may be used up, and some then send nothing, without an error.
+        # Only a body that is in memory: any other may be consumed, and some then send nothing, without an error.
         # A redirect that keeps the method passes on the stream, and leaves the content with the original request.
         owner = original if request.stream is original.stream else request
         try:

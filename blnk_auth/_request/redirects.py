@@ -1,7 +1,7 @@
 """Where a redirect loses the token, in httpx, httpx2 and requests.
 
-Used by the auth classes. What it promises: a token never follows a redirect to an origin that was not listed, and
-neither does any header that we attached beside it.
+Used by the auth classes. It promises that a redirect to an origin that is not listed loses the token, and every header
+that we attached beside it. It never follows a redirect itself.
 
 All three packages strip `Authorization` themselves where a redirect leads to another origin, and only that header.
 
@@ -23,8 +23,8 @@ from .._protocol.origins import Origin, normalize
 if TYPE_CHECKING:
     import httpx
 
-# Parsers disagree about ////host, https:////host, //\host and tabs or line breaks among the slashes: some see a path
-# there, others a host. In what these two patterns match, all of them see the same.
+# Parsers disagree about ////host, https:////host, //\host and tabs or line breaks among the slashes: some read a path
+# there, others a host. All of them read alike what these two patterns match.
 # Not compiled here: that takes longer than importing the rest of this package, and few requests are redirected.
 _ABSOLUTE = (
     r"(?i)(?:(?P<scheme>https?):)?//(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -45,7 +45,7 @@ def leads_to(origin: Origin, location: str) -> Origin | None:
 
 
 def unredirected(package: Any, headers: httpx.Headers, own: Mapping[str, str]) -> httpx.Headers:
-    """Headers with `own` in place of theirs: sent with this request, and not carried into a copy of them.
+    """A copy of `headers` in which `own` replaces those of the same name. `own` is sent, and not copied again.
 
     `Authorization` is an exception: the packages carry it to the same origin and strip it elsewhere, as it should be.
 

@@ -2,17 +2,17 @@
 
 Used by the auth classes. A provider may judge a rejection by its body (`Provider.reads_rejection_body`), and before a
 request is repeated the rejected response must free its connection. The body may be endless, slow, broken or a
-compression bomb, so what is promised is:
+compression bomb. So this module promises, and never reads more than it promises:
 
 * At most `MAX_REJECTION_BYTES` are read and judged, counted while they are decoded. A body in more than one content
   coding is not judged, nor is a stream of events, which would be delayed.
-* The body of an error is read for `MAX_REJECTION_SECONDS`, and no single read takes longer, whatever the client's own
-  timeouts are. Other bodies (where 200 is a rejection status) keep the client's timeouts.
-* A response that is returned to the caller can still be read whole. Where its body breaks off, the caller meets the
-  same error.
+* The body of an error is read for `MAX_REJECTION_SECONDS`, and no single read takes longer, with any timeouts of the
+  client. Other bodies (where 200 is a rejection status) keep the client's timeouts.
+* A response that is returned to the caller can still be read whole. If its body breaks off, the caller gets the same
+  error.
 * After `discard` the connection is free again, or closed.
 
-In httpx `response.close()` would not do: the client itself reads a response that is followed by another request, and
+In httpx `response.close()` is not enough: the client itself reads a response that is followed by another request, and
 fails on a closed one.
 """
 
@@ -40,11 +40,11 @@ _STREAMS = (
     *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq"),
     *("application/grpc", "multipart/x-mixed-replace"),
 )
-"""Media types whose body is read as it comes."""
+"""Media types whose body is read while it arrives."""
 
 
 def _may_be_judged(headers: Mapping[str, str]) -> bool:
-    """Whether a body can be judged, as far as its headers say."""
+    """Whether a body can be judged, by its headers."""
     is_stream = headers.get("content-type", "").strip().lower().startswith(_STREAMS)
     return not is_stream and "," not in headers.get("content-encoding", "") and not _is_too_long(headers)
 
@@ -74,7 +74,7 @@ class HttpxRejectionBody:
         return self._decoded()
 
     async def wait_async(self) -> bytes | None:
-        """As `wait`."""
+        """The same for a coroutine."""
         if not self._response.is_stream_consumed and _may_be_judged(self._response.headers):
             await self._aread(is_limited=self._response.is_error)
         return self._decoded()
@@ -85,15 +85,15 @@ class HttpxRejectionBody:
             self._read(is_limited=True)
         if self._decoded() is None:
             self._stream.close()
-            self._empty()
+            self._make_empty()
 
     async def adiscard(self) -> None:
-        """As `discard`."""
+        """The same for a coroutine."""
         if self._is_unread():
             await self._aread(is_limited=True)
         if self._decoded() is None:
             await self._stream.aclose()
-            self._empty()
+            self._make_empty()
 
     def _is_unread(self) -> bool:
         return not self._response.is_stream_consumed and self._rest is None and not _is_too_long(self._response.headers)
@@ -104,12 +104,12 @@ class HttpxRejectionBody:
             try:
                 for chunk in self._rest:
                     if self._is_enough(chunk):
-                        return self._give_back()
+                        return self._make_resumable()
             except self._package.TransportError as error:
                 self._rest = BrokenOff(error)
-                return self._give_back()
+                return self._make_resumable()
         self._stream.close()
-        return self._keep()
+        return self._make_whole()
 
     async def _aread(self, *, is_limited: bool) -> None:
         with self._read_timeout(is_limited=is_limited):
@@ -117,12 +117,12 @@ class HttpxRejectionBody:
             try:
                 async for chunk in self._rest:
                     if self._is_enough(chunk):
-                        return self._give_back()
+                        return self._make_resumable()
             except self._package.TransportError as error:
                 self._rest = BrokenOff(error)
-                return self._give_back()
+                return self._make_resumable()
         await self._stream.aclose()
-        return self._keep()
+        return self._make_whole()
 
     @contextlib.contextmanager
     def _read_timeout(self, *, is_limited: bool) -> Generator[None]:
@@ -145,17 +145,17 @@ class HttpxRejectionBody:
         self._length += len(chunk)
         return self._length > MAX_REJECTION_BYTES or time.monotonic() > self._give_up_at
 
-    def _give_back(self) -> None:
+    def _make_resumable(self) -> None:
         self._response.stream = resumed_stream_class(self._package)(self._chunks, self._rest, self._stream)
 
-    def _keep(self) -> None:
+    def _make_whole(self) -> None:
         self._is_complete = True
         self._response.stream = self._package.ByteStream(b"".join(self._chunks))
 
-    def _empty(self) -> None:
+    def _make_empty(self) -> None:
         """Leave nothing to read: the client reads the response before it sends the request again."""
         self._response.stream = self._package.ByteStream(b"")
-        # As if nobody had begun to read, also where a hook of the caller's has.
+        # As if the body had not been read, also where a hook of the caller's has read it.
         self._response.is_stream_consumed = self._response.is_closed = False
 
     def _decoded(self) -> bytes | None:
@@ -176,7 +176,7 @@ def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
         return raw
     if "," in coding:
         return None
-    # Byte by byte through the package's own decoder, since a decoder returns at once all that it makes of its input.
+    # Byte by byte, because a decoder returns in one piece all that it makes of its input.
     response: httpx.Response = package.Response(
         200, headers={"Content-Encoding": coding}, content=(raw[i : i + 1] for i in range(len(raw)))
     )
@@ -210,7 +210,7 @@ class RequestsRejectionBody:
     """The body of a rejection in requests. A `Wait`, whose result is the body.
 
     Attributes:
-        is_awaited: Whether only a coroutine can read it, as with niquests' `AsyncSession`: it is left alone.
+        is_awaited: Whether only a coroutine can read it, as with niquests' `AsyncSession`; then it is not read.
     """
 
     def __init__(self, response: requests.Response) -> None:
@@ -226,7 +226,7 @@ class RequestsRejectionBody:
         return self._head if self._is_complete else None
 
     async def wait_async(self) -> bytes | None:
-        """As `wait`: requests only blocks."""
+        """The same; requests always blocks."""
         return self.wait()
 
     def discard(self) -> None:
@@ -267,7 +267,7 @@ class RequestsRejectionBody:
 
 
 def _is_coroutine_function(function: Any) -> bool:
-    # Imported for the first rejection only: every auth class imports this module, and requests has no need of it.
+    # Imported for the first rejection only: programs should start quickly.
     import inspect
 
     return inspect.iscoroutinefunction(function)
@@ -286,7 +286,7 @@ class _ReadLimit:
             self._timer = None
 
     def raise_if_passed(self) -> None:
-        """Raise what a read that was too slow raises: a socket that was shut down seems to have come to its end."""
+        """Raise the error of a read that was too slow. A socket that was shut down otherwise looks like the end."""
         from urllib3.exceptions import ReadTimeoutError
 
         if self._has_passed:
@@ -295,7 +295,7 @@ class _ReadLimit:
     def __enter__(self) -> Self:
         if self._timer is not None:
             self._timer.daemon = True
-            # Without another thread to be had, the session's own timeout remains.
+            # If no thread can be started, the session's own timeout remains.
             with contextlib.suppress(RuntimeError):
                 self._timer.start()
         return self
@@ -306,6 +306,6 @@ class _ReadLimit:
 
     def _pass(self) -> None:
         self._has_passed = True
-        # The connection may have become free a moment ago.
+        # The connection may have been returned to its pool a moment ago.
         with contextlib.suppress(ValueError, RuntimeError, OSError):
             self._raw.shutdown()

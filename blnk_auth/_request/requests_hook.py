@@ -1,8 +1,8 @@
-"""The response hook of requests: what happens once a response has come.
+"""The response hook of requests: what happens once a response has arrived.
 
 Used by `RequestsAuth`, which appends a hook to each request that carries the token. requests calls it for every hop,
-redirects included, so it acts only on a response to a request that carried our token to an allowed origin. What follows
-a rejection is in `requests_retry`, which is imported for the first one. It never sends a request itself.
+redirects included. It promises to act only on a response to a request that carried our token to an allowed origin. What
+follows a rejection is in `requests_retry`, which is imported for the first one. It never sends a request itself.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ResponseHook:
 
     def note_not_rejected(self, response: requests.Response) -> None:
         """After a response that is not a rejection: note it, and strip our headers before a redirect elsewhere."""
-        # Looked at once for each token. After a redirect to another origin the request did not carry it.
+        # Read a single time for each token. After a redirect to another origin the request did not carry it.
         if not self.sent.was_accepted and response.request.headers.get(self.header_name) == self.sent.header:
             self.sent.was_accepted = True
         if response.is_redirect:
@@ -78,7 +78,7 @@ class ResponseHook:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A response is pickled with its request, and must not take the refresh token along.
+        # A response is pickled with its request; the refresh token must not be in the pickle.
         return partial, (unpickled_hook,)
 
 
@@ -112,8 +112,12 @@ def as_requests_error(error: BlnkAuthError, request: requests.PreparedRequest) -
 
 
 def unpickled_hook(response: requests.Response, **_: object) -> None:
-    """The hook of a response that was pickled with its request: it does nothing, as the response is history."""
+    """The hook of a response that was unpickled: it does nothing, because the response was handled before.
+
+    Args:
+        response: As requests passes it to every hook.
+    """
 
 
-# Its public home, which a pickle names.
+# The public module that a pickle names.
 unpickled_hook.__module__ = __name__.partition("._")[0] + ".requests"

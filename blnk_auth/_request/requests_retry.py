@@ -1,7 +1,7 @@
 """What `RequestsAuth` does after a rejection: renew, and send the request once more.
 
-Used by `requests_hook`. It sends a request at most once more, through the adapter that sent the first attempt, so no
-hook of the caller's sees the rejection. The decisions are those of `after_rejection`.
+Used by `requests_hook`. It promises to send a request at most once more, through the adapter that sent the first
+attempt, so that no hook of the caller's sees the rejection. It never decides: `after_rejection` does.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _repeat(hook: ResponseHook, rejected: requests.Response, retry: Retry, kwarg
     request.headers[hook.header_name] = retry.cached.header
     further = attach_api_headers(credential, request) if credential.rules.has_api_headers else ()
     retried = ResponseHook(credential, retry.cached, (*hook.further, *further))
-    # Not in the same list: copies of this request share it, and they carry the token that they carried.
+    # Not in the same list: copies of this request share it, and still carry the rejected token.
     hooks: list[Any] = [retried if each is hook else each for each in request.hooks["response"]]
     request.hooks = {**request.hooks, "response": hooks}
     _carry_cookies(request, rejected)
@@ -92,7 +92,7 @@ def _rejection(hook: ResponseHook, response: requests.Response, body: RequestsRe
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:
-    # A generator or iterator would be sent again empty, with a 200 for an answer.
+    # A generator or iterator would be sent again empty, and the API would respond with a success.
     return request.body is None or isinstance(request.body, bytes | str) or _can_rewind(request)
 
 
@@ -101,7 +101,7 @@ def _can_rewind(request: requests.PreparedRequest) -> bool:
     if position is None:
         return False
     try:
-        # Only trying shows it: a pipe has this method too, and so has a file that is closed by now.
+        # Only an attempt shows it: a pipe has this method too, and so has a closed file.
         body.seek(position)
         return body.tell() == position
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def _can_rewind(request: requests.PreparedRequest) -> bool:
 
 
 def _position(request: requests.PreparedRequest) -> int | None:
-    """Where a file body began; None if there is none to rewind."""
+    """The position at which a file body began; None if the body is not a file that can be rewound."""
     position = getattr(request, "_body_position", None)
     return position if isinstance(position, int) and hasattr(request.body, "seek") else None
 
@@ -122,7 +122,7 @@ def _redacted_copy(request: requests.PreparedRequest, header_name: str) -> reque
 
 
 def _carry_cookies(request: requests.PreparedRequest, rejected: requests.Response) -> None:
-    """Send a cookie that came with the rejection along with the repetition, as `HTTPDigestAuth` does."""
+    """Send a cookie of the rejection with the repeated request, as `HTTPDigestAuth` does."""
     jar = getattr(request, "_cookies", None)
     if jar is not None and rejected.headers.get("set-cookie") and "Cookie" not in request.headers:
         extract_cookies_to_jar(jar, rejected.request, rejected.raw)

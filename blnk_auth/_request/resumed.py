@@ -1,7 +1,7 @@
-"""Response bodies that begin with what was read already.
+"""Response bodies whose beginning was read already.
 
-Used by `rejection_body`, which reads the beginning of a body and gives the response back. What it promises: the reader
-gets every byte once, and meets the same error where the body broke off. It never reads ahead.
+Used by `rejection_body`, which reads the beginning of a body and then returns the response to the caller. It promises
+that the caller gets every byte once, and the same error if the body broke off. It never reads ahead.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def resumed_stream_class(package: Any) -> Any:
 
 
 class BrokenOff:
-    """What follows in a body that broke off: the error, for the caller who reads on."""
+    """The rest of a body that broke off: the error, for a caller that continues to read."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -92,7 +92,7 @@ class ResumedRaw:
 
 
 class BrokenOffRaw(ResumedRaw):
-    """A raw response whose reader meets the error that we met: read on, it would seem to have come to its end."""
+    """A raw response that broke off. Its reader gets the same error: otherwise it would look like the end."""
 
     def __init__(self, head: bytes, raw: Any, error: HTTPError) -> None:
         super().__init__(head, raw)
@@ -107,13 +107,13 @@ class BrokenOffRaw(ResumedRaw):
 
 
 class EndedRaw(ResumedRaw):
-    """A raw response of which nobody wants to read more."""
+    """A raw response of which no more is read."""
 
     def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
         return iter(())
 
 
 def read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
-    """What has come, up to `amount` bytes; `read` waits for all of them, however slowly they drip."""
+    """What has arrived, up to `amount` bytes; `read` would wait for all of them, for any time."""
     some: bytes = getattr(raw, "read1", raw.read)(amount, decode_content=decode_content)
     return some

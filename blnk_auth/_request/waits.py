@@ -1,7 +1,8 @@
 """Logic that waits, written once for threads and tasks.
 
-Used by the request flow and the auth classes. A generator yields each `Wait`, which can be done in either manner, and
-returns its result. `run` drives it by blocking, `arun` by awaiting; neither decides anything.
+Used by the request flow and the auth classes. A generator yields each `Wait`, which can block or be awaited, and
+returns its result. `run` drives it by blocking, `arun` by awaiting. Both promise to raise an exception of a wait inside
+the generator. They never decide anything.
 """
 
 from __future__ import annotations

@@ -263,11 +263,6 @@ HEADS_LEFT = frozenset(
     _renewal.ports
     _renewal.revocation
     _renewal.store_keys
-    _request.__init__
-    _request.client_errors
-    _request.rejection_body
-    _request.requests_retry
-    _request.waits
     _sign_in.__init__
     _sign_in.device
     _sign_in.interactive
@@ -300,8 +295,6 @@ HEADS_LEFT = frozenset(
     errors._checks
     errors._pickling
     events
-    httpx
-    httpx2
     policy
     providers.__init__
     providers._blink

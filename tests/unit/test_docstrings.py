@@ -49,8 +49,6 @@ LEFT = frozenset(
     blnk_auth.errors.SignInRequired
     blnk_auth.errors.StoreError
     blnk_auth.errors.TemporarilyUnavailable
-    blnk_auth.httpx.HttpxAuth
-    blnk_auth.httpx2.Httpx2Auth
     blnk_auth.provider.Provider
     blnk_auth.providers.BLinkCustomer
     blnk_auth.providers.MastercardOpenFinanceEurope
@@ -63,7 +61,6 @@ LEFT = frozenset(
     blnk_auth.providers.judge_flinks_refusal
     blnk_auth.providers.read_flinks_answer
     blnk_auth.providers.uk_open_banking_interaction
-    blnk_auth.requests.unpickled_hook
     blnk_auth.source.StaticToken
     blnk_auth.source.TokenSource
     blnk_auth.testing.Clock
