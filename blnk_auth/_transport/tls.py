@@ -57,7 +57,7 @@ def _why(error: Exception, files: Sequence[str]) -> str:
     if isinstance(error, ssl.SSLError):
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is not that of the certificate"
-        return "it does not contain a certificate with its key, or the key's password is wrong"
+        return "it has no certificate with its key, or the key's password is wrong"
     if isinstance(error, OSError):
         return f"{'the key' if _can_be_opened(files[0]) else 'the certificate'}'s file: {error.strerror}"
     return type(error).__name__

@@ -9,7 +9,11 @@ client; `blnk-auth init` writes it. What it promises:
   keyring. A secret that is written out is accepted only if nobody else can read the file.
 * No secret appears in an error, a `repr` or a traceback.
 
-It never asks the network, except for a profile with `provider = "discover"` when its client is made.
+It never uses the network, except for a profile with `provider = "discover"` when its client is made.
+
+* `_document`: where the file is, and the profiles in it. `_settings`: every key that a profile may have.
+* `_references`: `${NAME}` and `keyring:service/name`. `_profile`: a profile, and the client that it makes.
+* `_provider`: the provider of a profile.
 """
 
 from __future__ import annotations

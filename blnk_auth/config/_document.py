@@ -1,7 +1,7 @@
 """The configuration file itself: where it is, and its profiles, read as TOML.
 
-Used by profiles and by the command line. Whatever is wrong with the file is a `ConfigurationError` that names it. It
-never checks a profile, and never shows a value of the file: any of them may be a secret.
+Used by profiles and by the command line. It promises that everything wrong with the file is a `ConfigurationError` that
+names it. It never checks a profile, and never shows a value of the file: any of them may be a secret.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ _OTHERS = 0o077
 
 
 def config_path(path: str | os.PathLike[str] | None = None) -> Path:
-    """Where the configuration file is.
+    """Where the configuration file is. It need not exist.
 
     Args:
         path: The file. None: the one that the environment variable BLNK_AUTH_CONFIG names, else `config.toml` in this
             user's configuration directory (`~/.config/blnk-auth/` on Linux).
 
+    Returns:
+        The path. It may be relative, if `path` is.
+
     Raises:
-        ConfigurationError: If the path cannot be one, or this user has no home directory and no file is named.
+        ConfigurationError: The path is not a usable path, or this user has no home directory and no file is named.
     """
     found = find_config(path)
     if found is None:
@@ -52,7 +55,7 @@ def find_config(path: str | os.PathLike[str] | None = None) -> Path | None:
         found = None
     if found is None or "\0" in str(found):
         raise ConfigurationError(
-            f"path {given!r} is not the path of a file that this machine knows",
+            f"path {given!r} is not a usable path on this machine",
             remedy="name the file with its full path",
             parameter="path",
         )
@@ -72,16 +75,22 @@ def user_directory(kind: Literal["config", "data", "state"]) -> Path | None:
         found = find[kind]("blnk-auth", appauthor=False)
     except RuntimeError:
         return None
-    # Some releases return `~/...` as it is. As a relative path it would be a directory named `~` wherever the process
-    # runs, in which anyone may have put a file.
+    # Some releases return `~/...` unchanged. As a relative path it would be a directory named `~` in the process's
+    # current directory, in which anyone may have put a file.
     return found if found.is_absolute() else None
 
 
 def profile_names(path: Path) -> list[str]:
-    """The names of the profiles in a file, ascending; empty if there is no file.
+    """List the profiles in a file.
+
+    Args:
+        path: The configuration file: see `config_path`.
+
+    Returns:
+        The names of its profiles, ascending; empty if there is no file.
 
     Raises:
-        ConfigurationError: If the file cannot be read, or is not a configuration file.
+        ConfigurationError: The file cannot be read, or is not a configuration file.
     """
     return sorted(read_profiles(path) or ())
 
@@ -112,7 +121,7 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _all_redacted(value: Any) -> Any:
-    """The same value with each text unreadable in a traceback: which of them are secrets is not yet known."""
+    """The same value with each string redacted in tracebacks: which of them are secrets is not known yet."""
     if isinstance(value, dict):
         return {key: _all_redacted(each) for key, each in cast("dict[str, Any]", value).items()}
     return [_all_redacted(each) for each in cast("list[object]", value)] if isinstance(value, list) else redacted(value)

@@ -1,8 +1,8 @@
 """A profile: one registered client, checked, with its references resolved.
 
-Used by the command line and by `OAuthClient.from_config`. Loading one touches no network, no store and no keyring;
-`make` opens the store, and asks the network only for `provider = "discover"`. Every `ConfigurationError` names the
-file and the profile, or the option and the variable, that the wrong setting came from.
+Used by the command line and by `OAuthClient.from_config`. It promises that every `ConfigurationError` names the file
+and the profile, or the option and the variable, from which the wrong setting came. Loading a profile never uses the
+network, a store or the keyring; `make` opens the store, and uses the network only for `provider = "discover"`.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
 from ._document import find_config, is_open_to_others, read_profiles, user_directory
+from ._provider import make_provider
 from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
 
 Client = TypeVar("Client")
 
-_SUBJECT = "{subject}"
-_OF_SUBJECT = ("target_id", "username")
 _WITH_PASSWORD = ("store", "proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A registered client, as the configuration describes it. Immutable; may be used from any thread.
+    """A registered client, as the configuration describes it. `load_profile` makes one.
+
+    Immutable; may be used from any thread. Its methods block: they may read files, the keyring and the network.
 
     Attributes:
         name: The name of the profile.
         path: The configuration file, whether or not it exists. None: no file was named, and this user has no home
             directory.
-        settings: The settings by key, with `${NAME}` replaced, files made absolute, and what is in the keyring as a
-            callable. Holds secrets, so it is not in the repr.
+        settings: The settings by key, with `${NAME}` replaced, files made absolute, and references to the keyring as
+            callables. It contains secrets, so it is not in the repr.
         overridden: The keys that come from options or variables. Without a file, or without the profile in it: every
             key there is.
     """
@@ -51,7 +52,7 @@ class Profile:
 
     @property
     def subject(self) -> str | None:
-        """The usual subject: whose tokens. None: not set."""
+        """The subject to use where none is named: whose tokens. None: not set."""
         return self.settings.get("subject")
 
     @property
@@ -79,12 +80,15 @@ class Profile:
 
         Args:
             client: `OAuthClient`, or another callable with its arguments.
-            further: Further arguments, which take the place of those of the profile. Without `store`, the profile's
-                store is opened.
+            **further: Further arguments, which replace those of the profile. Without `store`, the profile's store is
+                opened.
+
+        Returns:
+            What `client` returns.
 
         Raises:
-            ConfigurationError: If a setting is wrong; it names the file and the profile, or the option.
-            StoreError: If the store cannot be opened.
+            ConfigurationError: A setting is wrong; the error names the file and the profile, or the option.
+            StoreError: The store cannot be opened.
         """
         settings = {**self.client_settings(), **further}
         if "store" not in settings:
@@ -96,13 +100,29 @@ class Profile:
         raise failure
 
     def provider(self) -> Provider:
-        """The provider. Asks the network only for `discover`. Raises `ConfigurationError`."""
+        """Make the provider. It uses the network only for `provider = "discover"`.
+
+        Returns:
+            The provider.
+
+        Raises:
+            ConfigurationError: A setting of the provider is wrong.
+            TemporarilyUnavailable: The metadata cannot be fetched now.
+            ProtocolError: The issuer publishes no valid metadata.
+        """
         common = {each.name for each in COMMON}
         chosen = {name: value for name, value in self.settings.items() if name not in common and name != "provider"}
-        return _MAKERS[self.settings["provider"]](self, chosen)
+        return make_provider(self.settings["provider"], chosen, self.network_settings)
 
     def client_settings(self) -> dict[str, Any]:
-        """The arguments of `OAuthClient` other than provider and store. Reads the private key."""
+        """The arguments of `OAuthClient` other than provider and store. It reads the private key.
+
+        Returns:
+            The arguments by name. They contain secrets.
+
+        Raises:
+            ConfigurationError: The private key, or a reference to the keyring, cannot be read.
+        """
         passed = ("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm")
         chosen = {name: self.settings[name] for name in passed if name in self.settings}
         if "private_key" in self.settings:
@@ -110,7 +130,14 @@ class Profile:
         return {**chosen, **self.network_settings()}
 
     def network_settings(self) -> dict[str, Any]:
-        """How the authorization server is reached: `verify`, `cert` and `proxy`, as far as they are set."""
+        """How the authorization server is reached.
+
+        Returns:
+            `verify`, `cert` and `proxy`, as far as they are set.
+
+        Raises:
+            ConfigurationError: The password of the certificate's key is in the keyring, and cannot be read.
+        """
         chosen = {name: self.settings[name] for name in ("verify", "proxy") if name in self.settings}
         cert = self.settings.get("cert")
         if cert is not None:
@@ -119,11 +146,14 @@ class Profile:
         return chosen
 
     def open_store(self) -> TokenStore:
-        """The token store: the one whose URL the profile has, else an SQLite file of this user.
+        """Open the token store: the one whose URL the profile has, else an SQLite file of this user.
+
+        Returns:
+            The store. The caller closes it.
 
         Raises:
-            ConfigurationError: If the URL is wrong, or there is none and this user has no home directory.
-            StoreError: If the store cannot be opened.
+            ConfigurationError: The URL is wrong, or there is none and this user has no home directory.
+            StoreError: The store cannot be opened.
         """
         url = self.settings.get("store")
         if url is None:
@@ -137,7 +167,11 @@ class Profile:
         raise failure
 
     def store_file(self) -> Path | None:
-        """The file of the token store; None if it has none, or several."""
+        """Where the token store is, if it is one file. It need not exist.
+
+        Returns:
+            The path; None if the store is not a file, or is several.
+        """
         url = self.settings.get("store")
         if url is None:
             return usual_store_path()
@@ -181,13 +215,17 @@ def load_profile(
     """Load a profile of the configuration file.
 
     Args:
-        name: The name of the profile.
+        name: The name of the profile. Default: "default".
         path: The file. None: see `config_path`.
-        overrides: Settings that take the place of the file's. If they name a provider, there need not be a file.
-        environment: The variables that `${NAME}` refers to.
+        overrides: Settings that replace those of the file. If they name a provider, there need not be a file. None:
+            none.
+        environment: The variables that `${NAME}` refers to. Default: those of the process.
+
+    Returns:
+        The profile, checked.
 
     Raises:
-        ConfigurationError: If anything is missing, misspelt or of the wrong type.
+        ConfigurationError: A setting is missing, misspelt or of the wrong type, or the file cannot be read.
     """
     if not isinstance(cast("object", name), str):
         raise ConfigurationError("profile must be text, the name of a profile", parameter="profile")
@@ -325,48 +363,3 @@ def _jwk(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
-
-
-# --- making providers -------------------------------------------------------------------------------------------------
-
-
-def _blnk_cloud(_profile: Profile, chosen: dict[str, Any]) -> Provider:
-    from ..providers._blnk_cloud import BlnkCloud
-
-    return BlnkCloud(**chosen)
-
-
-def _blink(_profile: Profile, chosen: dict[str, Any]) -> Provider:
-    from ..providers._blink import BLink
-
-    return BLink(**{**chosen, **{name: _of_subject(chosen[name]) for name in _OF_SUBJECT if name in chosen}})
-
-
-def _of_subject(value: str) -> Any:
-    def filled_in(subject: str | None) -> str:
-        return value.replace(_SUBJECT, subject or "")
-
-    return filled_in if _SUBJECT in value else value
-
-
-def _flinks(_profile: Profile, chosen: dict[str, Any]) -> Provider:
-    from ..providers._flinks import Flinks
-
-    return Flinks(**chosen)
-
-
-def _discover(profile: Profile, chosen: dict[str, Any]) -> Provider:
-    return Provider.discover(**chosen, **profile.network_settings())
-
-
-def _custom(_profile: Profile, chosen: dict[str, Any]) -> Provider:
-    return Provider(**chosen)
-
-
-_MAKERS: Mapping[str, Callable[[Profile, dict[str, Any]], Provider]] = {
-    "blnk_cloud": _blnk_cloud,
-    "blink": _blink,
-    "flinks": _flinks,
-    "discover": _discover,
-    "custom": _custom,
-}

@@ -1,6 +1,7 @@
 """References in the configuration file: `${NAME}` to the environment, `keyring:service/name` to the keyring.
 
-Used by profiles, and by `blnk-auth init`. A secret that a reference names never appears in an error of this file.
+Used by profiles, and by `blnk-auth init`. It promises that the environment is read when a profile is loaded, and the
+keyring when the value is needed. It never shows a secret in an error.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _KEYRING = "keyring:"
 
 
 class UnresolvedReference(Exception):
-    """A reference that cannot be resolved. Whoever knows the file and the key makes a `ConfigurationError` of it.
+    """A reference that cannot be resolved. The caller, which knows the file and the key, makes a `ConfigurationError`.
 
     Args:
         problem: What is wrong, to be read after the name of the key.
@@ -31,7 +32,7 @@ class UnresolvedReference(Exception):
 
 
 def expand(value: Any, environment: Mapping[str, str]) -> Any:
-    """The value with each `${NAME}` in its texts replaced; `$${` becomes `${`. Raises `UnresolvedReference`."""
+    """The value with each `${NAME}` in its strings replaced; `$${` becomes `${`. Raises `UnresolvedReference`."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda found: _variable(found, environment), value)
     if isinstance(value, list):
@@ -55,7 +56,7 @@ def _variable(found: re.Match[str], environment: Mapping[str, str]) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether the text has more than references."""
+    """Whether the text contains anything but references."""
     return not is_in_keyring(text) and bool(_REFERENCE.sub("", text))
 
 
@@ -84,7 +85,7 @@ def from_keyring(reference: str) -> Callable[[], str]:
     def read() -> str:
         try:
             secret = keyring.get_password(service, name)
-        except Exception as error:  # noqa: BLE001 - each backend raises its own, and the text may hold the secret
+        except Exception as error:  # noqa: BLE001 - each backend raises its own, and the text may contain the secret
             failure = UnresolvedReference(
                 f"refers to the keyring, which cannot be read ({type(error).__name__})",
                 "check with `keyring diagnose` that this machine has one, and unlock it, or write ${NAME} instead",
@@ -93,7 +94,7 @@ def from_keyring(reference: str) -> Callable[[], str]:
             if isinstance(secret, str):
                 return secret
             failure = UnresolvedReference(
-                "refers to an entry that the keyring does not have", f"make it: keyring set {service} {name}"
+                "refers to an entry that the keyring does not have", f"create it: keyring set {service} {name}"
             )
         raise failure
 

@@ -1,7 +1,7 @@
 """Every key that a profile may have: its name, its meaning, its type; and the check of a profile against them.
 
-Used by profiles, and by the command line, which makes its options from the same tables: a setting has one name
-everywhere. Nothing here reads a file or a variable, and no error quotes a value that may be a secret.
+Used by profiles, and by the command line, which makes its options from the same tables. It promises that a setting has
+one name everywhere. It never reads a file or a variable, and never quotes a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def settings_of(provider: str) -> Mapping[str, Setting]:
 
 
 class SettingError(ConfigurationError):
-    """A setting is wrong, as the configuration itself found out: the remedy speaks of settings already."""
+    """A setting is wrong, found by the configuration itself: so the remedy names settings, not arguments of Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class SettingsOrigin:
     """Where the settings of a profile come from, so that an error names the right place.
 
     Attributes:
-        file: The configuration file; None where there is none, and no place for one.
+        file: The configuration file; None if there is none, and this user has no home directory for one.
         profile: The name of the profile.
         overridden: The keys that come from options or variables and not from the file.
     """
@@ -182,7 +182,7 @@ class SettingsOrigin:
         return SettingError(f"{self._where}: {key} {problem}", remedy=remedy, parameter=key)
 
     def located(self, error: ConfigurationError) -> ConfigurationError:
-        """The error with where the setting came from, for an error of the library about `parameter`."""
+        """An error of the library about `parameter`, with the place from which that setting came."""
         where = _option_names(error.parameter) if error.parameter in self.overridden else self._where
         return error.replace(problem=f"{where}: {error.problem}")
 
@@ -258,13 +258,13 @@ _KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
     "file": (_is_text, "a file name in quotes"),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
     "number": (is_number, "a number"),
-    "list": (_is_list_of_text, 'a list of texts, such as ["...", "..."]'),
-    "table": (_is_table, 'a table of texts, such as { name = "..." }'),
+    "list": (_is_list_of_text, 'a list of strings, such as ["...", "..."]'),
+    "table": (_is_table, 'a table of strings, such as { name = "..." }'),
 }
 
 
 def _named(value: Any) -> str:
     # The type and not the value, which may be a secret under the wrong key.
-    names = {"str": "a text", "Redacted": "a text", "bool": "true or false", "list": "a list", "dict": "a table"}
+    names = {"str": "a string", "Redacted": "a string", "bool": "true or false", "list": "a list", "dict": "a table"}
     kind = str(type(value).__name__)
     return names.get(kind, "a number" if is_number(value) else f"a {kind}")

@@ -1,7 +1,8 @@
 """The providers that work by name, one short file each, and the rules by which their answers are judged.
 
-Used by users who configure a client. The rules are public because a `Provider` of theirs may use one, and because a
-pickle of a provider names them. No name is imported before it is first used (PEP 562).
+Used by users who configure a client. It promises one function for each provider, which returns a `Provider`. The rules
+are public because a user's own `Provider` may use one, and because a pickle of a provider names them. It never imports
+a module before one of its names is first used (PEP 562).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """bLink by SIX: Swiss banks behind one authenticating proxy.
 
-Used through `blnk_auth.BLink`. The tokens are the bank's, which a header selects; the client authenticates with its
-certificate (mutual TLS), never with a secret. Sources: docs.blink.six-group.com, api-reference/base-module/consent
-(oauth-token, oauth-revoke, oauth-username), api-reference/authentication (token-management, custom-headers,
-tls-certificates), api-reference/error-codes.
+Used by users of bLink, as `blnk_auth.BLink`. It promises requests as SIX documents them. The tokens are the bank's,
+which a header selects; the client authenticates with its certificate (mutual TLS), never with a secret. Sources:
+docs.blink.six-group.com, api-reference/base-module/consent (oauth-token, oauth-revoke, oauth-username),
+api-reference/authentication (token-management, custom-headers, tls-certificates), api-reference/error-codes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
 
 AUTO = "AUTO"
-"""What the PSU headers say when no user is present."""
+"""The value of the PSU headers when no user is present."""
 
 OfSubject = str | Callable[[str], str]
-"""A value for everybody, or a callable of the subject."""
+"""A value for all subjects, or a callable of the subject."""
 
 OfCall = str | Callable[[Call], str]
 """A value for every call, or a callable of the `Call`."""
@@ -51,10 +51,11 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     client_auth: ClientAuthMethod = "tls_client_auth",
     api_origins: Iterable[str] = (),
 ) -> Provider:
-    """BLink as a provider. Nothing has a default that SIX does not document: each value is given at onboarding.
+    """BLink as a provider. Each value is given at onboarding; only what SIX documents has a default.
 
-    Callables are called on the thread that needs the value. Those of a `Call` run in a copy of the caller's context, so
-    they may read its context variables; `Call.in_background` is True when no caller waits.
+    Callables are called on the thread that needs the value, so they must be safe to call from any thread. Those of a
+    `Call` run in a copy of the caller's context, so they may read its context variables; `Call.in_background` is True
+    when no caller waits.
 
     Args:
         base_url: The URL of the consent module. Its origin may receive the tokens.
@@ -63,17 +64,20 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         user_agent: Name and version of your software.
         username: The user's e-banking name, at most 64 characters, or a callable of the subject. Needed for Consent
             2.0. None: not sent.
-        authorization_endpoint: The bank's, from the bLink directory, or a callable of the `target_id`. None: nobody
-            signs in here.
-        psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO` (no user is present), or a callable of the
-            `Call`.
+        authorization_endpoint: The bank's, from the bLink directory, or a callable of the `target_id`. None: users do
+            not sign in through this client.
+        psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO` (the default: no user is present), or a callable
+            of the `Call`.
         psu_user_agent: The header `X-PSU-User-Agent`, likewise.
         psu_headers_for_api: Whether the two headers are sent to the API too, as the published client modules require
-            (AIS 3.1.0.7 and 4.0.0.4, PSS 4.0.0.3, OpenWealth order placement). False leaves them to token requests.
+            (AIS 3.1.0.7 and 4.0.0.4, PSS 4.0.0.3, OpenWealth order placement). False: with token requests only.
         consent: The version of the consent module; "3.0" sends PKCE and no username.
         renewable: False for clients whose tokens bLink renews.
-        client_auth: "none" for the closed network that needs no certificate.
-        api_origins: Further origins that may receive the tokens.
+        client_auth: The default is mutual TLS; "none" is for the closed network that needs no certificate.
+        api_origins: Further origins that may receive the tokens. Default: none.
+
+    Returns:
+        The provider, whose `target` selects the bank and whose refresh tokens expire 30 days after their last use.
 
     Raises:
         ConfigurationError: A value that bLink would refuse; `parameter` names it.
@@ -108,15 +112,17 @@ def BLink(  # noqa: N802 - reads as the name of a provider
 @pickled_by_name
 @dataclass(frozen=True, slots=True, repr=False)
 class BLinkCustomer:
-    """What bLink asks for with each call: which software, which bank, and which user. Immutable.
+    """The parameters and headers that bLink requires: which software, which bank, and which user.
+
+    `BLink` makes it. Immutable. Its methods are the callables of a `Provider`, and may be called from any thread.
 
     Attributes:
-        target_id: As for `BLink`.
-        user_agent: As for `BLink`.
-        username: As for `BLink`.
-        psu_ip_address: As for `BLink`.
-        psu_user_agent: As for `BLink`.
-        consent: As for `BLink`.
+        target_id: The bank, or a callable of the subject.
+        user_agent: Name and version of your software.
+        username: The user's e-banking name, at most 64 characters, or a callable of the subject. None: not sent.
+        psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO`, or a callable of the `Call`.
+        psu_user_agent: The header `X-PSU-User-Agent`, likewise.
+        consent: The version of the consent module: "2.0" or "3.0".
     """
 
     target_id: OfSubject
@@ -127,7 +133,11 @@ class BLinkCustomer:
     consent: str
 
     def check(self) -> None:
-        """Raises `ConfigurationError` now for what each call would be refused for."""
+        """Check the values that are not callables, which every call would need.
+
+        Raises:
+            ConfigurationError: bLink would refuse a value; `parameter` names it.
+        """
         if self.consent not in ("2.0", "3.0"):
             raise ConfigurationError(
                 f"consent {self.consent!r} is unknown", parameter="consent", remedy='use "2.0" or "3.0"'
@@ -148,27 +158,68 @@ class BLinkCustomer:
                 _check_header(parameter, value)
 
     def target(self, subject: str | None) -> str:
-        """The bank of a subject: `Provider.target`."""
+        """The bank of a subject. Used as `Provider.target`.
+
+        Args:
+            subject: Whose bank. None: the client's own token, which has no bank.
+
+        Returns:
+            The `target_id`.
+
+        Raises:
+            ConfigurationError: The callable failed or returned an unusable value, or `subject` is None and
+                `target_id` is a callable.
+        """
         return _check_header("target_id", _of_subject("target_id", self.target_id, subject))
 
     def parameters(self, call: Call) -> Mapping[str, str]:
-        """What a token request says beside the RFC: `Provider.token_parameters`."""
+        """The parameters of a token request beside those of RFC 6749. Used as `Provider.token_parameters`.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The `username` for Consent 2.0; nothing for Consent 3.0 and for a revocation.
+
+        Raises:
+            ConfigurationError: The callable failed, or returned an unusable name.
+        """
         if self.consent != "2.0" or self.username is None or call.purpose == "revocation":
             return {}
         return {"username": _check_username(_of_subject("username", self.username, call.subject))}
 
     def headers(self, call: Call) -> Mapping[str, str]:
-        """The headers of every call."""
+        """The headers of every call. Used as `Provider.api_headers` if the PSU headers are not sent to the API.
+
+        Args:
+            call: The call.
+
+        Returns:
+            `X-Correlation-ID`, a new one for each call, `X-CorAPI-Target-ID` and `User-Agent`.
+
+        Raises:
+            ConfigurationError: The target cannot be sent as a header.
+        """
         return {
             # It names one REST call: a retry is another call.
             "X-Correlation-ID": str(uuid.uuid4()),
-            # The one that the grant was given for, whatever `target_id` returns by now.
+            # The bank that the grant was given for, even if `target_id` returns another one now.
             "X-CorAPI-Target-ID": _check_header("target_id", call.target),
             "User-Agent": self.user_agent,
         }
 
     def token_headers(self, call: Call) -> Mapping[str, str]:
-        """These and the PSU headers, which token requests need, and most modules of the API too."""
+        """The headers of a token request, and of most modules of the API: those of `headers` and the PSU headers.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The headers by name.
+
+        Raises:
+            ConfigurationError: A callable failed, or a value cannot be sent as a header.
+        """
         return {
             **self.headers(call),
             "X-PSU-IP-Address": _of_call("psu_ip_address", self.psu_ip_address, call),
@@ -178,7 +229,17 @@ class BLinkCustomer:
 
 @public
 def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
-    """`X-CorAPI-Source` says who answered: the platform judges our certificate, the bank judges the grant."""
+    """Judge a response without a token by bLink's rules (api-reference/error-codes). Used as `Provider.judge_refusal`.
+
+    The header `X-CorAPI-Source` names the sender: the platform judges our certificate, the bank judges the grant.
+
+    Args:
+        refusal: The response.
+
+    Returns:
+        "sign_in" if the bank refuses the grant; "configuration" if the platform refuses the client, or if the request
+        is malformed; None: RFC 6749 applies.
+    """
     status, problem = refusal.response.status_code, _problem_type(refusal.document)
     if status in (406, 415, 501) or problem in ("INVALID_PAYLOAD", "MALFORMED_PAYLOAD"):
         return "configuration"
@@ -194,7 +255,14 @@ def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
 
 @public
 def is_blink_rejection(answer: ApiAnswer) -> bool:
-    """A 401 by the bank. One by the platform is about the certificate, which no token replaces."""
+    """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
+
+    Args:
+        answer: The response, with a rejection status.
+
+    Returns:
+        True for a 401 by the bank. A 401 by the platform is about the certificate, so a new token does not help.
+    """
     return renewal_may_help(answer) and answer.headers.get("x-corapi-source", "").upper() != "PLATFORM"
 
 
@@ -234,7 +302,7 @@ def _check_header(parameter: str, value: str | None) -> str:
         raise ConfigurationError(
             f"{parameter} must be printable ASCII without line breaks, since it is sent as a header",
             parameter=parameter,
-            remedy="pass such a text, or return it from the callable",
+            remedy="pass such a string, or return it from the callable",
         )
     return value
 

@@ -1,7 +1,8 @@
 """Blnk Cloud, the hosted side of Blnk Finance.
 
-Used through `blnk_auth.BlnkCloud`. Form bodies, HTTP Basic with the id and secret as they are, a new refresh token with
-every renewal, no revocation endpoint. Sources: docs.blnkfinance.com/cloud/auth/oauth,
+Used by users of Blnk, as `blnk_auth.BlnkCloud`. It promises requests as Blnk documents them: form bodies, HTTP Basic
+with the unencoded id and secret, a new refresh token with every renewal, no revocation endpoint. It never contacts Blnk
+Core, which has API keys of its own. Sources: docs.blnkfinance.com/cloud/auth/oauth,
 .../cloud/reference/get-access-token, .../refresh-access-token and the metadata at
 /.well-known/oauth-authorization-server.
 """
@@ -19,7 +20,7 @@ from ..errors._pickling import public
 from ..provider import Provider
 
 BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
-"""The hosted Cloud."""
+"""The base URL of the hosted Cloud."""
 
 
 def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
@@ -27,7 +28,10 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
 
     Args:
         base_url: The URL of a self-hosted Cloud (Production License). Default: the hosted one.
-        api_origins: Further origins that may receive its tokens; its own always may.
+        api_origins: Further origins that may receive its tokens; its own always may. Default: none.
+
+    Returns:
+        The provider.
 
     Raises:
         ConfigurationError: A URL cannot be used.
@@ -54,7 +58,15 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
 
 @public
 def is_blnk_cloud_rejection(answer: ApiAnswer) -> bool:
-    """A 401 that Cloud itself sent. One that Core sent through /proxy rejects Cloud's key, not our token."""
+    """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
+
+    Args:
+        answer: The response, with a rejection status.
+
+    Returns:
+        True for a 401 that Cloud itself sent. A 401 that Core sent through /proxy rejects Cloud's own key, not the
+        user's token.
+    """
     return renewal_may_help(answer) and not _is_core_rejection(answer.body)
 
 

@@ -1,7 +1,8 @@
 """Flinks Outbound: other banks' data through Flinks.
 
-Used through `blnk_auth.Flinks`. JSON bodies, the client's secret in the body, refresh tokens that never change, access
-tokens of about five minutes, and an API that reports expired tokens in its own way. Sources:
+Used by users of Flinks, as `blnk_auth.Flinks`. It promises requests as Flinks documents them: JSON bodies, the client's
+secret in the body, refresh tokens that never change, access tokens of about five minutes, and an API that reports
+expired tokens in its own way. Sources:
 docs.flinks.com/api/outbound/endpoints/authorize (token, errors, revoke-connection), .../fdx/fdx-errors and
 docs.flinks.com/reference/for-partners.
 """
@@ -25,7 +26,7 @@ from ..token import read_seconds
 
 FLINKS_PRODUCTION = "ob.flinksapp.com"
 FLINKS_PREPRODUCTION = "ob-preprod.flinksapp.dev"
-"""The documented hosts. Flinks runs one instance per country: use the host that you were given."""
+"""The documented hosts. Flinks has one instance per country: use the host that you were given."""
 
 _IDLE_LIFETIME = 30 * 86_400.0
 
@@ -44,14 +45,17 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 
     Args:
         host: The host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox.
-        api_origins: Further origins that may receive its tokens.
-        client_auth: Where the credentials are sent, which is not documented; `client_secret_basic` sends them in the
-            header instead of the body.
+        api_origins: Further origins that may receive its tokens. Default: none.
+        client_auth: Where the credentials are sent, which is not documented. The default sends them in the body,
+            `client_secret_basic` in the header.
         redirect_uri_on_refresh: Whether a refresh repeats the redirect_uri; two pages of the documentation disagree.
-        authorization_parameters: Such as `{"provider_id": "..."}`, the bank to connect to. None: none.
+        authorization_parameters: For example `{"provider_id": "..."}`, the bank to connect to. None: none.
+
+    Returns:
+        The provider, whose refresh tokens expire 30 days after their last use.
 
     Raises:
-        ConfigurationError: The host has a path, or another setting cannot be meant; `parameter` names it.
+        ConfigurationError: The host has a path, or another setting cannot work; `parameter` names it.
     """
     origin = _origin(host)
     return Provider(
@@ -89,12 +93,23 @@ def _origin(host: str) -> Origin:
 
 @public
 def read_flinks_answer(document: Mapping[str, Any], now: float) -> Mapping[str, Any]:
-    """`expires_in` 0 is the schema's default and means unknown: then the JWT's `exp`, unverified, is a hint."""
+    """Read the members of a token response. Used as `Provider.read_answer`.
+
+    `expires_in` 0 is the default of Flinks' schema and means unknown. In its place the `exp` of the access token, which
+    is a JWT, is taken as a hint. It is not verified, because only Flinks has the key.
+
+    Args:
+        document: The members of the response.
+        now: The current time, in UTC epoch seconds.
+
+    Returns:
+        The members as RFC 6749 section 5.1 has them. `expires_in` is missing if the expiry is unknown.
+    """
     if read_seconds(document.get("expires_in")):
         return document
     answer = {name: value for name, value in document.items() if name != "expires_in"}
     expires_at = _expiry_in_jwt(document.get("access_token"))
-    # An exp in the past says more about the clocks than about the token.
+    # An exp in the past means that the clocks differ: the token was just issued.
     if expires_at is not None and expires_at > now:
         answer["expires_in"] = expires_at - now
     return answer
@@ -113,10 +128,17 @@ def _expiry_in_jwt(access_token: Any) -> float | None:
 
 @public
 def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
-    """The token page: 400, 401 and 403 mean that the tokens Flinks itself holds at the bank have expired.
+    """Judge a response without a token by Flinks' rules (authorize/errors). Used as `Provider.judge_refusal`.
 
-    Codes of RFC 6749 go first: a wrong client_secret is a 400 `invalid_client` here, and no reason to sign in again. An
-    answer without a body could be anybody's, so it ends no grant.
+    400, 401 and 403 mean that the tokens that Flinks itself has at the bank have expired. Codes of RFC 6749 have
+    precedence: a wrong client_secret is a 400 `invalid_client`, and does not require a new sign-in. A response without
+    a body may come from a proxy, so it does not end the grant.
+
+    Args:
+        refusal: The response.
+
+    Returns:
+        "sign_in" if the user must sign in again; None: RFC 6749 applies.
     """
     if refusal.error == "access_denied":
         return "sign_in"
@@ -127,14 +149,21 @@ def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
 
 @public
 def is_flinks_rejection(answer: ApiAnswer) -> bool:
-    """A 401 or 403 that names no error of the FDX specification, and a 400 of the partner endpoints."""
+    """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
+
+    Args:
+        answer: The response, with a rejection status.
+
+    Returns:
+        True for a 401 or 403 that names no error of the FDX specification, and for a 400 of the partner endpoints.
+    """
     if answer.status_code == 400:
         # Where Flinks documents it, and nowhere else: a 400 of the data endpoints is for the application.
         return answer.path.startswith(_PARTNER_PATHS)
     document = _document(answer.body)
     if document is None:
         return renewal_may_help(answer)
-    # FDX error 602 and similar ones are about consent; an expired token comes with a message and nothing else.
+    # FDX error 602 and similar ones are about consent; for an expired token there is only a message.
     return document.get("code") is None and document.get("debugMessage") is None
 
 

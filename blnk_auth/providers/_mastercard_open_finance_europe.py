@@ -1,7 +1,8 @@
 """Mastercard Open Finance Europe (formerly Aiia): a JSON body together with HTTP Basic.
 
-Used through `blnk_auth.providers`. From developer.mastercard.com/open-finance-europe (refreshing): access tokens for an
-hour, refresh tokens for 14 days. Not verified against the real service; the URLs are passed by its user.
+Used by users of that service, through `blnk_auth.providers`. It promises requests as
+developer.mastercard.com/open-finance-europe (refreshing) documents them: access tokens for an hour, refresh tokens for
+14 days. Never tried, and so not verified against the real service; the URLs are passed by its user.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
         token_endpoint: The URL in your environment.
         authorization_endpoint: The URL in your environment.
         api_origins: The origins of its APIs, which may receive its tokens.
+
+    Returns:
+        The provider, whose refresh tokens expire 14 days after their last use.
 
     Raises:
         ConfigurationError: A URL cannot be used.

@@ -1,8 +1,9 @@
 """TrueLayer's Data API: form bodies, the secret in the body, refresh tokens that must be used every 30 days.
 
-Used through `blnk_auth.providers`. From support.truelayer.com 360002750513 (refresh tokens). Not verified against the
-real service: the hosts, and that credentials are deleted through its own API instead of RFC 7009, are general
-knowledge. Payments need signed requests, which are not part of it.
+Used by users of that service, through `blnk_auth.providers`. It promises requests as support.truelayer.com 360002750513
+(refresh tokens) documents them. Never tried, and so not verified against the real service: the hosts, and that
+credentials are deleted through its own API instead of RFC 7009, are general knowledge. Payments need signed requests,
+which are not part of it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Pr
     """TrueLayer's Data API as a provider.
 
     Args:
-        sandbox: True for its test environment.
-        api_origins: Further origins that may receive its tokens.
+        sandbox: True for its test environment. Default: False.
+        api_origins: Further origins that may receive its tokens. Default: none.
+
+    Returns:
+        The provider, whose refresh tokens expire 30 days after their last use.
 
     Raises:
         ConfigurationError: One of `api_origins` cannot be used.

@@ -1,7 +1,8 @@
 """A bank of UK Open Banking, or any other server of the FAPI 1.0 Advanced kind: private_key_jwt over mutual TLS.
 
-Used through `blnk_auth.providers`. From the OBIE Read/Write profile: a fresh `x-fapi-interaction-id` for each call. Not
-verified against a real bank; request objects, PAR and payment signatures are not part of it.
+Used by users of such a bank, through `blnk_auth.providers`. It promises requests as the OBIE Read/Write profile defines
+them, with a new `x-fapi-interaction-id` for each call. Never tried, and so not verified against a real bank; request
+objects, PAR and payment signatures are not part of it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
         name: Part of the key under which tokens are stored.
         issuer: The URL in the bank's metadata.
         token_endpoint: The URL in the bank's metadata.
-        settings: Further settings of `Provider`, among them its `api_origins`.
+        **settings: Further settings of `Provider`, among them its `api_origins`.
+
+    Returns:
+        The provider.
 
     Raises:
-        ConfigurationError: A setting cannot be meant; `parameter` names it.
+        ConfigurationError: A setting cannot work; `parameter` names it.
     """
     given: dict[str, Any] = {
         "client_auth": "private_key_jwt",
@@ -41,5 +45,9 @@ def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
 
 @public
 def uk_open_banking_interaction(_call: Call) -> dict[str, str]:
-    """The header that names one API call to the bank; another one for a call that is repeated."""
+    """The header that identifies one API call to the bank. Used as `Provider.api_headers`.
+
+    Returns:
+        `x-fapi-interaction-id` with a new UUID, also for a call that is repeated.
+    """
     return {"x-fapi-interaction-id": str(uuid.uuid4())}

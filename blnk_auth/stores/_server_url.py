@@ -44,6 +44,6 @@ def call_for(parameter: str, call: Callable[[], Value]) -> Value:
         failure = StoreError(
             f"the callable given as {parameter} failed ({type(error).__name__})",
             parameter=parameter,
-            remedy="check that its source of values works, and correct the callable",
+            remedy="check that the service behind it works",
         )
     raise failure

@@ -13,7 +13,7 @@ from support.leaks import everything_in, leaks
 from blnk_auth import ConfigurationError, OAuthClient
 from blnk_auth._protocol.client_authentication import METHODS
 from blnk_auth.config import config_path, load_profile, profile_names
-from blnk_auth.config._profile import _MAKERS
+from blnk_auth.config._provider import MAKERS
 from blnk_auth.config._settings import COMMON, PROVIDERS
 from blnk_auth.stores._memory import MemoryStore
 
@@ -56,7 +56,7 @@ def test_each_provider_becomes_a_client(provider: str, tmp_path: Path) -> None:
 
 def test_every_provider_of_the_tables_can_be_made() -> None:
     """The tables of settings and the makers of providers know the same providers."""
-    assert PROVIDERS.keys() == _MAKERS.keys()
+    assert PROVIDERS.keys() == MAKERS.keys()
 
 
 def test_every_client_authentication_is_a_choice() -> None:
@@ -77,8 +77,8 @@ def test_what_the_client_refuses_is_reported_with_file_and_profile(tmp_path: Pat
         ('client_idd = "x"', r"profile 'default': client_idd is not a setting.*did you mean 'client_id'\?"),
         ('host = "x"', r"host does not belong to provider 'blnk_cloud', but to 'flinks'"),
         ("redirect_uri = 7", r"redirect_uri must be text in quotes, not a number"),
-        ('api_origins = "https://a.test"', r"api_origins must be a list of texts.*not a text"),
-        ("api_origins = [1]", r"api_origins must be a list of texts.*not a list"),
+        ('api_origins = "https://a.test"', r"api_origins must be a list of strings.*not a string"),
+        ("api_origins = [1]", r"api_origins must be a list of strings.*not a list"),
         ("scope = true", r"scope must be text in quotes, not true or false"),
         ('client_auth = "client_secret_bsic"', r"client_auth.*did you mean 'client_secret_basic'\?"),
         ('scope = "${NOT_SET}"', r"scope refers to the environment variable NOT_SET, which is not set"),

@@ -290,19 +290,10 @@ HEADS_LEFT = frozenset(
     cli.terminal
     cli.token
     cli.token_summary
-    config._profile
-    config._settings
     errors._checks
     errors._pickling
     events
     policy
-    providers.__init__
-    providers._blink
-    providers._blnk_cloud
-    providers._flinks
-    providers._mastercard_open_finance_europe
-    providers._truelayer
-    providers._uk_open_banking
     source
     testing._contract_workers
     testing.sandbox.__init__

@@ -37,30 +37,12 @@ PROTOCOLS: tuple[type, ...] = (TokenStore, AsyncTokenStore)
 
 LEFT = frozenset(
     """
-    blnk_auth.BLink
-    blnk_auth.BlnkCloud
-    blnk_auth.Flinks
     blnk_auth.client.OAuthClient
-    blnk_auth.config.Profile
-    blnk_auth.config.config_path
-    blnk_auth.config.load_profile
-    blnk_auth.config.profile_names
     blnk_auth.errors.BlnkAuthError
     blnk_auth.errors.SignInRequired
     blnk_auth.errors.StoreError
     blnk_auth.errors.TemporarilyUnavailable
     blnk_auth.provider.Provider
-    blnk_auth.providers.BLinkCustomer
-    blnk_auth.providers.MastercardOpenFinanceEurope
-    blnk_auth.providers.TrueLayer
-    blnk_auth.providers.UKOpenBanking
-    blnk_auth.providers.is_blink_rejection
-    blnk_auth.providers.is_blnk_cloud_rejection
-    blnk_auth.providers.is_flinks_rejection
-    blnk_auth.providers.judge_blink_refusal
-    blnk_auth.providers.judge_flinks_refusal
-    blnk_auth.providers.read_flinks_answer
-    blnk_auth.providers.uk_open_banking_interaction
     blnk_auth.source.StaticToken
     blnk_auth.source.TokenSource
     blnk_auth.testing.Clock
