@@ -6,7 +6,6 @@ used (PEP 562).
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 __version__ = "0.1.0"
@@ -146,17 +145,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    except ImportError as error:
-        # An extra is missing. Whoever only lists the names, as a star import does, needs none of them.
-        from .errors._extras import unavailable
+    from .errors._extras import public_name
 
-        return unavailable(name, __name__, error)
-    globals()[name] = value
-    return value
+    return public_name(name, __name__, _HOME)
 
 
 class _MovedModules:

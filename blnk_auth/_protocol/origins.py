@@ -33,7 +33,8 @@ _LONGEST_URL = 8000
 _LONGEST_HOST = 253
 # Some parsers take for another host what is neither a name of letters, digits and hyphens nor an address (RFC 3986
 # section 3.2.2).
-_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?")
+_HOST_NAME = r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?"
+"""Not compiled here: every auth class imports this module, and none needs it."""
 
 
 class Origin(NamedTuple):
@@ -247,7 +248,7 @@ def _check_host(origin: Origin, parameter: str) -> None:
 
 def _is_unambiguous(host: str) -> bool:
     if ":" not in host:
-        return len(host) <= _LONGEST_HOST and _HOST_NAME.fullmatch(host) is not None
+        return len(host) <= _LONGEST_HOST and re.fullmatch(_HOST_NAME, host) is not None
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -6,13 +6,14 @@ Used by everything that sends or renews a token. Immutable, and every auth class
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Every auth class imports this module, and none needs these to be imported.
     from ..errors import SignInReason
     from ..stores._token_store import Version
     from ..token import Token
+    from .loading_and_saving import Predecessor
     from .schedule import Schedule
 
 BEARER = "Bearer "
@@ -21,27 +22,6 @@ BEARER = "Bearer "
 # What a header field may contain without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it. Not
 # compiled here: every auth class imports this module.
 _SENDABLE = r"[\x21-\x7e]+"
-
-
-class Predecessor(NamedTuple):
-    """What a renewal began with, and so what its new pair replaces.
-
-    Attributes:
-        version: The stored version; None where nothing was stored, or it could not be read.
-        token: The token whose refresh token was spent; None where none was.
-        sign_in: `GrantRecord.sign_in` of the stored record.
-        new_sign_in: Where the new pair comes from a sign-in, and not from a renewal: its own `GrantRecord.sign_in`.
-    """
-
-    version: Version | None = None
-    token: Token | None = None
-    sign_in: str | None = None
-    new_sign_in: str | None = None
-
-    def was_spent_for(self, new: Token, found: Token) -> bool:
-        """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""
-        spent = None if self.token is None else self.token.refresh_token
-        return spent is not None and found.refresh_token == spent != new.refresh_token
 
 
 class CachedToken:

@@ -8,7 +8,7 @@ blocks: what takes time is a `Flight`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .._protocol.origins import is_below
 from ..errors import ConfigurationError
@@ -22,23 +22,53 @@ if TYPE_CHECKING:
     from .single_flight import Flight
 
 
-class RequestRules(NamedTuple):
+class RequestRules:
     """What is fixed about a credential: where its token may be sent, in which header, and which responses to judge.
 
-    `has_api_headers`: further headers are sent beside the token. `rejection_statuses`: all other responses pass
-    untouched. `reads_rejection_body`: judging needs the body. `wait_timeout`: the longest that a caller waits for a
-    renewal, in seconds. `host_suffixes`: hosts at or below which a token may name a further origin for itself, and
-    `origins_for`: which origins may have one token; None where no token names any.
+    Immutable. A plain class, since every auth class imports this module, and a named tuple takes longer to define.
+
+    Attributes:
+        origins: The origins that may have the token.
+        header_name: The header that carries it.
+        has_api_headers: Whether further headers are sent beside the token.
+        rejection_statuses: The statuses that may be a rejection. All other responses pass untouched.
+        reads_rejection_body: Whether judging a rejection needs the body.
+        wait_timeout: The longest that a caller waits for a renewal, in seconds.
+        host_suffixes: The hosts at or below which a token may name a further origin for itself.
+        origins_for: Which origins may have one token; None where no token names any.
     """
 
-    origins: AllowedOrigins
-    header_name: str = "Authorization"
-    has_api_headers: bool = False
-    rejection_statuses: frozenset[int] = frozenset()
-    reads_rejection_body: bool = False
-    wait_timeout: float = 0.0
-    host_suffixes: tuple[str, ...] = ()
-    origins_for: Callable[[Token], AllowedOrigins] | None = None
+    __slots__ = (
+        "has_api_headers",
+        "header_name",
+        "host_suffixes",
+        "origins",
+        "origins_for",
+        "reads_rejection_body",
+        "rejection_statuses",
+        "wait_timeout",
+    )
+
+    def __init__(
+        self,
+        origins: AllowedOrigins,
+        header_name: str = "Authorization",
+        *,
+        has_api_headers: bool = False,
+        rejection_statuses: frozenset[int] = frozenset(),
+        reads_rejection_body: bool = False,
+        wait_timeout: float = 0.0,
+        host_suffixes: tuple[str, ...] = (),
+        origins_for: Callable[[Token], AllowedOrigins] | None = None,
+    ) -> None:
+        self.origins: AllowedOrigins = origins
+        self.header_name: str = header_name
+        self.has_api_headers: bool = has_api_headers
+        self.rejection_statuses: frozenset[int] = rejection_statuses
+        self.reads_rejection_body: bool = reads_rejection_body
+        self.wait_timeout: float = wait_timeout
+        self.host_suffixes: tuple[str, ...] = host_suffixes
+        self.origins_for: Callable[[Token], AllowedOrigins] | None = origins_for
 
     def may_permit(self, origin: Origin) -> bool:
         """Whether there can be a token that may be sent to `origin`."""

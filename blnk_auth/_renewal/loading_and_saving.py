@@ -27,13 +27,34 @@ from ..stores._calls import call_store, load_record, save_record
 from ..stores._token_store import Version
 from ..token import Token
 from .authorization_grants import sign_in_required
-from .cached_token import CachedToken, Predecessor, is_sendable
+from .cached_token import CachedToken, is_sendable
 from .ports import Ports
 from .schedule import UNUSABLE, schedule_of
 from .stored_record import GrantRecord, sign_in_of
 
 if TYPE_CHECKING:
     from ..provider import Provider
+
+
+class Predecessor(NamedTuple):
+    """What a renewal began with, and so what its new pair replaces.
+
+    Attributes:
+        version: The stored version; None where nothing was stored, or it could not be read.
+        token: The token whose refresh token was spent; None where none was.
+        sign_in: `GrantRecord.sign_in` of the stored record.
+        new_sign_in: Where the new pair comes from a sign-in, and not from a renewal: its own `GrantRecord.sign_in`.
+    """
+
+    version: Version | None = None
+    token: Token | None = None
+    sign_in: str | None = None
+    new_sign_in: str | None = None
+
+    def was_spent_for(self, new: Token, found: Token) -> bool:
+        """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""
+        spent = None if self.token is None else self.token.refresh_token
+        return spent is not None and found.refresh_token == spent != new.refresh_token
 
 
 class Stored(NamedTuple):

@@ -27,9 +27,9 @@ from ..errors import (
 from ..events import Event
 from ..token import Token
 from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
-from .cached_token import CachedToken, Predecessor
+from .cached_token import CachedToken
 from .goal import Goal
-from .loading_and_saving import Stored, StoredGrant
+from .loading_and_saving import Predecessor, Stored, StoredGrant
 from .ports import Ports
 from .stored_record import GrantRecord
 from .token_endpoint import TokenEndpoint

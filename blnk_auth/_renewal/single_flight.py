@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import BlnkAuthError, TemporarilyUnavailable, clear_locals
 from ..stores._forks import reset_in_child
@@ -101,12 +101,15 @@ class Flight(Generic[Result]):
         return self._result  # type: ignore[return-value]  # done without an error: the result is there
 
 
-class _Waiting(NamedTuple):
+class _Waiting:
     """A flight that begins when the one under way has landed."""
 
-    flight: Flight[Any]
-    run: Callable[[], None]
-    context: Context
+    __slots__ = ("context", "flight", "run")
+
+    def __init__(self, flight: Flight[Any], run: Callable[[], None], context: Context) -> None:
+        self.flight = flight
+        self.run = run
+        self.context = context
 
 
 class SingleFlight:

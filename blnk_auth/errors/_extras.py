@@ -8,8 +8,10 @@ imports such a package itself.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NoReturn
 
 from . import ConfigurationError
@@ -86,6 +88,33 @@ class _Unavailable(type):
     def __getattr__(cls, name: str) -> NoReturn:
         # This type, because `inspect` and `pydoc` ask for attributes that a class need not have.
         raise AttributeError(str(cls.reason), name=name, obj=cls)
+
+
+def public_name(name: str, package: str, homes: Mapping[str, str]) -> Any:
+    """What the `__getattr__` of a package returns: a public name, whose module is imported when it is first used.
+
+    Args:
+        name: What is asked for.
+        package: The package, by its full name.
+        homes: The module of each public name, relative to the package.
+
+    Returns:
+        The value; or, where the package that it needs is missing or broken, a class that says so when it is used. A
+        star import, which only lists the names, must work without.
+
+    Raises:
+        AttributeError: It is not a public name.
+    """
+    if name not in homes:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f".{homes[name]}", package), name)
+    except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
+        failure = error if isinstance(error, ImportError) else ImportError(f"{type(error).__name__}: {error}")
+        return unavailable(name, package, failure)
+    # From now on it is found without being asked for here.
+    vars(sys.modules[package])[name] = value
+    return value
 
 
 def unavailable(name: str, module: str, error: ImportError) -> type:

@@ -17,10 +17,7 @@ is first used (PEP 562).
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from ..errors._extras import unavailable
 
 if TYPE_CHECKING:
     from ._async_adapter import AsyncTokenStore
@@ -108,14 +105,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
-        # An extra is missing or broken. A star import, which only lists the names, must work without it.
-        failure = error if isinstance(error, ImportError) else ImportError(f"{type(error).__name__}: {error}")
-        return unavailable(name, __name__, failure)
+    from ..errors._extras import public_name
+
+    return public_name(name, __name__, _HOME)
 
 
 def __dir__() -> list[str]:
