@@ -1,7 +1,10 @@
 """Test tools for code that uses blnk_auth: a sandbox provider, a clock to move, the contract of a store.
 
-Used by tests; the library itself never imports it. Importing this package imports nothing else; `Clock` and
-`store_contract` work without the extra `blnk-auth[sandbox]`.
+Used by tests; the library itself never imports it. It promises that importing this package imports nothing else, and
+that `Clock` and `store_contract` work without the extra `blnk-auth[sandbox]`.
+
+* `sandbox`: a provider to test against. `fixtures`: a sandbox and a clock as pytest fixtures. `_clock`: the clock.
+* `store_contract`: the tests for authors of stores. `_contract_workers`: what they do in threads and processes.
 """
 
 from __future__ import annotations

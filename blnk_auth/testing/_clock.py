@@ -1,6 +1,7 @@
 """A clock that moves only when a test moves it, so that a test of expiry does not wait.
 
-Used by tests, as the `clock` of a client and of the sandbox. It never reads the time of the machine.
+Used by tests, as the `clock` of a client and of the sandbox. It promises that a test decides when a token expires. It
+never reads the time of the machine.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ class Clock:
         clock.advance(60)
         clock()             # 1800000060.0
 
-    Args:
-        start: The first time, in UTC epoch seconds.
+    May be read and moved from any thread.
 
-    Thread-safe.
+    Args:
+        start: The first time, in UTC epoch seconds. Default: 15 January 2027.
     """
 
     def __init__(self, start: float = DEFAULT_START) -> None:
@@ -33,7 +34,11 @@ class Clock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock by `seconds`; a negative number moves it back, like a correction of the wall clock."""
+        """Move the clock. May be called from any thread.
+
+        Args:
+            seconds: By how much. A negative number moves it back, like a correction of the wall clock.
+        """
         with self._lock:
             self._now += seconds
 

@@ -1,7 +1,7 @@
 """What the store contract does in other threads and processes.
 
-Used by `store_contract`, and by tests of single stores. Everything is bounded: a wait ends after `LONG` seconds, and a
-process that was started is killed when its test ends.
+Used by `store_contract`, and by tests of single stores. It promises that everything is bounded: a wait ends after
+`LONG` seconds. It never leaves a process behind: each is killed when its test ends.
 """
 
 # These are parts of tests, so they assert.
@@ -33,7 +33,7 @@ OpenStore = Callable[[], TokenStore]
 """Opens a handle to the data of a test."""
 
 LONG = 60.0
-"""Seconds that only a hang uses up."""
+"""Seconds after which something hangs: nothing else takes as long."""
 
 THREADS = 8
 PROCESSES = 4
@@ -130,9 +130,9 @@ def _alice(store: TokenStore, registered: tuple[str, str, str]) -> TokenSource:
 
 
 def lock_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
-    """For `one_process`: lock the key, send "held", and keep the lock."""
+    """For `one_process`: lock the key, send "locked", and keep the lock."""
     with handle(open_store) as store, store.lock(key, timeout=LONG):
-        pipe.send("held")
+        pipe.send("locked")
         pipe.recv()
 
 
@@ -184,7 +184,7 @@ def handle(open_store: OpenStore) -> Generator[TokenStore]:
 
 
 def loaded(store: TokenStore, key: str) -> tuple[dict[str, Any], Version]:
-    """The data and the version of a record that must be there."""
+    """The data and the version of a record. An assertion fails if there is none."""
     record = store.load(key)
     assert record is not None, f"{key!r} is not in the store"
     return record.data, record.version

@@ -1,8 +1,8 @@
 """The tests that every token store must pass, to be run by its author with plain pytest.
 
-Used by authors of stores. Subclass `StoreContract`, or `SharedStoreContract` if several processes may use the store at
-the same time, and give it one fixture: `open_store`, a callable that opens a handle to the test's own, initially empty,
-data.
+Used by authors of stores. It promises that a store that passes works with every client of this library. Subclass
+`StoreContract`, or `SharedStoreContract` if several processes may use the store at the same time. Write one fixture in
+it, `open_store`: a callable that opens a handle to the test's own data, which is empty at first.
 
     # tests/test_my_store.py
     from functools import partial
@@ -20,10 +20,10 @@ data.
         def open_store(self, tmp_path):
             return partial(MyFileStore, tmp_path / "tokens")
 
-For `SharedStoreContract` the callable is called many times, also in other processes: it must be picklable (a class, a
-`functools.partial` of one, or a function of an importable module), and all its handles must show the same data.
-A handle with a `close` method is closed after its test. A store that cannot list its keys sets `lists_keys = False`;
-one that needs many milliseconds for a save may lower `increments`.
+For `SharedStoreContract` the callable is called many times, also in other processes. So it must be picklable (a class,
+a `functools.partial` of one, or a function of an importable module), and all its handles must show the same data. A
+handle with a `close` method is closed after its test. A store that cannot list its keys sets `lists_keys = False`; one
+that needs many milliseconds for a save may lower `increments`.
 To see the values of a failed assertion, put this in your conftest.py:
 `pytest.register_assert_rewrite("blnk_auth.testing.store_contract")`.
 
@@ -103,11 +103,11 @@ _SHORT = 0.2
 
 
 class StoreContract:
-    """What every store must do, shared or not.
+    """The tests for every store, shared or not. Subclass it in a test module, and override `open_store`.
 
     Attributes:
-        lists_keys: Whether the store can list its keys.
-        increments: How often each of several threads or processes adds 1 to a common number.
+        lists_keys: Whether the store can list its keys. Default: True.
+        increments: How often each of several threads or processes adds 1 to a common number. Default: 25.
     """
 
     lists_keys: bool = True
@@ -116,12 +116,23 @@ class StoreContract:
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
-        """To be overridden by the author of the store, as the module shows."""
+        """The fixture to override, as the module's docstring shows. It raises `NotImplementedError` if it was not.
+
+        Returns:
+            A callable without arguments that opens a store.
+        """
         raise NotImplementedError("write the fixture `open_store`; the docstring of store_contract shows how")
 
     @pytest.fixture
     def store(self, open_store: OpenStore) -> Generator[TokenStore]:
-        """A handle, closed after the test."""
+        """A fixture: one handle, closed after the test.
+
+        Args:
+            open_store: The fixture of that name.
+
+        Yields:
+            The store.
+        """
         with handle(open_store) as store:
             yield store
 
@@ -222,11 +233,11 @@ class StoreContract:
 
     def test_one_key_does_not_disturb_another(self, store: TokenStore) -> None:
         """Saving and deleting one key leaves data and version of the others alone."""
-        kept = store.save("alice", {"n": 1}, expected=None)
+        alice = store.save("alice", {"n": 1}, expected=None)
         bob = store.save("bob", {"n": 2}, expected=None)
         store.save("bob", {"n": 3}, expected=bob)
         store.delete("bob")
-        assert loaded(store, "alice") == ({"n": 1}, kept)
+        assert loaded(store, "alice") == ({"n": 1}, alice)
 
     def test_keys_come_in_order(self, store: TokenStore) -> None:
         """`keys` gives every stored key once, in ascending order of code points."""
@@ -318,7 +329,10 @@ class StoreContract:
 
 
 class SharedStoreContract(StoreContract):
-    """What a store must do in addition if several handles and processes share it."""
+    """The tests for a store that several handles and processes share: those of `StoreContract`, and more.
+
+    `open_store` must be picklable, and all its handles must show the same data.
+    """
 
     def test_data_survives_reopening(self, open_store: OpenStore) -> None:
         """What one handle saved, one that is opened later loads, with the same version."""
@@ -328,7 +342,7 @@ class SharedStoreContract(StoreContract):
             assert loaded(store, "alice") == (NESTED_DATA, version)
 
     def test_two_handles_see_each_other(self, store: TokenStore, open_store: OpenStore) -> None:
-        """A save through one handle is seen by the other at once, and makes the other's version stale."""
+        """A save through one handle is visible to the other immediately, and makes the other's version stale."""
         with handle(open_store) as other:
             stale = store.save("alice", {"n": 1}, expected=None)
             current = other.save("alice", {"n": 2}, expected=stale)
@@ -356,7 +370,7 @@ class SharedStoreContract(StoreContract):
     def test_the_lock_of_a_killed_process_is_free(self, store: TokenStore, open_store: OpenStore) -> None:
         """A process that holds the lock excludes others, and a kill releases it."""
         with one_process(lock_in_process, open_store, "alice") as (process, pipe):
-            assert received(pipe) == "held"
+            assert received(pipe) == "locked"
             seconds_until_refused(store, "alice", timeout=_SHORT)
             process.kill()
             process.join(LONG)

@@ -45,9 +45,6 @@ LEFT = frozenset(
     blnk_auth.provider.Provider
     blnk_auth.source.StaticToken
     blnk_auth.source.TokenSource
-    blnk_auth.testing.Clock
-    blnk_auth.testing.Counts
-    blnk_auth.testing.Sandbox
     blnk_auth.token.Token
     """.split()
 )

@@ -88,7 +88,6 @@ NOT_YET = (
     "blnk_auth/policy.py",
     "blnk_auth/provider.py",
     "blnk_auth/source.py",
-    "blnk_auth/testing/",
     "blnk_auth/token.py",
     "tests/",
     "CHANGELOG.md",

@@ -3,8 +3,20 @@
     with Sandbox() as sandbox:
         requests.get(f"{sandbox.origin}/data/ledgers", headers={"Authorization": "Bearer ..."})
 
-Used by tests, by the demo and by `blnk-auth sandbox`. Needs the extra `blnk-auth[sandbox]`. It listens on loopback
-only, and is for tests and demonstrations: anyone who can reach its port can sign in as anyone.
+Used by tests, by the demo and by `blnk-auth sandbox`. Needs the extra `blnk-auth[sandbox]`. It promises the behaviour
+that each provider documents. It is for tests and demonstrations, because anyone who can reach its port can sign in as
+anyone; so it never listens on more than loopback.
+
+Where to find it, from the outside to the inside:
+
+* `_sandbox`: the class `Sandbox`, which tests use. `_control`: the same over HTTP, for other processes.
+* `_http_server`: the socket and its thread. `_endpoint`: one request, from its bytes to its response, with its fault.
+* `_blnk_cloud`, `_blink`, `_flinks`: the personalities. Each is a list of endpoints, and a new one is one more file,
+  its name in `Sandbox._make_personality`, and a row of `PersonalityName`.
+* `_authorization_page`, `_token_request`, `_device`: endpoints that several personalities have.
+* `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
+* `_pages`, `_page_templates`: the HTML that a user sees. `_browser`: a user who signs in.
+* `_faults`: what fails on demand. `_journal`: what arrived, and the figures.
 """
 
 from __future__ import annotations
@@ -23,7 +35,7 @@ try:
     from . import _flinks as flinks
     from ._faults import Fault
     from ._journal import Counts, RecordedRequest
-    from ._server import Sandbox
+    from ._sandbox import Sandbox
 except ImportError as _error:
     _package = (_error.name or "starlette").partition(".")[0]
     raise import_failure("the sandbox", _package, "sandbox", _error) from _error

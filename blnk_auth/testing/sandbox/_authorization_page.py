@@ -1,6 +1,7 @@
 """The authorization endpoint: a user signs in, approves, and is redirected with a code. RFC 6749 section 4.1.
 
-Used by every personality. It never redirects to a URI that the client did not register.
+Used by every personality. It promises that an error of a registered client is redirected to it, and that any other
+error is a page. It never redirects to a URI that the client did not register.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ._pages import consent_page, error_page
 
 
 class AuthorizationPage:
-    """Answers for an `EndpointSpec`.
+    """The authorization endpoint of one personality; `respond` is for an `EndpointSpec`.
 
     `issuer` returns the `iss` to send (RFC 9207), or None for none. `demanded` returns the parameters that are required
     beside those of RFC 6749. `target_of` reads from the request which party the grant is for.
@@ -40,8 +41,11 @@ class AuthorizationPage:
         self._demanded = demanded
         self._target_of = target_of
 
-    def answer(self, request: RecordedRequest) -> Answer:
-        """RFC 6749 section 4.1.2.1: an unknown client or redirect URI is shown to the user, without a redirect."""
+    def respond(self, request: RecordedRequest) -> Answer:
+        """The page, or the redirect that the user's decision causes.
+
+        RFC 6749 section 4.1.2.1: an unknown client or redirect URI is shown to the user, without a redirect.
+        """
         if request.method not in ("GET", "POST"):
             return Answer.json(405, {"error": "Method not allowed"}, {"allow": "GET, POST"})
         try:

@@ -1,7 +1,8 @@
 """The authorization server's state: clients, codes, grants, tokens.
 
-Used by the personalities. Its rules: it never uses HTTP and never waits; time comes from the given clock; one lock
-protects everything; and a method either does all of its work or raises `OAuthError` (RFC 6749 section 5.2).
+Used by the personalities. It promises that a method either does all of its work or raises `OAuthError` (RFC 6749
+section 5.2), that one lock protects everything, and that time is read from the given clock. It never uses HTTP and
+never waits.
 
 Refresh tokens rotate on every use, unless `rotates` is False. One that is presented again after it was spent was
 stolen or used by two processes; the server cannot know which, so it revokes the whole family (RFC 9700 section
@@ -39,7 +40,7 @@ AccessState = Literal["valid", "expired", "rejected", "ended", "unknown"]
 
 
 class OAuthError(Exception):
-    """The server's refusal: `error` is a code of RFC 6749, `description` is for the developer."""
+    """The server refuses a request. `error` is a code of RFC 6749, `description` is for the developer."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"{error}: {description}")
@@ -77,7 +78,7 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class CodeChallenge:
-    """What PKCE (RFC 7636) binds a code to: the challenge and its method."""
+    """The challenge of PKCE (RFC 7636) to which a code is bound, and its method."""
 
     value: str = field(repr=False)
     method: str = "plain"
@@ -92,13 +93,13 @@ class CodeChallenge:
 
 @dataclass(slots=True)
 class Grant:
-    """What one user allowed one client, and the family of all tokens that were issued for it."""
+    """The access that one user allowed one client, and the family of all tokens that were issued for it."""
 
     client_id: str
     subject: str
     scope: str
     target: str | None = None
-    """Which of several parties behind the server it is for."""
+    """The party behind the server that it is for, where there are several."""
     revoked: bool = False
 
 
@@ -130,7 +131,7 @@ class _RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """An access token at the moment when its refresh token was exchanged for the next pair: was that needed?
+    """An access token when its refresh token was exchanged for the next pair, to judge whether that was needed.
 
     Times are seconds on the server's clock. `revoked`: it had been revoked before, by `revoke_access_tokens`.
     """

@@ -1,11 +1,16 @@
 """bLink's personality: an authenticating proxy in front of banks, which issue the tokens.
 
-Used by `Sandbox(personality="blink")`. As documented for Consent 2.0: form bodies with `client_id` and `username` on
-both grants, five headers with every token call of which `X-Correlation-ID` must never be repeated, a client that is
-authenticated only by its certificate, `bearer` in lower case, codes with a lifetime of 30 seconds, refresh tokens that
-expire 30 days after their last use, revocation of single tokens, problem documents (RFC 7807), challenges in single
-quotes, and `X-CorAPI-Source` to name the platform or the bank as the sender. Where nothing is published, the RFC
-decides: a bank refuses a grant with an error code of RFC 6749.
+Used by `Sandbox(personality="blink")`. It promises what SIX documents for Consent 2.0:
+
+* form bodies with `client_id` and `username` on both grants, and a client that is authenticated only by its
+  certificate;
+* five headers with every token call, of which `X-Correlation-ID` must never be repeated;
+* `bearer` in lower case, codes with a lifetime of 30 seconds, refresh tokens that expire 30 days after their last use,
+  and revocation of single tokens;
+* problem documents (RFC 7807), challenges in single quotes, and `X-CorAPI-Source` to name the platform or the bank as
+  the sender.
+
+Where nothing is published, the RFC decides: a bank refuses a grant with an error code of RFC 6749.
 
     Sandbox(personality="blink")                # BLink(base_url=sandbox.origin + blink.BASE_PATH, client_auth="none",
     Sandbox(personality="blink", tls=context)   #       authorization_endpoint=sandbox.origin + blink.authorize_path())
@@ -27,10 +32,10 @@ from ._journal import RecordedRequest
 from ._token_request import media_type, perform_grant, required, token_form
 
 BASE_PATH = "/consent/v2"
-"""The path of the consent module: what follows the origin in the base URL."""
+"""The path of the consent module, which is appended to the origin in the base URL."""
 
 DEFAULT_TARGET = "IIDX99999"
-"""The bank that `Sandbox.issue` signs users in at; any other id is another bank."""
+"""The bank at which `Sandbox.issue` signs users in; any other id is another bank."""
 
 CODE_LIFETIME = 30.0
 
@@ -38,6 +43,7 @@ IDLE_LIFETIME = 30 * 86_400.0
 """Seconds after which an unused refresh token expires; each use restarts them."""
 
 ProblemSource = Literal["PLATFORM", "PROVIDER"]
+"""Who responds, as `X-CorAPI-Source` names it: bLink itself, or the bank behind it."""
 
 _PROBLEM = "application/problem+json"
 _MAX_LENGTH = 64
@@ -64,14 +70,29 @@ _STATUSES = {
 
 
 def authorize_path(target: str = DEFAULT_TARGET) -> str:
-    """Where users sign in at this bank. In reality each bank has its own host for that."""
+    """The path of a bank's authorization endpoint. In reality each bank has its own host for that.
+
+    Args:
+        target: The bank's `target_id`. Default: `DEFAULT_TARGET`.
+
+    Returns:
+        The path, to be appended to `Sandbox.origin`.
+    """
     return f"/banks/{target}/authorize"
 
 
 def problem(name: str, *, source: ProblemSource = "PROVIDER", status: int | None = None, detail: str = "") -> Fault:
     """A documented error on demand: `sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))`.
 
-    `status` is for those that come with several (404 INSUFFICIENT_PRIVILEGES, 503 TECHNICAL_ERROR).
+    Args:
+        name: The error's type, as api-reference/error-codes lists it.
+        source: The sender, which `X-CorAPI-Source` names: the platform, or the provider, which is the bank.
+        status: The HTTP status, for errors that have several (404 INSUFFICIENT_PRIVILEGES, 503 TECHNICAL_ERROR). None:
+            the usual one.
+        detail: The description for the developer. Default: empty.
+
+    Returns:
+        The fault.
     """
     answer = _problem(name, source=source, status=status, detail=detail)
     return Fault(status=answer.status, body=answer.body, headers=answer.headers)
@@ -105,7 +126,7 @@ class BLink:
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints."""
         return [
-            EndpointSpec("/banks/{target}/authorize", "page", self._page.answer),
+            EndpointSpec("/banks/{target}/authorize", "page", self._page.respond),
             EndpointSpec(f"{BASE_PATH}/oauth/token", "token", self._through_platform(self._token, _TOKEN_HEADERS)),
             EndpointSpec(
                 f"{BASE_PATH}/oauth/revoke", "revocation", self._through_platform(self._revoke, _TOKEN_HEADERS)

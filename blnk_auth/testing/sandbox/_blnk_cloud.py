@@ -1,9 +1,13 @@
 """Blnk Cloud's personality: its paths, its encodings, its errors.
 
-Used by `Sandbox(personality="blnk_cloud")`, the default. What Blnk documents is done as documented: form body, Basic
-with the raw credentials (as `curl -u` sends them) or `client_secret_post`, a new refresh token on every refresh, no
-revocation, `error` as a sentence at the API. Where nothing is published, the RFC decides: error codes of RFC 6749 at
-the token endpoint, an RFC 6750 challenge at the API.
+Used by `Sandbox(personality="blnk_cloud")`, the default. It promises what Blnk documents:
+
+* form bodies, and Basic with the raw credentials (as `curl -u` sends them) or `client_secret_post`;
+* a new refresh token on every refresh, and no revocation;
+* `error` as a sentence at the API.
+
+Where nothing is published, the RFC decides: error codes of RFC 6749 at the token endpoint, an RFC 6750 challenge at the
+API. It never plays Blnk Core, except for the rejection that `core_rejects` switches on.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class BlnkCloud:
     """The endpoints of Blnk Cloud.
 
     `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
-    While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, whatever the token.
+    While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, also with a valid token.
     `device_flow` adds sign-in by device code, which Blnk Cloud does not have.
     """
 
@@ -63,7 +67,7 @@ class BlnkCloud:
             EndpointSpec("/.well-known/oauth-authorization-server", "page", self._metadata),
             # Blnk serves the same bytes here, although it is not an OpenID provider.
             EndpointSpec("/.well-known/openid-configuration", "page", self._metadata),
-            EndpointSpec("/oauth/authorize", "page", self._page.answer),
+            EndpointSpec("/oauth/authorize", "page", self._page.respond),
             EndpointSpec("/oauth/token", "token", self._token),
             *(() if self._device_flow is None else self._device_flow.endpoints()),
             EndpointSpec("/{path:path}", "api", self._api),

@@ -1,7 +1,7 @@
 """Acts as a user with a browser: opens the authorization page, submits the form, reads the redirect.
 
-Used by `Sandbox.sign_in`, by the demo and by tests. It trusts any certificate, since the sandbox's is made for the
-test; it never follows the redirect to the client.
+Used by `Sandbox.sign_in`, by the demo and by tests. It promises to send what a browser would send. It trusts any
+certificate, since the sandbox's is made for the test. It never follows the redirect to the client.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ _TIMEOUT = 30.0
 
 
 def sign_in(authorization_url: str, *, subject: str, approve: bool) -> str:
-    """Sign in, and return the callback URL that the browser is redirected to.
+    """Sign in over HTTP. It blocks, and may be called from any thread.
 
     Args:
         authorization_url: The URL that the client sends the user to.
         subject: The name that the user signs in with.
-        approve: Whether the user approves or denies.
+        approve: True if the user approves, False if the user denies.
+
+    Returns:
+        The callback URL to which the browser is redirected. It is not followed.
 
     Raises:
-        ValueError: If the server shows an error page instead of asking for consent. The error has its status.
+        ValueError: The server shows an error page instead of asking for consent. The error has its status.
     """
     address = urlsplit(authorization_url)
     connection = _connection(address.scheme, address.hostname or "", address.port)

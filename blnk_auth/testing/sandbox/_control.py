@@ -1,6 +1,7 @@
 """The sandbox's controls over HTTP, under `/_sandbox/`.
 
-Used by other processes: the demo, a browser test, a client in another language. Requests to it are never counted.
+Used by other processes: the demo, a browser test, a client in another language. It promises the figures after each
+action. Requests to it are never counted.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ._journal import Journal, RecordedRequest
 class Control:
     """`GET counts`; `GET superseded`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
 
-    Each responds with the counts after it; `superseded` also lists what each refresh replaced. Without `subject`, the
-    access tokens of everyone are revoked.
+    Each responds with the counts after it; `superseded` also lists what each refresh replaced. Without `subject`, all
+    access tokens are revoked.
     """
 
     def __init__(self, server: AuthorizationServer, journal: Journal) -> None:

@@ -1,6 +1,7 @@
 """Sign-in by device code, RFC 8628: issuing codes, the page where the user enters one, the exchange.
 
-Used by Blnk Cloud's personality with `device_flow=True`. Nothing here waits: a client polls.
+Used by Blnk Cloud's personality with `device_flow=True`. It promises the errors of RFC 8628 section 3.5. It never
+waits: a client polls.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class DeviceFlow:
         ]
 
     def decide(self, user_code: str, *, subject: str, approve: bool) -> None:
-        """Approve or deny, as the user. Raises `ValueError` if no device waits with this code."""
+        """Approve or deny, as the user. Raises `ValueError` if there is no device that waits with this code."""
         with self._lock:
             waiting = [each for each in self._devices.values() if each.user_code == _typed(user_code)]
             if not waiting or waiting[0].expires_at <= self._clock():

@@ -1,7 +1,7 @@
 """One HTTP endpoint: reads a request, records it, computes the response, and applies the next fault.
 
-Used for every endpoint of every personality. What an endpoint decides is a plain function from `RecordedRequest` to
-`Answer`; a personality is a list of those. Everything that takes time or uses the connection is here only.
+Used for every endpoint of every personality. It promises that an endpoint is a plain function from `RecordedRequest` to
+`Answer`; a personality is a list of those. Only this file waits or uses the connection: such a function never does.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Answer:
 class EndpointSpec:
     """One endpoint of a personality: its path, its kind, and how it responds.
 
-    `path` is a Starlette route path and takes every method; `answer` runs on the event loop and must not block.
+    `path` is a Starlette route path, for every method. `answer` runs on the event loop and must not block.
     """
 
     path: str

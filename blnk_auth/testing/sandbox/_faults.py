@@ -1,6 +1,7 @@
-"""Faults: what goes wrong with the next requests. How they are applied is in `_endpoint`.
+"""Faults: how the next requests fail. `_endpoint` applies them.
 
-Used by tests through `Sandbox.fail_token_requests` and similar methods. A fault is data and never does anything.
+Used by tests through `Sandbox.fail_token_requests` and similar methods. It promises that a fault with impossible values
+is refused when it is made. A fault is data and never does anything.
 """
 
 from __future__ import annotations
@@ -13,20 +14,24 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one request. Without arguments nothing goes wrong, which lets one request of a queue pass.
+    """How one request fails. Without arguments it succeeds, which lets one request of a queue pass. Immutable.
 
     Attributes:
-        status: Respond with this status and do nothing else: no token is issued, no refresh token is spent. None with
-            a body: 200.
-        body: Respond with this body and do nothing else.
+        status: Respond with this status and do nothing else: no token is issued, no refresh token is spent. None: the
+            genuine status; with a body, 200.
+        body: Respond with this body and do nothing else. Empty, the default: the genuine body.
         headers: The headers of that response; alone, they are added to the genuine response.
         delay: Seconds to wait before the response, after the grant was performed; other requests do not wait.
         after_rotation: Whether to perform the grant first and then respond with the fault: the response is lost.
         hang: Accept the request and never respond, until the client or the sandbox closes the connection.
         disconnect: Close the connection without a response.
-        drip: Seconds between single bytes of the body, which never ends: after the last byte, spaces follow.
+        drip: Seconds between single bytes of the body, which never ends: after the last byte, spaces are sent. None:
+            the body is sent in one piece.
         rewrite: Is called with the members of a successful response; returns those to send instead, or the whole body
-            as bytes.
+            as bytes. None: the members are sent unchanged.
+
+    Raises:
+        ValueError: A value is impossible; the error names the parameter.
     """
 
     status: int | None = None
@@ -49,7 +54,7 @@ class Fault:
 
     @property
     def replaces_answer(self) -> bool:
-        """Whether the client gets another response than the genuine one."""
+        """Whether the client does not get the genuine response."""
         return self.status is not None or bool(self.body) or self.hang or self.disconnect or self.drip is not None
 
     @property

@@ -1,10 +1,15 @@
 """Flinks Outbound's personality: one host for sign-in, tokens, and other banks' data in FDX form.
 
-Used by `Sandbox(personality="flinks")`. As documented: JSON bodies, `invalid_client` as a 400, a refresh token that
-never changes, that no refresh response repeats and that expires after 30 idle days, access tokens of users that are
-JWTs, client credentials with `scope=client:admin`, revocation as a DELETE with the access token, and an API that
-reports "expired" as a 401 or 403 without `code`, or as a 400 at the partner endpoints. Where nothing is published:
-credentials are taken from the body or from Basic, and the tokens of client credentials are opaque.
+Used by `Sandbox(personality="flinks")`. It promises what Flinks documents:
+
+* JSON bodies, and `invalid_client` as a 400;
+* a refresh token that never changes, that no refresh response repeats and that expires after 30 idle days;
+* access tokens of users that are JWTs, client credentials with `scope=client:admin`, and revocation as a DELETE with
+  the access token;
+* an API that reports "expired" as a 401 or 403 without `code`, or as a 400 at the partner endpoints.
+
+Where nothing is published, credentials are read from the body or from Basic, and the tokens of client credentials are
+opaque.
 
     Sandbox(personality="flinks", lifetime=299)     # Flinks(host=sandbox.origin)
 """
@@ -34,17 +39,41 @@ _UPSTREAM = {"error_description": "The token that Flinks holds at the Data Provi
 
 
 def refusal(error: str, status: int = 400) -> Fault:
-    """An error of the token endpoint on demand: `sandbox.fail_token_requests(refusal("invalid_grant"))`."""
+    """An error of the token endpoint on demand: `sandbox.fail_token_requests(refusal("invalid_grant"))`.
+
+    Args:
+        error: The code, as RFC 6749 section 5.2 lists it.
+        status: The HTTP status. Default: 400.
+
+    Returns:
+        The fault.
+    """
     return _as_fault(Answer.json(status, {"error": error, "error_description": f"Made to fail with {error}"}))
 
 
 def upstream_expired(status: int = 401) -> Fault:
-    """The token endpoint's refusal, without an OAuth code, because Flinks' own token at the bank has expired."""
+    """The token endpoint refuses, without an OAuth code, because Flinks' own token at the bank has expired.
+
+    Args:
+        status: The HTTP status: 400, 401 or 403. Default: 401.
+
+    Returns:
+        The fault.
+    """
     return _as_fault(Answer.json(status, _UPSTREAM))
 
 
 def fdx_error(code: int, status: int, message: str = "Made to fail") -> Fault:
-    """An error of the data endpoints on demand: `sandbox.fail_api_requests(fdx_error(602, 401))`."""
+    """An error of the data endpoints on demand: `sandbox.fail_api_requests(fdx_error(602, 401))`.
+
+    Args:
+        code: The error's code in the FDX specification.
+        status: The HTTP status.
+        message: The description. Default: that the error was made on demand.
+
+    Returns:
+        The fault.
+    """
     return _as_fault(_traced(status, {"code": code, "message": message, "debugMessage": message}))
 
 
@@ -57,7 +86,7 @@ class Flinks:
         self.says_expires_in = True
         """Assign False for `expires_in` 0, the schema's default: then only the JWT's `exp` has the expiry."""
         self.expired_status = 401
-        """What the data endpoints answer to an expired access token: 401 or 403."""
+        """The status with which the data endpoints reject an expired access token: 401 or 403."""
         self.next_page_origin: str | None = None
         """The origin of pagination links; None is this one."""
         self._server = server
@@ -71,7 +100,7 @@ class Flinks:
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints."""
         return [
-            EndpointSpec("/api/v1/authorize", "page", self._page.answer),
+            EndpointSpec("/api/v1/authorize", "page", self._page.respond),
             EndpointSpec("/api/v1/token", "token", self._token),
             EndpointSpec("/api/v1/revoke", "revocation", self._revoke),
             EndpointSpec("/{path:path}", "api", self._api),
@@ -152,7 +181,7 @@ def _bearer(request: RecordedRequest) -> str:
 
 
 def _access_token(grant: Grant, expires_at: float) -> str:
-    """A JWT for a user. Nobody has the key to verify it, as nobody has Flinks'."""
+    """A JWT for a user. Its key is random, because no client can verify Flinks' tokens either."""
     if grant.subject == ITSELF:
         return f"flinks-{secrets.token_urlsafe(32)}"
     claims = {"client_id": grant.client_id, "sub": grant.subject, "exp": math.ceil(expires_at), "jti": uuid.uuid4().hex}

@@ -1,6 +1,6 @@
 """uvicorn in a background thread, on its own socket; it starts and stops within milliseconds.
 
-Used by `Sandbox`. It listens on 127.0.0.1 only.
+Used by `Sandbox`. It promises that after `stop` no connection is open. It never listens on anything but 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ class _Server(uvicorn.Server):
 
 
 def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it, each answer would take 40 ms, because
-    # head and body are written apart and the second waits for the client's delayed acknowledgement of the first.
+    # asyncio turns Nagle's algorithm off only for sockets that name TCP. With it, each response would take 40 ms: head
+    # and body are written apart, and the second waits for the client's delayed acknowledgement of the first.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # A sandbox that is started again on the same port need not wait for the old connections to time out.

@@ -1,6 +1,7 @@
 """What arrived at the sandbox, and the result: the record and the figures that a test asserts on.
 
-Used by every endpoint, which writes, and by tests, which read. It is bounded: 10,000 requests, 64 KiB of each body.
+Used by every endpoint, which writes, and by tests, which read. It promises bounded memory: 10,000 requests, 64 KiB of
+each body. It never counts a request to the sandbox's own controls.
 """
 
 from __future__ import annotations
@@ -22,33 +23,38 @@ MAX_RECORDED_BODY = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A snapshot of the sandbox's figures since the start or the last `reset_counts()`."""
+    """A snapshot of the sandbox's figures since the start or the last `reset_counts()`. Immutable.
+
+    Attributes:
+        token_requests: Requests that arrived at the token endpoint, with any result.
+        code_exchanges: Authorization codes exchanged for tokens.
+        refreshes: Refresh tokens exchanged for a new pair, also if a fault then withheld the response.
+        device_exchanges: Device codes exchanged for tokens.
+        client_credentials: Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such
+            grant.
+        reuses: How often a spent refresh token was presented. Each time a family was revoked; a correct client causes
+            none.
+        refused: Token requests to which the response was an error status.
+        revocations: Tokens or connections that a client revoked; always 0 at Blnk Cloud, which has no endpoint for it.
+        api_requests: Requests that arrived at the API, with any result.
+        api_rejected: API requests to which the response was a 401.
+    """
 
     token_requests: int = 0
-    """Requests that arrived at the token endpoint, with any result."""
     code_exchanges: int = 0
-    """Authorization codes exchanged for tokens."""
     refreshes: int = 0
-    """Refresh tokens exchanged for a new pair, also if a fault then withheld the response."""
     device_exchanges: int = 0
-    """Device codes exchanged for tokens."""
     client_credentials: int = 0
-    """Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such grant."""
     reuses: int = 0
-    """Times a spent refresh token was presented. Each revoked a family; a correct client causes none."""
     refused: int = 0
-    """Token requests answered with an error status."""
     revocations: int = 0
-    """Tokens or connections that a client revoked; always 0 at Blnk Cloud, which has no endpoint for it."""
     api_requests: int = 0
-    """Requests that arrived at the API, with any result."""
     api_rejected: int = 0
-    """API requests answered with 401."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedRequest:
-    """One request as it arrived. Its repr shows no secret; the fields hold them in clear.
+    """One request as it arrived. Immutable. Its repr shows no secret; the fields contain them in clear.
 
     Attributes:
         method: The HTTP method.

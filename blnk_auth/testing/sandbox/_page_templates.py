@@ -1,7 +1,7 @@
 """The HTML of the pages that the sandbox shows, as Jinja templates by name.
 
-Used by `_pages`. They are in a module and not in files of their own, so that an application that was bundled into one
-executable has them too. A template loads nothing from elsewhere.
+Used by `_pages`. It promises that an application that was bundled into one executable has them too: therefore they are
+in a module, and not in files of their own. A template never loads anything from another place.
 """
 
 # ruff: noqa: E501 - a declaration of CSS and an element of HTML are one line each

@@ -1,7 +1,7 @@
 """The pages that a user sees.
 
-Used by the authorization page and the device page. A page has no script and loads nothing from elsewhere, and its
-content security policy enforces that.
+Used by the authorization page and the device page. It promises a content security policy with each page. A page never
+has a script, and never loads anything from another place.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PERMISSIONS = {
 
 
 def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
-    """Ask who signs in, and whether the client may have the scope; the form posts to the page's own address."""
+    """Ask for the name of the user, and whether the client may have the scope; the form posts to the page's own URL."""
     permissions = [_PERMISSIONS.get(value, value) for value in scope.split()]
     return _page(
         200,
@@ -40,12 +40,12 @@ def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
 
 
 def device_page(*, user_code: str) -> Answer:
-    """Ask for the code that a device shows, who signs in, and whether the device may have access."""
+    """Ask for the code that a device shows, for the name of the user, and whether the device may have access."""
     return _page(200, "device.html", form_action="'self'", user_code=user_code)
 
 
 def done_page(done: str) -> Answer:
-    """Show that nothing is left to do here."""
+    """Show that the user has finished."""
     return _page(200, "done.html", form_action="'none'", done=done)
 
 

@@ -1,6 +1,7 @@
 """What the token endpoints share: reading a form, Basic credentials, performing the requested grant.
 
-Used by the personalities and the device endpoints. It only reads requests: every state is in the authorization server.
+Used by the personalities and the device endpoints. It promises the errors of RFC 6749 section 5.2. It never has a state
+of its own: that is in the authorization server.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _basic_credentials(authorization: str) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         colon = client_id = client_secret = ""
     if scheme.lower() != "basic" or not colon:
-        raise OAuthError("invalid_client", "The Authorization header holds no Basic credentials")
+        raise OAuthError("invalid_client", "The Authorization header has no Basic credentials")
     return client_id, client_secret
 
 

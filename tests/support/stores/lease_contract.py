@@ -134,7 +134,7 @@ class LeaseStoreContract(SharedStoreContract):
         # Only the holder's lease is short: the others must keep theirs on a busy machine.
         short = partial(open_store, lease=0.5)
         with open_store() as store, one_process(hold_until_told, short, "alice") as (process, pipe):
-            assert received(pipe) == "held"
+            assert received(pipe) == "locked"
             os.kill(process.pid, signal.SIGSTOP)
             with store.lock("alice", timeout=LONG):
                 os.kill(process.pid, signal.SIGCONT)

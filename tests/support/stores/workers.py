@@ -36,7 +36,7 @@ def hold_until_told(pipe: Connection, open_store: OpenStore, key: str) -> None:
     with open_store() as store:
         try:
             with store.lock(key, timeout=PATIENCE):
-                pipe.send("held")
+                pipe.send("locked")
                 pipe.recv()
         except StoreError as error:
             pipe.send(str(error))

@@ -1,6 +1,8 @@
 """`Sandbox`: the whole interface that a test or a demo uses.
 
-It delegates: the authorization server holds the tokens, a personality has the endpoints, the journal has the record.
+Used by tests, by the demo and by `blnk-auth sandbox`. It promises that after the `with` block the port is free. It
+never does the work itself: the authorization server has the tokens, a personality the endpoints, the journal the
+record.
 """
 
 from __future__ import annotations
@@ -42,12 +44,13 @@ class Sandbox:
             ...
             assert sandbox.counts.refreshes == 1
 
-    It answers from a daemon thread once the `with` block is entered. When the block ends, every connection is closed,
-    also one with a request under way. All methods are thread-safe; only `sign_in` and `wait_for_token_requests` wait.
-    A `Sandbox` can be entered once.
+    It responds from a daemon thread once the `with` block is entered. When the block ends, every connection is closed,
+    also one with a request under way. All methods are thread-safe; only `sign_in` and `wait_for_token_requests` block,
+    so call these two on a worker thread where an event loop runs. A `Sandbox` can be entered once.
 
     Args:
-        personality: The provider that it plays: "blnk_cloud", "blink" or "flinks". Their modules describe them.
+        personality: The provider that it plays: "blnk_cloud", "blink" or "flinks". The modules `_blnk_cloud`, `_blink`
+            and `_flinks` describe them.
         lifetime: The lifetime of access tokens, in seconds.
         clock: The time by which tokens expire, in UTC epoch seconds: `time.time`, or a `Clock` to move.
         port: The port on 127.0.0.1; 0 means any free one.
@@ -60,12 +63,14 @@ class Sandbox:
         device_flow: Whether "blnk_cloud" also has sign-in by device code, which Blnk Cloud itself does not have.
 
     Attributes:
-        clock: As the argument.
+        clock: The time by which tokens expire, as it was passed.
         personality: The provider that it plays, with the switches of that provider.
+        token_latency: Seconds between the effect of a token request (the rotation) and its response; other requests do
+            not wait. At first 0.
 
     Raises:
-        ValueError: If an argument is wrong; it names the argument.
-        OSError: When entered, if the port cannot be used.
+        ValueError: An argument is wrong; the error names it.
+        OSError: The port cannot be used. Raised when it is entered.
     """
 
     def __init__(
@@ -83,7 +88,6 @@ class Sandbox:
     ) -> None:
         self.clock = clock
         self.token_latency: float = 0.0
-        """Seconds between the effect of a token request (the rotation) and its response; other requests do not wait."""
         self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
         self._journal = Journal()
         self._faults: dict[Kind, FaultQueue] = {"token": FaultQueue(), "revocation": FaultQueue(), "api": FaultQueue()}
@@ -127,7 +131,7 @@ class Sandbox:
     def __repr__(self) -> str:
         return f"<Sandbox {self.origin if self._http else 'not started'}>"
 
-    # --- where it is, and who may talk to it ----------------------------------------------------------------------
+    # --- its address, and the client that is registered ------------------------------------------------------------
 
     @property
     def origin(self) -> str:
@@ -162,7 +166,10 @@ class Sandbox:
             lifetime: The lifetime of this access token, in seconds. None: the sandbox's.
 
         Returns:
-            The token response: `TokenSource.adopt(Token.from_response(response, now=...))` takes it.
+            The members of the token response: `TokenSource.adopt(Token.from_response(response, now=...))` takes them.
+
+        Raises:
+            ValueError: `lifetime` is negative, or not a finite number.
         """
         checked = None if lifetime is None else checked_lifetime(lifetime, "lifetime")
         return self.personality.issue(
@@ -175,13 +182,13 @@ class Sandbox:
         Args:
             authorization_url: The URL that the client sends the user to.
             subject: The name that the user signs in with.
-            approve: Whether the user approves or denies.
+            approve: True if the user approves, False if the user denies.
 
         Returns:
-            The callback URL that the browser would be redirected to. It is not followed.
+            The callback URL to which the browser would be redirected. It is not followed.
 
         Raises:
-            ValueError: If the URL is not this sandbox's, or the sandbox refuses it with an error page.
+            ValueError: The URL is not this sandbox's, or the sandbox refuses it with an error page.
         """
         if not authorization_url.startswith(f"{self.origin}/"):
             raise ValueError(f"authorization_url must begin with {self.origin}/, where this sandbox is")
@@ -193,21 +200,30 @@ class Sandbox:
         Args:
             user_code: The code that the client shows.
             subject: The name that the user signs in with.
-            approve: Whether the user approves or denies.
+            approve: True if the user approves, False if the user denies.
 
         Raises:
-            ValueError: If no device waits with this code, or without `device_flow=True`.
+            ValueError: There is no device that waits with this code, or the sandbox was made without
+                `device_flow=True`.
         """
         if self._device_flow is None:
             raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
         self._device_flow.decide(user_code, subject=subject, approve=approve)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
-        """Reject the access tokens issued so far, of `subject` or (None) of all; refreshing still works."""
+        """Reject the access tokens issued so far from now on. Refresh tokens still work.
+
+        Args:
+            subject: Whose access tokens. None: those of all users and of the client itself.
+        """
         self._authorization_server.revoke_access_tokens(subject)
 
     def revoke_grant(self, subject: str) -> None:
-        """End every grant of `subject`: access tokens are rejected, and refresh tokens get `invalid_grant`."""
+        """End every grant of one user: access tokens are rejected, and refresh tokens get `invalid_grant`.
+
+        Args:
+            subject: Whose grants.
+        """
         self._authorization_server.revoke_grant(subject)
 
     # --- how it behaves -------------------------------------------------------------------------------------------
@@ -245,15 +261,27 @@ class Sandbox:
         return self.personality
 
     def fail_token_requests(self, *faults: Fault) -> None:
-        """Queue a `Fault` for each of the next token requests; after the last one, requests succeed again."""
+        """Let the next token requests fail; after the last fault, requests succeed again.
+
+        Args:
+            *faults: One for each of the next requests, in this order, after those that are queued already.
+        """
         self._faults["token"].add(*faults)
 
     def fail_api_requests(self, *faults: Fault) -> None:
-        """Queue a `Fault` for each of the next API requests; after the last one, requests succeed again."""
+        """Let the next API requests fail; after the last fault, requests succeed again.
+
+        Args:
+            *faults: One for each of the next requests, in this order, after those that are queued already.
+        """
         self._faults["api"].add(*faults)
 
     def fail_revocations(self, *faults: Fault) -> None:
-        """Queue a `Fault` for each of the next revocations; after the last one, they succeed again."""
+        """Let the next revocations fail; after the last fault, they succeed again.
+
+        Args:
+            *faults: One for each of the next revocations, in this order, after those that are queued already.
+        """
         self._faults["revocation"].add(*faults)
 
     # --- what happened --------------------------------------------------------------------------------------------
@@ -273,18 +301,18 @@ class Sandbox:
         return self._journal.requests
 
     def clear_requests(self) -> None:
-        """Forget the recorded requests; the figures stay."""
+        """Delete the recorded requests. The figures stay."""
         self._journal.clear_requests()
 
     def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
-        """Wait until token requests have arrived, answered or not. In async code, call it on a thread.
+        """Wait until token requests have arrived, with or without a response. It blocks.
 
         Args:
             n: How many, since the start or the last `reset_counts()`.
-            timeout: Seconds to wait.
+            timeout: Seconds to wait at most.
 
         Raises:
-            TimeoutError: If fewer arrived in that time.
+            TimeoutError: Fewer arrived in that time.
         """
         if not self._journal.wait_until(lambda counts: counts.token_requests >= n, timeout):
             arrived = self.counts.token_requests
@@ -294,7 +322,7 @@ class Sandbox:
         control = Control(self._authorization_server, self._journal)
         specs = [*control.endpoints(), *self.personality.endpoints()]
         routes = [Route(spec.path, self._endpoint(spec, http)) for spec in specs]
-        return Starlette(routes=routes, exception_handlers={Exception: _report})
+        return Starlette(routes=routes, exception_handlers={Exception: _respond_with_error})
 
     def _endpoint(self, spec: EndpointSpec, http: HTTPServer) -> Endpoint:
         return Endpoint(
@@ -307,6 +335,6 @@ class Sandbox:
         )
 
 
-async def _report(request: Request, error: Exception) -> PlainTextResponse:
+async def _respond_with_error(request: Request, error: Exception) -> PlainTextResponse:
     """The likely cause is a test's own `Fault.rewrite`; the server's log is off, so the response shows it."""
     return PlainTextResponse(f"{request.url.path}: {error!r}", 500)
