@@ -9,6 +9,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from support.errors import raises
 from support.providers import acme
 from support.scripted import ScriptedWorld
 
@@ -90,5 +91,5 @@ def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None
 
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
     """A package that is not one of ours."""
-    with pytest.raises(ConfigurationError, match="pass the auth class of the HTTP package that sends the request"):
+    with raises(ConfigurationError, parameter="auth"):
         RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.scripted import ScriptedWorld
@@ -125,7 +126,7 @@ def test_a_start_that_cannot_work_says_why_and_stores_nothing(
 @pytest.mark.parametrize("subject", ["", "  ", None, 7])
 def test_a_start_for_nobody_is_refused(world: ScriptedWorld, subject: Any) -> None:
     """Whose grant it will be must be said."""
-    with pytest.raises(ConfigurationError, match="subject"):
+    with raises(ConfigurationError, parameter="subject"):
         world.client.start_authorization(subject)
 
 
@@ -310,7 +311,7 @@ def test_f57_a_parameter_that_comes_twice_is_refused(world: ScriptedWorld, name:
 )
 def test_what_is_no_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
     """A path, a URL without a query or another type: the parameter is named."""
-    with pytest.raises(ConfigurationError, match="callback_url"):
+    with raises(ConfigurationError, parameter="callback_url"):
         world.client.finish_authorization(url)
 
 
@@ -344,7 +345,7 @@ def test_f57_the_second_hit_is_refused(world: ScriptedWorld) -> None:
     start = world.client.start_authorization("alice")
     world.server.will(pair(1))
     source = world.client.finish_authorization(callback(start))
-    with pytest.raises(SignInRequired, match=r"start_authorization\(\)") as caught:
+    with raises(SignInRequired, reason="restart") as caught:
         world.client.finish_authorization(callback(start))
     assert caught.value.reason == "restart"
     assert len(world.server.requests) == 1
@@ -526,7 +527,7 @@ def test_iss_must_be_there_where_the_server_always_sends_it() -> None:
     """RFC 9207 section 2.4: a code without it may be another server's; nothing is used up, and no code is sent."""
     world = ScriptedWorld(acme(issuer=ISSUER, sends_iss=True))
     start = world.client.start_authorization("alice")
-    with pytest.raises(ProtocolError, match="callback_url has no iss.*sends_iss"):
+    with raises(ProtocolError, parameter="callback_url"):
         world.client.finish_authorization(callback(start, iss=None))
     assert world.server.requests == []
     world.server.will(pair(1))

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.errors import raises
 
 from blnk_auth import BlnkCloud, ConfigurationError
 from blnk_auth._protocol.http_messages import ApiAnswer
@@ -63,7 +64,7 @@ def test_a_self_hosted_cloud_has_its_own_base_url(base_url: str) -> None:
 )
 def test_a_bad_base_url_is_named(base_url: Any) -> None:
     """No scheme, plain http, or more than an address."""
-    with pytest.raises(ConfigurationError, match="base_url"):
+    with raises(ConfigurationError, parameter="base_url"):
         BlnkCloud(base_url=base_url)
 
 
@@ -75,7 +76,7 @@ def test_further_origins_can_be_added() -> None:
 
 def test_a_single_string_of_origins_is_explained() -> None:
     """The commonest mistake: a missing comma."""
-    with pytest.raises(ConfigurationError, match="api_origins must be a sequence"):
+    with raises(ConfigurationError, parameter="api_origins"):
         BlnkCloud(api_origins="https://mirror.test")
 
 

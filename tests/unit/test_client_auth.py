@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.leaks import leaks
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
@@ -18,7 +19,7 @@ from blnk_auth.errors import ConfigurationError
 @pytest.mark.parametrize("client_id", ["", " ", None, 7])
 def test_an_empty_client_id_is_named(client_id: Any) -> None:
     """The commonest mistake: an unset environment variable."""
-    with pytest.raises(ConfigurationError, match="^client_id is empty"):
+    with raises(ConfigurationError, parameter="client_id"):
         ClientCredentials(client_id, "s3cret", "client_secret_basic")
 
 
@@ -32,14 +33,14 @@ def test_a_missing_secret_is_named_with_the_way_out(method: str, secret: Any) ->
 
 def test_an_unknown_method_is_named_with_the_known_ones() -> None:
     """The registered names are listed."""
-    with pytest.raises(ConfigurationError, match="client_auth 'basic' is unknown.*client_secret_basic"):
+    with raises(ConfigurationError, parameter="client_auth"):
         ClientCredentials("id", "s3cret", "basic")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("returned", [None, "", b"bytes", 7])
 def test_a_callable_that_returns_no_secret_is_named(returned: Any) -> None:
     """At the request that needs it, since it may change."""
-    with pytest.raises(ConfigurationError, match="client_secret: the callable"):
+    with raises(ConfigurationError, parameter="client_secret"):
         ClientCredentials("id", lambda: returned, "client_secret_basic").secret()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.scripted import ScriptedWorld
@@ -142,7 +143,7 @@ def test_a_verdict_ends_it(given: HttpResponse, expected: type[BlnkAuthError], r
 def test_nobody_enters_the_code_and_it_ends(members: dict[str, Any], settings: dict[str, Any], polls: int) -> None:
     """When the code has expired, or earlier if asked to; no question is asked that comes too late."""
     device = Device(*polls * [PENDING], **members)
-    with pytest.raises(SignInRequired, match="in time") as caught:
+    with raises(SignInRequired, reason="restart", subject="alice") as caught:
         device.sign_in(**settings)
     assert (caught.value.reason, caught.value.subject) == ("restart", "alice")
     assert len(device.waited) == polls
@@ -208,7 +209,7 @@ def test_the_old_name_of_the_address_is_understood() -> None:
 def test_a_provider_without_it_says_what_to_use() -> None:
     """Before any request."""
     world = ScriptedWorld()
-    with pytest.raises(ConfigurationError, match=r"device_authorization_endpoint.*authorize_interactively\(\)"):
+    with raises(ConfigurationError, parameter="device_authorization_endpoint"):
         world.client.authorize_device("alice", on_prompt=print)
     assert world.server.requests == []
 
@@ -229,7 +230,7 @@ def test_a_bad_parameter_is_named(parameter: str, value: Any) -> None:
 
 def test_an_endpoint_that_is_no_url_is_named() -> None:
     """Where the provider is made."""
-    with pytest.raises(ConfigurationError, match="device_authorization_endpoint"):
+    with raises(ConfigurationError, parameter="device_authorization_endpoint"):
         acme(device_authorization_endpoint="http://as.acme.test/device")
 
 
@@ -359,7 +360,7 @@ def test_the_sandbox_has_it_only_when_asked_to() -> None:
     with Sandbox() as sandbox:
         metadata = httpx.get(f"{sandbox.origin}/.well-known/oauth-authorization-server").json()
         assert "device_authorization_endpoint" not in metadata
-        with pytest.raises(ConfigurationError, match="device_authorization_endpoint"):
+        with raises(ConfigurationError, parameter="device_authorization_endpoint"):
             _client(sandbox, Clock(), BlnkCloud(base_url=sandbox.origin)).authorize_device("alice", on_prompt=print)
         with pytest.raises(ValueError, match="device_flow"):
             sandbox.enter_user_code("WDJB-MJHT")

@@ -23,6 +23,7 @@ import httpx
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.providers import acme
@@ -451,7 +452,7 @@ def test_f58_a_registered_port_is_used_and_may_be_overruled() -> None:
 def test_f58_a_port_in_use_is_named() -> None:
     """F58: at once, before anything is stored or opened, and with what to do."""
     the_world = world()
-    with taken() as port, pytest.raises(ConfigurationError, match=rf"port {port} on 127.0.0.1 is in use.*port=0"):
+    with taken() as port, raises(ConfigurationError, parameter="port"):
         the_world.client.authorize_interactively("alice", port=port, open_browser=False, on_url=print)
     assert the_world.store.texts == {}
 
@@ -491,7 +492,7 @@ def test_f58_an_ipv6_redirect_uri_is_served_on_ipv6() -> None:
 
 def test_only_loopback_can_be_listened_on() -> None:
     """Whatever else changes, the listener refuses any other address."""
-    with pytest.raises(ConfigurationError, match="loopback"):
+    with raises(ConfigurationError, parameter="redirect_uri"):
         listen("0.0.0.0", 0)
 
 
@@ -652,7 +653,7 @@ def test_f59_no_port_need_be_opened_at_all() -> None:
 
 def test_f59_without_a_port_somebody_must_paste() -> None:
     """F59: nobody could come back from a sign-in that neither listens nor reads, so it does not begin."""
-    with pytest.raises(ConfigurationError, match="listen=False needs pasted="):
+    with raises(ConfigurationError, parameter="listen"):
         world().client.authorize_interactively("alice", listen=False)
 
 
@@ -877,13 +878,13 @@ def test_a_bad_parameter_is_named_at_once(redirect_uri: str | None, settings: di
 @pytest.mark.parametrize("subject", ["", None])
 def test_a_sign_in_for_nobody_is_refused(subject: Any) -> None:
     """Whose grant it will be must be said."""
-    with pytest.raises(ConfigurationError, match="subject"):
+    with raises(ConfigurationError, parameter="subject"):
         world().client.authorize_interactively(subject, open_browser=False, on_url=print)
 
 
 def test_nobody_to_show_the_url_to_is_refused() -> None:
     """Without a browser and without on_url nobody could ever come."""
-    with pytest.raises(ConfigurationError, match="on_url is missing"):
+    with raises(ConfigurationError, parameter="on_url"):
         world().client.authorize_interactively("alice", open_browser=False, timeout=PATIENCE)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.errors import raises
 
 from blnk_auth import ConfigurationError, RenewalPolicy
 
@@ -20,7 +21,7 @@ NAMES = [each.name for each in fields(RenewalPolicy)]
 @pytest.mark.parametrize("value", [-1, -0.1, math.nan, math.inf, "1", None, True, [1]], ids=repr)
 def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: Any) -> None:
     """Negative, not finite, or no number at all."""
-    with pytest.raises(ConfigurationError, match=f"policy: {name} ") as caught:
+    with raises(ConfigurationError, parameter=name) as caught:
         RenewalPolicy(**{name: value})
     assert caught.value.parameter == name
 
@@ -49,14 +50,14 @@ def test_each_number_has_its_reason_on_the_page(name: str) -> None:
 
 def test_a_number_beyond_a_float_is_refused_by_name() -> None:
     """Python's integers have no end; seconds do."""
-    with pytest.raises(ConfigurationError, match="policy: cooldown "):
+    with raises(ConfigurationError, parameter="cooldown"):
         RenewalPolicy(cooldown=10**400)
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes"])
 def test_a_token_request_needs_some_time_and_some_bytes(name: str) -> None:
     """A limit of 0 would let every renewal fail, and cost a rotated pair."""
-    with pytest.raises(ConfigurationError, match=f"policy: {name} must be more than 0"):
+    with raises(ConfigurationError, parameter=name):
         RenewalPolicy(**{name: 0})
 
 
@@ -69,13 +70,13 @@ def test_other_numbers_may_be_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", ["advisory_fraction", "mandatory_fraction", "jitter"])
 def test_a_share_is_at_most_one(name: str) -> None:
     """More than the whole lifetime makes no sense."""
-    with pytest.raises(ConfigurationError, match=f"{name} is a share"):
+    with raises(ConfigurationError, parameter=name):
         RenewalPolicy(**{name: 1.1})
 
 
 def test_waiting_begins_after_renewing_does() -> None:
     """The mandatory window lies within the advisory one."""
-    with pytest.raises(ConfigurationError, match="mandatory_fraction must not exceed advisory_fraction"):
+    with raises(ConfigurationError, parameter="mandatory_fraction"):
         RenewalPolicy(advisory_fraction=0.1, mandatory_fraction=0.2)
 
 

@@ -8,6 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.providers import acme
 
 from blnk_auth import ApiAnswer, BlnkCloud, Call, ConfigurationError, Flinks, OAuthClient, Provider, Token
@@ -39,7 +40,7 @@ from blnk_auth.provider import DiscoverySettings, ProviderSettings
 )
 def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
     """A typo in a provider is found where it is written and not at the first renewal."""
-    with pytest.raises(ConfigurationError, match=parameter):
+    with raises(ConfigurationError, parameter=parameter):
         acme(**{parameter: value})
 
 
@@ -95,7 +96,7 @@ def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
 )
 def test_a_typo_in_a_setting_is_named_at_once(parameter: str, value: Any) -> None:
     """An encoding or a grant that does not exist would silently mean another."""
-    with pytest.raises(ConfigurationError, match=parameter):
+    with raises(ConfigurationError, parameter=parameter):
         acme(**{parameter: value})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.stores.scripted import ScriptedStore
@@ -771,7 +772,7 @@ def test_f12_only_a_verdict_touches_the_record(
 def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(expired: Scene) -> None:
     """Hooks of the user's may raise anything, after the server has acted too: the pair may be lost."""
     expired.server.will(KeyError("rt0 was in that form"))
-    with pytest.raises(TemporarilyUnavailable, match="raised KeyError.*its answer was lost") as caught:
+    with raises(TemporarilyUnavailable, outcome_unknown=True) as caught:
         expired.run()
     assert "rt0" not in str(caught.value)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
@@ -813,7 +814,7 @@ def test_f25_a_grant_that_cannot_be_renewed_costs_no_request(changes: dict[str, 
 def test_a_subject_that_never_signed_in_costs_no_request() -> None:
     """Nothing stored is nothing to renew: the error names the subject and the remedy."""
     scene = Scene()
-    with pytest.raises(SignInRequired, match="'alice'.*start_authorization") as caught:
+    with raises(SignInRequired, reason="missing", subject="alice") as caught:
         scene.run()
     assert caught.value.reason == "missing"
 
@@ -829,7 +830,7 @@ def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() 
     """No person can sign in for a client: the error says so and no record is marked."""
     scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.server.will(refusal("invalid_grant"))
-    with pytest.raises(ConfigurationError, match="client_credentials") as caught:
+    with raises(ConfigurationError, error="invalid_grant", status_code=400) as caught:
         scene.run()
     assert caught.value.error == "invalid_grant"
     assert scene.store.texts == {}
@@ -936,7 +937,7 @@ def test_a_stored_number_beyond_a_float_is_an_error_that_names_the_record() -> N
     """JSON has integers of any length; one in a record is a broken record, not a crash."""
     scene = Scene()
     scene.store.save(KEY, {"schema": 1, "token": {"access_token": "x", "expires_at": 10**400}}, expected=None)
-    with pytest.raises(StoreError, match="cannot be read"):
+    with raises(StoreError, parameter="record"):
         scene.run()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pytest
+from support.errors import raises
 from support.leaks import leaks
 from support.providers import acme
 from support.token_endpoint import form
@@ -106,7 +107,7 @@ def test_revocation_sends_token_and_hint_to_its_own_endpoint() -> None:
 
 def test_revocation_where_there_is_no_endpoint_says_where_to_revoke() -> None:
     """Blnk Cloud revokes in its dashboard only; the error says so and names forget()."""
-    with pytest.raises(ConfigurationError, match="no revocation_endpoint") as caught:
+    with raises(ConfigurationError, parameter="revocation_endpoint") as caught:
         build_revocation(BlnkCloud(), credentials(), "rt0", "refresh_token")
     assert caught.value.remedy is not None
     assert "dashboard" in caught.value.remedy

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.errors import raises
 from support.leaks import leaks
 from support.providers import acme
 from support.token_endpoint import answer, refusal
@@ -445,7 +446,7 @@ def test_the_fields_of_the_rfc_are_carried() -> None:
 
 def test_prose_in_error_is_taken_for_the_description() -> None:
     """Blnk's house style: a sentence in `error` is not an OAuth code, but it helps a reader."""
-    with pytest.raises(ConfigurationError, match="Authorization header is required") as caught:
+    with raises(ConfigurationError, error_description="Authorization header is required", status_code=401) as caught:
         judge(answer({"error": "Authorization header is required"}, 401))
     assert (caught.value.error, caught.value.error_description) == (None, "Authorization header is required")
 

@@ -18,6 +18,7 @@ import pytest
 import requests
 import trustme
 from requests.adapters import BaseAdapter
+from support.errors import raises
 from support.leaks import leaks
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
@@ -242,7 +243,7 @@ def test_a_proxy_that_cannot_be_is_a_configuration_error(
     package: Package, sandbox: Sandbox, proxy: str, said: str
 ) -> None:
     """The parameter is named, its password is not."""
-    with pytest.raises(ConfigurationError, match=said) as caught:
+    with raises(ConfigurationError, parameter="proxy") as caught:
         send(package, sandbox.origin, proxy=proxy)
     assert "pr0xy-pass" not in str(caught.value)
 
@@ -296,7 +297,7 @@ def tls_origin(authority: trustme.CA) -> Iterator[str]:
 
 def test_an_untrusted_certificate_is_a_matter_of_configuration(package: Package, tls_origin: str) -> None:
     """It will not heal by trying again; the remedy is named."""
-    with pytest.raises(ConfigurationError, match="certificate.*not trusted.*verify="):
+    with raises(ConfigurationError, parameter="verify"):
         send(package, tls_origin)
 
 
@@ -335,7 +336,7 @@ def test_a_private_authority_is_the_only_one_then(
 
 def test_another_hosts_certificate_is_not_trusted(package: Package, tls_origin: str, ca_file: str) -> None:
     """The name is checked too."""
-    with pytest.raises(ConfigurationError, match="not trusted"):
+    with raises(ConfigurationError, parameter="verify"):
         send(package, tls_origin.replace("127.0.0.1", "localhost"), verify=ca_file)
 
 
@@ -361,7 +362,7 @@ def test_plain_http_behind_https_never_left(request: pytest.FixtureRequest, pack
 )
 def test_a_certificate_that_cannot_be_loaded_is_named(settings: dict[str, Any], named: str) -> None:
     """Without verification anybody could read the secret; a key's password is not quoted."""
-    with pytest.raises(ConfigurationError, match=named) as caught:
+    with raises(ConfigurationError, parameter=named) as caught:
         context(settings.get("verify", True), settings.get("cert"))
     assert "k3y-pass" not in str(caught.value)
 
@@ -369,9 +370,9 @@ def test_a_certificate_that_cannot_be_loaded_is_named(settings: dict[str, Any], 
 def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     """An empty file too."""
     (tmp_path / "odd.pem").write_text("no certificate")
-    with pytest.raises(ConfigurationError, match="verify"):
+    with raises(ConfigurationError, parameter="verify"):
         context(str(tmp_path / "odd.pem"), None)
-    with pytest.raises(ConfigurationError, match="cert"):
+    with raises(ConfigurationError, parameter="cert"):
         context(True, str(tmp_path / "odd.pem"))
 
 
@@ -396,7 +397,7 @@ def test_the_mocks_of_httpx_see_the_request(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("odd", ["httpx", object(), httpx.AsyncClient, requests])
 def test_another_kind_of_client_is_refused(odd: Any) -> None:
     """By the name of the parameter."""
-    with pytest.raises(ConfigurationError, match="token_http"):
+    with raises(ConfigurationError, parameter="token_http"):
         Network(policy=RenewalPolicy(), client=odd)
 
 
