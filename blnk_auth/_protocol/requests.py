@@ -206,7 +206,11 @@ def build_authorization_url(
     """
     endpoint = provider.authorization_endpoint_of(target)
     if endpoint is None:
-        raise ConfigurationError(f"{provider.display_name} has no authorization_endpoint, so no user can sign in")
+        raise ConfigurationError(
+            f"{provider.display_name} has no authorization_endpoint, so no user can sign in",
+            parameter="authorization_endpoint",
+            remedy="set it on the provider, or use for_itself() or authorize_device()",
+        )
     if provider.requires_scope and not scope:
         raise ConfigurationError(
             "scope is missing",

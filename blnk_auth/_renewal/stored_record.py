@@ -60,6 +60,7 @@ class GrantRecord:
             raise StoreError(
                 f"the record {key!r} was written by a newer blnk_auth (schema {schema}, this one reads {SCHEMA})",
                 remedy="upgrade blnk_auth on this machine",
+                key=key,
             )
         stored, ended = data.get("token"), data.get("ended")
         if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):

@@ -27,7 +27,7 @@ def test_an_empty_client_id_is_named(client_id: Any) -> None:
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_missing_secret_is_named_with_the_way_out(method: str, secret: Any) -> None:
     """A public client has to say that it is one."""
-    with pytest.raises(ConfigurationError, match=f'client_secret is missing.*{method}.*client_auth="none"'):
+    with raises(ConfigurationError, parameter="client_secret"):
         ClientCredentials("id", secret, method)
 
 

@@ -123,21 +123,10 @@ def test_an_origin_is_no_url(url: str) -> None:
         parse_origin(url, "api_origins")
 
 
-@pytest.mark.parametrize(
-    ("origins", "said"),
-    [
-        ((), "empty"),
-        ("https://a.test", "sequence"),
-        (("https://a.test", "b.test"), "absolute URL"),
-        ((7,), "api_origins"),
-        (None, "api_origins"),
-        (7, "api_origins"),
-    ],
-    ids=repr,
-)
-def test_bad_lists_of_origins_are_refused(origins: Any, said: str) -> None:
-    """The parameter is named, and what to write instead."""
-    with pytest.raises(ConfigurationError, match=said):
+@pytest.mark.parametrize("origins", [(), "https://a.test", ("https://a.test", "b.test"), (7,), None, 7], ids=repr)
+def test_bad_lists_of_origins_are_refused(origins: Any) -> None:
+    """The parameter is named."""
+    with raises(ConfigurationError, parameter="api_origins"):
         AllowedOrigins(origins)
 
 
