@@ -38,7 +38,7 @@ class BookkeepingServer(AuthorizationServer):
     """Rotates refresh tokens, and revokes the whole grant when a spent one is presented too late.
 
     `grace`: the seconds of the grace period of a subject's grants; 0 where there is none. Within it, a spent token is
-    answered with the pair that replaced it, unless that one has been used as well.
+    answered with the refresh token that replaced it, unless that one has been used as well.
     """
 
     def __init__(self, *, lifetime: float, grace: Callable[[str], float], note: Note) -> None:
@@ -109,8 +109,10 @@ class BookkeepingServer(AuthorizationServer):
         number, _ = name_of(refresh_token)
         if pair is None or number in self.ended or pair["refresh_token"] in self._successors:
             return None
-        grace = self._grace(self.grants[number].subject)
-        return pair if time.monotonic() - spent_at <= grace else None
+        if time.monotonic() - spent_at > self._grace(self.grants[number].subject):
+            return None
+        # The same refresh token; an access token that lives as long as its answer promises.
+        return {**pair, **self._new_access_token(self.grants[number], self.lifetime)[1]}
 
     # --- ending --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ from chaos.plan import LEASE, LEASED, store_of
 READ_TIMEOUT = 5.0
 """Seconds after which a worker no longer waits for an answer; as in its policy."""
 
+SAVED_WITHIN = 40.0
+"""Seconds in which a new pair is saved, or fails to be: reading the answer, waiting for the store, being stopped."""
+
 _LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error after", "delayed request"})
 """Faults of a request that took effect and whose answer the client did not get, or not in time."""
 
@@ -71,8 +74,9 @@ def _answer_lost(books: Books, reuse: Reuse) -> bool:
 def _killed_before_saving(books: Books, reuse: Reuse) -> bool:
     def killed(spend: Line) -> bool:
         at = books.killed.get(spend["worker"])
-        asked = books.requests[spend["request"]]["t"]
-        return at is not None and asked <= at <= reuse.at["t"] and not _tried_to_save(books, spend)
+        # What it had sent before it was killed still takes effect; what it receives it saves within its deadlines.
+        in_time = at is not None and at <= min(reuse.at["t"], spend["t"] + SAVED_WITHIN)
+        return in_time and not _tried_to_save(books, spend)
 
     return not reuse.was_in_the_store and any(map(killed, reuse.spends))
 

@@ -148,8 +148,8 @@ class Server:
         return await self._deliver(fault, perform, writer, note=note)
 
     def _signal(self, fault: Fault, when: str, pid: int, request: int, worker: str) -> None:
-        """Kill or stop the process that asks, at this very moment."""
-        if fault.kind == f"kill {when}":
+        """Kill or stop the process that asks, at this very moment. Worker 0 is never killed."""
+        if fault.kind == f"kill {when}" and not worker.startswith("0."):
             self.note("killed", worker=worker, request=request)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
