@@ -13,10 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from chaos.books import Books, Line, Window
-from chaos.plan import LEASE, LEASED, store_of
-
-READ_TIMEOUT = 5.0
-"""Seconds after which a worker no longer waits for an answer; as in its policy."""
+from chaos.plan import LEASE, LEASED, READ_TIMEOUT, store_of
 
 SAVED_WITHIN = 40.0
 """Seconds in which a new pair is saved, or fails to be: reading the answer, waiting for the store, being stopped."""

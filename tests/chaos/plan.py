@@ -29,6 +29,12 @@ GRACE = 20.0
 LEASE = 4.0
 """Seconds after which the lock of a stopped holder is free, in the stores whose locks are leases."""
 
+CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_DEADLINE, LOCK_TIMEOUT = 3.0, 5.0, 8.0, 10.0
+"""Seconds, of the workers' policy: shorter than its defaults, so that a fault is over sooner."""
+
+API_TIMEOUT = 5.0
+"""Seconds, for each of connecting to the API, sending and receiving."""
+
 LEASED = frozenset({"redis", "postgres", "mariadb"})
 """The stores whose locks are leases; the others' locks are the operating system's."""
 

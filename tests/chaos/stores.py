@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -52,7 +53,7 @@ class Disk:
         self._mount = root
         self._mount.mkdir(mode=0o700)
         command = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=700", "tmpfs", str(root)]
-        self.is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.is_mounted = shutil.which("mount") is not None and _succeeds(command)
         self.directory = root / "store"
         self._away, self._ballast = root / "away", root / "ballast"
         self._heal: Callable[[], None] | None = None
@@ -98,13 +99,11 @@ class Disk:
     def _remount(self, how: str) -> bool:
         # Busy while a file is open for writing, as for the moment of a save.
         command = ["mount", "-o", f"remount,{how}", str(self._mount)]
-        return any(self._pause(subprocess.run(command, capture_output=True, check=False).returncode) for _ in range(20))
-
-    @staticmethod
-    def _pause(status: int) -> bool:
-        if status != 0:
+        for _ in range(20):
+            if _succeeds(command):
+                return True
             time.sleep(0.05)
-        return status == 0
+        return False
 
     def _move_away(self) -> None:
         # A file in its place: a store that finds nothing there would make a new, empty directory.
@@ -145,6 +144,10 @@ class Disk:
             database.close()
 
         return heal
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Database:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from chaos.books import Books, Line, read
 from chaos.explanations import EXPLANATIONS, Reuse, explanation_of, reuses_of
-from chaos.plan import GRANTS, LEASED, subject_of
+from chaos.plan import API_TIMEOUT, GRANTS, LEASED, LOCK_TIMEOUT, REQUEST_DEADLINE, subject_of
 
-WAIT = 10.0 + 8.0 + 5.0
+WAIT = LOCK_TIMEOUT + REQUEST_DEADLINE + 5.0
 """Seconds that a caller waits for one renewal at most, by the workers' policy: the lock, the request, the save."""
 
-API = 3 * 5.0
+API = 3 * API_TIMEOUT
 """Seconds of one request to the API: connecting, sending, receiving."""
 
 CALL_DEADLINE = 2 * WAIT + 2 * API

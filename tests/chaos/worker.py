@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import gc
 import json
 import os
 import sys
@@ -19,15 +18,23 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
 import requests
 from chaos.authorization_server import name_of
-from chaos.plan import STORES, store_of
+from chaos.plan import (
+    API_TIMEOUT,
+    CONNECT_TIMEOUT,
+    LOCK_TIMEOUT,
+    READ_TIMEOUT,
+    REQUEST_DEADLINE,
+    STORES,
+    store_of,
+)
 from chaos.stores import open_store
+from chaos.watching import Log, descriptors, heartbeat, left_over
 
 from blnk_auth import (
     BlnkAuthError,
@@ -46,17 +53,14 @@ from blnk_auth.events import Event
 from blnk_auth.stores._token_store import Record, TokenStore, Version
 
 POLICY = RenewalPolicy(
-    connect_timeout=3.0,
-    read_timeout=5.0,
-    request_deadline=8.0,
-    lock_timeout=10.0,
+    connect_timeout=CONNECT_TIMEOUT,
+    read_timeout=READ_TIMEOUT,
+    request_deadline=REQUEST_DEADLINE,
+    lock_timeout=LOCK_TIMEOUT,
     max_cooldown=4.0,
     max_retry_after=4.0,
     max_rejection_cooldown=4.0,
 )
-API_TIMEOUT = 5.0
-"""Seconds, for each of connecting, sending and receiving."""
-
 MOST_PENDING = 64
 """Calls that one worker has under way at most; further ones are not begun, and counted."""
 
@@ -65,18 +69,6 @@ _FINAL_SECONDS = 60.0
 
 _TYPED = (BlnkAuthError, httpx.TransportError, httpx2.TransportError, requests.RequestException)
 """What a caller may get. An API that is broken raises the HTTP client's own errors."""
-
-
-class Log:
-    """Lines of JSON on standard output, whole ones also when the process is killed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, what: str, **details: Any) -> None:
-        line = json.dumps({"t": time.monotonic(), "what": what, **details}) + "\n"
-        with self._lock:
-            os.write(1, line.encode())
 
 
 log = Log()
@@ -328,50 +320,10 @@ def _log_call(began: float, noted: dict[str, Any], result: Any, error: Exception
     log("call", began=began, result=result, failure=failure, **noted)
 
 
-# --- what is watched --------------------------------------------------------------------------------------------------
-
-
-def heartbeat(stop: threading.Event) -> None:
-    """Notes when the process did not run, and how large it is."""
-    last = measured = time.monotonic()
-    while not stop.wait(0.2):
-        now = time.monotonic()
-        if now - last > 1.0:
-            log("stalled", since=last, until=now)
-        if now - measured > 2.0:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            log("size", kilobytes=pages * os.sysconf("SC_PAGE_SIZE") // 1024, threads=threading.active_count())
-            measured = now
-        last = now
-
-
-def descriptors() -> dict[str, str]:
-    """The open file descriptors of this process, and what each is."""
-    found: dict[str, str] = {}
-    for each in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found[each.name] = str(each.readlink())
-    return found
-
-
-def left_over(before: dict[str, str]) -> dict[str, Any]:
-    """The threads and descriptors that are there and were not before. What is about to end gets some seconds for it."""
-    mine = {"MainThread", "heartbeat"}
-    give_up_at = time.monotonic() + 20.0
-    while True:
-        gc.collect()
-        threads = sorted(each.name for each in threading.enumerate() if each.name not in mine)
-        now = descriptors()
-        opened = sorted(what for number, what in now.items() if before.get(number) != what and "/proc/" not in what)
-        if not (threads or opened) or time.monotonic() > give_up_at:
-            return {"threads": threads, "descriptors": opened}
-        time.sleep(0.2)
-
-
 def main(settings: dict[str, Any]) -> None:
     warnings.simplefilter("ignore")
     stop = threading.Event()
-    beat = threading.Thread(target=heartbeat, args=(stop,), name="heartbeat", daemon=True)
+    beat = threading.Thread(target=heartbeat, args=(log, stop), name="heartbeat", daemon=True)
     beat.start()
     before = descriptors()
     worker = Worker(settings)
