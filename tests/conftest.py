@@ -1,7 +1,7 @@
 """Fixtures that tests of several directories use; and with CI=true a skip is a failure, because a machine that is there
 to run every test must not pass by leaving some out.
 
-What tests share lies in tests/support; fixtures here and in the directories only hand it out.
+The code that tests share is in tests/support; fixtures here and in the directories only hand it out.
 """
 
 from __future__ import annotations

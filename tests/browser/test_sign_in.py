@@ -1,4 +1,4 @@
-"""The whole sign-in in a real browser: consent page, click, redirect, and the page that says how it ended."""
+"""The whole sign-in in a real browser: consent page, click, redirect, and the page with the result."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_whole_flow(
 def test_a_user_who_denies(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path, look: str
 ) -> None:
-    """The page says what to do if they change their mind; the program gets the typed error."""
+    """The page describes what to do if they change their mind; the program gets the typed error."""
     browser = open_browser(**LOOKS[look])
     url, source = begin(sandbox, pool)
     decide(browser, url, "deny")
@@ -161,7 +161,7 @@ def test_a_user_who_denies(
 def test_an_exchange_that_fails(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path, look: str
 ) -> None:
-    """The page says what went wrong, in the words of the error."""
+    """The page describes what went wrong, in the words of the error."""
     browser = open_browser(**LOOKS[look])
     url, source = begin(sandbox, pool)
     sandbox.fail_token_requests(Fault(status=401, body=b'{"error":"invalid_client","error_description":"<b>no</b>"}'))
@@ -175,7 +175,7 @@ def test_an_exchange_that_fails(
 def test_a_link_that_is_not_of_this_sign_in_ends_nothing(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path
 ) -> None:
-    """A stale tab, and a refusal without state, get a page that says so; the real link still works."""
+    """A stale tab, and a refusal without state, get a page that explains it; the real link still works."""
     browser = open_browser()
     url, source = begin(sandbox, pool)
     redirect_uri = httpx.URL(url).params["redirect_uri"]

@@ -31,7 +31,7 @@ def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(package: str, extra: str, arguments: tuple[str, ...]) -> None:
-    """Without a package it needs, a command ends with 2 and one line that says what to install."""
+    """Without a package it needs, a command ends with 2 and one line that names what to install."""
     finished = without(package, *arguments)
     assert finished.returncode == 2
     assert finished.stdout == ""
@@ -61,7 +61,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_an_unknown_command_is_a_wrong_call() -> None:
-    """A misspelt command or option ends with 2 and is named, in one line that says where to look."""
+    """A misspelt command or option ends with 2 and is named, in one line with where to look."""
     for arguments, command in ((("dmo",), "blnk-auth"), (("status", "--intervall", "1"), "blnk-auth status")):
         finished = finish(*arguments)
         assert (finished.returncode, finished.stdout) == (2, "")
@@ -82,7 +82,7 @@ def test_a_misspelt_command_gets_a_suggestion(arguments: tuple[str, ...], sugges
 
 @pytest.mark.parametrize("option", ["--nonsense", "--version=3"])
 def test_a_wrong_option_before_the_command_is_a_wrong_call(option: str) -> None:
-    """It is reported like one after the command: named, in one line that says where to look."""
+    """It is reported like one after the command: named, in one line with where to look."""
     finished = finish(option, "status")
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.count("\n") == 1

@@ -115,7 +115,7 @@ def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, m
         ("", r"has no profile 'default'; it has none; write one with: blnk-auth init$"),
     ],
 )
-def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_valid_is_explained(tmp_path: Path, text: str, message: str) -> None:
     """A file with another shape, without the profile, or with a broken line is reported with what to change."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         load(tmp_path, text)
@@ -123,12 +123,12 @@ def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: st
 
 
 def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None:
-    """Without a file, the error says where it was looked for and that `init` writes it."""
+    """Without a file, the error names where it was looked for and that `init` writes it."""
     with pytest.raises(ConfigurationError, match=r"none.toml does not exist; write it with: blnk-auth init"):
         load_profile("default", tmp_path / "none.toml")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     """A file that is not UTF-8 is an error that names it."""
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(it is not UTF-8 text\)"):
@@ -154,7 +154,7 @@ def test_a_hostile_file_is_refused(tmp_path: Path, text: str, problem: str) -> N
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-of-that-name/config.toml", 5])
-def test_a_path_that_is_none_is_refused(path: Any) -> None:
+def test_a_path_that_is_not_valid_is_refused(path: Any) -> None:
     """What cannot be a path, or is below an unknown home directory, is an error about `path`."""
     with pytest.raises(ConfigurationError) as caught:
         OAuthClient.from_config("default", path)
@@ -235,7 +235,7 @@ def test_without_a_home_directory_settings_can_name_everything(blnk_auth_cli: Co
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
-def test_a_closed_home_directory_of_another_user_is_no_obstacle(
+def test_a_closed_home_directory_of_another_user_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where options name the provider, and nobody named a file, one that may not be read counts as none."""
@@ -256,7 +256,7 @@ def test_what_a_missing_profile_lacks_is_blamed_on_the_options(tmp_path: Path) -
 
 
 def test_references_are_replaced_anywhere_and_can_be_escaped(tmp_path: Path) -> None:
-    """`${NAME}` is replaced inside texts, lists and tables, and `$${` stands for itself."""
+    """`${NAME}` is replaced inside strings, lists and tables, and `$${` stands for itself."""
     text = BASE + 'scope = "a:${X} $${X}"\napi_origins = ["https://${HOST}"]\nclient_secret = "${X}"'
     profile = load(tmp_path, text, X="1", HOST="api.test")
     assert profile.scope == "a:1 ${X}"
@@ -313,7 +313,7 @@ def test_a_wrong_store_url_is_reported_by_key(tmp_path: Path) -> None:
         load(tmp_path, f'{BASE}store = "floppy:a"').open_store()
 
 
-def test_the_subject_goes_where_blink_wants_it(tmp_path: Path) -> None:
+def test_the_subject_is_sent_where_blink_wants_it(tmp_path: Path) -> None:
     """In bLink's username and target_id, {subject} stands for whose tokens they are."""
     overrides = {**GOOD["blink"], "provider": "blink", "client_id": "id", "target_id": "II-{subject}"}
     profile = load_profile("default", tmp_path / "none.toml", overrides=overrides)
@@ -361,7 +361,7 @@ def test_profiles_are_listed(tmp_path: Path) -> None:
     assert profile_names(tmp_path / "config.toml") == ["a", "b"]
 
 
-def test_the_path_given_goes_before_the_usual_one(tmp_path: Path) -> None:
+def test_the_path_given_has_precedence_over_the_usual_one(tmp_path: Path) -> None:
     """A path that is given is used as it is; otherwise the file is this user's own."""
     assert config_path(tmp_path / "x.toml") == tmp_path / "x.toml"
     assert config_path().name == "config.toml"

@@ -60,7 +60,7 @@ def test_a_run_ends_well_with_a_table_and_leaves_nothing(state: Path) -> None:
     assert "one sign-in" in " ".join(finished.stdout.split())
 
 
-def test_a_killed_demo_goes_on_without_a_new_sign_in(state: Path) -> None:
+def test_a_killed_demo_continues_without_a_new_sign_in(state: Path) -> None:
     """Killed twice without warning, the demo finds its sandbox and its tokens again: there is one sign-in in all."""
     for last_scenario in ("requests:", "httpx, asyncio:"):
         with started("demo", "--quick", "--state-dir", str(state)) as (process, output):
@@ -78,7 +78,9 @@ def test_a_killed_demo_goes_on_without_a_new_sign_in(state: Path) -> None:
 
 
 def test_a_figure_that_is_off_ends_it_with_1(state: Path) -> None:
-    """If somebody else spends the refresh token, calls fail and it is used twice; the demo says so and ends with 1."""
+    """If somebody else spends the refresh token, calls fail and it is used twice; the demo reports it and ends with
+    1.
+    """
     with started("demo", "--quick", "--state-dir", str(state)) as (process, output):
         read_until(output, "requests:")
         steal_refresh_token(state)
@@ -132,7 +134,7 @@ def test_on_a_terminal_it_shows_the_table_live_and_ctrl_c_leaves_it_to_go_on(sta
 def test_a_bundled_application_does_not_start_the_demo(
     offline: CommandLine, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within one executable there is no python to start, so the demo says where it runs instead of hanging."""
+    """Within one executable there is no python to start, so the demo names where it runs instead of hanging."""
     monkeypatch.setattr("sys.frozen", True, raising=False)
     result = offline.run("demo", "--state-dir", str(state))
     assert result.exit_code == 2
@@ -140,7 +142,7 @@ def test_a_bundled_application_does_not_start_the_demo(
 
 
 def test_two_demos_do_not_share_a_directory(state: Path) -> None:
-    """While one demo runs, another on the same directory ends with 1 and says what to do."""
+    """While one demo runs, another on the same directory ends with 1 and names what to do."""
     with SQLiteStore(state / "tokens.db") as store, store.lock("demo", timeout=0):
         finished = finish("demo", "--state-dir", str(state))
     assert finished.returncode == 1

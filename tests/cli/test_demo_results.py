@@ -52,7 +52,7 @@ def test_a_token_may_be_replaced_in_its_last_quarter_or_once_revoked(
     assert ending(Superseded("alice", 100.0, 102.0, superseded_at, revoked)) == expected
 
 
-def test_one_token_request_for_each_token_that_ended_is_as_promised() -> None:
+def test_one_token_request_for_each_expired_token_is_as_promised() -> None:
     """Nothing is off if each token request replaced a token that had expired or was revoked."""
     assert scenario(EXPIRED, REVOKED).deviations() == []
     assert scenario(EXPIRED, EXPIRED, REVOKED).deviations() == []

@@ -73,7 +73,9 @@ def test_credentials_are_checked_without_a_grant(blnk_auth_cli: CommandLine) -> 
 
 
 def test_credentials_that_only_a_bank_could_check_are_not_checked(tmp_path: Path) -> None:
-    """Behind bLink each token request reaches a bank on behalf of a user, so the finding says that none was sent."""
+    """Behind bLink each token request reaches a bank on behalf of a user, so the finding reports that no request was
+    sent.
+    """
     with Sandbox("blink") as sandbox:
         command_line = CommandLine(tmp_path, sandbox)
         command_line.write(
@@ -93,7 +95,7 @@ def test_credentials_that_only_a_bank_could_check_are_not_checked(tmp_path: Path
     ids=lambda url: url.partition(":")[0],
 )
 def test_every_kind_of_store_has_its_finding(blnk_auth_cli: CommandLine, url: str) -> None:
-    """Whatever the store, doctor ends with a finding about it, and never in a traceback."""
+    """With any store, doctor ends with a finding about it, and never in a traceback."""
     blnk_auth_cli.configure(store=f'"{url.format(directory=blnk_auth_cli.directory)}"')
     result = blnk_auth_cli.run("doctor", "--json")
     assert result.exit_code in (0, 2), result.output
@@ -101,7 +103,7 @@ def test_every_kind_of_store_has_its_finding(blnk_auth_cli: CommandLine, url: st
 
 
 def test_a_store_that_others_could_read_is_reported(blnk_auth_cli: CommandLine) -> None:
-    """The store makes its file private when it opens it, and doctor says that it was not."""
+    """The store makes its file private when it opens it, and doctor reports that it was not."""
     database = blnk_auth_cli.directory / "tokens.db"
     with SQLiteStore(database) as store:
         store.save("key", {}, expected=None)
@@ -113,7 +115,7 @@ def test_a_store_that_others_could_read_is_reported(blnk_auth_cli: CommandLine) 
 
 
 def test_a_configuration_without_a_file_names_none(blnk_auth_cli: CommandLine) -> None:
-    """In a container all comes from variables, and a file that is not there is not said to be read."""
+    """In a container all comes from variables, and a file that does not exist is not reported as read."""
     blnk_auth_cli.file.unlink()
     assert blnk_auth_cli.sandbox is not None
     blnk_auth_cli.variables |= {
@@ -174,7 +176,7 @@ def test_a_host_that_does_not_exist_is_found_by_name(blnk_auth_cli: CommandLine)
 
 
 def test_another_issuer_in_the_metadata_must_be_fixed(blnk_auth_cli: CommandLine) -> None:
-    """Where the metadata names another issuer than the profile, discovery fails and says so."""
+    """Where the metadata names another issuer than the profile, discovery fails with that reason."""
     assert blnk_auth_cli.sandbox is not None
     status, found = findings(
         blnk_auth_cli, "--base-url", blnk_auth_cli.sandbox.origin.replace("127.0.0.1", "localhost")
@@ -184,7 +186,7 @@ def test_another_issuer_in_the_metadata_must_be_fixed(blnk_auth_cli: CommandLine
 
 
 def test_a_store_that_cannot_be_opened_must_be_fixed(blnk_auth_cli: CommandLine) -> None:
-    """A store that is no store ends with 2."""
+    """A store that is not a store ends with 2."""
     (blnk_auth_cli.directory / "tokens.db").write_text("this is no database, but it is long enough to be read as one")
     result = blnk_auth_cli.run("doctor", "--json")
     assert result.exit_code == 2
@@ -283,8 +285,8 @@ def test_a_redis_server_that_drops_records_is_a_warning(
         assert "maxmemory-policy allkeys-lru" in found["store"][-1]["detail"]
 
 
-def test_a_redis_server_that_allows_no_info_is_said_not_to_be_checked(blnk_auth_cli: CommandLine) -> None:
-    """Managed servers forbid INFO to some users; the finding says so, and is no failure."""
+def test_a_redis_server_that_allows_no_info_is_reported_as_not_checked(blnk_auth_cli: CommandLine) -> None:
+    """Managed servers forbid INFO to some users; the finding reports it, and is not a failure."""
     with RedisServer() as server:
         with redis.Redis.from_url(server.url) as client:
             client.acl_setuser("app", enabled=True, passwords=["+pw"], commands=["+@all", "-info"], keys=["*"])

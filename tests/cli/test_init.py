@@ -70,7 +70,7 @@ def test_a_secret_in_the_environment_stays_there(offline: CommandLine) -> None:
 
 
 def test_other_profiles_and_comments_stay(offline: CommandLine) -> None:
-    """A profile is added to a file without touching what else it says, and its mode becomes 0600."""
+    """A profile is added to a file without touching its other content, and its mode becomes 0600."""
     offline.write("# mine\n[profiles.a]\nprovider = 'flinks' # keep\n", mode=0o644)
     assert offline.run("init", "--non-interactive", *OPTIONS, "--client-secret-from", "${X}").exit_code == 0
     text = offline.file.read_text("utf-8")
@@ -120,7 +120,7 @@ def test_what_cannot_work_is_not_written(offline: CommandLine, arguments: tuple[
 
 
 def test_an_end_of_input_half_way_writes_nothing(offline: CommandLine) -> None:
-    """Ctrl-C or an end of the input in the middle of the questions leaves no file, and says so in one line."""
+    """Ctrl-C or an end of the input in the middle of the questions leaves no file, and is reported in one line."""
     result = offline.run("init", input="blnk_cloud\n")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "blnk-auth: interrupted; what was stored is still stored"

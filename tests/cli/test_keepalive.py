@@ -50,7 +50,7 @@ def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:
 
 
 def test_renewals_are_srate_limitd() -> None:
-    """However many come at once, they pass at the given rate; one that comes later does not wait."""
+    """Any number that come at the same time pass at the given rate; one that comes later does not wait."""
     rate_limit = RateLimit(rate=4)
     assert [rate_limit.delay(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
     assert rate_limit.delay(200.0) == 0.0
@@ -88,14 +88,14 @@ def test_flinks_own_idle_time_is_known(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_a_grant_that_expires_at_an_unknown_time_is_left(blnk_auth_cli: CommandLine) -> None:
-    """Where it is unknown when a refresh token expires, it is left, and the summary says so."""
+    """Where it is unknown when a refresh token expires, it is left, and the summary reports it."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=300 * DAY)
     assert kept_alive(blnk_auth_cli, *FAST)["unknown"] == 1
     assert "1 were left: Blnk Cloud does not specify" in blnk_auth_cli.run("keepalive").stdout
 
 
 def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -> None:
-    """A grant that has ended, is refused now, or will end whatever we do is named; the others are renewed."""
+    """A grant that has ended, is refused now, or will end in any case is named; the others are renewed."""
     client = blnk_auth_cli.client()
     for subject in ("alice", "bob", "carol"):
         blnk_auth_cli.give(client, subject, idle=25 * DAY)
@@ -170,7 +170,7 @@ def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bo
     assert report.status == 2
 
 
-def test_a_wrong_secret_stops_at_once(blnk_auth_cli: CommandLine) -> None:
+def test_a_wrong_secret_stops_immediately(blnk_auth_cli: CommandLine) -> None:
     """What would fail for every grant alike, as a wrong client secret, is tried once."""
     client = blnk_auth_cli.client()
     for number in range(10):
@@ -201,7 +201,7 @@ def test_a_grant_renewed_since_it_was_seen_is_left(blnk_auth_cli: CommandLine) -
 
 
 def test_four_processes_renew_each_due_grant_once(blnk_auth_cli: CommandLine) -> None:
-    """Four processes at once on one store renew each due grant exactly once between them, and leave the others."""
+    """Four processes on one store renew each due grant exactly once between them, and leave the others."""
     client = blnk_auth_cli.client()
     for number in range(30):
         blnk_auth_cli.give(client, f"due{number}", idle=25 * DAY)
@@ -296,8 +296,8 @@ def test_ctrl_c_ends_it_in_good_order(blnk_auth_cli: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("horizon", ["soon", "-1", "0", "d", "1e99", "0d"])
-def test_a_time_that_is_none_is_refused(blnk_auth_cli: CommandLine, horizon: str) -> None:
-    """A horizon that is no length of time ends with 2 and the right way to write it."""
+def test_a_time_that_is_not_valid_is_refused(blnk_auth_cli: CommandLine, horizon: str) -> None:
+    """A horizon that is not a length of time ends with 2 and the right way to write it."""
     result = blnk_auth_cli.run("keepalive", "--horizon", horizon)
     assert result.exit_code == 2
     assert "write it as 90s, 30m, 12h or 7d" in " ".join(result.stderr.split())
@@ -312,7 +312,7 @@ def test_a_duration_without_a_unit_is_refused(blnk_auth_cli: CommandLine, option
 
 
 def test_a_lost_answer_reaches_the_command_line(blnk_auth_cli: CommandLine) -> None:
-    """A renewal whose answer was lost says so and what follows from it: in one line, and as data in the report."""
+    """A renewal whose answer was lost is reported with its consequence: in one line, and as data in the report."""
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "alice", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None

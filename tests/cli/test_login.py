@@ -74,7 +74,7 @@ def finish(shell: Any, command: str) -> str:
 
 
 def shown(shell: Any) -> str:
-    """What is shown until the prompt is back."""
+    """The output until the prompt is back."""
     shell.expect_exact(PROMPT)
     text: str = shell.before
     return text
@@ -234,14 +234,14 @@ def test_a_user_who_denies_access_ends_with_1(blnk_auth_cli: CommandLine) -> Non
 def test_options_that_cannot_be_are_refused(
     blnk_auth_cli: CommandLine, arguments: tuple[str, ...], message: str
 ) -> None:
-    """Options that contradict each other or the provider end with 2 and say so."""
+    """Options that contradict each other or the provider end with 2 and that reason."""
     result = blnk_auth_cli.run("login", *arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("way", ["", "--paste"])
-def test_ctrl_c_while_waiting_ends_at_once(blnk_auth_cli: CommandLine, way: str) -> None:
+def test_ctrl_c_while_waiting_ends_immediately(blnk_auth_cli: CommandLine, way: str) -> None:
     """Ctrl-C while it waits for the user ends with 130, in one line, without a traceback."""
     with terminal(blnk_auth_cli) as shell:
         shell.sendline(f"blnk-auth login {way}")

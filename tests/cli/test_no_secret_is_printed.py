@@ -43,7 +43,7 @@ def test_the_password_of_a_store_is_not_printed(blnk_auth_cli: CommandLine, stor
 
 @pytest.mark.parametrize("proxy", [f"http://user:{PASSWORD}@127.0.0.1:1", f"socks9://user:{PASSWORD}@127.0.0.1:1"])
 def test_the_password_of_a_proxy_is_not_printed(blnk_auth_cli: CommandLine, proxy: str) -> None:
-    """Nor where the proxy cannot be reached, or is none."""
+    """Nor where the proxy cannot be reached, or is not a proxy."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     shown = [blnk_auth_cli.run(*command, "--proxy", proxy).output for command in COMMANDS]
     assert leaks(shown, [PASSWORD]) == []
@@ -56,7 +56,7 @@ def test_the_password_of_a_proxy_is_not_printed(blnk_auth_cli: CommandLine, prox
 def test_a_secret_under_the_wrong_key_is_shown_once_at_most_by_its_owner(
     blnk_auth_cli: CommandLine, setting: str
 ) -> None:
-    """The client secret itself is never printed, whatever else is wrong with the profile."""
+    """The client secret itself is never printed, with any other mistake in the profile."""
     blnk_auth_cli.configure(**{setting: '"wrong"'})
     shown = [blnk_auth_cli.run(*command).output for command in COMMANDS]
     assert leaks(shown, [SECRET]) == []

@@ -77,7 +77,7 @@ UNREACHABLE_REMEDIES = {
 
 
 def constants(tree: ast.AST) -> dict[str, str]:
-    """The texts that a module names at its top."""
+    """The strings that a module names at its top."""
     return {
         target.id: text_of(node.value, {})
         for node in ast.walk(tree)
@@ -144,7 +144,7 @@ def test_no_exception_is_out_of_date() -> None:
 
 
 def test_the_terminals_own_remedies_have_no_python() -> None:
-    """What the command line says instead can be typed, or written in the configuration file."""
+    """The remedy of the command line can be typed, or written in the configuration file."""
     assert [remedy for remedy in _BY_PARAMETER.values() if PYTHON.search(remedy)] == []
 
 

@@ -59,7 +59,7 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
     ],
 )
 def test_each_provider_is_played_and_the_printed_client_works(personality: str, path: str, lifetime: int) -> None:
-    """What is printed runs as it stands: alice signs in, and that provider's API is called with her token."""
+    """The printed code runs unchanged: alice signs in, and that provider's API is called with her token."""
     with started("sandbox", "--personality", personality) as (_, output):
         printed = "".join(read_until(output, "  )"))
         names: dict[str, Any] = {"OAuthClient": OAuthClient, "BLink": BLink, "BlnkCloud": BlnkCloud, "Flinks": Flinks}
@@ -77,7 +77,7 @@ def test_each_provider_is_played_and_the_printed_client_works(personality: str, 
         assert httpx.get(f"{api}{path}", auth=HttpxAuth(alice)).status_code == 200
 
 
-def test_a_personality_that_is_none_is_refused() -> None:
+def test_an_unknown_personality_is_refused() -> None:
     """With those that there are."""
     finished = finish("sandbox", "--personality", "plaid")
     assert finished.returncode == 2
@@ -102,7 +102,7 @@ def test_it_ends_when_nobody_uses_it() -> None:
 
 
 def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
-    """A port in use ends it with 2, and one line names the option and says what to do."""
+    """A port in use ends it with 2, and one line names the option and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         finished = finish("sandbox", "--port", str(port))
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("lifetime", ["-1", "nan", "soon"])
-def test_a_lifetime_that_is_none_is_refused(lifetime: str) -> None:
+def test_a_lifetime_that_is_not_valid_is_refused(lifetime: str) -> None:
     """A lifetime that is not a number of seconds ends it with 2 and one line that names the option."""
     finished = finish("sandbox", "--lifetime", lifetime)
     assert (finished.returncode, finished.stdout) == (2, "")
@@ -123,7 +123,7 @@ def test_a_lifetime_that_is_none_is_refused(lifetime: str) -> None:
 
 
 def test_a_state_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """It ends with 2 before it says where it runs, and one line names the option."""
+    """It ends with 2 before it prints where it runs, and one line names the option."""
     finished = finish("sandbox", "--state-file", str(tmp_path / "missing" / "sandbox.json"))
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.startswith(f"blnk-auth: --state-file {tmp_path}")
@@ -131,7 +131,7 @@ def test_a_state_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"origin": "http://127.0.0.1:1"}', "null"])
-def test_a_state_file_that_says_nothing_of_use_is_like_none(tmp_path: Path, text: str) -> None:
+def test_a_state_file_without_an_address_is_ignored(tmp_path: Path, text: str) -> None:
     """A garbled or incomplete state file loads as None, and so does a missing one."""
     file = tmp_path / "sandbox.json"
     assert SandboxAddress.load(file) is None

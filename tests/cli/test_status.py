@@ -47,7 +47,7 @@ def test_nothing_shown_steers_a_terminal() -> None:
 
 
 def test_everybody_is_listed_with_what_will_happen(blnk_auth_cli: CommandLine) -> None:
-    """The status of each subject of this client says how long the tokens live and why one has ended."""
+    """The status of each subject of this client shows how long the tokens live and why one has ended."""
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "alice")
     blnk_auth_cli.give(client, "bob/2", refresh_expires_at=time.time() + 5 * DAY)
@@ -90,7 +90,7 @@ def test_a_record_that_cannot_be_read_does_not_hide_the_others(blnk_auth_cli: Co
 
 
 def test_nobody_is_not_found(blnk_auth_cli: CommandLine) -> None:
-    """An empty store ends with 1, and says what to type."""
+    """An empty store ends with 1, and names what to type."""
     result = blnk_auth_cli.run("status")
     assert result.exit_code == 1
     assert result.stderr.endswith("sign in with: blnk-auth login --subject alice\n")
@@ -113,7 +113,7 @@ def test_one_subject_can_be_asked_for(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_watching_is_for_people(blnk_auth_cli: CommandLine) -> None:
-    """--watch and --json exclude each other, and say so in one line."""
+    """--watch and --json exclude each other, which is reported in one line."""
     result = blnk_auth_cli.run("status", "--watch", "--json")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert "--watch and --json exclude each other" in result.stderr
@@ -135,7 +135,7 @@ def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
 
 
 def terminal(command_line: CommandLine) -> dict[str, str]:
-    # Rich writes what it shows at once, as to a terminal.
+    # Rich writes its output immediately, as to a terminal.
     return {**command_line.environment, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
 
 
@@ -154,7 +154,7 @@ def test_a_terminal_without_utf8_or_colours_is_served(blnk_auth_cli: CommandLine
 
 
 def test_token_prints_the_token_and_nothing_else(blnk_auth_cli: CommandLine) -> None:
-    """The access token stands alone on standard output, renewed if it had expired."""
+    """The access token is alone on standard output, renewed if it had expired."""
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "alice", expires_at=time.time() - 5)
     result = blnk_auth_cli.run("token")
@@ -190,7 +190,7 @@ def test_an_outage_is_another_status(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_renew_renews_and_shows_no_token(blnk_auth_cli: CommandLine) -> None:
-    """`renew` makes one renewal and says how long the new token lives, without showing it."""
+    """`renew` makes one renewal and reports how long the new token lives, without showing it."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     result = blnk_auth_cli.run("renew", "--json")
     assert json.loads(result.stdout).keys() == {"subject", "provider", "scope", "expires_at", "refresh_expires_at"}
@@ -227,7 +227,7 @@ def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_the_clients_own_token(blnk_auth_cli: CommandLine) -> None:
-    """`token --itself` prints the client's own token; where the provider issues none, one line says so."""
+    """`token --itself` prints the client's own token; where the provider issues none, one line explains it."""
     refused = blnk_auth_cli.run("token", "--itself")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == "blnk-auth: --itself: Blnk Cloud issues tokens for users only; leave it out\n"
@@ -248,7 +248,7 @@ def test_the_default_subject_must_be_known(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_settings_may_come_without_any_file(blnk_auth_cli: CommandLine) -> None:
-    """In a container, variables alone make a client; an option goes before a variable."""
+    """In a container, variables alone make a client; an option has precedence over a variable."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     sandbox = blnk_auth_cli.sandbox
     assert sandbox is not None
@@ -292,7 +292,7 @@ def test_profiles_are_completed(blnk_auth_cli: CommandLine) -> None:
 
 
 def test_an_sql_store_gets_its_tables(offline: CommandLine, postgres_url: str) -> None:
-    """Without its tables a store says which command makes them; that may be repeated, and then the store works."""
+    """Without its tables a store names the command that makes them; it may be repeated, and then the store works."""
     environment = {**offline.environment, "BLNK_AUTH_CLIENT_SECRET": "s"}
 
     def finished(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -41,7 +41,7 @@ def over_httpx2(alice: TokenSource, storage: Any) -> Iterator[Any]:
 
 @either_way
 @pytest.mark.parametrize("opened", [over_requests, over_httpx, over_httpx2])
-def test_the_cured_answer_is_kept(
+def test_the_resolved_answer_is_kept(
     world: ClientWorld, ending: Ending, opened: Callable[..., Any], tmp_path: Path
 ) -> None:
     """What is fetched after the token's end is the API's answer, and comes from the cache the next time."""
@@ -61,19 +61,19 @@ def test_the_cured_answer_is_kept(
 
 
 @pytest.mark.parametrize("opened", [over_requests, over_httpx, over_httpx2])
-def test_each_person_needs_a_cache_of_their_own(world: ClientWorld, opened: Callable[..., Any], tmp_path: Path) -> None:
-    """As the guide says: the cache holds the token, and asks nobody who a request is made for; two caches do."""
-    people = [world.signed_in(name) for name in ("alice", "bob")]
+def test_each_user_needs_a_cache_of_their_own(world: ClientWorld, opened: Callable[..., Any], tmp_path: Path) -> None:
+    """As the guide warns: the cache has the token, and does not look at the user of a request; two caches do."""
+    users = [world.signed_in(name) for name in ("alice", "bob")]
     asked = []
     for files in (("shared.db", "shared.db"), ("alice.db", "bob.db")):
         before = world.sandbox.counts.api_requests
-        for person, file in zip(people, files, strict=True):
+        for user, file in zip(users, files, strict=True):
             with (
                 closing(hishel.SqliteStorage(database_path=tmp_path / file)) as storage,
-                opened(person, storage) as http,
+                opened(user, storage) as http,
             ):
                 assert http.get(world.url).status_code == 200
         asked.append(world.sandbox.counts.api_requests - before)
     assert asked == [1, 2]
     kept = b"".join(file.read_bytes() for file in tmp_path.glob("alice.db*"))
-    assert people[0].token().access_token.encode() in kept
+    assert users[0].token().access_token.encode() in kept

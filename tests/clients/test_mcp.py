@@ -40,7 +40,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 
 def call_store(app: ASGIApp, world: ClientWorld) -> ASGIApp:
-    """The app, for whoever brings a good token."""
+    """The app, for anyone with a valid token."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope.get("headers", ()))
@@ -56,7 +56,7 @@ def call_store(app: ASGIApp, world: ClientWorld) -> ASGIApp:
 @either_way
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_a_tool_is_called(world: ClientWorld, ending: Ending, mode: str) -> None:
-    """A tool call after the token's end is answered in the same session; each end of a token costs one refresh."""
+    """A tool call after the token's expiry is answered in the same session; each expiry costs one refresh."""
     tools = mcpserver.MCPServer("calculator")
     tools.tool()(add)
 

@@ -1,4 +1,4 @@
-"""The openai SDK takes an `httpx2.Client`. It sets an Authorization header of its own unless a call says to omit it."""
+"""The openai SDK takes an `httpx2.Client`. It sets an Authorization header of its own unless a call omits it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(request: Received) -> dict[str, Any]:
 
 
 def settings(site: Site) -> dict[str, Any]:
-    # No retries: what is cured here is cured by the auth.
+    # No retries: what is resolved here is resolved by the auth class.
     return {"base_url": f"{site.origin}/v1", "api_key": "of the SDK", "max_retries": 0}
 
 
@@ -65,7 +65,9 @@ def test_a_completion_is_answered_on_an_event_loop(world: ClientWorld, ending: E
 
 
 def test_a_function_may_be_the_key(world: ClientWorld) -> None:
-    """The SDK asks it before each call, so what has expired is renewed; a token that was ended early it cannot cure."""
+    """The SDK asks it before each call, so an expired token is renewed; a rejection of one that was revoked early is
+    not resolved.
+    """
     with world.api(answer) as site:
         alice = world.alice_for(site.origin)
         given = {**settings(site), "api_key": lambda: alice.token().access_token}

@@ -1,4 +1,4 @@
-"""requests-cache stands in front of the network: what it keeps is the answer that counts, and no token."""
+"""requests-cache is between the caller and the network: it keeps the final answer, and no token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def session_of(world: ClientWorld) -> Any:
 
 
 @either_way
-def test_the_cured_answer_is_kept(world: ClientWorld, ending: Ending) -> None:
+def test_the_resolved_answer_is_kept(world: ClientWorld, ending: Ending) -> None:
     """After the token's end the API's answer is fetched once and then comes from the cache; the 401 is not in it."""
     with session_of(world) as session:
         assert session.get(world.url).status_code == 200
@@ -32,26 +32,26 @@ def test_the_cured_answer_is_kept(world: ClientWorld, ending: Ending) -> None:
     assert world.story == RENEWED[ending]
 
 
-def test_each_person_needs_a_cache_of_their_own(world: ClientWorld) -> None:
-    """As the guide says: a cache does not ask who a request is made for, and two caches keep two people apart."""
+def test_each_user_needs_a_cache_of_their_own(world: ClientWorld) -> None:
+    """As the guide warns: a cache does not look at the user of a request, and two caches keep two users apart."""
     alice, bob = world.signed_in(), world.signed_in("bob")
 
-    def asked(name: str, *people: TokenSource) -> int:
+    def asked(name: str, *users: TokenSource) -> int:
         before = world.sandbox.counts.api_requests
-        for person in people:
+        for user in users:
             with requests_cache.CachedSession(name, backend="memory", match_headers=["Authorization"]) as session:
-                session.get(world.url, auth=RequestsAuth(person))
+                session.get(world.url, auth=RequestsAuth(user))
         return world.sandbox.counts.api_requests - before
 
     with requests_cache.CachedSession(backend="memory", match_headers=["Authorization"]) as shared:
-        answers = [shared.get(world.url, auth=RequestsAuth(person)) for person in (alice, bob)]
+        answers = [shared.get(world.url, auth=RequestsAuth(user)) for user in (alice, bob)]
     assert [answer.from_cache for answer in answers] == [False, True]
     assert asked("of-alice", alice) + asked("of-bob", bob) == 2
 
 
 @either_way
 def test_no_token_is_in_the_cache(world: ClientWorld, ending: Ending) -> None:
-    """Neither the old nor the new token is in what the cache keeps, the history of a cured call included."""
+    """Neither the old nor the new token is in the cache, the history of a repeated call included."""
     with session_of(world) as session:
         alice = session.auth._source
         tokens = [alice.token().access_token]

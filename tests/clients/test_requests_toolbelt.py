@@ -30,7 +30,7 @@ def upload(session: requests.Session, world: ClientWorld, body: Any) -> requests
 
 @either_way
 def test_an_upload_in_memory_arrives_whole(world: ClientWorld, ending: Ending) -> None:
-    """An encoded form held as bytes arrives whole after either end of the token."""
+    """An encoded form as bytes arrives whole after expiry and after revocation of the token."""
     with requests.Session() as session:
         session.auth = RequestsAuth(world.signed_in())
         world.end(ending)
@@ -39,7 +39,7 @@ def test_an_upload_in_memory_arrives_whole(world: ClientWorld, ending: Ending) -
     assert world.story == RENEWED[ending]
 
 
-def test_a_streamed_upload_goes_with_the_renewed_token(world: ClientWorld) -> None:
+def test_a_streamed_upload_has_the_renewed_token(world: ClientWorld) -> None:
     """A streamed form is sent once, after the renewal of a token that has run out."""
     with requests.Session() as session:
         session.auth = RequestsAuth(world.signed_in())
@@ -50,7 +50,7 @@ def test_a_streamed_upload_goes_with_the_renewed_token(world: ClientWorld) -> No
 
 
 def test_a_rejected_streamed_upload_is_never_sent_again_empty(world: ClientWorld) -> None:
-    """A spent encoder cannot be repeated: the caller sees the 401, and the next upload goes with a new token."""
+    """A spent encoder cannot be repeated: the caller sees the 401, and the next upload has a new token."""
     with requests.Session() as session:
         session.auth = RequestsAuth(world.signed_in())
         world.end("rejected")

@@ -1,4 +1,6 @@
-"""docs/explanation/architecture.md says what is there: the picture is current, and every file that it names exists."""
+"""docs/explanation/architecture.md describes the code as it is: the picture is current, and every file that it names
+exists.
+"""
 
 from __future__ import annotations
 

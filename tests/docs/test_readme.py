@@ -32,7 +32,7 @@ NEEDS_CLIENTS = ROOT / "docs" / "how-to" / "use-inside-api-clients.md"
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path != NEEDS_CLIENTS]
 
 NOT_RUN = 0
-"""How many blocks say `skip`. Raising it is a decision, to be seen in review."""
+"""How many blocks are marked `skip`. Raising it is a decision, to be seen in review."""
 
 REDIRECT_URI = "https://your-app.com/oauth/callback"
 

@@ -1,4 +1,4 @@
-"""bLink as its documentation says, against the sandbox's bLink, which refuses whatever bLink would refuse."""
+"""bLink by its documentation, against the sandbox's bLink, which refuses everything that bLink would refuse."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_the_endpoints_are_those_of_the_consent_module() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_bad_input_is_named_at_once(parameter: str, value: Any) -> None:
+def test_bad_input_is_named_immediately(parameter: str, value: Any) -> None:
     """Before any request: bLink would refuse each of these, or worse, take part of it for another header."""
     with pytest.raises(ConfigurationError, match=parameter):
         provider(**{parameter: value})
 
 
-def test_a_rule_of_the_provider_is_told() -> None:
-    """Not only that a username is too long, but how long it may be, and who says so."""
+def test_a_rule_of_the_provider_is_explained() -> None:
+    """Not only that a username is too long, but how long it may be, and by whose rule."""
     with pytest.raises(ConfigurationError, match="1 to 64 characters.*bLink"):
         provider(username="u" * 65)
     provider(username="u" * 64)
@@ -114,7 +114,7 @@ def test_a_secret_does_not_prove_anybody(blink: World) -> None:
 
 @pytest.mark.parametrize("value", ["u" * 65, "", None, 7])
 def test_a_username_from_a_callable_is_checked_at_the_call(blink: World, value: Any) -> None:
-    """A person without a usable e-banking user gets an error that says so, and no request is sent."""
+    """A user without a usable e-banking name gets an error that names it, and no request is sent."""
     source = blink.signed_in(client=blink.client(blink.provider(username=lambda _subject: value)))
     blink.expire()
     with pytest.raises(ConfigurationError, match="username must have 1 to 64 characters"):
@@ -123,7 +123,7 @@ def test_a_username_from_a_callable_is_checked_at_the_call(blink: World, value: 
 
 
 @pytest.mark.parametrize("parameter", ["username", "psu_ip_address", "psu_user_agent"])
-def test_a_callable_that_fails_is_told_by_its_own_name(blink: World, parameter: str) -> None:
+def test_a_callable_that_fails_is_reported_by_its_own_name(blink: World, parameter: str) -> None:
     """By the parameter that the user wrote; no request is sent and no grant ended."""
 
     def look_up(_: object) -> str:
@@ -138,8 +138,8 @@ def test_a_callable_that_fails_is_told_by_its_own_name(blink: World, parameter: 
 
 
 @through_every_client
-def test_a_callable_that_fails_is_told_as_the_clients_own_error(blink: World, kind: Kind) -> None:
-    """The look-up of a person that fails for one request fails that request, and can be caught like any other."""
+def test_a_callable_that_fails_is_reported_as_the_clients_own_error(blink: World, kind: Kind) -> None:
+    """The look-up of a user that fails for one request fails that request, and can be caught like any other."""
 
     def address(call: Call) -> str:
         raise KeyError("no database")
@@ -171,7 +171,7 @@ def test_the_code_exchange_has_what_blink_demands(blink: World) -> None:
     assert blink.stored(source).token.expires_at == blink.clock() + DAY
 
 
-def test_the_authorization_request_goes_to_the_bank_without_a_challenge(blink: World) -> None:
+def test_the_authorization_request_is_sent_to_the_bank_without_a_challenge(blink: World) -> None:
     """Consent 2.0 knows no PKCE; state is standard."""
     url = urlsplit(blink.client().start_authorization("alice").url)
     assert url.path == authorize_path()
@@ -196,7 +196,7 @@ def test_requests_to_the_api_carry_the_headers_of_blink_too(
 
 
 @through_every_client
-def test_the_psu_pair_says_who_asks_the_api(blink: World, kind: Kind) -> None:
+def test_the_psu_pair_describes_who_asks_the_api(blink: World, kind: Kind) -> None:
     """As for the token endpoint: a callable that sees the call."""
     asked: list[Call] = []
 
@@ -293,7 +293,7 @@ def test_a_source_keeps_to_its_bank(blink: World, kind: Kind) -> None:
 
 
 def test_the_banks_are_looked_up_on_a_worker(blink: World) -> None:
-    """A look-up in a database may block: where a sign-in starts in a task, its event loop goes on."""
+    """A look-up in a database may block: where a sign-in starts in a task, its event loop keeps running."""
     threads: list[threading.Thread] = []
 
     def target(_subject: str | None) -> str:
@@ -308,7 +308,7 @@ def test_the_banks_are_looked_up_on_a_worker(blink: World) -> None:
 
 
 def test_a_sign_in_ends_at_the_bank_where_it_began(blink: World) -> None:
-    """The code is exchanged, and the tokens are kept, for the bank that the person was sent to."""
+    """The code is exchanged, and the tokens are kept, for the bank that the user was sent to."""
     banks = dict(BANKS)
     client = blink.client(many_banks(blink, banks))
     callback_url = blink.sandbox.sign_in(client.start_authorization("alice").url)
@@ -320,8 +320,8 @@ def test_a_sign_in_ends_at_the_bank_where_it_began(blink: World) -> None:
 
 
 @pytest.mark.parametrize("named", [None, "", "II\nDX"])
-def test_a_person_without_a_bank_gets_a_clear_error(blink: World, named: Any) -> None:
-    """Whatever the look-up returns for somebody unknown; and nothing is sent."""
+def test_a_user_without_a_bank_gets_a_clear_error(blink: World, named: Any) -> None:
+    """For any value that the look-up returns for an unknown user; and nothing is sent."""
     client = blink.client(blink.provider(target_id=lambda _subject: named))
     with pytest.raises(ConfigurationError, match="target_id"):
         client.for_subject("carol")
@@ -329,7 +329,7 @@ def test_a_person_without_a_bank_gets_a_clear_error(blink: World, named: Any) ->
         client.start_authorization("carol")
 
 
-def test_a_look_up_that_fails_is_told_without_its_text(blink: World) -> None:
+def test_a_look_up_that_fails_is_reported_without_its_text(blink: World) -> None:
     """The directory of banks may be back in a moment."""
     client = blink.client(many_banks(blink, BANKS))
     with pytest.raises(TemporarilyUnavailable, match="target_id: the callable raised KeyError"):
@@ -347,7 +347,7 @@ def test_a_look_up_that_fails_is_told_without_its_text(blink: World) -> None:
 
 
 def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
-    """A client whose tokens bLink renews says so, and needs a new one from outside when it ends."""
+    """A client in permission mode needs a new token from outside when its token expires."""
     source = blink.signed_in(client=blink.client(blink.provider(renewable=False)))
     assert blink.get(HTTPX, source).status == 200
     blink.clock.advance(DAY - 1)
@@ -360,7 +360,7 @@ def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
 
 
 def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: World) -> None:
-    """S256 is mandatory there, the username is gone, and `grant_id` must be persisted."""
+    """S256 is mandatory there, there is no username, and `grant_id` must be persisted."""
     blink.sandbox.personality.consent = "3.0"
     source = blink.sign_in(blink.client(blink.provider(consent="3.0", username=None)))
     assert "username" not in blink.token_request.form
@@ -429,13 +429,13 @@ def test_who_answered_decides_who_is_at_fault(status: int, source: str | None, k
 
 
 @pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "invalid_request"])
-def test_a_code_of_the_rfc_goes_first(error: str) -> None:
+def test_a_code_of_the_rfc_has_precedence(error: str) -> None:
     """A bank that speaks RFC 6749 is taken at its word."""
     assert provider().judge_refusal(refusal(400, "PROVIDER", {"error": error}, error)) is None
 
 
 def test_a_page_in_the_banks_name_ends_no_grant(blink: World) -> None:
-    """A gateway's page says nothing about the grant, whatever header it passes on."""
+    """A gateway's page means nothing for the grant, with any header that it passes on."""
     source = blink.signed_in()
     page = Fault(status=401, body=b"<html>Access denied</html>", headers={"X-CorAPI-Source": "PROVIDER"})
     blink.sandbox.fail_token_requests(page)
@@ -444,8 +444,8 @@ def test_a_page_in_the_banks_name_ends_no_grant(blink: World) -> None:
     assert blink.stored(source).ended is None
 
 
-def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: World) -> None:
-    """Support asks for the id; the detail tells the developer what is wrong."""
+def test_a_problem_is_reported_with_its_correlation_id_and_without_secrets(blink: World) -> None:
+    """Support asks for the id; the detail describes what is wrong."""
     source = blink.signed_in()
     refresh_token = blink.stored(source).token.refresh_token or ""
     detail = f"username: must not be null; refresh_token {refresh_token} was sent"
@@ -464,7 +464,7 @@ def test_a_problem_is_told_with_its_correlation_id_and_without_secrets(blink: Wo
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_gateways_silence_leaves_the_outcome_unknown(blink: World, status: int) -> None:
+def test_a_gateways_silence_leaves_the_result_unknown(blink: World, status: int) -> None:
     """The old pair is kept, and the next attempt succeeds if the bank did nothing."""
     source = blink.signed_in()
     kept = blink.stored(source)
@@ -477,7 +477,7 @@ def test_a_gateways_silence_leaves_the_outcome_unknown(blink: World, status: int
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_technical_error_is_no_verdict(blink: World, status: int) -> None:
+def test_a_technical_error_is_not_a_verdict(blink: World, status: int) -> None:
     """Bounded retry, nothing lost."""
     source = blink.signed_in()
     blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status))
@@ -498,14 +498,14 @@ def test_a_technical_error_is_no_verdict(blink: World, status: int) -> None:
         (ApiAnswer(403, {"x-corapi-source": "PROVIDER"}), False),
     ],
 )
-def test_which_rejections_a_new_token_cures(answer: ApiAnswer, renewal_helps: bool) -> None:
+def test_which_rejections_a_new_token_resolves(answer: ApiAnswer, renewal_helps: bool) -> None:
     """A 401 by the bank, in single quotes or none; not one about the certificate, nor a 403."""
     assert provider().is_rejection(answer) is renewal_helps
 
 
 @through_every_client
 def test_an_expired_token_is_renewed_and_the_request_repeated(blink: World, kind: Kind) -> None:
-    """/problems/EXPIRED_TOKEN, with the bank's clock ahead of ours."""
+    """/problems/EXPIRED_TOKEN, with the bank's clock ahead of our clock."""
     source = blink.signed_in()
     blink.sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))
     assert blink.get(kind, source).status == 200
@@ -551,7 +551,7 @@ def test_revoking_is_one_post_for_each_token(blink: World) -> None:
 
 
 def test_nothing_is_forgotten_before_the_provider_has_answered(blink: World) -> None:
-    """A revocation that fails half-way can be tried again."""
+    """A revocation of which one request fails can be tried again."""
     source = blink.signed_in()
     blink.sandbox.fail_revocations(Fault(), problem("TECHNICAL_ERROR", status=503))
     with pytest.raises(TemporarilyUnavailable):
@@ -578,7 +578,7 @@ def test_the_refresh_token_slides(blink: World, rotates: bool) -> None:
 
 
 def test_a_second_consent_shows_as_a_failing_refresh(blink: World) -> None:
-    """Some banks allow one token per contract: nothing tells the client, and the record is marked and kept."""
+    """Some banks allow one token per contract: the client is not informed, and the record is marked and kept."""
     source = blink.signed_in()
     blink.sandbox.revoke_grant("alice")
     with pytest.raises(SignInRequired) as caught:
@@ -634,7 +634,7 @@ def test_a_platform_401_at_the_api_causes_no_renewal(
 
 
 def test_a_record_survives_a_restart(blink: World, tmp_path: Any) -> None:
-    """With a store on disk, another process goes on where this one ended."""
+    """With a store on disk, another process continues where this one ended."""
     with SQLiteStore(tmp_path / "tokens.db") as store:
         blink.signed_in(client=blink.client(store=store))
     with SQLiteStore(tmp_path / "tokens.db") as store:
@@ -644,7 +644,7 @@ def test_a_record_survives_a_restart(blink: World, tmp_path: Any) -> None:
         settle()
 
 
-def test_it_is_used_as_the_readme_says() -> None:
+def test_it_is_used_as_in_the_documentation() -> None:
     """The call of the contract, with nothing else."""
     made = BLink(
         base_url="https://api.test/consent",

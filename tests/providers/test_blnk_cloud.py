@@ -1,4 +1,4 @@
-"""Blnk Cloud through the clients; what it is as a value stands in unit/test_blnk_cloud.py."""
+"""Blnk Cloud through the clients; its value is tested in unit/test_blnk_cloud.py."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_each_refresh_brings_a_new_refresh_token(blnk_cloud: World) -> None:
 
 
 def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: World) -> None:
-    """Nothing says that a use puts its end off here: once noted, it stands until the server names another."""
+    """Nothing shows that a use extends it here: its expiry stays as noted until the server names another."""
     blnk_cloud.sandbox.rotates = False
     source = blnk_cloud.signed_in()
     ends_at = blnk_cloud.clock() + 30 * DAY
@@ -81,7 +81,7 @@ def test_nobody_signs_in_for_the_client_itself(blnk_cloud: World) -> None:
 def test_an_undocumented_refusal_ends_a_grant_only_by_its_code(
     blnk_cloud: World, body: bytes, raised: type[Exception]
 ) -> None:
-    """What the token endpoint answers is not published: prose, a page and nothing are no verdict."""
+    """What the token endpoint answers is not published: prose, a page and an empty body are not verdicts."""
     source = blnk_cloud.signed_in()
     blnk_cloud.sandbox.fail_token_requests(Fault(status=401, body=body))
     with pytest.raises(raised):
@@ -100,7 +100,7 @@ def test_the_query_of_a_request_is_left_alone(blnk_cloud: World, kind: Kind) -> 
 
 @through_every_client
 @pytest.mark.parametrize("header", ["Authorization", "X-Blnk-Key"])
-def test_a_static_key_goes_to_its_origin_only(kind: Kind, header: str) -> None:
+def test_a_static_key_is_sent_to_its_origin_only(kind: Kind, header: str) -> None:
     """A Cloud API key as Bearer, Core's own header as it is; neither follows a redirect to another host."""
     with Site(lambda _: Reply(200)) as elsewhere, Site(lambda _: Reply.redirect(elsewhere.origin)) as core:
         key = StaticToken("blnk_fdb796a5", api_origins=(core.origin,), header=header)
@@ -112,7 +112,7 @@ def test_a_static_key_goes_to_its_origin_only(kind: Kind, header: str) -> None:
 
 
 def test_a_self_hosted_cloud_is_another_environment(blnk_cloud: World) -> None:
-    """Its tokens lie elsewhere in a shared store and go to its own host only."""
+    """Its tokens have other keys in a shared store and are sent to its own host only."""
     own, hosted = blnk_cloud.client(), blnk_cloud.client(BlnkCloud())
     assert own.for_subject("alice").store_key != hosted.for_subject("alice").store_key
 

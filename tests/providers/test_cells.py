@@ -27,7 +27,7 @@ EXPIRED = {
 
 
 @through_every_client
-def test_no_further_header_is_sent_than_the_table_says(world: World, kind: Kind) -> None:
+def test_no_further_header_is_sent_than_in_the_table(world: World, kind: Kind) -> None:
     """Further headers, token and API: five at bLink, where User-Agent is one of them, none elsewhere."""
     source = world.signed_in()
     world.expire()
@@ -50,7 +50,7 @@ def test_a_callback_with_another_state_is_refused(world: World) -> None:
 
 @through_every_client
 def test_the_token_type_is_sent_as_bearer(world: World, kind: Kind) -> None:
-    """`token_type`: `Bearer` at two of them and `bearer` at bLink, which is no oddity."""
+    """`token_type`: `Bearer` at two of them and `bearer` at bLink, which is not odd."""
     issued = world.sandbox.issue("alice")["token_type"]
     assert issued == ("bearer" if world.name == "blink" else "Bearer")
     source = world.signed_in()
@@ -60,7 +60,7 @@ def test_the_token_type_is_sent_as_bearer(world: World, kind: Kind) -> None:
 
 
 def test_how_long_an_unused_refresh_token_lives(world: World) -> None:
-    """Refresh token dies after: 30 days without use where that is documented; elsewhere the server is asked."""
+    """Refresh token expires after: 30 days without use where that is documented; elsewhere the server is asked."""
     is_known = world.name != "blnk_cloud"
     assert world.provider().refresh_idle_lifetime == (30 * DAY if is_known else None)
     source = world.signed_in()
@@ -78,7 +78,7 @@ def test_how_long_an_unused_refresh_token_lives(world: World) -> None:
 @through_every_client
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 407, 409, 422, 423, 429, 500, 501, 502, 503])
 def test_other_statuses_are_the_applications(world: World, kind: Kind, status: int) -> None:
-    """Statuses of a rejection: each other one passes untouched, whatever it says; so do those that are no expiry."""
+    """Statuses of a rejection: any other passes untouched; so do those that do not report an expiry."""
     assert world.provider().rejection_statuses == ({400, 401, 403} if world.name == "flinks" else {401})
     said = b'{"code":1,"error":"invalid_token","message":"expired"}'
     world.sandbox.fail_api_requests(Fault(status=status, body=said))
@@ -89,7 +89,7 @@ def test_other_statuses_are_the_applications(world: World, kind: Kind, status: i
 
 @through_every_client
 def test_an_expired_token_is_renewed_as_the_api_reports_it(world: World, kind: Kind) -> None:
-    """The API says "expired": in each provider's own way, and once is enough."""
+    """The API rejects an expired token: in each provider's own way, and once is enough."""
     source = world.signed_in()
     world.sandbox.fail_api_requests(EXPIRED[world.name])
     assert world.get(kind, source).status == 200
@@ -98,7 +98,7 @@ def test_an_expired_token_is_renewed_as_the_api_reports_it(world: World, kind: K
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_what_may_heal_is_tried_again(world: World, status: int) -> None:
-    """Try later: the pair is kept, the outcome of 502 and 504 is unknown, and the next attempt works."""
+    """Try later: the pair is kept, the result of 502 and 504 is unknown, and the next attempt works."""
     source = world.signed_in()
     kept = world.stored(source)
     world.sandbox.fail_token_requests(Fault(status=status))
@@ -136,7 +136,7 @@ def test_who_can_be_discovered(world: World) -> None:
 
 
 def test_another_environment_is_another_key(world: World) -> None:
-    """Environment: by the host of the token endpoint, whatever else is the same."""
+    """Environment: by the host of the token endpoint, if all else is the same."""
     made = world.provider()
     elsewhere = dataclasses.replace(made, token_endpoint="https://live.example/token")
     keys = {world.client(provider).for_subject("alice").store_key for provider in (made, elsewhere)}

@@ -105,7 +105,7 @@ def test_exactly_one_method_is_used(acme: Acme, settings: dict[str, Any], in_hea
     [("id", "s3cret"), ("i d+%", "p:a/s+s%2B"), ("kunde-ä", "gehéim-鍵-🔑"), ("https://app.test/client", "=&?")],
 )
 def test_basic_survives_every_character(acme: Acme, encoding: Any, client_id: str, secret: str) -> None:
-    """Form-encoded as RFC 6749 section 2.3.1 says, or raw as `curl -u` does; non-Latin text as UTF-8."""
+    """Form-encoded as RFC 6749 section 2.3.1 requires, or raw as `curl -u` does; non-Latin text as UTF-8."""
     made = acme.provider(basic_encoding=encoding)
     if encoding == "raw" and ":" in client_id:
         with pytest.raises(ConfigurationError, match="client_id has a colon"):
@@ -253,7 +253,7 @@ def test_a_signer_never_shows_its_key(acme: Acme) -> None:
     ids=["DER", "short", "None", "text", "empty"],
 )
 def test_a_signature_in_another_form_is_named(acme: Acme, returned: Any, algorithm: str, said: str) -> None:
-    """A KMS delivers ECDSA signatures as DER: the server would only say `invalid_client`; nothing is sent."""
+    """A KMS delivers ECDSA signatures as DER: the server would only answer `invalid_client`; nothing is sent."""
     with pytest.raises(ConfigurationError, match=f"private_key: the Signer.*{said}"):
         ask(acme, private_key=Signer(lambda _: returned, algorithm), client_auth="private_key_jwt")
     assert acme.token_requests == []
@@ -285,7 +285,7 @@ def test_a_callable_may_return_todays_signer(acme: Acme) -> None:
 def test_the_algorithm_is_one_that_the_server_accepts(
     acme: Acme, accepted: tuple[str, ...], key: Any, named: str | None, algorithm: str
 ) -> None:
-    """Banks of the FAPI kind refuse RS256; what the client names goes first."""
+    """Banks of the FAPI kind refuse RS256; what the client names has precedence."""
     settings = {"assertion_algorithms": accepted}
     (request,) = ask(
         acme, settings=settings, private_key=pem(key), client_auth="private_key_jwt", signing_algorithm=named
@@ -294,7 +294,7 @@ def test_the_algorithm_is_one_that_the_server_accepts(
 
 
 def test_a_secret_may_look_like_a_key(acme: Acme) -> None:
-    """client_secret_jwt signs with the secret's own bytes, whatever they spell."""
+    """client_secret_jwt signs with the secret's own bytes, also if they look like an encoding."""
     secret = "-----BEGIN PUBLIC KEY----- and more than 32 bytes"
     (request,) = ask(acme, client_secret=secret, client_auth="client_secret_jwt")
     message, _, signature = request.form["client_assertion"].rpartition(".")
@@ -311,7 +311,7 @@ def test_client_secret_jwt(acme: Acme, algorithm: str | None) -> None:
 
 
 def test_an_algorithm_that_needs_a_key_is_refused_for_a_secret(acme: Acme) -> None:
-    """At once."""
+    """When the client is made."""
     with pytest.raises(ConfigurationError, match="signing_algorithm 'RS256' needs a private_key.*HS256"):
         ask(acme, client_secret=SECRET, client_auth="client_secret_jwt", signing_algorithm="RS256")
 
@@ -344,7 +344,7 @@ PUBLIC = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization
     # Stable from run to run, which generated keys are not.
     ids=lambda value: type(value).__name__,
 )
-def test_a_key_that_is_none_is_named_at_once(acme: Acme, key: Any, said: str) -> None:
+def test_what_is_not_a_key_is_named_immediately(acme: Acme, key: Any, said: str) -> None:
     """When the client is made, and without a word of the key."""
     with pytest.raises(ConfigurationError, match=said) as caught:
         OAuthClient(acme.provider(), client_id=CLIENT_ID, private_key=key, client_auth="private_key_jwt")
@@ -363,7 +363,7 @@ def test_a_key_that_is_none_is_named_at_once(acme: Acme, key: Any, said: str) ->
     ],
     ids=["ES256", "RS256", "ES384", "HS256", "XX", "none-RSA", "none-EC", "none-OKP"],
 )
-def test_an_algorithm_that_does_not_fit_is_named_at_once(acme: Acme, key: Any, algorithm: str) -> None:
+def test_an_algorithm_that_does_not_fit_is_named_immediately(acme: Acme, key: Any, algorithm: str) -> None:
     """Not at the first renewal, and not as something that may heal."""
     with pytest.raises(ConfigurationError, match=f"signing_algorithm '{algorithm}'"):
         OAuthClient(
@@ -389,8 +389,8 @@ def test_no_signer_leaves_an_assertion_unsigned(acme: Acme) -> None:
     [("PS256", RSA), ("RS512", RSA), ("ES256", EC_256), ("Ed25519", ED25519), ("EdDSA", ED25519)],
     ids=["PS256", "RS512", "ES256", "Ed25519", "EdDSA"],
 )
-def test_a_jwk_says_its_own_algorithm(acme: Acme, algorithm: str, key: Any) -> None:
-    """Banks issue keys as JWKs with `alg` (RFC 7517 section 4.4); it needs no second telling."""
+def test_a_jwk_names_its_own_algorithm(acme: Acme, algorithm: str, key: Any) -> None:
+    """Banks issue keys as JWKs with `alg` (RFC 7517 section 4.4); `signing_algorithm` is not needed."""
     kind = {"P": "RSA", "R": "RSA", "E": "OKP"}[algorithm[0]] if algorithm != "ES256" else "EC"
     public = import_key(pem(key), kind)
     jwk = {**public.as_dict(private=True), "alg": algorithm}
@@ -399,15 +399,15 @@ def test_a_jwk_says_its_own_algorithm(acme: Acme, algorithm: str, key: Any) -> N
 
 
 def test_a_refused_assertion_names_its_audience_among_the_causes(acme: Acme) -> None:
-    """Servers that expect the issuer as the audience say no more than `invalid_client`."""
+    """Servers that expect the issuer as the audience answer no more than `invalid_client`."""
     acme.answers.append(Reply.json({"error": "invalid_client"}, 401))
     with pytest.raises(ConfigurationError) as caught:
         ask(acme, private_key=pem(EC_256), client_auth="private_key_jwt")
     assert "assertion_audience" in (caught.value.remedy or "")
 
 
-def test_a_signer_that_fails_for_now_is_told_as_such(acme: Acme) -> None:
-    """An HSM that is away comes back; what its driver says may hold secrets and is left out."""
+def test_a_signer_that_fails_for_now_is_reported_as_such(acme: Acme) -> None:
+    """An HSM that is away comes back; the message of its driver may contain secrets and is left out."""
 
     def sign(_: bytes) -> bytes:
         raise OSError("pin 1234 refused")
@@ -529,7 +529,7 @@ def test_a_key_with_a_password(mutual_tls: MutualTLS, certificates: Certificates
 def test_a_certificate_that_cannot_be_loaded_is_named(
     mutual_tls: MutualTLS, certificates: Certificates, tmp_path: Path, which: str, said: str
 ) -> None:
-    """At once, in words that say which file; the content of a key that was given as a path is not quoted."""
+    """Immediately, and the error names the file; the content of a key that was given as a path is not quoted."""
     cert, _ = certificates.files(CLIENT_ID)
     odd = tmp_path / "odd.pem"
     odd.write_text("no certificate")
@@ -548,8 +548,8 @@ def test_a_certificate_that_cannot_be_loaded_is_named(
 
 
 @pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
-def test_a_missing_certificate_is_named_at_once(acme: Acme, method: str) -> None:
-    """The method says that there is one."""
+def test_a_missing_certificate_is_named_immediately(acme: Acme, method: str) -> None:
+    """The method demands one."""
     with pytest.raises(ConfigurationError, match="cert is missing"):
         OAuthClient(acme.provider(), client_id=CLIENT_ID, client_auth=method)
 
@@ -592,7 +592,7 @@ def test_fifty_threads_share_one_key(acme: Acme) -> None:
 
 
 def test_through_httpx_too(acme: Acme) -> None:
-    """The method is the client's own affair, whatever carries the request."""
+    """The method is that of the client, with any HTTP client that sends the request."""
     made = OAuthClient(acme.provider(client_auth="private_key_jwt"), client_id=CLIENT_ID, private_key=pem(ED25519))
     with HTTPX.open(made.for_itself()) as http:
         assert http.get(acme.origin).status == 200
@@ -600,7 +600,7 @@ def test_through_httpx_too(acme: Acme) -> None:
 
 @pytest.mark.parametrize("form", ["PEM", "bytes", "JWK"])
 def test_a_pickle_carries_no_key(acme: Acme, form: str) -> None:
-    """As with a secret given as text: the other process is told to use a callable."""
+    """As with a secret given as text: the error in the other process recommends a callable."""
     material: Any = {
         "PEM": pem(EC_256),
         "bytes": pem(EC_256).encode(),

@@ -31,7 +31,7 @@ METADATA: dict[str, Any] = {
 
 
 class Described:
-    """A server that describes itself at the paths given, as `members` say; `others` is what it says elsewhere."""
+    """A server that describes itself by `members` at the paths given, and by `others` elsewhere."""
 
     def __init__(self, path: str = "", *, at: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.members: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def test_both_places_are_looked_at(path: str, at: str) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 302])
 def test_a_server_may_know_only_the_other_place(status: int) -> None:
-    """Whatever it says to the first."""
+    """For any answer to the first."""
     described = Described(at="/.well-known/openid-configuration")
     described.others = Reply(status, b'{"error":"Authorization header is required"}', {"Location": "/login"})
     with described.site:
@@ -147,7 +147,7 @@ def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"\xff", b"[" * 50_000])
-def test_what_is_no_document_is_none(server: Described, body: bytes) -> None:
+def test_what_is_not_a_document_is_ignored(server: Described, body: bytes) -> None:
     """A page, an array: the error names both places."""
     server.instead = Reply(200, body)
     with pytest.raises(ProtocolError, match="oauth-authorization-server.*openid-configuration"):
@@ -163,7 +163,7 @@ def test_an_endless_document_is_cut_off(server: Described) -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_is_down_may_come_back(server: Described, status: int) -> None:
-    """No reason to say that there is no description."""
+    """No reason to report that there is no description."""
     server.instead = Reply(status)
     with pytest.raises(TemporarilyUnavailable) as caught:
         Provider.discover(server.issuer)
@@ -209,7 +209,7 @@ def built(settings: dict[str, Any] | None = None, **members: Any) -> Provider:
 
 @pytest.mark.parametrize("listed", [None, [], ["authorization_code"], ["implicit"], "authorization_code", [7, None]])
 def test_no_grant_is_refused_because_it_is_not_listed(listed: Any) -> None:
-    """The list is optional and often incomplete; the server itself says what it supports. `grants` says otherwise."""
+    """The list is optional and often incomplete; the server itself knows what it supports. `grants` has precedence."""
     everything = ("authorization_code", "refresh_token", "client_credentials")
     made = built(grant_types_supported=listed)
     assert made.grants == everything
@@ -223,7 +223,7 @@ def test_no_grant_is_refused_because_it_is_not_listed(listed: Any) -> None:
     ("listed", "pkce"), [(None, True), ([], True), (["S256"], True), (["plain", "S256"], True), (["plain"], False)]
 )
 def test_whether_a_challenge_is_sent(listed: Any, pkce: bool) -> None:
-    """Unless the server says that it knows other methods only."""
+    """Unless the server lists other methods only."""
     assert built(code_challenge_methods_supported=listed).pkce is pkce
 
 
@@ -252,7 +252,7 @@ def test_an_answer_without_the_promised_iss_is_refused() -> None:
 
 
 def test_settings_take_the_place_of_what_is_described() -> None:
-    """For what a server forgets to say, or says wrongly."""
+    """For what a server forgets to describe, or describes wrongly."""
     made = built({"name": "acme", "api_origins": ("https://api.acme.test",), "pkce": False, "token_body": "json"})
     assert (made.name, made.pkce, made.token_body) == ("acme", False, "json")
     assert repr(made.origins) == "<AllowedOrigins https://api.acme.test>"
@@ -295,7 +295,7 @@ def test_an_http_client_of_the_users_own_may_hold_the_certificate() -> None:
 
 
 @pytest.mark.parametrize("supported", [["private_key_jwt"], ["something_new"]])
-def test_no_method_in_common_is_told(supported: list[str]) -> None:
+def test_no_method_in_common_is_reported(supported: list[str]) -> None:
     """With what the server supports, also if we do not know it."""
     with pytest.raises(ConfigurationError, match=f"supports {supported[0]}.*private_key"):
         chosen(built(token_endpoint_auth_methods_supported=supported), client_secret="s3cret")
@@ -313,7 +313,7 @@ def test_a_method_among_the_settings_needs_no_choosing(server: Described) -> Non
 
 
 def test_the_algorithms_of_assertions_are_taken_over() -> None:
-    """What a server says that it accepts decides how an RSA key signs."""
+    """The algorithms that a server lists decide how an RSA key signs."""
     assert built(token_endpoint_auth_signing_alg_values_supported=["PS256", 7]).assertion_algorithms == ("PS256",)
     assert built().assertion_algorithms == ()
 

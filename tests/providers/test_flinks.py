@@ -1,4 +1,4 @@
-"""Flinks Outbound as its documentation says, against the sandbox's Flinks, which refuses what Flinks would refuse."""
+"""Flinks Outbound by its documentation, against the sandbox's Flinks, which refuses what Flinks would refuse."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_scope_is_demanded_before_anybody_is_sent_there(flinks: World) -> None
 
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
 def test_the_credentials_go_to_one_place(flinks: World, method: str) -> None:
-    """In the JSON body by default, in the header if told so, never in both."""
+    """In the JSON body by default, in the header on demand, never in both."""
     source = flinks.signed_in(client=flinks.client(flinks.provider(client_auth=method)))
     source.renew()
     sent = flinks.token_request
@@ -336,7 +336,7 @@ def test_an_error_carries_the_correlation_id(flinks: World) -> None:
         (400, "/api/v1/token", b"", False),
     ],
 )
-def test_which_rejections_a_new_token_cures(status: int, path: str, body: bytes | None, renewal_helps: bool) -> None:
+def test_which_rejections_a_new_token_resolves(status: int, path: str, body: bytes | None, renewal_helps: bool) -> None:
     """401 and 403 without `code` at the data endpoints, 400 at the partner endpoints, nothing else."""
     provider = Flinks(host=FLINKS_PRODUCTION)
     assert status in provider.rejection_statuses
@@ -354,8 +354,8 @@ def test_application_errors_go_to_the_caller(flinks: World, kind: Kind, code: in
     assert flinks.token_requests == []
 
 
-def test_a_consent_that_ended_is_not_cured(flinks: World) -> None:
-    """602 by the sandbox's own state: the answer goes to the caller, the refresh token is left alone."""
+def test_a_consent_that_ended_is_not_resolved(flinks: World) -> None:
+    """602 by the sandbox's own state: the caller gets the answer, the refresh token is left alone."""
     source = flinks.signed_in()
     flinks.sandbox.revoke_grant("alice")
     answer = flinks.get(HTTPX, source)
@@ -367,7 +367,7 @@ def test_a_consent_that_ended_is_not_cured(flinks: World) -> None:
 
 
 def test_revoking_is_a_delete_with_the_access_token(flinks: World) -> None:
-    """No body, no client credentials; then the record goes."""
+    """No body, no client credentials; then the record is deleted."""
     source = flinks.signed_in()
     access_token = flinks.stored(source).token.access_token
     source.revoke()
@@ -388,7 +388,7 @@ def test_an_expired_access_token_is_renewed_to_revoke(flinks: World) -> None:
 
 
 def test_an_access_token_that_was_rejected_early_is_renewed_to_revoke(flinks: World) -> None:
-    """Our clock says that it lives, the server says that it does not."""
+    """It is valid by our clock, and not by the server's."""
     source = flinks.signed_in()
     flinks.sandbox.revoke_access_tokens()
     source.revoke()
@@ -420,8 +420,10 @@ def test_a_revocation_that_fails_for_now_forgets_nothing(flinks: World) -> None:
 
 
 @through_every_client
-def test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told(flinks: World, kind: Kind) -> None:
-    """Samples show pagination links to another host: the request goes out bare, and the event says what to do."""
+def test_a_page_on_another_host_gets_no_token_and_the_event_has_the_remedy(flinks: World, kind: Kind) -> None:
+    """Samples show pagination links to another host: the request is sent without the token, and the event names what
+    to do.
+    """
     with Site(lambda _: Reply(401)) as elsewhere:
         flinks.sandbox.personality.next_page_origin = elsewhere.origin
         source = flinks.signed_in()
@@ -429,13 +431,13 @@ def test_a_page_on_another_host_gets_no_token_and_the_remedy_is_told(flinks: Wor
             link = json.loads(http.get(flinks.url_of()).body)["links"]["next"]["href"]
             assert http.get(link).status == 401
         assert elsewhere.authorizations == [None]
-    told = flinks.events.wait_for("token_withheld").detail
-    assert f"api_origins=('{elsewhere.origin}',)" in told
+    detail = flinks.events.wait_for("token_withheld").detail
+    assert f"api_origins=('{elsewhere.origin}',)" in detail
     assert flinks.token_requests == []
 
 
 def test_the_other_host_gets_it_once_it_is_allowed(flinks: World) -> None:
-    """As the event says."""
+    """As the event recommends."""
     with Site(lambda _: Reply(200)) as elsewhere:
         client = flinks.client(flinks.provider(api_origins=(elsewhere.origin,)))
         source = flinks.signed_in(client=client)
@@ -458,7 +460,7 @@ def test_connections_are_kept_apart(flinks: World) -> None:
 
 
 def test_tokens_from_elsewhere_can_be_adopted(flinks: World) -> None:
-    """A connection that another program made goes on here."""
+    """A connection that another program made continues here."""
     source = flinks.client().for_subject("alice")
     source.adopt(Token.from_response(flinks.sandbox.issue("alice"), now=flinks.clock()))
     assert flinks.get(HTTPX, source).status == 200

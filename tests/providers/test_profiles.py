@@ -142,7 +142,7 @@ KEYS: list[rsa.RSAPrivateKey] = []
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_has_under_thirty_lines_of_code_and_says_that_it_is_unverified(name: str) -> None:
+def test_a_profile_has_under_thirty_lines_of_code_and_is_marked_as_unverified(name: str) -> None:
     """Nobody mistakes general knowledge for a promise."""
     tree = ast.parse((PACKAGE / "providers" / f"_{name}.py").read_text("utf-8"))
     assert "ot verified against" in (ast.get_docstring(tree) or "").replace("\n", " ")
@@ -178,7 +178,7 @@ def test_no_other_code_knows_who_a_provider_is() -> None:
         assert not [value for value in constants if value in names], path
 
 
-def stranger(bank: Bank, **settings: Any) -> OAuthClient:
+def odd_client(bank: Bank, **settings: Any) -> OAuthClient:
     """A client of a provider that somebody described."""
     origin = bank.site.origin
     made = acme_at(origin, **settings)
@@ -200,7 +200,7 @@ def test_a_callable_that_gives_what_cannot_be_sent_is_named(setting: str, given:
     """Before anything is sent: an HTTP client that failed over it could have spent the refresh token."""
     bank = Bank()
     with bank.site:
-        source = stranger(bank, **{setting: lambda _call: given}).for_subject("alice")
+        source = odd_client(bank, **{setting: lambda _call: given}).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
         with pytest.raises(ConfigurationError, match=f"{setting}.*{said}"):
             source.renew()
@@ -212,7 +212,7 @@ def test_a_callable_cannot_smuggle_a_header(value: str) -> None:
     """A line break in a value would begin another header."""
     bank = Bank()
     with bank.site:
-        source = stranger(bank, token_headers=lambda _call: {"X-App": value}).for_subject("alice")
+        source = odd_client(bank, token_headers=lambda _call: {"X-App": value}).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
         with pytest.raises(ConfigurationError, match="token_headers: the value of X-App"):
             source.renew()
@@ -221,10 +221,10 @@ def test_a_callable_cannot_smuggle_a_header(value: str) -> None:
 
 @pytest.mark.parametrize("name", ["grant_type", "refresh_token"])
 def test_further_parameters_never_replace_the_requests_own(name: str) -> None:
-    """Another refresh token would be refused, and the person's grant be taken for ended."""
+    """Another refresh token would be refused, and the user's grant be taken for ended."""
     bank = Bank()
     with bank.site:
-        source = stranger(bank, token_parameters={name: "x"}).for_subject("alice")
+        source = odd_client(bank, token_parameters={name: "x"}).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0"))
         with pytest.raises(ConfigurationError, match=f"token_parameters must not name '{name}'"):
             source.renew()
@@ -235,10 +235,10 @@ def test_further_parameters_never_replace_the_requests_own(name: str) -> None:
 @through_every_client
 @pytest.mark.parametrize("given", [None, {"X": 1}, {"X": "a\r\nY: 1"}, {"AUTHORIZATION": "Bearer mine"}], ids=repr)
 def test_api_headers_that_cannot_be_sent_are_the_clients_own_error(kind: Kind, given: Any) -> None:
-    """Through each HTTP client: the request is not sent, and nothing stands in the token's place."""
+    """Through each HTTP client: the request is not sent, and there is nothing in the token's place."""
     bank = Bank()
     with bank.site:
-        source = stranger(bank, api_headers=lambda _call: given).for_subject("alice")
+        source = odd_client(bank, api_headers=lambda _call: given).for_subject("alice")
         source.adopt(Token("at1", refresh_token="rt0", expires_at=NOW + 3600))
         with kind.open(source) as http, pytest.raises(ConfigurationError, match="api_headers") as caught:
             http.get(f"{bank.site.origin}/accounts")
@@ -248,7 +248,7 @@ def test_api_headers_that_cannot_be_sent_are_the_clients_own_error(kind: Kind, g
 
 @pytest.mark.parametrize("name", ["state", "client_id", "redirect_uri", "response_type", "code_challenge", "scope"])
 def test_a_sign_in_cannot_be_bent_by_further_parameters(name: str) -> None:
-    """What protects it is said by the request itself; every other name may be used."""
+    """The request itself sets the parameters that protect it; every other name may be used."""
     provider = Provider(
         name="x",
         token_endpoint="https://as.test/token",
@@ -293,7 +293,7 @@ def test_a_predicate_that_fails_is_the_clients_own_error(kind: Kind) -> None:
     """As everything that is raised through a shell."""
     bank = Bank()
     with bank.site:
-        source = stranger(bank, is_rejection=lambda answer: answer.body["code"]).for_subject("alice")
+        source = odd_client(bank, is_rejection=lambda answer: answer.body["code"]).for_subject("alice")
         source.adopt(Token("at0", refresh_token="rt0", expires_at=NOW + 3600))
         with kind.open(source) as http, pytest.raises(ConfigurationError, match="is_rejection.*TypeError") as caught:
             http.get(f"{bank.site.origin}/accounts")
@@ -318,7 +318,7 @@ def test_a_correlation_header_may_be_written_in_any_case(name: str) -> None:
     ids=["raises", "None"],
 )
 def test_a_reader_that_fails_costs_no_pair(read: Any, said: str) -> None:
-    """A provider's author makes a mistake: the answer is read as it is, and an event says so."""
+    """A provider's author makes a mistake: the answer is read as it is, and an event reports it."""
     events: list[Any] = []
     bank = Bank()
     with bank.site:

@@ -28,7 +28,7 @@ def named_in(file: str) -> frozenset[str]:
     return frozenset(name for name in names if name.startswith("test_"))
 
 
-def test_the_page_is_what_the_values_say() -> None:
+def test_the_page_is_made_of_the_values() -> None:
     """Run `python tests/support/provider_table.py` after a change."""
     assert PAGE.read_text("utf-8") == render()
 
@@ -43,7 +43,7 @@ def test_each_cell_has_its_test(row: Row) -> None:
 
 
 def test_no_cell_is_empty_and_no_behaviour_comes_twice() -> None:
-    """Every row says something of all three."""
+    """Every row describes all three."""
     assert len({row.behaviour for row in ROWS}) == len(ROWS) == 29
     assert all(len(row.values()) == len(PROVIDERS) and all(row.values()) for row in ROWS)
 

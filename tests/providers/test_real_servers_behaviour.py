@@ -1,6 +1,6 @@
 """What real authorization servers were seen to do, F60 to F66: variations of the sandbox and of a plain server.
 
-F67 is about keyrings, and stands with the stores.
+F67 is about keyrings, and is with the tests of stores.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_f60_a_renewal_with_the_identical_token(kind: Kind, rejections: int, sta
     with server.site as site:
         client = OAuthClient(acme_at(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
-        # When it was issued is all that tells the two apart.
+        # Only the time of issue distinguishes the two.
         old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
         source.adopt(old)
         with kind.open(source) as http:
@@ -86,7 +86,7 @@ def test_f60_a_herd_and_the_identical_token(kind: Kind) -> None:
     with server.site as site:
         client = OAuthClient(acme_at(site.origin), client_id="id", client_secret="s", clock=Clock())
         source = client.for_subject("alice")
-        # When it was issued is all that tells the two apart.
+        # Only the time of issue distinguishes the two.
         old = Token("the-same-token", refresh_token="the-same-refresh-token", issued_at=NOW - 9, expires_at=NOW + 3600)
         source.adopt(old)
         with kind.open(source) as http:
@@ -110,7 +110,7 @@ def test_f61_an_empty_refusal_ends_no_grant(name: str, status: int, raised: type
         assert world.stored(source) == kept
 
 
-def test_f61_unless_the_providers_own_rule_says_otherwise(flinks: World) -> None:
+def test_f61_unless_the_providers_own_rule_does(flinks: World) -> None:
     """Flinks documents 400 and 403 as the end of what it holds itself."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(Fault(status=403, body=b'{"message":"Forbidden"}'))
@@ -125,7 +125,7 @@ SPENT = Fault(status=400, body=b'{"error":"invalid_request","error_description":
 
 
 def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: World) -> None:
-    """The error says what the server said; the grant is not ended by it, and nothing loops."""
+    """The error quotes the server; the grant is not ended by it, and nothing loops."""
     source = blnk_cloud.signed_in()
     blnk_cloud.sandbox.fail_token_requests(SPENT)
     with pytest.raises(ConfigurationError, match="invalid_request: refresh token already used"):
@@ -135,20 +135,20 @@ def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: World) -> N
 
 
 def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
-    """One rule of the provider; a sibling's newer pair is still looked for first."""
+    """One rule of the provider; the newer pair of another process is still looked for first."""
 
     def judge(refusal: Refusal) -> Verdict | None:
         return "sign_in" if refusal.error == "invalid_request" else None
 
     provider = blnk_cloud.acme(judge_refusal=judge)
     source = blnk_cloud.signed_in(client=blnk_cloud.client(provider))
-    sibling = blnk_cloud.client(provider).for_subject("alice")
+    other = blnk_cloud.client(provider).for_subject("alice")
     blnk_cloud.sandbox.fail_token_requests(SPENT)
     with pytest.raises(SignInRequired, match="refresh token already used"):
         source.renew()
     assert blnk_cloud.stored(source).ended == "refused"
     with pytest.raises(SignInRequired):
-        sibling.renew()
+        other.renew()
     assert len(blnk_cloud.token_requests) == 1
 
 
@@ -157,14 +157,14 @@ def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
 
 @pytest.fixture
 def dies_together(blnk_cloud: World) -> World:
-    """A server whose refresh token dies with the access token."""
+    """A server whose refresh token expires with the access token."""
     blnk_cloud.sandbox._authorization_server.refresh_idle_lifetime = blnk_cloud.sandbox.lifetime
     return blnk_cloud
 
 
 @through_every_client
 def test_f63_steady_use_keeps_such_a_grant_alive(dies_together: World, kind: Kind) -> None:
-    """Renewed ahead of the end, behind the callers, for as long as somebody calls."""
+    """Renewed ahead of expiry, in the background, for as long as somebody calls."""
     source = dies_together.signed_in()
     with dies_together.open(kind, source) as http:
         for round_ in range(4):
@@ -175,7 +175,7 @@ def test_f63_steady_use_keeps_such_a_grant_alive(dies_together: World, kind: Kin
     assert source.state == "fresh"
 
 
-def test_f63_its_idle_death_is_told_once(dies_together: World) -> None:
+def test_f63_its_idle_expiry_is_reported_once(dies_together: World) -> None:
     """After that the server is not asked again."""
     source = dies_together.signed_in()
     dies_together.expire()
@@ -190,7 +190,7 @@ def test_f63_its_idle_death_is_told_once(dies_together: World) -> None:
 
 
 class Revoking:
-    """A server with RFC 7009; `linked` says whether the end of one token ends the other."""
+    """A server with RFC 7009; `linked`: whether revoking one token revokes the other."""
 
     def __init__(self, *, linked: bool) -> None:
         self.alive = {"at", "rt"}
@@ -203,7 +203,7 @@ class Revoking:
         if self.refuse is not None:
             return self.refuse
         self.asked.append((request.form["token"], request.form["token_type_hint"]))
-        # RFC 7009 section 2.2: an invalid token is no error.
+        # RFC 7009 section 2.2: an invalid token is not an error.
         self.alive -= {"at", "rt"} if self._linked else {request.form["token"]}
         return Reply(200)
 
@@ -227,7 +227,7 @@ def test_f64_both_tokens_are_revoked_whether_or_not_one_takes_the_other_along(li
 
 
 def test_f64_it_can_be_forgotten_without_the_provider() -> None:
-    """When told to, and only then."""
+    """On demand, and only then."""
     server = Revoking(linked=True)
     server.refuse = Reply(503)
     with server.site as site:

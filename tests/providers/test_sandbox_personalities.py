@@ -71,7 +71,7 @@ def test_blink_demands_each_of_the_five_headers(blink: World, name: str) -> None
 
 @pytest.mark.parametrize("value", ["x" * 65, "twice"])
 def test_blink_takes_a_correlation_id_once(blink: World, value: str) -> None:
-    """And none of more than 64 characters."""
+    """And no longer than 64 characters."""
     first = refresh(blink, five_headers(X_Correlation_ID=value)).status_code
     second = refresh(blink, five_headers(X_Correlation_ID=value)).status_code
     assert (first, second) == ((400, 400) if len(value) > 64 else (200, 400))
@@ -108,7 +108,7 @@ def test_blink_refuses_basic_json_and_get(blink: World) -> None:
 
 
 def test_blink_revokes_each_token_by_itself(blink: World) -> None:
-    """The other one lives on; an unknown token is no error."""
+    """The other one stays valid; an unknown token is not an error."""
     issued = blink.sandbox.issue("alice")
     form = {"client_id": blink.sandbox.client_id, "token": issued["refresh_token"]}
     url = blink.sandbox.origin + REVOKE
@@ -120,7 +120,7 @@ def test_blink_revokes_each_token_by_itself(blink: World) -> None:
     assert httpx.post(url, data={"client_id": blink.sandbox.client_id}, headers=five_headers()).status_code == 400
 
 
-def test_blink_tells_expired_from_invalid(blink: World) -> None:
+def test_blink_distinguishes_expired_from_invalid(blink: World) -> None:
     """At the API, in single quotes, by the bank."""
     issued = blink.sandbox.issue("alice")
     bearer = {"Authorization": f"Bearer {issued['access_token']}"}
@@ -197,7 +197,7 @@ def test_blink_asks_for_the_clients_own_certificate(secure_blink: World, certifi
     ],
 )
 def test_each_problem_on_demand(name: str, status: int, source: Any) -> None:
-    """With the status of the table and who said it."""
+    """With the status of the table and who answered."""
     fault = problem(name, source=source)
     assert (fault.status, fault.headers["x-corapi-source"]) == (status, source)
     assert f"/problems/{name}".encode() in fault.body
@@ -219,7 +219,7 @@ def ask_flinks(world: World, **members: str | None) -> httpx.Response:
 
 
 def test_flinks_answers_as_documented(flinks: World) -> None:
-    """No refresh token for a refresh, a JWT that says when it ends, and the ids that support asks for."""
+    """No refresh token for a refresh, a JWT with its expiry, and the ids that support asks for."""
     response = ask_flinks(flinks)
     assert response.status_code == 200
     assert set(response.json()) == {"access_token", "token_type", "expires_in", "scope"}
@@ -256,15 +256,15 @@ def test_flinks_refuses_a_form_and_two_authentications(flinks: World) -> None:
 
 
 def test_flinks_takes_each_kind_of_token_where_it_belongs(flinks: World) -> None:
-    """A person's at the data endpoints, the client's own at the partner endpoints."""
-    person = flinks.signed_in().token().access_token
+    """A user's at the data endpoints, the client's own at the partner endpoints."""
+    of_a_user = flinks.signed_in().token().access_token
     itself = flinks.client().for_itself(scope="client:admin").token().access_token
 
     def status(path: str, token: str) -> int:
         return httpx.get(flinks.url_of(path), headers={"Authorization": f"Bearer {token}"}).status_code
 
-    assert [status("/api/fdx/5/accounts", person), status("/api/fdx/5/accounts", itself)] == [200, 401]
-    assert [status("/api/v1/recipients", person), status("/api/v1/recipients", itself)] == [400, 200]
+    assert [status("/api/fdx/5/accounts", of_a_user), status("/api/fdx/5/accounts", itself)] == [200, 401]
+    assert [status("/api/v1/recipients", of_a_user), status("/api/v1/recipients", itself)] == [400, 200]
 
 
 # --- all ------------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_trap_01_each_provider_gets_its_own_body_encoding(world: World, kind: Ki
 
 @through_every_client
 def test_trap_02_exactly_one_client_authentication(world: World, kind: Kind) -> None:
-    """Basic for Blnk, nothing but the id for bLink, the body for Flinks; never two at once."""
+    """Basic for Blnk, nothing but the id for bLink, the body for Flinks; never two methods."""
     source = world.signed_in()
     world.expire()
     assert world.get(kind, source).status == 200
@@ -111,7 +111,7 @@ def test_trap_03_provider_parameters_go_with_each_refresh(blink: World, kind: Ki
 def test_trap_04_the_token_call_carries_the_certificate(
     secure_blink: World, certificates: Certificates, kind: Kind
 ) -> None:
-    """Whatever client the user has: the certificate given to `OAuthClient` goes to the token endpoint."""
+    """With any HTTP client of the user: the certificate given to `OAuthClient` is used at the token endpoint."""
     world = secure_blink
     tls = {"cert": certificates.files("CIDX12345"), "verify": certificates.ca_file}
     source = world.signed_in(client=world.client(world.provider(client_auth="tls_client_auth"), **tls))
@@ -148,8 +148,8 @@ def test_trap_06_each_call_has_a_correlation_id_of_its_own(blink: World, kind: K
 
 
 @through_every_client
-def test_trap_07_psu_headers_know_whether_a_person_is_present(blink: World, kind: Kind) -> None:
-    """A refresh inside a user's request carries the user's address, one behind the callers says AUTO."""
+def test_trap_07_psu_headers_know_whether_a_user_is_present(blink: World, kind: Kind) -> None:
+    """A refresh inside a user's request carries the user's address, one in the background AUTO."""
 
     def address(call: Call) -> str:
         return "AUTO" if call.in_background else IP.get()
@@ -159,7 +159,7 @@ def test_trap_07_psu_headers_know_whether_a_person_is_present(blink: World, kind
     try:
         blink.expire()
         assert blink.get(kind, source).status == 200
-        # Into the advisory window: the token is used, and renewed behind the caller.
+        # Into the advisory window: the token is used, and renewed in the background.
         blink.clock.advance(DAY - 300)
         assert blink.get(kind, source).status == 200
         blink.events.wait_for("renewed", 2)
@@ -181,7 +181,7 @@ def test_trap_08_basic_credentials_are_raw_for_blnk_and_encoded_by_the_rfc() -> 
         assert acme.token_requests[0].basic == ("id+%2B", "p%252B%2B%2F+%C3%A9%3A%C3%BC")
 
 
-def test_trap_09_no_parameter_goes_where_it_is_not_wanted(flinks: World) -> None:
+def test_trap_09_no_parameter_is_sent_where_it_is_not_wanted(flinks: World) -> None:
     """At Flinks `scope` belongs to client_credentials, `redirect_uri` to the code, and PKCE nowhere."""
     client = flinks.client()
     assert "code_challenge" not in client.start_authorization("alice", scope="ACCOUNT_BASIC").url
@@ -212,7 +212,7 @@ def test_trap_10_a_refresh_token_that_does_not_come_is_kept(flinks: World, fault
 
 
 class WatchedStore(DelegatingStore):
-    """Tells, before each save, what is about to be saved."""
+    """Reports, before each save, what is about to be saved."""
 
     def __init__(self, watch: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ def test_trap_11_a_new_pair_is_saved_before_the_request_is_repeated(blnk_cloud: 
 
 @pytest.mark.parametrize("value", [0, None, "299", 299.0, "299.0", "soon", "0", True])
 def test_trap_12_an_odd_expires_in_costs_no_refresh_on_each_call(flinks: World, value: Any) -> None:
-    """0 and missing mean unknown, a string or a float what it says; the JWT tells the rest."""
+    """0 and missing mean unknown, a string or a float is the number in it; otherwise the JWT is read."""
     source = flinks.signed_in()
     flinks.sandbox.fail_token_requests(rewritten(expires_in=value))
     source.renew()
@@ -262,7 +262,9 @@ def test_trap_13_a_margin_never_eats_a_short_lifetime(flinks: World) -> None:
 
 @pytest.mark.parametrize("skew", [-3600.0, 3600.0, 40 * DAY])
 def test_trap_14_a_wrong_clock_causes_no_loop(flinks: World, skew: float) -> None:
-    """`exp` is the server's clock, ours is off, and only `exp` tells: at most one refresh, however often it is used."""
+    """`exp` is by the server's clock, ours is off, and there is only `exp`: at most one refresh, for any number of
+    uses.
+    """
     flinks.sandbox.personality.says_expires_in = False
     source = flinks.signed_in(client=flinks.client(clock=lambda: flinks.clock() + skew))
     with flinks.open(HTTPX, source) as http:
@@ -304,7 +306,7 @@ def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: Worl
     ],
     ids=["html", "empty", "array", "number", "missing"],
 )
-def test_trap_17_a_200_without_a_token_is_none(world: World, fault: Fault) -> None:
+def test_trap_17_a_200_without_a_token_is_not_a_token(world: World, fault: Fault) -> None:
     """What is stored stays as it was."""
     source = world.signed_in()
     kept = world.stored(source)
@@ -334,7 +336,7 @@ def jwt(claims: object) -> str:
 
 @pytest.mark.parametrize("name", ["blnk_cloud", "blink"])
 def test_trap_18_opaque_tokens_are_not_read(name: str) -> None:
-    """What looks like a JWT that ended long ago lives as long as `expires_in` says."""
+    """What looks like a JWT that expired long ago lives for `expires_in`."""
     with a_world(name) as world:
         source = world.signed_in()
         world.sandbox.fail_token_requests(rewritten(access_token=jwt({"exp": 1})))
@@ -348,7 +350,7 @@ def test_trap_18_opaque_tokens_are_not_read(name: str) -> None:
 
 @pytest.fixture(params=["core", "602", "platform"])
 def useless(request: pytest.FixtureRequest) -> Any:
-    """A world whose API answers with a 401 that no token cures: the world, the path, and what the body says."""
+    """A world whose API answers with a 401 that no token resolves: the world, the path, and the content of the body."""
     name = {"core": "blnk_cloud", "602": "flinks", "platform": "blink"}[request.param]
     with a_world(name) as world:
         if request.param == "core":
@@ -388,7 +390,7 @@ def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(flinks: Worl
 
 @through_every_client
 def test_trap_21_one_refresh_and_one_replay_and_no_more(world: World, kind: Kind) -> None:
-    """The second rejection goes to the caller untouched."""
+    """The second rejection is returned to the caller untouched."""
     rejected = Fault(status=401, body=b'{"message":"no"}')
     world.sandbox.fail_api_requests(rejected, rejected, rejected)
     answer = world.get(kind, world.signed_in())
@@ -397,14 +399,14 @@ def test_trap_21_one_refresh_and_one_replay_and_no_more(world: World, kind: Kind
 
 
 @through_every_client
-def test_trap_22_a_siblings_token_is_taken_instead_of_a_refresh(world: World, kind: Kind) -> None:
+def test_trap_22_another_processs_token_is_taken_instead_of_a_refresh(world: World, kind: Kind) -> None:
     """The token that failed is not the one in the store: replay with that, and ask nobody."""
     source = world.signed_in()
-    sibling = world.client().for_subject("alice")
-    assert sibling is not source
-    assert source.token() == sibling.token()
+    other = world.client().for_subject("alice")
+    assert other is not source
+    assert source.token() == other.token()
     world.sandbox.revoke_access_tokens()
-    sibling.renew()
+    other.renew()
     assert world.get(kind, source).status == 200
     assert world.sandbox.counts.refreshes == 1
     assert world.events.wait_for("adopted")
@@ -422,7 +424,9 @@ def test_trap_23_a_stampede_makes_one_token_call(world: World, kind: Kind) -> No
 
 @pytest.mark.parametrize("kind", [REQUESTS, HTTPX], ids=str)
 def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: World, kind: Kind) -> None:
-    """A known expiry is renewed before; a rejection goes to the caller, and the next request has the new token."""
+    """A known expiry is renewed before; a rejection is returned to the caller, and the next request has the new
+    token.
+    """
     body = "data" if kind is REQUESTS else "content"
     source = blnk_cloud.signed_in()
     blnk_cloud.expire()
@@ -438,8 +442,8 @@ def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: World, kind: Kind
     "fault", [Fault(status=504, after_rotation=True), Fault(disconnect=True, after_rotation=True)], ids=["504", "cut"]
 )
 @pytest.mark.parametrize("rotates", [False, True])
-def test_trap_25_an_unknown_outcome_keeps_the_old_pair(blink: World, fault: Fault, rotates: bool) -> None:
-    """Tried once, kept, and tried again later: it works, or the error says how the grant was lost."""
+def test_trap_25_an_unknown_result_keeps_the_old_pair(blink: World, fault: Fault, rotates: bool) -> None:
+    """Tried once, kept, and tried again later: it works, or the error describes how the grant was lost."""
     blink.sandbox.rotates = rotates
     source = blink.signed_in(client=blink.client(policy=RenewalPolicy(lost_answer_retries=0)))
     kept = blink.stored(source)
@@ -479,7 +483,7 @@ def test_trap_26_a_wrong_secret_ends_no_grant(world: World) -> None:
 
 
 def test_trap_27_a_refresh_token_may_end_silently(world: World) -> None:
-    """Revoked in a dashboard, by a second consent, upstream: marked, kept, and told once to the server."""
+    """Revoked in a dashboard, by a second consent, upstream: marked, kept, and sent once to the server."""
     source = world.signed_in()
     world.sandbox.revoke_grant("alice")
     if world.name == "flinks":
@@ -493,7 +497,7 @@ def test_trap_27_a_refresh_token_may_end_silently(world: World) -> None:
     assert len(world.token_requests) == 1
 
 
-def test_trap_28_prose_is_no_oauth_code(blnk_cloud: World) -> None:
+def test_trap_28_prose_is_not_an_oauth_code(blnk_cloud: World) -> None:
     """Blnk's house style: a sentence where a code should be."""
     source = blnk_cloud.signed_in()
     prose = b'{"error":"Authorization header is required"}'
@@ -508,7 +512,7 @@ def test_trap_28_prose_is_no_oauth_code(blnk_cloud: World) -> None:
 @pytest.mark.parametrize("media_type", ["application/json", "application/problem+json", "text/html", ""])
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 502])
 def test_trap_29_no_body_reaches_an_error(blink: World, media_type: str, status: int) -> None:
-    """Whatever the media type: a problem document is read, a page is not, and no token is quoted."""
+    """With any media type: a problem document is read, a page is not, and no token is quoted."""
     source = blink.signed_in()
     token = blink.stored(source).token
     secrets = [token.access_token, token.refresh_token or "", "a-token-issued-to-somebody-else-entirely"]
@@ -581,7 +585,7 @@ def test_trap_32_the_token_endpoints_redirects_are_refused(world: World, kind: K
 
 
 def test_trap_33_targets_are_not_mixed(world: World) -> None:
-    """One slot for each person; and for each bank or workspace, client and environment."""
+    """One slot for each user; and for each bank or workspace, client and environment."""
     client, other = world.client(), world.client(client_id="another")
     sources = [client.for_subject("alice"), client.for_subject("bob"), other.for_subject("alice")]
     if world.name == "blink":
@@ -619,7 +623,7 @@ def test_trap_35_no_host_is_built_in() -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["RFC 8414", "openid-configuration"])
-def test_trap_36_blnks_openid_configuration_is_no_openid(blnk_cloud: World, hidden: bool) -> None:
+def test_trap_36_blnks_openid_configuration_is_not_openid(blnk_cloud: World, hidden: bool) -> None:
     """The same bytes at both places: no key set, no id_token; what is built from them is plain OAuth.
 
     The list of grants is optional and often wrong, so `client_credentials` may be tried too.
@@ -663,7 +667,7 @@ def _get(package: str, source: TokenSource, url: str) -> Any:
 
 
 def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: World) -> None:
-    """One `renew()` within 30 days; the provider says how long, so that a keep-alive can be planned."""
+    """One `renew()` within 30 days; the provider has the period, so that a keep-alive can be planned."""
     idle = flinks.provider().refresh_idle_lifetime
     assert (
         idle
@@ -679,7 +683,7 @@ def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: World) -> None
     assert source.state == "fresh"
 
 
-def test_trap_39_a_code_is_exchanged_at_once_and_only_once(blink: World) -> None:
+def test_trap_39_a_code_is_exchanged_immediately_and_only_once(blink: World) -> None:
     """30 seconds, single use: no detour before it, no retry after a lost answer."""
     client = blink.client()
     start = client.start_authorization("alice")

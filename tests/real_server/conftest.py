@@ -31,7 +31,7 @@ def key() -> RSAKey:
 
 @pytest.fixture(scope="session")
 def server(shared_clock: Clock, certificates: Certificates, key: RSAKey) -> Iterator[RealServer]:
-    """One for all tests: starting it takes longer than a test, and each test signs in anew."""
+    """One for all tests: starting it takes longer than a test, and each test signs in again."""
     with a_real_server(shared_clock, certificates, key) as running:
         yield running
 

@@ -1,7 +1,7 @@
 """The whole life of a grant at npm's `oidc-provider`: an authorization server that nobody of this project wrote.
 
 It rotates refresh tokens at each use, and ends the whole grant when a spent one comes back: `reuses == 0` is what
-survival depends on. Its clock and ours are the same, and move only when a test says so.
+survival depends on. Its clock and ours are the same, and move only when a test moves them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def through_everything(stack: ExitStack, source: TokenSource) -> list[Http]:
 
 
 def herd(clients: list[Http], url: str) -> list[Answer]:
-    """Fifty calls at once, threads and tasks of both kinds of event loop mixed."""
+    """Fifty parallel calls, threads and tasks of both kinds of event loop mixed."""
     calls: list[Future[Answer]] = [clients[n % len(clients)].start("GET", url) for n in range(HERD)]
     return [call.result(PATIENCE) for call in calls]
 
@@ -54,8 +54,8 @@ def test_the_server_is_found_by_discovery(world: RealWorld) -> None:
     assert provider.sends_iss
 
 
-def test_a_person_signs_in_and_the_api_knows_who_it_is(world: RealWorld) -> None:
-    """After a sign-in with PKCE, `iss` and a real consent page, a call carries the token of that very person."""
+def test_a_user_signs_in_and_the_api_knows_who_it_is(world: RealWorld) -> None:
+    """After a sign-in with PKCE, `iss` and a real consent page, a call carries the token of that very user."""
     alice = world.sign_in(world.client())
     with HTTPX.open(alice) as http:
         answer = http.get(world.api)
@@ -101,7 +101,7 @@ def test_a_client_gets_a_token_for_itself(world: RealWorld) -> None:
 
 
 def test_f68_f01_ten_expiries_under_fifty_callers(world: RealWorld) -> None:
-    """Fifty threads and tasks at once, over ten expiries: one refresh for each, no reuse, no failed call."""
+    """Fifty threads and tasks in parallel, over ten expiries: one refresh for each, no reuse, no failed call."""
     alice = world.signed_in()
     seen: set[str | None] = set()
     with ExitStack() as stack:
@@ -130,9 +130,9 @@ def test_f68_f40_eight_processes_share_one_store(world: RealWorld, tmp_path: Pat
             world.expire()
             for child in children:
                 child.go_on()
-            told = [child.says() for child in children]
-            assert [each["status"] for each in told] == [200] * PROCESSES
-            assert len({each["token"] for each in told}) == 1
+            written = [child.says() for child in children]
+            assert [each["status"] for each in written] == [200] * PROCESSES
+            assert len({each["token"] for each in written}) == 1
             assert world.renewals == (expiry, expiry, 0)
     assert world.server.counts.refusals == []
 
@@ -148,7 +148,7 @@ def _child(world: RealWorld, path: Path) -> Child:
     return Child(sys.executable, str(CHILD), json.dumps(settings))
 
 
-def test_a_rejected_token_is_cured_once_for_fifty_callers(world: RealWorld) -> None:
+def test_a_rejected_token_is_renewed_once_for_fifty_callers(world: RealWorld) -> None:
     """A token that the server ended before its time is renewed by one refresh, and every call is repeated with it."""
     alice = world.signed_in()
     with ExitStack() as stack:
@@ -164,7 +164,7 @@ def test_a_rejected_token_is_cured_once_for_fifty_callers(world: RealWorld) -> N
 
 
 def test_the_server_does_notice_a_reuse(world: RealWorld) -> None:
-    """A spent refresh token sent by hand ends the whole grant: the zeros above are no blindness of the counter."""
+    """A spent refresh token sent by hand ends the whole grant: so the counter would have seen reuse above."""
     alice = world.signed_in()
     spent = alice.token().refresh_token
     world.expire()
@@ -184,7 +184,7 @@ def test_the_server_does_notice_a_reuse(world: RealWorld) -> None:
 
 
 def test_f64_revoking_ends_both_tokens(world: RealWorld) -> None:
-    """`revoke()` tells the server of both tokens; both are inactive afterwards, and nothing is kept here."""
+    """`revoke()` sends the server both tokens; both are inactive afterwards, and nothing is kept here."""
     alice = world.signed_in()
     token = alice.token()
     assert token.refresh_token is not None
@@ -199,7 +199,7 @@ def test_f64_revoking_ends_both_tokens(world: RealWorld) -> None:
         alice.token()
 
 
-def test_f64_revoking_twice_is_no_error(world: RealWorld) -> None:
+def test_f64_revoking_twice_is_not_an_error(world: RealWorld) -> None:
     """A second `revoke()`, and one of a grant that has ended at the server already, end well."""
     alice = world.signed_in()
     token = alice.token()
@@ -272,12 +272,12 @@ def test_mutual_tls(world: RealWorld, client_id: str) -> None:
     assert world.server.counts.reuses == 0
 
 
-def test_the_certificate_of_another_is_no_proof(world: RealWorld, tmp_path: Path) -> None:
+def test_the_certificate_of_another_client_is_not_accepted(world: RealWorld, tmp_path: Path) -> None:
     """A client that comes with a certificate of another name is refused as wrongly configured."""
-    stranger = world.certificates.authority.issue_cert("stranger.test")
+    other = world.certificates.authority.issue_cert("other.test")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    stranger.cert_chain_pems[0].write_to_path(str(cert))
-    stranger.private_key_pem.write_to_path(str(key))
+    other.cert_chain_pems[0].write_to_path(str(cert))
+    other.private_key_pem.write_to_path(str(key))
     files, ca_file = (str(cert), str(key)), world.certificates.ca_file
     provider = world.provider(cert=files, verify=ca_file)
     client = world.client("certified", provider, cert=files, verify=ca_file, client_auth="tls_client_auth")

@@ -1,6 +1,6 @@
 """F34 and its like: a request whose body cannot provably be sent again is never sent again.
 
-The table says, for each kind of body and each client, whether a rejected request is repeated. Whatever it says, the
+The table has, for each kind of body and each client, whether a rejected request is repeated. In each case the
 server never receives an empty or a short body, and no call ends with a 2xx for one.
 """
 
@@ -27,7 +27,7 @@ REST = PAYLOAD[OFFSET:]
 
 
 class OneShot:
-    """An iterator that is no generator: used up after the first pass, which HTTP clients do not notice."""
+    """An iterator that is not a generator: used up after the first pass, which HTTP clients do not notice."""
 
     def __init__(self) -> None:
         self._chunks = iter([PAYLOAD[:600], PAYLOAD[600:]])
@@ -53,7 +53,7 @@ class AsyncOneShot:
 
 
 class Reiterable:
-    """Begins anew each time; no client can know."""
+    """Begins again each time; no client can know."""
 
     def __iter__(self) -> Iterator[bytes]:
         return iter([PAYLOAD[:600], PAYLOAD[600:]])
@@ -66,7 +66,7 @@ class AsyncReiterable:
 
 
 class Unseekable(io.RawIOBase):
-    """A stream that tells where it is and cannot go back."""
+    """A stream that reports its position and cannot go back."""
 
     def __init__(self) -> None:
         self._inner = io.BytesIO(PAYLOAD)
@@ -169,7 +169,7 @@ def pipe(stack: ExitStack) -> Any:
 
 
 BODIES = (
-    # Held in memory: repeated everywhere.
+    # In memory: repeated everywhere.
     Body("json", lambda _, __: {"json": {"n": PAYLOAD.decode()}}, repeated=True, where=everywhere),
     Body("form", lambda _, __: {"data": {"n": PAYLOAD.decode()}}, repeated=True, where=everywhere),
     Body("bytes", lambda _, __: {"data": PAYLOAD}, repeated=True, where=requests_only),
@@ -183,7 +183,7 @@ BODIES = (
     Body("file, offset", lambda p, s: {"data": at_offset(opened(p, s))}, True, requests_only, REST),
     Body("BytesIO", lambda _, __: {"data": io.BytesIO(PAYLOAD)}, repeated=True, where=requests_only),
     Body("BytesIO, offset", lambda _, __: {"data": at_offset(io.BytesIO(PAYLOAD))}, True, requests_only, REST),
-    # Nobody can tell whether these may be read twice.
+    # It cannot be known whether these may be read twice.
     Body("generator", lambda _, __: {"data": generator()}, repeated=False, where=requests_only),
     Body("one-shot iterator", lambda _, __: {"data": OneShot()}, repeated=False, where=requests_only),
     Body("iter(list)", lambda _, __: {"data": iter([PAYLOAD])}, repeated=False, where=requests_only),
@@ -206,7 +206,7 @@ BODIES = (
     Body("async generator", lambda _, __: {"content": async_generator()}, repeated=False, where=httpx_async),
     Body("async one-shot iterator", lambda _, __: {"content": AsyncOneShot()}, repeated=False, where=httpx_async),
     Body("async re-iterable", lambda _, __: {"content": AsyncReiterable()}, repeated=False, where=httpx_async),
-    # httpx rewinds to the beginning, not to where the caller was, and goes on in silence if it cannot.
+    # httpx rewinds to the beginning, not to where the caller was, and continues in silence if it cannot.
     Body("multipart", lambda _, __: {"files": {"f": PAYLOAD}}, repeated=False, where=httpx_any),
     Body("multipart file", lambda p, s: {"files": {"f": opened(p, s)}}, repeated=False, where=httpx_any),
 )

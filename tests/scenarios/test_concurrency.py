@@ -1,4 +1,4 @@
-"""F01 to F11: however many ask, in whatever manner, the authorization server is asked once."""
+"""F01 to F11: for any number of callers of any kind, the authorization server is asked once."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_f03_threads_and_tasks_share_one_renewal(world: World, kind: Kind) -> No
     assert world.renewals == ONE_RENEWAL
 
 
-def test_f03_all_clients_at_once_share_one_renewal(world: World) -> None:
+def test_f03_all_clients_together_share_one_renewal(world: World) -> None:
     """Every HTTP client of the table, each with its own threads, asyncio or trio, shares one token request."""
     alice = world.expired()
     world.sandbox.token_latency = 0.3
@@ -340,7 +340,7 @@ def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
 
 
 @through_every_client
-def test_f09_two_scopes_at_once_get_a_token_each(world: World, kind: Kind) -> None:
+def test_f09_two_scopes_at_the_same_time_get_a_token_each(world: World, kind: Kind) -> None:
     """Callers that want different scopes at the same moment each get their own token, kept under its own key."""
     with Acme() as acme:
         client = world.client(acme_at(acme.origin))
@@ -356,7 +356,7 @@ def test_f09_two_scopes_at_once_get_a_token_each(world: World, kind: Kind) -> No
 
 
 @through_every_client
-def test_f09_two_people_at_once_get_a_token_each(world: World, kind: Kind) -> None:
+def test_f09_two_users_at_the_same_time_get_a_token_each(world: World, kind: Kind) -> None:
     """Two people's expired tokens are renewed once each, and nobody is served with the other's."""
     client = world.client()
     alice, bob = world.signed_in("alice", client=client), world.signed_in("bob", client=client)
@@ -373,7 +373,9 @@ def test_f09_two_people_at_once_get_a_token_each(world: World, kind: Kind) -> No
 
 @through_every_client
 def test_f10_an_event_callback_may_call_the_api(world: World, kind: Kind) -> None:
-    """A callback told of a renewal may use the token and the API itself: it is called outside every lock."""
+    """A callback that gets the event of a renewal may use the token and the API itself: it is called outside every
+    lock.
+    """
     done: Future[int] = Future()
 
     def on_event(event: Event) -> None:
@@ -391,8 +393,8 @@ def test_f10_an_event_callback_may_call_the_api(world: World, kind: Kind) -> Non
 
 
 @through_every_client
-def test_f10_a_store_that_asks_for_the_token_it_holds_up_gets_an_error(world: World, kind: Kind) -> None:
-    """A store that calls back into the client in mid-renewal fails at once instead of waiting for itself."""
+def test_f10_a_store_that_asks_for_the_token_it_delays_gets_an_error(world: World, kind: Kind) -> None:
+    """A store that calls back into the client in mid-renewal fails immediately instead of waiting for itself."""
     refused: list[str] = []
 
     class Recursive(DelegatingStore):
@@ -418,13 +420,13 @@ def test_f11_a_failed_renewal_fails_fifty_callers_with_one_request(world: World,
     world.sandbox.token_latency = 0.2
     world.sandbox.fail_token_requests(Fault(status=503))
     with kind.open(alice) as http:
-        outcomes = http.outcomes(world.url)
+        results = http.results(world.url)
         assert world.renewals == (1, 0, 0)
-        for error in outcomes:
+        for error in results:
             assert isinstance(error, TemporarilyUnavailable)
             assert isinstance(error, kind.transport_error)
             assert error.status_code == 503
-        assert len({id(error) for error in outcomes}) == HERD, "waiters share one exception and its traceback"
+        assert len({id(error) for error in results}) == HERD, "waiters share one exception and its traceback"
         world.clock.advance(60)
         assert http.get(world.url).status == 200
     assert world.renewals == (2, 1, 0)

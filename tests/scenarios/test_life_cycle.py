@@ -1,4 +1,4 @@
-"""Cancelled, closed, interrupted, left, forked, copied: a renewal ends well, whatever becomes of who asked for it."""
+"""Cancelled, closed, interrupted, left, forked, copied: a renewal ends well, also if its caller does not."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run(manner: str, main: Callable[[], Any]) -> Any:
 @pytest.mark.parametrize("role", ["leader", "waiter"])
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize(("manner", "cancelling"), MANNERS.values(), ids=MANNERS)
-def test_a_cancelled_task_leaves_and_the_renewal_goes_on(
+def test_a_cancelled_task_leaves_and_the_renewal_continues(
     world: World, package: Any, manner: Any, cancelling: Any, role: str
 ) -> None:
     """However a task is cancelled, whether it caused the renewal or joined it, the others and the next call succeed."""
@@ -227,10 +227,10 @@ def test_ctrl_c_in_the_main_thread_does_not_stop_a_renewal(shared_world: SharedW
         assert child.says() == "interrupted"
         asking.release()
         child.go_on()
-        told = child.says()
+        written = child.says()
         assert child.ends() == 0
     new = shared_world.stored(alice).token
-    assert told == {"status": 200, "token": new.access_token}
+    assert written == {"status": 200, "token": new.access_token}
     assert new.refresh_token != old.refresh_token
     assert shared_world.renewals == ONE_RENEWAL
 
@@ -259,7 +259,7 @@ def test_a_renewal_behind_the_last_call_of_a_program_is_saved(shared_world: Shar
         shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
         asking.wait_until_reached()
         child.go_on()
-        # The first is the token, which `told` asks for; the call went out with it, at once.
+        # The first is the token, which the process asks for; the call was sent with it, immediately.
         asking.release()
         assert child.says()["status"] == 200
         assert child.says() == "leaving"
@@ -293,10 +293,10 @@ def test_f52_a_process_forked_in_mid_renewal_works_on(shared_world: SharedWorld,
         child.go_on()
         assert child.says() == "forked"
         asking.release()
-        told = sorted((child.says() for _ in range(2)), key=lambda said: said["who"])
+        written = sorted((child.says() for _ in range(2)), key=lambda said: said["who"])
         assert child.ends() == 0
     token = shared_world.stored(alice).token.access_token
-    assert told == [{"who": who, "status": 200, "token": token} for who in ("child", "parent")]
+    assert written == [{"who": who, "status": 200, "token": token} for who in ("child", "parent")]
     assert shared_world.renewals == ONE_RENEWAL
 
 
@@ -318,7 +318,7 @@ def status(path):
     return requests.get(os.environ["SANDBOX"] + path, auth=auth, timeout=20).status_code
 
 
-# With --preload this runs in the master: every worker inherits the open store and the held token.
+# With --preload this runs in the master: every worker inherits the open store and the cached token.
 assert status("/data/preloaded") == 200
 
 
@@ -451,7 +451,7 @@ def test_f52_a_requests_session_that_holds_one_can_be_copied(
 
 @through_every_client
 def test_a_source_is_let_go_with_its_client(world: World, kind: Kind) -> None:
-    """Opening and closing clients leaves no thread of ours behind."""
+    """Opening and closing clients leaves no thread behind."""
     before = {thread.name for thread in threading.enumerate()}
     with kind.open(world.expired()) as http:
         assert http.get(world.url).status == 200

@@ -1,4 +1,4 @@
-"""The token goes where it belongs, however the URL is spelled and wherever a redirect leads: the rest of F35 and F38.
+"""The token is sent where it belongs, for any spelling of the URL and any redirect: the rest of F35 and F38.
 
 Every host in this file is reached, on real sockets, through a proxy that ends every way at a server of the test.
 """
@@ -143,7 +143,7 @@ def forget_the_last_test(hosts: Everywhere) -> None:
 
 @pytest.fixture
 def open_client(authority: Authority, hosts: Everywhere) -> Callable[[Kind], Http]:
-    """A client that reaches these hosts and follows redirects; what it carries is said with each request."""
+    """A client that reaches these hosts and follows redirects; what it carries is given with each request."""
     nobody = StaticToken("nobody's", api_origins=("https://nobody.test",))
     return lambda kind: kind.open(nobody, follow=True, verify=authority.client, proxy=hosts.proxy_url)
 
@@ -169,7 +169,7 @@ def test_f38_an_own_origin_gets_the_token_however_it_is_spelled(
 def test_f38_a_foreign_origin_gets_no_token_however_it_is_spelled(
     world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind, carrying: Carrying
 ) -> None:
-    """Whatever looks like an own origin and is another gets a request without the token, or none at all."""
+    """An origin that looks like an allowed one gets a request without the token, or no request."""
     betrayed: dict[str, list[str]] = {}
     with open_client(kind) as http:
         for name, (listed, url) in FOREIGN.items():
@@ -178,7 +178,7 @@ def test_f38_a_foreign_origin_gets_no_token_however_it_is_spelled(
             with suppress(kind.request_error, *invalid_url(kind)):
                 http.get(url, auth=kind.auth(carrier.source))
             betrayed[name] = [origin for origin, request in hosts.arrived if carrier.is_betrayed_by(request)]
-    # A client may read a strange URL as one of ours; then that is where it connects.
+    # A client may read a strange URL as an allowed one; then that is where it connects.
     assert {name: origins for name, origins in betrayed.items() if set(origins) - {f"{API}:443"}} == {}
     assert world.renewals == NO_RENEWAL
 
@@ -275,7 +275,7 @@ def api_headers(world: World, *origins: str) -> Carrier:
 def test_f35_a_location_that_parsers_read_differently_takes_no_secret_elsewhere(
     world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind, carrying: Carrying
 ) -> None:
-    """Wherever the client goes from there, another origin gets nothing of ours."""
+    """On any way of the client from there, another origin gets no header that we attach."""
     carrier = carrying(world, API)
     betrayed: dict[str, list[str]] = {}
     with open_client(kind) as http:
@@ -297,7 +297,7 @@ def test_f35_a_redirect_from_clear_to_tls_is_another_origin(
     """Even from http to https of the same host the token follows only if that origin is listed too.
 
     httpx and httpx2 keep `Authorization` from port 80 to 443 of one host, which no auth object can prevent; since a
-    token goes over http to loopback only, it stays on this machine (docs/reference/limits.md).
+    token is sent over http to loopback only, it stays on this machine (docs/reference/limits.md).
     """
     carrier = carrying(world, "http://127.0.0.1")
     hosts.answer = partial(redirecting, {"/start": "https://127.0.0.1/end"}, 302, Reply(200))
@@ -373,17 +373,17 @@ COMES_WITH_THE_TOKEN: tuple[tuple[object, str, bool], ...] = (
     # Another customer's.
     ("https://sub.api.acme.test", f"{API}/x", False),
     (API, f"{API}:8443/x", False),
-    # Not the provider's, whatever the token endpoint said.
+    # Not the provider's, for any answer of the token endpoint.
     ("https://evil.test", "https://evil.test/x", False),
     ("https://127.0.0.1", "https://127.0.0.1/x", False),
     ("http://api.acme.test", "http://api.acme.test/x", False),
     (None, f"{API}/x", False),
 )
-"""What the token answer said, where a request goes, and whether it has the token."""
+"""The member of the token response, where a request is sent, and whether it has the token."""
 
 
 @through_every_client
-def test_a_token_goes_to_the_origin_that_came_with_it(
+def test_a_token_is_sent_to_the_origin_that_came_with_it(
     world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind
 ) -> None:
     """Below the provider's own hosts only; a request that may not have the token is reported."""
@@ -420,7 +420,7 @@ def test_a_token_for_its_own_origin_is_renewed_and_follows_redirects_there(
 def test_a_renewed_token_that_belongs_elsewhere_repeats_nothing(
     world: World, hosts: Everywhere, open_client: Callable[[Kind], Http], kind: Kind
 ) -> None:
-    """The server moved the user: the caller gets the rejection, and the new token goes to the new origin only."""
+    """The server moved the user: the caller gets the rejection, and the new token is sent to the new origin only."""
     source = at_home(world, API)
 
     def moved(_: Received) -> Reply:

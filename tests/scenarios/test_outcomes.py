@@ -215,7 +215,7 @@ LIFETIMES: dict[str, tuple[Any, float | None]] = {
 def test_f16_an_odd_lifetime_loses_no_rotated_pair(
     world: World, kind: Kind, expires_in: Any, lifetime: float | None
 ) -> None:
-    """Whatever `expires_in` is, the call succeeds, the rotated pair is stored, and the next renewal works."""
+    """With any `expires_in` the call succeeds, the rotated pair is stored, and the next renewal works."""
     alice = world.expired()
     world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
     with kind.open(alice) as http:
@@ -256,7 +256,7 @@ def test_f16_a_lifetime_of_nothing_means_expired_now(world: World, kind: Kind, e
 
 
 @through_every_client
-def test_f16_an_unknown_lifetime_is_renewed_behind_the_callers(world: World, kind: Kind) -> None:
+def test_f16_an_unknown_lifetime_is_renewed_in_the_background(world: World, kind: Kind) -> None:
     """A token of unknown lifetime is renewed after the default one, and nobody waits for that."""
     with Acme() as acme:
         alice = acme_source(world, acme, refresh_token="acme-refresh-token-0", expires_in=None)
@@ -410,7 +410,7 @@ UNUSABLE: dict[str, tuple[Reply, type[BlnkAuthError]]] = {
 def test_f18_an_answer_without_a_pair_is_a_typed_error(
     world: World, kind: Kind, reply: Reply, expected: type[BlnkAuthError]
 ) -> None:
-    """An answer that holds no usable pair raises the error that says what to do, and shows no secret."""
+    """An answer that holds no usable pair raises the error that names what to do, and shows no secret."""
     with Acme() as acme:
         acme.answers.append(reply)
         alice = acme_source(world, acme, refresh_token="acme-refresh-token-0")
@@ -435,7 +435,7 @@ def test_f19_retry_after_is_obeyed_by_a_hundred_calls(world: World, kind: Kind) 
     alice = world.expired()
     world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "7"}, delay=0.1))
     with kind.open(alice) as http:
-        errors = [*http.outcomes(world.url), *http.outcomes(world.url)]
+        errors = [*http.results(world.url), *http.outcomes(world.url)]
         assert len(errors) == 2 * HERD
         assert {type(error).__name__ for error in errors} == {"TemporarilyUnavailable"}
         assert {error.retry_after for error in errors if isinstance(error, TemporarilyUnavailable)} == {7.0}
@@ -484,7 +484,7 @@ def test_f21_a_lifetime_within_the_early_window_is_not_renewed_on_each_call(worl
 @pytest.mark.parametrize("ahead", [-600.0, 600.0], ids=["ten minutes slow", "ten minutes fast"])
 @through_every_client
 def test_f22_a_wrong_local_clock_changes_nothing(kind: Kind, ahead: float) -> None:
-    """A lifetime counts from when we received it, so a clock that is wrong by ten minutes is no matter."""
+    """A lifetime counts from when we received it, so a clock that is wrong by ten minutes does not matter."""
     servers, ours = Clock(), Clock()
     ours.advance(ahead)
     with Sandbox(clock=servers) as sandbox:
@@ -500,7 +500,7 @@ def test_f22_a_wrong_local_clock_changes_nothing(kind: Kind, ahead: float) -> No
 
 
 @through_every_client
-def test_f22_a_clock_set_back_is_cured_by_the_rejection(kind: Kind) -> None:
+def test_f22_a_clock_set_back_is_resolved_by_the_rejection(kind: Kind) -> None:
     """When our clock is set back an hour, the expired token is rejected once, renewed and the call repeated."""
     servers, ours = Clock(), Clock()
     with Sandbox(clock=servers) as sandbox:
@@ -577,8 +577,8 @@ def test_f24_a_clients_own_token_is_requested_again_and_saved_once(world: World,
 
 
 @through_every_client
-def test_f25_the_end_of_a_refresh_token_is_an_event_before_and_costs_no_request_after(world: World, kind: Kind) -> None:
-    """Near the end of a refresh token an event warns; after it a sign-in is asked for without a token request."""
+def test_f25_the_expiry_of_a_refresh_token_is_an_event_and_costs_no_request_later(world: World, kind: Kind) -> None:
+    """Near the expiry of a refresh token an event warns; after it a sign-in is asked for without a token request."""
     with Acme() as acme:
         alice = acme_source(world, acme, refresh_token="acme-refresh-token-0", refresh_expires_in=3 * 3600)
         with kind.open(alice) as http:
@@ -596,12 +596,14 @@ def test_f25_the_end_of_a_refresh_token_is_an_event_before_and_costs_no_request_
 @pytest.mark.parametrize("fault", [Fault(hang=True), Fault(drip=0.05)], ids=["silent", "dripping"])
 @through_every_client
 def test_f26_a_stalled_token_endpoint_is_given_up_in_time(world: World, kind: Kind, fault: Fault) -> None:
-    """A token endpoint that says nothing, or a byte at a time for ever, is left at the deadline, with all who wait."""
+    """A silent token endpoint, or one that sends a byte at a time for ever, is left at the deadline, with all
+    callers.
+    """
     alice = world.expired(policy=RenewalPolicy(read_timeout=10, request_deadline=0.4))
     world.sandbox.fail_token_requests(fault)
     with kind.open(alice) as http:
         began_at = time.monotonic()
-        errors = http.outcomes(world.url, 10)
+        errors = http.results(world.url, 10)
         assert time.monotonic() - began_at < 3
         assert {type(error).__name__ for error in errors} == {"TemporarilyUnavailable"}
         world.clock.advance(60)
@@ -693,7 +695,7 @@ def tls_acme(authority: Authority) -> Iterator[Acme]:
 def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
     world: World, kind: Kind, authority: Authority, tls_acme: Acme
 ) -> None:
-    """Every token call uses the client's cert, verify and proxy; API calls use none of them."""
+    """Every token call uses the client's cert, verify and proxy; API calls do not."""
     with Proxy() as proxy, Acme() as api:
         provider = tls_acme.provider(api_origins=(api.origin,))
         client = world.client(

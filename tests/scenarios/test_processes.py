@@ -27,9 +27,9 @@ def test_f40_eight_processes_with_an_expired_token_renew_it_once(shared_world: S
         assert {child.says() for child in children} == {"ready"}
         for child in children:
             child.go_on()
-        told = [child.says() for child in children]
+        written = [child.says() for child in children]
     token = shared_world.stored(shared_world.client().for_subject("alice")).token.access_token
-    assert told == [{"status": 200, "token": token}] * 8
+    assert written == [{"status": 200, "token": token}] * 8
     assert shared_world.renewals == ONE_RENEWAL
 
 
@@ -92,8 +92,8 @@ def test_f40_a_process_killed_with_the_only_copy_costs_one_sign_in_and_no_loop(
             assert child.says() == step
         child.kill()
         rotated.release()
-        outcomes = http.outcomes(shared_world.url, 5)
-    assert {type(outcome).__name__ for outcome in outcomes} == {"SignInRequired"}
-    assert {outcome.reason for outcome in outcomes if isinstance(outcome, SignInRequired)} == {"refused"}
+        errors = http.results(shared_world.url, 5)
+    assert {type(error).__name__ for error in errors} == {"SignInRequired"}
+    assert {error.reason for error in errors if isinstance(error, SignInRequired)} == {"refused"}
     assert shared_world.renewals == (2, 1, 1)
     assert survivor.state == "sign_in_required"

@@ -35,7 +35,7 @@ def test_a_lost_answer_is_asked_for_again_within_the_grace_period(kind: Kind) ->
             number = len(spent) + 1
             pair = {"access_token": f"at{number}", "refresh_token": f"rt{number}", "expires_in": 3600}
             spent[refresh_token] = Reply.json(pair)
-            # Cut off: shorter than it says.
+            # Cut off: shorter than its length.
             return Reply(200, b"", {"Content-Length": "300"})
         return spent[refresh_token]
 
@@ -53,7 +53,7 @@ def test_a_lost_answer_is_asked_for_again_within_the_grace_period(kind: Kind) ->
 
 @through_every_client
 def test_a_lost_answer_at_a_server_without_a_grace_period_asks_for_a_sign_in(world: World, kind: Kind) -> None:
-    """There the repetition is a second use of the refresh token; the error says what was lost."""
+    """There the repetition is a second use of the refresh token; the error names what was lost."""
     alice = world.expired(policy=AT_ONCE)
     world.sandbox.fail_token_requests(Fault(disconnect=True, after_rotation=True))
     with kind.open(alice) as http, pytest.raises(SignInRequired) as caught:
@@ -85,7 +85,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
 
 @through_every_client
 def test_a_token_that_another_process_stores_is_found_during_a_cool_down(world: World, kind: Kind) -> None:
-    """A worker that was told to come back in an hour uses its neighbour's token a second later."""
+    """A worker that must come back in an hour uses its neighbour's token a second later."""
     alice = world.expired()
     world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "3600"}))
     with kind.open(alice) as http:
@@ -103,7 +103,7 @@ def test_a_token_that_another_process_stores_is_found_during_a_cool_down(world: 
 
 @through_every_client
 def test_a_failed_early_renewal_is_forgotten_when_the_token_must_be_renewed(world: World, kind: Kind) -> None:
-    """A server that refuses early renewals, whatever it says about when to come back, costs no call."""
+    """A server that refuses early renewals, with any `Retry-After`, costs no call."""
     alice = world.signed_in()
     world.go_stale()
     world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "3600"}))
@@ -133,7 +133,7 @@ def test_a_provider_that_refuses_early_renewals_is_not_asked_early(world: World,
 
 
 @through_every_client
-def test_a_grant_that_is_revoked_in_the_advisory_window_raises_at_once(world: World, kind: Kind) -> None:
+def test_a_grant_that_is_revoked_in_the_advisory_window_raises_immediately(world: World, kind: Kind) -> None:
     """No call is repeated with the token that was rejected, and none gets a bare 401."""
     alice = world.signed_in()
     world.go_stale()
@@ -165,7 +165,7 @@ class Endpoints:
 
 @through_every_client
 def test_one_endpoint_that_rejects_every_token_leaves_the_others_renewed(kind: Kind, world: World) -> None:
-    """It costs ever fewer renewals, and a token that is revoked elsewhere is renewed at once."""
+    """It costs ever fewer renewals, and a token that is revoked elsewhere is renewed immediately."""
     endpoints = Endpoints()
     with Site(endpoints) as site:
         provider = acme_at(site.origin)

@@ -1,4 +1,4 @@
-"""F39: the body of a rejection, whatever it is, is judged within limits, and delays and breaks nothing."""
+"""F39: any body of a rejection is judged within limits, and delays and breaks nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ leaves_a_body = pytest.mark.filterwarnings(
 
 
 class Judge:
-    """A provider's judge that sees bodies, and renews where the API says so in one."""
+    """A provider's judge that sees bodies, and renews where the API asks for it in one."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = frozenset(statuses or {401})
@@ -171,10 +171,10 @@ def test_f39_a_stream_of_events_reaches_its_reader_as_it_comes(world: World, kin
 
 
 @through_every_client
-def test_f39_a_slow_answer_that_is_judged_is_waited_for_as_the_client_says(
+def test_f39_a_slow_answer_that_is_judged_is_waited_for_by_the_clients_limits(
     world: World, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The body of a 200 may take its time: no limit of ours breaks it off."""
+    """The body of a 200 may take its time: no limit of this library breaks it off."""
     monkeypatch.setattr(rejection_body, "MAX_REJECTION_SECONDS", 0.1)
     judge = Judge(200)
     with Hold() as hold:
@@ -288,7 +288,7 @@ def test_f39_a_body_that_only_a_coroutine_can_read_is_left_alone(world: World, i
 
 
 @leaves_a_body
-def test_f39_no_thread_of_ours_outlives_a_rejection(world: World) -> None:
+def test_f39_no_thread_outlives_a_rejection(world: World) -> None:
     """The limit for requests is another thread's work, which ends with the reading."""
     with (
         replies(Reply(401, b"expired", INVALID_TOKEN)) as api,

@@ -38,8 +38,8 @@ def test_f30_fifty_rejected_calls_renew_once_and_are_repeated_once(world: World,
 
 
 @through_every_client
-def test_f31_a_rejection_that_renewal_does_not_cure_is_returned_unchanged(world: World, kind: Kind) -> None:
-    """An API that goes on rejecting gets two requests and causes one renewal; the caller sees its answer."""
+def test_f31_a_rejection_that_renewal_does_not_resolve_is_returned_unchanged(world: World, kind: Kind) -> None:
+    """An API that keeps rejecting gets two requests and causes one renewal; the caller sees its answer."""
     rejection = Fault(status=401, body=b'{"error":"still no"}', headers={**INVALID_TOKEN, "X-Trace": "second"})
     world.sandbox.fail_api_requests(Fault(status=401, headers=INVALID_TOKEN), rejection)
     with kind.open(world.signed_in()) as http:
@@ -53,7 +53,7 @@ def test_f31_a_rejection_that_renewal_does_not_cure_is_returned_unchanged(world:
 
 @through_every_client
 def test_f31_an_api_that_always_rejects_causes_no_storm(world: World, kind: Kind) -> None:
-    """Once a renewal has cured nothing, the next rejections cause none until the cool-down is over."""
+    """Once a renewal has resolved nothing, the next rejections cause none until the cool-down is over."""
     world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 100)
     with kind.open(world.signed_in()) as http:
         for _ in range(10):
@@ -169,9 +169,7 @@ def test_f33_a_late_rejection_after_the_grant_has_ended_asks_for_a_sign_in(world
 
 
 @through_every_client
-def test_f30_a_rejection_that_joins_a_failing_renewal_behind_it_is_told_of_the_failure(
-    world: World, kind: Kind
-) -> None:
+def test_f30_a_rejection_that_joins_a_failing_renewal_gets_its_failure(world: World, kind: Kind) -> None:
     """A stale token is sent while its renewal begins; if it is rejected and the renewal fails, the error is typed."""
     alice = world.signed_in()
     world.go_stale()
@@ -208,8 +206,8 @@ def test_f35_a_redirect_to_another_port_carries_no_token(
 
 
 @through_every_client
-def test_f35_a_redirect_within_the_origin_keeps_the_token_and_is_cured(world: World, kind: Kind) -> None:
-    """A rejection after a redirect within the API's origin is ours to cure, with one renewal."""
+def test_f35_a_redirect_within_the_origin_keeps_the_token_and_is_repeated(world: World, kind: Kind) -> None:
+    """A rejection after a redirect within the API's origin is resolved with one renewal."""
     rejections = iter([Reply.rejected()])
 
     def answer(request: Received) -> Reply:
@@ -268,7 +266,9 @@ def test_f36_a_redirect_of_the_token_endpoint_is_refused(world: World, kind: Kin
 
 @through_every_client
 def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World, kind: Kind) -> None:
-    """A request whose caller set Authorization is sent as it is, its rejection renews nothing, and an event says so."""
+    """A request whose caller set Authorization is sent as it is, its rejection renews nothing, and an event reports
+    it.
+    """
     with kind.open(world.signed_in()) as http:
         for name in ("Authorization", "authorization"):
             answer = http.get(world.url, headers={name: "Bearer users-own"})
@@ -299,7 +299,7 @@ def test_f37_two_authorization_headers_of_the_users_own_are_left_alone(world: Wo
 @pytest.mark.parametrize("foreign_status", [200, 401])
 @through_every_client
 def test_f38_an_absolute_url_elsewhere_gets_no_token(world: World, kind: Kind, foreign_status: int) -> None:
-    """A request to an origin that is not the provider's goes without the token, with an event that says so."""
+    """A request to an origin that is not the provider's is sent without the token, with an event that reports it."""
     alice = world.signed_in()
     with Site(lambda _: Reply(foreign_status, b"", INVALID_TOKEN)) as foreign, kind.open(alice) as http:
         answer = http.get(f"{foreign.origin}/data")
@@ -315,17 +315,17 @@ def test_f38_the_log_warns_once_why_a_request_went_without_the_token(
     world: World, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who sees a bare 401 finds the reason in the log, without having asked for it, and not again for each request."""
-    # A name of their own: the log remembers whose reasons it has told, and ports come round again.
+    # A name of their own: the log remembers whose reasons it has, and ports come round again.
     source = world.signed_in(f"warned through {kind}")
     with Site(lambda _: Reply(401)) as foreign, kind.open(source) as http:
         for _ in range(3):
             assert http.get(f"{foreign.origin}/data").status == 401
             assert http.get(world.url, headers={"Authorization": "Bearer users-own"}).status == 401
     assert world.events.names.count("token_withheld") == 6
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 2
-    assert f"{foreign.origin} is not one of the api_origins; the request was sent without the token" in told[0]
-    assert "the request has a header Authorization of its own" in told[1]
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(logged) == 2
+    assert f"{foreign.origin} is not one of the api_origins; the request was sent without the token" in logged[0]
+    assert "the request has a header Authorization of its own" in logged[1]
     assert "users-own" not in caplog.text
 
 
@@ -412,7 +412,7 @@ def rejection_with(body: str) -> Reply:
 
 @through_every_client
 def test_f39_history_shows_the_rejection_and_no_token(world: World, kind: Kind) -> None:
-    """The response says that it is a second answer, and its elapsed time is that of the request."""
+    """The response is marked as a second answer, and its elapsed time is that of the request."""
     alice = world.signed_in()
     world.sandbox.revoke_access_tokens()
     with kind.open(alice) as http:
@@ -422,7 +422,7 @@ def test_f39_history_shows_the_rejection_and_no_token(world: World, kind: Kind) 
     assert answer.token == alice.token().access_token
 
 
-def test_what_was_retried_is_told_from_the_source(world: World) -> None:
+def test_what_was_retried_is_distinguished_from_the_source(world: World) -> None:
     """`TokenSource.renew(rejected=...)` renews only if that token is still the current one."""
     alice: TokenSource = world.signed_in()
     old = alice.token()

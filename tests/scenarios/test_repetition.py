@@ -103,7 +103,7 @@ def with_api_headers(world: World, api: Site, headers: PerCall = CUSTOMER) -> To
 
 
 @through_every_client
-def test_f35_the_redirect_of_a_repeated_request_takes_nothing_of_ours_elsewhere(world: World, kind: Kind) -> None:
+def test_f35_the_redirect_of_a_repeated_request_takes_no_header_elsewhere(world: World, kind: Kind) -> None:
     """When a repeated request is answered with a redirect to another host, neither token nor our headers go there."""
     with Site(lambda _: Reply(200)) as foreign, Api(Reply.rejected(), Reply.redirect(foreign.origin)) as api:
         with kind.open(with_api_headers(world, api), follow=True) as http:
@@ -114,7 +114,7 @@ def test_f35_the_redirect_of_a_repeated_request_takes_nothing_of_ours_elsewhere(
 
 
 @through_every_client
-def test_f35_a_redirect_elsewhere_asks_for_no_headers_anew(world: World, kind: Kind) -> None:
+def test_f35_a_redirect_elsewhere_asks_for_no_headers_again(world: World, kind: Kind) -> None:
     """A callable is asked once for each attempt; what it would do on the way to another host harms nobody."""
     made = iter([CUSTOMER])
     with Site(lambda _: Reply(200)) as foreign, Api(Reply.redirect("/on"), Reply.redirect(foreign.origin)) as api:
@@ -138,14 +138,14 @@ def test_f35_headers_with_other_names_in_each_attempt_stay_at_home(world: World,
 
 
 @pytest.mark.parametrize("location", ["http://a:b:c/", "https://exa mple/", "https://m\xc3\xbcnchen.test/", "mailto:x"])
-def test_f35_a_location_that_is_no_url_is_for_the_caller_to_read(world: World, location: str) -> None:
-    """In requests, who does not follow redirects gets the response, whatever its Location says; httpx reads it."""
+def test_f35_a_location_that_is_not_a_url_is_for_the_caller_to_read(world: World, location: str) -> None:
+    """In requests, who does not follow redirects gets the response, with any Location; httpx reads it."""
     with Api(Reply.redirect(location)) as api, REQUESTS.open(world.signed_in(api_origins=(api.origin,))) as http:
         assert http.get(api.origin).status == 302
 
 
 @pytest.mark.parametrize("path", ["/direct", "/redirected"])
-def test_f30_a_prepared_request_and_its_copies_are_cured_each_time_that_they_are_sent(world: World, path: str) -> None:
+def test_f30_a_prepared_request_and_its_copies_are_repeated_each_time_they_are_sent(world: World, path: str) -> None:
     """In requests, one prepared long ago carries an old token; the retry of a copy changes nothing about it."""
     alice = world.signed_in()
 
@@ -174,10 +174,10 @@ def breaking_off() -> Iterator[bytes]:
 
 @pytest.mark.parametrize("reads_body", [False, True])
 @through_every_client
-def test_f39_a_rejection_whose_body_breaks_off_is_cured_all_the_same(
+def test_f39_a_rejection_whose_body_breaks_off_is_resolved_all_the_same(
     world: World, kind: Kind, reads_body: bool
 ) -> None:
-    """The status and the challenge say enough: the request is repeated, and nobody sees the broken body."""
+    """The status and the challenge are enough: the request is repeated, and nobody sees the broken body."""
     with Api(Reply(401, breaking_off(), INVALID_TOKEN)) as api:
         provider = world.acme(api.origin, reads_rejection_body=reads_body)
         with kind.open(world.signed_in(client=world.client(provider)), pool=1) as http:
@@ -188,7 +188,7 @@ def test_f39_a_rejection_whose_body_breaks_off_is_cured_all_the_same(
 
 @through_every_client
 def test_f39_a_rejection_whose_body_breaks_off_fails_for_who_must_read_it(world: World, kind: Kind) -> None:
-    """A rejection that no token cures is the caller's, with the client's own error where it breaks off."""
+    """A rejection that no token resolves is the caller's, with the client's own error where it breaks off."""
     basic = {"WWW-Authenticate": "Basic"}
     with Api(Reply(401, breaking_off(), basic)) as api, kind.open(world.signed_in(api_origins=(api.origin,))) as http:
         with pytest.raises(kind.request_error) as caught:
@@ -275,7 +275,7 @@ def test_f39_hooks_of_the_callers_see_the_apis_answers_and_no_token_request(worl
 
 @through_every_client
 def test_f39_history_has_the_rejection_and_no_token_request(world: World, kind: Kind) -> None:
-    """A response says that it is a second answer; in requests its history does not show the rejected token."""
+    """A response is marked as a second answer; in requests its history does not show the rejected token."""
     alice = world.signed_in()
     old = alice.token()
     world.sandbox.revoke_access_tokens()
@@ -309,7 +309,7 @@ def test_f39_elapsed_is_the_time_of_the_answer_that_is_returned(world: World, ki
 
 @through_threads
 def test_f52_a_pickled_response_takes_no_refresh_token_along(shared_world: SharedWorld, kind: Kind) -> None:
-    """What pickles without our auth pickles with it, even over a store that does not, and holds nothing of ours."""
+    """What pickles without our auth pickles with it, even over a store that does not, and has nothing from us in it."""
     alice = shared_world.signed_in()
     token = alice.token()
     with kind.open(alice) as http:
@@ -324,7 +324,7 @@ def test_f52_a_pickled_response_takes_no_refresh_token_along(shared_world: Share
 
 
 @through_httpx
-def test_f52_a_response_to_a_request_with_headers_of_ours_can_be_pickled(world: World, kind: Kind) -> None:
+def test_f52_a_response_to_a_request_with_our_headers_can_be_pickled(world: World, kind: Kind) -> None:
     """In httpx a key in a header of its own stays behind."""
     key = StaticToken("a-fixed-api-key", api_origins=(world.sandbox.origin,), header="X-Blnk-Key")
     with kind.open(key) as http:

@@ -45,7 +45,7 @@ FORM = b"access_token=at-1&refresh_token=rt-1"
 ZIPPED = gzip.compress(FORM)
 
 Pieces = Iterator[bytes | float]
-"""What a server sends: bytes, and for how many seconds it then waits, unless the client has gone."""
+"""What a server sends: bytes, and for how many seconds it then waits, unless the client has left."""
 
 
 class RawServer:
@@ -192,7 +192,7 @@ CUT = {
 
 @pytest.mark.parametrize("cut", CUT)
 @pytest.mark.parametrize("client", ["ours", "the user's"])
-def test_an_answer_that_breaks_off_is_no_answer(package: Package, client: str, cut: str) -> None:
+def test_an_answer_that_breaks_off_is_not_an_answer(package: Package, client: str, cut: str) -> None:
     """Wherever the connection ends; the server may have done what it was asked."""
     with RawServer(lambda _: CUT[cut]) as server:
         own = own_client(package) if client == "the user's" else None
@@ -203,8 +203,8 @@ def test_an_answer_that_breaks_off_is_no_answer(package: Package, client: str, c
             own.close()
 
 
-def test_headers_that_break_off_behind_a_length_are_no_answer(package: Package) -> None:
-    """Also where the body would be empty: what was still to come may say whose word it is."""
+def test_headers_that_break_off_after_a_length_are_not_an_answer(package: Package) -> None:
+    """Also where the body would be empty: the rest may show which server answers."""
     cut = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n"
     with RawServer(lambda _: cut) as server, pytest.raises(NoResponse) as caught:
         send(package, server.origin)
@@ -309,7 +309,7 @@ print(transport_for(package, network).send(request).body.decode())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal stops a process there")
-def test_what_arrived_while_the_process_stood_still_is_read(package: Package) -> None:
+def test_what_arrived_while_the_process_was_paused_is_read(package: Package) -> None:
     """A container or a machine was paused until long after the deadline, and the server had rotated meanwhile."""
     asked, stopped = threading.Event(), threading.Event()
 
@@ -355,7 +355,7 @@ def test_a_small_answer_does_not_become_a_large_one(package: Package, client: st
             own.close()
 
 
-# --- what is said of it ----------------------------------------------------------------------------------------------
+# --- how it is reported -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["status line", "header", "long header"])
@@ -384,7 +384,7 @@ def test_the_systems_own_reason_is_quoted(package: Package) -> None:
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("cHJvb2Y"), KeyError("cHJvb2Y"), ZeroDivisionError()])
-def test_a_client_of_the_users_that_raises_is_no_answer(package: Package, raised: Exception) -> None:
+def test_a_users_client_that_raises_is_not_an_answer(package: Package, raised: Exception) -> None:
     """Also while a server is discovered, and when a device asks for a code."""
 
     class Broken(BaseAdapter, httpx.BaseTransport, httpx2.BaseTransport):
@@ -468,7 +468,7 @@ def test_the_environments_proxy_is_asked_for_every_other_server(
     assert caught.value.sent is False
 
 
-def test_a_connection_over_tls_that_ends_without_saying_so(package: Package, tmp_path: Path) -> None:
+def test_a_connection_over_tls_that_ends_without_notice(package: Package, tmp_path: Path) -> None:
     """Python takes it for a proper end; a form is not believed then, a JSON document is."""
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""What the simulation covered is told at the end of the run."""
+"""The end of the run reports what the simulation covered."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    told = [
+    lines = [
         f"{report.nodeid.partition('::')[2]}: {text}"
         for report in terminalreporter.stats.get("passed", ())
         for name, text in report.user_properties
         if name == "explored"
     ]
-    if told:
+    if lines:
         terminalreporter.section("simulation")
-        for line in told:
+        for line in lines:
             terminalreporter.line(line)

@@ -2,8 +2,8 @@
 
 1.  No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
-    And one call presents the same refresh token again only after its answer was lost, as often as the policy says, and
-    while it still has the lock.
+    And one call presents the same refresh token again only after its answer was lost, as often as the policy allows,
+    and while it still has the lock.
 2.  No saved pair is replaced by an older one, in the server's order, nor the mark that one has ended taken off it; and
     none that descends from a sign-in by one that descends from an earlier one.
 3.  Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
@@ -13,8 +13,8 @@
     renewal and the token must be renewed by now.
     Where lost answers are asked for again, and the server has a grace period, one that is lost fails no call.
 4.  No deadlock, and no lock outlives its call.
-5.  The server is asked only about a token that is due, and never about one whose record says that its grant has ended.
-    With 1 and 3 it follows: without faults, exactly one request for each expiry, whoever asks.
+5.  The server is asked only about a token that is due, and never about one whose record is marked as ended.
+    With 1 and 3 it follows: without faults, exactly one request for each expiry, from any number of callers.
 6.  The newest pair that arrived is in the store or in the memory of a living process, unless its process was killed.
 7.  A renewal deletes no record, and marks one as ended only after the server refused that very generation.
 8.  Everything heals: once the faults are over, every process gets a valid token with its next call and again after the
@@ -90,30 +90,30 @@ def _deleted(setup: Setup, before: State, happening: Happening, after: State) ->
 
 
 def _landed(setup: Setup, before: State, happening: Happening, after: State) -> None:
-    outcome, worker = happening.outcome, happening.caller
+    result, worker = happening.result, happening.caller
     assert worker is not None
-    _hold(not worker.holds_lock, "4: a call has ended and the lock is still held")
+    _hold(not worker.holds_lock, "4: a call has ended and the lock is still taken")
     if worker.deserted:
         return
-    if isinstance(outcome, Token):
-        _token(setup, after, outcome, worker)
+    if isinstance(result, Token):
+        _token(setup, after, result, worker)
         return
-    _hold(isinstance(outcome, BlnkAuthError), f"3: {outcome!r} is no typed error")
-    _hold(isinstance(outcome, _EXPECTED_ERRORS), f"3: nothing here explains {outcome!r}")
+    _hold(isinstance(result, BlnkAuthError), f"3: {result!r} is not a typed error")
+    _hold(isinstance(result, _EXPECTED_ERRORS), f"3: nothing here explains {result!r}")
     remembers = worker.faults_then != NONE
     no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged and not remembers
-    _hold(not no_fault, f"3: {outcome!r} although nothing went wrong")
+    _hold(not no_fault, f"3: {result!r} although nothing went wrong")
     # What came gave way to a sign-in, and that may have expired by then.
     gave_way = setup.signs_in and not after.exclusive
-    _hold(not worker.renewed or worker.aged or gave_way, f"3: {outcome!r} although a new pair has arrived")
-    _hold(not _was_rescued(setup, after, worker), f"3: {outcome!r}, but the lost answer was to be had again")
-    if remembers and worker.faults_then == after.faults_left and not isinstance(outcome, SignInRequired):
-        _hold(not worker.could_find or worker.aged, f"3: {outcome!r}, but another process's valid token was stored")
+    _hold(not worker.renewed or worker.aged or gave_way, f"3: {result!r} although a new pair has arrived")
+    _hold(not _was_rescued(setup, after, worker), f"3: {result!r}, but the lost answer was to be had again")
+    if remembers and worker.faults_then == after.faults_left and not isinstance(result, SignInRequired):
+        _hold(not worker.could_find or worker.aged, f"3: {result!r}, but another process's valid token was stored")
         asked = worker.presented != NONE
-        _hold(asked or not worker.must_ask, f"3: {outcome!r}, but it is that of an early renewal")
-    if isinstance(outcome, SignInRequired):
-        _hold(outcome.reason == "refused" and bool(after.refused), f"3: {outcome!r}, but the grant has not ended")
-        _hold(not worker.overlooked, f"3: {outcome!r}, but a sibling's newer pair was in the store")
+        _hold(asked or not worker.must_ask, f"3: {result!r}, but it is that of an early renewal")
+    if isinstance(result, SignInRequired):
+        _hold(result.reason == "refused" and bool(after.refused), f"3: {result!r}, but the grant has not ended")
+        _hold(not worker.overlooked, f"3: {result!r}, but a newer pair of another process was in the store")
 
 
 def _was_rescued(setup: Setup, after: State, worker: Worker) -> bool:
@@ -151,7 +151,7 @@ def check_going_on(world: World, state: State) -> None:
 
 def check_end(world: World, state: State) -> None:
     """Judge a schedule's last state, and whether all is well with what comes after it."""
-    _hold(not any(each.holds_lock for each in state.workers), "4: a lock is held at the end")
+    _hold(not any(each.holds_lock for each in state.workers), "4: a lock is taken at the end")
     by_arrival = world.setup.server == "grace" and not state.exclusive
 
     def newest(generations: Iterable[int]) -> int:
@@ -173,9 +173,9 @@ def _check_healing(world: World, state: State, *, honoured: bool) -> None:
     state = state._replace(now=state.now + int(world.setup.policy.cooldown))
     for _ in range(2):
         for index in _unsaved_first(state):
-            state, outcome = _call(world, state, index)
-            healed = isinstance(outcome, Token) or not honoured
-            _hold(healed, f"8: worker {index}'s next call does not heal: {outcome!r}")
+            state, result = _call(world, state, index)
+            healed = isinstance(result, Token) or not honoured
+            _hold(healed, f"8: worker {index}'s next call does not heal: {result!r}")
         state = state._replace(now=state.now + LIFETIME)
     if honoured:
         stored, ended = read(state.record)
@@ -183,7 +183,7 @@ def _check_healing(world: World, state: State, *, honoured: bool) -> None:
 
 
 def _unsaved_first(state: State) -> list[int]:
-    """Whoever has a pair that nobody else knows comes first: the others cannot know that theirs is spent."""
+    """A process with a pair that no other knows comes first: the others cannot know that their pair is spent."""
     return sorted(range(len(state.workers)), key=lambda index: -_unsaved(state, index))
 
 
@@ -202,7 +202,7 @@ def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseEx
         for happening in happenings:
             check_step(world.setup, before, happening, state)
             if happening.what == "landed":
-                return state, happening.outcome
+                return state, happening.result
 
 
 def _hold(holds: bool, complaint: str) -> None:

@@ -31,7 +31,7 @@ Build = Callable[[], ServerRequest]
 
 
 class ReadsOnlyBeforeTheLock(StoredGrant):
-    """What was read before waiting for the lock is taken for the truth."""
+    """The record that was read before the wait for the lock is used, and not read again."""
 
     first: Stored | None = None
 
@@ -57,7 +57,7 @@ class SavesLater(StoredGrant):
 
 
 class UnlocksBeforeSaving(Renewal):
-    """The lock is held while asking only."""
+    """The lock is taken for the token request only."""
 
     stored_grant_type = SavesLater
 
@@ -68,7 +68,7 @@ class UnlocksBeforeSaving(Renewal):
 
 
 class UsesBeforeSaving(StoredGrant):
-    """The pair is handed out at once, to be saved by the next call."""
+    """The pair is handed out immediately, to be saved by the next call."""
 
     def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
         return self.cache(GrantRecord(token), None, predecessor=predecessor)
@@ -98,7 +98,7 @@ class KeepsTheOldRefreshToken(TokenEndpoint):
 
 
 class WritesBlindly(StoredGrant):
-    """Every write replaces whatever is there: no compare-and-set."""
+    """Every write replaces the stored record, of any version: no compare-and-set."""
 
     def write(self, record: GrantRecord, expected: Version | None) -> Version:
         stored = self.load()
@@ -171,7 +171,7 @@ class DeletesOnInvalidGrant(StoredGrant):
 
 
 class MarksBlindly(StoredGrant):
-    """The mark replaces whatever is there."""
+    """The mark replaces any stored record."""
 
     def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
         newest = self.load()
@@ -211,7 +211,7 @@ class FailsWithTheUnlock(StoredGrant):
 
 
 class _ForgetsOnFailure(SimulatedToken):
-    """Whatever fails empties the memory, in which the only copy of a pair may be."""
+    """Every failure empties the memory, in which the only copy of a pair may be."""
 
     __slots__ = ()
 
@@ -255,14 +255,14 @@ class AsksAgainWithoutTheLock(Renewal):
 
 
 class AsksAgainTooOften(TokenEndpoint):
-    """Once more than the policy says."""
+    """Once more than the policy allows."""
 
     def _ask_until_answered(self, build: Build, retries_left: int) -> Any:
         return super()._ask_until_answered(build, retries_left + 1)
 
 
 class RenewalWinsOverASignIn(StoredGrant):
-    """Of two pairs the one that was issued later stays, whatever was spent for it."""
+    """Of two pairs the one that was issued later stays, regardless of what was spent for it."""
 
     def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         return super()._comes_after(

@@ -1,6 +1,6 @@
 """A simulated process: the real `CurrentToken` and `Renewal`, stopped before every call to the outside world.
 
-The renewal is plain blocking code, so what it does next follows from what it held in memory when its call began and
+The renewal is plain blocking code, so what it does next follows from what it had in memory when its call began and
 from what the outside world has answered since. A `Moment` is such a history. To learn what comes after it, the real
 code is run once more on ports that answer from the history and stop it at the first call beyond; the result is kept,
 so each history costs one run however many schedules lead through it. No thread, no greenlet, no clock of the machine.
@@ -40,7 +40,7 @@ from blnk_auth.token import Token
 LIFETIME = 100
 """Seconds for which an access token is good."""
 
-# No cool-down: here every call may try again at once, which is the harder case.
+# No cool-down: here every call may try again immediately, which is the harder case.
 POLICY = RenewalPolicy(cooldown=0.0, lost_answer_retries=0)
 REPEATING = RenewalPolicy(cooldown=0.0, lost_answer_retries=1)
 COOLING_DOWN = RenewalPolicy(cooldown=1000.0, max_cooldown=1000.0, lost_answer_retries=0)
@@ -58,7 +58,7 @@ EXCHANGE = build_code_exchange(
 )
 
 
-# --- what goes between a process and the world -----------------------------------------------------------------------
+# --- what a process and the world exchange ----------------------------------------------------------------------------
 
 
 class Wish(NamedTuple):
@@ -90,7 +90,7 @@ def pair_of(generation: int, **more: Any) -> dict[str, Any]:
 
 
 def generation_of(token: Token) -> int:
-    """Which of the server's pairs this is, told by its access token."""
+    """Which of the server's pairs this is, by its access token."""
     return int(token.access_token.removeprefix("access-"))
 
 
@@ -184,10 +184,10 @@ def _fail(seen: Seen, failure: Exception) -> NoReturn:
 
 
 class InlineFlights:
-    """Work is done at once, on this very stack: which thread does it, and who joins it, is the flights' own test."""
+    """Work is done immediately, on this very stack: threads and joining are tested with the flights."""
 
     def under_way(self, key: Hashable) -> None:
-        """None: whatever began has ended."""
+        """None: everything that began has ended."""
 
     def join_or_start(
         self, key: Hashable, work: Callable[[], CachedToken], afterwards: Callable[[], object], **kind: bool
@@ -285,7 +285,7 @@ class Moment:
 class FlightWait:
     """The end of a call: what its caller gets, and the process at rest."""
 
-    outcome: Token | BaseException
+    result: Token | BaseException
     rest: Moment
 
 
@@ -318,13 +318,13 @@ class Processes:
         for name, value in moment.memory.items():
             setattr(current, name, value)
         try:
-            outcome: Token | BaseException = _perform(call, current)
+            result: Token | BaseException = _perform(call, current)
         except BaseException as error:
-            outcome = error.with_traceback(None)
+            result = error.with_traceback(None)
         if script.wish is not None:
-            # Whatever the code made of being suspended: it has not come so far yet.
+            # The result of a suspended process does not count: it has not come so far yet.
             return self._new(script.wish, moment.memory, call, history)
-        return FlightWait(outcome, self._rest({name: getattr(current, name) for name in _REMEMBERED}))
+        return FlightWait(result, self._rest({name: getattr(current, name) for name in _REMEMBERED}))
 
     def _rest(self, memory: Memory) -> Moment:
         # Processes that remember equal things behave alike from here on: one moment stands for all.

@@ -1,6 +1,6 @@
 """Takes every step in every order, or follows one schedule.
 
-`explore` goes depth first through all schedules of a world. States that are equal have equal futures, so each is
+`explore` walks depth first through all schedules of a world. States that are equal have equal futures, so each is
 explored once: the number of schedules below it is remembered and added wherever it is reached again. The count is
 therefore exact, and every schedule counted has been judged to its end. `enumerate_schedules` walks each schedule by
 itself and remembers no state: it is slow, and shows that the shortcut leaves nothing out.
@@ -87,7 +87,7 @@ def explore(setup: Setup) -> Explored:
         below[key] = total
         return total
 
-    # Millions of live tuples, none of them in a cycle: the collector would walk through them in vain.
+    # Millions of live tuples, without any cycle: the collector would walk through them in vain.
     gc.disable()
     try:
         schedules = count(world.start())
@@ -146,7 +146,7 @@ def replay(setup: Setup, choices: Iterable[tuple[int, str]]) -> State:
 
 
 def _choices(world: World, state: State) -> list[Choice]:
-    """Every step that may come next: first those that are no fault."""
+    """Every step that may come next: first those without a fault."""
     plain = world.plain_choices(state)
     if not plain:
         check_going_on(world, state)

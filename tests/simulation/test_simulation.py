@@ -58,14 +58,14 @@ DEEP_WORLDS: dict[str, Setup] = {
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_without_faults_each_expiry_costs_one_request(server: Server, record_property: Tell) -> None:
-    """Whatever the order of three processes' steps: one request for each expiry, and a valid token for every call."""
+    """In any order of three processes' steps: one request for each expiry, and a valid token for every call."""
     setup = Setup(server=server, faults=0)
     record_property("explored", str(explore(setup)))
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_invariant_holds_in_every_schedule(world: str, record_property: Tell) -> None:
-    """Whatever the order of all steps, and whichever fault comes at whichever step, all of invariants.py holds."""
+    """In any order of all steps, with any fault at any step, all invariants of invariants.py are kept."""
     explored = explore(WORLDS[world])
     record_property("explored", str(explored))
     assert explored.schedules >= 100_000
@@ -111,7 +111,7 @@ def test_a_schedule_is_replayed_step_by_step() -> None:
         replay(Setup(), [*calls, (1, "unlocks")])
 
 
-def test_a_violation_tells_the_schedule() -> None:
+def test_a_violation_lists_the_schedule() -> None:
     """The error of a broken invariant lists the steps in words and the choices for `replay`."""
     with pytest.raises(Violation) as found:
         explore(MUTATIONS["keeps the old refresh token"])

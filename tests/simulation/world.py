@@ -2,19 +2,19 @@
 
 A `State` is a value: everything there is at one moment. A `Choice` is one step that may come next, a fault included;
 `plain_choices` and `faults` list them, `take` takes one. Nothing happens otherwise: between two steps of one process,
-every other may take any number of steps. What a process does with the outcome of its step is the real code's decision,
+every other may take any number of steps. What a process does with the result of its step is the real code's decision,
 see process.py. What must hold in every state is in invariants.py, who tries all the orders in scheduler.py.
 
 The faults, of which at most `Setup.faults` happen in one schedule:
 
-    any step        the process is killed: its lock is released, its memory gone; a new one makes the call again
-                    the caller is cancelled: nobody waits for the outcome any more
-                    the grant is revoked at the server (the person withdraws it)
+    any step        the process is killed: its lock is released, its memory lost; a new one makes the call again
+                    the caller is cancelled: nobody waits for the result any more
+                    the grant is revoked at the server (the user withdraws it)
     load, lock      fails                           save      fails, or is written and fails nevertheless
     unlock          fails, though the lock is free
     token request   never leaves; times out unprocessed; is answered 503; its answer is lost;
                     times out and reaches the server later, when nobody waits for it
-    lease lock      is lost while it is held: exclusion fails from here on
+    lease lock      is lost while it is taken: exclusion fails from here on
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Worker(NamedTuple):
     """The generation it asked the server with during the call under way."""
 
     overlooked: bool = False
-    """A sibling's newer pair was in the store when its request was refused, and when it looked again, if it did."""
+    """A newer pair of another process was in the store when its request was refused, and when it looked again."""
 
     renewed: bool = False
     """A new pair has arrived during the call under way."""
@@ -173,7 +173,7 @@ class State(NamedTuple):
     """Generations that were in the memory of a killed process only."""
 
     refused: frozenset[int]
-    """Generations whose presenter was told `invalid_grant`."""
+    """Generations whose presenter got `invalid_grant`."""
 
     exclusive: bool
     """Whether the lock has excluded so far."""
@@ -182,12 +182,12 @@ class State(NamedTuple):
 
 
 class Happening(NamedTuple):
-    """What an onlooker sees in a step: a refresh token presented, a record before and after, the outcome of a call."""
+    """What an onlooker sees in a step: a refresh token presented, a record before and after, the result of a call."""
 
     what: Literal["presented", "saved", "deleted", "landed"]
     worker: int
     number: int = NONE
-    outcome: Token | BaseException | None = None
+    result: Token | BaseException | None = None
     caller: Worker | None = None
     before: str = ""
     after: str = ""
@@ -227,7 +227,7 @@ _FAULTS: dict[str, tuple[str, ...]] = {
     "wait": (),
 }
 ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost", "killed", "deserted", "lease is lost"
-TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the person revokes the grant"
+TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the user revokes the grant"
 
 
 class World:
@@ -298,7 +298,7 @@ class World:
         return not state.late and all(self._is_done(each) for each in state.workers)
 
     def plain_choices(self, state: State) -> list[Choice]:
-        """Every step that may come next and is no fault."""
+        """Every step that may come next, without faults."""
         found = [Choice(NOBODY, LATE_ARRIVES)] if state.late else []
         for index, worker in enumerate(state.workers):
             if not self._is_done(worker):
@@ -308,7 +308,7 @@ class World:
         return found
 
     def plain_step(self, state: State, index: int) -> list[Choice]:
-        """What the worker does if nothing goes wrong; empty while it waits for the lock."""
+        """What the worker does if nothing fails; empty while it waits for the lock."""
         worker = state.workers[index]
         if worker.answer != NOT_ASKED:
             return [Choice(index, ARRIVES)]
@@ -368,7 +368,7 @@ class World:
         if isinstance(following, Moment):
             return _with(state, index, worker._replace(moment=following, **changes))
         worker = worker._replace(**changes)
-        seen.append(Happening("landed", index, outcome=following.outcome, caller=worker))
+        seen.append(Happening("landed", index, result=following.result, caller=worker))
         # What concerns the call is forgotten with it, so that alike states are equal.
         at_rest = Worker(
             following.rest,
@@ -476,7 +476,7 @@ class World:
 
     def _arrive(self, state: State, index: int, seen: list[Happening]) -> State:
         worker, answer = state.workers[index], state.workers[index].answer
-        # Time is seen to pass, so that records tell which pair came first.
+        # Time is seen to pass, so that records show which pair came first.
         state = state._replace(now=state.now + 1)
         if answer >= 0:
             born_at = (*state.born_at[:answer], state.now, *state.born_at[answer + 1 :])

@@ -54,7 +54,7 @@ def test_a_client_takes_an_asynchronous_store(tmp_path: Path) -> None:
     assert "at1" in str(asyncio.run(store.load(alice.store_key)).data)  # type: ignore[union-attr]
 
 
-def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path: Path) -> None:
+def test_it_serves_asyncio_and_trio_callers_and_does_not_use_their_loops(tmp_path: Path) -> None:
     """Tasks of asyncio and of trio get their token, and the store has only ever seen one loop, the private one."""
     store = AsyncSQLiteStore(tmp_path / "tokens.db")
     world = ScriptedWorld(store=store)
@@ -71,7 +71,7 @@ def test_it_serves_asyncio_and_trio_callers_and_uses_no_loop_of_theirs(tmp_path:
 
 
 def test_a_store_that_blocks_is_used_as_it_is() -> None:
-    """Nothing stands in front of a store whose methods are no coroutines."""
+    """A store whose methods are not coroutines has no adapter."""
     store = MemoryStore()
     assert as_token_store(store) is store
 
@@ -115,7 +115,7 @@ def test_an_error_of_the_store_arrives(tmp_path: Path) -> None:
         store.delete("alice")
 
 
-def test_a_lock_that_fails_says_so() -> None:
+def test_a_lock_that_fails_is_reported() -> None:
     """A lock that is refused on entry raises its error there, and one that fails on leaving raises it then."""
 
     class Failing(AsyncMemoryStore):
@@ -174,7 +174,7 @@ def test_a_silent_store_is_given_up_on() -> None:
     assert store.cancelled.wait(10)
 
 
-def test_a_store_that_waits_for_itself_is_told() -> None:
+def test_a_store_that_waits_for_itself_gets_an_error() -> None:
     """A coroutine of the store that calls its own adapter raises StoreError instead of waiting for ever."""
 
     class Circular(AsyncMemoryStore):

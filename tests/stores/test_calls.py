@@ -1,4 +1,4 @@
-"""What any store raises or returns, whoever wrote it, is an error of ours without the data, and costs no token pair."""
+"""Anything that a store raises or returns becomes an error without the data, and costs no token pair."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class AsyncFailing(AsyncMemoryStore):
 
 @pytest.mark.parametrize("kind", [Failing, AsyncFailing])
 @pytest.mark.parametrize("failure", [RuntimeError, *NO_EXCEPTIONS])
-def test_whatever_a_save_raises_the_new_pair_is_kept(kind: Any, failure: type[BaseException]) -> None:
-    """A pair that cannot be saved goes on in memory, and is saved once the store works again."""
+def test_the_new_pair_is_kept_after_any_exception_of_a_save(kind: Any, failure: type[BaseException]) -> None:
+    """A pair that cannot be saved is used from memory, and is saved once the store works again."""
     store = kind()
     world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
@@ -68,7 +68,7 @@ def test_whatever_a_save_raises_the_new_pair_is_kept(kind: Any, failure: type[Ba
     store.failure = None
     world.clock.advance(120)
     assert alice.token().access_token == "at1"
-    assert "saved" in world.told()
+    assert "saved" in world.emitted()
     world.clock.advance(3700)
     world.server.will(pair(2))
     assert alice.token().access_token == "at2"
@@ -140,7 +140,7 @@ def test_no_store_ends_the_private_event_loop(interruption: type[BaseException])
     ],
 )
 def test_what_is_not_a_record_is_an_error(returned: Any, described: str) -> None:
-    """A store whose load returns anything else is told to its author by types, without what was returned."""
+    """A store whose load returns anything else is reported to its author by types, without the value."""
 
     class Garbage(MemoryStore):
         def load(self, key: str) -> Record | None:
@@ -159,7 +159,7 @@ def test_what_is_not_a_record_is_an_error(returned: Any, described: str) -> None
 
 @pytest.mark.parametrize("returned", [None, 7, b"v1"])
 def test_what_is_not_a_version_is_an_error(returned: Any) -> None:
-    """A store whose save returns anything else is told to its author; the pair is kept."""
+    """A store whose save returns anything else is reported to its author; the pair is kept."""
 
     class Garbage(MemoryStore):
         def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
@@ -193,14 +193,14 @@ class OneByOne(MemoryStore):
 
 
 def test_a_lock_that_raises_on_leaving_costs_no_pair() -> None:
-    """The pair is saved by then, and is used; an event says what happened."""
+    """The pair is saved by then, and is used; an event reports what happened."""
     world = ScriptedWorld(store=OneByOne())
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
     world.clock.advance(3700)
     world.server.will(pair(1))
     assert alice.token().access_token == "at1"
-    assert "unlock_failed" in world.told()
+    assert "unlock_failed" in world.emitted()
 
 
 # --- what authors of stores use --------------------------------------------------------------------------------------

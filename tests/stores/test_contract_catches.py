@@ -103,7 +103,7 @@ class RoundsNumbers(MemoryStore):
 
 
 class ComparesThenSets(MemoryStore):
-    """Compares and sets in two steps, and lets a second writer in between them."""
+    """Compares first and sets afterwards, and lets a second writer in between."""
 
     def __init__(self) -> None:
         super().__init__()

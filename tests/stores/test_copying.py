@@ -97,7 +97,7 @@ def test_ten_damaged_records_are_not_a_store_that_fails(tmp_path: Path) -> None:
     assert ([each.key for each in report.failed], report.copied) == (keys, ["z"])
 
 
-def test_a_copy_tells_how_far_it_is() -> None:
+def test_a_copy_reports_how_far_it_is() -> None:
     """`on_progress` hears of each record, and of how many there are."""
     heard: list[tuple[int, int]] = []
     copy_store(filled(MemoryStore(), "a", "b"), MemoryStore(), lambda done, total: heard.append((done, total)))
@@ -120,7 +120,7 @@ def test_an_interrupted_copy_is_taken_up() -> None:
     assert [target.load(key) for key in ("a", "b")] == before
 
 
-def test_a_different_record_is_left_unless_told_otherwise() -> None:
+def test_a_different_record_is_left_without_overwrite() -> None:
     """What the target has and the source has not is never touched; what differs only with `overwrite`."""
     source, target = filled(MemoryStore(), "a", "b"), MemoryStore()
     target.save("a", {"newer": True}, expected=None)
@@ -183,7 +183,9 @@ def test_an_unreadable_record_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_what_the_source_cannot_even_list_makes_a_copy_incomplete(tmp_path: Path) -> None:
-    """A damaged file has no key that could be listed; the copy says so, now and when repeated, until it is mended."""
+    """A damaged file has no key that could be listed; the copy reports it, now and when repeated, until it is
+    mended.
+    """
     source, target = filled(FileStore(tmp_path / "tokens"), "a", "b"), MemoryStore()
     damage(tmp_path / "tokens", "b")
     for copied in (["a"], []):
@@ -194,7 +196,7 @@ def test_what_the_source_cannot_even_list_makes_a_copy_incomplete(tmp_path: Path
     assert copy_store(source, target).is_complete
 
 
-def test_a_newer_record_is_told_once(tmp_path: Path) -> None:
+def test_a_newer_record_is_reported_once(tmp_path: Path) -> None:
     """What a store finds by itself and then cannot load is one problem, in a check and in a copy."""
     source = filled(FileStore(tmp_path / "tokens"), "a")
     [path] = (tmp_path / "tokens").glob("*.json")
@@ -203,8 +205,8 @@ def test_a_newer_record_is_told_once(tmp_path: Path) -> None:
     assert len(copy_store(source, MemoryStore()).failed) == 1
 
 
-def test_a_store_that_fails_as_a_whole_is_told_once() -> None:
-    """A target that is down, or a source that goes down, is not asked for each of a million keys."""
+def test_a_store_that_fails_as_a_whole_is_reported_once() -> None:
+    """A target that is down, or a source that stops, is not asked for each of a million keys."""
 
     class Down(MemoryStore):
         def load(self, key: str) -> Record | None:
@@ -227,8 +229,8 @@ def test_a_sound_store_is_sound(tmp_path: Path) -> None:
         assert (report.sound, report.unreadable) == (2, [])
 
 
-def test_check_tells_each_damage_once(tmp_path: Path) -> None:
-    """In a file store the damaged record is moved aside; in a database it is told once; all else is sound."""
+def test_check_reports_each_damage_once(tmp_path: Path) -> None:
+    """In a file store the damaged record is moved aside; in a database it is reported once; all else is sound."""
     files, database = FileStore(tmp_path / "tokens"), SQLiteStore(tmp_path / "tokens.db")
     for store in (files, database):
         filled(store, "a", "b", "c")
@@ -257,8 +259,8 @@ def files(tmp_path: Path) -> str:
     return f"file://{tmp_path}/tokens"
 
 
-def test_copy_copies_and_says_so(tmp_path: Path, files: str) -> None:
-    """`store copy` ends well, tells the counts, and shows no token; repeated it finds all equal."""
+def test_copy_copies_and_reports_it(tmp_path: Path, files: str) -> None:
+    """`store copy` ends well, prints the counts, and shows no token; repeated it finds all equal."""
     target = f"sqlite:///{tmp_path}/tokens.db"
     said = run("copy", files, target)
     assert (said.exit_code, said.stdout) == (0, "2 copied and read back, 0 were equal already.\n")
@@ -267,7 +269,7 @@ def test_copy_copies_and_says_so(tmp_path: Path, files: str) -> None:
 
 
 def test_copy_ends_badly_when_something_is_left(tmp_path: Path, files: str) -> None:
-    """A different record makes the status 1 and is named; `--overwrite` replaces it; `--json` says all of it."""
+    """A different record makes the status 1 and is named; `--overwrite` replaces it; `--json` reports all of it."""
     SQLiteStore(tmp_path / "tokens.db").save("a", {"newer": SECRET}, expected=None)
     target = f"sqlite:///{tmp_path}/tokens.db"
     said = run("copy", files, target)
@@ -289,7 +291,7 @@ def test_list_lists_keys_and_no_tokens(files: str) -> None:
 
 
 def test_check_reports_and_deletes_nothing(tmp_path: Path, files: str) -> None:
-    """`store check` ends with status 1 if anything cannot be read, says where it lies now, and keeps it there."""
+    """`store check` ends with status 1 if anything cannot be read, names where it is now, and keeps it there."""
     assert run("check", files).stdout == "2 records can be read.\n"
     damage(tmp_path / "tokens", "a")
     said = run("check", files)
@@ -302,7 +304,7 @@ def test_check_reports_and_deletes_nothing(tmp_path: Path, files: str) -> None:
     assert SECRET not in said.stdout
 
 
-def test_a_misspelt_source_is_no_empty_store(tmp_path: Path) -> None:
+def test_a_misspelt_source_is_not_an_empty_store(tmp_path: Path) -> None:
     """Copying from, listing or checking a file that does not exist is an error and creates none."""
     for arguments in (("copy", f"sqlite:///{tmp_path}/no.db", "memory:"), ("list", f"file://{tmp_path}/no")):
         said = run(*arguments)
@@ -311,7 +313,7 @@ def test_a_misspelt_source_is_no_empty_store(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_command_is_taken_up(tmp_path: Path) -> None:
-    """Ctrl-C ends `store copy` with status 130 and one line that says how to go on; the same command then does."""
+    """Ctrl-C ends `store copy` with status 130 and one line with how to continue; the same command then does."""
     filled(FileStore(tmp_path / "old"), *(f"{number:02}" for number in range(40)))
     arguments = ("copy", f"file://{tmp_path}/old", f"file://{tmp_path}/new")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

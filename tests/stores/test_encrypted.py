@@ -57,7 +57,7 @@ def replace(inner: MemoryStore, key: str, **changes: Any) -> None:
     inner.save(key, {**record.data, **changes}, expected=record.version)
 
 
-def test_nothing_readable_lies_below(tmp_path: Path) -> None:
+def test_nothing_readable_is_in_the_inner_store(tmp_path: Path) -> None:
     """Neither the data nor the names of its members are in the file; no two saves of the same data look alike."""
     store = open_encrypted(tmp_path / "tokens")()
     version = store.save("alice", {"access_token": SECRET}, expected=None)
@@ -71,7 +71,9 @@ def test_nothing_readable_lies_below(tmp_path: Path) -> None:
 
 
 def test_f53_a_wrong_key_is_an_error_and_overwrites_nothing(inner: MemoryStore) -> None:
-    """F53: whoever has another key gets a StoreError that names the key's id, asks no server, and changes nothing."""
+    """F53: a process with another key gets a StoreError that names the key's id, asks no server, and changes
+    nothing.
+    """
     world = ScriptedWorld(store=EncryptedStore(inner, keys=[OLD]))
     alice = world.client.for_subject("alice")
     alice.adopt(world.token(0))
@@ -103,7 +105,9 @@ def test_f53_a_rotated_key_reads_the_old_and_writes_the_new(inner: MemoryStore) 
 
 
 def test_reencrypt_lets_the_old_key_go(inner: MemoryStore) -> None:
-    """`reencrypt` seals every record with the newest key, tells how far it is, and touches none a second time."""
+    """`reencrypt` seals every record with the newest key, reports how far it is, and touches no record a second
+    time.
+    """
     old = EncryptedStore(inner, keys=[OLD])
     for number in range(5):
         old.save(f"key {number}", {"n": number}, expected=None)
@@ -120,18 +124,18 @@ def test_reencrypt_lets_the_old_key_go(inner: MemoryStore) -> None:
 
 
 def test_reencrypt_waits_for_a_renewal(inner: MemoryStore) -> None:
-    """A record whose lock is held is rewritten under that lock only, so that no renewal meets a conflict."""
+    """A record whose lock is taken is rewritten only under that lock, so that no renewal meets a conflict."""
     EncryptedStore(inner, keys=[OLD]).save("alice", {"n": 1}, expected=None)
 
     class Watched(MemoryStore):
-        held = False
+        is_locked = False
 
         def lock(self, key: str, *, timeout: float) -> Any:
-            self.held = True
+            self.is_locked = True
             return super().lock(key, timeout=timeout)
 
         def save(self, key: str, data: dict[str, Any], *, expected: str | None) -> str:
-            assert self.held
+            assert self.is_locked
             return super().save(key, data, expected=expected)
 
     watched = Watched()
@@ -139,8 +143,8 @@ def test_reencrypt_waits_for_a_renewal(inner: MemoryStore) -> None:
     assert EncryptedStore(watched, keys=[NEW, OLD]).reencrypt() == 1
 
 
-def test_reencrypt_goes_past_what_does_not_open(inner: MemoryStore) -> None:
-    """A record that cannot be opened is left and told at the end; the others are done."""
+def test_reencrypt_skips_what_does_not_open(inner: MemoryStore) -> None:
+    """A record that cannot be opened is left and reported at the end; the others are done."""
     EncryptedStore(inner, keys=[OTHER]).save("b", {}, expected=None)
     for key in ("a", "c"):
         EncryptedStore(inner, keys=[OLD]).save(key, {}, expected=None)
@@ -151,8 +155,8 @@ def test_reencrypt_goes_past_what_does_not_open(inner: MemoryStore) -> None:
     assert [loaded(EncryptedStore(inner, keys=[NEW]), key) for key in ("a", "c")] == [{}, {}]
 
 
-def test_a_plain_record_is_refused_until_told_otherwise(inner: MemoryStore) -> None:
-    """A record that is not encrypted raises StoreError that says how to bring it in, which then works once told."""
+def test_a_plain_record_is_refused_without_encrypt_plain(inner: MemoryStore) -> None:
+    """A record that is not encrypted raises StoreError that names how to encrypt it, which then works."""
     inner.save("alice", {"access_token": SECRET, "key_id": "00000000"}, expected=None)
     store = EncryptedStore(inner, keys=[OLD])
     with pytest.raises(StoreError, match=r"not encrypted.*reencrypt\(encrypt_plain=True\)") as raised:
@@ -205,7 +209,7 @@ def test_a_damaged_record_is_an_error(
 
 
 def test_a_record_moved_to_another_key_does_not_open(inner: MemoryStore) -> None:
-    """Who can write to the inner store cannot hand one person's token to another."""
+    """Who can write to the inner store cannot give one user's token to another."""
     store = EncryptedStore(inner, keys=[OLD])
     store.save("alice", {"access_token": SECRET}, expected=None)
     record = inner.load("alice")
@@ -256,8 +260,8 @@ def test_new_keys_are_keys() -> None:
 @pytest.mark.parametrize(
     "keys", [[], [b"short"], ["not base64"], [base64.b64encode(b"x" * 31).decode()], OLD, "text", [None], [b"x" * 33]]
 )
-def test_what_is_no_key_is_refused(keys: Any) -> None:
-    """Anything but a list of 32-byte keys is a ConfigurationError that says what a key is, and shows none."""
+def test_what_is_not_a_key_is_refused(keys: Any) -> None:
+    """Anything but a list of 32-byte keys is a ConfigurationError that describes what a key is, and shows none."""
     with pytest.raises(ConfigurationError, match="keys") as raised:
         EncryptedStore(MemoryStore(), keys=keys)
     assert leaks([raised.value], ["short", "not base64", "xxxx"]) == []
@@ -297,7 +301,7 @@ def test_a_key_service_that_is_down_is_a_store_error(inner: MemoryStore) -> None
 
 
 def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
-    """A pickled store asks its callable again; one made with a list says that its keys did not travel."""
+    """A pickled store asks its callable again; one made with a list reports that its keys did not travel."""
     store = open_encrypted(tmp_path / "tokens")()
     store.save("alice", {"n": 1}, expected=None)
     assert loaded(pickle.loads(pickle.dumps(store)), "alice") == {"n": 1}
@@ -311,7 +315,7 @@ def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
     assert repr(fixed) == "EncryptedStore(<MemoryStore keys=0>)"
 
 
-def test_a_renewal_goes_through(inner: MemoryStore) -> None:
+def test_a_renewal_works(inner: MemoryStore) -> None:
     """Two renewals in a row through an encrypted store, the second from what the first sealed."""
     world = ScriptedWorld(store=EncryptedStore(inner, keys=[OLD]))
     alice = world.client.for_subject("alice")

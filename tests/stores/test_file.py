@@ -95,7 +95,7 @@ def test_missing_parents_are_private(tmp_path: Path) -> None:
 
 
 def test_a_record_is_readable_json_with_its_key(directory: Path, store: FileStore) -> None:
-    """A file holds the format, the key, the version and the data, and nothing else lies beside it."""
+    """A file has the format, the key, the version and the data, and there is nothing else beside it."""
     version = store.save("token/acme/subject/alice", {"n": 1}, expected=None)
     [path] = records(directory)
     assert path.name.startswith("token-")
@@ -115,7 +115,7 @@ def test_keys_of_one_kind_open_no_other_files(directory: Path, store: FileStore)
     store.save("token/acme/alice", {}, expected=None)
     [other] = directory.glob("token-*.json")
     other.unlink()
-    # Whoever opened this would wait for a writer, or be refused.
+    # To open this would wait for a writer, or be refused.
     other.symlink_to("/dev/zero")
     assert list(store.keys("authorization/acme/")) == ["authorization/acme/1"]
 
@@ -173,7 +173,7 @@ def test_f48_another_users_directory_is_refused(directory: Path) -> None:
         FileStore(directory)
 
 
-def test_what_is_no_directory_is_refused(directory: Path) -> None:
+def test_what_is_not_a_directory_is_refused(directory: Path) -> None:
     """A file in the directory's place is an error that names it."""
     directory.write_text("")
     with pytest.raises(StoreError, match="tokens"):
@@ -229,7 +229,7 @@ class FullDisk(FileStore):
         super()._replace(new, path)
 
 
-def test_f48_the_request_goes_on_with_the_pair_in_memory(directory: Path) -> None:
+def test_f48_the_request_continues_with_the_pair_in_memory(directory: Path) -> None:
     """F48: a rotation that cannot be stored is used from memory, and stored by a later call once there is room."""
     store = FullDisk(directory)
     world = ScriptedWorld(store=store)
@@ -239,12 +239,12 @@ def test_f48_the_request_goes_on_with_the_pair_in_memory(directory: Path) -> Non
     store.is_full = True
     world.server.will(answer({"access_token": "at1", "refresh_token": "rt1", "expires_in": 3600}))
     assert alice.token().access_token == "at1"
-    assert "save_failed" in world.told()
+    assert "save_failed" in world.emitted()
     assert "rt1" not in "".join(path.read_text() for path in records(directory))
     store.is_full = False
     world.clock.advance(120)
     assert alice.token().access_token == "at1"
-    assert "saved" in world.told()
+    assert "saved" in world.emitted()
     assert ["rt1" in path.read_text() for path in records(directory)] == [True]
     assert len(world.server.requests) == 1
 
@@ -345,8 +345,8 @@ def test_a_newer_record_is_refused_and_left(directory: Path, store: FileStore) -
     assert path.read_text() == newer
 
 
-def test_check_tells_what_cannot_be_read(directory: Path, store: FileStore) -> None:
-    """`check` moves damaged files aside and tells of them, of those moved before, and of lax and newer ones."""
+def test_check_reports_what_cannot_be_read(directory: Path, store: FileStore) -> None:
+    """`check` moves damaged files aside and reports them, those moved before, and lax and newer ones."""
     for name in ("good", "damaged", "before", "lax", "newer"):
         store.save(name, {"token": SECRET}, expected=None)
     paths = {json.loads(path.read_text())["key"]: path for path in records(directory)}
@@ -358,8 +358,8 @@ def test_check_tells_what_cannot_be_read(directory: Path, store: FileStore) -> N
     paths["newer"].write_text(paths["newer"].read_text().replace('"blnk_auth":1', '"blnk_auth":9'))
     (directory / "notes.json").write_text("not ours")
     found = list(store.check())
-    told = {Path(each.where).name.partition(".")[0]: each.moved_aside for each in found}
-    assert told == {
+    reported = {Path(each.where).name.partition(".")[0]: each.moved_aside for each in found}
+    assert reported == {
         paths["damaged"].stem: True,
         paths["before"].stem: True,
         paths["lax"].stem: False,
@@ -378,13 +378,13 @@ def test_check_tells_what_cannot_be_read(directory: Path, store: FileStore) -> N
 
 @pytest.mark.parametrize("times", [15, pytest.param(200, marks=pytest.mark.deep)])
 def test_f44_a_kill_leaves_the_old_or_the_new_record(directory: Path, times: int) -> None:
-    """F44: kill -9 at random moments of saving leaves a readable record, no lock held, and nothing lying about."""
+    """F44: kill -9 at random moments of saving leaves a readable record, no lock, and no other file."""
     check_that_kills_leave_old_or_new(partial(FileStore, directory), times)
     assert list((FileStore(directory)._directory / ".new").iterdir()) == []
 
 
 def test_f44_what_a_kill_left_half_written_is_swept(directory: Path, store: FileStore) -> None:
-    """F44: opening a store removes what lies half written, but waits for whoever is still writing it."""
+    """F44: opening a store removes half-written files, but waits for a process that is still writing one."""
     store.save("alice", {}, expected=None)
     [path] = records(directory)
     left = directory / ".new" / path.name
@@ -408,8 +408,8 @@ def test_f44_what_a_kill_left_half_written_is_swept(directory: Path, store: File
     os.close(writing)
 
 
-def test_a_half_written_file_is_no_obstacle(directory: Path, store: FileStore) -> None:
-    """A save goes through although an earlier one of that key was killed half-way, even if a symlink lies there."""
+def test_a_half_written_file_does_not_prevent_a_save(directory: Path, store: FileStore) -> None:
+    """A save works although an earlier one of that key was killed before its end, even over a symlink."""
     store.save("alice", {}, expected=None)
     [path] = records(directory)
     (directory / ".new" / path.name).symlink_to(directory / "elsewhere")
@@ -426,7 +426,7 @@ def test_f40_eight_processes_renew_once_each_time(directory: Path) -> None:
 
 
 def test_f46_processes_that_write_different_keys_lose_none(directory: Path, store: FileStore) -> None:
-    """F46: every key that eight processes wrote at once is there, and none that they deleted."""
+    """F46: every key that eight processes wrote at the same time is there, and no key that they deleted."""
     run_processes(8, write_own_keys_in, partial(FileStore, directory), 25)
     assert len(list(store.keys())) == 8 * 25
 
@@ -470,7 +470,9 @@ def test_f47_a_file_that_somebody_reads_is_replaced_a_little_later(directory: Pa
 
 
 def test_f47_patience_has_an_end() -> None:
-    """F47: after about two seconds of pauses the last error is raised; one that no pause cures is raised at once."""
+    """F47: after about two seconds of pauses the last error is raised; one that no pause resolves is raised
+    immediately.
+    """
     pauses: list[float] = []
 
     def refuse(code: int) -> None:
@@ -503,7 +505,7 @@ def test_a_pickle_carries_the_path_alone(directory: Path) -> None:
 
 
 def test_locks_leave_no_files_behind(directory: Path, store: FileStore) -> None:
-    """The lock file of a key is there while the lock is held, and gone afterwards."""
+    """The lock file of a key exists while the lock is taken, and not afterwards."""
     for number in range(20):
         with store.lock(f"key {number}", timeout=1):
             assert len(list((directory / ".locks").glob("*.lock"))) == 1

@@ -79,7 +79,7 @@ def loaded(store: TokenStore, key: str) -> dict[str, Any]:
     return record.data
 
 
-def test_a_renewal_goes_through(store: KeyValueStore) -> None:
+def test_a_renewal_works(store: KeyValueStore) -> None:
     """A client renews through an asynchronous backend."""
     world = ScriptedWorld(store=store)
     alice = world.client.for_subject("alice")
@@ -120,7 +120,7 @@ def test_other_peoples_entries_are_not_listed(backend: KeyValueMemoryStore, stor
 
 
 def test_a_list_that_may_be_cut_short_is_an_error(backend: KeyValueMemoryStore, store: KeyValueStore) -> None:
-    """Where a backend ends its list without a word, this says that keys may be missing."""
+    """Where a backend ends its list in silence, the error warns that keys may be missing."""
     names = [f"x{number}" for number in range(1000)]
     run(backend.put_many(names, [{"n": 1}] * 1000, collection="blnk_auth"))
     with pytest.raises(StoreError, match=r"may have more keys than its backend lists \(1000\)"):
@@ -175,7 +175,7 @@ def test_an_error_of_the_backend_is_a_store_error_without_its_text(backend: KeyV
         KeyValueStore(ReadOnlyWrapper(backend, raise_on_write=True)).save("alice", {}, expected=None)
 
 
-def test_what_is_no_key_value_store_is_refused() -> None:
+def test_what_is_not_a_key_value_store_is_refused() -> None:
     """Anything without get, put and delete, and a class instead of a store, is a ConfigurationError."""
     for wrong in (MemoryStore(), KeyValueMemoryStore, {}):
         with pytest.raises(ConfigurationError, match="store of py-key-value"):

@@ -1,4 +1,4 @@
-"""KeyringStore: only a keyring that keeps what it is given, entries of any length, a lock that goes with it."""
+"""KeyringStore: only a keyring that keeps what it is given, entries of any length, a lock that belongs to it."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ print(store, sys.argv[2].encode() in pickled, pickle.loads(pickled).load("alice"
 
 @pytest.mark.usefixtures("desktop")
 def test_the_system_keyring_is_found_and_named(service: str) -> None:
-    """The repr says which backend was found; neither it nor a pickle, which opens the same keyring, has the record."""
+    """The repr names the backend that was found; neither it nor a pickle, which opens the same keyring, has the
+    record.
+    """
     named = f"<KeyringStore {service!r} in keyring.backends.SecretService.Keyring>"
     assert said_by(FOUND, service, SECRET) == f"{named} False {{'access_token': {SECRET!r}}}\n"
 
@@ -148,7 +150,7 @@ def test_f41_two_configurations_of_one_keyring_exclude_each_other(service: str, 
 
 
 def in_a_container(script: str, **variables: str) -> str:
-    """What a process says that has neither a desktop nor a session bus."""
+    """The output of a process without a desktop and a session bus."""
     hidden = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
@@ -173,7 +175,7 @@ print(repr(KeyringStore("acme", fallback=MemoryStore())))
 @pytest.mark.parametrize("named", ["", "keyring.backends.null.Keyring", "keyring.backends.fail.Keyring"])
 def test_f51_without_a_keyring_there_is_an_error_or_the_named_fallback(named: str) -> None:
     """F51: in a headless container, and with keyring's null and fail backends, nothing is stored nowhere: the store
-    says what to do when it is made, and uses the fallback only if one was passed.
+    names what to do when it is made, and uses the fallback only if one was passed.
     """
     said = in_a_container(REFUSED, **({"PYTHON_KEYRING_BACKEND": named} if named else {}))
     refusal, with_fallback = said.splitlines()
@@ -222,7 +224,7 @@ def test_f67_a_plain_text_keyring_is_refused_unless_named() -> None:
 @pytest.mark.parametrize("error", [KeyringLocked(SECRET), RuntimeError(SECRET), OSError(5, SECRET), KeyError(SECRET)])
 @pytest.mark.parametrize("verb", ["get", "set", "delete"])
 def test_f51_f67_every_failure_is_a_store_error(service: str, error: Exception, verb: str) -> None:
-    """F51, F67: a locked keyring, or whatever a backend raises, is a StoreError with a remedy and without its text."""
+    """F51, F67: a locked keyring, or any exception of a backend, is a StoreError with a remedy and without its text."""
     with pytest.raises(StoreError, match="unlock the keyring") as raised:
         KeyringStore(service, backend=BrokenKeyring(error, verb))
     assert leaks([raised.value, raised.value.__context__], [SECRET]) == []
@@ -271,7 +273,7 @@ def test_f51_a_rotation_that_the_keyring_refuses_is_not_lost(service: str) -> No
     backend.broken.clear()
     world.clock.advance(120)
     assert alice.token().access_token == "at1"
-    assert "saved" in world.told()
+    assert "saved" in world.emitted()
     assert "rt1" in str(backend.entries)
 
 
@@ -305,8 +307,8 @@ def test_f51_five_kilobytes_fit_into_windows_entries(backend: MemoryKeyring, sto
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product((10, 2000, 5000), repeat=2)))
 def test_f44_a_kill_between_two_entries_leaves_the_old_or_the_new(service: str, before: int, after: int) -> None:
-    """F44: wherever between its writes a save dies, the record is the old one or the new one, and the next save works
-    and leaves no part behind.
+    """F44: wherever between its writes a save is killed, the record is the old one or the new one, and the next save
+    works and leaves no part behind.
     """
     for lives in itertools.count():
         backend = MemoryKeyring()
@@ -345,7 +347,7 @@ def test_a_kill_while_a_key_is_first_stored_lists_no_key(service: str, backend: 
 
 
 class Crowded(MemoryKeyring):
-    """Ends, as real keyrings do, when two callers come at once."""
+    """Ends, as real keyrings do, when two callers come at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -362,7 +364,7 @@ class Crowded(MemoryKeyring):
 
 
 def test_f67_a_keyring_is_asked_by_one_at_a_time(service: str) -> None:
-    """F67: threads and handles that load, save and list at once never meet in the backend."""
+    """F67: threads and handles that load, save and list in parallel never meet in the backend."""
     backend = Crowded()
     stores = [KeyringStore(service, backend=backend) for _ in range(2)]
 
@@ -432,7 +434,7 @@ def test_a_damaged_record_is_an_error(
 
 
 def test_a_damaged_list_of_keys_is_an_error(backend: MemoryKeyring, store: KeyringStore) -> None:
-    """What lists the keys being damaged is told by name; records are still read and replaced, and it can be removed."""
+    """A damaged list of the keys is reported by name; records are still read and replaced, and it can be removed."""
     version = store.save("alice", {"n": 1}, expected=None)
     index = entry(backend, "/index")
     backend.entries[index] = "{"
@@ -450,7 +452,7 @@ def test_a_damaged_list_of_keys_is_an_error(backend: MemoryKeyring, store: Keyri
 
 
 def test_f51_what_was_stored_in_the_fallback_is_found_when_the_keyring_is_back(service: str, tmp_path: Path) -> None:
-    """F51: signed in without a keyring, a person stays signed in with one, and the record stays where it is."""
+    """F51: signed in without a keyring, a user stays signed in with one, and the record stays where it is."""
     fallback = FileStore(tmp_path / "tokens")
     without = KeyringStore(service, backend=ForgetfulKeyring(), fallback=fallback)
     version = without.save("alice", {"n": 1}, expected=None)
@@ -469,7 +471,7 @@ def test_f51_what_was_stored_in_the_fallback_is_found_when_the_keyring_is_back(s
 
 
 def test_those_with_and_those_without_a_keyring_exclude_each_other(service: str, backend: MemoryKeyring) -> None:
-    """Whoever shares the keyring, or only the fallback, is kept out by the lock."""
+    """Another process that shares the keyring, or only the fallback, is kept out by the lock."""
     fallback = MemoryStore()
     both = KeyringStore(service, backend=backend, fallback=fallback)
     keyring_alone = KeyringStore(service, backend=backend)
@@ -480,7 +482,7 @@ def test_those_with_and_those_without_a_keyring_exclude_each_other(service: str,
 
 
 def test_a_usable_keyring_is_preferred_to_the_fallback(service: str, backend: MemoryKeyring) -> None:
-    """With a keyring that works, new records go there and nothing goes into the fallback."""
+    """With a keyring that works, new records go there and nothing into the fallback."""
     fallback = MemoryStore()
     KeyringStore(service, backend=backend, fallback=fallback).save("alice", {}, expected=None)
     assert list(fallback.keys()) == []

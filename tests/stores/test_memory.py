@@ -25,7 +25,7 @@ def test_it_is_a_token_store() -> None:
 
 
 def test_repr_shows_only_how_many_keys() -> None:
-    """The repr tells the number of keys and nothing of their names."""
+    """The repr has the number of keys and nothing of their names."""
     store = MemoryStore()
     store.save("alice", {"access_token": "s3cr3t"}, expected=None)
     assert repr(store) == "<MemoryStore keys=1>"
@@ -50,7 +50,7 @@ def test_a_copy_is_the_same_store() -> None:
 
 
 def test_idle_keys_cost_no_locks() -> None:
-    """A lock exists while it is held or awaited, and not afterwards."""
+    """A lock exists while it is taken or awaited, and not afterwards."""
     locks = KeyLocks()
     for number in range(1000):
         with locks.hold(f"key {number}", timeout=1):
@@ -60,7 +60,7 @@ def test_idle_keys_cost_no_locks() -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1])
 def test_a_refused_waiter_leaves_no_lock_behind(timeout: float) -> None:
-    """A waiter without time is refused at once, and the lock is gone when its holder has released it."""
+    """A waiter without time is refused immediately, and the lock is deleted when its holder has released it."""
     locks = KeyLocks()
     with locks.hold("alice", timeout=1):
         with pytest.raises(StoreError, match="'alice'"), locks.hold("alice", timeout=timeout):
@@ -71,26 +71,26 @@ def test_a_refused_waiter_leaves_no_lock_behind(timeout: float) -> None:
 
 @pytest.mark.parametrize("timeout", [math.inf, -1, 1e300])
 def test_any_timeout_gets_a_free_lock(timeout: float) -> None:
-    """A free lock is had whatever the timeout, for ever and negative included."""
+    """A free lock is taken with any timeout, for ever and negative included."""
     with KeyLocks().hold("alice", timeout=timeout):
         pass
 
 
 @forks_with_threads
-def test_a_lock_held_by_another_thread_is_free_in_a_forked_child() -> None:
+def test_a_lock_of_another_thread_is_free_in_a_forked_child() -> None:
     """A child forked while another thread holds a lock, and one inside a save, can lock, load and save."""
     store = MemoryStore()
     version = store.save("alice", {"n": 1}, expected=None)
-    held, done = threading.Event(), threading.Event()
+    locked, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with store.lock("alice", timeout=1), store._writers.hold("alice", timeout=1), store._locks._changing:
-            held.set()
+            locked.set()
             done.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(60)
+    assert locked.wait(60)
 
     def child() -> None:
         with store.lock("alice", timeout=0):
@@ -124,7 +124,7 @@ def test_a_child_forked_under_the_lock_can_leave_it() -> None:
         pass
 
 
-def test_a_simple_store_says_that_it_cannot_list() -> None:
+def test_a_simple_store_reports_that_it_cannot_list() -> None:
     """The base class's `keys` raises StoreError that names the class, before any iteration."""
 
     class MyStore(SimpleStore):

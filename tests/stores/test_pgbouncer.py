@@ -1,4 +1,4 @@
-"""SQLStore through a real PgBouncer that gives each transaction another connection, as the guide says to use it."""
+"""SQLStore through a real PgBouncer that gives each transaction another connection, as the guide recommends."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_a_crowd_renews_once(pooler: str) -> None:
     check_that_a_crowd_renews_once(partial(open_through_pooler, pooler))
 
 
-def test_a_url_says_what_to_give_instead(pooler: str) -> None:
-    """PgBouncer refuses the option by which a store that makes its own engine limits the time of a statement."""
+def test_a_url_names_what_to_give_instead(pooler: str) -> None:
+    """PgBouncer refuses the option by which a store from a URL limits the time of a statement."""
     with SQLStore(pooler) as store, pytest.raises(StoreError, match="unsupported startup parameter") as raised:
         store.load("alice")
     assert "PgBouncer" in str(raised.value.remedy)
@@ -76,7 +76,9 @@ def test_a_url_says_what_to_give_instead(pooler: str) -> None:
 
 
 def test_prepared_statements_are_named_as_the_cause(behind: str) -> None:
-    """An engine that prepares statements meets connections where another client has prepared some of the same name."""
+    """A SQLAlchemy engine that prepares statements meets connections where another client has prepared some of the
+    same name.
+    """
     # One connection behind it, so that each client is sure to meet what another has left there.
     with PgBouncer(behind, pool_size=1) as server, ExitStack() as stack:
         stores = [

@@ -122,7 +122,7 @@ def test_a_server_that_forgot_the_scripts_is_shown_them(store: RedisStore, raw: 
 # Records
 
 
-def test_a_save_sent_twice_is_no_conflict_with_itself(store: RedisStore, raw: redis.Redis) -> None:
+def test_a_save_sent_twice_does_not_conflict_with_itself(store: RedisStore, raw: redis.Redis) -> None:
     """redis-py repeats a command whose answer was lost: a save that took effect recognizes itself."""
     from blnk_auth.stores._redis_scripts import SAVE, TAKE
 
@@ -136,7 +136,7 @@ def test_a_save_sent_twice_is_no_conflict_with_itself(store: RedisStore, raw: re
     raw.delete("{twice}", "{twice}:lock")
 
 
-def test_an_empty_version_is_no_version(store: RedisStore) -> None:
+def test_an_empty_version_is_not_a_version(store: RedisStore) -> None:
     """A save that expects the version "" does not create a record."""
     with pytest.raises(Conflict):
         store.save("alice", {}, expected="")
@@ -155,7 +155,7 @@ def test_namespaces_are_apart(redis_url: str, namespace: str) -> None:
             pass
 
 
-def test_locks_are_no_keys(store: RedisStore) -> None:
+def test_locks_are_not_keys(store: RedisStore) -> None:
     """`keys` gives records, not locks, also for keys that look like a lock's name."""
     store.save("alice}:lock", {}, expected=None)
     with store.lock("alice", timeout=1), store.lock("bob", timeout=1):
@@ -190,7 +190,7 @@ def test_an_unreadable_record_is_an_error_of_its_own(
 
 
 def test_a_key_of_another_program_is_not_touched(store: RedisStore, raw: redis.Redis, namespace: str) -> None:
-    """Where a name is taken by something that is no record, StoreError says so and it stays."""
+    """Where a name is taken by something that is not a record, StoreError reports it and it stays."""
     raw.set(f"{{{namespace}/alice}}", "theirs")
     for verb in (lambda: store.load("alice"), lambda: store.save("alice", {}, expected=None)):
         with pytest.raises(StoreError, match="WRONGTYPE; a key of another program.*choose another namespace"):
@@ -198,7 +198,7 @@ def test_a_key_of_another_program_is_not_touched(store: RedisStore, raw: redis.R
     assert raw.get(f"{{{namespace}/alice}}") == b"theirs"
 
 
-def test_a_key_that_is_no_text_is_refused(store: RedisStore) -> None:
+def test_a_key_that_is_not_text_is_refused(store: RedisStore) -> None:
     """A lone surrogate is refused by every verb."""
     for verb in (store.load, store.delete, store.keys, lambda key: store.lock(key, timeout=1).__enter__()):
         with pytest.raises(StoreError, match=r"not valid Unicode"):
@@ -226,7 +226,7 @@ def record(**token: Any) -> dict[str, Any]:
         ({}, -1),
     ],
 )
-def test_a_record_goes_when_its_tokens_are_of_no_use(
+def test_a_record_is_removed_when_its_tokens_are_of_no_use(
     redis_url: str, raw: redis.Redis, namespace: str, data: dict[str, Any], end: int
 ) -> None:
     """With expire_with_refresh_token the server forgets a record when refresh and access token have both run out."""
@@ -235,7 +235,7 @@ def test_a_record_goes_when_its_tokens_are_of_no_use(
         assert raw.pexpiretime(f"{{{namespace}/alice}}") == end
 
 
-def test_each_save_sets_the_end_anew(redis_url: str, raw: redis.Redis, namespace: str) -> None:
+def test_each_save_sets_the_expiry_again(redis_url: str, raw: redis.Redis, namespace: str) -> None:
     """A renewed pair lives as long as its own refresh token, and for ever if that has no end."""
     with RedisStore(redis_url, namespace=namespace, expire_with_refresh_token=True) as store:
         version = store.save("alice", record(refresh_expires_at=NOW), expected=None)
@@ -245,8 +245,8 @@ def test_each_save_sets_the_end_anew(redis_url: str, raw: redis.Redis, namespace
         assert raw.pexpiretime(f"{{{namespace}/alice}}") == -1
 
 
-def test_by_default_nothing_goes(store: RedisStore, raw: redis.Redis, namespace: str) -> None:
-    """Without the option a record stays whatever its tokens say."""
+def test_by_default_nothing_is_removed(store: RedisStore, raw: redis.Redis, namespace: str) -> None:
+    """Without the option a record stays, with any tokens."""
     store.save("alice", record(refresh_expires_at=NOW), expected=None)
     assert raw.pexpiretime(f"{{{namespace}/alice}}") == -1
 
@@ -285,8 +285,8 @@ def test_a_server_that_hangs_is_an_error_in_time() -> None:
         ({"min-replicas-to-write": "1"}, "NOREPLICAS; too few replicas"),
     ],
 )
-def test_a_refused_write_says_what_to_do(settings: dict[str, str], message: str) -> None:
-    """What the server answers is told by its code, with the remedy and without the data."""
+def test_a_refused_write_names_what_to_do(settings: dict[str, str], message: str) -> None:
+    """The server's answer is reported by its code, with the remedy and without the data."""
     with RedisServer() as server, RedisStore(server.url) as store, server.client() as raw:
         for name, value in settings.items():
             raw.config_set(name, value)
@@ -296,8 +296,8 @@ def test_a_refused_write_says_what_to_do(settings: dict[str, str], message: str)
         assert raised.value.__context__ is None
 
 
-def test_a_wrong_password_is_told_without_it() -> None:
-    """The error of a failed sign-in says so and shows no password, and neither does the store."""
+def test_a_wrong_password_is_reported_without_it() -> None:
+    """The error of a failed log-in names it and shows no password, and neither does the store."""
     with RedisServer() as server, server.client() as raw:
         raw.config_set("requirepass", "right")
         url = server.url.replace("redis://", "redis://:s3cr3t-word@")
@@ -313,16 +313,16 @@ def test_a_wrong_password_is_told_without_it() -> None:
 def test_a_fork_while_another_thread_is_at_the_pool(store: RedisStore) -> None:
     """redis-py's pool keeps its lock in the child for ever then; the store does not wait for it."""
     version = store.save("alice", {}, expected=None)
-    held, done = threading.Event(), threading.Event()
+    locked, done = threading.Event(), threading.Event()
 
     def be_at_the_pool() -> None:
         with store._server.client.connection_pool._lock:
-            held.set()
+            locked.set()
             done.wait(LONG)
 
     thread = threading.Thread(target=be_at_the_pool)
     thread.start()
-    held.wait(LONG)
+    locked.wait(LONG)
     child = start_forked_child(lambda: store.save("alice", {}, expected=version) and None)
     try:
         wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child, "the child has ended")
@@ -340,8 +340,8 @@ def test_a_fork_while_another_thread_is_at_the_pool(store: RedisStore) -> None:
 def test_a_server_that_forgot_the_last_pair_costs_one_sign_in(
     store: RedisStore, redis_url: str, raw: redis.Redis, namespace: str
 ) -> None:
-    """After a fail-over that lost the last write, who holds the new pair goes on until it expires; another process
-    spends what is stored, once, and is told to sign in; no other grant is touched.
+    """After a fail-over that lost the last write, a process with the new pair uses it until it expires; another process
+    spends what is stored, once, and must sign in; no other grant is touched.
     """
     clock = Clock()
     with Sandbox(clock=clock) as sandbox, RedisStore(redis_url, namespace=namespace) as elsewhere:
@@ -386,7 +386,7 @@ def test_a_client_that_decodes_answers_will_do(raw: redis.Redis, redis_url: str,
 
 
 def test_a_cluster_will_do() -> None:
-    """On a cluster every awkward key's record and lock lie in one slot, and keys are found on every master."""
+    """On a cluster every awkward key's record and lock are in one slot, and keys are found on every master."""
     with ExitStack() as stack:
         servers = [stack.enter_context(RedisServer("--cluster-enabled", "yes")) for _ in range(2)]
         _make_cluster(servers)
@@ -406,7 +406,7 @@ def test_a_cluster_will_do() -> None:
         assert list(store.keys()) == []
 
 
-def test_a_single_client_at_a_cluster_says_what_to_do() -> None:
+def test_a_single_client_at_a_cluster_names_what_to_do() -> None:
     """A plain client that meets a cluster gets an error that names the right client."""
     with RedisServer("--cluster-enabled", "yes") as one, RedisServer("--cluster-enabled", "yes") as other:
         _make_cluster([one, other])
@@ -445,7 +445,7 @@ def _make_cluster(servers: list[RedisServer]) -> None:
 
 
 def test_a_sentinel_will_do(tmp_path: Any) -> None:
-    """A Sentinel's client follows the fail-over: the record is there, and compare-and-set goes on."""
+    """A Sentinel's client follows the fail-over: the record is there, and compare-and-set still works."""
     with ExitStack() as stack:
         master = stack.enter_context(RedisServer())
         replica = stack.enter_context(RedisServer("--replicaof", f"127.0.0.1 {master.port}"))
@@ -510,7 +510,7 @@ def test_repr_shows_no_password() -> None:
 
 
 def test_a_store_with_a_client_is_not_pickled() -> None:
-    """The error says why, and what to do instead."""
+    """The error names the reason, and what to do instead."""
     with pytest.raises(TypeError, match="make it from a URL"):
         pickle.dumps(RedisStore(redis.Redis()))
 
@@ -524,7 +524,7 @@ def test_a_store_with_a_client_is_not_pickled() -> None:
         (redis.asyncio.Redis(), r"not redis.asyncio.client.Redis; an asynchronous client is not needed"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(url: Any, message: str) -> None:
+def test_what_cannot_work_is_refused_immediately(url: Any, message: str) -> None:
     """The error names the parameter and what to give instead, and quotes nothing."""
     with pytest.raises(ConfigurationError, match=message) as raised:
         RedisStore(url)
@@ -547,7 +547,7 @@ def url_from_a_vault() -> str:
     "url", ["redis://user:s3cr3t-word@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password=s3cr3t-word"]
 )
 def test_a_password_is_in_no_pickle(url: str) -> None:
-    """What was unpickled says so when it is used, and what to give instead."""
+    """Using an unpickled store raises an error that names this and what to give instead."""
     pickled = pickle.dumps(RedisStore(url, namespace="acme"))
     assert b"s3cr3t-word" not in pickled
     restored = pickle.loads(pickled)
@@ -569,14 +569,14 @@ def test_a_callable_gives_the_url_in_each_process(redis_url: str, namespace: str
 
 
 @pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), "10", None, True, 0.05])
-def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
+def test_a_lease_that_is_not_a_time_is_refused(lease: Any) -> None:
     """The error names the parameter."""
     with pytest.raises(ConfigurationError, match="lease must be a number of seconds"):
         RedisStore("redis://cache.test", lease=lease)
 
 
 def test_without_redis_py_the_extra_is_named() -> None:
-    """Where redis-py is not installed, the store can be imported, and making one says how to install it."""
+    """Where redis-py is not installed, the store can be imported, and the error of making one names the extra."""
     script = (
         "import sys; sys.modules['redis'] = None\n"
         "from blnk_auth import ConfigurationError, RedisStore\n"

@@ -103,7 +103,7 @@ class TestSQLite(SQLContract):
 
 
 def test_missing_tables_are_an_error_with_the_remedy(url: str) -> None:
-    """Before create_schema() every verb says that it must be called."""
+    """Before create_schema() the error of every verb names it."""
     with SQLStore(url) as store:
         for verb in (
             lambda: store.load("alice"),
@@ -123,7 +123,7 @@ def test_the_schema_is_created_once(store: SQLStore) -> None:
     assert list(store.keys()) == ["alice"]
 
 
-def test_four_processes_create_the_schema_at_once(url: str) -> None:
+def test_four_processes_create_the_schema_at_the_same_time(url: str) -> None:
     """Any number of processes may create the schema at the same moment."""
     run_processes(4, create_schema_when_told, partial(SQLStore, url))
     with SQLStore(url) as store:
@@ -225,7 +225,7 @@ def test_tables_without_a_version_are_migrated(first_tables: None, url: str, raw
         assert record.data == {"n": 2}
 
 
-def test_four_processes_migrate_at_once(first_tables: None, url: str, raw: Engine) -> None:
+def test_four_processes_migrate_at_the_same_time(first_tables: None, url: str, raw: Engine) -> None:
     """Any number of processes may migrate the same tables at the same moment."""
     run_processes(4, create_schema_when_told, partial(SQLStore, url))
     assert version_of(raw) == [len(MIGRATIONS)]
@@ -234,7 +234,7 @@ def test_four_processes_migrate_at_once(first_tables: None, url: str, raw: Engin
 
 
 def test_a_newer_schema_is_refused(store: SQLStore, url: str, raw: Engine) -> None:
-    """Tables of a newer release are neither used nor changed, and the error says to upgrade."""
+    """Tables of a newer release are neither used nor changed, and the error recommends an upgrade."""
     run(raw, "UPDATE blnk_auth_schema SET version = 99")
     with SQLStore(url) as other:
         for verb in (lambda: other.load("alice"), lambda: other.save("alice", {}, expected=None), other.create_schema):
@@ -259,7 +259,7 @@ LATER = (*MIGRATIONS, add_a_column)
 
 
 def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Engine) -> None:
-    """A release that needs newer tables says so; an interrupted migration is finished by the next one."""
+    """A release that needs newer tables reports it; an interrupted migration is finished by the next one."""
     autocommit = raw.execution_options(isolation_level="AUTOCOMMIT")
     store.save("alice", {"n": 1}, expected=None)
     with autocommit.connect() as connection:
@@ -281,14 +281,14 @@ def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Eng
 
 
 def test_a_lease_that_nobody_took_is_not_lost(store: SQLStore, raw: Engine) -> None:
-    """A holder that stood still, with nobody there to take its lease, goes on and saves and deletes."""
+    """A holder that was paused, with nobody there to take its lease, continues and saves and deletes."""
     with store.lock("alice", timeout=1):
         run(raw, "UPDATE blnk_auth_leases SET expires_at = 1")
         store.delete("alice")
 
 
 def test_a_lock_leaves_no_row(store: SQLStore, raw: Engine) -> None:
-    """While it is held the row names host and process of its holder; afterwards no trace of the key is left."""
+    """While it is taken the row names host and process of its holder; afterwards no trace of the key is left."""
     with store.lock("alice", timeout=1), raw.connect() as connection:
         [(owner,)] = connection.execute(text("SELECT owner FROM blnk_auth_leases")).fetchall()
         assert f"/{os.getpid()}/" in (owner.decode() if isinstance(owner, bytes) else owner)
@@ -296,7 +296,7 @@ def test_a_lock_leaves_no_row(store: SQLStore, raw: Engine) -> None:
         assert connection.execute(text("SELECT count(*) FROM blnk_auth_leases")).scalar() == 0
 
 
-def test_no_connection_is_held_under_the_lock(url: str) -> None:
+def test_no_connection_is_kept_under_the_lock(url: str) -> None:
     """A pool of one connection is enough, since the lock holds none during the work."""
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=5, hide_parameters=True)
     store = SQLStore(engine)
@@ -361,7 +361,7 @@ def test_an_unreadable_record_is_an_error_of_its_own(store: SQLStore, raw: Engin
     store.save("alice", {"n": 3}, expected=None)
 
 
-def test_a_failed_save_tells_no_secret(store: SQLStore, raw: Engine) -> None:
+def test_a_failed_save_shows_no_secret(store: SQLStore, raw: Engine) -> None:
     """What the database quotes of a row that it could not write is not passed on."""
     if raw.dialect.name == "sqlite":
         run(raw, "CREATE TRIGGER no BEFORE INSERT ON blnk_auth_records BEGIN SELECT RAISE(ABORT, 's3cr3t'); END")
@@ -376,7 +376,7 @@ def test_a_failed_save_tells_no_secret(store: SQLStore, raw: Engine) -> None:
     assert raised.value.__cause__ is None
 
 
-def test_a_wrong_password_is_told_without_it() -> None:
+def test_a_wrong_password_is_reported_without_it() -> None:
     """The error of a failed connection names the server and not the password."""
     with SQLStore("postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none") as store:
         with pytest.raises(StoreError, match="check that the database runs") as raised:
@@ -458,7 +458,7 @@ def url_from_a_closed_vault() -> str:
     ["postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none", "mysql+pymysql://127.0.0.1/none?password=s3cr3t-word"],
 )
 def test_a_password_is_in_no_pickle(url: str) -> None:
-    """What was unpickled says so when it is used, and what to give instead."""
+    """Using an unpickled store raises an error that names this and what to give instead."""
     pickled = pickle.dumps(SQLStore(url, lease=7))
     assert b"s3cr3t-word" not in pickled
     restored = pickle.loads(pickled)
@@ -510,16 +510,16 @@ def test_repr_shows_no_password() -> None:
     assert repr(store) == "SQLStore('postgresql+psycopg://user:***@db.test/name')"
 
 
-def test_a_store_with_an_engine_is_not_pickled(tmp_path: Path) -> None:
-    """The error says why, and what to do instead."""
+def test_a_store_with_a_users_connections_is_not_pickled(tmp_path: Path) -> None:
+    """The error names the reason, and what to do instead."""
     engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
     with pytest.raises(TypeError, match="make it from a URL"):
         pickle.dumps(SQLStore(engine))
     engine.dispose()
 
 
-def test_an_engine_of_the_users_is_not_closed(tmp_path: Path) -> None:
-    """Closing the store leaves an engine that was given alone."""
+def test_a_users_sqlalchemy_object_is_not_closed(tmp_path: Path) -> None:
+    """Closing the store does not close what the user gave it."""
     engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
     with SQLStore(engine) as store:
         store.create_schema()
@@ -543,21 +543,21 @@ def test_an_engine_of_the_users_is_not_closed(tmp_path: Path) -> None:
         ("sqlite+aiosqlite:///tokens.db", "asynchronous|needs the driver aiosqlite"),
     ],
 )
-def test_a_url_that_cannot_work_is_refused_at_once(url: Any, message: str) -> None:
+def test_a_url_that_cannot_work_is_refused_immediately(url: Any, message: str) -> None:
     """The error names the parameter and what to give instead."""
     with pytest.raises(ConfigurationError, match=message):
         SQLStore(url)
 
 
 @pytest.mark.parametrize("lease", [0, -1, float("nan"), float("inf"), "10", None, True, 0.05])
-def test_a_lease_that_is_no_time_is_refused(lease: Any) -> None:
+def test_a_lease_that_is_not_a_time_is_refused(lease: Any) -> None:
     """The error names the parameter."""
     with pytest.raises(ConfigurationError, match="lease must be a number of seconds"):
         SQLStore("sqlite:///tokens.db", lease=lease)
 
 
 def test_without_sqlalchemy_the_extra_is_named() -> None:
-    """Where SQLAlchemy is not installed, the store can be imported, and making one says how to install it."""
+    """Where SQLAlchemy is not installed, the store can be imported, and the error of making one names the extra."""
     script = (
         "import sys; sys.modules['sqlalchemy'] = None\n"
         "from blnk_auth import ConfigurationError, SQLStore\n"

@@ -156,14 +156,14 @@ def test_a_path_that_cannot_be_is_refused(tmp_path: Path, where: str) -> None:
 
 
 def test_an_unwritable_place_is_refused() -> None:
-    """Where nobody may create anything, StoreError says so at construction."""
+    """Where nobody may create anything, StoreError reports it at construction."""
     with pytest.raises(StoreError, match=r"path '/proc/nowhere/tokens\.db' cannot be opened.*choose another path"):
         SQLiteStore("/proc/nowhere/tokens.db")
 
 
 @pytest.mark.parametrize("odd", ["", ":memory:", "a\0b", "~nobody-of-this-name/tokens.db"])
 def test_an_odd_path_is_refused(odd: str) -> None:
-    """A path that would not mean what it says is refused with its name."""
+    """A path that SQLite would read in another way is refused with its name."""
     with pytest.raises(StoreError, match=r"^path "):
         SQLiteStore(odd)
 
@@ -193,8 +193,8 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"mine", b"not a database, but mine\n" * 100], ids=("short", "long"))
-def test_a_file_that_is_no_database_is_left_alone(path: Path, content: bytes) -> None:
-    """A file that is no database is refused, with content and mode as they were and nothing put beside it."""
+def test_a_file_that_is_not_a_database_is_left_alone(path: Path, content: bytes) -> None:
+    """A file that is not a database is refused, with content and mode as they were and nothing put beside it."""
     path.write_bytes(content)
     path.chmod(0o644)
     with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be opened.*not a database.*choose another path"):
@@ -210,7 +210,7 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path, content: bytes) ->
     ids=("table", "application_id", "user_version"),
 )
 def test_a_database_of_another_application_is_left_alone(path: Path, statements: tuple[str, ...]) -> None:
-    """A database that is not ours, however little tells, is refused and not changed by a byte."""
+    """A database of another program, with any small difference, is refused and not changed by a byte."""
     run_sql(path, *statements)
     path.chmod(0o644)
     before = path.read_bytes()
@@ -221,8 +221,10 @@ def test_a_database_of_another_application_is_left_alone(path: Path, statements:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_removed_file_is_made_anew(path: Path, store: SQLiteStore) -> None:
-    """After somebody removed the file, the store is empty, and what is saved then is on the disk, not in a ghost."""
+def test_a_removed_file_is_made_again(path: Path, store: SQLiteStore) -> None:
+    """After somebody removed the file, the store is empty, and what is saved then is on disk, not in the removed
+    file.
+    """
     version = store.save("alice", {"n": 1}, expected=None)
     for file in path.parent.glob("tokens.db*"):
         if file.is_file():
@@ -244,7 +246,7 @@ def test_a_closed_store_opens_again(store: SQLiteStore) -> None:
 
 
 def test_the_context_lets_go_of_the_file(path: Path) -> None:
-    """Leaving the context closes the database: its log is folded in and gone."""
+    """Leaving the context closes the database: its log is folded in and removed."""
     with SQLiteStore(path) as store:
         store.save("alice", {}, expected=None)
         assert Path(f"{path}-wal").exists()
@@ -262,7 +264,7 @@ def test_a_save_is_flushed_to_the_disk(path: Path, store: SQLiteStore) -> None:
 # The schema
 
 
-def test_the_file_says_whose_it_is(path: Path, store: SQLiteStore) -> None:
+def test_the_file_names_its_program(path: Path, store: SQLiteStore) -> None:
     """The header carries our application id and the number of migrations."""
     assert run_sql(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
@@ -280,7 +282,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 
 
 def test_an_older_schema_is_migrated(path: Path) -> None:
-    """Only the steps that a file lacks are applied, once, and its records stay."""
+    """Only the migrations that a file lacks are applied, once, and its records stay."""
     with SQLiteStore(path) as store:
         store.save("alice", {"n": 1}, expected=None)
     later = (*MIGRATIONS, "ALTER TABLE records ADD COLUMN note TEXT", "UPDATE records SET note = 'migrated'")
@@ -292,7 +294,7 @@ def test_an_older_schema_is_migrated(path: Path) -> None:
 
 
 def test_a_failed_migration_changes_nothing(path: Path) -> None:
-    """If one step fails, the steps before it are undone too and the file stays usable."""
+    """If one migration fails, those before it are undone too and the file stays usable."""
     with SQLiteStore(path) as store:
         store.save("alice", {"n": 1}, expected=None)
     broken = (*MIGRATIONS, "DROP TABLE records", "no SQL")
@@ -341,7 +343,7 @@ def test_a_full_disk_loses_nothing(store: SQLiteStore) -> None:
 
 
 def test_a_database_kept_locked_is_an_error(path: Path, store: SQLiteStore) -> None:
-    """A save that waited in vain for another program's transaction says who is at fault; afterwards it works."""
+    """A save that waited in vain for another program's transaction names it as the cause; afterwards it works."""
     store.save("alice", {}, expected=None)
     with store._file.connected("read") as connection:
         connection.execute("PRAGMA busy_timeout = 1").fetchall()
@@ -387,7 +389,7 @@ def test_an_emptied_file_is_an_error(path: Path) -> None:
 
 
 def test_a_removed_file_takes_its_log_with_it(path: Path) -> None:
-    """A database made anew where one was removed does not read what the old one's write-ahead log left there."""
+    """A new database where one was removed does not read what the old one's write-ahead log left there."""
     store = SQLiteStore(path)
     store.save("alice", {"n": 1}, expected=None)
     leftover = {name: Path(f"{path}-{name}").read_bytes() for name in ("wal", "shm")}
@@ -399,7 +401,7 @@ def test_a_removed_file_takes_its_log_with_it(path: Path) -> None:
 
 
 def test_a_record_takes_little_more_than_its_own_size(path: Path) -> None:
-    """Records of the size of a token pair lie beside each other in the pages; a page for each is three times as much,
+    """Records of the size of a token pair share the pages; a page for each is three times as much,
     and makes a million of them slow to load.
     """
     data = {"access_token": "a" * 1200}
@@ -425,8 +427,8 @@ def test_large_databases_are_not_checked_at_each_start(path: Path) -> None:
         assert [each.where for each in store.check()] == ["key 'key 1'"]
 
 
-def test_check_tells_of_damaged_pages(path: Path, store: SQLiteStore) -> None:
-    """`check` says what is wrong with the database itself, and finds nothing wrong with a sound one."""
+def test_check_reports_damaged_pages(path: Path, store: SQLiteStore) -> None:
+    """`check` reports what is wrong with the database itself, and finds nothing wrong with a sound one."""
     store.save("alice", {"big": "x" * 10_000}, expected=None)
     assert list(store.check()) == []
     store.close()
@@ -487,7 +489,7 @@ def test_a_database_of_another_user_is_refused(path: Path) -> None:
         store.lock("alice", timeout=1).__enter__()
 
 
-def test_a_group_shares_what_its_directory_says(tmp_path: Path) -> None:
+def test_a_group_shares_what_its_directory_allows(tmp_path: Path) -> None:
     """With check_permissions=False the group gets what is created if it may write to the directory; others never do."""
     for directory_mode, file_mode, locks_mode in ((0o2770, 0o660, 0o2770), (0o755, 0o600, 0o700)):
         directory = tmp_path / f"{directory_mode:o}"
@@ -535,7 +537,7 @@ def test_two_users_of_a_group_share_a_store(kind: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("check_permissions", [True, False])
 def test_a_directory_that_is_closed_names_its_owner(check_permissions: bool) -> None:
-    """Where a new uid meets the files of another one, the error says whose they are and who asks."""
+    """Where a new uid meets the files of another one, the error names their owner and the user who asks."""
 
     def use(path: str) -> None:
         os.setgroups([])
@@ -553,14 +555,14 @@ def test_a_directory_that_is_closed_names_its_owner(check_permissions: bool) -> 
 
 
 @pytest.mark.parametrize("path", [None, 7, b"tokens.db", object(), ["tokens.db"]])
-def test_what_is_no_path_is_refused(path: Any) -> None:
+def test_what_is_not_a_path_is_refused(path: Any) -> None:
     """The error names the parameter and what to give."""
     with pytest.raises(ConfigurationError, match="path must be a path, not ") as raised:
         SQLiteStore(path)
     assert raised.value.parameter == "path"
 
 
-def test_a_key_that_is_no_text_is_an_error(store: SQLiteStore) -> None:
+def test_a_key_that_is_not_text_is_an_error(store: SQLiteStore) -> None:
     """A key with a lone surrogate raises StoreError that shows it."""
     with pytest.raises(StoreError, match=r"key '\\ud800'"):
         store.load("\ud800")
@@ -613,7 +615,7 @@ def test_a_copy_is_the_same_store(store: SQLiteStore) -> None:
 
 
 def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
-    """A lock file is there while the lock is held, one for each key, and gone afterwards."""
+    """A lock file exists while the lock is taken, one for each key, and not afterwards."""
     locks = Path(f"{path}-locks")
     for number in range(100):
         with store.lock(f"key {number}", timeout=1):
@@ -621,7 +623,7 @@ def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
     assert list(locks.iterdir()) == []
 
 
-def test_a_busy_lock_says_what_to_do(store: SQLiteStore) -> None:
+def test_a_busy_lock_names_what_to_do(store: SQLiteStore) -> None:
     """The error of a lock not had names the key, the database and the lock file, and what to do."""
     with (
         store.lock("alice", timeout=1),
@@ -632,7 +634,7 @@ def test_a_busy_lock_says_what_to_do(store: SQLiteStore) -> None:
 
 
 def test_a_lock_that_cannot_be_is_an_error(path: Path, store: SQLiteStore) -> None:
-    """Where the lock's directory cannot be, StoreError says so; nothing falls back to a weaker lock."""
+    """Where the lock's directory cannot be, StoreError reports it; nothing falls back to a weaker lock."""
     locks = Path(f"{path}-locks")
     locks.rmdir()
     locks.write_text("in the way")
@@ -684,7 +686,7 @@ def test_removing_lock_files_lets_no_two_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("times", [15, pytest.param(200, marks=pytest.mark.deep)])
 def test_f44_a_kill_leaves_the_old_or_the_new_record(path: Path, times: int) -> None:
-    """F44: kill -9 at random moments, its first opening included, leaves a readable record and no lock held."""
+    """F44: kill -9 at random moments, its first opening included, leaves a readable record and no lock."""
     check_that_kills_leave_old_or_new(partial(SQLiteStore, path), times)
     assert run_sql(path, "PRAGMA integrity_check") == [("ok",)]
 
@@ -696,8 +698,10 @@ def test_f40_eight_processes_renew_once_each_time(path: Path) -> None:
         check_that_a_crowd_renews_once(partial(SQLiteStore, path))
 
 
-def test_f46_f54_eight_processes_create_and_write_at_once(path: Path) -> None:
-    """F46, F54: eight processes open a file that does not exist and write to it at once, and none finds it locked."""
+def test_f46_f54_eight_processes_create_and_write_at_the_same_time(path: Path) -> None:
+    """F46, F54: eight processes open a file that does not exist and write to it in parallel, and none finds it
+    locked.
+    """
     run_processes(8, write_own_keys, path, 25)
     with SQLiteStore(path) as store:
         assert len(list(store.keys())) == 8 * 25
@@ -786,7 +790,7 @@ def test_a_store_not_yet_used_crosses_any_fork(path: Path, store: SQLiteStore) -
 
 
 def test_a_store_in_use_refuses_a_fork_without_hooks(store: SQLiteStore) -> None:
-    """Where its file locks cannot be trusted, the store says so instead of losing a token."""
+    """Where its file locks cannot be trusted, the store raises an error instead of losing a token."""
     store.save("alice", {}, expected=None)
 
     def child() -> None:

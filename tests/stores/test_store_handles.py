@@ -165,7 +165,7 @@ def test_what_is_refused_is_not_shown(make: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("url", [None, 7, b"memory:", object()])
-def test_a_url_that_is_no_text_is_refused(url: Any) -> None:
+def test_a_url_that_is_not_text_is_refused(url: Any) -> None:
     """The error names the parameter and the kinds of store that are known."""
     error = caught(lambda: open_store(url))
     assert isinstance(error, ConfigurationError)
@@ -174,7 +174,7 @@ def test_a_url_that_is_no_text_is_refused(url: Any) -> None:
 
 
 @pytest.mark.parametrize("directory", [None, 7, b"tokens", object()])
-def test_a_directory_that_is_no_path_is_refused(directory: Any) -> None:
+def test_a_directory_that_is_not_a_path_is_refused(directory: Any) -> None:
     """The error names the parameter."""
     error = caught(lambda: FileStore(directory))
     assert isinstance(error, ConfigurationError)
@@ -215,7 +215,7 @@ def used_with(package: Path, use: str) -> str:
     ],
 )
 def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken: str, quoted: str) -> None:
-    """What is installed and cannot be imported is reported with its own error: installing it again may not help."""
+    """A package that is installed and cannot be imported is reported with its own error: a new install may not help."""
     package, use = USES[extra]
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text(broken)
@@ -227,7 +227,7 @@ def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken
 
 @pytest.mark.parametrize("extra", USES)
 def test_a_missing_extra_is_named_when_it_is_needed(tmp_path: Path, extra: str) -> None:
-    """Star imports work without it; making the store says what to install."""
+    """Star imports work without it; the error of making the store names what to install."""
     package, use = USES[extra]
     said = used_with(tmp_path, f"import sys; sys.modules[{package!r}] = None; {use}")
     assert f"needs the package {package}, which is not installed | pip install 'blnk-auth[{extra}]'" in said

@@ -1,4 +1,4 @@
-"""A URL names a store; what it names, and what it does not, is said clearly and without a password."""
+"""A URL names a store; what it names, and what it does not, is reported clearly and without a password."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_only_what_is_needed_is_imported(tmp_path: Path, url: str, unwanted: str
 
 
 def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
-    """A store whose package is not installed says which extra brings it."""
+    """A store whose package is not installed names the extra that brings it."""
     script = (
         "import sys; sys.modules['keyring'] = None\n"
         "from blnk_auth.stores._urls import open_store\n"

@@ -40,7 +40,7 @@ RENEWED = {"expired": Story(1, 1, 0, 0), "rejected": Story(1, 1, 0, 1)}
 
 
 class ClientWorld(World):
-    """A sandbox with a person who signed in; `rejections` of APIs served here count with the sandbox's own."""
+    """A sandbox with a user who signed in; `rejections` of APIs served here count with the sandbox's own."""
 
     rejections = 0
 
@@ -65,7 +65,7 @@ class ClientWorld(World):
 
     @contextmanager
     def api(self, answers: Callable[[Received], Any]) -> Iterator[Site]:
-        """An API that answers in JSON, to whoever brings a good token."""
+        """An API that answers in JSON, to anyone with a valid token."""
 
         def answer(request: Received) -> Reply:
             return Reply.json(answers(request)) if self.accepts(request.authorization) else Reply.rejected()
@@ -74,7 +74,7 @@ class ClientWorld(World):
             yield site
 
     def alice_for(self, origin: str) -> TokenSource:
-        """A person whose token may go to that origin."""
+        """A user whose token may be sent to that origin."""
         return self.signed_in(api_origins=(origin,))
 
 
@@ -88,7 +88,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class MockedWorld:
-    """What its two endpoints answer, in words that every mock library can say.
+    """The answers of its two endpoints, in a form for every mock library.
 
     `alice` signed in with the pair at0, rt0; a refresh demands the newest refresh token and issues the next pair.
     """

@@ -1,6 +1,6 @@
 """A process of its own, for scenarios in which one is interrupted, left, forked or killed: `child.py SETTINGS`.
 
-It speaks with its parent in lines of JSON: it says where it is, and waits until it hears that it may go on. It is run
+It speaks with its parent in lines of JSON: it writes where it is, and waits until it reads that it may go on. It is run
 by its path and imports nothing of the tests, so that it sees `blnk_auth` as any program does.
 """
 
@@ -38,7 +38,7 @@ def hear() -> None:
 
 
 class HaltingStore(SQLiteStore):
-    """Says where it is and stays there, at the step given."""
+    """Writes where it is and stays there, at the step given."""
 
     def __init__(self, path: str, halt_at: str | None) -> None:
         self._halt_at = halt_at
@@ -99,7 +99,7 @@ def run(manner: str, main: Callable[[], Any]) -> Any:
     return trio.run(main)
 
 
-def told(kind: str, alice: TokenSource, url: str) -> dict[str, Any]:
+def called(kind: str, alice: TokenSource, url: str) -> dict[str, Any]:
     """What became of one request."""
     try:
         return {"status": call(kind, alice, url), "token": alice.token().access_token}
@@ -110,7 +110,7 @@ def told(kind: str, alice: TokenSource, url: str) -> dict[str, Any]:
 def one_call(kind: str, alice: TokenSource, url: str) -> None:
     say("ready")
     hear()
-    say(told(kind, alice, url))
+    say(called(kind, alice, url))
 
 
 def interrupted(kind: str, alice: TokenSource, url: str) -> None:
@@ -119,7 +119,7 @@ def interrupted(kind: str, alice: TokenSource, url: str) -> None:
     except KeyboardInterrupt:
         say("interrupted")
     hear()
-    say(told(kind, alice, url))
+    say(called(kind, alice, url))
 
 
 def leaving(kind: str, alice: TokenSource, url: str) -> None:
@@ -131,27 +131,27 @@ def leaving(kind: str, alice: TokenSource, url: str) -> None:
 
 def leaving_behind(kind: str, alice: TokenSource, url: str) -> None:
     """Ends after a call that started a renewal behind itself."""
-    say(told(kind, alice, url))
+    say(called(kind, alice, url))
     hear()
     say("leaving")
 
 
 def at_exit(kind: str, alice: TokenSource, url: str) -> None:
     """Needs a token for the first time when the interpreter is shutting down."""
-    atexit.register(lambda: say(told(kind, alice, url)))
+    atexit.register(lambda: say(called(kind, alice, url)))
     say("leaving")
 
 
 def forking(kind: str, alice: TokenSource, url: str) -> None:
     """Forks while a renewal is under way, and calls in the child and in the parent."""
-    caller = threading.Thread(target=lambda: say({"who": "parent", **told(kind, alice, url)}))
+    caller = threading.Thread(target=lambda: say({"who": "parent", **called(kind, alice, url)}))
     caller.start()
     hear()
     child = os.fork()
     if child == 0:
         say("forked")
         try:
-            say({"who": "child", **told(kind, alice, url)})
+            say({"who": "child", **called(kind, alice, url)})
         finally:
             os._exit(0)
     caller.join()

@@ -1,6 +1,6 @@
 """One table of HTTP clients, each behind the same thin adapter, so that a scenario is written once.
 
-An adapter is used from the test's thread, whatever runs beneath: a synchronous client makes concurrent calls from
+An adapter is used from the test's thread, also if tasks run beneath: a synchronous client makes concurrent calls from
 threads, an asynchronous one from tasks of a real event loop, asyncio or trio, in a thread of its own. The adapters
 translate and decide nothing. Keyword arguments are the client's own, except `body`, see `Body`.
 """
@@ -68,7 +68,7 @@ class Http(Protocol):
     def get(self, url: str, **native: Any) -> Answer: ...
     def post(self, url: str, **native: Any) -> Answer: ...
     def herd(self, url: str, n: int = HERD) -> list[Answer]: ...
-    def outcomes(self, url: str, n: int = HERD) -> list[Answer | BaseException]: ...
+    def results(self, url: str, n: int = HERD) -> list[Answer | BaseException]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc_info: object) -> None: ...
 
@@ -158,7 +158,7 @@ class _Adapter:
     def herd(self, url: str, n: int = HERD) -> list[Answer]:
         return [call.result(PATIENCE) for call in [self.start("GET", url) for _ in range(n)]]
 
-    def outcomes(self, url: str, n: int = HERD) -> list[Answer | BaseException]:
+    def results(self, url: str, n: int = HERD) -> list[Answer | BaseException]:
         calls = [self.start("GET", url) for _ in range(n)]
         return [call.exception(PATIENCE) or call.result() for call in calls]
 

@@ -152,7 +152,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
 
 @contextmanager
 def state_directory(path: Path) -> Iterator[Path]:
-    """A directory for the state of demos; a sandbox that is left there ends, because its state file goes."""
+    """A directory for the state of demos; a sandbox that is left there ends, because its state file is removed."""
     try:
         yield path
     finally:

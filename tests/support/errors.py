@@ -1,7 +1,7 @@
 """Checking an error of the package by its data, not by its text.
 
-Used by every test of an error. What a message says is checked in one place, tests/unit/test_error_messages.py, and by
-tests whose subject is the message, such as those of the command line.
+Used by every test of an error. The words of a message are checked in one place, tests/unit/test_error_messages.py, and
+by tests whose subject is the message, such as those of the command line.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def shown() -> dict[str, list[str]]:
 
 
 def listed() -> dict[str, tuple[str, list[str]]]:
-    """What the file says: the text of each entry, and its tests."""
+    """The content of the file: the text of each entry, and its tests."""
     return {
         match["number"]: (match["text"], [line.removeprefix("  - ") for line in match[3].splitlines()])
         for match in ENTRY.finditer(FILE.read_text("utf-8"))

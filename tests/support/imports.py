@@ -27,7 +27,7 @@ def layer(modules: str, reason: str, third_party: str = "") -> Layer:
     return Layer(frozenset(modules.split()), reason, frozenset(third_party.split()))
 
 
-# Bottom to top. A new third-party import goes into one layer only, and needs a reason in docs/explanation/.
+# Bottom to top. A new third-party import belongs to one layer only, and needs a reason in docs/explanation/.
 LAYERS = (
     layer("errors token policy events", "values and errors that every layer uses"),
     layer(

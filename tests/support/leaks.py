@@ -18,7 +18,7 @@ PACKAGE_DIRECTORY = str(Path(blnk_auth.__file__).parent)
 
 
 def everything_in(error: BaseException) -> Iterator[str]:
-    """All that an error could tell a log: texts, attributes, notes and our frames' locals, over the whole chain."""
+    """All of an error that a log may show: strings, attributes, notes and our frames' locals, over the whole chain."""
     queue: list[BaseException] = [error]
     seen: set[int] = set()
     while queue:
@@ -45,12 +45,12 @@ def _shown(value: object) -> str:
     try:
         return repr(value)
     except Exception as error:
-        # An object whose making failed half-way, as debuggers show it too.
+        # An object whose `__init__` failed, as debuggers show it too.
         return f"<{type(value).__name__}: {error!r}>"
 
 
 def leaks(texts: Iterable[object], secrets: Iterable[str]) -> list[str]:
-    """The texts that hold one of the secrets."""
+    """The strings that contain one of the secrets."""
     looked_for = tuple(secrets)
     assert looked_for
     return [text for text in map(str, texts) if any(secret in text for secret in looked_for)]
@@ -58,7 +58,7 @@ def leaks(texts: Iterable[object], secrets: Iterable[str]) -> list[str]:
 
 @contextlib.contextmanager
 def no_secret_shown(secret: str) -> Iterator[None]:
-    """The block raises, and no frame of ours that the error shows has the secret in a local variable."""
+    """The block raises, and no frame of the package that the error shows has the secret in a local variable."""
     with pytest.raises(Exception) as raised:  # noqa: PT011 - which error it is, other tests ask
         yield
     error = raised.value

@@ -2,7 +2,8 @@
 
 Used by everything here that waits, and by tests that wait themselves. Only a hang uses it up: it leaves room for a
 machine that does ten other things, and costs nothing where all is well. A test never lets it pass, and never checks
-that something took less than a time of its own. Below `faulthandler_timeout`, so that the test says what it waited for.
+that something took less than a time of its own. Below `faulthandler_timeout`, so that the test reports what it waited
+for.
 """
 
 from __future__ import annotations

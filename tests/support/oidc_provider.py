@@ -77,7 +77,7 @@ class RealServer:
 
 
 def sign_in(authorization_url: str, subject: str) -> str:
-    """Play the person in the server's own pages: sign in, consent. Returns the callback URL, without following it."""
+    """Play the user in the server's own pages: sign in, consent. Returns the callback URL, without following it."""
     origin = httpx.URL(authorization_url).copy_with(raw_path=b"/")
     with httpx.Client(trust_env=False) as browser:
         answer = browser.get(authorization_url)

@@ -57,7 +57,7 @@ class RealWorld:
     events: Events = field(default_factory=Events)
 
     def provider(self, **settings: Any) -> Provider:
-        """What the server says of itself."""
+        """The server's own metadata."""
         return Provider.discover(self.server.issuer, **settings)
 
     def client(self, client_id: str = "basic", provider: Provider | None = None, **settings: Any) -> OAuthClient:
@@ -71,7 +71,7 @@ class RealWorld:
         return OAuthClient(provider or self.provider(), client_id=client_id, **{**usual, **settings})
 
     def sign_in(self, client: OAuthClient, subject: str = "alice") -> TokenSource:
-        """The source of a person who went through the server's pages."""
+        """The source of a user who used the server's pages."""
         start = client.start_authorization(subject, scope="openid")
         return client.finish_authorization(sign_in(start.url, subject))
 
@@ -98,7 +98,7 @@ class RealWorld:
         return counts.token_requests, counts.refreshes, counts.reuses
 
     def is_active(self, token: str) -> bool:
-        """What the server's introspection (RFC 7662) says of a token."""
+        """The server's introspection response (RFC 7662) for a token."""
         answer = self.server.post("/token/introspection", ("inspector", "inspector-s3cret"), token=token)
         active: bool = answer.raise_for_status().json()["active"]
         return active

@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 class Child:
-    """A process that says lines of JSON, and goes on when it is told to."""
+    """A process that writes lines of JSON, and continues on demand."""
 
     def __init__(self, *command: str, **settings: Any) -> None:
         self._lines: queue.Queue[str] = queue.Queue()
@@ -60,7 +60,7 @@ class Child:
         self._lines.put("")
 
     def says(self) -> Any:
-        """The next thing it says."""
+        """The next line that it writes."""
         line = self._lines.get(timeout=PATIENCE)
         assert line, f"the child ended with status {self._process.wait(PATIENCE)} and said nothing more"
         return json.loads(line)

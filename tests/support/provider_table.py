@@ -113,18 +113,18 @@ ROWS = (
         (
             "test_a_refresh_sends_the_refresh_token_and_nothing_else",
             "test_trap_03_provider_parameters_go_with_each_refresh",
-            "test_trap_09_no_parameter_goes_where_it_is_not_wanted",
+            "test_trap_09_no_parameter_is_sent_where_it_is_not_wanted",
         ),
     ),
     Row(
         "Further headers, token",
         _headers("token_headers"),
-        "test_no_further_header_is_sent_than_the_table_says",
+        "test_no_further_header_is_sent_than_in_the_table",
     ),
     Row(
         "Further headers, API",
         _headers("api_headers"),
-        "test_no_further_header_is_sent_than_the_table_says",
+        "test_no_further_header_is_sent_than_in_the_table",
     ),
     Row(
         "PKCE",
@@ -136,7 +136,7 @@ ROWS = (
         (
             "test_signing_in_sends_s256_and_state",
             (
-                "test_the_authorization_request_goes_to_the_bank_without_a_challenge "
+                "test_the_authorization_request_is_sent_to_the_bank_without_a_challenge "
                 "test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id"
             ),
             "test_signing_in_sends_what_flinks_demands",
@@ -165,7 +165,7 @@ ROWS = (
         lambda p: "required" if p.requires_scope else "optional",
         (
             "test_signing_in_sends_s256_and_state",
-            "test_the_authorization_request_goes_to_the_bank_without_a_challenge",
+            "test_the_authorization_request_is_sent_to_the_bank_without_a_challenge",
             "test_a_scope_is_demanded_before_anybody_is_sent_there",
         ),
     ),
@@ -220,7 +220,7 @@ ROWS = (
             "RFC 6749; 400, 401, 403 with a JSON body and no code mean sign in",
         ),
         (
-            "test_trap_28_prose_is_no_oauth_code",
+            "test_trap_28_prose_is_not_an_oauth_code",
             "test_who_answered_decides_who_is_at_fault",
             "test_a_refusal_without_a_known_error_means_sign_in",
         ),
@@ -296,7 +296,7 @@ ROWS = (
             "none",
         ),
         (
-            "test_a_static_key_goes_to_its_origin_only",
+            "test_a_static_key_is_sent_to_its_origin_only",
             "test_a_fixed_key_is_sent_and_never_renewed test_in_permission_mode_nothing_is_refreshed",
             "test_a_fixed_key_is_sent_and_never_renewed",
         ),

@@ -16,7 +16,7 @@ from support.sites import BACKLOG, Answering, Received, Reply, Site
 
 
 class Proxy:
-    """An HTTP proxy; `requests` says what it was asked for, as in `CONNECT acme.test:443`.
+    """An HTTP proxy; `requests` has what it was asked for, as in `CONNECT acme.test:443`.
 
     `route` may send a tunnel (a target is given) or a request in clear (None) elsewhere than where it is for.
     """
@@ -79,7 +79,7 @@ def _address(target: str | None) -> tuple[str, int]:
 
 
 class Everywhere:
-    """Every host and port there is, reached through a proxy whose every way ends at a site of ours.
+    """Every host and port there is, reached through a proxy whose every way ends at a site of the test.
 
     `tls` must have a certificate for the hosts. `answer` may be assigned at any time. `arrived` has each request with
     the origin that it was for, as the client spelled it.

@@ -18,7 +18,7 @@ from blnk_auth.testing import Clock
 
 
 class ScriptedWorld:
-    """A client of a plain provider with a scripted server and store, a clock that stands still, and its events."""
+    """A client of a plain provider with a scripted server and store, a clock that does not move, and its events."""
 
     def __init__(self, provider: Provider | None = None, **settings: Any) -> None:
         self.clock = Clock()
@@ -40,7 +40,7 @@ class ScriptedWorld:
         self.client = OAuthClient(provider or acme(), **given)
 
     def signed_in(self, subject: str = "alice", **token: Any) -> TokenSource:
-        """A source with the pair at0, rt0 stored, an hour to live unless `token` says otherwise."""
+        """A source with the pair at0, rt0 stored, which lives for an hour unless there is a `token`."""
         source = self.client.for_subject(subject)
         source.adopt(self.token(0, **token))
         settle()
@@ -60,7 +60,7 @@ class ScriptedWorld:
         """What the store holds for a source."""
         return self.store.grant(source.store_key)
 
-    def told(self) -> list[str]:
+    def emitted(self) -> list[str]:
         """The names of the events so far, once all workers have emitted theirs."""
         settle()
         return self.events.names

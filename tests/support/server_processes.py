@@ -90,7 +90,7 @@ class Server(ABC):
         deadline = time.monotonic() + PATIENCE
         while True:
             if self.process is None or self.process.poll() is not None:
-                # PostgreSQL refuses to start for a moment after a kill, until the children of the former have gone.
+                # PostgreSQL refuses to start for a moment after a kill, until the children of the former have exited.
                 self.process = self._run(self._command())
             with contextlib.suppress(Exception):
                 self.ping()
@@ -149,7 +149,7 @@ def _as_nobody() -> dict[str, Any]:
 
 
 class RedisServer(Server):
-    """Every write is on the disk before it is answered, as a token store wants it."""
+    """Every write is on disk before it is answered, as a token store wants it."""
 
     kind = "redis"
 

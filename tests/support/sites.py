@@ -55,7 +55,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a site answers; a body that is no bytes is sent chunk by chunk."""
+    """What a site answers; a body that is not bytes is sent chunk by chunk."""
 
     status: int = 200
     body: bytes | Iterable[bytes] = b""

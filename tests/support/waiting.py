@@ -90,7 +90,7 @@ def settle() -> None:
     while ours := [each for each in _renewals() if each not in _NEVER_STARTED]:
         waited = time.monotonic() - begun_at
         if waited > 1 and not any(thread.is_alive() for thread in ours):
-            # Ctrl-C kept them from starting, and Python 3.13 goes on listing them.
+            # Ctrl-C kept them from starting, and Python 3.13 keeps listing them.
             _NEVER_STARTED.update(ours)
             return
         assert waited < PATIENCE, "a renewal hangs"

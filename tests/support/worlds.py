@@ -150,7 +150,7 @@ class World:
 
 @contextmanager
 def a_world(name: str = "blnk_cloud", **settings: Any) -> Iterator[World]:
-    """The world of one provider, with a new sandbox and store, and a clock that stands still."""
+    """The world of one provider, with a new sandbox and store, and a clock that does not move."""
     clock = Clock()
     with Sandbox(name, clock=clock, lifetime=LIFETIMES[name], **settings) as sandbox:
         yield World(sandbox, clock, name)
@@ -175,7 +175,7 @@ class SharedWorld(World):
         self.store = SQLiteStore(path)
 
     def expired(self, **settings: Any) -> TokenSource:
-        """A user whose access token, the record says, expired a minute ago."""
+        """A user whose access token, by the record, expired a minute ago."""
         alice = self.client(**settings).for_subject("alice")
         issued = Token.from_response(self.sandbox.issue("alice"), now=time.time())
         alice.adopt(issued.replace(issued_at=time.time() - 3660, expires_at=time.time() - 60))

@@ -34,7 +34,7 @@ ENVIRONMENT = {
 
 
 def run(what: str, *command: str | Path) -> bool:
-    """Run a checker and say how it went; its own words only if it found something."""
+    """Run a checker and report the result; its own output only if it found something."""
     finished = subprocess.run(
         [str(part) for part in command], env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -58,7 +58,7 @@ def write_examples(directory: Path) -> None:
 
 
 def main() -> int:
-    """Run everything, also after a failure; the exit status says whether all was well."""
+    """Run everything, also after a failure; the exit status is 0 if all was well."""
     mypy, pyright = BIN / "mypy", BIN / "pyright"
     with tempfile.TemporaryDirectory() as examples:
         write_examples(Path(examples))

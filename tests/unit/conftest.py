@@ -1,4 +1,4 @@
-"""`make unit` is quick because a test here opens no socket and starts no process, unless it says so with the marker
+"""`make unit` is quick because a test here opens no socket and starts no process, unless it has the marker
 `real`: the audit hook makes anything else fail.
 """
 
@@ -8,6 +8,11 @@ import sys
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy with something else must not fail a property, so an example has no time limit.
+settings.register_profile("blnk_auth", deadline=None)
+settings.load_profile("blnk_auth")
 
 _REAL = frozenset({"socket.bind", "socket.connect", "subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 _watched: list[str] = []

@@ -1,4 +1,4 @@
-"""The first mistakes that users make with the auth classes: each error says what to pass instead."""
+"""The first mistakes that users make with the auth classes: each error names what to pass instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ URL = "https://api.acme.test/x"
 
 
 class Unusual:
-    """Something that is no source."""
+    """Something that is not a source."""
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
@@ -40,7 +40,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("auth_class", AUTH_CLASSES)
-def test_what_is_no_source_is_refused_at_once(auth_class: Any, mistake: str) -> None:
+def test_what_is_not_a_source_is_refused_immediately(auth_class: Any, mistake: str) -> None:
     """The error names the parameter, what was passed and what to pass, and shows no secret."""
     make, problem, remedy = MISTAKES[mistake]
     with pytest.raises(ConfigurationError) as caught:
@@ -90,6 +90,6 @@ def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None
 
 
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
-    """A package that is not one of ours."""
+    """A package that this library has no auth class for."""
     with raises(ConfigurationError, parameter="auth"):
         RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]

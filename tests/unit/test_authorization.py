@@ -113,10 +113,10 @@ def test_a_provider_without_pkce_gets_none() -> None:
         ({}, {"redirect_uri": None}, "redirect_uri"),
     ],
 )
-def test_a_start_that_cannot_work_says_why_and_stores_nothing(
+def test_a_start_that_cannot_work_names_the_reason_and_stores_nothing(
     provider: dict[str, Any], settings: dict[str, Any], named: str
 ) -> None:
-    """The parameter that is missing is named at once."""
+    """The parameter that is missing is named immediately."""
     world = ScriptedWorld(acme(**provider), **settings)
     with raises(ConfigurationError, parameter=named):
         world.client.start_authorization("alice")
@@ -125,7 +125,7 @@ def test_a_start_that_cannot_work_says_why_and_stores_nothing(
 
 @pytest.mark.parametrize("subject", ["", "  ", None, 7])
 def test_a_start_for_nobody_is_refused(world: ScriptedWorld, subject: Any) -> None:
-    """Whose grant it will be must be said."""
+    """The caller must name the subject of the grant."""
     with raises(ConfigurationError, parameter="subject"):
         world.client.start_authorization(subject)
 
@@ -171,7 +171,7 @@ def test_finish_exchanges_the_code_and_stores_the_grant(world: ScriptedWorld) ->
     }
     assert (source.subject, source.token().access_token, source.state) == ("alice", "at1", "fresh")
     assert world.stored(source).token.refresh_token == "rt1"
-    assert world.told() == ["signed_in"]
+    assert world.emitted() == ["signed_in"]
     assert len(world.server.requests) == 1
 
 
@@ -189,7 +189,7 @@ def test_the_async_twins_do_the_same(world: ScriptedWorld, run: Any) -> None:
 
 
 def test_another_process_may_finish(world: ScriptedWorld) -> None:
-    """What is pending is in the store."""
+    """A pending sign-in is in the store."""
     start = world.client.start_authorization("alice")
     other = ScriptedWorld(acme(issuer=ISSUER), store=world.store, clock=world.clock)
     other.server.will(pair(1))
@@ -197,7 +197,7 @@ def test_another_process_may_finish(world: ScriptedWorld) -> None:
 
 
 def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: ScriptedWorld) -> None:
-    """The source that is in use goes on with the new tokens at once."""
+    """The source that is in use continues with the new tokens immediately."""
     source = world.signed_in()
     start = world.client.start_authorization("alice")
     world.server.will(pair(5))
@@ -206,7 +206,7 @@ def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: ScriptedWorld) ->
 
 
 def test_two_tabs_of_one_user_both_succeed(world: ScriptedWorld) -> None:
-    """Two sign-ins at once do not disturb each other, in either order."""
+    """Two sign-ins at the same time do not disturb each other, in either order."""
     one, two = (world.client.start_authorization("alice") for _ in range(2))
     world.server.will(pair(1), pair(2))
     world.client.finish_authorization(callback(two))
@@ -245,7 +245,7 @@ def test_a_record_of_a_sign_in_that_cannot_be_read_asks_to_begin_again(
 
 
 @pytest.mark.parametrize("state", [5, b"state", "\ud800", ["state"]], ids=repr)
-def test_an_unechoed_state_that_is_no_text_is_named(world: ScriptedWorld, state: Any) -> None:
+def test_an_unechoed_state_that_is_not_text_is_named(world: ScriptedWorld, state: Any) -> None:
     """Before anything is read or sent."""
     with pytest.raises(ConfigurationError) as caught:
         world.client.finish_authorization("https://app.test/callback?code=c", unechoed_state=state)
@@ -253,7 +253,7 @@ def test_an_unechoed_state_that_is_no_text_is_named(world: ScriptedWorld, state:
 
 
 def test_two_people_never_get_each_others_grant(world: ScriptedWorld) -> None:
-    """The state says whose it is."""
+    """The state identifies the subject."""
     alice, bob = (world.client.start_authorization(subject) for subject in ("alice", "bob"))
     world.server.will(pair(1), pair(2))
     assert world.client.finish_authorization(callback(bob)).subject == "bob"
@@ -309,7 +309,7 @@ def test_f57_a_parameter_that_comes_twice_is_refused(world: ScriptedWorld, name:
     ["", "/favicon.ico", "https://app.test/callback", None, b"https://app.test/callback?code=c&state=s", 7],
     ids=repr,
 )
-def test_what_is_no_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
+def test_what_is_not_a_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
     """A path, a URL without a query or another type: the parameter is named."""
     with raises(ConfigurationError, parameter="callback_url"):
         world.client.finish_authorization(url)
@@ -317,7 +317,7 @@ def test_what_is_no_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
 
 @pytest.mark.parametrize("url", ["https://[::1/callback?code=c&state=s", "https://app.test/cb?code=c&state=\ud800"])
 def test_a_malformed_callback_is_a_typed_error(world: ScriptedWorld, url: str) -> None:
-    """Whatever a client sends, the web application gets one of our errors."""
+    """For anything that a client sends, the web application gets an error of this library."""
     with pytest.raises(BlnkAuthError):
         world.client.finish_authorization(url)
 
@@ -358,7 +358,7 @@ def test_f57_the_second_hit_is_refused(world: ScriptedWorld) -> None:
     ids=str,
 )
 def test_a_failed_exchange_does_not_use_the_code_again(world: ScriptedWorld, given: Any) -> None:
-    """Codes are for one use (trap 39): whatever comes back, the user starts again; an older grant stays in force."""
+    """Codes are for one use (trap 39): after any response the user starts again; an older grant stays in force."""
     source = world.signed_in()
     start = world.client.start_authorization("alice")
     world.server.will(given)
@@ -412,8 +412,8 @@ def test_a_secret_that_cannot_be_fetched_spends_nothing() -> None:
     ("given", "lost"),
     [(NoResponse("cut", sent=True), True), (HttpResponse(504, {}, b""), True), (HttpResponse(500, {}, b""), False)],
 )
-def test_a_code_that_may_be_spent_is_not_said_to_be_renewed(world: ScriptedWorld, given: Any, lost: bool) -> None:
-    """Nothing was renewed at a sign-in: the user must begin again, and the error says so."""
+def test_a_code_that_may_be_spent_is_not_reported_as_renewed(world: ScriptedWorld, given: Any, lost: bool) -> None:
+    """Nothing was renewed at a sign-in: the user must begin again, and the error names this."""
     start = world.client.start_authorization("alice")
     world.server.will(given)
     with pytest.raises(TemporarilyUnavailable) as caught:
@@ -489,7 +489,7 @@ def test_an_error_from_the_server_is_reported(world: ScriptedWorld, error: str, 
 def test_what_another_sign_in_cannot_change_is_a_configuration_error(
     world: ScriptedWorld, error: str, parameter: str | None
 ) -> None:
-    """Whoever sends the user there again gets the same error for ever."""
+    """To send the user there again would lead to the same error each time."""
     start = world.client.start_authorization("alice")
     with pytest.raises(ConfigurationError) as caught:
         world.client.finish_authorization(callback(start, code=None, error=error, error_description="no\r\nway"))
@@ -499,8 +499,8 @@ def test_what_another_sign_in_cannot_change_is_a_configuration_error(
     assert world.server.requests == []
 
 
-def test_an_error_says_whose_sign_in_it_was(world: ScriptedWorld) -> None:
-    """A web application wants to know who said no."""
+def test_an_error_names_the_subject_of_the_sign_in(world: ScriptedWorld) -> None:
+    """A web application needs to know which user refused."""
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired) as caught:
         world.client.finish_authorization(callback(start, code=None, error="access_denied"))
@@ -544,7 +544,7 @@ def test_a_refusal_without_the_promised_iss_is_reported_as_it_is() -> None:
 
 
 def test_a_refusal_of_another_server_is_neither_acted_on_nor_shown(world: ScriptedWorld) -> None:
-    """RFC 9207: its iss is wrong, so it ends nothing and none of its text is quoted."""
+    """RFC 9207: its iss is wrong, so it ends nothing and its text is not quoted."""
     start = world.client.start_authorization("alice")
     url = callback(start, iss="https://evil.test", code=None, error="access_denied", error_description="call 555")
     with pytest.raises(ProtocolError) as caught:
@@ -594,16 +594,16 @@ def test_a_refusal_without_state_has_its_own_words(world: ScriptedWorld, error: 
 def test_a_callback_for_another_client_is_refused(world: ScriptedWorld, other: dict[str, Any]) -> None:
     """One store, two registrations: neither finishes what the other has started, nor uses it up."""
     provider = other.pop("provider", acme(issuer=ISSUER))
-    stranger = ScriptedWorld(provider, store=world.store, clock=world.clock, **other)
+    another = ScriptedWorld(provider, store=world.store, clock=world.clock, **other)
     start = world.client.start_authorization("alice")
     with pytest.raises(SignInRequired):
-        stranger.client.finish_authorization(callback(start))
+        another.client.finish_authorization(callback(start))
     world.server.will(pair(1))
     world.client.finish_authorization(callback(start))
 
 
 def test_a_server_that_does_not_echo_the_state_needs_it_from_the_session(world: ScriptedWorld) -> None:
-    """`unechoed_state` stands in for a missing state, and is checked like one; one that is there counts."""
+    """`unechoed_state` replaces a missing state, and is checked like one; a state in the callback has precedence."""
     start, other = world.client.start_authorization("alice"), world.client.start_authorization("bob")
     url = callback(start, state=None)
     with pytest.raises(SignInRequired):
@@ -624,12 +624,12 @@ def test_a_sign_in_that_cannot_be_saved_is_used_and_saved_later(world: ScriptedW
     world.store.interfere("save", None, OSError("full"))
     source = world.client.finish_authorization(callback(start))
     assert source.token().access_token == "at1"
-    assert world.told() == ["save_failed", "saved"]
+    assert world.emitted() == ["save_failed", "saved"]
     assert world.stored(source).token.refresh_token == "rt1"
 
 
 def test_an_outage_at_the_exchange_is_reported_as_one(world: ScriptedWorld) -> None:
-    """The type says that it may heal; the user starts again."""
+    """The type means that it may heal; the user starts again."""
     start = world.client.start_authorization("alice")
     world.server.will(answer({}, 503))
     with pytest.raises(TemporarilyUnavailable):

@@ -1,4 +1,4 @@
-"""Blnk Cloud as its documentation and metadata say."""
+"""Blnk Cloud as its documentation and metadata describe it."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def core(code: object) -> bytes:
     ids=lambda value: repr(value)[:40],
 )
 @pytest.mark.parametrize("path", ["/proxy/ledgers"])
-def test_trap_19_cores_own_401_is_not_cured_by_renewal(path: str, body: bytes | None, renewal_helps: bool) -> None:
-    """Trap 19: Core rejecting Cloud's key through /proxy says nothing about our token; anything else might."""
+def test_trap_19_cores_own_401_is_not_resolved_by_renewal(path: str, body: bytes | None, renewal_helps: bool) -> None:
+    """Trap 19: Core rejecting Cloud's key through /proxy means nothing for our token; any other 401 may."""
     assert BlnkCloud().is_rejection(ApiAnswer(401, {}, path, body)) is renewal_helps
 
 

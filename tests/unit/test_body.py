@@ -49,7 +49,7 @@ def test_one_coding_or_none_is_understood(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,identity", "br", "zstd", "chunked"])
-def test_any_other_coding_is_no_answer(coding: str) -> None:
+def test_any_other_coding_is_not_an_answer(coding: str) -> None:
     """None was asked for. Packed twice, 7 kB become 4 GB."""
     with pytest.raises(NoResponse, match="Content-Encoding") as caught:
         Body(coding, 10_000)
@@ -58,7 +58,7 @@ def test_any_other_coding_is_no_answer(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", [coding for coding in CODINGS if coding not in ("", "identity")])
 @pytest.mark.parametrize("cut", [1, 5, 12, -9, -1])
-def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> None:
+def test_a_compressed_body_that_is_cut_is_not_an_answer(coding: str, cut: int) -> None:
     """Although everything of it can be decoded."""
     with pytest.raises(NoResponse, match="compressed response is damaged or not complete"):
         read_all(coding, CODINGS[coding](DOCUMENT)[:cut])
@@ -70,7 +70,7 @@ def test_a_compressed_body_that_is_cut_is_no_answer(coding: str, cut: int) -> No
     # Their bytes hold the time at which they were compressed.
     ids=["no gzip", "something after it", "twice"],
 )
-def test_a_damaged_compressed_body_is_no_answer(body: bytes) -> None:
+def test_a_damaged_compressed_body_is_not_an_answer(body: bytes) -> None:
     """Nor one with something behind its end."""
     with pytest.raises(NoResponse, match="damaged"):
         read_all("gzip", body)
@@ -164,7 +164,7 @@ def test_the_time_is_up_when_it_is_up() -> None:
     assert (deadline.missed().problem, deadline.missed().sent) == ("not complete within 30 seconds", True)
 
 
-def test_a_process_that_stood_still_gets_time_to_read() -> None:
+def test_a_process_that_was_paused_gets_time_to_read() -> None:
     """Late by more than a busy machine is: what arrived meanwhile is read. At most three times."""
     clock = Clock()
     deadline = Deadline(30, clock=clock)

@@ -1,4 +1,4 @@
-"""Calling what a user gave: whatever it raises is an error of this library that does not quote it."""
+"""Calling a user's callable: anything that it raises becomes an error of this library that does not quote it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_empty_elements_of_the_list_are_passed_over(header: str) -> None:
         'Bearer error="insufficient_scope"; scope="a"',
     ],
 )
-def test_a_sloppy_challenge_still_says_that_no_renewal_helps(header: str) -> None:
+def test_a_sloppy_challenge_still_means_that_no_renewal_helps(header: str) -> None:
     """A missing comma or quote does not hide `insufficient_scope`: a renewal would be wasted."""
     assert not renewal_may_help(ApiAnswer(401, {"www-authenticate": header}))
 
@@ -126,7 +126,7 @@ def test_a_new_token_helps_only_after_a_401(status: int) -> None:
 @given(header=st.text(alphabet="Bearer \t,=\"'\\error;~+/\x00é", max_size=60) | st.text(max_size=60))
 @example('Bearer error="\\')
 def test_reading_never_raises(header: str) -> None:
-    """Whatever a server sends, the list of challenges ends where it cannot be read."""
+    """For anything that a server sends, the list of challenges ends where it cannot be read."""
     for challenge in parse_challenges(header):
         assert challenge.scheme == challenge.scheme.lower()
     renewal_may_help(ApiAnswer(401, {"www-authenticate": header}))
@@ -141,7 +141,7 @@ CHALLENGES = st.lists(
 
 @given(written=CHALLENGES)
 def test_what_is_written_by_the_rfc_is_read_back(written: list[tuple[str, dict[str, str]]]) -> None:
-    """RFC 9110 section 11.6.1: whatever the quoted values hold, also commas, quotes and other challenges."""
+    """RFC 9110 section 11.6.1: with any quoted values, also with commas, quotes and other challenges in them."""
     header = ", ".join(
         f"{scheme} " + ", ".join(f"{name}={_quoted(value)}" for name, value in parameters.items())
         for scheme, parameters in written
@@ -198,5 +198,5 @@ def test_the_time_to_read_a_header_grows_with_its_length_only(case: str, monkeyp
 
 
 def test_what_a_server_sends_beyond_reason_is_not_read() -> None:
-    """16 KiB of challenges are read, whatever the server sends: each costs time on the caller's thread."""
+    """At most 16 KiB of challenges are read: each costs time on the caller's thread."""
     assert 8000 < len(parse_challenges("a " * 1_000_000)) <= 8192

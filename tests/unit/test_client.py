@@ -1,4 +1,4 @@
-"""`OAuthClient` and providers refuse at once what cannot work, by the name of the parameter (issue: bad input)."""
+"""`OAuthClient` and providers immediately refuse what cannot work, and name the parameter."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def client(**settings: Any) -> OAuthClient:
     ],
     ids=lambda value: getattr(value, "__name__", repr(value))[:40],
 )
-def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
+def test_a_bad_parameter_is_named_immediately(parameter: str, value: Any) -> None:
     """Before anything is stored or sent, and never as an error of Python's own."""
     with raises(ConfigurationError, parameter=parameter):
         client(**{parameter: value})
@@ -92,7 +92,7 @@ def test_a_bad_parameter_is_named_at_once(parameter: str, value: Any) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", repr(value))[:40],
 )
-def test_a_bad_parameter_is_named_at_once_and_not_at_the_first_renewal(parameter: str, value: Any) -> None:
+def test_a_bad_parameter_is_named_immediately_and_not_at_the_first_renewal(parameter: str, value: Any) -> None:
     """Certificates, proxies, the secret's type, a store's class instead of a store."""
     with raises(ConfigurationError, parameter=parameter):
         client(**{parameter: value})
@@ -129,7 +129,7 @@ def test_good_redirect_uris_pass(redirect_uri: str | None) -> None:
 
 
 def test_a_public_client_needs_no_secret() -> None:
-    """`none` says so in so many words."""
+    """`none` must be written out."""
     assert repr(client(client_auth="none", client_secret=None)) == "<OAuthClient 'id' of acme>"
 
 
@@ -156,7 +156,7 @@ TAKES_A_SCOPE: dict[str, Callable[[OAuthClient, Any], object]] = {
 @pytest.mark.parametrize(
     "scope", [7, True, b"a", "\ud800", ["a", 7], ["a", None], ("\ud800",), {"a": 1}, {"a"}, range(2)], ids=ascii
 )
-def test_what_is_no_scope_is_refused_by_every_method(method: str, scope: Any) -> None:
+def test_what_is_not_a_scope_is_refused_by_every_method(method: str, scope: Any) -> None:
     """One rule: a string, or a list or tuple of strings. A set or a mapping has no order that could be meant."""
     with raises(ConfigurationError, parameter="scope") as caught:
         TAKES_A_SCOPE[method](client(), scope)
@@ -184,7 +184,7 @@ def test_a_subject_that_never_signed_in_gets_an_error_and_nothing_is_stored() ->
     assert list(store.keys()) == []
 
 
-def test_for_itself_where_there_is_no_such_grant_says_so() -> None:
+def test_for_itself_names_the_missing_grant() -> None:
     """Blnk Cloud has no client credentials grant (FACT in its metadata)."""
     with raises(ConfigurationError, parameter="for_itself"):
         client(provider=BlnkCloud()).for_itself()
@@ -278,7 +278,7 @@ R1, R2 = "https://one.api.test/", "https://two.api.test/"
 
 
 def test_each_combination_of_arguments_is_a_token_of_its_own() -> None:
-    """RFC 8707: a token for one resource never goes to another, in memory or in the store."""
+    """RFC 8707: a token for one resource is never used for another, in memory or in the store."""
     world = ScriptedWorld()
     combinations: list[dict[str, Any]] = [
         {},
@@ -341,7 +341,7 @@ def test_a_device_sign_in_may_be_for_a_resource() -> None:
 
 @pytest.mark.parametrize("value", ["", "api", "/path", "https://a b", "https://a.test/#x", "\ud800", 7, ["https://a"]])
 @pytest.mark.parametrize("method", ["for_itself", "for_subject", "start_authorization", "authorize_device"])
-def test_what_is_no_resource_is_refused_by_every_method(method: str, value: Any) -> None:
+def test_what_is_not_a_resource_is_refused_by_every_method(method: str, value: Any) -> None:
     """RFC 8707 section 2: an absolute URI without a fragment; before anything is sent or stored."""
     world = ScriptedWorld()
     subject = () if method == "for_itself" else ("alice",)
@@ -378,7 +378,7 @@ def test_a_resource_named_twice_is_refused() -> None:
         ScriptedWorld().client.start_authorization("alice", resource=R1, parameters={"resource": R2})
 
 
-def test_a_client_that_nothing_refers_to_is_freed_at_once() -> None:
+def test_a_client_that_nothing_refers_to_is_freed_immediately() -> None:
     """Its store and its connections do not wait for the garbage collector."""
     world = ScriptedWorld()
     world.signed_in()

@@ -26,7 +26,7 @@ def test_an_empty_client_id_is_named(client_id: Any) -> None:
 @pytest.mark.parametrize("secret", ["", None])
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_missing_secret_is_named_with_the_way_out(method: str, secret: Any) -> None:
-    """A public client has to say that it is one."""
+    """A public client has to be declared as one."""
     with raises(ConfigurationError, parameter="client_secret"):
         ClientCredentials("id", secret, method)
 
@@ -58,7 +58,9 @@ def test_a_callable_that_returns_no_secret_is_named(returned: Any) -> None:
 )
 @pytest.mark.parametrize("given_as", ["text", "callable"])
 def test_a_secret_with_a_line_break_is_refused(secret: str, fault: str, given_as: str) -> None:
-    """RFC 6749 section A.2. One that is read from a file often ends so, and the server only says `invalid_client`."""
+    """RFC 6749 section A.2. A secret that is read from a file often ends so, and the server only answers
+    `invalid_client`.
+    """
     given = secret if given_as == "text" else lambda: secret
     with pytest.raises(ConfigurationError, match=fault) as caught:
         ClientCredentials("id", given, "client_secret_basic").prove(audience="", now=0.0)

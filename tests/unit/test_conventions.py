@@ -25,7 +25,7 @@ AVOIDED = frozenset(
     "luck outcome passage person sibling standing step steps stranger tell tells texts told turn uncured whoever "
     "wire".split()
 )
-"""Words that tell a newcomer nothing, each with a plain one in its place: see CONTRIBUTING.md."""
+"""Words that mean nothing to a newcomer; `test_words.py` has a plain one for each."""
 
 ALLOWED = {
     "engine": "SQLAlchemy's word for what a SQLStore is made of",
@@ -87,14 +87,14 @@ def test_no_identifier_has_an_avoided_word(module: str) -> None:
 
 
 def test_every_exception_is_used_and_has_a_reason() -> None:
-    """An exception that nothing needs any more goes."""
+    """An exception that nothing needs any more is removed."""
     assert ALLOWED.keys() == WHERE_ALLOWED.keys()
     everything = " ".join(path.read_text("utf-8") for path in MODULES.values())
     assert [allowed for allowed in ALLOWED if allowed not in everything] == []
 
 
 def test_the_words_of_an_identifier_are_found() -> None:
-    """In snake case, in camel case, beside abbreviations; and a word within another word is none."""
+    """In snake case, in camel case, beside abbreviations; and a word within another word does not count."""
     assert words("_HeldLock") == {"held", "lock"}
     assert words("told_at") == {"told", "at"}
     assert words("HTTPWire2") == {"http", "wire"}
@@ -297,13 +297,13 @@ HEADS_LEFT = frozenset(
     source
     """.split()
 )
-"""Modules whose first lines do not say it yet. It only ever gets shorter, and must become empty."""
+"""Modules whose first lines lack it. It only ever gets shorter, and must become empty."""
 
 
 def missing_from_head(documentation: str) -> list[str]:
     """What the first lines of a module leave out: who uses it, what it promises, what it never does.
 
-    They say it with the words "used by" (or for, where, when) and "never", or "pure", which is a promise of its own.
+    They have the words "used by" (or for, where, when) and "never", or "pure", which is a promise of its own.
     """
     head = " ".join(documentation.split())
     wanted = {

@@ -85,7 +85,7 @@ def test_the_code_is_asked_for_shown_and_exchanged() -> None:
     assert shown.expires_at == device.world.clock() - 10 + 600
     assert (source.subject, source.token().access_token) == ("alice", "at1")
     assert device.world.stored(source).token.refresh_token == "rt1"
-    assert device.world.told() == ["signed_in"]
+    assert device.world.emitted() == ["signed_in"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_old_name_of_the_address_is_understood() -> None:
     assert device.prompts[0].verification_uri == "https://google.test/device"
 
 
-def test_a_provider_without_it_says_what_to_use() -> None:
+def test_a_provider_without_it_names_what_to_use() -> None:
     """Before any request."""
     world = ScriptedWorld()
     with raises(ConfigurationError, parameter="device_authorization_endpoint"):
@@ -228,7 +228,7 @@ def test_a_bad_parameter_is_named(parameter: str, value: Any) -> None:
     assert device.world.server.requests == []
 
 
-def test_an_endpoint_that_is_no_url_is_named() -> None:
+def test_an_endpoint_that_is_not_a_url_is_named() -> None:
     """Where the provider is made."""
     with raises(ConfigurationError, parameter="device_authorization_endpoint"):
         acme(device_authorization_endpoint="http://as.acme.test/device")
@@ -240,7 +240,7 @@ def test_tokens_that_cannot_be_saved_are_used_and_saved_later() -> None:
     device.world.store.interfere("save", StoreError("full"))
     source = device.sign_in()
     assert source.token().access_token == "at1"
-    assert device.world.told() == ["save_failed", "saved"]
+    assert device.world.emitted() == ["save_failed", "saved"]
 
 
 def test_ctrl_c_while_waiting_ends_it() -> None:

@@ -87,7 +87,7 @@ def problems_of_function(function: Callable[..., Any], owner: type | None = None
         return
     twin = _twin_of(function, owner, found)
     if twin is not None:
-        # What is the same need not be said again.
+        # The same need not be documented again.
         yield from (
             f"parameter {parameter}, which {twin.__name__} has not in this form"
             for parameter, hint in _parameters(function).items()
@@ -121,7 +121,7 @@ def _same_kind(described: object, function: Callable[..., Any]) -> bool:
 
 
 def _twin_of(function: Callable[..., Any], owner: type | None, found: Documented) -> Callable[..., Any] | None:
-    """The blocking method of which an async one says that it is the same."""
+    """The blocking method that the docstring of an async one refers to."""
     name = function.__name__
     if owner is None or not inspect.iscoroutinefunction(function) or not name.startswith("a"):
         return None
@@ -199,7 +199,9 @@ def _problems_of_member(member: Any, cls: type) -> Iterator[str]:
 
 
 def _fields(cls: type) -> list[str]:
-    """What an object of a dataclass or a named tuple has; and a typed dictionary, unless its class says who knows."""
+    """What an object of a dataclass or a named tuple has; and a typed dictionary, unless its class names another
+    place.
+    """
     if dataclasses.is_dataclass(cls):
         names = [each.name for each in dataclasses.fields(cls)]
     elif issubclass(cls, dict):
@@ -253,7 +255,9 @@ def problems_of(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", public_definitions())
 def test_a_public_name_is_documented_in_full(name: str) -> None:
-    """Each parameter, field, result and error of ours; a name that is still on the list is not, or leaves it."""
+    """Each parameter, field, result and error of this package; a name that is still on the list is not, or leaves
+    it.
+    """
     problems = problems_of(public_definitions()[name])
     if name in LEFT:
         assert problems, "it is documented now: take it off the list"

@@ -1,4 +1,4 @@
-"""What every error says, read from the source: the one place where tests look at the words.
+"""The message of every error, read from the source: the one place where tests look at the words.
 
 Elsewhere tests look at fields, so a message can be reworded; here the rewording shows, in one text.
 """
@@ -47,7 +47,7 @@ def test_the_messages_are_what_was_decided() -> None:
 
 
 @pytest.mark.parametrize("message", ALL, ids=names)
-def test_a_message_says_what_is_wrong_and_what_to_do(message: Message) -> None:
+def test_a_message_names_what_is_wrong_and_what_to_do(message: Message) -> None:
     """Two parts, no full stop at the end of either, in plain words, naming the parameter that is wrong."""
     for text in (message.problem, message.remedy or ""):
         assert not text.removesuffix("...").endswith((".", ";", ","))

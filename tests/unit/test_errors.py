@@ -39,7 +39,7 @@ def test_all_are_caught_by_the_root_and_read_as_their_message(error: BlnkAuthErr
     assert str(error) == error.problem == "m"
 
 
-def test_what_was_not_said_is_none() -> None:
+def test_fields_that_were_not_given_are_empty() -> None:
     """Nobody has to ask whether an attribute is there."""
     error = SignInRequired("m", reason="missing")
     assert (error.error, error.error_description, error.error_uri, error.status_code, error.subject) == (None,) * 5
@@ -61,11 +61,11 @@ def test_a_copy_is_equal_in_type_and_fields_and_has_no_history(error: BlnkAuthEr
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_in_a_clients_dress_travels_as_itself(error: BlnkAuthError) -> None:
+def test_a_converted_error_is_pickled_as_itself(error: BlnkAuthError) -> None:
     """The request that a shell attaches may carry a token, so it does not enter a pickle (F56)."""
     request = httpx.Request("GET", "https://api.test", headers={"Authorization": "Bearer at-of-alice"})
-    dressed = as_client_error(error, request, request_error=httpx.RequestError, transport_error=httpx.TransportError)
-    pickled = pickle.dumps(dressed)
+    converted = as_client_error(error, request, request_error=httpx.RequestError, transport_error=httpx.TransportError)
+    pickled = pickle.dumps(converted)
     assert b"at-of-alice" not in pickled
     restored = pickle.loads(pickled)
     assert type(restored) is type(error)
@@ -80,10 +80,10 @@ def test_only_what_may_heal_is_a_transport_error(error: BlnkAuthError) -> None:
         (httpx.Request("GET", "https://api.test"), httpx.RequestError, httpx.TransportError),
         (requests.Request("GET", "https://api.test").prepare(), requests.RequestException, requests.ConnectionError),
     ):
-        dressed = as_client_error(error, request, request_error=request_error, transport_error=transport_error)
-        assert isinstance(dressed, type(error))
-        assert isinstance(dressed, request_error)
-        assert isinstance(dressed, transport_error) is heals
-        assert dressed.request is request  # type: ignore[attr-defined]
-        assert (str(dressed), dressed.fields()) == (str(error), error.fields())
-        assert core_type(type(dressed)) is type(error)
+        converted = as_client_error(error, request, request_error=request_error, transport_error=transport_error)
+        assert isinstance(converted, type(error))
+        assert isinstance(converted, request_error)
+        assert isinstance(converted, transport_error) is heals
+        assert converted.request is request  # type: ignore[attr-defined]
+        assert (str(converted), converted.fields()) == (str(error), error.fields())
+        assert core_type(type(converted)) is type(error)

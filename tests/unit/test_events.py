@@ -1,4 +1,4 @@
-"""Telling what happened does no harm, whatever the listener does."""
+"""To emit an event does no harm, with any listener."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from blnk_auth import Event, StoreError
 from blnk_auth.events import emit
 
 
-def test_an_event_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_is_logged_and_emitted(caplog: pytest.LogCaptureFixture) -> None:
     """The logger is `blnk_auth`, the level DEBUG."""
     caplog.set_level(logging.DEBUG, "blnk_auth")
-    told: list[Event] = []
+    emitted: list[Event] = []
     event = Event("renewed", "token/x", "<Token ...>")
-    emit(told.append, event)
+    emit(emitted.append, event)
     emit(None, event)
-    assert told == [event]
+    assert emitted == [event]
     assert [record.getMessage() for record in caplog.records] == ["renewed token/x <Token ...>"] * 2
 
 
 def test_a_withheld_token_is_a_warning_once_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """Each source and each reason is told of once, without anybody listening; the listener is told each time."""
-    told: list[Event] = []
+    """The log has each source and each reason once, without any listener; a listener gets every event."""
+    emitted: list[Event] = []
     events = [Event("token_withheld", key, f"{where} in test_events") for key in "ab" for where in ("here", "there")]
     for event in events * 3:
-        emit(told.append, event)
-    assert told == events * 3
+        emit(emitted.append, event)
+    assert emitted == events * 3
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"token_withheld {event.store_key} {event.detail}") for event in events
     ]
@@ -57,7 +57,7 @@ def test_a_listener_that_raises_is_logged_and_no_more(caplog: pytest.LogCaptureF
     assert "listener is broken" in caplog.text
 
 
-def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
+def test_f10_a_listener_may_use_the_source_of_its_event() -> None:
     """F10: it is called outside every lock, after the flight; it asks for the token and gets the new one."""
     seen: list[str] = []
 
@@ -70,7 +70,7 @@ def test_f10_a_listener_may_use_the_source_it_is_told_of() -> None:
     world.clock.advance(4000)
     world.server.will(pair(1))
     assert source.token().access_token == "at1"
-    world.told()
+    world.emitted()
     assert seen == ["at1"]
 
 
@@ -82,26 +82,26 @@ def test_events_show_no_secret() -> None:
     world.store.interfere("save", OSError("rt1-of-alice"))
     world.server.will(pair(1, access_token="at1-of-alice", refresh_token="rt1-of-alice", scope=7))
     source.token()
-    assert world.told() == ["odd_answer", "save_failed"]
+    assert world.emitted() == ["odd_answer", "save_failed"]
     assert isinstance(world.events[1].error, StoreError)
     assert leaks(map(repr, world.events), ["at0-of-alice", "rt0-of-alice", "at1-of-alice", "rt1-of-alice"]) == []
 
 
 def test_the_names_are_documented() -> None:
-    """Every name that the package tells is in the docstring of `Event`."""
+    """Every name that the package emits is in the docstring of `Event`."""
     import inspect
     from pathlib import Path
 
     import blnk_auth
 
     package = Path(inspect.getfile(blnk_auth)).parent
-    told = {
+    emitted = {
         name
         for file in package.rglob("*.py")
         for name in re.findall(r"(?:Event|note_failure)\(\s*\"([a-z_]+)\"", file.read_text("utf-8"))
     }
     documented = set(re.findall(r"`([a-z_]+)`", Event.__doc__ or ""))
-    assert {"renewed", "save_failed", "sign_in_required"} <= told <= documented
+    assert {"renewed", "save_failed", "sign_in_required"} <= emitted <= documented
 
 
 def test_an_event_names_subject_and_provider_and_how_long_it_took() -> None:

@@ -42,7 +42,7 @@ CONTRACT = {
     *("Provider", "BlnkCloud", "BLink", "Flinks", "Signer", "HttpxAuth", "Httpx2Auth", "RequestsAuth"),
     *("BlnkAuthError", "SignInRequired", "TemporarilyUnavailable", "ConfigurationError", "StoreError", "ProtocolError"),
 }
-"""The names that users rely on; more may be public, none of these may go."""
+"""The names that users rely on; more may be public, but each of these must stay."""
 
 
 def test_the_graph_of_root_modules_is_small_and_has_no_cycle() -> None:
@@ -126,7 +126,9 @@ def test_a_forbidden_import_is_reported(module: str, source: str) -> None:
     ],
 )
 def test_an_allowed_import_is_not_reported(module: str, source: str, is_package: bool) -> None:
-    """The check lets through the standard library, lower layers, siblings, and what a layer is there to import."""
+    """The check lets through the standard library, lower layers, modules of the same layer, and what a layer is there
+    to import.
+    """
     assert violations(source, module=module, is_package=is_package) == []
 
 
@@ -141,7 +143,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("package", ["httpx", "httpx2", "requests"])
 def test_importing_an_auth_class_loads_nothing_but_the_request_flow(package: str) -> None:
-    """Beside the HTTP package: no module from elsewhere, and none of ours that only a renewal needs."""
+    """Beside the HTTP package: no module from elsewhere, and no module of the package that only a renewal needs."""
     code = (
         f"import sys, {package}; before = set(sys.modules); import blnk_auth.{package}; "
         "print(*sorted(set(sys.modules) - before))"
@@ -211,7 +213,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.skipif("BLNK_AUTH_TEST_WHEEL" not in os.environ, reason="only `make test` runs against the wheel")
 def test_the_tests_run_against_the_installed_wheel() -> None:
-    """What is tested is what ships: the package comes from site-packages, with its types and without our tests."""
+    """The tests run on the wheel that ships: the package comes from site-packages, with its types and without our
+    tests.
+    """
     assert Path(sysconfig.get_path("purelib")) in PACKAGE.parents
     installed = {str(file) for file in importlib.metadata.files("blnk-auth") or ()}
     assert "blnk_auth/py.typed" in installed

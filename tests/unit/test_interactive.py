@@ -55,16 +55,16 @@ class Attempt:
         self._urls: queue.Queue[str] = queue.Queue()
         self._pool = ThreadPoolExecutor(1)
         given = {"open_browser": False, "on_url": self._urls.put, "timeout": PATIENCE, **settings}
-        self.outcome: Future[TokenSource] = self._pool.submit(
+        self.result: Future[TokenSource] = self._pool.submit(
             lambda: the_world.client.authorize_interactively("alice", **given)
         )
         self.browser = httpx.Client(timeout=PATIENCE, trust_env=False)
 
     def __enter__(self) -> Self:
-        self.outcome.add_done_callback(lambda _: self._urls.put(""))
+        self.result.add_done_callback(lambda _: self._urls.put(""))
         self.url = self._urls.get(timeout=PATIENCE)
         if not self.url:
-            self.outcome.result()
+            self.result.result()
         self.sent = {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
         self.redirect_uri = self.sent["redirect_uri"]
         return self
@@ -96,10 +96,10 @@ class Attempt:
         return self.browser.get(f"http://127.0.0.1:{self.port}{location.removeprefix('location: ')}")
 
     def source(self) -> TokenSource:
-        return self.outcome.result(PATIENCE)
+        return self.result.result(PATIENCE)
 
     def error(self) -> BaseException:
-        error = self.outcome.exception(PATIENCE)
+        error = self.result.exception(PATIENCE)
         assert error is not None
         return error
 
@@ -124,7 +124,7 @@ def taken() -> Iterator[int]:
 
 
 def test_the_browser_comes_back_and_the_tokens_are_stored() -> None:
-    """The code is exchanged with the verifier and redirect URI of this sign-in, and the page says so."""
+    """The code is exchanged with the verifier and redirect URI of this sign-in, and the page reports success."""
     with Attempt(world()) as attempt:
         attempt.world.server.will(pair(1))
         shown = attempt.come_back()
@@ -134,7 +134,7 @@ def test_the_browser_comes_back_and_the_tokens_are_stored() -> None:
     assert (form["code"], form["redirect_uri"]) == (CODE, attempt.redirect_uri)
     assert (source.subject, source.token().access_token) == ("alice", "at1")
     assert attempt.world.stored(source).token.refresh_token == "rt1"
-    assert attempt.world.told() == ["signed_in"]
+    assert attempt.world.emitted() == ["signed_in"]
     assert shown.status_code == 200
     assert "You are signed in" in shown.text
 
@@ -164,7 +164,7 @@ def test_neither_code_nor_state_stays_in_the_address_bar() -> None:
 
 
 def test_a_user_who_refuses_sees_what_to_do() -> None:
-    """The page says that nothing was given; the caller gets the typed error; no token is asked for."""
+    """The page reports that no access was given; the caller gets the typed error; no token is asked for."""
     with Attempt(world()) as attempt:
         shown = attempt.come_back(attempt.callback(code=None, error="access_denied"))
         error = attempt.error()
@@ -177,7 +177,7 @@ def test_a_user_who_refuses_sees_what_to_do() -> None:
 
 
 def test_a_failed_exchange_is_shown_and_raised() -> None:
-    """The page tells what the error tells, escaped, and what to do; an older grant stays in force."""
+    """The page describes what the error describes, escaped, and what to do; an older grant stays in force."""
     the_world = world()
     old = the_world.signed_in()
     with Attempt(the_world) as attempt:
@@ -309,7 +309,7 @@ def test_any_name_of_this_machine_with_the_right_port_will_do(host: str) -> None
         assert attempt.source()
 
 
-def test_another_port_gets_a_page_that_says_what_to_do() -> None:
+def test_another_port_gets_a_page_that_describes_what_to_do() -> None:
     """As with `ssh -L 9000:localhost:8765`: the browser asks for a port that the sign-in does not have."""
     with Attempt(world()) as attempt:
         shown = attempt.browser.get(attempt.callback(), headers={"Host": "localhost:9000"})
@@ -376,7 +376,7 @@ def test_an_exchange_that_spent_nothing_is_repeated() -> None:
     "given", [[answer({}, 503, retry_after="0")] * 4, [answer({}, 502)], [answer({}, 503, retry_after="31")]], ids=len
 )
 def test_an_outage_that_lasts_ends_the_sign_in(given: list[HttpResponse]) -> None:
-    """After a few attempts, or at once where the code may be spent or the server names too long a time."""
+    """After a few attempts, or immediately where the code may be spent or the server names too long a time."""
     with Attempt(world()) as attempt:
         attempt.world.server.will(*given)
         assert attempt.come_back().url.path == "/done/failed"
@@ -406,7 +406,7 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
             pasted.put(attempt.callback())
         assert arrived.wait(PATIENCE)
         hits.append(attempt.send(attempt.callback(code="another")))
-        # It comes after the second hit, and its answer says that that one has been read.
+        # It comes after the second hit, and its answer proves that the second has been read.
         assert attempt.come_back(attempt.callback(state="x")).status_code == 400
         go_on.set()
         assert [attempt.follow(hit).url.path for hit in hits] == ["/done/success"] * len(hits)
@@ -419,7 +419,7 @@ def test_f57_a_second_hit_does_nothing_and_sees_the_same_page(first: str) -> Non
 
 
 def test_f58_the_port_is_free_and_in_the_redirect_uri() -> None:
-    """F58: two sign-ins at once get two ports, each on 127.0.0.1 only, and nothing listens afterwards."""
+    """F58: two sign-ins at the same time get two ports, each on 127.0.0.1 only, and nothing listens afterwards."""
     with Attempt(world()) as one, Attempt(world()) as two:
         assert one.port != two.port
         assert one.redirect_uri == f"http://127.0.0.1:{one.port}/callback"
@@ -450,7 +450,7 @@ def test_f58_a_registered_port_is_used_and_may_be_overruled() -> None:
 
 
 def test_f58_a_port_in_use_is_named() -> None:
-    """F58: at once, before anything is stored or opened, and with what to do."""
+    """F58: immediately, before anything is stored or opened, and with what to do."""
     the_world = world()
     with taken() as port, raises(ConfigurationError, parameter="port"):
         the_world.client.authorize_interactively("alice", port=port, open_browser=False, on_url=print)
@@ -458,7 +458,7 @@ def test_f58_a_port_in_use_is_named() -> None:
 
 
 def test_f58_nobody_comes_and_it_ends() -> None:
-    """F58: after the time-out the listener is gone."""
+    """F58: after the time-out the listener is closed."""
     with Attempt(world(), timeout=0) as attempt:
         error = attempt.error()
     assert isinstance(error, SignInRequired)
@@ -491,12 +491,12 @@ def test_f58_an_ipv6_redirect_uri_is_served_on_ipv6() -> None:
 
 
 def test_only_loopback_can_be_listened_on() -> None:
-    """Whatever else changes, the listener refuses any other address."""
+    """The listener refuses any other address, in all cases."""
     with raises(ConfigurationError, parameter="redirect_uri"):
         listen("0.0.0.0", 0)
 
 
-def test_connections_that_say_nothing_hold_nobody_up() -> None:
+def test_silent_connections_delay_no_other() -> None:
     """Browsers connect in advance, and a local process may do worse: one that waits does not stop the next."""
     with Attempt(world()) as attempt, contextlib.ExitStack() as idle:
         for _ in range(10):
@@ -508,7 +508,7 @@ def test_connections_that_say_nothing_hold_nobody_up() -> None:
 
 
 def test_idle_connections_do_not_keep_the_browser_out() -> None:
-    """32 at once are served; when there are more, the one that has been idle longest is closed."""
+    """32 are served at the same time; when there are more, the one that has been idle longest is closed."""
     with Attempt(world()) as attempt, contextlib.ExitStack() as idle:
         waiting = [
             idle.enter_context(socket.create_connection(("127.0.0.1", attempt.port), timeout=PATIENCE))
@@ -565,7 +565,7 @@ def _status(attempt: Attempt) -> int | None:
     ],
     ids=["tls", "no host", "two hosts", "http/1.0", "absolute", "too long"],
 )
-def test_what_is_no_request_is_refused(sent: bytes, status: bytes) -> None:
+def test_what_is_not_a_request_is_refused(sent: bytes, status: bytes) -> None:
     """Garbage gets a status and ends nothing."""
     with Attempt(world()) as attempt:
         with socket.create_connection(("127.0.0.1", attempt.port), timeout=PATIENCE) as connection:
@@ -591,7 +591,7 @@ def test_a_browser_that_drops_its_connection_loses_nothing() -> None:
 
 
 def test_f59_a_pasted_url_wins_the_race() -> None:
-    """F59: over SSH the browser's machine is another one; the listener is gone afterwards."""
+    """F59: over SSH the browser's machine is another one; the listener is closed afterwards."""
     pasted: queue.Queue[str] = queue.Queue()
     with Attempt(world(), pasted=pasted.get) as attempt:
         attempt.world.server.will(pair(1))
@@ -640,7 +640,7 @@ def test_f59_pasting_works_for_a_redirect_uri_elsewhere() -> None:
 
 
 def test_f59_no_port_need_be_opened_at_all() -> None:
-    """F59: with `listen` False a port that somebody else has is no obstacle, and the address is pasted."""
+    """F59: with `listen` False a port of another program does not matter, and the address is pasted."""
     pasted: queue.Queue[str] = queue.Queue()
     with taken() as port:
         redirect_uri = f"http://127.0.0.1:{port}/callback"
@@ -692,7 +692,7 @@ def test_a_denial_can_be_pasted_too() -> None:
 
 
 def test_ctrl_c_ends_it_and_closes_the_listener() -> None:
-    """KeyboardInterrupt at once, no thread left behind, and no grant."""
+    """KeyboardInterrupt immediately, no thread left behind, and no grant."""
     the_world, redirect_uris = world(), []
 
     def interrupt(url: str) -> None:
@@ -867,7 +867,7 @@ def test_ctrl_c_during_the_exchange_keeps_what_the_server_issued() -> None:
         ("http://127.0.0.1/cb", {"pasted": 7}, "pasted"),
     ],
 )
-def test_a_bad_parameter_is_named_at_once(redirect_uri: str | None, settings: dict[str, Any], named: str) -> None:
+def test_a_bad_parameter_is_named_immediately(redirect_uri: str | None, settings: dict[str, Any], named: str) -> None:
     """Before anything listens or is stored."""
     the_world = world(redirect_uri)
     with raises(ConfigurationError, parameter=named):
@@ -877,7 +877,7 @@ def test_a_bad_parameter_is_named_at_once(redirect_uri: str | None, settings: di
 
 @pytest.mark.parametrize("subject", ["", None])
 def test_a_sign_in_for_nobody_is_refused(subject: Any) -> None:
-    """Whose grant it will be must be said."""
+    """The caller must name the subject of the grant."""
     with raises(ConfigurationError, parameter="subject"):
         world().client.authorize_interactively(subject, open_browser=False, on_url=print)
 
@@ -898,7 +898,7 @@ def test_a_store_that_cannot_be_written_ends_it() -> None:
 
 @pytest.mark.parametrize("which", ["on_url", "pasted", "on_problem"])
 def test_a_callable_that_raises_ends_it(which: str) -> None:
-    """Whatever the user's own code raises arrives where they wait."""
+    """An exception of the user's own code is raised where the caller waits."""
 
     def fail(*_: object) -> str:
         raise LookupError("of the user's own")
@@ -915,7 +915,7 @@ def test_f56_no_secret_shows_in_what_is_raised(given: HttpResponse) -> None:
     with Attempt(world()) as attempt:
         attempt.world.server.will(given)
         attempt.come_back()
-        error = attempt.outcome.exception(PATIENCE)
+        error = attempt.result.exception(PATIENCE)
     assert type(error) is (expected or type(None))
     if isinstance(error, BlnkAuthError):
         assert leaks(everything_in(error), [CODE, attempt.sent["state"]]) == []
@@ -970,5 +970,5 @@ def test_the_default_browser_is_opened(tmp_path: Any) -> None:
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these always have a screen")
 def test_without_a_screen_no_text_browser_takes_the_terminal() -> None:
-    """Nothing is opened, and the error says how to show the address."""
+    """Nothing is opened, and the error describes how to show the address."""
     assert "on_url is missing" in _run_program({})

@@ -1,4 +1,4 @@
-"""A new sign-in wins over an older renewal, whatever the clocks of the machines read."""
+"""A new sign-in has precedence over an older renewal, whichever way the clocks of the machines are set."""
 
 from __future__ import annotations
 

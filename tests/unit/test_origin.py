@@ -91,7 +91,7 @@ def test_an_origin_has_one_spelling(url: str, shown: str) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_endpoint_is_refused_by_name(url: Any) -> None:
+def test_what_is_not_an_endpoint_is_refused_by_name(url: Any) -> None:
     """Malformed, with userinfo, of another scheme, or http to what is not this machine."""
     with raises(ConfigurationError, parameter="token_endpoint"):
         endpoint_origin(url, "token_endpoint")
@@ -117,7 +117,7 @@ def test_a_password_in_a_url_is_not_quoted() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://a.test/v1", "https://a.test?x=1", "https://a.test#x"])
-def test_an_origin_is_no_url(url: str) -> None:
+def test_an_origin_is_not_a_url(url: str) -> None:
     """A path in api_origins would promise a restriction that does not exist."""
     with raises(ConfigurationError, parameter="api_origins"):
         parse_origin(url, "api_origins")
@@ -166,7 +166,7 @@ ALLOWED = AllowedOrigins(("https://api.acme.test", "https://[2001:db8::1]:8443",
     ],
 )
 @pytest.mark.parametrize("parser", ["httpx", "urllib3"])
-def test_f38_a_token_goes_to_the_listed_origins_only(parser: str, url: str, permitted: bool) -> None:
+def test_f38_a_token_is_sent_to_the_listed_origins_only(parser: str, url: str, permitted: bool) -> None:
     """F35, F38: scheme, host and port, as each client's own parser reads the URL that it connects to."""
     assert ALLOWED.permits(read(parser, url)) is permitted
 
@@ -183,7 +183,7 @@ def read(parser: str, url: str) -> Origin:
 @pytest.mark.parametrize(
     ("listed", "url"), [("https://fass.test", "https://faß.test"), ("https://\u03c3.test", "https://ς.test")]
 )
-def test_f38_two_hosts_that_idna_tells_apart_are_two(listed: str, url: str) -> None:
+def test_f38_two_hosts_that_idna_distinguishes_are_two(listed: str, url: str) -> None:
     """IDNA 2008, by which httpx connects, has ß and the final sigma as letters of their own: other names."""
     assert httpx.URL(listed).raw_host != httpx.URL(url).raw_host
     assert not AllowedOrigins((listed,)).permits(read("httpx", url))

@@ -98,7 +98,7 @@ VALUES: dict[str, object] = {
     "device_authorization": DeviceAuthorization("UC", "https://v", None, 1.0, 5.0, "dc"),
     "record": Record({"a": 1}, "v1"),
 }
-"""What is pickled, by the name that a committed pickle has. None of it is a secret of a user's."""
+"""What is pickled, by the name that a committed pickle has. There is no secret of a user in it."""
 
 ERRORS: list[BlnkAuthError] = [
     BlnkAuthError("m"),
@@ -277,14 +277,14 @@ def test_a_pickled_response_names_public_paths_only() -> None:
     assert hook(response, timeout=1.0) is None
 
 
-def test_a_source_whose_client_is_gone_is_pickled() -> None:
+def test_a_source_whose_client_is_freed_is_pickled() -> None:
     """Nothing else refers to the client any more."""
     source = made_client().for_subject("alice")
     assert pickle.loads(pickle.dumps(source)).store_key == source.store_key
 
 
 def test_a_source_for_one_bank_stays_for_that_bank() -> None:
-    """Whatever the callable that names the bank says by then."""
+    """Also if the callable that names the bank returns another one by then."""
     banks = iter(["IIDP1", "IIDP2", "IIDP3"])
     provider = BLink(
         base_url="https://api.b.test",
@@ -438,7 +438,7 @@ def test_every_name_that_was_moved_leads_to_something() -> None:
 
 
 def test_a_secret_that_was_not_pickled_is_named_when_it_is_needed() -> None:
-    """What stands in its place says what to do, and travels further."""
+    """Its replacement names what to do, and can be pickled again."""
     absent = pickle.loads(pickle.dumps(NotPickled("client_secret")))
     with pytest.raises(ConfigurationError) as raised:
         absent()

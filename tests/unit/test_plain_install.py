@@ -99,7 +99,7 @@ def test_every_name_can_be_looked_at(python: Path, module: str, code: str) -> No
     ],
 )
 def test_using_a_name_names_the_extra(python: Path, use: str, package: str, extra: str) -> None:
-    """The error comes when the name is used, and says what to install."""
+    """The error comes when the name is used, and names what to install."""
     errors = "ImportError, AttributeError, blnk_auth.ConfigurationError"
     printed = run(python, f"import blnk_auth\ntry:\n    {use}\nexcept ({errors}) as error: print(error)")
     assert f"needs the package {package}, which is not installed" in printed
@@ -131,5 +131,5 @@ def test_the_plain_parts_work(python: Path) -> None:
 
 
 def test_the_environment_runs_this_python(python: Path) -> None:
-    """What is tried there is tried on the version under test."""
+    """The child process imports the version under test."""
     assert run(python, "import sys; print(sys.version)").strip() == sys.version

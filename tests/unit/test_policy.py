@@ -27,7 +27,7 @@ def test_what_is_no_number_of_seconds_is_refused_by_name(name: str, value: Any) 
 
 
 def documented(name: str) -> str:
-    """What the section `Attributes` of the class says about a field."""
+    """The entry of a field in the section `Attributes` of the class."""
     found = re.search(rf"^    {name}: (.*)$", inspect.getdoc(RenewalPolicy) or "", re.MULTILINE)
     assert found is not None, f"{name} is not documented"
     return found[1]
@@ -35,7 +35,7 @@ def documented(name: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_number_is_documented_with_its_unit_and_its_default(name: str) -> None:
-    """What the docstring says is what holds."""
+    """The docstring has the defaults of the code."""
     described = re.match(r"(Seconds|Share|Bytes|Count), default ([\d,.]*\d)", documented(name))
     assert described is not None
     assert float(described[2].replace(",", "")) == getattr(RenewalPolicy(), name)
@@ -75,7 +75,7 @@ def test_a_share_is_at_most_one(name: str) -> None:
 
 
 def test_waiting_begins_after_renewing_does() -> None:
-    """The mandatory window lies within the advisory one."""
+    """The mandatory window is within the advisory one."""
     with raises(ConfigurationError, parameter="mandatory_fraction"):
         RenewalPolicy(advisory_fraction=0.1, mandatory_fraction=0.2)
 

@@ -38,7 +38,7 @@ from blnk_auth.provider import DiscoverySettings, ProviderSettings
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
+def test_a_bad_setting_is_named_immediately(parameter: str, value: Any) -> None:
     """A typo in a provider is found where it is written and not at the first renewal."""
     with raises(ConfigurationError, parameter=parameter):
         acme(**{parameter: value})
@@ -94,7 +94,7 @@ def test_a_bad_setting_is_named_at_once(parameter: str, value: Any) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_typo_in_a_setting_is_named_at_once(parameter: str, value: Any) -> None:
+def test_a_typo_in_a_setting_is_named_immediately(parameter: str, value: Any) -> None:
     """An encoding or a grant that does not exist would silently mean another."""
     with raises(ConfigurationError, parameter=parameter):
         acme(**{parameter: value})
@@ -179,7 +179,7 @@ def test_a_provider_travels_in_a_pickle() -> None:
 
 
 def test_a_plain_provider_needs_its_api_origins() -> None:
-    """Where tokens may go must be said (design: section 2)."""
+    """The origins that may receive tokens must be named."""
     with pytest.raises(TypeError, match="api_origins"):
         Provider(name="acme", token_endpoint="https://as.acme.test/token")  # type: ignore[call-arg]
 
@@ -190,8 +190,8 @@ def test_endpoints_may_be_elsewhere_and_have_a_query() -> None:
     assert provider.authorization_endpoint == "https://bank.test/auth?tenant=1"
 
 
-def test_a_target_is_told_to_every_call_and_names_the_authorization_endpoint() -> None:
-    """Where several parties stand behind one server, their tokens are kept apart and each signs its people in."""
+def test_a_target_is_in_every_call_and_names_the_authorization_endpoint() -> None:
+    """If several parties share one server, their tokens are kept apart and each signs its users in."""
     heard: list[Call] = []
 
     def api_headers(call: Call) -> dict[str, str]:
@@ -213,7 +213,7 @@ def test_a_target_is_told_to_every_call_and_names_the_authorization_endpoint() -
 
 
 @pytest.mark.parametrize("named", [None, "", 7])
-def test_a_target_that_is_none_is_named(named: Any) -> None:
+def test_a_target_that_is_not_valid_is_named(named: Any) -> None:
     """A look-up that knows nobody of that name must not put tokens under a key that others share."""
     client = OAuthClient(acme(target=lambda _subject: named), client_id="id", client_secret="s")
     with raises(ConfigurationError, parameter="target"):

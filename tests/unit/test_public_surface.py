@@ -29,7 +29,7 @@ _NO_API = {"blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures"}
 
 
 def public_modules() -> list[str]:
-    """The modules that are public by path: none of their names has a leading underscore."""
+    """The modules that are public by path: no part of their names has a leading underscore."""
     found = [blnk_auth.__name__]
     for each in pkgutil.walk_packages(blnk_auth.__path__, f"{blnk_auth.__name__}.", onerror=lambda _: None):
         is_private = any(part.startswith("_") for part in each.name.split("."))
@@ -62,7 +62,7 @@ def described(name: str, value: Any, path: str) -> Iterator[str]:
     elif inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         head = f"class {name}{f' <{bases}>' if bases else ''}"
-        # Nobody calls a protocol, and what `inspect` says of one differs from Python to Python.
+        # A protocol is not called, and its signature in `inspect` differs from Python to Python.
         yield from (
             [head] if getattr(value, "_is_protocol", False) or issubclass(value, dict) else signature(head, value)
         )
@@ -161,7 +161,7 @@ def shown(default: object) -> str:
 
 
 def test_the_public_surface_is_what_was_decided() -> None:
-    """Compare the two texts, and if the change is meant: make snapshots."""
+    """Compare the two files, and if the change is meant: make snapshots."""
     assert surface().splitlines() == FILE.read_text("utf-8").splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Where a redirect leads: nothing of ours follows a `Location` about which URL parsers disagree."""
+"""Where a redirect leads: no header that we attach follows a `Location` about which URL parsers disagree."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ PIECES = st.sampled_from(
 @example("////evil.test/x")
 @example("https:////evil.test/x")
 def test_requests_agrees_about_every_location_that_is_trusted(location: str) -> None:
-    """If we say where a `Location` leads, requests sends the redirected request there, and nowhere else."""
+    """If we know where a `Location` leads, requests sends the redirected request there, and nowhere else."""
     expected = leads_to(API, location)
     if expected is None or not location:
         return

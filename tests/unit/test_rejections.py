@@ -86,7 +86,7 @@ def test_one_endpoint_that_always_rejects_does_not_keep_the_others_from_being_re
     assert may_renew(rejections, BAD, 10)
 
 
-def test_a_token_that_is_accepted_nowhere_is_renewed_ever_more_rarely_whatever_the_endpoint() -> None:
+def test_a_token_that_is_accepted_nowhere_is_renewed_ever_more_rarely_for_any_endpoint() -> None:
     """An API that rejects everything costs no renewal for each of its endpoints: 10, 20, 40 ... 600 seconds."""
     rejections, now = Rejections(), 0.0
     for number, wait in enumerate((10, 20, 40, 80, 160, 320, 600, 600)):
@@ -97,7 +97,7 @@ def test_a_token_that_is_accepted_nowhere_is_renewed_ever_more_rarely_whatever_t
 
 
 def test_a_renewed_token_that_is_rejected_while_it_is_young_counts() -> None:
-    """With a body that cannot be repeated nothing says whether the renewal helped, except the next rejection."""
+    """With a body that cannot be repeated nothing shows whether the renewal helped, except the next rejection."""
     rejections = Rejections().after_renewal(Token("1"), 100)
     assert rejections is not None
     allowed, rejections = rejections.after_rejection(cached("1", was_accepted=True), BAD, 101, POLICY)
@@ -108,7 +108,7 @@ def test_a_renewed_token_that_is_rejected_while_it_is_young_counts() -> None:
 
 
 def test_a_token_that_has_served_for_a_while_is_renewed_when_it_is_rejected() -> None:
-    """Revoking a token that worked is no storm, and counts for nothing."""
+    """To revoke a token that worked is not a storm, and does not count."""
     rejections = Rejections().after_renewal(Token("new"), 100)
     assert rejections is not None
     for now, token in ((120, "new"), (101, "a newer one"), (99, "new")):
@@ -196,7 +196,7 @@ def test_fifty_callers_of_one_rejected_renewal_count_once() -> None:
 
 
 def test_an_unresolved_rejection_is_reported_once_with_its_endpoint() -> None:
-    """Nothing is raised for it, so an event and the log say which endpoint it is."""
+    """Nothing is raised for it, so an event and the log name the endpoint."""
     world = ScriptedWorld(policy=POLICY)
     source = world.signed_in()
     world.server.will(pair(1), pair(2))

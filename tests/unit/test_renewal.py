@@ -133,7 +133,7 @@ def test_a_fresh_stored_token_needs_neither_the_lock_nor_the_server(scene: Scene
 
 
 def test_the_order_is_load_lock_load_ask_save_unlock(expired: Scene) -> None:
-    """Nothing is asked before the pair was read again under the lock, which is held until the new one is saved."""
+    """Nothing is asked before the pair was read again under the lock, which is kept until the new one is saved."""
     expired.server.will(pair(1))
     assert expired.run().token.access_token == "at1"
     assert expired.trace == ["load", "lock", "load", "ask", "save", "unlock"]
@@ -141,8 +141,10 @@ def test_the_order_is_load_lock_load_ask_save_unlock(expired: Scene) -> None:
     assert expired.events == ["renewed"]
 
 
-def test_what_a_sibling_renewed_while_we_waited_for_the_lock_is_adopted(expired: Scene) -> None:
-    """The pair is read again under the lock (F42): a sibling's new one is used and the server is not asked."""
+def test_what_another_process_renewed_while_we_waited_for_the_lock_is_adopted(expired: Scene) -> None:
+    """The pair is read again under the lock (F42): the new pair of another process is used and the server is not
+    asked.
+    """
     seen = expired.look()
     expired.store.interfere("lock", lambda: expired.store.put(KEY, expired.token(1)))
     assert expired.run(seen).token.access_token == "at1"
@@ -150,7 +152,7 @@ def test_what_a_sibling_renewed_while_we_waited_for_the_lock_is_adopted(expired:
     assert expired.events == ["adopted"]
 
 
-def test_a_siblings_pair_that_is_stale_but_good_is_enough_for_who_holds_an_older_one(scene: Scene) -> None:
+def test_another_processs_stale_but_valid_pair_is_enough_for_one_with_an_older_pair(scene: Scene) -> None:
     """A newer token in its advisory window spares the request; its own renewal is somebody else's errand."""
     seen = scene.look()
     scene.clock.advance(LATER)
@@ -173,7 +175,7 @@ def test_a_rejected_fresh_token_is_renewed(scene: Scene) -> None:
     assert scene.run(scene.look(), must_differ=True).token.access_token == "at1"
 
 
-def test_a_rejected_token_is_not_renewed_if_a_sibling_has_done_so(scene: Scene) -> None:
+def test_a_rejected_token_is_not_renewed_if_another_process_has_done_so(scene: Scene) -> None:
     """A rejected token that is no longer the stored one is replaced by the stored one (F33)."""
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
@@ -181,8 +183,8 @@ def test_a_rejected_token_is_not_renewed_if_a_sibling_has_done_so(scene: Scene) 
     assert scene.server.requests == []
 
 
-def test_a_forced_renewal_asks_although_a_siblings_token_is_fresh(scene: Scene) -> None:
-    """`renew()` means asking the server, whatever is stored, with the pair that is stored."""
+def test_a_forced_renewal_asks_although_another_processs_token_is_fresh(scene: Scene) -> None:
+    """`renew()` means asking the server, also if a fresh pair is stored, and with the stored pair."""
     seen = scene.look()
     scene.store.put(KEY, scene.token(1))
     scene.server.will(pair(2))
@@ -190,8 +192,8 @@ def test_a_forced_renewal_asks_although_a_siblings_token_is_fresh(scene: Scene) 
     assert scene.sent_refresh_tokens == ["rt1"]
 
 
-def test_the_same_token_with_a_siblings_mark_of_its_end_is_no_newer_token(scene: Scene) -> None:
-    """Who sees a rejected token marked as ended is told to sign in, and does not send the same token again."""
+def test_the_same_token_marked_as_ended_by_another_process_is_not_a_newer_token(scene: Scene) -> None:
+    """A caller whose rejected token is marked as ended must sign in, and does not send the same token again."""
     seen = scene.look()
     scene.store.put(KEY, seen.token, ended="refused")
     with pytest.raises(SignInRequired):
@@ -205,9 +207,9 @@ def test_the_same_token_with_a_siblings_mark_of_its_end_is_no_newer_token(scene:
 def test_rotation_twice_in_a_row_sends_each_refresh_token_once(expired: Scene) -> None:
     """Each renewal sends the refresh token of the one before it."""
     expired.server.will(pair(1), pair(2))
-    held = expired.run()
+    cached = expired.run()
     expired.clock.advance(LATER)
-    assert expired.run(held).token.refresh_token == "rt2"
+    assert expired.run(cached).token.refresh_token == "rt2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
     assert expired.stored.token.refresh_token == "rt2"
 
@@ -218,12 +220,12 @@ def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: d
     scene = Scene()
     kept = {"scope": "data:read", "extra": {"grant_id": "g1", "seen": 1}, "refresh_expires_at": scene.clock() + 9e6}
     scene.store.put(KEY, scene.token(0, **kept))
-    held: CachedToken | None = None
+    cached: CachedToken | None = None
     for number in (1, 2):
         scene.clock.advance(LATER)
         scene.server.will(answer({"access_token": f"at{number}", "expires_in": 3600, "seen": number + 1, **given}))
-        held = scene.run(held)
-        assert held.token.access_token == f"at{number}"
+        cached = scene.run(cached)
+        assert cached.token.access_token == f"at{number}"
     assert scene.sent_refresh_tokens == ["rt0", "rt0"]
     stored = scene.stored.token
     assert (stored.access_token, stored.refresh_token, stored.scope) == ("at2", "rt0", "data:read")
@@ -245,7 +247,7 @@ def test_f15_a_refresh_token_that_is_not_renewed_is_kept_twice_in_a_row(given: d
         ("rt1", 2000.0, True, 2000.0),
     ],
 )
-def test_when_a_refresh_token_ends(
+def test_when_a_refresh_token_expires(
     given: str | None, stated: float | None, slides: bool, ends_at: float | None
 ) -> None:
     """One that stays keeps its end, repeated or not, unless each use puts it off; a successor does not inherit it."""
@@ -271,28 +273,28 @@ def test_when_a_refresh_token_ends(
     ids=repr,
 )
 def test_odd_members_never_cost_the_pair(expired: Scene, odd: dict[str, Any]) -> None:
-    """Whatever else the answer says, the rotated pair is saved (promise 5, F16, F18)."""
+    """The rotated pair is saved, with anything else in the answer (promise 5, F16, F18)."""
     expired.server.will(pair(1, **odd))
-    held = expired.run()
-    assert held.version is not None
+    cached = expired.run()
+    assert cached.version is not None
     assert (expired.stored.token.access_token, expired.stored.token.refresh_token) == ("at1", "rt1")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_a_number_that_json_cannot_say_never_costs_the_pair(expired: Scene, number: str) -> None:
+def test_a_number_that_json_cannot_express_never_costs_the_pair(expired: Scene, number: str) -> None:
     """An unknown member that no store can write as JSON does not keep the rotated pair out of the store (promise 5)."""
     body = b'{"access_token":"at1","refresh_token":"rt1","expires_in":3600,"quota":%s}' % number.encode()
     expired.server.will(HttpResponse(200, {}, body))
-    held = expired.run()
-    assert held.version is not None
+    cached = expired.run()
+    assert cached.version is not None
     assert expired.stored.token.refresh_token == "rt1"
 
 
 def test_an_access_token_that_no_header_can_carry_is_stored_and_not_used(expired: Scene) -> None:
-    """Its refresh token may still be good, so the pair is kept; the access token counts as over at once."""
+    """Its refresh token may still be good, so the pair is kept; the access token counts as expired immediately."""
     expired.server.will(pair(1, access_token="at\r\nX-Evil: 1"))
-    held = expired.run()
-    assert held.schedule == UNUSABLE
+    cached = expired.run()
+    assert cached.schedule == UNUSABLE
     assert expired.stored.token.refresh_token == "rt1"
 
 
@@ -302,7 +304,7 @@ LOST = NoResponse("ReadTimeout", sent=True)
 
 
 def test_a_lost_answer_is_asked_for_again_under_the_same_lock(expired: Scene) -> None:
-    """Servers with a grace period issue the lost pair again; later than that the grant would be gone."""
+    """Servers with a grace period issue the lost pair again; later than that the grant would be revoked."""
     expired.policy = RenewalPolicy()
     expired.server.will(LOST, LOST, pair(1))
     assert expired.run().token.access_token == "at1"
@@ -313,8 +315,8 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_lock(expired: Scene) ->
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_lost_answer_is_asked_for_again_as_often_as_the_policy_says(expired: Scene, retries: int) -> None:
-    """After the last attempt the error says that the outcome is unknown, and the record stays."""
+def test_a_lost_answer_is_asked_for_again_as_often_as_the_policy_allows(expired: Scene, retries: int) -> None:
+    """After the last attempt `outcome_unknown` is true, and the record stays."""
     expired.policy = RenewalPolicy(lost_answer_retries=retries, lost_answer_delay=0)
     before = expired.store.texts
     expired.server.will(*[LOST] * (retries + 1))
@@ -357,7 +359,7 @@ def test_a_provider_without_a_grace_period_is_not_asked_again(expired: Scene) ->
     assert len(expired.server.requests) == 1
 
 
-def test_the_clients_own_token_is_asked_for_again_whatever_the_provider_does_with_refreshes() -> None:
+def test_the_clients_own_token_is_asked_for_again_with_any_setting_for_refreshes() -> None:
     """Nothing is used up by asking for it twice."""
     scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.policy = RenewalPolicy()
@@ -367,7 +369,7 @@ def test_the_clients_own_token_is_asked_for_again_whatever_the_provider_does_wit
 
 
 def test_all_attempts_share_one_deadline_and_none_begins_with_less_than_five_seconds_of_it(expired: Scene) -> None:
-    """So that whoever waits for the lock, or for the renewal, waits no longer than for one request."""
+    """So that callers that wait for the lock, or for the renewal, wait no longer than for one request."""
     expired.policy = RenewalPolicy(lost_answer_retries=10, lost_answer_delay=0.5)
 
     def time_out(_: HttpRequest) -> HttpResponse:
@@ -390,7 +392,7 @@ def test_each_attempt_has_an_assertion_of_its_own(expired: Scene) -> None:
     assert first != second
 
 
-def test_a_refusal_after_a_lost_answer_says_what_was_probably_lost(expired: Scene) -> None:
+def test_a_refusal_after_a_lost_answer_names_what_was_probably_lost(expired: Scene) -> None:
     """At a server without a grace period the rotated refresh token went with the answer."""
     expired.policy = RenewalPolicy()
     expired.server.will(LOST, refusal("invalid_grant"))
@@ -466,12 +468,12 @@ def test_f49_a_pair_that_cannot_be_saved_is_used_and_saved_by_the_next_run(expir
     """F49: the token is handed out unsaved, the next run saves it, and the spent refresh token is not sent again."""
     expired.server.will(pair(1))
     expired.store.interfere("save", OSError(28, "No space left on device"))
-    held = expired.run(expired.look())
-    assert (held.token.access_token, held.version) == ("at1", None)
+    cached = expired.run(expired.look())
+    assert (cached.token.access_token, cached.version) == ("at1", None)
     assert expired.stored.token.refresh_token == "rt0"
     assert expired.events == ["save_failed"]
 
-    saved = expired.run(held)
+    saved = expired.run(cached)
     assert saved.version is not None
     assert expired.stored.token.refresh_token == "rt1"
     assert expired.sent_refresh_tokens == ["rt0"]
@@ -479,14 +481,14 @@ def test_f49_a_pair_that_cannot_be_saved_is_used_and_saved_by_the_next_run(expir
 
 
 def test_a_pair_that_cannot_be_saved_for_long_is_neither_lost_nor_renewed(expired: Scene) -> None:
-    """While the store fails, each run says so and asks nothing; once it heals, the pair is saved."""
+    """While the store fails, each run reports it and asks nothing; once it heals, the pair is saved."""
     expired.server.will(pair(1))
     expired.store.interfere("save", *[OSError("full")] * 3)
-    held = expired.run(expired.look())
+    cached = expired.run(expired.look())
     for _ in range(2):
         with pytest.raises(StoreError):
-            expired.run(held)
-    assert expired.run(held).version is not None
+            expired.run(cached)
+    assert expired.run(cached).version is not None
     assert expired.sent_refresh_tokens == ["rt0"]
     assert expired.stored.token.refresh_token == "rt1"
 
@@ -495,9 +497,9 @@ def test_an_unsaved_pair_that_expires_is_saved_first_and_renewed_with_its_own_re
     """The stored refresh token is spent; only the unsaved one may be sent."""
     expired.server.will(pair(1), pair(2))
     expired.store.interfere("save", OSError("full"))
-    held = expired.run(expired.look())
+    cached = expired.run(expired.look())
     expired.clock.advance(LATER)
-    assert expired.run(held).token.access_token == "at2"
+    assert expired.run(cached).token.access_token == "at2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
     assert expired.stored.token.refresh_token == "rt2"
 
@@ -509,19 +511,19 @@ def test_a_rejected_unsaved_pair_is_saved_first_and_renewed_with_its_own_refresh
     """A rejection and a renewal by hand send the unsaved refresh token, never the spent one that is stored."""
     expired.server.will(pair(1), pair(2))
     expired.store.interfere("save", OSError("full"))
-    held = expired.run(expired.look())
-    assert expired.run(held, must_differ=True, forced=forced).token.access_token == "at2"
+    cached = expired.run(expired.look())
+    assert expired.run(cached, must_differ=True, forced=forced).token.access_token == "at2"
     assert expired.sent_refresh_tokens == ["rt0", "rt1"]
 
 
-def test_a_rejected_unsaved_pair_gives_way_to_a_siblings_newer_one(expired: Scene) -> None:
-    """If a sibling has stored another pair meanwhile, that is what replaces the rejected one; nothing is asked."""
+def test_a_rejected_unsaved_pair_gives_way_to_another_processs_newer_one(expired: Scene) -> None:
+    """If another process has stored a pair meanwhile, that pair replaces the rejected one; nothing is asked."""
     expired.server.will(pair(1))
     expired.store.interfere("save", OSError("full"))
-    held = expired.run(expired.look())
+    cached = expired.run(expired.look())
     expired.clock.advance(1)
     expired.store.put(KEY, expired.token(5))
-    assert expired.run(held, must_differ=True).token.access_token == "at5"
+    assert expired.run(cached, must_differ=True).token.access_token == "at5"
     assert len(expired.server.requests) == 1
 
 
@@ -532,19 +534,19 @@ def conflicting(scene: Scene, write: Callable[[], object]) -> CachedToken:
     return scene.run(scene.look())
 
 
-def test_conflict_with_a_siblings_live_pair_of_our_age_leaves_it_and_holds_it(expired: Scene) -> None:
+def test_conflict_with_another_processs_valid_pair_of_our_age_leaves_it_and_adopts_it(expired: Scene) -> None:
     """A live pair that is not older than ours stays stored and is what we hold: both are good, one is enough."""
-    held = conflicting(expired, lambda: expired.store.put(KEY, expired.token(5)))
-    assert held.token.access_token == "at5"
+    cached = conflicting(expired, lambda: expired.store.put(KEY, expired.token(5)))
+    assert cached.token.access_token == "at5"
     assert expired.stored.token.access_token == "at5"
 
 
 def test_conflict_with_an_older_pair_replaces_it(expired: Scene) -> None:
     """A write that brings back an older pair does not cost us the newer one (F50)."""
     older = expired.token(5, issued_at=expired.clock() - 60)
-    held = conflicting(expired, lambda: expired.store.put(KEY, older))
-    assert held.token.access_token == "at1"
-    assert held.version is not None
+    cached = conflicting(expired, lambda: expired.store.put(KEY, older))
+    assert cached.token.access_token == "at1"
+    assert cached.version is not None
     assert expired.stored.token.refresh_token == "rt1"
 
 
@@ -555,35 +557,35 @@ def test_f50_a_rewrite_of_the_pair_we_just_spent_never_outlives_the_new_one(scen
     spent = scene.stored.token
     scene.server.will(pair(1))
     scene.store.interfere("save", lambda: scene.store.put(KEY, spent))
-    held = scene.run(scene.look(), must_differ=True)
-    assert held.token.refresh_token == "rt1"
+    cached = scene.run(scene.look(), must_differ=True)
+    assert cached.token.refresh_token == "rt1"
     assert scene.stored.token.refresh_token == "rt1"
 
 
-def test_conflict_with_a_siblings_mark_of_the_end_replaces_the_mark(expired: Scene) -> None:
-    """A sibling was refused because our renewal had spent its token: our new pair revives the grant."""
+def test_conflict_with_another_processs_mark_of_the_end_replaces_the_mark(expired: Scene) -> None:
+    """Another process was refused because our renewal had spent its token: our new pair replaces the mark."""
     spent = expired.stored.token
-    held = conflicting(expired, lambda: expired.store.put(KEY, spent, ended="refused"))
-    assert held.token.access_token == "at1"
+    cached = conflicting(expired, lambda: expired.store.put(KEY, spent, ended="refused"))
+    assert cached.token.access_token == "at1"
     assert expired.stored.ended is None
     assert expired.stored.token.refresh_token == "rt1"
 
 
 def test_conflict_with_a_deleted_record_does_not_bring_it_back(expired: Scene) -> None:
-    """Whoever forgot the grant while we renewed it meant it."""
+    """To forget a grant while it is renewed is intended."""
     with pytest.raises(SignInRequired) as caught:
         conflicting(expired, lambda: expired.store.delete(KEY))
     assert caught.value.reason == "missing"
     assert expired.store.texts == {}
 
 
-def test_a_deleted_record_of_the_clients_own_token_is_written_anew() -> None:
+def test_a_deleted_record_of_the_clients_own_token_is_written_again() -> None:
     """A client's own token can be had again at any time, so nothing forbids storing it."""
     scene = Scene(ClientCredentialsGrant(None))
     scene.store.put(KEY, scene.token(0, refresh_token=None))
     scene.clock.advance(LATER)
-    held = conflicting(scene, lambda: scene.store.delete(KEY))
-    assert held.version is not None
+    cached = conflicting(scene, lambda: scene.store.delete(KEY))
+    assert cached.version is not None
     assert scene.stored.token.access_token == "at1"
 
 
@@ -599,10 +601,10 @@ def sign_in(scene: Scene, token: Token) -> GrantRecord:
 
 @pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0], ids=["clock behind", "same clock", "clock ahead"])
 def test_a_renewal_that_comes_back_past_a_lost_lock_leaves_a_new_sign_in_alone(expired: Scene, ahead: float) -> None:
-    """The user signed in while the old grant was being renewed: the sign-in stays, whatever the clocks say."""
+    """The user signed in while the old grant was being renewed: the sign-in stays, with any clocks."""
     new = expired.token(7, issued_at=expired.clock() + ahead)
-    held = conflicting(expired, lambda: sign_in(expired, new))
-    assert held.token == new
+    cached = conflicting(expired, lambda: sign_in(expired, new))
+    assert cached.token == new
     assert expired.stored.token == new
 
 
@@ -610,10 +612,10 @@ def test_an_unsaved_renewal_leaves_a_new_sign_in_alone(expired: Scene) -> None:
     """The same where the renewed pair could not be saved at first."""
     expired.server.will(pair(1))
     expired.store.interfere("save", OSError("full"))
-    held = expired.run(expired.look())
+    cached = expired.run(expired.look())
     new = expired.token(7, issued_at=expired.clock() - 3600)
     sign_in(expired, new)
-    assert expired.run(held).token == new
+    assert expired.run(cached).token == new
     assert expired.stored.token == new
 
 
@@ -627,14 +629,14 @@ def test_a_sign_in_that_could_not_be_saved_replaces_the_grant_before_it(
     old = sign_in(scene, scene.token(5, issued_at=scene.clock() + ahead))
     scene.server.will(pair(1))
     scene.store.interfere(verb, OSError("full"))
-    held = exchange(scene, scene.renewal())
-    assert (held.token.access_token, held.version) == ("at1", None)
+    cached = exchange(scene, scene.renewal())
+    assert (cached.token.access_token, cached.version) == ("at1", None)
     if renewed_meanwhile:
         record = scene.store.load(KEY)
         assert record is not None
         renewed = GrantRecord(scene.token(6, issued_at=scene.clock() + ahead), sign_in=old.sign_in)
         scene.store.save(KEY, renewed.to_data(), expected=record.version)
-    assert scene.run(held).token.access_token == "at1"
+    assert scene.run(cached).token.access_token == "at1"
     assert scene.stored.token.refresh_token == "rt1"
 
 
@@ -643,14 +645,14 @@ def test_a_sign_in_that_could_not_be_saved_leaves_a_later_sign_in_alone(scene: S
     sign_in(scene, scene.token(5))
     scene.server.will(pair(1))
     scene.store.interfere("save", OSError("full"))
-    held = exchange(scene, scene.renewal())
+    cached = exchange(scene, scene.renewal())
     later = sign_in(scene, scene.token(6))
-    assert scene.run(held).token == later.token
+    assert scene.run(cached).token == later.token
     assert scene.stored.token == later.token
 
 
-def test_a_record_says_which_sign_in_it_descends_from_through_all_renewals_and_its_end() -> None:
-    """Each sign-in has a name of its own, which every renewal keeps; it tells nothing of the token."""
+def test_a_record_names_the_sign_in_it_descends_from_through_all_renewals_and_its_end() -> None:
+    """Each sign-in has a name of its own, which every renewal keeps; it reveals nothing of the token."""
     scene = Scene()
     scene.server.will(pair(1), pair(2), refusal("invalid_grant"))
     exchange(scene, scene.renewal())
@@ -658,12 +660,12 @@ def test_a_record_says_which_sign_in_it_descends_from_through_all_renewals_and_i
     assert name is not None
     assert "rt1" not in name
     scene.clock.advance(LATER)
-    held = scene.run()
+    cached = scene.run()
     assert scene.stored.token.access_token == "at2"
     assert scene.stored.sign_in == name
     scene.clock.advance(LATER)
     with pytest.raises(SignInRequired):
-        scene.run(held)
+        scene.run(cached)
     assert (scene.stored.ended, scene.stored.sign_in) == ("refused", name)
 
 
@@ -686,7 +688,7 @@ def test_f13_invalid_grant_marks_the_record_keeps_it_and_is_not_asked_again(expi
 
 
 def test_a_verdict_that_cannot_be_marked_is_still_the_verdict(expired: Scene) -> None:
-    """A store that fails does not hide that the person must sign in again."""
+    """A store that fails does not hide that the user must sign in again."""
     expired.server.will(refusal("invalid_grant"))
     expired.store.interfere("save", OSError("read-only"))
     with pytest.raises(SignInRequired):
@@ -705,17 +707,19 @@ def meanwhile(scene: Scene, token: Token, then: HttpResponse) -> Callable[[HttpR
 
 
 @pytest.mark.parametrize("must_differ", [False, True])
-def test_f14_invalid_grant_after_a_sibling_renewed_adopts_the_siblings_pair(expired: Scene, must_differ: bool) -> None:
-    """F14: the store is read again after the verdict, the sibling's pair is used, nothing is marked, nobody is told."""
+def test_f14_invalid_grant_after_another_process_renewed_adopts_its_pair(expired: Scene, must_differ: bool) -> None:
+    """F14: the store is read again after the verdict, the other pair is used; nothing is marked and no event
+    emitted.
+    """
     expired.server.will(meanwhile(expired, expired.token(7), refusal("invalid_grant")))
-    held = expired.run(expired.look(), must_differ=must_differ)
-    assert held.token.access_token == "at7"
+    cached = expired.run(expired.look(), must_differ=must_differ)
+    assert cached.token.access_token == "at7"
     assert expired.stored == GrantRecord(expired.token(7))
     assert len(expired.server.requests) == 1
     assert expired.events == ["adopted"]
 
 
-def test_f14_a_siblings_pair_that_has_expired_too_is_renewed_once(expired: Scene) -> None:
+def test_f14_another_processs_pair_that_has_expired_too_is_renewed_once(expired: Scene) -> None:
     """The newer pair is judged like any other: its own refresh token is sent, once."""
     stale = expired.token(7, expires_at=expired.clock() - 1)
     expired.server.will(meanwhile(expired, stale, refusal("invalid_grant")), pair(8))
@@ -769,7 +773,7 @@ def test_f12_only_a_verdict_touches_the_record(
     assert expired.trace[-1] == "unlock"
 
 
-def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(expired: Scene) -> None:
+def test_f12_any_exception_of_an_http_client_is_a_typed_error_without_its_text(expired: Scene) -> None:
     """Hooks of the user's may raise anything, after the server has acted too: the pair may be lost."""
     expired.server.will(KeyError("rt0 was in that form"))
     with raises(TemporarilyUnavailable, outcome_unknown=True) as caught:
@@ -779,7 +783,7 @@ def test_f12_whatever_an_http_client_raises_is_a_typed_error_without_its_text(ex
 
 
 @pytest.mark.parametrize("sent", [False, True])
-def test_a_lost_answer_is_told_apart_from_a_request_that_never_left(expired: Scene, sent: bool) -> None:
+def test_a_lost_answer_is_distinguished_from_a_request_that_never_left(expired: Scene, sent: bool) -> None:
     """Only if the request may have arrived may the server have renewed."""
     expired.server.will(NoResponse("timeout", sent=sent))
     with pytest.raises(TemporarilyUnavailable) as caught:
@@ -796,7 +800,7 @@ def test_a_lost_answer_is_told_apart_from_a_request_that_never_left(expired: Sce
     ],
 )
 def test_f25_a_grant_that_cannot_be_renewed_costs_no_request(changes: dict[str, Any], reason: str) -> None:
-    """F25: without a refresh token, or with one that has run out, the person is asked and the server is not."""
+    """F25: without a refresh token, or with one that has run out, the user is asked and the server is not."""
     scene = Scene()
     relative = changes.get("refresh_expires_at")
     if relative is not None:
@@ -827,7 +831,7 @@ def test_somebody_who_signs_in_while_we_find_nothing_is_found_at_the_second_look
 
 
 def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() -> None:
-    """No person can sign in for a client: the error says so and no record is marked."""
+    """No user can sign in for a client: the error explains it and no record is marked."""
     scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.server.will(refusal("invalid_grant"))
     with raises(ConfigurationError, error="invalid_grant", status_code=400) as caught:
@@ -836,13 +840,13 @@ def test_invalid_grant_for_the_clients_own_token_is_a_matter_of_configuration() 
     assert scene.store.texts == {}
 
 
-def test_f24_the_clients_own_token_is_asked_for_anew_and_saved() -> None:
+def test_f24_the_clients_own_token_is_requested_again_and_saved() -> None:
     """F24: without any refresh token the grant is repeated, with its scope, and the token persists."""
     scene = Scene(ClientCredentialsGrant("client:admin"))
     scene.server.will(answer({"access_token": "at1", "expires_in": 60}), answer({"access_token": "at2"}))
-    held = scene.run()
+    cached = scene.run()
     scene.clock.advance(60)
-    assert scene.run(held).token.access_token == "at2"
+    assert scene.run(cached).token.access_token == "at2"
     assert scene.server.forms == [{"grant_type": "client_credentials", "scope": "client:admin"}] * 2
     assert scene.stored.token.access_token == "at2"
 
@@ -876,14 +880,14 @@ def test_a_lock_that_cannot_be_released_does_not_hide_the_servers_answer(expired
 
 
 class Strange(Exception):
-    """What a driver raises: no relative of ours, with the row in its text."""
+    """An exception of a driver, of no class that we know, with the row in its text."""
 
 
 @pytest.mark.parametrize("verb", ["load", "lock"])
 @pytest.mark.parametrize(
     "odd", [Strange("row: rt0"), KeyError("rt0"), OSError(5, "Input/output error"), AssertionError("rt0")], ids=repr
 )
-def test_whatever_a_store_raises_is_a_store_error_without_its_text(expired: Scene, verb: str, odd: Exception) -> None:
+def test_any_exception_of_a_store_is_a_store_error_without_its_text(expired: Scene, verb: str, odd: Exception) -> None:
     """The caller learns that the store failed and with which type of error, and nothing of what is stored."""
     expired.store.interfere(verb, odd)
     with pytest.raises(StoreError, match=type(odd).__name__) as caught:
@@ -891,7 +895,7 @@ def test_whatever_a_store_raises_is_a_store_error_without_its_text(expired: Scen
     assert leaks([str(caught.value), repr(caught.value), caught.value.args], ["rt0"]) == []
 
 
-def test_the_reason_that_the_operating_system_gives_is_told(expired: Scene) -> None:
+def test_the_reason_that_the_operating_system_gives_is_reported(expired: Scene) -> None:
     """`No space left on device` helps, and holds no data."""
     expired.store.interfere("load", OSError(28, "No space left on device"))
     with pytest.raises(StoreError, match="No space left on device"):
@@ -944,18 +948,18 @@ def test_a_stored_number_beyond_a_float_is_an_error_that_names_the_record() -> N
 
 
 @pytest.mark.parametrize("stored", [None, {"schema": 9}, {"schema": 1, "token": {"access_token": "old"}}])
-def test_put_stores_a_new_grant_whatever_is_there(stored: dict[str, Any] | None) -> None:
-    """A person who signed in again gets the new grant, also over a record that nobody can read."""
+def test_put_stores_a_new_grant_over_any_record(stored: dict[str, Any] | None) -> None:
+    """A user who signed in again gets the new grant, also over a record that nobody can read."""
     scene = Scene()
     if stored is not None:
         scene.store.save(KEY, stored, expected=None)
-    held = scene.renewal().stored.put(GrantRecord(scene.token(1)))
-    assert held.version is not None
+    cached = scene.renewal().stored.put(GrantRecord(scene.token(1)))
+    assert cached.version is not None
     assert scene.stored == GrantRecord(scene.token(1))
 
 
 def test_forget_deletes_under_the_lock(scene: Scene) -> None:
-    """A renewal under way elsewhere ends before the record goes, so it cannot bring it back."""
+    """A renewal under way elsewhere ends before the record is deleted, so it cannot bring it back."""
     scene.renewal().stored.forget()
     assert scene.trace == ["lock", "delete", "unlock"]
 
@@ -980,7 +984,7 @@ def test_revoke_ends_the_refresh_token_first_then_forgets(scene: Scene) -> None:
     ]
 
 
-def test_nothing_is_forgotten_if_the_provider_cannot_be_told(scene: Scene) -> None:
+def test_nothing_is_forgotten_if_the_provider_cannot_be_reached(scene: Scene) -> None:
     """A revocation that failed can be tried again."""
     before = scene.store.texts
     scene.server.will(HttpResponse(503, {}, b""))
@@ -990,7 +994,7 @@ def test_nothing_is_forgotten_if_the_provider_cannot_be_told(scene: Scene) -> No
 
 
 def test_there_is_nothing_to_revoke_where_nothing_is_stored() -> None:
-    """Revoking twice is no error."""
+    """Revoking twice is not an error."""
     scene = Scene()
     revoke(scene)
     assert scene.server.requests == []
@@ -1026,10 +1030,10 @@ def test_a_sign_in_that_cannot_be_saved_lives_on_and_replaces_the_old_grant_late
     scene.server.will(pair(1))
     scene.store.interfere(verb, OSError("full"))
     renewal = scene.renewal()
-    held = exchange(scene, renewal)
-    assert (held.token.access_token, held.version) == ("at1", None)
+    cached = exchange(scene, renewal)
+    assert (cached.token.access_token, cached.version) == ("at1", None)
     assert [event.name for event in renewal.events] == ["save_failed"]
-    assert scene.run(held).version is not None
+    assert scene.run(cached).version is not None
     assert scene.stored.token.refresh_token == "rt1"
 
 

@@ -105,8 +105,8 @@ def test_revocation_sends_token_and_hint_to_its_own_endpoint() -> None:
     assert request.headers["Authorization"].startswith("Basic ")
 
 
-def test_revocation_where_there_is_no_endpoint_says_where_to_revoke() -> None:
-    """Blnk Cloud revokes in its dashboard only; the error says so and names forget()."""
+def test_revocation_without_an_endpoint_names_where_to_revoke() -> None:
+    """Blnk Cloud revokes in its dashboard only; the error names that and forget()."""
     with raises(ConfigurationError, parameter="revocation_endpoint") as caught:
         build_revocation(BlnkCloud(), credentials(), "rt0", "refresh_token")
     assert caught.value.remedy is not None
@@ -234,7 +234,7 @@ def test_the_authorization_url_has_every_parameter_once() -> None:
 
 
 @pytest.mark.parametrize("scope", [None, ""])
-def test_no_scope_is_no_parameter(scope: str | None) -> None:
+def test_without_a_scope_there_is_no_parameter(scope: str | None) -> None:
     """RFC 6749 section 3.3: left out, the server decides; an empty one would be an invalid request."""
     assert "scope" not in parameters(authorization_url(scope=scope))
 

@@ -92,7 +92,7 @@ def bearer(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def test_sign_in_sends_code_state_and_issuer_to_the_redirect_uri(sandbox: Sandbox) -> None:
-    """An approved sign-in goes back to the exact redirect URI with a code, the state as sent, and the issuer."""
+    """An approved sign-in returns to the exact redirect URI with a code, the state as sent, and the issuer."""
     callback = sandbox.sign_in(authorization_url(sandbox), subject="bob")
     assert callback.startswith(f"{sandbox.redirect_uri}?")
     assert members(callback).keys() == {"code", "state", "iss"}
@@ -427,7 +427,7 @@ def test_expired_token_is_rejected(sandbox: Sandbox, http: httpx.Client, clock: 
 
 @pytest.mark.parametrize("header", ["Bearer blnk_at_unknown", "Bearer", "Basic eDp5", ""])
 def test_unknown_token_is_rejected(http: httpx.Client, header: str) -> None:
-    """Whatever is in the header, it is a valid token or a 401 with a challenge."""
+    """Any value of the header is a valid token or a 401 with a challenge."""
     response = http.get("/data/x", headers={"Authorization": header})
     assert (response.status_code, response.json()["error"]) == (401, "Invalid or expired token")
 
@@ -493,7 +493,7 @@ def test_blnk_sdk_creates_and_lists_ledgers(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "{}"])
 def test_ledger_without_name_is_refused(sandbox: Sandbox, http: httpx.Client, body: str) -> None:
-    """A body that names no ledger is answered with 400, whatever it is."""
+    """Any body that names no ledger is answered with 400."""
     assert http.post("/proxy/ledgers", content=body, headers=bearer(sandbox.issue())).status_code == 400
 
 
@@ -501,7 +501,7 @@ def test_ledger_without_name_is_refused(sandbox: Sandbox, http: httpx.Client, bo
 
 
 def test_fault_replaces_the_answer_and_spends_nothing(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Faults come in the order given, one per request; none of them touches the refresh token; then all is well."""
+    """Faults come in the order given, one per request; they do not touch the refresh token; then all is well."""
     answer = sandbox.issue()
     sandbox.fail_token_requests(
         Fault(status=503, headers={"Retry-After": "7"}),
@@ -520,7 +520,7 @@ def test_fault_replaces_the_answer_and_spends_nothing(sandbox: Sandbox, http: ht
 
 @pytest.mark.parametrize("fault", [Fault(status=502, after_rotation=True), Fault(disconnect=True, after_rotation=True)])
 def test_lost_answer_has_spent_the_refresh_token(sandbox: Sandbox, http: httpx.Client, fault: Fault) -> None:
-    """With after_rotation the client sees the fault, but the old refresh token is gone."""
+    """With after_rotation the client sees the fault, but the old refresh token is spent."""
     answer = sandbox.issue()
     sandbox.fail_token_requests(fault)
     try:
@@ -600,7 +600,7 @@ def test_headers_alone_are_added_to_the_genuine_answer(sandbox: Sandbox, http: h
     assert response.json()["token_type"] == "Bearer"
 
 
-def test_crashing_rewrite_says_so_in_the_answer(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_crashing_rewrite_is_reported_in_the_answer(sandbox: Sandbox, http: httpx.Client) -> None:
     """A mistake in a test's own rewrite is reported where the test's author looks."""
     sandbox.fail_token_requests(Fault(rewrite=lambda members: members["absent"]))
     response = refresh(sandbox, http, sandbox.issue()["refresh_token"])
@@ -701,7 +701,9 @@ def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Cli
 
 
 def test_controls_over_http(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Another process can read the figures, revoke access tokens, change the lifetime; none of that is recorded."""
+    """Another process can read the figures, revoke access tokens, change the lifetime; the journal does not record
+    it.
+    """
     answer = sandbox.issue()
     http.get("/data/x", headers=bearer(answer))
     assert http.get("/_sandbox/counts").json()["api_requests"] == 1
@@ -744,7 +746,7 @@ def test_wrong_lifetimes_are_refused_in_python(sandbox: Sandbox) -> None:
 
 
 def test_sandbox_stops_with_connections_open() -> None:
-    """Idle keep-alive connections are closed, the thread ends, and the port is free at once."""
+    """Idle keep-alive connections are closed, the thread ends, and the port is free immediately."""
     with httpx.Client() as http:
         with Sandbox() as sandbox:
             origin = sandbox.origin
@@ -757,8 +759,8 @@ def test_sandbox_stops_with_connections_open() -> None:
             assert http.get(f"{origin}/").status_code == 401
 
 
-def test_answers_are_not_held_back_by_nagles_algorithm(http: httpx.Client) -> None:
-    """A kept connection answers at once; with Nagle's algorithm these would take 40 ms each, 4 seconds in all."""
+def test_answers_are_not_delayed_by_nagles_algorithm(http: httpx.Client) -> None:
+    """A kept connection answers immediately; with Nagle's algorithm these would take 40 ms each, 4 seconds in all."""
     http.get("/")
     started = time.perf_counter()
     for _ in range(100):
@@ -767,7 +769,7 @@ def test_answers_are_not_held_back_by_nagles_algorithm(http: httpx.Client) -> No
 
 
 def test_occupied_port_is_named() -> None:
-    """A port in use is an error that says which parameter to change."""
+    """A port in use is an error that names the parameter to change."""
     with socket.create_server(("127.0.0.1", 0)) as occupant:
         port = occupant.getsockname()[1]
         with pytest.raises(OSError, match=f"port={port} on 127.0.0.1 cannot be used"), Sandbox(port=port):
@@ -775,7 +777,7 @@ def test_occupied_port_is_named() -> None:
 
 
 def test_sandbox_has_no_address_before_it_runs() -> None:
-    """Asking too early, or entering twice, says what to do."""
+    """Asking too early, or entering twice, is an error that names what to do."""
     with pytest.raises(RuntimeError, match="as sandbox:"):
         _ = Sandbox().origin
     with Sandbox() as sandbox, pytest.raises(RuntimeError, match="make a new one"):
@@ -813,7 +815,7 @@ def test_rotation_is_atomic_under_64_threads(sandbox: Sandbox) -> None:
     assert sandbox.counts == Counts(token_requests=64, refreshes=1, reuses=63, refused=63)
 
 
-def test_a_thousand_connections_at_once(sandbox: Sandbox) -> None:
+def test_a_thousand_connections_at_the_same_time(sandbox: Sandbox) -> None:
     """A thousand clients connect in the same instant, are all connected together, and all are answered."""
     _allow_open_files(2500)
     asyncio.run(_ask_together(sandbox, 1000))
@@ -883,7 +885,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_fixtures_share_one_clock(tmp_path: Any) -> None:
-    """A user's test that names `sandbox` and `clock` gets a running sandbox that goes by that clock."""
+    """A user's test that names `sandbox` and `clock` gets a running sandbox with that clock."""
     (tmp_path / "test_user.py").write_text(
         "import httpx\n"
         "def test_user(sandbox, clock):\n"
@@ -897,7 +899,7 @@ def test_fixtures_share_one_clock(tmp_path: Any) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_clock_moves_only_when_told() -> None:
+def test_clock_moves_only_on_demand() -> None:
     """The clock starts at a round number and adds up every advance, from any thread."""
     clock = Clock()
     assert clock() == clock() == 1_800_000_000.0

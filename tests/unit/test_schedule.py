@@ -70,7 +70,7 @@ def test_a_token_that_nothing_renews_is_used_to_its_end() -> None:
 
 
 def test_an_unknown_lifetime_is_assumed_for_renewing_and_never_for_waiting() -> None:
-    """F16: unknown is not never: after the default lifetime it is renewed behind the callers."""
+    """F16: unknown is not never: after the default lifetime it is renewed in the background."""
     assert schedule_of(Token("at", issued_at=BORN), POLICY, renewable=True, jitter_position=0.5) == Schedule(
         BORN + POLICY.default_lifetime, math.inf, math.inf
     )

@@ -1,6 +1,6 @@
 """F56: with everything logged at DEBUG, through sign-in, renewal, rejection and every kind of failure, no secret shows.
 
-What is a secret is taken from what went over the wire: every header, form and answer with credentials in it.
+The secrets are taken from the HTTP messages: every header, form and answer with credentials in it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Session:
         return status
 
     def learn(self) -> None:
-        """Every credential that has been on the wire so far."""
+        """Every credential in the HTTP messages so far."""
         with contextlib.suppress(Exception):
             token = self.source.token()
             self.secrets |= {token.access_token, token.refresh_token or token.access_token}
@@ -141,7 +141,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [f"{record.getMessage()} {record.args!r} {record.exc_text}" for record in caplog.records] + [caplog.text]
 
 
-def test_f56_nothing_shows_while_all_goes_well(session: Session, caplog: pytest.LogCaptureFixture) -> None:
+def test_f56_nothing_shows_while_all_is_well(session: Session, caplog: pytest.LogCaptureFixture) -> None:
     """Sign-in, a call, an expiry, a rejected token, and a call again."""
     assert session.call() == 200
     session.clock.advance(4000)
@@ -191,7 +191,7 @@ def test_f56_nothing_shows_when_a_renewal_fails(
     assert leaks([*session.shown(), *logged(caplog)], session.secrets) == []
 
 
-def test_f56_nothing_shows_when_the_server_is_gone(session: Session, caplog: pytest.LogCaptureFixture) -> None:
+def test_f56_nothing_shows_when_the_server_is_down(session: Session, caplog: pytest.LogCaptureFixture) -> None:
     """Connection refused, with the last access token expired."""
     session.call()
     session.sandbox.__exit__(None, None, None)
@@ -225,7 +225,7 @@ def test_f56_nothing_shows_when_tls_fails(
 
 @pytest.mark.parametrize("auth", [HttpxAuth, Httpx2Auth, RequestsAuth])
 def test_f56_an_auth_object_pickles_without_secrets_and_works_afterwards(auth: Any, tmp_path: Any) -> None:
-    """F52: a `requests.Session` that holds one goes to another process, which finds the grant in the store."""
+    """F52: a `requests.Session` with one is sent to another process, which finds the grant in the store."""
     client = OAuthClient(
         BlnkCloud(), client_id="id", client_secret=fetched_secret, store=SQLiteStore(tmp_path / "tokens.db")
     )
@@ -238,7 +238,7 @@ def test_f56_an_auth_object_pickles_without_secrets_and_works_afterwards(auth: A
 
 
 def test_the_search_would_find_a_secret() -> None:
-    """In a text, an attribute, the chain and a local of ours: else the tests above could not fail."""
+    """In a text, an attribute, the chain and a local of our frame: else the tests above could not fail."""
     inner = ValueError("s3cret-in-chain")
     try:
         raise BlnkAuthError("outer") from inner

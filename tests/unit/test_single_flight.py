@@ -1,4 +1,4 @@
-"""Waiting for work that no caller can stop: from threads, asyncio and trio, all at once."""
+"""Waiting for work that no caller can stop: from threads, asyncio and trio, all at the same time."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def nothing() -> None:
 class Work:
     """Work that waits to be let go."""
 
-    def __init__(self, outcome: object = "done") -> None:
-        self.outcome = outcome
+    def __init__(self, result: object = "done") -> None:
+        self.result = result
         self.began = threading.Event()
         self.may_end = threading.Event()
         self.runs = 0
@@ -41,9 +41,9 @@ class Work:
         self.runs += 1
         self.began.set()
         assert self.may_end.wait(PATIENCE)
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[Any]
 
 
 def test_the_second_who_asks_joins_the_first(work: Work) -> None:
-    """One key, one run of the work, one outcome; the second caller's work is not run."""
+    """One key, one run of the work, one result; the second caller's work is not run."""
     flights, other = SingleFlight(), Work()
     first = flights.join_or_start("key", work, nothing)
     assert flights.join_or_start("key", other, nothing) is first
@@ -102,7 +102,7 @@ def test_other_keys_fly_at_the_same_time(work: Work) -> None:
 
 
 def test_a_landed_flight_is_not_joined(work: Work) -> None:
-    """Whoever has the outcome, and finds it wanting, can start another at once."""
+    """A caller for whom the result is not enough can start another flight immediately."""
     flights = SingleFlight()
     work.may_end.set()
     first = flights.join_or_start("key", work, nothing)
@@ -111,7 +111,7 @@ def test_a_landed_flight_is_not_joined(work: Work) -> None:
 
 
 def test_f03_threads_asyncio_and_trio_share_one_flight(work: Work) -> None:
-    """F03, F04: waiters of 3 threads, 3 asyncio loops and 3 trio runs get one outcome of one run."""
+    """F03, F04: waiters of 3 threads, 3 asyncio loops and 3 trio runs get one result of one run."""
     flight = SingleFlight().join_or_start("key", work, nothing)
     waiting = threading.Barrier(10)
 
@@ -124,28 +124,28 @@ def test_f03_threads_asyncio_and_trio_share_one_flight(work: Work) -> None:
         return flight.wait(PATIENCE)
 
     with ThreadPoolExecutor(9) as pool:
-        outcomes = [pool.submit(wait) for _ in range(3)]
-        outcomes += [pool.submit(run, wait_async) for run in RUNNERS.values() for _ in range(3)]
+        results = [pool.submit(wait) for _ in range(3)]
+        results += [pool.submit(run, wait_async) for run in RUNNERS.values() for _ in range(3)]
         waiting.wait(PATIENCE)
         work.may_end.set()
-        assert [outcome.result(PATIENCE) for outcome in outcomes] == ["done"] * 9
+        assert [each.result(PATIENCE) for each in results] == ["done"] * 9
     assert work.runs == 1
 
 
 def test_fifty_tasks_wait_without_holding_up_their_loop(
     work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]
 ) -> None:
-    """F02: while 50 tasks wait, the loop goes on turning; then all have the outcome."""
+    """F02: while 50 tasks wait, the loop keeps running; then all have the result."""
     flight = SingleFlight().join_or_start("key", work, nothing)
-    outcomes: list[object] = []
+    results: list[object] = []
 
     async def wait() -> None:
-        outcomes.append(await flight.wait_async(PATIENCE))
+        results.append(await flight.wait_async(PATIENCE))
 
     async def let_go() -> None:
         for _ in range(100):
             await _on_asyncio_or_trio_checkpoint()
-        assert outcomes == []
+        assert results == []
         work.may_end.set()
 
     async def on_trio() -> None:
@@ -161,10 +161,10 @@ def test_fifty_tasks_wait_without_holding_up_their_loop(
             group.create_task(let_go())
 
     run(on_trio if run is trio.run else on_asyncio)
-    assert outcomes == ["done"] * 50
+    assert results == ["done"] * 50
 
 
-def test_an_outcome_that_is_there_is_had_at_once(run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
+def test_an_existing_result_is_returned_immediately(run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
     """Waiting for a landed flight takes no time, from anywhere, as often as wanted."""
     flight = run_on_worker(lambda: 42, nothing)
     assert flight.wait(PATIENCE) == 42
@@ -208,9 +208,9 @@ def test_a_caller_who_needs_another_result_joins_a_flight_that_brings_one(work: 
 
 
 def test_a_flight_that_waits_begins_though_the_one_before_it_failed(work: Work) -> None:
-    """Whatever ends the first, the second is run, in its own caller's context, and waits for no callback."""
+    """After any end of the first, the second is run, in its own caller's context, and waits for no callback."""
     flights, variable = SingleFlight(), contextvars.ContextVar("variable", default="unset")
-    work.outcome = StoreError("gone")
+    work.result = StoreError("gone")
     callback = Work()
     first = flights.join_or_start("key", work, callback, brings_another=False)
     variable.set("seconds")
@@ -244,7 +244,7 @@ def test_a_flight_that_waits_is_run_in_place_where_no_thread_is_to_be_had() -> N
         threading.stack_size(before)
 
 
-def test_f10_work_that_waits_for_the_flight_after_its_own_is_told_so() -> None:
+def test_f10_work_that_waits_for_the_flight_after_its_own_gets_an_error() -> None:
     """It would wait for itself all the same."""
     flights = SingleFlight()
 
@@ -259,8 +259,8 @@ def test_f10_work_that_waits_for_the_flight_after_its_own_is_told_so() -> None:
 # --- leaving ---------------------------------------------------------------------------------------------------------
 
 
-def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
-    """F07, F08: the task that started the work is cancelled; the work ends, and later callers get its outcome."""
+def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_continues(work: Work) -> None:
+    """F07, F08: the task that started the work is cancelled; the work ends, and later callers get its result."""
     flight = run_on_worker(work, nothing)
 
     async def main() -> None:
@@ -275,7 +275,7 @@ def test_f07_a_cancelled_asyncio_waiter_leaves_and_the_flight_goes_on(work: Work
     asyncio.run(main())
 
 
-def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_goes_on(work: Work) -> None:
+def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_continues(work: Work) -> None:
     """The same on trio."""
     flight = run_on_worker(work, nothing)
 
@@ -293,7 +293,7 @@ def test_f07_a_cancelled_trio_waiter_leaves_and_the_flight_goes_on(work: Work) -
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, runner: str) -> None:
-    """The wake-up of a closed loop goes nowhere; the others are woken all the same."""
+    """The wake-up of a closed loop has no effect; the others are woken all the same."""
     flight = run_on_worker(work, nothing)
     with ThreadPoolExecutor(1) as pool:
 
@@ -307,13 +307,13 @@ def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, 
                 waiter.cancel()
 
         RUNNERS[runner](leave)
-        outcome = pool.submit(flight.wait, PATIENCE)
+        result = pool.submit(flight.wait, PATIENCE)
         work.may_end.set()
-        assert outcome.result(PATIENCE) == "done"
+        assert result.result(PATIENCE) == "done"
 
 
 def test_waiting_has_an_end(work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
-    """After its timeout a waiter is told to come back; the flight goes on."""
+    """After its timeout a waiter gets an error that it may try again after; the flight continues."""
     flight = run_on_worker(work, nothing)
     with pytest.raises(TemporarilyUnavailable, match="goes on") as caught:
         flight.wait(0.01)
@@ -396,7 +396,7 @@ def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_fl
 
 
 def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
-    """A process that is out of threads still gets its outcome, and the key is free afterwards."""
+    """A process that is out of threads still gets its result, and the key is free afterwards."""
     flights = SingleFlight()
     before = threading.stack_size(2**45)
     try:
@@ -412,7 +412,7 @@ def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
 
 def test_f11_each_waiter_gets_its_own_copy_of_the_error(work: Work) -> None:
     """The type, the text and the fields are the same; the instances, and so their tracebacks, are not shared."""
-    work.outcome = SignInRequired("gone", reason="refused", subject="alice", error="invalid_grant", status_code=400)
+    work.result = SignInRequired("gone", reason="refused", subject="alice", error="invalid_grant", status_code=400)
     flight = run_on_worker(work, nothing)
     work.may_end.set()
     caught: list[SignInRequired] = []
@@ -421,34 +421,34 @@ def test_f11_each_waiter_gets_its_own_copy_of_the_error(work: Work) -> None:
             flight.wait(PATIENCE)
         caught.append(each.value)
     assert len({id(error) for error in caught}) == 3
-    assert work.outcome not in caught
+    assert work.result not in caught
     for error in caught:
-        assert (str(error), error.fields()) == ("gone", work.outcome.fields())
+        assert (str(error), error.fields()) == ("gone", work.result.fields())
         assert (error.__cause__, error.__context__) == (None, None)
-        assert "self.outcome" not in "".join(traceback.format_exception(error))
+        assert "self.result" not in "".join(traceback.format_exception(error))
 
 
-@pytest.mark.parametrize("stranger", [ValueError("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
-def test_whatever_ends_the_work_reaches_the_waiter(work: Work, stranger: BaseException) -> None:
+@pytest.mark.parametrize("odd", [ValueError("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_any_exception_of_the_work_reaches_the_waiter(work: Work, odd: BaseException) -> None:
     """Nobody waits for ever because a store or a callable raised something unheard of."""
-    work.outcome = stranger
+    work.result = odd
     flight = run_on_worker(work, nothing)
     work.may_end.set()
-    with pytest.raises(type(stranger)):
+    with pytest.raises(type(odd)):
         flight.wait(PATIENCE)
 
 
 def test_an_error_frees_the_key(work: Work) -> None:
     """The next caller starts a new flight."""
     flights = SingleFlight()
-    work.outcome = StoreError("gone")
+    work.result = StoreError("gone")
     work.may_end.set()
     with pytest.raises(StoreError):
         flights.join_or_start("key", work, nothing).wait(PATIENCE)
     assert flights.join_or_start("key", lambda: "new", nothing).wait(PATIENCE) == "new"
 
 
-def test_f10_work_that_waits_for_itself_is_told_so() -> None:
+def test_f10_work_that_waits_for_itself_gets_an_error() -> None:
     """A store whose own HTTP client carries this auth gets a clear error, not a deadlock."""
     flights = SingleFlight()
 
@@ -463,15 +463,15 @@ def test_f10_work_that_waits_for_itself_is_told_so() -> None:
 
 
 def test_f10_what_comes_afterwards_may_start_the_next_flight() -> None:
-    """A callback told of the outcome may ask for the same key again, and waits for nobody."""
-    flights, second, told = SingleFlight(), list[object](), threading.Event()
+    """A callback that gets the result may ask for the same key again, and waits for nobody."""
+    flights, second, called = SingleFlight(), list[object](), threading.Event()
 
     def afterwards() -> None:
         second.append(flights.join_or_start("key", lambda: "second", nothing).wait(PATIENCE))
-        told.set()
+        called.set()
 
     assert flights.join_or_start("key", lambda: "first", afterwards).wait(PATIENCE) == "first"
-    assert told.wait(PATIENCE)
+    assert called.wait(PATIENCE)
     assert second == ["second"]
 
 

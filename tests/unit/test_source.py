@@ -51,8 +51,8 @@ def world() -> ScriptedWorld:
     return ScriptedWorld()
 
 
-def held(source: TokenSource) -> CachedToken:
-    """The token a request would get at once."""
+def cached(source: TokenSource) -> CachedToken:
+    """The token that a request would get immediately."""
     ready = source._current.ready(None)
     assert isinstance(ready, CachedToken)
     return ready
@@ -79,7 +79,7 @@ def test_a_valid_token_costs_no_store_no_lock_and_no_thread(world: ScriptedWorld
     """Promise 1: a fresh token is handed out as the same object, without touching the store."""
     source = world.signed_in()
     threads = threading.active_count()
-    assert held(source) is held(source)
+    assert cached(source) is cached(source)
     assert source.token().access_token == "at0"
     assert world.store.trace == []
     assert threading.active_count() == threads
@@ -87,7 +87,7 @@ def test_a_valid_token_costs_no_store_no_lock_and_no_thread(world: ScriptedWorld
 
 def test_the_header_is_bearer_and_the_token(world: ScriptedWorld) -> None:
     """RFC 6750 section 2.1, with a capital B."""
-    assert held(world.signed_in()).header == "Bearer at0"
+    assert cached(world.signed_in()).header == "Bearer at0"
 
 
 # --- states ----------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_the_header_is_bearer_and_the_token(world: ScriptedWorld) -> None:
     [(0, "fresh"), (2900, "fresh"), (3200, "stale"), (3589, "stale"), (3591, "expired"), (3600, "expired")],
 )
 def test_state_follows_the_clock(world: ScriptedWorld, elapsed: float, state: str) -> None:
-    """An hour's token: good, then to be renewed behind the callers, then to be waited for."""
+    """An hour's token: valid, then to be renewed in the background, then to be waited for."""
     source = world.signed_in()
     world.clock.advance(elapsed)
     assert source.state == state
@@ -180,7 +180,7 @@ def test_in_the_advisory_window_nobody_waits(world: ScriptedWorld) -> None:
 
 
 def test_f12_a_good_token_is_served_while_renewals_fail(world: ScriptedWorld) -> None:
-    """F12: with 5 seconds left and the server down, the request goes with the current token."""
+    """F12: with 5 seconds left and the server down, the request is sent with the current token."""
     source = world.signed_in()
     world.clock.advance(3595)
     world.server.will(OUTAGE)
@@ -198,11 +198,11 @@ def test_a_good_token_is_served_while_the_store_fails(world: ScriptedWorld, verb
     world.clock.advance(3600 - left)
     world.store.interfere(verb, OSError("gone"))
     assert source.token().access_token == "at0"
-    assert world.told() == ["renewal_failed"]
+    assert world.emitted() == ["renewal_failed"]
 
 
 def test_f12_when_the_token_has_expired_the_outage_is_reported(world: ScriptedWorld) -> None:
-    """Nothing is left to serve: `TemporarilyUnavailable`, which says when to come back; the grant is untouched."""
+    """No token is left: `TemporarilyUnavailable`, with the time to try again; the grant is untouched."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(OUTAGE)
@@ -263,7 +263,7 @@ def test_f21_a_60_second_token_is_renewed_at_most_twice_a_minute(world: Scripted
 
 
 def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: ScriptedWorld) -> None:
-    """F22: a failure an hour ahead, as the clock then said, does not stop renewals for that hour."""
+    """F22: a failure an hour ahead, by the clock of that time, does not stop renewals for that hour."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(OUTAGE, pair(1))
@@ -278,7 +278,7 @@ def test_f22_a_clock_that_was_put_back_does_not_prolong_a_cool_down(world: Scrip
 
 
 def test_f01_fifty_threads_cost_one_token_request(world: ScriptedWorld) -> None:
-    """F01: fifty callers at once with an expired rotating token: one request, one answer for all."""
+    """F01: fifty callers at the same time with an expired rotating token: one request, one answer for all."""
     source = world.signed_in()
     world.clock.advance(4000)
     gate = Gate(pair(1))
@@ -418,7 +418,7 @@ def test_f09_each_scope_and_each_subject_has_a_token_of_its_own(world: ScriptedW
 
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_f19_retry_after_is_obeyed(world: ScriptedWorld, by_hand: bool) -> None:
-    """F19: 429 with 7 seconds: one request in 7 seconds for 100 calls, and each error says how long is left."""
+    """F19: 429 with 7 seconds: one request in 7 seconds for 100 calls, and each error has the seconds that are left."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(HttpResponse(429, {"retry-after": "7"}, b""), pair(1))
@@ -437,7 +437,7 @@ def test_f19_retry_after_is_obeyed(world: ScriptedWorld, by_hand: bool) -> None:
 
 
 def test_an_absurd_retry_after_is_capped(world: ScriptedWorld) -> None:
-    """A server that says a year is asked again after `max_retry_after`."""
+    """A server that demands a year is asked again after `max_retry_after`."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(HttpResponse(503, {"retry-after": "31536000"}, b""))
@@ -478,7 +478,7 @@ def test_f55_one_subjects_failure_does_not_hold_up_another(world: ScriptedWorld)
 
 
 def test_a_configuration_error_cools_down_but_a_renewal_by_hand_tries_again(world: ScriptedWorld) -> None:
-    """Requests do not hammer a server that refuses the client; the person who has fixed it need not wait."""
+    """Requests do not hammer a server that refuses the client; after the configuration is fixed nobody has to wait."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(refusal("invalid_client", 401), pair(1))
@@ -491,7 +491,7 @@ def test_a_configuration_error_cools_down_but_a_renewal_by_hand_tries_again(worl
 
 
 def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(world: ScriptedWorld) -> None:
-    """The person who must sign in again learns why: the rotated token went with the answer."""
+    """The user who must sign in again learns why: the rotated token was lost with the answer."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(NoResponse("ReadTimeout", sent=True), refusal("invalid_grant"))
@@ -515,7 +515,7 @@ def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(wo
     assert [form["refresh_token"] for form in world.server.forms] == ["rt0", "rt1"]
 
 
-def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(world: ScriptedWorld) -> None:
+def test_a_background_renewal_without_an_access_token_is_not_repeated_immediately(world: ScriptedWorld) -> None:
     """The old access token is used on, the new refresh token is kept, and the cool-down spaces the attempts."""
     source = world.signed_in()
     world.clock.advance(3200)
@@ -525,7 +525,7 @@ def test_a_background_renewal_without_an_access_token_is_not_repeated_at_once(wo
     assert [source.token().access_token for _ in range(5)] == ["at0"] * 5
     assert world.stored(source).token.refresh_token == "rt1"
     assert len(world.server.requests) == 1
-    assert "renewal_failed" in world.told()
+    assert "renewal_failed" in world.emitted()
 
 
 @pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Zoho-oauthtoken"])
@@ -554,7 +554,7 @@ def test_a_token_of_the_providers_own_scheme_is_sent_under_it(token_type: str | 
     world.clock.advance(4000)
     world.server.will(pair(1, token_type=token_type))
     assert source.token().access_token == "at1"
-    assert held(source).header == "Zoho-oauthtoken at1"
+    assert cached(source).header == "Zoho-oauthtoken at1"
 
 
 def test_extra_that_is_full_is_an_event_and_no_growth(world: ScriptedWorld) -> None:
@@ -567,7 +567,7 @@ def test_extra_that_is_full_is_an_event_and_no_growth(world: ScriptedWorld) -> N
     assert extra["grant_id"] == "g1"
     assert "request_19" in extra
     assert sum(len(str(value)) for value in extra.values()) < 70_000
-    assert "odd_answer" in world.told()
+    assert "odd_answer" in world.emitted()
 
 
 class Unavailable(Exception):
@@ -599,7 +599,7 @@ def test_a_callable_secret_that_fails_does_not_drag_the_refresh_token_along() ->
 
 
 def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> None:
-    """In the mandatory window too, the current token is served, and the failure is told and cools down."""
+    """In the mandatory window too, the current token is served, and the failure is reported and cools down."""
     asked: list[int] = []
 
     def secret() -> str:
@@ -611,7 +611,7 @@ def test_a_callable_secret_that_fails_harms_nobody_who_holds_a_good_token() -> N
     world.clock.advance(3595)
     assert [source.token().access_token for _ in range(3)] == ["at0"] * 3
     assert len(asked) == 1
-    assert world.told() == ["renewal_failed"]
+    assert world.emitted() == ["renewal_failed"]
 
 
 # --- a remembered failure and the store ------------------------------------------------------------------------------
@@ -643,7 +643,7 @@ def test_a_token_that_another_process_stores_ends_a_remembered_failure(failure: 
     world.clock.advance(1)
     assert source.token().access_token == "at5"
     assert len(world.server.requests) == 1
-    assert world.told() == ["renewal_failed", "adopted"]
+    assert world.emitted() == ["renewal_failed", "adopted"]
 
 
 def test_a_rejected_token_is_replaced_by_what_another_process_stores_though_a_failure_is_remembered(
@@ -651,7 +651,7 @@ def test_a_rejected_token_is_replaced_by_what_another_process_stores_though_a_fa
 ) -> None:
     """The same after a 401; the rejected token itself will not do."""
     source = world.signed_in()
-    rejected = held(source)
+    rejected = cached(source)
     world.server.will(RETRY_IN_AN_HOUR)
     flight = source._current.replace(rejected, "httpx", CAUSE)
     assert flight is not None
@@ -704,7 +704,7 @@ def test_the_stored_pair_that_was_spent_for_an_unsaved_one_ends_no_failure() -> 
     assert source.token().access_token == "at1"
     settle()
     world.clock.advance(1)
-    flight = source._current.replace(held(source), "httpx", CAUSE)
+    flight = source._current.replace(cached(source), "httpx", CAUSE)
     assert flight is not None
     with pytest.raises(StoreError):
         flight.wait(PATIENCE)
@@ -717,7 +717,7 @@ def test_a_failed_early_renewal_does_not_keep_an_expired_token_from_being_renewe
     world.clock.advance(3500)
     world.server.will(RETRY_IN_AN_HOUR, pair(1))
     assert source.token().access_token == "at0"
-    assert world.told() == ["renewal_failed"]
+    assert world.emitted() == ["renewal_failed"]
     world.clock.advance(95)
     assert source.token().access_token == "at1"
 
@@ -764,7 +764,7 @@ def test_f13_a_verdict_is_not_asked_for_twice(world: ScriptedWorld) -> None:
         assert (caught.value.reason, caught.value.subject) == ("refused", "alice")
     assert len(world.server.requests) == 1
     assert world.stored(source).token.refresh_token == "rt0"
-    assert world.told() == ["sign_in_required"]
+    assert world.emitted() == ["sign_in_required"]
 
 
 def test_a_verdict_while_the_token_is_good_lets_it_be_used_to_its_end(world: ScriptedWorld) -> None:
@@ -788,7 +788,7 @@ def test_a_rejected_token_of_an_ended_grant_asks_for_a_sign_in_each_time(world: 
     source = world.signed_in()
     world.server.will(refusal("invalid_grant"))
     for _ in range(3):
-        flight = source._current.replace(held(source), "httpx", CAUSE)
+        flight = source._current.replace(cached(source), "httpx", CAUSE)
         assert flight is not None
         with pytest.raises(SignInRequired):
             flight.wait(PATIENCE)
@@ -807,14 +807,14 @@ def test_a_new_sign_in_ends_the_verdict_also_in_another_process(world: ScriptedW
     assert source.token().access_token == "at5"
 
 
-def test_f25_a_refresh_token_near_its_end_is_told_of(world: ScriptedWorld) -> None:
+def test_f25_a_refresh_token_near_its_expiry_is_reported(world: ScriptedWorld) -> None:
     """F25: an event before; after its end SignInRequired without a wasted request."""
     end = world.clock() + 90_000
     source = world.signed_in(refresh_expires_at=end)
     world.clock.advance(4000)
     world.server.will(answer({"access_token": "at1", "expires_in": 3600}))
     source.token()
-    assert "refresh_token_expiring" in world.told()
+    assert "refresh_token_expiring" in world.emitted()
     world.clock.advance(90_000)
     with pytest.raises(SignInRequired) as caught:
         source.token()
@@ -849,7 +849,7 @@ def test_renew_joins_the_renewal_under_way(world: ScriptedWorld) -> None:
 
 
 def test_renew_never_passes_off_the_old_token_as_a_new_one(world: ScriptedWorld) -> None:
-    """It joins a renewal behind the callers, which then fails: they go on with the old token, renew() raises."""
+    """It joins a background renewal, which then fails: callers continue with the old token, renew() raises."""
     source = world.signed_in()
     world.clock.advance(3300)
     gate = Gate(OUTAGE)
@@ -878,7 +878,7 @@ def test_renew_rejected_renews_the_current_token_only(world: ScriptedWorld) -> N
 
 
 def test_renew_rejected_renews_in_a_process_that_holds_nothing_yet(world: ScriptedWorld) -> None:
-    """A source made anew looks into the store: if the rejected token is the stored one, it is renewed."""
+    """A new source reads the store: if the rejected token is the stored one, it is renewed."""
     world.signed_in()
     other = ScriptedWorld(store=world.store, clock=world.clock, token_http=world.server.http())
     rejected = world.token(0)
@@ -886,7 +886,7 @@ def test_renew_rejected_renews_in_a_process_that_holds_nothing_yet(world: Script
     assert other.client.for_subject("alice").renew(rejected=rejected).access_token == "at1"
 
 
-def test_renew_rejected_takes_what_a_sibling_has_stored(world: ScriptedWorld) -> None:
+def test_renew_rejected_takes_what_another_process_has_stored(world: ScriptedWorld) -> None:
     """A process that holds nothing yet, asked to replace a token that is stored no more, asks nobody."""
     world.signed_in()
     other = ScriptedWorld(store=world.store, clock=world.clock)
@@ -896,7 +896,7 @@ def test_renew_rejected_takes_what_a_sibling_has_stored(world: ScriptedWorld) ->
 def test_f60_the_same_string_again_is_another_token(world: ScriptedWorld) -> None:
     """F60: a server that issues the identical access token has renewed it; nobody loops."""
     source = world.signed_in()
-    before = held(source)
+    before = cached(source)
     world.clock.advance(1)
     world.server.will(pair(1, access_token="at0"))
     flight = source._current.replace(before, "httpx", CAUSE)
@@ -912,14 +912,14 @@ def test_f60_the_same_string_again_is_another_token(world: ScriptedWorld) -> Non
 
 def rejected_once_more(world: ScriptedWorld, source: TokenSource) -> bool:
     """A 401, a renewal, and a 401 again; whether the renewal took place."""
-    flight = source._current.replace(held(source), "httpx", CAUSE)
+    flight = source._current.replace(cached(source), "httpx", CAUSE)
     if flight is None:
         return False
     source._current.note_retry(flight.wait(PATIENCE), CAUSE, accepted=False)
     return True
 
 
-def test_rejections_that_renewals_do_not_cure_cause_ever_fewer_of_them() -> None:
+def test_rejections_that_renewals_do_not_resolve_cause_ever_fewer_of_them() -> None:
     """Promise 7: no storm: after 10, 20, 40 ... seconds, up to the longest time of the policy."""
     world = ScriptedWorld(policy=RenewalPolicy(rejection_cooldown=10, max_rejection_cooldown=600))
     source = world.signed_in()
@@ -932,38 +932,38 @@ def test_rejections_that_renewals_do_not_cure_cause_ever_fewer_of_them() -> None
     assert len(world.server.requests) == 8
 
 
-def test_a_cured_rejection_starts_over(world: ScriptedWorld) -> None:
-    """One success, and the next rejection of a token that has served for a while is renewed at once."""
+def test_a_resolved_rejection_starts_over(world: ScriptedWorld) -> None:
+    """One success, and the next rejection of a token that has served for a while is renewed immediately."""
     source = world.signed_in()
     world.server.will(pair(1), pair(2))
     assert rejected_once_more(world, source)
-    source._current.note_retry(held(source), CAUSE, accepted=True)
+    source._current.note_retry(cached(source), CAUSE, accepted=True)
     world.clock.advance(world.client._state.policy.rejection_cooldown)
     assert rejected_once_more(world, source)
 
 
 def test_late_rejections_of_old_tokens_count_for_nothing(world: ScriptedWorld) -> None:
-    """F33: what is said of a token that is no longer current changes nothing."""
+    """F33: a rejection of a token that is no longer current changes nothing."""
     source = world.signed_in()
-    old = held(source)
+    old = cached(source)
     world.server.will(pair(1))
     source.renew()
     source._current.note_retry(old, CAUSE, accepted=False)
-    assert source._current.replace(held(source), "httpx", CAUSE) is not None
+    assert source._current.replace(cached(source), "httpx", CAUSE) is not None
     settle()
 
 
 def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(world: ScriptedWorld) -> None:
-    """Holding it anew does not make another token of it: its late rejections are not answered by sending it again."""
+    """A saved token is still the same token: after a late rejection it is not sent again."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1), refusal("invalid_grant"))
     world.store.interfere("save", OSError("full"))
     source.token()
-    unsaved = held(source)
+    unsaved = cached(source)
     settle()
-    assert world.told() == ["save_failed", "saved"]
-    assert held(source) is not unsaved
+    assert world.emitted() == ["save_failed", "saved"]
+    assert cached(source) is not unsaved
     assert source._current.is_current(unsaved)
     with pytest.raises(SignInRequired):
         source.renew()
@@ -975,17 +975,17 @@ def test_a_token_that_was_saved_at_last_or_has_ended_is_still_the_current_one(wo
 # --- adopt, forget, revoke -------------------------------------------------------------------------------------------
 
 
-def test_adopt_replaces_what_is_stored_and_held(world: ScriptedWorld) -> None:
-    """A token obtained elsewhere is stored, used at once, and announced."""
+def test_adopt_replaces_the_stored_and_the_cached_token(world: ScriptedWorld) -> None:
+    """A token obtained elsewhere is stored, used immediately, and announced."""
     source = world.signed_in()
     source.adopt(Token("at7", refresh_token="rt7", expires_at=world.clock() + 60))
     assert source.token().access_token == "at7"
     assert world.stored(source).token.issued_at == world.clock()
-    assert world.told() == ["signed_in"]
+    assert world.emitted() == ["signed_in"]
 
 
 def test_adopt_ends_a_verdict_and_a_cool_down(world: ScriptedWorld) -> None:
-    """What went before says nothing about a new grant."""
+    """Earlier rejections mean nothing for a new grant."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(HttpResponse(429, {"retry-after": "600"}, b""))
@@ -1011,7 +1011,7 @@ def test_adopt_ends_a_verdict_and_a_cool_down(world: ScriptedWorld) -> None:
     ],
     ids=repr,
 )
-def test_adopt_of_what_is_no_token_is_refused_and_nothing_stored_is_lost(world: ScriptedWorld, bad: Any) -> None:
+def test_adopt_of_what_is_not_a_token_is_refused_and_nothing_stored_is_lost(world: ScriptedWorld, bad: Any) -> None:
     """Promise 10: a dict of another library, or a token with a member of the wrong type, is named; the grant stays."""
     source = world.signed_in()
     before = world.store.texts
@@ -1044,7 +1044,7 @@ def test_adopt_that_cannot_be_stored_raises_and_keeps_the_old_token(world: Scrip
 
 
 def test_forget_is_local(world: ScriptedWorld) -> None:
-    """The record goes, the token in memory too, and the provider is not told."""
+    """The record is deleted, the token in memory too, and the provider gets no request."""
     source = world.signed_in()
     source.forget()
     assert source.state == "missing"
@@ -1052,11 +1052,11 @@ def test_forget_is_local(world: ScriptedWorld) -> None:
         source.token()
     assert caught.value.reason == "missing"
     assert world.server.requests == []
-    assert world.told() == ["forgotten"]
+    assert world.emitted() == ["forgotten"]
 
 
 class DawdlingStore(MemoryStore):
-    """A store whose lock is free again a moment before the one who held it goes on."""
+    """A store whose lock is free again a moment before its holder continues."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1108,15 +1108,15 @@ def test_a_renewal_that_lands_late_does_not_undo_what_was_done_meanwhile(then: s
         assert source.token().access_token == "at7"
 
 
-def test_revoke_tells_the_provider_then_forgets() -> None:
-    """Both tokens, then the record; afterwards the person must sign in."""
+def test_revoke_calls_the_provider_then_forgets() -> None:
+    """Both tokens, then the record; afterwards the user must sign in."""
     world = ScriptedWorld(acme(revocation_endpoint="https://as.acme.test/revoke"))
     source = world.signed_in()
     world.server.will(HttpResponse(200, {}, b""), HttpResponse(200, {}, b""))
     source.revoke()
     assert [form["token"] for form in world.server.forms] == ["rt0", "at0"]
     assert source.state == "missing"
-    assert world.told() == ["revoked"]
+    assert world.emitted() == ["revoked"]
 
 
 def test_revoke_of_an_unsaved_pair_revokes_that_pair() -> None:
@@ -1132,7 +1132,7 @@ def test_revoke_of_an_unsaved_pair_revokes_that_pair() -> None:
     assert source.state == "missing"
 
 
-def test_revoke_at_blnk_cloud_says_where_to_revoke() -> None:
+def test_revoke_at_blnk_cloud_names_where_to_revoke() -> None:
     """No endpoint: the dashboard is named, nothing is sent and nothing forgotten."""
     world = ScriptedWorld(BlnkCloud())
     source = world.signed_in()
@@ -1156,16 +1156,16 @@ def test_f64_a_revocation_that_fails_forgets_nothing() -> None:
 # --- saving later ----------------------------------------------------------------------------------------------------
 
 
-def test_f49_a_pair_that_could_not_be_saved_is_saved_behind_the_next_call(world: ScriptedWorld) -> None:
-    """F49, promise 3: the request succeeds, an event says so, the next call saves it, and nothing is spent twice."""
+def test_f49_a_pair_that_could_not_be_saved_is_saved_after_the_next_call(world: ScriptedWorld) -> None:
+    """F49, promise 3: the request succeeds, an event reports it, the next call saves it, and nothing is spent twice."""
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1))
     world.store.interfere("save", OSError("full"))
     assert source.token().access_token == "at1"
-    assert world.told() == ["save_failed"]
+    assert world.emitted() == ["save_failed"]
     assert source.token().access_token == "at1"
-    assert world.told() == ["save_failed", "saved"]
+    assert world.emitted() == ["save_failed", "saved"]
     assert world.stored(source).token.refresh_token == "rt1"
     assert len(world.server.requests) == 1
 
@@ -1279,7 +1279,7 @@ def fetched_secret() -> str:
     return "s3cret-of-client"
 
 
-def test_f52_a_secret_given_as_text_stays_behind_and_says_so() -> None:
+def test_f52_a_secret_given_as_text_is_left_out_and_the_error_names_it() -> None:
     """The error in the other process names the parameter and the remedy."""
     client = OAuthClient(acme(), client_id="id", client_secret="s3cret-of-client")
     pickled = pickle.dumps(client.for_itself())
@@ -1289,17 +1289,17 @@ def test_f52_a_secret_given_as_text_stays_behind_and_says_so() -> None:
 
 
 def test_nothing_public_shows_a_secret(world: ScriptedWorld) -> None:
-    """repr, str and vars of source, client, held token and flight (promise 8)."""
+    """repr, str and vars of source, client, cached token and flight (promise 8)."""
     source = world.signed_in()
     world.server.will(pair(1))
-    flight = source._current.replace(held(source), "httpx", CAUSE)
+    flight = source._current.replace(cached(source), "httpx", CAUSE)
     assert isinstance(flight, Flight)
-    shown = [repr(each) for each in (source, world.client, held(source), flight)] + [vars(world.client)]
+    shown = [repr(each) for each in (source, world.client, cached(source), flight)] + [vars(world.client)]
     settle()
     assert leaks(shown, ["at0", "rt0", "client-s3cret"]) == []
 
 
-def test_subject_and_store_key_are_told(world: ScriptedWorld) -> None:
+def test_subject_and_store_key_are_readable(world: ScriptedWorld) -> None:
     """The key names provider, server and client, so that nothing is mixed up (trap 33)."""
     source = world.client.for_subject("a/b c")
     assert source.subject == "a/b c"

@@ -44,7 +44,7 @@ def test_the_name_of_a_header_has_no_case(header: str) -> None:
 
 
 @pytest.mark.parametrize("value", [f" {KEY}\n", f"{KEY}\r\n"])
-def test_the_line_end_of_a_file_is_no_part_of_the_key(value: str) -> None:
+def test_the_line_end_of_a_file_is_not_part_of_the_key(value: str) -> None:
     """Secrets come from files."""
     assert StaticToken(value, api_origins=ORIGINS).token().access_token == KEY
 
@@ -75,15 +75,15 @@ def test_bad_origins_are_refused_by_name(origins: Any) -> None:
         StaticToken(KEY, api_origins=origins)
 
 
-def test_it_goes_to_its_origins_only() -> None:
+def test_it_is_sent_to_its_origins_only() -> None:
     """Promise 6."""
     key = StaticToken(KEY, api_origins=ORIGINS)
     assert key._credential.rules.origins.permits(parse_origin("https://api.acme.test", "x"))
     assert not key._credential.rules.origins.permits(parse_origin("https://evil.test", "x"))
 
 
-def test_the_log_says_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """It has no client whose `on_event` could be told."""
+def test_the_log_names_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no client with an `on_event`."""
     key = StaticToken(KEY, api_origins=ORIGINS, header="X-Blnk-Key")
     with caplog.at_level("DEBUG", logger="blnk_auth"):
         httpx.Client(auth=HttpxAuth(key), transport=answering(200)).get("https://other.test")
@@ -95,7 +95,7 @@ def test_the_log_says_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) -
 
 
 def test_nothing_is_ever_renewed() -> None:
-    """No answer is a rejection that could be cured."""
+    """No answer is a rejection that could be resolved."""
     key = StaticToken(KEY, api_origins=ORIGINS)
     assert key._credential.rules.rejection_statuses == frozenset()
     assert key._credential.after_rejection is None

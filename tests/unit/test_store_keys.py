@@ -1,4 +1,4 @@
-"""Store keys: what is stored where, and what a key says."""
+"""Store keys: what is stored where, and what a key contains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blnk_auth._renewal.store_keys import Registration, parse_token_key, sign_in
 ACME = Registration("acme", "https://as.acme.test", "id")
 PREFIX = "token/acme/https%3A%2F%2Fas.acme.test/id"
 
-# Texts that are likely to be mistaken for a part of a key, and any others.
+# Strings that are likely to be mistaken for a part of a key, and any others.
 TEXTS = st.sampled_from(["", "/", ";", "=", "%2F", "%", "a/b", ";resource=r", "subject", "ä"]) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
 )
@@ -53,7 +53,7 @@ def test_a_key_names_the_client_and_the_grant(grant: AuthorizationGrant, ending:
 
 @given(registration=REGISTRATIONS, grant=GRANTS)
 def test_parsing_undoes_building(registration: Registration, grant: AuthorizationGrant) -> None:
-    """Whatever the names are, a key leads back to the grant that it was made for."""
+    """With any names, a key leads back to the grant that it was made for."""
     assert parse_token_key(token_key(registration, grant)) == (registration, grant)
 
 
@@ -74,7 +74,7 @@ def test_a_client_lists_only_its_own_keys(one: Registration, other: Registration
 @given(
     key=st.text(alphabet="token/subject/itself/;=resourceaudience%2Fa", max_size=60) | TEXTS.map(f"{PREFIX}/".__add__)
 )
-def test_a_text_that_is_no_key_is_not_parsed(key: str) -> None:
+def test_a_text_that_is_not_a_key_is_not_parsed(key: str) -> None:
     """A key of another client, of a later version or of another program is None, and never another grant's name."""
     parsed = parse_token_key(key)
     assert parsed is None or token_key(*parsed) == key

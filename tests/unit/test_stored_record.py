@@ -18,14 +18,16 @@ TOKEN = Token("at1", refresh_token="rt1", expires_at=1.0, extra={"grant_id": "g1
 
 @pytest.mark.parametrize("grant", [GrantRecord(TOKEN), GrantRecord(TOKEN, "refused"), GrantRecord(Token("at1"))])
 def test_a_grant_survives_json(grant: GrantRecord) -> None:
-    """What is written is read back equal, with its schema version beside it."""
+    """A written record is read back equal, with its schema version beside it."""
     data = json.loads(json.dumps(grant.to_data(), allow_nan=False))
     assert GrantRecord.from_data(data, "key") == grant
     assert data["schema"] == 1
 
 
 def test_a_sign_in_is_named_by_a_hash_of_its_first_token() -> None:
-    """The same token adopted twice is one sign-in; records of earlier versions have no name, and odd ones are none."""
+    """The same token adopted twice is one sign-in; records of earlier versions have no name, and odd names are
+    ignored.
+    """
     record = GrantRecord.signed_in(TOKEN)
     assert record.sign_in == GrantRecord.signed_in(TOKEN).sign_in
     assert record.sign_in != GrantRecord.signed_in(TOKEN.replace(refresh_token="rt2")).sign_in
@@ -74,7 +76,7 @@ JSON = st.recursive(
     )
 )
 def test_any_record_is_a_grant_or_a_store_error(data: dict[str, Any]) -> None:
-    """Whatever is found in a store."""
+    """Anything that is found in a store."""
     try:
         GrantRecord.from_data(data, "key")
     except StoreError:

@@ -86,7 +86,7 @@ def test_f16_expires_in(value: object, lifetime: float | None, is_odd: bool) -> 
 
 @pytest.mark.parametrize("missing", [True, False])
 def test_f16_an_unknown_lifetime_is_noted(missing: bool) -> None:
-    """F16: without `expires_in` the lifetime is unknown, and an event says that a default is assumed."""
+    """F16: without `expires_in` the lifetime is unknown, and an event reports that a default is assumed."""
     members = {name: value for name, value in PAIR.items() if name != "expires_in"}
     token, notes = read_token(members if missing else {**members, "expires_in": None}, received_at=NOW)
     assert token.expires_at is None
@@ -140,7 +140,7 @@ def test_f18_scope(value: object, kept: str | None, is_odd: bool) -> None:
     + [(odd, None, True) for odd in (7, True, ["rt1"], {"value": "rt1"}, "\ud800")],
 )
 def test_refresh_token(value: object, kept: str | None, is_odd: bool) -> None:
-    """Absent, null and empty all mean no new one; what is no string is noted."""
+    """Absent, null and empty all mean no new one; what is not a string is noted."""
     token, notes = read(refresh_token=value)
     assert (token.refresh_token, bool(notes)) == (kept, is_odd)
 
@@ -173,7 +173,7 @@ def test_without_an_access_token_there_is_no_token(value: object) -> None:
 
 
 def test_unknown_members_are_kept_as_they_are() -> None:
-    """What bLink calls `grant_id` and OpenID's `id_token` survive, whatever their type (trap 16)."""
+    """What bLink calls `grant_id` and OpenID's `id_token` are kept, of any type (trap 16)."""
     token, _ = read(grant_id="g1", deep={"a": [1, None]}, expires_in="60")
     assert token.extra == {"grant_id": "g1", "deep": {"a": [1, None]}}
 
@@ -247,7 +247,7 @@ def test_a_renewed_token_keeps_the_members_that_its_answer_does_not_repeat() -> 
 
 
 def test_extra_does_not_grow_with_each_renewal() -> None:
-    """A server that invents a name for each answer: the newest and the oldest stay, and a note says what does not."""
+    """A server that invents a name for each answer: the newest and the oldest stay, and a note names the others."""
     kept: Any = {"grant_id": "g1"}
     seen: list[str] = []
     for number in range(150):
@@ -304,7 +304,7 @@ def test_a_stated_end_is_read_in_every_usual_form(member: str, form: str) -> Non
 
 @pytest.mark.parametrize("member", ["refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt"])
 @pytest.mark.parametrize("form", ENDS)
-def test_a_stated_end_of_the_refresh_token_is_read(member: str, form: str) -> None:
+def test_a_stated_expiry_of_the_refresh_token_is_read(member: str, form: str) -> None:
     """It wins over a lifetime, as that of the access token does."""
     token = Token.from_response({**PAIR, "refresh_expires_in": 9, member: ENDS[form]}, now=NOW)
     assert (token.refresh_expires_at, token.expires_at) == (END.timestamp(), NOW + 3600)
@@ -326,7 +326,7 @@ def test_a_stated_end_of_the_refresh_token_is_read(member: str, form: str) -> No
     ],
 )
 def test_an_ambiguous_end_is_refused(member: str, value: object, why: str) -> None:
-    """The caller can correct it, and nobody could tell from the token that it was guessed."""
+    """The caller can correct it, and the token does not show that it was guessed."""
     with pytest.raises(ValueError, match=f"^{member} {why}"):
         Token.from_response({**PAIR, member: value}, now=NOW)
 
@@ -337,7 +337,7 @@ def test_gos_zero_time_is_an_unknown_end() -> None:
 
 
 @pytest.mark.parametrize("odd", ["abc", None, 7, ["access_token"]])
-def test_what_is_no_mapping_is_a_value_error(odd: Any) -> None:
+def test_what_is_not_a_mapping_is_a_value_error(odd: Any) -> None:
     """As documented, for what another library keeps and for what a store returned."""
     with pytest.raises(ValueError, match="must be a mapping, not"):
         Token.from_response(odd)
@@ -361,7 +361,7 @@ def test_what_is_no_mapping_is_a_value_error(odd: Any) -> None:
 def test_a_token_endpoint_may_state_the_end_itself(
     members: dict[str, Any], expires_at: float | None, is_odd: bool
 ) -> None:
-    """Where `expires_in` is missing, and if it lies ahead: else one of the two clocks is wrong. Nothing raises."""
+    """Where `expires_in` is missing, and if it is ahead: else one of the two clocks is wrong. Nothing raises."""
     token, notes = read_token({"access_token": "at1", "token_type": "Bearer", **members}, received_at=NOW)
     assert (token.expires_at, bool(notes)) == (expires_at, is_odd)
 
@@ -475,7 +475,7 @@ def test_reading_raises_only_for_a_missing_access_token(members: dict[str, Any],
 
 @given(members=st.dictionaries(NAMES, JSON), access_token=st.text(min_size=1, max_size=8) | JSON)
 def test_adopting_raises_only_value_errors(members: dict[str, Any], access_token: object) -> None:
-    """Whatever another library keeps, it is a token that can be stored, or a ValueError that names the member."""
+    """A token of another library is a token that can be stored, or a ValueError that names the member."""
     try:
         token = Token.from_response({**members, "access_token": access_token}, now=NOW)
     except ValueError as error:
@@ -487,7 +487,7 @@ def test_adopting_raises_only_value_errors(members: dict[str, Any], access_token
 
 @given(stored=st.dictionaries(NAMES, JSON))
 def test_a_stored_token_raises_only_value_errors(stored: dict[str, Any]) -> None:
-    """Whatever is in a record, it is a token or a ValueError."""
+    """Any record is a token or a ValueError."""
     try:
         Token.from_dict(stored)
     except ValueError:

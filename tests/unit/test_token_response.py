@@ -91,7 +91,7 @@ ISSUED = {"access_token": "at1", "token_type": "Bearer", "expires_in": 3600, "re
 )
 @pytest.mark.parametrize("media_type", ["application/json", "text/html", ""])
 def test_a_token_is_read_however_it_is_wrapped(status: int, body: bytes, media_type: str) -> None:
-    """JSON with or without a byte order mark and form-encoded answers are read, whatever their media type says."""
+    """JSON with or without a byte order mark and form-encoded answers are read, with any media type."""
     token = judge(HttpResponse(status, {"content-type": media_type}, body))
     assert (token.access_token, token.refresh_token, token.scope) == ("at1", "rt1", "a b")
     assert (token.token_type, token.expires_at, token.issued_at) == ("Bearer", NOW + 3600, NOW)
@@ -173,7 +173,7 @@ ERRORS: Mapping[str, tuple[int, bytes, type[BlnkAuthError], str | None]] = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_every_other_answer_is_the_one_error_that_says_what_to_do(case: str) -> None:
+def test_every_other_answer_is_the_one_error_that_names_what_to_do(case: str) -> None:
     """Only a registered code has a meaning, only a 2xx or 4xx is a verdict, and nothing else of the body is quoted."""
     status, body, expected, code = ERRORS[case]
     with pytest.raises(BlnkAuthError) as caught:
@@ -182,7 +182,7 @@ def test_every_other_answer_is_the_one_error_that_says_what_to_do(case: str) -> 
     assert leaks([str(caught.value), repr(caught.value)], ["at1", "<html"]) == []
 
 
-def test_a_redirect_says_what_to_change_and_not_where_it_leads() -> None:
+def test_a_redirect_names_what_to_change_and_not_where_it_leads() -> None:
     """F36: the token endpoint's redirects are refused; the remedy is the final URL."""
     with pytest.raises(ConfigurationError, match="never followed.*token_endpoint"):
         judge(HttpResponse(307, {"location": "https://evil.test/"}, b""))
@@ -274,14 +274,16 @@ def test_judge_refusal_sees_a_200_with_the_members_that_the_server_sent() -> Non
 
 
 def test_judge_refusal_is_not_asked_about_a_token() -> None:
-    """An answer that brings a token is no refusal, whatever else it says."""
+    """An answer that brings a token is not a refusal, with any other members."""
     request = refresh_request(provider=acme(judge_refusal=lambda _: "sign_in"))
     assert judge(answer({"code": 1, "message": "ok", **ISSUED}), request).access_token == "at1"
 
 
 @pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Token"])
 def test_a_token_of_another_type_is_issued_and_unusable(token_type: str) -> None:
-    """RFC 6749 section 7.1: it must not be used; what to do about it is said, and the pair is there to be saved."""
+    """RFC 6749 section 7.1: it must not be used; the error names what to do about it, and the pair is there to be
+    saved.
+    """
     issued = judge_token_response(answer({**ISSUED, "token_type": token_type}), refresh_request(), now=NOW)
     assert issued.token is not None
     assert (issued.token.refresh_token, issued.token.token_type) == ("rt1", token_type)
@@ -357,7 +359,7 @@ def test_the_time_to_judge_an_answer_grows_with_its_size_only(case: str, shape: 
         ("revocation", "may have revoked the token"),
     ],
 )
-def test_a_lost_answer_says_what_the_request_may_have_caused(purpose: Purpose, effect: str) -> None:
+def test_a_lost_answer_names_what_the_request_may_have_caused(purpose: Purpose, effect: str) -> None:
     """At a sign-in nothing is renewed. What was never sent has caused nothing."""
     request = replace(refresh_request(), purpose=purpose)
     lost = no_response(NoResponse("ReadTimeout", sent=True), request)
@@ -431,7 +433,7 @@ def test_f19_retry_after_is_seconds_or_a_date(status: int, value: str | None, ex
 
 
 def test_the_fields_of_the_rfc_are_carried() -> None:
-    """RFC 6749 section 5.2: error, error_description and error_uri, in whatever language."""
+    """RFC 6749 section 5.2: error, error_description and error_uri, in any language."""
     with pytest.raises(SignInRequired) as caught:
         judge(
             refusal(
@@ -452,7 +454,7 @@ def test_prose_in_error_is_taken_for_the_description() -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 7, [], {"a": 1}, "", "   "])
-def test_a_description_that_is_no_text_is_none(odd: object) -> None:
+def test_a_description_that_is_not_text_is_ignored(odd: object) -> None:
     """Odd secondary members of an error do no harm either."""
     with pytest.raises(SignInRequired) as caught:
         judge(refusal("invalid_grant", error_description=odd, error_uri=odd))
@@ -460,7 +462,7 @@ def test_a_description_that_is_no_text_is_none(odd: object) -> None:
 
 
 def test_a_long_description_is_cut() -> None:
-    """An error is no place for a whole page."""
+    """A whole page does not belong in an error."""
     with pytest.raises(SignInRequired) as caught:
         judge(refusal("invalid_grant", error_description="word " * 1000))
     assert len(caught.value.error_description or "") <= 200
@@ -528,7 +530,7 @@ ECHOES = {
 @pytest.mark.parametrize("member", ["error", "error_description"])
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_a_server_that_quotes_our_secrets_is_not_quoted(status: int, member: str, echo: str) -> None:
-    """What we sent, and what looks like a token, is cut out of what the server says (promise 8)."""
+    """What we sent, and what looks like a token, is cut out of the server's text (promise 8)."""
     members = {"error": "invalid_grant", member: ECHOES[echo]}
     with pytest.raises(BlnkAuthError) as caught:
         judge(answer(members, status), refresh_request(SECRET, RT))
@@ -547,7 +549,7 @@ def test_an_error_uri_with_our_secrets_is_cleaned(echo: str) -> None:
 
 
 def test_a_server_that_quotes_our_form_is_not_quoted() -> None:
-    """A secret is one in its percent-encoded form too, which is how it stood in the body that the server echoes."""
+    """A secret is one in its percent-encoded form too, which is how the server echoes it from the body."""
     request = refresh_request(refresh_token="rt+0/of")
     assert b"rt%2B0%2Fof" in request.request.body
     with pytest.raises(BlnkAuthError) as caught:
@@ -561,7 +563,7 @@ OWN = {"partner_key": "p4rtner+key", "partner": "p4rtner+key of acme", "version"
 
 @pytest.mark.parametrize("method", ["refresh", "revocation", "device_authorization"])
 def test_a_server_that_quotes_a_parameter_of_the_providers_own_is_not_quoted(method: str) -> None:
-    """It may be a secret, in a way of proving the client that only the provider knows; a short one is none."""
+    """It may be a secret, in a way of proving the client that only the provider knows; a short one is not."""
     provider = acme(token_parameters=OWN, revocation_endpoint=acme().token_endpoint, **DEVICE)
     request = {
         "refresh": lambda: refresh_request(provider=provider),
@@ -617,7 +619,7 @@ def test_any_success_of_a_revocation_is_one(status: int, body: bytes) -> None:
         (400, HTML, ProtocolError),
     ],
 )
-def test_a_failed_revocation_says_what_to_do(status: int, body: bytes, expected: type[BlnkAuthError]) -> None:
+def test_a_failed_revocation_names_what_to_do(status: int, body: bytes, expected: type[BlnkAuthError]) -> None:
     """The same errors as for a token request."""
     with pytest.raises(expected):
         judge_revocation_response(HttpResponse(status, {}, body), refresh_request(), now=NOW)
@@ -657,7 +659,7 @@ MEMBERS = st.sampled_from("error error_description error_uri access_token refres
 
 @given(status=st.sampled_from([200, 400, 401, 500]), members=st.dictionaries(MEMBERS, JSON, max_size=7))
 def test_any_members_are_a_token_or_one_of_our_errors(status: int, members: dict[str, Any]) -> None:
-    """No value of any member, whatever its type, makes the reading crash."""
+    """No value of any member, of any type, makes the reading crash."""
     try:
         issued = judge_token_response(
             HttpResponse(status, {}, json.dumps(members).encode()), refresh_request(), now=NOW
@@ -679,7 +681,7 @@ def depth_of(value: object) -> int:
 
 @given(members=st.dictionaries(st.text(max_size=8), JSON, max_size=4), indent=st.sampled_from([None, 2]))
 def test_leaving_out_what_is_too_deep_changes_nothing_else(members: dict[str, Any], indent: int | None) -> None:
-    """Whatever brackets and quotes the strings hold; and what is left is never deeper than the limit."""
+    """With any brackets and quotes in the strings; and what is left is never deeper than the limit."""
     text = json.dumps(members, indent=indent)
     assert _same(json.loads(without_deep_values(text)), json.loads(text))
     flat = json.loads(without_deep_values(text, deepest=2))

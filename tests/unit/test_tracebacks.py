@@ -1,4 +1,4 @@
-"""An error shows no secret, whatever prints it: no local variable of a frame of ours holds one (promise 8)."""
+"""An error shows no secret in any traceback: no local variable of our frames has one (promise 8)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def deeper(secret):
 
 @clears_locals
 def function(secret, *, named=None):
-    held = [secret]
+    kept = [secret]
     deeper(secret)
 
 @clears_locals
 async def coroutine(secret):
-    held = [secret]
+    kept = [secret]
     deeper(secret)
 
 def chained(secret):
@@ -69,7 +69,7 @@ class Thing:
 
 @pytest.fixture(scope="module")
 def ours() -> ModuleType:
-    """A module that lies in the package, as far as its frames tell."""
+    """A module that is in the package, as far as its frames show."""
     module = ModuleType("blnk_auth.of_a_test")
     exec(compile(CODE, f"{PACKAGE_DIRECTORY}/of_a_test.py", "exec"), vars(module))
     return module

@@ -1,5 +1,5 @@
-"""Each public call that raises over a value with a secret: no local variable of ours shows it, and neither does the
-error itself (promise 8).
+"""Each public call that raises over a value with a secret: no local variable of our frames shows it, and neither does
+the error itself (promise 8).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def adopted(store: Any) -> Any:
 
 
 def cut_in_sqlite(directory: Path, read: Callable[[Any, SQLiteStore], object]) -> object:
-    """Reads a record whose last byte is gone."""
+    """Reads a record whose last byte is missing."""
     store = SQLiteStore(directory / "tokens.db")
     source = adopted(store)
     store.close()
@@ -209,14 +209,14 @@ def fresh(source: Any) -> Any:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_nothing_of_ours_shows_the_secret(call: str, tmp_path: Path) -> None:
+def test_no_frame_of_the_package_shows_the_secret(call: str, tmp_path: Path) -> None:
     """Neither the locals of our frames, which debuggers and Sentry show, nor the error and what it is chained to."""
     with no_secret_shown(SECRET):
         CALLS[call](tmp_path)
 
 
 def test_the_secrets_are_there_to_be_shown(tmp_path: Path) -> None:
-    """The table tries what it says: a record that can be read has them."""
+    """The table tries what it promises: a record that can be read has them."""
     source = adopted(FileStore(tmp_path / "tokens"))
     (file,) = (tmp_path / "tokens").glob("*.json")
     assert json.loads(file.read_text())["data"]["token"]["access_token"] == PAIR["access_token"]

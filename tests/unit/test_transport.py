@@ -98,7 +98,7 @@ def clients(sandbox: Sandbox) -> list[Any]:
 
 
 def test_f36_the_users_own_client_follows_no_redirect_and_adds_no_auth(package: Package, sandbox: Sandbox) -> None:
-    """`token_http` is used whatever the caller's package; its settings for redirects and auth are not."""
+    """`token_http` is used with any package of the caller; its settings for redirects and auth are not."""
     for client in clients(sandbox):
         sandbox.clear_requests()
         sandbox.fail_token_requests(Fault(status=307, headers={"location": f"{sandbox.origin}/elsewhere"}))
@@ -304,7 +304,7 @@ def test_an_untrusted_certificate_is_a_matter_of_configuration(package: Package,
 def test_a_ca_file_that_is_not_there_is_a_matter_of_configuration(
     package: Package, tls_origin: str, tmp_path: Path
 ) -> None:
-    """As when REQUESTS_CA_BUNDLE names one: the error is typed, and says what to look at."""
+    """As when REQUESTS_CA_BUNDLE names one: the error is typed, and names what to look at."""
     missing = str(tmp_path / "missing.pem")
 
     def fail(_: object) -> None:
@@ -341,7 +341,7 @@ def test_another_hosts_certificate_is_not_trusted(package: Package, tls_origin: 
 
 
 def test_plain_http_behind_https_never_left(request: pytest.FixtureRequest, package: Package, sandbox: Sandbox) -> None:
-    """A handshake that fails is no request; it may heal, and the server cannot have renewed."""
+    """A handshake that fails is not a request; it may heal, and the server cannot have renewed."""
     with pytest.raises(NoResponse) as caught:
         send(package, sandbox.origin.replace("http:", "https:"))
     assert caught.value.sent is False
@@ -367,7 +367,7 @@ def test_a_certificate_that_cannot_be_loaded_is_named(settings: dict[str, Any], 
     assert "k3y-pass" not in str(caught.value)
 
 
-def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_certificate_is_named(tmp_path: Path) -> None:
     """An empty file too."""
     (tmp_path / "odd.pem").write_text("no certificate")
     with raises(ConfigurationError, parameter="verify"):
@@ -402,6 +402,6 @@ def test_another_kind_of_client_is_refused(odd: Any) -> None:
 
 
 def test_a_network_shows_no_password() -> None:
-    """The proxy's stays out of its repr; a key's password is used at once and shown nowhere."""
+    """The proxy's stays out of its repr; a key's password is used immediately and shown nowhere."""
     network = Network(policy=RenewalPolicy(), proxy="http://u:pr0xy-pass@p.test")
     assert leaks([repr(network)], ["pr0xy-pass"]) == []

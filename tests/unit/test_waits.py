@@ -27,13 +27,13 @@ def drive(request: pytest.FixtureRequest) -> Callable[[Waits[Any]], Any]:
 class Given:
     """A wait that gives a value or raises an error."""
 
-    def __init__(self, outcome: object) -> None:
-        self.outcome = outcome
+    def __init__(self, result: object) -> None:
+        self.result = result
 
     def wait(self) -> Any:
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
     async def wait_async(self) -> Any:
         return self.wait()
@@ -61,7 +61,7 @@ def test_without_a_step_nothing_is_driven(drive: Callable[[Waits[Any]], Any]) ->
 
 
 def test_an_error_of_a_step_is_raised_where_it_was_taken(drive: Callable[[Waits[Any]], Any]) -> None:
-    """It can be handled there, and further steps taken."""
+    """It can be handled there, and the wait can continue."""
 
     def waits() -> Waits[str]:
         try:

@@ -1,6 +1,6 @@
 """The examples of the how-to pages in their real frameworks, each with a browser for every user.
 
-An example is taken from its page as it stands. What the page leaves to the reader, a log-in, is added here.
+An example is taken from its page unchanged. What the page leaves to the reader, a log-in, is added here.
 """
 
 from __future__ import annotations

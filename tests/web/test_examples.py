@@ -17,7 +17,7 @@ def connect(user: User, sandbox: Sandbox, account: str, *, approve: bool = True)
 
 
 def test_a_user_connects_and_calls_the_api(application: Application, sandbox: Sandbox) -> None:
-    """Connect, agree, come back: the page shows what the API says, and offers to reconnect and to disconnect."""
+    """Connect, agree, come back: the page shows the answer of the API, and offers to reconnect and to disconnect."""
     alice = application.log_in("alice")
     assert ">Connect<" in alice.get("/").text
     back = alice.get(connect(alice, sandbox, "alice-at-blnk"))
@@ -29,7 +29,7 @@ def test_a_user_connects_and_calls_the_api(application: Application, sandbox: Sa
 
 
 def test_every_user_has_an_account_of_their_own(application: Application, sandbox: Sandbox) -> None:
-    """Two people at once, in one application."""
+    """Two users at the same time, in one application."""
     alice, bob = application.log_in("alice"), application.log_in("bob")
     callbacks = [(alice, connect(alice, sandbox, "a")), (bob, connect(bob, sandbox, "b"))]
     for user, callback in reversed(callbacks):
@@ -48,7 +48,7 @@ def test_a_replayed_callback_is_refused(application: Application, sandbox: Sandb
     assert "Connected as a." in alice.get("/").text
 
 
-def test_a_callback_that_the_browser_sends_twice_is_no_failure(application: Application, sandbox: Sandbox) -> None:
+def test_a_callback_that_the_browser_sends_twice_is_not_a_failure(application: Application, sandbox: Sandbox) -> None:
     """The first answer is lost, cookie and all, as with a prefetch: nobody who is connected reads otherwise."""
     alice = application.log_in("alice")
     callback = connect(alice, sandbox, "a")
@@ -129,7 +129,7 @@ def test_a_callback_with_a_wrong_state_is_refused(application: Application, sand
         assert "Connected as a." in alice.get("/").text
 
 
-def test_a_user_who_denies_gets_a_page_that_says_so(application: Application, sandbox: Sandbox) -> None:
+def test_a_user_who_denies_gets_a_page_that_reports_it(application: Application, sandbox: Sandbox) -> None:
     """No code is exchanged, and they may try again."""
     alice = application.log_in("alice")
     denied = alice.get(connect(alice, sandbox, "a", approve=False))

@@ -112,9 +112,9 @@ class AsyncSQLiteStore:
         loop = asyncio.get_running_loop()
         owner, give_up_at = asyncio.current_task(), loop.time() + timeout
         while True:
-            held = self._inner.lock(key, timeout=0)
+            lock = self._inner.lock(key, timeout=0)
             try:
-                held.__enter__()
+                lock.__enter__()
                 break
             except StoreError:
                 if loop.time() >= give_up_at:
@@ -124,7 +124,7 @@ class AsyncSQLiteStore:
             yield
         finally:
             assert asyncio.current_task() is owner, "left by another task than entered it"
-            held.__exit__(None, None, None)
+            lock.__exit__(None, None, None)
 
     async def keys(self, prefix: str = "") -> AsyncGenerator[str]:
         for key in await asyncio.to_thread(lambda: list(self._inner.keys(prefix))):

@@ -22,11 +22,11 @@ WINDOWS_BYTES = 2560
 
 
 class Killed(BaseException):
-    """What a test raises where a process would die."""
+    """What a test raises where a process would be killed."""
 
 
 class MemoryKeyring(KeyringBackend):
-    """Refuses what the Windows Credential Manager refuses; may die before the next `lives` writes are over."""
+    """Refuses what the Windows Credential Manager refuses; may be killed before the next `lives` writes are over."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], str] = {}
@@ -86,7 +86,7 @@ class BrokenKeyring(MemoryKeyring):
 
 
 class ForgetfulKeyring(MemoryKeyring):
-    """Says yes to everything and keeps nothing, as keyring's null backend does."""
+    """Accepts everything and keeps nothing, as keyring's null backend does."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
         pass
@@ -150,7 +150,7 @@ def _unlocked_daemon(home: Path, environment: dict[str, str]) -> subprocess.Pope
     assert daemon.stdout is not None
     daemon.stdin.write(b"password")
     daemon.stdin.close()
-    # It says where it listens once it does.
+    # It prints where it listens once it does.
     daemon.stdout.readline()
     return daemon
 

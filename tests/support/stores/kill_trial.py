@@ -1,4 +1,4 @@
-"""The trial that a store kept outside this process goes through, beyond the contract: hundreds of kill -9.
+"""The trial for a store outside this process, beyond the contract: hundreds of kill -9.
 
 `open_store` is a callable that opens a handle to the same data each time.
 """

@@ -46,7 +46,7 @@ class LeaseStoreContract(SharedStoreContract):
 
     # --- the lease
 
-    def test_a_lost_lease_is_told(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
+    def test_a_lost_lease_is_reported(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
         """A holder whose lease ran out and was taken learns it when leaving, and does not free its successor's."""
         with open_store(lease=LONG) as one, open_store() as other, open_store() as third:
             successor = other.lock("alice", timeout=LONG)
@@ -60,7 +60,7 @@ class LeaseStoreContract(SharedStoreContract):
                 pass
 
     def test_an_error_inside_matters_more(self, open_store: OpenStore, run_out: Callable[[str], None]) -> None:
-        """What was raised inside the context is not replaced by the news that the lease was lost."""
+        """An exception inside the context is not replaced by the one for the lost lease."""
         with open_store(lease=LONG) as one, open_store() as other:
 
             def fail_inside() -> None:
@@ -103,7 +103,7 @@ class LeaseStoreContract(SharedStoreContract):
             assert other.load("alice") is None
 
     def test_the_holder_deletes(self, open_store: OpenStore) -> None:
-        """Under a lock that is still held a delete works, also of nothing."""
+        """Under a lock that is not lost a delete works, also of nothing."""
         with open_store() as store, store.lock("alice", timeout=LONG):
             store.save("alice", {}, expected=None)
             store.delete("alice")
@@ -129,8 +129,8 @@ class LeaseStoreContract(SharedStoreContract):
                 with pytest.raises(StoreError, match=r"not free within 0 s.*shows who has it"):
                     other.lock("alice", timeout=0).__enter__()
 
-    def test_a_stopped_holder_loses_its_lease_and_is_told(self, open_store: OpenStore) -> None:
-        """A process that stands still longer than its lease keeps nobody waiting, and learns it when it goes on."""
+    def test_a_stopped_holder_loses_its_lease_and_gets_an_error(self, open_store: OpenStore) -> None:
+        """A process that is paused longer than its lease keeps nobody waiting, and learns it when it continues."""
         # Only the holder's lease is short: the others must keep theirs on a busy machine.
         short = partial(open_store, lease=0.5)
         with open_store() as store, one_process(hold_until_told, short, "alice") as (process, pipe):
@@ -171,7 +171,7 @@ class LeaseStoreContract(SharedStoreContract):
 
     @forks_with_threads
     def test_a_child_forked_under_the_lock_does_not_free_it(self, open_store: OpenStore) -> None:
-        """The lock stays with the process that took it, whatever its child does with the context."""
+        """The lock stays with the process that took it, also if its child leaves the context."""
         with open_store() as store, open_store() as other:
             context = store.lock("alice", timeout=LONG)
             with context:
@@ -273,7 +273,7 @@ class LeaseStoreContract(SharedStoreContract):
 
 @contextmanager
 def loses_its_lock(store: Any, key: str) -> Iterator[None]:
-    """Hold the lock, and fail unless leaving it says that it was lost."""
+    """Hold the lock, and fail unless leaving it reports that it was lost."""
     lock = store.lock(key, timeout=LONG)
     lock.__enter__()
     yield
@@ -299,7 +299,7 @@ def _killed_at_a_random_moment(work: Callable[[int], None], chance: random.Rando
     return int.from_bytes(numbers[-8:], "big") if numbers else None
 
 
-# --- a server that dies ----------------------------------------------------------------------------------------------
+# --- a server that stops ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
 
 
 def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, server: Any) -> None:
-    """The new pair lives in memory, is used at once, and is saved when the server is back; one refresh in all."""
+    """The new pair is used from memory immediately, and is saved when the server is back; one refresh in all."""
     with alice_in(store) as alice:
 
         def kill(members: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A SQLStore behind PgBouncer, importable in other processes: made as the guide says."""
+"""A SQLStore behind PgBouncer, importable in other processes: made as in the guide."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blnk_auth.stores import SQLStore
 
 
 class PooledStore(SQLStore):
-    """Closes its engine too: it is nobody else's."""
+    """Closes its SQLAlchemy engine too: it is not shared."""
 
     def __init__(self, url: str, prepare_threshold: int | None) -> None:
         limits = {"connect_timeout": 5, "tcp_user_timeout": 10_000}

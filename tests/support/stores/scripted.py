@@ -1,6 +1,6 @@
 """Stores in memory in which a test watches, fails or delays one operation.
 
-Used by unit tests and scenarios. Whatever a test does not interfere with works as in a MemoryStore.
+Used by unit tests and scenarios. A call with which a test does not interfere works as in a MemoryStore.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the tests of the stores run in other processes: importable there, unlike a test module, and light.
 
-Each worker says "ready" through its pipe and begins when something is sent to it.
+Each worker writes "ready" to its pipe and begins when something is sent to it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def count_in_file(pipe: Connection, lock_file: Path, counter: Path, times: int) 
 
 
 def write_own_keys(pipe: Connection, path: Path, times: int) -> None:
-    """Open the store when told, then save, replace and delete records of this process's own."""
+    """Open the store on a signal, then save, replace and delete records of this process's own."""
     write_own_keys_in(pipe, partial(SQLiteStore, path), times)
 
 
