@@ -4,7 +4,16 @@ Used by the entry point `blnk-auth` and by `python -m blnk_auth`. What it promis
 
 * Every error ends in one line on standard error and an exit status, never in a traceback.
 * Where the extra `blnk-auth[cli]` is missing, that line names it.
-* No command takes a secret as an option, and none prints one, except `token`, whose purpose it is.
+* No command has an option for a secret, and no command prints one, except `token`, whose purpose it is.
+
+Where to find it:
+
+* `app`: the list of commands. Each command is the module of its name: `demo`, `init`, `login`, `logout`, `status`,
+  `token`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`.
+* What a command does, apart from its options: `checks` (of `doctor`), `keepalive_run`, `grant_status` (of `status`),
+  `token_summary` (of `login` and `renew`), `pasted_lines` and `qr_code` (of `login`), `sandbox_address` (of `sandbox`).
+* What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `stored_grants` (reading the
+  store), `groups` (suggestions), `extras` (missing packages).
 """
 
 from __future__ import annotations

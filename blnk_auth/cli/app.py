@@ -1,7 +1,10 @@
 """The commands by name. Each is its own module, with a click command called `command`.
 
-Used by `main`. A module is imported when its command, or the list of commands, is needed; what the command works with
-is imported when it runs. So `blnk-auth --help` is quick: it never imports an HTTP client, a database or `rich`.
+Used by `main`. It promises that a module is imported when its command, or the list of commands, is needed, and that
+its dependencies are imported when it runs. So `blnk-auth --help` is quick: it never imports an HTTP client, a database
+or `rich`.
+
+A new command is one more module with a click command called `command`, and its name in `_COMMANDS`.
 """
 
 from __future__ import annotations

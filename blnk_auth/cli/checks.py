@@ -1,6 +1,6 @@
 """The checks of `blnk-auth doctor`: each yields its findings, with what to do about them.
 
-Used by the command only. What it promises:
+Used by the command `doctor` only. What it promises:
 
 * No check changes a grant, and none spends a token.
 * An error of one check is its finding: it never stops the others.
@@ -39,7 +39,7 @@ FindingVerdict = Literal["ok", "warning", "failed", "unavailable"]
 _TIMEOUT = 10.0
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
 _CERTIFICATE_WARNING = 21 * 86_400.0
-_CHECK_NETWORK = "see that the server runs at this address, and check network, firewall and proxy"
+_CHECK_NETWORK = "check that the server runs at this address, and check network, firewall and proxy"
 _ASK = "ask its operator whether that is intended"
 _REFUSES_CLIENT = ("invalid_client", "unauthorized_client")
 _PATIENCE = RenewalPolicy(request_deadline=10.0)
@@ -112,7 +112,7 @@ class CheckedSetup:
 
 
 def check_configuration(setup: CheckedSetup) -> Iterator[Finding]:
-    """The file, the profile, and whether its secret can be read."""
+    """Check the file, the profile, and whether its secret can be read."""
     profile = setup.profile
     provider = setup.provider
     client = f"client {profile.settings['client_id']!r} of {provider.display_name}"
@@ -129,7 +129,7 @@ def check_configuration(setup: CheckedSetup) -> Iterator[Finding]:
     by_browser = profile.settings.get("redirect_uri") is not None and provider.authorization_endpoint is not None
     if not by_browser and provider.device_authorization_endpoint is None and "authorization_code" in provider.grants:
         missing = "redirect_uri" if provider.authorization_endpoint is not None else "authorization_endpoint"
-        yield Finding("configuration", "warning", f"nobody can sign in without {missing}", f"write {missing} there")
+        yield Finding("configuration", "warning", f"users cannot sign in without {missing}", f"set {missing} there")
 
 
 def check_dns(setup: CheckedSetup) -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""`blnk-auth doctor`: checks what could go wrong, and prints what to fix. It never changes a grant."""
+"""`blnk-auth doctor`: checks the whole set-up, and prints what to fix.
+
+Used by `app`. It promises an exit status for scripts; the checks are in `checks`. It never changes a grant.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from ..errors import BlnkAuthError, StoreError
 from .checks import CheckedSetup, Finding, finding_of, run_checks
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
 from .options import EPILOG, Selection, client_options, json_option
-from .terminal import console, printable, show_json
+from .terminal import console, print_json, printable
 
 _WIDTHS = (12, 14)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}
@@ -29,9 +32,9 @@ def command(selection: Selection, as_json: bool) -> None:
     for finding in _findings(selection):
         found.append(finding)
         if not as_json:
-            _show(finding)
+            _print_finding(finding)
     if as_json:
-        show_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     statuses = {each.status for each in found}
     status = next((each for each in (CONFIGURATION, UNAVAILABLE) if each in statuses), OK)
     click.get_current_context().exit(status)
@@ -46,7 +49,7 @@ def _findings(selection: Selection) -> Iterator[Finding]:
         yield from run_checks(setup)
 
 
-def _show(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     from rich.table import Table
     from rich.text import Text
 

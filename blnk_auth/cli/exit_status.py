@@ -1,6 +1,6 @@
-"""How a command ends: its exit status, and one line on standard error that says what is wrong and what to do.
+"""How a command ends: its exit status, and one line on standard error with the problem and the remedy.
 
-Used by every command. It promises that no error of the library, no wrong usage and no Ctrl-C ends in a traceback.
+Used by every command. It promises that an error of the library, wrong usage and Ctrl-C never end in a traceback.
 docs/reference/command-line.md lists the statuses for users.
 """
 
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """Ends the command with an exit status, and one line that says what is wrong and what to do."""
+    """Ends the command with an exit status, and one line with the problem and the remedy."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ def sign_in_command(subject: str | None, profile: str | None = None) -> str:
 
 @contextmanager
 def reported() -> Generator[None]:
-    """Turn every error of the library, wrong usage and Ctrl-C into one line and an exit status."""
+    """Convert every error of the library, wrong usage and Ctrl-C to one line and an exit status."""
     _encode_anything()
     try:
         yield

@@ -1,6 +1,7 @@
 """Which packages the commands need beyond the library itself.
 
-Used before anything else is imported, so it imports the standard library only.
+Used by `main` and by commands before they import anything else. It promises one line that names the extra. It never
+imports anything but the standard library.
 """
 
 from __future__ import annotations

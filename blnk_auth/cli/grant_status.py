@@ -1,6 +1,6 @@
 """The status of each grant of a client, and the table that shows it.
 
-Used by `blnk-auth status`. It only reads the store: it never renews. What it shows holds no secret.
+Used by `blnk-auth status`. It promises to show no secret. It only reads the store: it never renews.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STYLES = {"fresh": "green", "stale": "green", "expired": "yellow", "sign_in_req
 
 @dataclass(frozen=True, slots=True)
 class GrantStatus:
-    """The status of one grant. Holds no secret.
+    """The status of one grant. It contains no secret.
 
     Attributes:
         subject: Whose grant it is; None for the client itself.
@@ -117,7 +117,7 @@ def status_table(found: list[GrantStatus]) -> Table:
 
 
 def _purpose(status: GrantStatus) -> list[str]:
-    """What its tokens are for, if that was named."""
+    """The resource and the audience of its tokens, as far as they were named."""
     return [f"for {printable(name)}" for name in (status.resource, status.audience) if name is not None]
 
 

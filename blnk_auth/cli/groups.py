@@ -1,6 +1,7 @@
 """A group of commands that answers an unknown one with the most similar.
 
-Used by `blnk-auth` itself and by `blnk-auth store`. It never imports a command to make a suggestion.
+Used by `blnk-auth` itself and by `blnk-auth store`. It promises a suggestion where a command is similar. It never
+imports a command to make one.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """`blnk-auth init`: writes a profile of the configuration file, by asking.
 
-Other profiles and the comments in the file stay. The file is for this user only, and nobody ever reads half of it. A
-secret is never taken from the command line.
+Used by `app`. It promises that other profiles and the comments in the file stay, that only this user can read the file,
+and that it is replaced wholly or not at all. It never has an option for a secret.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from ..config._references import has_reference, is_in_keyring, is_plain
 from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
 from ..errors import ConfigurationError
 from ..errors._extras import needs_extra
+from ..stores._durable_file import replace_file
 from ..stores._memory import MemoryStore
-from ..stores._private_file import create_file, make_directory
+from ..stores._private_file import make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command
 from .options import profile_options, setting_options, take_settings
 from .remedies import message_of
@@ -67,10 +67,10 @@ def command(
     if client_secret_from is not None:
         given["client_secret"] = _reference(client_secret_from)
     if non_interactive:
-        _try(path, profile, table := _complete(given))
+        _check_that_it_works(path, profile, table := _complete(given))
     else:
         table = _ask_until_it_works(path, profile, given)
-    _write(path, profile, table)
+    _save_profile(path, profile, table)
     click.echo(f"Wrote profile {profile!r} to {path}.")
     click.echo(f"Next: {sign_in_command(None, profile)}")
 
@@ -91,7 +91,7 @@ def _allow_replacing(path: Path, profile: str, *, ask: bool) -> None:
 
 def _reference(text: str) -> str:
     if is_plain(text) or not has_reference(text):
-        # Not the text, which may be a secret that a shell put in the place of "${NAME}".
+        # Not the text, which may be a secret: a shell may have expanded "${NAME}".
         raise click.UsageError(
             "--client-secret-from must be '${VARIABLE}', in single quotes, or keyring:service/name; never the secret"
         )
@@ -108,12 +108,12 @@ def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ask_until_it_works(path: Path, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask until a client can be made of the answers, so that one wrong answer does not lose the others."""
+    """Ask until a client can be made of the answers. A wrong answer does not lose the others."""
     table: dict[str, Any] = {}
     while True:
         table = _ask(given, table)
         try:
-            _try(path, profile, table)
+            _check_that_it_works(path, profile, table)
         except ConfigurationError as error:
             if table == given:
                 raise
@@ -161,29 +161,24 @@ def _answer(setting: Setting, provider: str, before: Any) -> Any:
     return answer.split() if setting.kind == "list" else answer
 
 
-def _try(path: Path, profile: str, table: Mapping[str, Any]) -> None:
-    """Make the client once, to find errors now. References are not resolved: what they name may not exist yet."""
+def _check_that_it_works(path: Path, profile: str, table: Mapping[str, Any]) -> None:
+    """Make the client once, to find errors now. References are not resolved: they may refer to a later secret."""
     values = [value for value in table.values() if isinstance(value, str)]
     if table["provider"] == "discover" or any(has_reference(each) or is_in_keyring(each) for each in values):
         return
     load_profile(profile, path, overrides=table).make(OAuthClient, store=MemoryStore())
 
 
-def _write(path: Path, profile: str, table: Mapping[str, Any]) -> None:
-    """Write the file in one step, readable for this user only."""
+def _save_profile(path: Path, profile: str, table: Mapping[str, Any]) -> None:
+    """Write the file, readable for this user only."""
     text = _with_profile(path.read_text("utf-8") if path.exists() else _HEAD, profile, table)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         make_directory(path.parent)
-        create_file(unfinished)
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(path)
+        replace_file(path, text.encode("utf-8"))
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be written ({error.strerror})", remedy="choose another with --config FILE"
         ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _with_profile(text: str, profile: str, table: Mapping[str, Any]) -> str:

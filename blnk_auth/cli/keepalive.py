@@ -1,6 +1,7 @@
-"""`blnk-auth keepalive`: for cron, so that no grant expires because nobody used it.
+"""`blnk-auth keepalive`: renews the grants that would expire because they are not used. For cron.
 
-`keepalive_run` does the work; this module has the options and prints the report.
+Used by `app`. It promises an exit status for cron, and a report, also after Ctrl-C. It never renews by itself:
+`keepalive_run` does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..client import OAuthClient
 from .exit_status import INTERRUPTED, Failure
 from .keepalive_run import KeepaliveReport, KeepaliveRun, KeepaliveSettings
 from .options import EPILOG, Selection, client_options, duration, json_option
-from .terminal import printable, progress, show_json, subject_label
+from .terminal import print_json, printable, progress, subject_label
 
 _SHOWN = 10
 
@@ -46,10 +47,10 @@ _SHOWN = 10
 def command(
     selection: Selection, *, horizon: float, idle_lifetime: float | None, rate: float, workers: int, as_json: bool
 ) -> None:
-    """Renew every grant that would expire because nobody uses it.
+    """Renew every grant that would expire because it is not used.
 
-    Run it from cron, on any number of hosts: what one has renewed, the others leave. The exit status is 0 if all is
-    well, 1 if someone must sign in again, 2 if something failed.
+    Run it from cron, on any number of hosts: a grant that one host has renewed is not renewed by the others. The exit
+    status is 0 if all grants are renewed, 1 if a user must sign in again, 2 if something failed.
     """
     profile = selection.load()
     run = KeepaliveRun(KeepaliveSettings(horizon, idle_lifetime, rate, workers))
@@ -62,32 +63,32 @@ def command(
             interrupted = True
     report = run.report
     if as_json:
-        show_json({"profile": profile.name, "interrupted": interrupted, **asdict(report), "status": report.status})
+        print_json({"profile": profile.name, "interrupted": interrupted, **asdict(report), "status": report.status})
     else:
-        _sum_up(report, client.provider.display_name)
+        _print_report(report, client.provider.display_name)
     if interrupted:
         raise Failure("interrupted; what was renewed is stored, and the next run does the rest", INTERRUPTED)
     click.get_current_context().exit(report.status)
 
 
-def _sum_up(report: KeepaliveReport, provider: str) -> None:
+def _print_report(report: KeepaliveReport, provider: str) -> None:
     click.echo(
-        f"{report.looked_at} of {report.grants} grants looked at, {report.due} due: {report.renewed} renewed, "
+        f"{report.looked_at} of {report.grants} grants read, {report.due} due: {report.renewed} renewed, "
         f"{report.renewed_elsewhere} renewed by another host meanwhile, {len(report.failed)} failed."
     )
     if report.unknown:
         click.echo(
-            f"{report.unknown} were left: {provider} does not specify when an unused refresh token expires "
+            f"{report.unknown} were not renewed: {provider} does not specify when an unused refresh token expires "
             "(--idle-lifetime 30d assumes it)."
         )
-    _list("Must sign in again", report.sign_in_required)
-    _list("Renewed, but will expire soon nevertheless; sign in again", report.expiring)
-    _list("Failed", [f"{each['key']}: {each['error']}" for each in report.failed])
+    _print_list("Must sign in again", report.sign_in_required)
+    _print_list("Renewed, but will expire soon nevertheless; sign in again", report.expiring)
+    _print_list("Failed", [f"{each['key']}: {each['error']}" for each in report.failed])
     if report.gave_up:
-        click.echo(f"Gave up, because every other grant would fail too: {printable(report.gave_up)}", err=True)
+        click.echo(f"Stopped, because every other grant would fail too: {printable(report.gave_up)}", err=True)
 
 
-def _list(title: str, found: list[str | None] | list[str]) -> None:
+def _print_list(title: str, found: list[str | None] | list[str]) -> None:
     if not found:
         return
     click.echo(f"{title}:")

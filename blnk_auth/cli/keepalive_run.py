@@ -1,11 +1,11 @@
-"""One keepalive run: renews each grant whose refresh token would expire before a given time because nobody uses it.
+"""One keepalive run: renews each grant whose refresh token would expire before a given time because it is not used.
 
 Used by `blnk-auth keepalive`. What it promises:
 
-* Any number of hosts may run it at the same time, and each due grant is renewed once. Every run visits the grants in
-  its own random order, reads a grant immediately before renewing it, and renews only if the token that it read is
-  still the stored one once it has the store's lock.
-* It stops after failures that every other grant would meet too, instead of repeating them.
+* Any number of hosts may run it at the same time, and each due grant is renewed once. Every run reads the grants in its
+  own random order, each immediately before it is renewed. It renews only if the token that it read is still the stored
+  one once it has the store's lock.
+* It stops after failures that would repeat for every other grant.
 
 It never changes a grant other than by a renewal.
 """
@@ -84,7 +84,7 @@ class KeepaliveReport:
         unknown: Grants whose refresh token expires at an unknown time.
         sign_in_required: Subjects who must sign in again; None is the client itself.
         expiring: Subjects whose grant was renewed and still expires within the horizon: only a new sign-in helps.
-        failed: For each failure, the store key, the error, and whether its outcome is unknown.
+        failed: For each failure, the store key, the error, and whether it is unknown if the server renewed the token.
         gave_up: The failure that stopped the run; None if it reached every grant.
     """
 
@@ -137,7 +137,7 @@ class KeepaliveRun:
         self._renewals = 0
 
     def count_renewal(self, event: Event) -> None:
-        """Count the renewals of this process; all others were made elsewhere."""
+        """Count the renewals of this process; all others were made by other processes."""
         # A renewal whose save failed counts too: its pair is in memory until it is saved.
         if event.name == "renewed":
             with self._lock:
@@ -230,7 +230,7 @@ class KeepaliveRun:
             subjects.append(subject)
 
     def _record_failure(self, key: str, error: BlnkAuthError) -> None:
-        """Record a failure, and stop where every other grant would fail too: 100,000 of them help nobody."""
+        """Record a failure, and stop where every other grant would fail too, rather than fail 100,000 times."""
         with self._lock:
             unknown = isinstance(error, TemporarilyUnavailable) and error.outcome_unknown
             self.report.failed.append({"key": key, "error": message_of(error), "outcome_unknown": unknown})

@@ -1,6 +1,7 @@
-"""`blnk-auth login`: a user signs in: in a browser here, in one elsewhere, or with a code on another device.
+"""`blnk-auth login`: a user signs in, in a browser on this machine or another one, or with a code on another device.
 
-It promises that no text of the server reaches the terminal unfiltered, and that no token is printed.
+Used by `app`. It promises that each text of the server is filtered before it reaches the terminal. It never prints a
+token.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .exit_status import CONFIGURATION, Failure
 from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
 from .pasted_lines import long_lines, read_line
 from .terminal import printable
-from .token_summary import show_token_summary
+from .token_summary import print_token_summary
 
 
 @click.command("login", epilog=EPILOG)
@@ -58,7 +59,7 @@ def command(selection: Selection, as_json: bool, **way: Any) -> None:
     client = selection.open(profile)
     subject = subject_of(profile)
     source = _sign_in(client, subject, profile, **way)
-    show_token_summary("signed in", client, subject, source.token(), as_json=as_json)
+    print_token_summary("signed in", client, subject, source.token(), as_json=as_json)
 
 
 def _sign_in(
@@ -81,7 +82,7 @@ def _sign_in(
         )
     if device:
         return client.authorize_device(
-            subject, scope=profile.scope, resource=profile.resource, on_prompt=_show_code, timeout=timeout
+            subject, scope=profile.scope, resource=profile.resource, on_prompt=_print_code, timeout=timeout
         )
     opens = browser and not paste
     with long_lines() as edits:
@@ -95,21 +96,21 @@ def _sign_in(
             open_browser=opens,
             listen=not paste,
             pasted=lambda: _pasted(edits=edits),
-            on_url=lambda url: _show_url(url, opens=opens),
-            on_problem=_show_problem,
+            on_url=lambda url: _print_url(url, opens=opens),
+            on_problem=_print_problem,
         )
 
 
 def _pasted(*, edits: bool) -> str | None:
-    """The next line that can be an address with an answer; None at the end of the input."""
+    """The next line that can be a callback URL; None at the end of the input."""
     while (line := read_line(edits=edits)) is not None:
         if not line or "?" in line:
             return line
-        _show_problem("it has no ? with an answer after it")
+        _print_problem("it has no ? with the server's response after it")
     return None
 
 
-def _show_url(url: str, *, opens: bool) -> None:
+def _print_url(url: str, *, opens: bool) -> None:
     click.echo(
         f"{'If no browser opens, open' if opens else 'Open'} this address in a browser, and sign in:\n\n  {url}\n\n"
         "If the browser ends on a page that does not load, paste that page's address here:",
@@ -117,11 +118,11 @@ def _show_url(url: str, *, opens: bool) -> None:
     )
 
 
-def _show_problem(problem: str) -> None:
+def _print_problem(problem: str) -> None:
     click.echo(f"Not that one: {printable(problem)}. Paste the address that the browser was redirected to:", err=True)
 
 
-def _show_code(authorization: DeviceAuthorization) -> None:
+def _print_code(authorization: DeviceAuthorization) -> None:
     address = authorization.verification_uri_complete or authorization.verification_uri
     if "utf" in (sys.stderr.encoding or "").lower() and (drawn := _qr_code(address)):
         click.echo(drawn, err=True)

@@ -1,6 +1,7 @@
 """`blnk-auth logout`: revokes the tokens at the provider and deletes them here.
 
-Without `--forget` it never deletes a token that the provider did not revoke.
+Used by `app`. It promises to report what was done, and what was not. Without `--forget` it never deletes a token that
+the provider did not revoke.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ..errors import SignInRequired
 from .exit_status import CONFIGURATION, SIGN_IN, Failure
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
 from .stored_grants import stored_record
-from .terminal import show_json, subject_label
+from .terminal import print_json, subject_label
 
 
 @click.command("logout", epilog=EPILOG)
@@ -38,7 +39,7 @@ def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> 
             SIGN_IN,
         ) from None
     if as_json:
-        show_json({"subject": source.subject, "provider": client.provider.name, "revoked": not forget})
+        print_json({"subject": source.subject, "provider": client.provider.name, "revoked": not forget})
     else:
         click.echo(f"{whose}: {'forgotten here; the provider was not informed' if forget else 'revoked and forgotten'}")
 

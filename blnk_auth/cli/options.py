@@ -1,7 +1,8 @@
 """The options that all commands with a client share: which profile, and each of its settings by its own name.
 
-Used by every command with a client. A setting is taken from the option, else from the variable BLNK_AUTH_<SETTING>,
-else from the file. A secret is never an option: other users of the machine can read a command line.
+Used by every command with a client. It promises that a setting is taken from the option, else from the variable
+BLNK_AUTH_<SETTING>, else from the file. A secret is never an option: other users of the machine can read a command
+line.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def subject_of(profile: Profile) -> str:
     """Whose tokens. Raises `ConfigurationError` if there is no subject."""
     if not profile.subject:
         raise profile.origin.error(
-            "subject", "is missing", "say whose tokens: --subject NAME, or write subject in the profile"
+            "subject", "is missing", "specify whose tokens: --subject NAME, or write subject in the profile"
         )
     return profile.subject
 
@@ -180,7 +181,7 @@ def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplet
 
 
 def duration(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds, from text such as 90s, 30m, 12h or 7d. A number without a unit is refused: nobody means 7 seconds."""
+    """Seconds, from text such as 90s, 30m, 12h or 7d. A number without a unit is refused: 7 may be meant as days."""
     if text is None:
         return None
     unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])

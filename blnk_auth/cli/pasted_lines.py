@@ -1,12 +1,12 @@
 """Reads the lines that a user pastes into a terminal, however long they are.
 
-Used by `login`. A terminal in its usual mode cuts a line after 4,095 bytes (1,024 on macOS) without a word, and a cut
-authorization code is still sent, and used up. So the terminal's line editor is switched off while the address is
-awaited, and its basic keys are implemented here. What this file promises:
+Used by `login`. A terminal in its usual mode cuts a line after 4,095 bytes (1,024 on macOS) without an error, and a cut
+authorization code is still sent, and spent. So the terminal's line editor is switched off while the address is awaited,
+and its basic keys are implemented here. What this file promises:
 
-* The terminal has its former mode again when `long_lines` has ended, whatever ended it.
+* The terminal has its former mode again when `long_lines` has ended, also after an error.
 * Ctrl-C interrupts, as always.
-* A line is bounded: at most 65,536 bytes.
+* A line never has more than 65,536 bytes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_line(*, edits: bool) -> str | None:
     while (read := _read()) is not None:
         if edits:
             if read[0] in _NEWLINES or (read[0] == _END_OF_INPUT and line):
-                _show(b"\r\n")
+                _echo(b"\r\n")
                 return _text(line)
             if read[0] == _END_OF_INPUT:
                 return None
@@ -69,8 +69,8 @@ def read_line(*, edits: bool) -> str | None:
 
 
 def _read() -> bytes | None:
-    """The next byte; None at the end of the input, or where there is none."""
-    # One at a time: what follows the line belongs to the next one.
+    """The next byte; None at the end of the input, and if there is no input."""
+    # One at a time: the bytes after the line belong to the next one.
     with suppress(OSError):
         return os.read(_STDIN, 1) or None
     return None
@@ -79,19 +79,19 @@ def _read() -> bytes | None:
 def _edit(line: bytearray, read: bytes) -> None:
     if read[0] in _ERASE:
         if line:
-            _show(b"\b \b")
+            _echo(b"\b \b")
         # A character may have several bytes; all but the first are 0b10xxxxxx.
         while line and line.pop() & 0xC0 == 0x80:
             pass
     elif read[0] == _ERASE_LINE:
         line.clear()
-        _show(b"^U\r\n")
+        _echo(b"^U\r\n")
     elif read[0] >= 32 and len(line) < _LONGEST:
         line += read
-        _show(read)
+        _echo(read)
 
 
-def _show(echoed: bytes) -> None:
+def _echo(echoed: bytes) -> None:
     with suppress(OSError):
         os.write(_STDERR, echoed)
 

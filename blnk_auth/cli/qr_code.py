@@ -1,6 +1,6 @@
 """A QR code in a terminal, so that a phone can open the address of a device code. Needs `blnk-auth[cli]`.
 
-Used by `login --device`. It only draws: it never opens the address.
+Used by `login --device`. It promises a code that a terminal can show, or None. It never opens the address.
 """
 
 from __future__ import annotations

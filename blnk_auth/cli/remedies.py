@@ -1,8 +1,9 @@
 """What to do about an error of the library, in the words of a terminal.
 
-Used wherever the command line shows an error. The library's own remedies are for programs: some name arguments and
-methods of Python. Which words replace them depends on the error's data (`parameter`, `outcome_unknown`) alone: no text
-is looked into. Where the library's remedy fits a terminal, it is shown as it is.
+Used wherever the command line shows an error. It promises remedies that name options and settings. The library's own
+remedies are for programs: some name arguments and methods of Python. Only the error's data (`parameter`,
+`outcome_unknown`) selects the words that replace them: the text of an error is never parsed. A remedy of the library
+that fits a terminal is shown unchanged.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from ..config._settings import SettingError
 from ..errors import BlnkAuthError, TemporarilyUnavailable
 
 _ANSWER_LOST = (
-    "run the same command again; if the server then refuses the refresh token, it was spent by the lost answer, and "
-    "only a new sign-in helps: blnk-auth login"
+    "run the same command again; if the server then refuses the refresh token, the request whose response was lost "
+    "has spent it, and only a new sign-in helps: blnk-auth login"
 )
 
 _ANOTHER_PLACE = "or name another place with --store, or as store in the profile"
 
 _BY_PARAMETER: Mapping[str, str] = {
     "backend": f"unlock the keyring, or sign in to a desktop session, {_ANOTHER_PLACE}",
-    "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if nobody else has read it; "
-    f"accept it as it is by ?check_permissions=false at the end of the URL; {_ANOTHER_PLACE}",
+    "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if no one else has read it; "
+    f"accept it unchanged by ?check_permissions=false at the end of the URL; {_ANOTHER_PLACE}",
     "client_secret": "set client_secret to the secret that the provider gave your application, without a line break at "
     'its end, as ${VARIABLE} or keyring:service/name; a public client sets client_auth to "none"',
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",

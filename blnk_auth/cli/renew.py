@@ -1,11 +1,14 @@
-"""`blnk-auth renew`: one renewal now, whether or not it is due. It never prints the token."""
+"""`blnk-auth renew`: one renewal now, whether or not it is due.
+
+Used by `app`. It promises one renewal, also of a token that is still valid. It never prints the token.
+"""
 
 from __future__ import annotations
 
 import click
 
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .token_summary import show_token_summary
+from .token_summary import print_token_summary
 
 
 @click.command("renew", epilog=EPILOG)
@@ -16,4 +19,4 @@ def command(selection: Selection, itself: bool, as_json: bool) -> None:
     """Renew the access token now."""
     profile = selection.load()
     source = source_of(profile, client := selection.open(profile), itself=itself)
-    show_token_summary("renewed", client, source.subject, source.renew(), as_json=as_json)
+    print_token_summary("renewed", client, source.subject, source.renew(), as_json=as_json)

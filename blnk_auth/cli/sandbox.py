@@ -1,6 +1,7 @@
 """`blnk-auth sandbox`: the sandbox in the foreground, for manual trials and for clients in other languages.
 
-It listens on loopback only. Each run has its own client, so that no token of one run is valid in another.
+Used by `app`, and by the demo as another process. It promises that each run has its own client, so that no token of one
+run is valid in another. It never listens on anything but loopback.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ _POLL_INTERVAL = 0.2
     type=click.Choice(tuple(_LIFETIMES)),
     default="blnk_cloud",
     show_default=True,
-    help="The provider to play.",
+    help="The provider that it plays.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 means any free one.")
 @click.option(
     "--lifetime",
     type=click.FloatRange(min=0),
-    help="Seconds an access token lives. [default: the provider's: 3600, 86400 or 299]",
+    help="Lifetime of access tokens, in seconds. [default: the provider's: 3600, 86400 or 299]",
 )
 @click.option(
     "--idle-exit",
@@ -71,7 +72,7 @@ def command(
     """Run an authorization server and a small API on this machine.
 
     They play Blnk Cloud, bLink or Flinks, on a loopback address. For tests and demonstrations only: anyone who can
-    reach the port can sign in as anybody. Ctrl-C ends it.
+    reach the port can sign in as anyone. Ctrl-C ends it.
     """
     require("sandbox")
     with suppress(KeyboardInterrupt):
@@ -146,7 +147,7 @@ To use it{_HINTS[personality]}:
 
 
 def _provider(personality: Personality, origin: str) -> tuple[Callable[..., Provider], Mapping[str, str]]:
-    """The provider that the sandbox plays, and its settings: what is printed is what works."""
+    """The provider that the sandbox plays, and its settings, which are both used and printed."""
     if personality == "blnk_cloud":
         return BlnkCloud, {"base_url": origin}
     if personality == "flinks":

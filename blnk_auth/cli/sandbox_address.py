@@ -1,7 +1,8 @@
 """Where a sandbox in another process is, and which client is registered there: a small JSON file.
 
-Used by `blnk-auth sandbox`, which writes it, and by the demo, which reads it. Nobody ever reads half of it, and only
-this user can read it: it holds the client secret.
+Used by `blnk-auth sandbox`, which writes it, and by the demo, which reads it. It promises that a reader finds the whole
+file or none. No other user can ever read it, because it contains the client secret: it is never made with more
+permissions.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
-from ..stores._private_file import create_file
+from ..stores._durable_file import replace_file
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxAddress:
-    """The origin of a sandbox, and the client that is registered there."""
+    """The origin of a sandbox, and the client that is registered there. Immutable."""
 
     origin: str
     client_id: str
@@ -24,12 +25,8 @@ class SandboxAddress:
     redirect_uri: str
 
     def save(self, path: Path) -> None:
-        """Write the file in one step, readable for this user only."""
-        unfinished = path.with_name(f"{path.name}.new")
-        unfinished.unlink(missing_ok=True)
-        create_file(unfinished)
-        unfinished.write_text(json.dumps(asdict(self)), "utf-8")
-        unfinished.replace(path)
+        """Write the file, readable for this user only. Raises `OSError`."""
+        replace_file(path, json.dumps(asdict(self)).encode("ascii"))
 
     @classmethod
     def load(cls, path: Path) -> Self | None:

@@ -1,4 +1,7 @@
-"""`blnk-auth status`: who has signed in, and when their tokens expire. It never renews."""
+"""`blnk-auth status`: who has signed in, and when their tokens expire.
+
+Used by `app`. It promises one line for each grant; `grant_status` reads them. It never renews.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import click
 
 from .exit_status import SIGN_IN, Failure, sign_in_command
 from .options import EPILOG, Selection, client_options, json_option
-from .terminal import console, show_json
+from .terminal import console, print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +49,7 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
         return
     found = grant_statuses(client, only)
     if as_json:
-        show_json([json_members(each) for each in found])
+        print_json([json_members(each) for each in found])
     elif found:
         console().print(status_table(found))
     if not found:
@@ -55,10 +58,10 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
         raise Failure(f"{who} signed in at {client.provider.display_name} yet; sign in with: {command}", SIGN_IN)
 
 
-def _watch(look: Callable[[], RenderableType], interval: float) -> None:
+def _watch(table: Callable[[], RenderableType], interval: float) -> None:
     from rich.live import Live
 
     never = threading.Event()
-    with Live(look(), console=console(), auto_refresh=False) as live:
+    with Live(table(), console=console(), auto_refresh=False) as live:
         while not never.wait(interval):
-            live.update(look(), refresh=True)
+            live.update(table(), refresh=True)

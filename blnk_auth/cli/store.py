@@ -1,4 +1,8 @@
-"""`blnk-auth store`: copy, list, check and migrate stores, which are named by URL. It never shows a token."""
+"""`blnk-auth store`: copy, list, check and migrate stores, which are named by URL.
+
+Used by `app`. It promises exit status 1 where a record could not be copied or read. It never shows a token, and never
+deletes a record.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import click
 from ..stores._self_checking import Unreadable
 from .exit_status import INTERRUPTED, Failure
 from .groups import SuggestingGroup
-from .terminal import escaped, progress, show_json
+from .terminal import escaped, print_json, progress
 
 _URLS = """\b
 Stores are named by URL:
@@ -34,8 +38,8 @@ def command() -> None:
 def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> None:
     """Copy every record from one store to another, and read each back.
 
-    First stop everything that renews tokens in FROM. May be repeated: equal records are skipped, different ones are
-    reported and left. Ends with status 1 unless TO then has every record of FROM.
+    First stop every process that renews tokens in FROM. The command can be repeated: equal records are skipped,
+    different ones are reported and left. It ends with status 1 unless TO then has every record of FROM.
     """
     from ..stores._copying import copy_store
     from ..stores._urls import open_store
@@ -54,12 +58,12 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
         "complete": report.is_complete,
     }
     if as_json:
-        show_json(found)
+        print_json(found)
     else:
         click.echo(f"{len(report.copied)} copied and read back, {len(report.equal)} were equal already.")
-        _list("Different in the target and left (--overwrite replaces them)", report.different)
-        _list("Not copied", [f"{each.where}: {each.problem}" for each in report.failed])
-    _end(report.is_complete)
+        _print_list("Different in the target and left (--overwrite replaces them)", report.different)
+        _print_list("Not copied", [f"{each.where}: {each.problem}" for each in report.failed])
+    _exit_unless(report.is_complete)
 
 
 @command.command("list", epilog=_URLS)
@@ -72,7 +76,7 @@ def list_command(store: str, prefix: str, as_json: bool) -> None:
 
     keys = open_store(store, create=False).keys(prefix)
     if as_json:
-        show_json({"keys": list(keys)})
+        print_json({"keys": list(keys)})
         return
     for key in keys:
         click.echo(escaped(key))
@@ -84,8 +88,8 @@ def list_command(store: str, prefix: str, as_json: bool) -> None:
 def check_command(store: str, as_json: bool) -> None:
     """Read every record of a store, and list those that cannot be read.
 
-    What is not a record is moved aside where the store supports it; nothing is deleted. Ends with status 1 if
-    anything is wrong.
+    Where the store supports it, data that is not a record is moved aside. Nothing is deleted. It ends with status 1 if
+    a record cannot be read.
     """
     from ..stores._copying import check_store
     from ..stores._urls import open_store
@@ -94,11 +98,11 @@ def check_command(store: str, as_json: bool) -> None:
     with progress("Checking", enabled=not as_json) as on_progress:
         report = check_store(opened, on_progress)
     if as_json:
-        show_json({"sound": report.sound, "unreadable": _described(report.unreadable)})
+        print_json({"sound": report.sound, "unreadable": _described(report.unreadable)})
     else:
         click.echo(f"{report.sound} records can be read.")
-        _list("Cannot be read", [_problem(each) for each in report.unreadable])
-    _end(not report.unreadable)
+        _print_list("Cannot be read", [_problem(each) for each in report.unreadable])
+    _exit_unless(not report.unreadable)
 
 
 @command.command("migrate", epilog=_URLS)
@@ -106,7 +110,7 @@ def check_command(store: str, as_json: bool) -> None:
 def migrate_command(store: str) -> None:
     """Create the tables of an SQL store, or bring those of an earlier release up to date.
 
-    Every record is kept, and it may be repeated. Other stores need nothing and are left as they are.
+    Every record is kept, and the command can be repeated. Other stores need no tables, and are not changed.
     """
     from ..stores._urls import open_store
 
@@ -127,13 +131,13 @@ def _problem(each: Unreadable) -> str:
     return f"{each.where}: {each.problem}" + (" [moved aside]" if each.moved_aside else "")
 
 
-def _list(title: str, lines: list[str]) -> None:
+def _print_list(title: str, lines: list[str]) -> None:
     if lines:
         click.echo(f"{title}:")
     for line in lines:
         click.echo(f"  {escaped(line)}")
 
 
-def _end(is_good: bool) -> None:
+def _exit_unless(is_good: bool) -> None:
     if not is_good:
         raise SystemExit(1)

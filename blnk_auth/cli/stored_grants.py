@@ -1,6 +1,7 @@
 """The grants of one client in its store, and when each of them expires.
 
-Used by `status`, `keepalive` and `logout`. It only reads: it never renews, writes or deletes.
+Used by `status`, `keepalive` and `logout`. It promises the grants of this client, and of no other one. It only reads:
+it never renews, writes or deletes.
 """
 
 from __future__ import annotations

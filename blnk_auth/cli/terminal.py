@@ -1,6 +1,6 @@
 """How commands print: times for readers, JSON for scripts, tables and colours where the output is a terminal.
 
-Used by every command. It promises that no text of a server or a store can control the terminal (`printable`).
+Used by every command. It promises that a text of a server or a store can never control the terminal (`printable`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def progress(doing: str, *, enabled: bool) -> Generator[Callable[[int, int], obj
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Print JSON on standard output."""
     click.echo(json.dumps(data, indent=2))
 

@@ -1,11 +1,14 @@
-"""`blnk-auth token`: an access token on standard output, for curl and scripts. It prints nothing else there."""
+"""`blnk-auth token`: an access token on standard output, for curl and scripts.
+
+Used by `app`. It promises a valid token, renewed if needed. It never prints anything else on standard output.
+"""
 
 from __future__ import annotations
 
 import click
 
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .terminal import show_json
+from .terminal import print_json
 
 
 @click.command("token", epilog=EPILOG)
@@ -20,6 +23,6 @@ def command(selection: Selection, itself: bool, as_json: bool) -> None:
     profile = selection.load()
     token = source_of(profile, selection.open(profile), itself=itself).token()
     if as_json:
-        show_json({"access_token": token.access_token, "token_type": token.token_type, "expires_at": token.expires_at})
+        print_json({"access_token": token.access_token, "token_type": token.token_type, "expires_at": token.expires_at})
     else:
         click.echo(token.access_token)

@@ -1,4 +1,7 @@
-"""What `login` and `renew` print about the token that they got. It never prints the token itself."""
+"""What `login` and `renew` print about the token that they got.
+
+Used by these two commands. It promises the times at which the tokens expire. It never prints a token.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ import click
 from ..client import OAuthClient
 from ..token import Token
 from .stored_grants import refresh_expiry
-from .terminal import show_json, subject_label, time_left
+from .terminal import print_json, subject_label, time_left
 
 
-def show_token_summary(done: str, client: OAuthClient, subject: str | None, token: Token, *, as_json: bool) -> None:
+def print_token_summary(done: str, client: OAuthClient, subject: str | None, token: Token, *, as_json: bool) -> None:
     """Print what was done (`done`, such as "renewed"), for whom, and when the tokens expire."""
     now, provider = time.time(), client.provider
     refresh_expires_at = refresh_expiry(token, provider.refresh_idle_lifetime)
     if as_json:
         members = {"subject": subject, "provider": provider.name, "scope": token.scope}
-        show_json({**members, "expires_at": token.expires_at, "refresh_expires_at": refresh_expires_at})
+        print_json({**members, "expires_at": token.expires_at, "refresh_expires_at": refresh_expires_at})
         return
     left = None if token.expires_at is None else token.expires_at - now
     text = f"{subject_label(subject)}: {done} at {provider.display_name}; the access token expires in {time_left(left)}"

@@ -49,12 +49,12 @@ def test_a_run_ends_well_with_a_table_and_leaves_nothing(state: Path) -> None:
 
     rows = {row[1]: row[2].split() for row in re.finditer(r"^ (\w.{18}) +(\d.* ok) *$", finished.stdout, re.MULTILINE)}
     named = {title.strip(): cells for title, cells in rows.items()}
-    assert named.keys() >= {"requests", "httpx", "httpx, asyncio", "50 callers at once", "restart", "total"}
+    assert named.keys() >= {"requests", "httpx", "httpx, asyncio", "50 callers together", "restart", "total"}
     calls, failed, expired, revoked, token_requests, reused, *_ = named["total"]
     assert int(calls) > 100
     assert (failed, reused) == ("0", "0")
     assert int(token_requests) == int(expired) + int(revoked)
-    assert named["50 callers at once"][:6] == ["50", "0", "1", "0", "1", "0"]
+    assert named["50 callers together"][:6] == ["50", "0", "1", "0", "1", "0"]
     assert named["restart"][:6] == ["30", "0", "0", "1", "1", "0"]
     assert "Everything as promised" in finished.stdout
     assert "one sign-in" in " ".join(finished.stdout.split())

@@ -65,7 +65,7 @@ def test_one_token_request_for_each_expired_token_is_as_promised() -> None:
             scenario(EXPIRED, REVOKED, JUST_ISSUED),
             "needless renewals, of a token neither revoked nor in its last quarter: 1",
         ),
-        (scenario(EXPIRED, REVOKED, token_requests=3), "token requests: 3, for 2 tokens that ended"),
+        (scenario(EXPIRED, REVOKED, token_requests=3), "token requests: 3, for 2 tokens replaced"),
         (scenario(EXPIRED, REVOKED, reuses=1), "refresh tokens used twice: 1"),
         (scenario(EXPIRED, REVOKED, code_exchanges=1), "new sign-ins: 1"),
         (scenario(EXPIRED, REVOKED, failed=2), "2 of 10 calls failed, the first with status 401"),

@@ -152,7 +152,7 @@ def test_nobody_can_sign_in_without_a_way_back(blnk_auth_cli: CommandLine) -> No
     lines = blnk_auth_cli.file.read_text().splitlines()
     blnk_auth_cli.write("\n".join(line for line in lines if not line.startswith("redirect_uri")))
     _, found = findings(blnk_auth_cli)
-    assert found["configuration"][1]["detail"] == "nobody can sign in without redirect_uri"
+    assert found["configuration"][1]["detail"] == "users cannot sign in without redirect_uri"
     with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
         by_device = CommandLine(blnk_auth_cli.directory, sandbox)
         by_device.discover()

@@ -91,7 +91,7 @@ def test_a_grant_that_expires_at_an_unknown_time_is_left(blnk_auth_cli: CommandL
     """Where it is unknown when a refresh token expires, it is left, and the summary reports it."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice", idle=300 * DAY)
     assert kept_alive(blnk_auth_cli, *FAST)["unknown"] == 1
-    assert "1 were left: Blnk Cloud does not specify" in blnk_auth_cli.run("keepalive").stdout
+    assert "1 were not renewed: Blnk Cloud does not specify" in blnk_auth_cli.run("keepalive").stdout
 
 
 def test_who_must_sign_in_is_named_and_ends_with_1(blnk_auth_cli: CommandLine) -> None:

@@ -201,8 +201,8 @@ TABLE: tuple[tuple[BlnkAuthError, int, str], ...] = (
         TemporarilyUnavailable("no answer came", outcome_unknown=True, remedy="try again later"),
         3,
         (
-            "no answer came; run the same command again; if the server then refuses the refresh token, it was spent by "
-            "the lost answer, and only a new sign-in helps: blnk-auth login"
+            "no answer came; run the same command again; if the server then refuses the refresh token, the request "
+            "whose response was lost has spent it, and only a new sign-in helps: blnk-auth login"
         ),
     ),
     (

@@ -244,7 +244,7 @@ def test_the_default_subject_must_be_known(blnk_auth_cli: CommandLine) -> None:
     blnk_auth_cli.configure(subject='""')
     result = blnk_auth_cli.run("token")
     assert result.exit_code == 2
-    assert "profile 'default': subject is missing; say whose tokens: --subject NAME" in result.stderr
+    assert "profile 'default': subject is missing; specify whose tokens: --subject NAME" in result.stderr
 
 
 def test_settings_may_come_without_any_file(blnk_auth_cli: CommandLine) -> None:

@@ -269,27 +269,6 @@ HEADS_LEFT = frozenset(
     _sign_in.page
     _sign_in.template
     _sign_in.wanted_grant
-    cli.__main__
-    cli.demo.client_scenarios
-    cli.demo.results
-    cli.demo.scenario
-    cli.doctor
-    cli.exit_status
-    cli.extras
-    cli.init
-    cli.keepalive
-    cli.login
-    cli.logout
-    cli.pasted_lines
-    cli.remedies
-    cli.renew
-    cli.sandbox
-    cli.sandbox_address
-    cli.status
-    cli.store
-    cli.terminal
-    cli.token
-    cli.token_summary
     errors._checks
     errors._pickling
     events

@@ -85,7 +85,6 @@ NOT_YET = (
     "blnk_auth/_protocol/",
     "blnk_auth/_renewal/",
     "blnk_auth/_sign_in/",
-    "blnk_auth/cli/",
     "blnk_auth/client.py",
     "blnk_auth/errors/",
     "blnk_auth/events.py",

@@ -3,11 +3,17 @@
 Used by the command line only; the other modules of this folder are its parts. What it promises:
 
 * The sandbox runs in its own process and the tokens are in an SQLite file, so the demo may be killed between any two
-  calls: the next run finds both and continues without a new sign-in. Only a kill in the few milliseconds between the
+  calls. The next run finds both and continues without a new sign-in. Only a kill in the few milliseconds between the
   server's rotation and our save loses the grant, as with any client; the next run reports it and signs in again.
-* Its verdict is taken from the sandbox's own figures, not from what the library reports.
+* Its verdict is derived from the sandbox's own figures, not from what the library reports.
 
-It never talks to another host than this machine, and it removes its files when it has ended.
+It never connects to another machine, and it removes its files when it has ended.
+
+* `run`: the demo from beginning to end. `display`: what it prints. `results`: whether a scenario is as promised.
+* `scenario`: what every scenario has. `client_scenarios`, `concurrent_callers`, `restart`: the scenarios. A new one is
+  a function of a `ScenarioRun`, and a line in `run`.
+* `sandbox_process`, `remote_sandbox`, `server_record`: the sandbox in its process, its controls and its record.
+* `state_directory`: the files. `child_process`: how a child is started.
 """
 
 from __future__ import annotations
@@ -25,14 +31,15 @@ from ..extras import require
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the tokens, and the address of the sandbox, are kept while it runs. [default: your state directory]",
+    help="Where the tokens, and the address of the sandbox, are kept while it runs. [default: this user's state "
+    "directory]",
 )
 @click.option("--quick", is_flag=True, help="With shorter lifetimes: about 10 seconds instead of 25.")
 def command(state_dir: Path | None, quick: bool) -> None:
     """Show token renewal at work, against a sandbox on this machine.
 
     Signs in, then calls an API through requests, httpx, httpx2 and the Blnk SDK while tokens expire and are revoked,
-    with 50 callers at once and across a restart. Ends with a table, and with status 1 if any figure in it is off.
+    with 50 callers together and across a restart. Ends with a table, and with status 1 if any figure in it is off.
     Kill it and start it again: it continues without a new sign-in.
     """
     require("sandbox")

@@ -1,6 +1,6 @@
 """One scenario for each HTTP client: code as a user writes it, called until tokens have expired and one was revoked.
 
-Used by the demo's run. The only line that differs from code without blnk_auth is the one with `auth`; no scenario
+Used by the demo's run. It promises that only the line with `auth` differs from code without blnk_auth. A scenario never
 handles a token itself.
 """
 

@@ -31,10 +31,10 @@ _POLL_INTERVAL = 0.05
 
 def run_concurrent_callers(run: ScenarioRun) -> None:
     """Threads with requests, threads with httpx and tasks with httpx share one source and start together."""
-    run.show_progress("until the token has expired")
+    run.set_progress("until the token has expired")
     _wait_for_expiry(run)
     run.sandbox.set_lifetime(_LONG_LIFETIME)
-    run.show_progress(f"{CALLERS} callers")
+    run.set_progress(f"{CALLERS} callers")
     with httpx.Client(auth=HttpxAuth(run.source), timeout=CALL_TIMEOUT) as client:
         callers: list[Callable[[threading.Barrier], None]] = [partial(_tasks, run)]
         callers += [partial(_by_requests, run)] * _REQUESTS_THREADS

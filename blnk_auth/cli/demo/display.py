@@ -1,6 +1,6 @@
 """What the demo prints: on a terminal a table that is updated as it runs, elsewhere one line for each scenario.
 
-Used by the demo's run. It never decides whether a scenario went well.
+Used by the demo's run. It promises the same figures in both. It never decides whether a scenario is as promised.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Display:
         ):
             yield
 
-    def show_end_of(self, scenario: Scenario) -> None:
+    def print_end_of(self, scenario: Scenario) -> None:
         """Print that a scenario has ended, where the table is not live."""
         if not self._console.is_interactive:
             calls, token_requests = scenario.figures.calls, scenario.server_record.counts.token_requests

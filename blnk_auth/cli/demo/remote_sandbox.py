@@ -1,6 +1,7 @@
 """The sandbox in its other process, over HTTP: its controls, its record, and the user who signs in there.
 
-Used by the demo. It talks to loopback only, and never through a proxy.
+Used by the demo. It promises that every request is bounded in time. It connects to loopback only, and never through a
+proxy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The restart scenario: a new process that has only the SQLite file continues with the grant.
 
-Used by the demo's run; also run as a module, as that new process. It never signs in.
+Used by the demo's run, and as a module by that new process. It promises that only the file connects the two. It never
+signs in.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ class Restart:
 
     def __call__(self, run: ScenarioRun) -> None:
         run.revoke()
-        run.show_progress("a new process with the SQLite file")
+        run.set_progress("a new process with the SQLite file")
         self._call_in_child_process(run.scenario.figures)
-        run.show_progress("a new OAuthClient in this process")
+        run.set_progress("a new OAuthClient in this process")
         with SQLiteStore(self.state.tokens) as store:
             _call(make_client(run.sandbox.address, store).for_subject(SUBJECT), run.url, run.scenario.figures)
-        run.show_progress("the OAuthClient from before the restart")
+        run.set_progress("the OAuthClient from before the restart")
         _call(run.source, run.url, run.scenario.figures)
 
     def _call_in_child_process(self, figures: CallFigures) -> None:

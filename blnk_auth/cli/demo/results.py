@@ -1,6 +1,7 @@
-"""What the callers saw, and whether a scenario went as promised.
+"""The responses that callers got, and whether a scenario is as promised.
 
-Used by every scenario of the demo and by its display. Figures are thread-safe. Nothing here calls the sandbox.
+Used by every scenario of the demo and by its display. It promises figures that threads can add to. It never calls the
+sandbox.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Scenario:
         ended, needless = len(self.server_record.superseded), endings["needless"]
         found = {
             f"needless renewals, of a token neither revoked nor in its last quarter: {needless}": needless > 0,
-            f"token requests: {counts.token_requests}, for {ended} tokens that ended": counts.token_requests != ended,
+            f"token requests: {counts.token_requests}, for {ended} tokens replaced": counts.token_requests != ended,
             f"refresh tokens used twice: {counts.reuses}": counts.reuses > 0,
             f"new sign-ins: {counts.code_exchanges}": counts.code_exchanges > 0,
             f"tokens that expired: {endings['expired']}, not {expectation.expired}": (

@@ -1,6 +1,6 @@
 """The demo from beginning to end: sandbox, sign-in, every scenario, verdict.
 
-Used by the command. It promises that two demos never share a directory, and that a run that was killed can be
+Used by the command `demo`. It promises that two demos never share a directory, and that a run that was killed can be
 continued.
 """
 
@@ -98,7 +98,7 @@ def _scenarios(state: StateDirectory, tempo: Tempo) -> Scenarios:
     expectation = Expectation(expired=tempo.expiries, revoked=1)
     return [
         *((Scenario(each.title, expectation), each.run) for each in CLIENT_SCENARIOS if each.is_possible),
-        (Scenario(f"{CALLERS} callers at once", Expectation(expired=1, exactly=True)), run_concurrent_callers),
+        (Scenario(f"{CALLERS} callers together", Expectation(expired=1, exactly=True)), run_concurrent_callers),
         (Scenario("restart", Expectation(revoked=1, exactly=True)), Restart(state)),
     ]
 
@@ -118,15 +118,15 @@ def _run_all(
             after = sandbox.server_record()
             scenario.server_record, before = after.since(before), after
             scenario.judge()
-            display.show_end_of(scenario)
+            display.print_end_of(scenario)
     display.sum_up(scenarios, total(scenarios, before.since(first)))
-    _say_what_is_left_out(display)
+    _print_left_out(display)
     deviations = [deviation for scenario in scenarios for deviation in scenario.deviations()]
     display.conclude(deviations, _sign_ins(before.counts.code_exchanges))
     return deviations
 
 
-def _say_what_is_left_out(display: Display) -> None:
+def _print_left_out(display: Display) -> None:
     for each in CLIENT_SCENARIOS:
         if not each.is_possible:
             display.print_line(f"Left out: {each.title}, because {each.package} is not installed ({each.install})")

@@ -1,7 +1,7 @@
 """The process that the sandbox runs in: the one that an earlier run left, else a new one.
 
-Used by the demo's run. The process outlives the demo, and ends by itself when nobody uses it; it is never killed
-unless it failed to start.
+Used by the demo's run. It promises that a sandbox runs, or an error. The process outlives the demo, and exits by itself
+when it is not used; it is never killed unless it failed to start.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SandboxProcess:
     def __init__(self, state: StateDirectory) -> None:
         self._state = state
         self._process: subprocess.Popen[bytes] | None = None
-        self.remote: RemoteSandbox = self._find() or self._start()
+        self.remote: RemoteSandbox = self._running_one() or self._started_one()
 
     @property
     def is_new(self) -> bool:
@@ -48,14 +48,14 @@ class SandboxProcess:
         while self.remote.is_alive() and time.monotonic() < give_up_at:
             time.sleep(_POLL_INTERVAL)
 
-    def _find(self) -> RemoteSandbox | None:
+    def _running_one(self) -> RemoteSandbox | None:
         address = SandboxAddress.load(self._state.sandbox)
         if address is None:
             return None
         remote = RemoteSandbox(address)
         return remote if remote.is_alive() else None
 
-    def _start(self) -> RemoteSandbox:
+    def _started_one(self) -> RemoteSandbox:
         file = self._state.sandbox
         # Left by a sandbox that has ended, or by one on another machine.
         file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """What a scenario runs with: whose token, which sandbox, and how long the calls continue.
 
-Used by every scenario of the demo. It promises that a scenario ends: after a failed call, or when a renewal does not
-come in time.
+Used by every scenario of the demo. It promises that a scenario ends: after a failed call, or if a renewal takes too
+long. It never renews a token itself.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class ScenarioRun:
         """The URL that the scenario calls."""
         return f"{self.origin}/data/ledgers"
 
-    def show_progress(self, progress: str) -> None:
-        """Show what is happening."""
+    def set_progress(self, progress: str) -> None:
+        """Set what the table shows about the scenario."""
         self.scenario.progress = progress
 
     def revoke(self) -> None:
         """Make the API reject the token from now on."""
-        self.show_progress("its token was revoked")
+        self.set_progress("its token was revoked")
         self.sandbox.revoke_access_tokens()
 
     def drive(self, call: Callable[[], int]) -> None:
@@ -82,7 +82,7 @@ class ScenarioRun:
         """Yield before each call, until as many tokens have expired and been revoked as are expected."""
         expectation = self.scenario.expectation
         for number in range(1, expectation.expired + 1):
-            self.show_progress(f"until expiry {number} of {expectation.expired}")
+            self.set_progress(f"until expiry {number} of {expectation.expired}")
             yield from self._until("expired", number)
         self.revoke()
         yield from self._until("revoked", expectation.revoked)

@@ -1,6 +1,7 @@
 """The sandbox's own record of what happened, and the rule by which each renewal is judged.
 
-Used by the demo's results. It only computes: it never asks the sandbox and never waits.
+Used by the demo's results. It promises a verdict by the server's own figures. It never calls the sandbox and never
+waits.
 
 Every refresh token can be spent once, so each refresh supersedes one access token, and no access token is superseded
 twice. "Exactly one token request per expiry or revocation" therefore means, in the server's record:
@@ -55,5 +56,5 @@ class ServerRecord:
 
     @property
     def endings(self) -> Counter[Ending]:
-        """How many tokens ended in each way."""
+        """How many access tokens were superseded for each reason."""
         return Counter[Ending](ending(token) for token in self.superseded)

@@ -1,6 +1,6 @@
 """The files that the demo leaves for its next run if it is killed.
 
-Used by the demo's run and by its child process. The directory is for this user only; files of others in it are never
+Used by the demo's run and by its child process. It promises a directory for this user only. Other files in it are never
 removed.
 """
 
