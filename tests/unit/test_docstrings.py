@@ -240,7 +240,7 @@ def problems_of(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", public_definitions())
 def test_a_public_name_is_documented_in_full(name: str) -> None:
-    """Each parameter, field, result and error of ours."""
+    """Each parameter, field, result, and error of this library."""
     assert problems_of(public_definitions()[name]) == []
 
 
