@@ -18,7 +18,7 @@ from chaos.plan import LEASE, LEASED, READ_TIMEOUT, store_of
 SAVED_WITHIN = 40.0
 """Seconds in which a new pair is saved, or fails to be: reading the answer, waiting for the store, being stopped."""
 
-_LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error after", "delayed request"})
+_LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error after", "delayed request", "kill after"})
 """Faults of a request that took effect and whose answer the client did not get, or not in time."""
 
 _LAPSES_AFTER = LEASE / 3
@@ -143,15 +143,15 @@ EXPLANATIONS = (
         _delayed_request,
     ),
     Explanation(
+        "killed between rotation and save",
+        "The only process that had, or was about to receive, the new pair was killed before it could store it.",
+        _killed_before_saving,
+    ),
+    Explanation(
         "answer lost after rotation",
         "The server rotated, and the answer with the new pair was cut, reset, replaced or late. Only a server with a "
         "grace period issues it again, and only while that lasts.",
         _answer_lost,
-    ),
-    Explanation(
-        "killed between rotation and save",
-        "The only process that had, or was about to receive, the new pair was killed before it could store it.",
-        _killed_before_saving,
     ),
     Explanation(
         "store could not be written after rotation",

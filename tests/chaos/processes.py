@@ -47,13 +47,14 @@ class ServerProcess:
 
     def __init__(self, directory: Path, grace: list[str]) -> None:
         settings = {"books": str(directory / "books.jsonl"), "grace": grace}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos.server", json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(directory / "server.stderr").open("ab"),
-            env=_environment(),
-        )
+        with (directory / "server.stderr").open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "chaos.server", json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(),
+            )
         assert self._process.stdout is not None
         self.origin = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
         self._http = httpx.Client(trust_env=False, timeout=PATIENCE)
@@ -96,14 +97,14 @@ class WorkerProcess:
         return f"{self.number}.{self._incarnation}"
 
     def _start(self) -> None:
-        with self._changed:
+        with self._changed, (self._directory / f"worker-{self.number}.stderr").open("ab") as errors:
             self._incarnation += 1
-            self._ready = self._is_stopped = False
+            self._ready = False
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "chaos.worker", json.dumps({**self._settings, "name": self.name})],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=(self._directory / f"worker-{self.number}.stderr").open("ab"),
+                stderr=errors,
                 text=True,
                 env=_environment(),
             )

@@ -128,6 +128,9 @@ class Server:
         request, pid = self._requests, int(who.rpartition(".")[2])
         worker = who.rpartition(".")[0]
         fault = self._take("token")
+        if fault.kind.startswith("kill") and worker.startswith("0."):
+            # Worker 0 is never killed: its memory is measured.
+            fault = Fault("reset after")
         overloaded = time.monotonic() < self._outage[0]
         if overloaded and fault.kind not in ("kill before", "stop before"):
             fault = Fault(str(self._outage[1]))
@@ -148,8 +151,8 @@ class Server:
         return await self._deliver(fault, perform, writer, note=note)
 
     def _signal(self, fault: Fault, when: str, pid: int, request: int, worker: str) -> None:
-        """Kill or stop the process that asks, at this very moment. Worker 0 is never killed."""
-        if fault.kind == f"kill {when}" and not worker.startswith("0."):
+        """Kill or stop the process that asks, at this very moment."""
+        if fault.kind == f"kill {when}":
             self.note("killed", worker=worker, request=request)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
