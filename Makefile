@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-deep chaos lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-deep chaos test-pythons test-lowest lint types bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -55,7 +55,7 @@ snapshots: $(LOCKED)
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
 test-clients: $(CLIENTS)/.installed
-	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server -o faulthandler_timeout=600 $(PYTEST_FLAGS)
 
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
@@ -67,6 +67,14 @@ SEED := 1
 MINUTES := 10
 chaos: $(INSTALLED)
 	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m chaos.run --seed $(SEED) --minutes $(MINUTES)
+
+# The same tests on every other CPython from 3.11 on that this machine has, each in an environment of its own.
+test-pythons: $(INSTALLED)
+	@$(BIN)/python tests/support/pythons.py pythons
+
+# The same tests with the lowest version of each package that pyproject.toml allows.
+test-lowest: $(INSTALLED)
+	@$(BIN)/python tests/support/pythons.py lowest
 
 lint: $(LOCKED)
 	$(BIN)/ruff check .
@@ -95,6 +103,9 @@ lock: $(LOCKED)
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/clients.txt
 	$(BIN)/uv pip compile pyproject.toml --group bench --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/bench.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --resolution lowest-direct --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
+	  -o requirements/lowest.txt
 	@! grep -n '://' requirements/*.txt
 
 clean:

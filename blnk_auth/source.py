@@ -1,8 +1,8 @@
 """What users hold: `TokenSource` for tokens that are renewed, `StaticToken` for a fixed key.
 
-Used by applications, which get a source of `OAuthClient` and pass it to an auth class; that class binds the
-`Credential` behind it (`credential_of`). A source is a handle: `_renewal` performs all operations on the grant. It
-promises to be safe to share between threads, event loops and tasks, and it never sends a request of the user's.
+Both are passed to the auth classes, which bind the `Credential` behind them (`credential_of`). A source is a handle:
+everything that happens to its grant happens in `_renewal`. It promises to be safe to share between threads, event loops
+and tasks, and it never sends a request of the user's.
 """
 
 from __future__ import annotations
@@ -42,11 +42,8 @@ class _ReadsEarlierPickles(type):
 class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     """The tokens of one grant: always a valid one, renewed once for everyone who shares the store.
 
-    Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks.
-    Methods whose names begin with `a` are for asyncio and trio. Copying it gives the same source.
-
-    Args:
-        current: The state of the grant. Applications do not call the constructor.
+    Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks at
+    once. Methods whose names begin with `a` are for asyncio and trio. Copying it gives the same source.
     """
 
     __slots__ = ("__weakref__", "_current")
@@ -90,9 +87,6 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
         Cancelling the caller does not cancel the renewal.
 
-        Returns:
-            The token.
-
         Raises:
             SignInRequired: A user must authorize again.
             TemporarilyUnavailable: The authorization server cannot answer now.
@@ -103,7 +97,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return self._wait(self._current.ready(None)).token
 
     async def atoken(self) -> Token:
-        """The same as `token`, for asyncio and trio."""
+        """As `token`, for asyncio and trio."""
         return (await self._await(self._current.ready(None))).token
 
     def headers(self, url: str) -> dict[str, str]:
@@ -126,7 +120,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return _headers(current, url, self._wait(current.ready(None))) if _may_receive(current, url) else {}
 
     async def aheaders(self, url: str) -> dict[str, str]:
-        """The same as `headers`, for asyncio and trio."""
+        """As `headers`, for asyncio and trio."""
         current = self._current
         return _headers(current, url, await self._await(current.ready(None))) if _may_receive(current, url) else {}
 
@@ -144,7 +138,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             The new token.
 
         Raises:
-            BlnkAuthError: It could not be renewed; its class is what the caller can do.
+            BlnkAuthError: It could not be renewed; the class says what to do.
         """
         current = self._current
         before = current.cached
@@ -152,7 +146,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     async def arenew(self, *, rejected: Token | None = None) -> Token:
-        """The same as `renew`, for asyncio and trio."""
+        """As `renew`, for asyncio and trio."""
         current = self._current
         before = current.cached
         return current.other_than(before, await self._await(current.renew_by_hand(rejected)))
@@ -161,7 +155,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's. Blocks; for asyncio and trio: `aadopt`.
 
-        It replaces any stored token, as a new sign-in does, and also what a renewal under way will bring.
+        It replaces whatever is stored, as a new sign-in does, and also what a renewal under way will bring.
 
         Args:
             token: The token; `Token.from_response` makes one of another library's dict. Without `issued_at` it counts
@@ -176,7 +170,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     async def aadopt(self, token: Token) -> None:
-        """The same as `adopt`, for asyncio and trio."""
+        """As `adopt`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(adopt, self._current, token)))
 
@@ -193,7 +187,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         operations.wait_for(operations.begin(functools.partial(revoke, self._current)))
 
     async def arevoke(self) -> None:
-        """The same as `revoke`, for asyncio and trio."""
+        """As `revoke`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(revoke, self._current)))
 
@@ -207,7 +201,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         operations.wait_for(operations.begin(functools.partial(forget, self._current)))
 
     async def aforget(self) -> None:
-        """The same as `forget`, for asyncio and trio."""
+        """As `forget`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(forget, self._current)))
 
@@ -282,25 +276,15 @@ class StaticToken(Source):
         return repr(self._fixed)
 
     def token(self) -> Token:
-        """The key as a token. Does not block.
-
-        Returns:
-            A token that never expires.
-        """
+        """The key as a token."""
         return self._fixed.cached.token
 
     async def atoken(self) -> Token:
-        """The same as `token`, for asyncio and trio."""
+        """The key as a token."""
         return self._fixed.cached.token
 
     def headers(self, url: str) -> dict[str, str]:
-        """The header that a request to `url` needs. Does not block.
-
-        Args:
-            url: Where the request is sent to, absolute.
-
-        Returns:
-            Its name and value. Empty, with the event `token_withheld`, if the URL may not have the key.
+        """The header that a request to `url` needs; empty, with the event `token_withheld`, if it may not have it.
 
         Raises:
             ConfigurationError: `url` is not an absolute URL.
@@ -309,7 +293,7 @@ class StaticToken(Source):
         return _headers(credential, url, credential.cached)
 
     async def aheaders(self, url: str) -> dict[str, str]:
-        """The same as `headers`, for asyncio and trio."""
+        """As `headers`."""
         return self.headers(url)
 
     def __copy__(self) -> StaticToken:

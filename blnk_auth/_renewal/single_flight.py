@@ -65,7 +65,7 @@ class Flight(Generic[Result]):
         try:
             self._result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised in each waiter
-            # Waiters get the error without the local variables of this thread.
+            # Whoever waits gets the error, and not what this thread had in its variables.
             clear_locals(error)
             self._error = error
         with self._lock:
@@ -119,7 +119,7 @@ class SingleFlight:
     (`Flight.brings_another`). Otherwise it gets a flight that begins when the one under way has landed; all who need
     the same share that one.
 
-    May be used from any thread. Its lock is taken for as long as a thread takes to start.
+    May be used from any thread. Its lock is held for as long as a thread takes to start.
     """
 
     __slots__ = ("__weakref__", "_lock", "_under_way", "_waiting")
@@ -233,7 +233,7 @@ def _wait_on_thread(landed: threading.Event, timeout: float) -> bool:
 def _still_running(timeout: float) -> TemporarilyUnavailable:
     return TemporarilyUnavailable(
         f"the renewal has not ended within {timeout:g} seconds",
-        remedy="the renewal continues, and its token will be stored",
+        remedy="it goes on, and its token will be stored",
         retry_after=1.0,
     )
 
@@ -243,7 +243,13 @@ def in_trio() -> bool:
     # Asked first: in trio's guest mode asyncio.get_running_loop() succeeds inside trio tasks too.
     # A trio that another thread is only just importing has no tasks.
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
-    return lowlevel is not None and lowlevel.in_trio_task()
+    if lowlevel is None:
+        return False
+    try:
+        # `in_trio_task` would need a trio of 2025; this has been there in every version.
+        return lowlevel.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 async def _wait_in_trio(call_when_done: Callable[[Callable[[], object]], bool], timeout: float) -> None:

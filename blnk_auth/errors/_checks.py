@@ -1,6 +1,6 @@
-"""Type checks of values from users and servers.
+"""What a value is, asked before an error about it is raised.
 
-Used wherever such a value is read. They never raise: each answers yes or no, and its caller raises what fits.
+Used wherever a value of a user's or of a server's is looked at. Nothing here raises.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -145,8 +146,10 @@ def _listen(port: int) -> socket.socket:
     # and body are written apart, and the second waits for the client's delayed acknowledgement of the first.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # A sandbox that is started again on the same port need not wait for the old connections to time out.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A sandbox that is started again on the same port need not wait for the old connections to time out. On Windows
+        # the same option would let a second sandbox share the port of the first.
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
         listening.listen(BACKLOG)
     except OSError as refused:
