@@ -25,12 +25,8 @@ __all__ = ["Httpx2Auth"]
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
     """Sends a source's token with each request of an httpx2 client: `httpx2.Client(auth=Httpx2Auth(source))`.
 
-    Or pass it as `auth=` to a single call. The token is sent to the provider's API origins and nowhere else. A request
-    that has an `Authorization` header of its own keeps it. A rejected request is repeated once, with a renewed token,
-    if its body is in memory (`json=`, `data=`, bytes, text). Otherwise the response is returned, and the next request
-    carries the new token.
-
-    May be shared between any number of clients, threads, event loops and tasks.
+    It is `HttpxAuth` for httpx2: the same origins may have the token, the same requests are repeated once after a
+    rejection, and it may be shared in the same way. Its errors are also httpx2's.
 
     Args:
         source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a

@@ -73,6 +73,7 @@ class ProviderSettings(TypedDict, total=False):
     sends_iss: bool
     grants: tuple[GrantType, ...]
     client_auth: ClientAuthMethod
+    # Strings and not a Literal, as for `assertion_algorithms`: servers list methods that this library does not know.
     client_auth_supported: tuple[str, ...]
     basic_encoding: BasicEncoding
     assertion_audience: AssertionAudience
@@ -195,7 +196,7 @@ class Provider:
     # What is sent.
     grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
     client_auth: ClientAuthMethod = "client_secret_basic"
-    # Strings and not a Literal: servers list methods and algorithms that this library does not know.
+    # Strings and not a Literal, as for `assertion_algorithms`: servers list methods that this library does not know.
     client_auth_supported: tuple[str, ...] = ()
     basic_encoding: BasicEncoding = "rfc6749"
     assertion_audience: AssertionAudience = "token_endpoint"

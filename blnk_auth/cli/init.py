@@ -139,10 +139,10 @@ def _ask(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
 def _to_ask(provider: str) -> list[Setting]:
     own = PROVIDERS[provider]
     known = {each.name: each for each in (*COMMON, *own)}
-    names = [*(each.name for each in own if each.required), *_ASKED, *_ASKED_LAST]
+    questions = [*(each.name for each in own if each.required), *_ASKED, *_ASKED_LAST]
     by_certificate = provider == "blink"
     left_out = ("client_secret", "scope") if by_certificate else ("cert", "cert_key")
-    return [known[name] for name in dict.fromkeys(names) if name in known and name not in left_out]
+    return [known[name] for name in dict.fromkeys(questions) if name in known and name not in left_out]
 
 
 def _answer(setting: Setting, provider: str, before: Any) -> Any:

@@ -265,6 +265,6 @@ _KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
 
 def _named(value: Any) -> str:
     # The type and not the value, which may be a secret under the wrong key.
-    names = {"str": "a string", "Redacted": "a string", "bool": "true or false", "list": "a list", "dict": "a table"}
+    types = {"str": "a string", "Redacted": "a string", "bool": "true or false", "list": "a list", "dict": "a table"}
     kind = str(type(value).__name__)
-    return names.get(kind, "a number" if is_number(value) else f"a {kind}")
+    return types.get(kind, "a number" if is_number(value) else f"a {kind}")

@@ -169,17 +169,17 @@ class EncryptedStore(PickledByArguments):
         Raises:
             StoreError: The keys cannot be listed; or, at the end, some records could not be opened or written.
         """
-        names, rewritten, failures = list(self._inner.keys()), 0, list[StoreError]()
-        for done, key in enumerate(names, 1):
+        keys, rewritten, failures = list(self._inner.keys()), 0, list[StoreError]()
+        for done, key in enumerate(keys, 1):
             try:
                 rewritten += self._reencrypt(key, encrypt_plain)
             except StoreError as failure:
                 failures.append(failure)
             if on_progress is not None:
-                on_progress(done, len(names))
+                on_progress(done, len(keys))
         if failures:
             raise StoreError(
-                f"{len(failures)} of {len(names)} records are not re-encrypted. The first: {failures[0].problem}",
+                f"{len(failures)} of {len(keys)} records are not re-encrypted. The first: {failures[0].problem}",
                 key=failures[0].key,
                 remedy=failures[0].remedy,
             )

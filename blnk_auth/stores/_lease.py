@@ -125,16 +125,17 @@ class LeaseLocks:
     @contextmanager
     def _renewed(self, key: str, owner: str) -> Generator[None]:
         done = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(key, owner, done), name="blnk-auth lease", daemon=True)
-        keeper.start()
+        renewer = threading.Thread(target=self._renew_until, args=(key, owner, done), name="blnk-auth lease")
+        renewer.daemon = True
+        renewer.start()
         try:
             yield
         finally:
             done.set()
             # In a child forked meanwhile that thread does not exist, and `join` returns.
-            keeper.join()
+            renewer.join()
 
-    def _keep(self, key: str, owner: str, done: threading.Event) -> None:
+    def _renew_until(self, key: str, owner: str, done: threading.Event) -> None:
         while not done.wait(self._lease / 3):
             # A server that cannot be reached may be reachable again before the lease has run out.
             with suppress(StoreError):

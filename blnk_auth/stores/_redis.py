@@ -46,8 +46,8 @@ _GLOB_CHARACTERS = re.compile(r"([*?\[\]\\^-])")
 _YEAR_10000 = 253_402_300_800
 
 
-class _Names:
-    """What the server calls what belongs to a key of the store. The braces keep it together in one hash slot."""
+class _ServerKeys:
+    """The keys in the server for each key of the store. The braces keep them together in one hash slot."""
 
     def __init__(self, namespace: str) -> None:
         self._start = f"{{{namespace}/"
@@ -130,9 +130,9 @@ class RedisStore(PickledByArguments):
         else:
             self._opened = Server(url_or_client, namespace)
         self._namespace = namespace
-        self._names = _Names(namespace)
+        self._server_keys = _ServerKeys(namespace)
         self._expires = expire_with_refresh_token
-        self._locks = LeaseLocks(_RedisLeases(self, self._names, lease), lease)
+        self._locks = LeaseLocks(_RedisLeases(self, self._server_keys, lease), lease)
 
     @property
     def _server(self) -> Server:
@@ -180,7 +180,7 @@ class RedisStore(PickledByArguments):
         return self._server.eviction_policy()
 
     def load(self, key: str) -> Record | None:
-        version, text = self._server.run("read", LOAD, [self._names.record(key)])
+        version, text = self._server.run("read", LOAD, [self._server_keys.record(key)])
         if version is None:
             return None
         data = None if text is None else from_json(text)
@@ -192,28 +192,32 @@ class RedisStore(PickledByArguments):
         text, version = to_json(data), new_version()
         condition = "" if expected is None else f"={expected}"
         end = _end_of_use(data) if self._expires else ""
-        if not self._server.run("written", SAVE, [self._names.record(key)], condition, version, text, end):
+        if not self._server.run("written", SAVE, [self._server_keys.record(key)], condition, version, text, end):
             raise conflict(key)
         return version
 
     def delete(self, key: str) -> None:
         owner = self._locks.owner_here(key)
-        if not self._server.run("written", DELETE, [self._names.record(key), self._names.lock(key)], owner or ""):
+        if not self._server.run(
+            "written", DELETE, [self._server_keys.record(key), self._server_keys.lock(key)], owner or ""
+        ):
             raise lease_lost(key)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
         return self._locks.hold(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        return iter(sorted(self._names.key(name) for name in self._server.scan(self._names.pattern(prefix))))
+        return iter(
+            sorted(self._server_keys.key(name) for name in self._server.scan(self._server_keys.pattern(prefix)))
+        )
 
 
 class _RedisLeases:
     """The leases of a store, as keys that expire by themselves."""
 
-    def __init__(self, store: RedisStore, names: _Names, lease: float) -> None:
+    def __init__(self, store: RedisStore, server_keys: _ServerKeys, lease: float) -> None:
         self._store = store
-        self._names = names
+        self._server_keys = server_keys
         self._milliseconds = round(lease * 1000)
 
     def take(self, key: str, owner: str) -> bool:
@@ -226,11 +230,11 @@ class _RedisLeases:
         return self._run(GIVE_BACK, key, owner)
 
     def describe(self, key: str) -> str:
-        return f"GET {self._names.lock(key).decode()!r}"
+        return f"GET {self._server_keys.lock(key).decode()!r}"
 
     def _run(self, script: Script, key: str, *args: str | int) -> bool:
         server = self._store._server  # pyright: ignore[reportPrivateUsage] - a part of it
-        return bool(server.run("locked", script, [self._names.lock(key)], *args))
+        return bool(server.run("locked", script, [self._server_keys.lock(key)], *args))
 
 
 def _end_of_use(data: Mapping[str, Any]) -> int | str:

@@ -65,8 +65,8 @@ class Display:
         for deviation in deviations:
             self._console.print(Text(f"off: {deviation}", style="bold red"))
         if not deviations:
-            kept = "exactly one token request for each token that expired or was revoked"
-            self._console.print(Text(f"Everything as promised: no call failed, {kept}, {sign_ins}.", style="green"))
+            renewals = "exactly one token request for each token that expired or was revoked"
+            self._console.print(Text(f"Everything as promised: no call failed, {renewals}, {sign_ins}.", style="green"))
 
 
 def _progress(scenarios: Sequence[Scenario]) -> RenderableType:

@@ -115,11 +115,11 @@ def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
 
 async def _read_request(request: Request, certificate: str | None) -> RecordedRequest:
     """Read the whole body, but keep only its beginning: an upload may be larger than memory."""
-    digest, length, kept = hashlib.sha256(), 0, bytearray()
+    digest, length, recorded = hashlib.sha256(), 0, bytearray()
     async for chunk in request.stream():
         digest.update(chunk)
         length += len(chunk)
-        kept += chunk[: MAX_RECORDED_BODY - len(kept)]
+        recorded += chunk[: MAX_RECORDED_BODY - len(recorded)]
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -129,7 +129,7 @@ async def _read_request(request: Request, certificate: str | None) -> RecordedRe
         query=request.scope["query_string"].decode("latin-1"),
         headers=MappingProxyType(headers),
         body_length=length,
-        body=bytes(kept),
+        body=bytes(recorded),
         body_sha256=digest.hexdigest(),
         certificate=certificate,
     )
