@@ -19,9 +19,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -29,6 +28,10 @@ from .. import BlnkCloud, OAuthClient, TokenSource
 from ..errors import Conflict, StoreError
 from ..stores._token_store import TokenStore, Version
 from ..token import Token
+
+if TYPE_CHECKING:
+    # Windows has no ForkServerContext.
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 _Result = TypeVar("_Result")
 
@@ -139,7 +142,7 @@ def lock_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
         pipe.recv()
 
 
-def _context() -> BaseContext:
+def _context() -> SpawnContext | ForkServerContext:
     """How a process is started: never as a fork of this one, whose handles a user's processes do not have.
 
     On Linux as a fork of a server that has imported what a renewal needs, and nothing else: that takes a tenth of the
@@ -148,7 +151,7 @@ def _context() -> BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "authlib.oauth2", "blnk_auth._transport.requests_transport"])
+    context.set_forkserver_preload([__name__, "blnk_auth._transport.requests_transport"])
     return context
 
 

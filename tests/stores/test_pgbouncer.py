@@ -17,7 +17,7 @@ from support.stores.pooled import PooledStore, open_through_pooler
 from blnk_auth.errors import StoreError
 from blnk_auth.stores import SQLStore, TokenStore
 from blnk_auth.stores._sql_errors import judge
-from blnk_auth.testing.store_contract import SharedStoreContract, check_that_a_crowd_renews_once
+from blnk_auth.testing.store_contract import SharedStoreContract
 
 
 @pytest.fixture
@@ -60,11 +60,6 @@ def test_the_tables_are_made_through_it(postgres_url: str) -> None:
         store.create_schema()
         store.create_schema()
         store.save("alice", {}, expected=None)
-
-
-def test_a_crowd_renews_once(pooler: str) -> None:
-    """Eight processes that share an expired token through the pooler make one renewal."""
-    check_that_a_crowd_renews_once(partial(open_through_pooler, pooler))
 
 
 def test_a_url_names_what_to_give_instead(pooler: str) -> None:
