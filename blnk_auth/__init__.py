@@ -1,7 +1,7 @@
 """blnk_auth: an auth plug-in for requests, httpx and httpx2 that renews OAuth 2.0 tokens exactly once.
 
-Importing this package imports no HTTP client, no store and no authlib: each public name is loaded when it is first
-used (PEP 562).
+Used by applications, and by authors of stores and providers. Importing it never imports an HTTP client, a store or
+authlib: each public name is loaded when it is first used (PEP 562).
 """
 
 from __future__ import annotations

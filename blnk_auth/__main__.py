@@ -1,4 +1,8 @@
-"""`python -m blnk_auth` is `blnk-auth`, for environments whose scripts are not on the path. It does nothing else."""
+"""`python -m blnk_auth`, which is the same as `blnk-auth`.
+
+Used where the scripts of an environment are not on the path. It promises the same arguments and exit status, and never
+does anything else.
+"""
 
 from __future__ import annotations
 

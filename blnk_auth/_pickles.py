@@ -105,7 +105,7 @@ _ADVICE = {
         "delete the credentials through TrueLayer's API"
     ),
 }
-"""The texts of `Provider.revocation_advice` that were whole sentences, and are parts of a sentence today."""
+"""The values of `Provider.revocation_advice` that were whole sentences, and are parts of a sentence today."""
 
 _MODULES = {name.rpartition(".")[0] for name in _NAMES}
 _PACKAGES = {module.rpartition(".")[0] for module in _MODULES} - {""}
@@ -127,7 +127,7 @@ class _Loader(Loader):
 
 
 def find_spec(name: str) -> ModuleSpec | None:
-    """How to load a module that was there in an earlier version; None if there was none of this name."""
+    """How to load a module that existed in an earlier version; None if it never did."""
     inner = name.removeprefix(f"{_PACKAGE}.")
     if inner not in _MODULES | _PACKAGES:
         return None

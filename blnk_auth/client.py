@@ -38,7 +38,7 @@ class OAuthClient(ClientSignIns):
     Args:
         provider: The authorization server, and the API that its tokens are for.
         client_id: From the registration.
-        client_secret: From the registration; a callable is asked for each request. None where there is none.
+        client_secret: From the registration; a callable is called for each request. None where there is none.
         redirect_uri: Where the provider sends users back to, as registered; needed only to sign in.
         store: Where tokens are kept, with methods that block or are all `async def` (`AsyncTokenStore`). None: in the
             memory of this process, which loses them when it exits.
@@ -112,8 +112,15 @@ class OAuthClient(ClientSignIns):
     def from_config(cls, profile: str = "default", path: str | PathLike[str] | None = None) -> OAuthClient:
         """The client that a profile of the configuration file describes, see `docs/reference/command-line.md`.
 
-        `path` None is the file of the environment variable BLNK_AUTH_CONFIG, else of this user's configuration.
-        Raises `ConfigurationError`, which names the file, the profile and the key.
+        Args:
+            profile: The name of the profile.
+            path: The file. None: that of the environment variable BLNK_AUTH_CONFIG, else of this user's configuration.
+
+        Returns:
+            The client, of the class that this is called on.
+
+        Raises:
+            ConfigurationError: Something in the file cannot work. The message names the file, the profile and the key.
         """
         from .config import load_profile
 
@@ -126,7 +133,7 @@ class OAuthClient(ClientSignIns):
 
     @property
     def store(self) -> TokenStore:
-        """Where its tokens live."""
+        """The store of its tokens."""
         return self._state.store
 
     def __repr__(self) -> str:
@@ -145,6 +152,9 @@ class OAuthClient(ClientSignIns):
             subject: The application's own lasting id of the user.
             resource: What the tokens are for (RFC 8707): an absolute URI. Each has a grant of its own, which is asked
                 for with the same `resource`. None: the grant that was asked for without.
+
+        Returns:
+            The source, to be passed to an auth class.
 
         Raises:
             ConfigurationError: An argument cannot work.
@@ -168,6 +178,9 @@ class OAuthClient(ClientSignIns):
             resource: What the token is for (RFC 8707): an absolute URI. None: not specified.
             audience: The same at servers that want an `audience` (Auth0). None: not specified.
             parameters: Further parameters of each token request. No secrets: they are part of the store key.
+
+        Returns:
+            The source, to be passed to an auth class.
 
         Raises:
             ConfigurationError: An argument cannot work, or the provider does not offer this grant.

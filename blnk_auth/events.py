@@ -5,10 +5,10 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * An event is emitted after the fact, outside every lock, on the thread where it happened (mostly a worker thread), so
   a callback may call back into the client.
 * A callback that raises is logged and does no harm.
-* An event holds no secret.
+* An event never contains a secret.
 
 The log has each event at level DEBUG, except two: `token_withheld` and `rejection_unresolved` are a WARNING, once for
-each source and reason, since nothing is raised and nobody would look for them.
+each source and reason, since nothing is raised and they would go unnoticed.
 """
 
 from __future__ import annotations
@@ -47,23 +47,32 @@ EventName = Literal[
 @pickled_by_name
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one token. Immutable. Holds no secret.
+    """Something that happened to one token. Immutable. Contains no secret.
+
+    The names:
+
+    * `renewed`: the server issued a token and it is saved.
+    * `adopted`: a newer token of another process was taken from the store.
+    * `renewal_failed`: it could not be renewed; `error` is the reason.
+    * `save_failed`: the new pair is in memory only; saving is tried again.
+    * `saved`: a pair that could not be saved before is saved now.
+    * `unlock_failed`: the store's lock could not be released.
+    * `odd_answer`: a member of the server's response was strange.
+    * `sign_in_required`: the grant has ended, and its user must sign in again.
+    * `refresh_token_expiring`: the refresh token expires soon, and renewals do not put that off.
+    * `signed_in`, `forgotten`, `revoked`: a user signed in, the record was deleted, the provider ended the grant.
+    * `token_withheld`: a request was sent to an origin that may not have the token, or had a header of its own.
+    * `rejection_unresolved`: the API rejected a renewed token too, so such rejections cause fewer renewals for a while.
 
     Attributes:
-        name: `renewed` (the server issued a token and it is saved), `adopted` (a newer token of another process was
-            taken from the store), `renewal_failed`, `save_failed` (the new pair is in memory only; saving is tried
-            again), `saved` (a pair that could not be saved before is saved now), `unlock_failed`, `odd_answer` (a
-            member of the server's response was strange), `sign_in_required`, `refresh_token_expiring`, `signed_in`,
-            `forgotten`, `revoked`, `token_withheld` (a request was sent to an origin that may not have the token, or
-            had a header of its own in its place), `rejection_unresolved` (the API rejected a renewed token too, so
-            that rejections of this kind cause fewer renewals for a while).
+        name: What happened, as above.
         store_key: Whose token it is, as the store names it.
-        detail: For people to read.
-        error: The exception, if there was one.
+        detail: A human-readable detail; empty where the name is enough.
+        error: The exception; None if there was none.
         subject: Whose grant it is; None for the client's own, or where it is not known.
         provider: The provider's name; None where there is none, as for a `StaticToken`.
-        seconds: How long the operation took that the event is about, waiting for the store's lock included; None for
-            an event that is not about an operation, as `token_withheld`.
+        seconds: How many seconds the operation took that the event is about, waiting for the store's lock included.
+            None for an event that is not about an operation, as `token_withheld`.
     """
 
     name: EventName
@@ -86,7 +95,7 @@ _WARNINGS = ("token_withheld", "rejection_unresolved")
 # be logged again.
 @functools.lru_cache(maxsize=1024)
 def _warn_once(*event: str) -> None:
-    """Nothing is raised for a request that is sent without the token, so the log must say why a bare 401 came back."""
+    """Nothing is raised for a request that is sent without the token, so the log must explain the 401 that follows."""
     _logger.warning("%s %s %s", *event)
 
 

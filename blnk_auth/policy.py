@@ -1,7 +1,8 @@
 """When to renew and how long to wait: every number of the renewal, in one value.
 
 Used by `OAuthClient`, the renewal and the transports of the token endpoint. What this file promises: a policy that was
-made is sound, so nothing else checks its numbers. `docs/explanation/policy.md` says why each default is what it is.
+made is sound, so nothing else checks its numbers, and it is never changed. The reason for each default is in
+`docs/explanation/policy.md`.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class RenewalPolicy:
         rejection_cooldown: Seconds, default 2. After a renewal that did not resolve a rejection, until another
             rejection may cause a renewal; doubled each time.
         max_rejection_cooldown: Seconds, default 600. Longest such time.
-        refresh_warning: Seconds, default 259,200 (3 days). How long before a fixed end of the refresh token the event
-            `refresh_token_expiring` is emitted.
+        refresh_warning: Seconds, default 259,200 (3 days). How long before the refresh token expires the event
+            `refresh_token_expiring` is emitted, if renewals do not put that off.
     """
 
     advisory_leeway: float = 600.0

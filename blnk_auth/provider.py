@@ -1,4 +1,4 @@
-"""What a provider is: data that says where its endpoints are and how it deviates from the RFCs.
+"""What a provider is: data, namely its endpoints and its deviations from the RFCs.
 
 Used by `OAuthClient`, and by authors of providers: a new provider is one short file that returns a `Provider`, and no
 other code branches on which one it is. A setting that may be a callable is called for each attempt, also for a retry,
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ._protocol.callables import call_setting
 from ._protocol.challenges import names_no_other_remedy
@@ -20,6 +20,7 @@ from ._protocol.http_values import checked_headers, checked_parameters, without_
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.refusals import Refusal, Verdict
 from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers
+from ._protocol.setting_types import DiscoverySettings, PerCall, ProviderSettings
 from .errors import ConfigurationError, clears_locals
 from .errors._pickling import PICKLED, pickled_by_name
 
@@ -42,13 +43,10 @@ __all__ = [
     "Verdict",
 ]
 
-PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
-"""Names and values: the same for each call, or returned by a callable for each call."""
-
 _NONE: Mapping[str, str] = {}
 
 
-# These stand in every provider that does not replace them, and a pickle names them: keep their names.
+# The defaults of every provider. Pickles of earlier versions refer to them by name: keep their names.
 def _as_it_is(document: Mapping[str, Any], _now: float) -> Mapping[str, Any]:
     return document
 
@@ -59,55 +57,6 @@ def _by_the_rfc(_refusal: Refusal) -> Verdict | None:
 
 def _by_the_challenge(answer: ApiAnswer) -> bool:
     return names_no_other_remedy(answer)
-
-
-class ProviderSettings(TypedDict, total=False):
-    """Settings of a `Provider`, which documents each, as keyword arguments: all but its name, issuer and endpoint."""
-
-    display_name: str
-    api_origins: tuple[str, ...]
-    authorization_endpoint: str | Callable[[str], str] | None
-    revocation_endpoint: str | None
-    device_authorization_endpoint: str | None
-    mtls_endpoint_aliases: Mapping[str, str]
-    sends_iss: bool
-    grants: tuple[GrantType, ...]
-    client_auth: ClientAuthMethod
-    # Strings and not a Literal, as for `assertion_algorithms`: servers list methods that this library does not know.
-    client_auth_supported: tuple[str, ...]
-    basic_encoding: BasicEncoding
-    assertion_audience: AssertionAudience
-    assertion_algorithms: tuple[str, ...]
-    token_body: Literal["form", "json"]
-    token_parameters: PerCall
-    token_headers: PerCall
-    token_scheme: str
-    api_headers: PerCall
-    api_origins_from_token: tuple[str, ...]
-    api_host_suffixes: tuple[str, ...]
-    authorization_parameters: Mapping[str, str]
-    pkce: bool
-    requires_scope: bool
-    redirect_uri_on_refresh: bool
-    target: Callable[[str | None], str] | None
-    read_answer: Callable[[Mapping[str, Any], float], Mapping[str, Any]]
-    judge_refusal: Callable[[Refusal], Verdict | None]
-    correlation_header: str | None
-    rejection_statuses: frozenset[int]
-    is_rejection: Callable[[ApiAnswer], bool]
-    reads_rejection_body: bool
-    revocation: Literal["tokens", "connection"]
-    revocation_advice: str
-    refresh_idle_lifetime: float | None
-    earliest_renewal: float | None
-    repeats_lost_refresh: bool
-
-
-class DiscoverySettings(ProviderSettings, total=False):
-    """Settings of a `Provider` that take the place of what a server's metadata says: all but the issuer."""
-
-    name: str
-    token_endpoint: str
 
 
 @pickled_by_name
@@ -133,13 +82,13 @@ class Provider:
         sends_iss: Whether each authorization response brings `iss`, as the server's metadata may promise; one without
             is then refused (RFC 9207 section 2.4). Needs `issuer`.
         grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token.
-        client_auth: How a client authenticates unless `OAuthClient(client_auth=...)` says otherwise.
-        client_auth_supported: What the server says it supports. If given, the client's best method among them is the
-            default.
+        client_auth: How a client authenticates unless `OAuthClient(client_auth=...)` is given.
+        client_auth_supported: The methods that the server lists as supported. If given, the client's best method among
+            them is the default.
         basic_encoding: Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1), or raw.
-        assertion_audience: Whom a signed client assertion is meant for; servers accept the one, the other, or both
-            (RFC 7523 section 3).
-        assertion_algorithms: The JWS algorithms of assertions that the server says it accepts. If given, an RSA key
+        assertion_audience: The `aud` of signed client assertions: `token_endpoint` or `issuer`. Servers accept the one,
+            the other, or both (RFC 7523 section 3).
+        assertion_algorithms: The JWS algorithms of assertions that the server lists as accepted. If given, an RSA key
             signs with one of them by default (FAPI servers refuse RS256).
         token_body: How the body of a token request is written. RFC 6749 demands a form.
         token_parameters: Further parameters of each token request and revocation.
@@ -160,7 +109,7 @@ class Provider:
             callable here as `Call.target`: a token of one party is never sent to another. None: there is one party.
         read_answer: Turns a token response, received at the given UTC epoch time, into the members of RFC 6749: renamed
             members, lifetimes in another unit. Must not raise for a member that it does not need.
-        judge_refusal: What a refusal means where the RFCs do not say it, or the server means something else. None
+        judge_refusal: What a refusal means where the RFCs do not define it, or the server means something else. None
             leaves it to the RFCs.
         correlation_header: The header of a response that the provider's support asks for; it is quoted in errors.
         rejection_statuses: The statuses of the API that may reject the token. All others are passed on untouched.
@@ -258,11 +207,17 @@ class Provider:
 
         Args:
             issuer: The issuer's URL, exactly as its metadata has it.
-            verify: As for `OAuthClient`.
-            cert: As for `OAuthClient`.
-            proxy: As for `OAuthClient`.
-            token_http: As for `OAuthClient`.
-            settings: Settings of `Provider` that take the place of what the server says.
+            verify: How the server's certificate is checked: True (by the HTTP package's own list), a CA file or
+                directory, an `ssl.SSLContext`, or False (not at all).
+            cert: A client certificate: a file, or file, key file and optional password. None: there is none. With one,
+                the provider's `mtls_endpoint_aliases` replace its endpoints.
+            proxy: The URL of a proxy. None: as the environment specifies.
+            token_http: A `requests.Session`, `httpx.Client` or `httpx2.Client` to send the requests with. None: one of
+                our own.
+            **settings: Settings of `Provider` that replace those of the metadata.
+
+        Returns:
+            The provider.
 
         Raises:
             ConfigurationError: The URL cannot be an issuer's, the metadata is of another issuer or cannot be used, or
@@ -290,6 +245,9 @@ class Provider:
         """The same provider as a client with a certificate reaches it: by its `mtls_endpoint_aliases`.
 
         Its tokens are stored under the same keys.
+
+        Returns:
+            That provider; this one if it has no aliases.
         """
         aliases: dict[str, Any] = {
             name: url for name, url in self.mtls_endpoint_aliases.items() if getattr(self, name) is not None
@@ -301,7 +259,14 @@ class Provider:
         return made
 
     def origins_for(self, token: Token) -> AllowedOrigins:
-        """The origins that may receive this token: `api_origins`, and those that came with the token."""
+        """The origins that may receive a token: `api_origins`, and those that came with the token.
+
+        Args:
+            token: The token; its `extra` has the members that `api_origins_from_token` names.
+
+        Returns:
+            The origins; `origins` itself if the token names none.
+        """
         named = (
             origin_below(token.extra.get(member), self.api_host_suffixes) for member in self.api_origins_from_token
         )
@@ -309,26 +274,73 @@ class Provider:
         return AllowedOrigins((*self.api_origins, *further)) if further else self.origins
 
     def rejects_token(self, answer: ApiAnswer) -> bool:
-        """Whether a new token could resolve this answer, whose status is one of `rejection_statuses`."""
+        """Whether a new token could resolve a response of the API.
+
+        Args:
+            answer: The response; its status is one of `rejection_statuses`.
+
+        Returns:
+            What `is_rejection` decides.
+        """
         if self.is_rejection is _by_the_challenge:
             return names_no_other_remedy(answer, self.token_scheme)
         return self.is_rejection(answer)
 
     def token_parameters_of(self, call: Call, *, reserved: Iterable[str]) -> Mapping[str, str]:
-        """The further parameters of one token request. Raises `ConfigurationError` for one that is in `reserved`."""
+        """The further parameters of one token request.
+
+        Args:
+            call: What is asked for, and for whom.
+            reserved: The names of the parameters that the request has already.
+
+        Returns:
+            Names and values, checked.
+
+        Raises:
+            ConfigurationError: One cannot be sent, or has a reserved name.
+            TemporarilyUnavailable: The callable failed.
+        """
         made = checked_parameters(_made(self.token_parameters, "token_parameters", call), "token_parameters")
         return without_reserved(made, reserved, "token_parameters")
 
     def token_headers_of(self, call: Call) -> Mapping[str, str]:
-        """The further headers of one token request."""
+        """The further headers of one token request.
+
+        Args:
+            call: What is asked for, and for whom.
+
+        Returns:
+            Names and values, checked.
+
+        Raises:
+            ConfigurationError: One cannot be sent.
+            TemporarilyUnavailable: The callable failed.
+        """
         return checked_headers(_made(self.token_headers, "token_headers", call), "token_headers")
 
     def api_headers_of(self, call: Call) -> Mapping[str, str]:
-        """The further headers of one API request."""
+        """The further headers of one API request.
+
+        Args:
+            call: For whom it is sent.
+
+        Returns:
+            Names and values, checked.
+
+        Raises:
+            ConfigurationError: One cannot be sent.
+            TemporarilyUnavailable: The callable failed.
+        """
         return checked_api_headers(_made(self.api_headers, "api_headers", call))
 
     def target_of(self, subject: str | None) -> str | None:
-        """The party that the tokens of this subject are for. None: there is only one.
+        """The party that the tokens of a subject are for.
+
+        Args:
+            subject: Whose tokens. None: the client's own.
+
+        Returns:
+            Its name. None: there is only one party.
 
         Raises:
             ConfigurationError: The callable returned something else than a name.
@@ -347,7 +359,18 @@ class Provider:
         return named
 
     def authorization_endpoint_of(self, target: str | None) -> str | None:
-        """Where a user signs in for this target; None if nobody can. Raises as `target_of` does."""
+        """Where a user signs in.
+
+        Args:
+            target: The party behind the server, as `target_of` names it. None: there is only one.
+
+        Returns:
+            The URL. None: no user can sign in there.
+
+        Raises:
+            ConfigurationError: The callable returned something else than a URL that may receive secrets.
+            TemporarilyUnavailable: The callable failed.
+        """
         endpoint = self.authorization_endpoint
         if not callable(endpoint):
             return endpoint

@@ -15,6 +15,7 @@ from requests.auth import AuthBase
 from ._renewal.cached_token import CachedToken
 from ._renewal.credential import Source, credential_of
 from ._request.before_sending import may_carry_token, token_to_send
+from ._request.blocking_and_async import run
 from ._request.client_errors import wrong_auth_class
 from ._request.requests_hook import (
     ResponseHook,
@@ -24,7 +25,6 @@ from ._request.requests_hook import (
     unpickled_hook,
     was_attached,
 )
-from ._request.waits import run
 from .errors import BlnkAuthError
 
 __all__ = ["RequestsAuth", "unpickled_hook"]

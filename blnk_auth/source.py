@@ -1,8 +1,8 @@
 """What users hold: `TokenSource` for tokens that are renewed, `StaticToken` for a fixed key.
 
-Both are passed to the auth classes, which bind the `Credential` behind them (`credential_of`). A source is a handle:
-everything that happens to its grant happens in `_renewal`. It promises to be safe to share between threads, event loops
-and tasks, and it never sends a request of the user's.
+Used by applications, which get a source of `OAuthClient` and pass it to an auth class; that class binds the
+`Credential` behind it (`credential_of`). A source is a handle: `_renewal` performs all operations on the grant. It
+promises to be safe to share between threads, event loops and tasks, and it never sends a request of the user's.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ class _ReadsEarlierPickles(type):
 class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     """The tokens of one grant: always a valid one, renewed once for everyone who shares the store.
 
-    Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks at
-    once. Methods whose names begin with `a` are for asyncio and trio. Copying it gives the same source.
+    Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks.
+    Methods whose names begin with `a` are for asyncio and trio. Copying it gives the same source.
+
+    Args:
+        current: The state of the grant. Applications do not call the constructor.
     """
 
     __slots__ = ("__weakref__", "_current")
@@ -87,6 +90,9 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
         Cancelling the caller does not cancel the renewal.
 
+        Returns:
+            The token.
+
         Raises:
             SignInRequired: A user must authorize again.
             TemporarilyUnavailable: The authorization server cannot answer now.
@@ -97,7 +103,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return self._wait(self._current.ready(None)).token
 
     async def atoken(self) -> Token:
-        """As `token`, for asyncio and trio."""
+        """The same as `token`, for asyncio and trio."""
         return (await self._await(self._current.ready(None))).token
 
     def headers(self, url: str) -> dict[str, str]:
@@ -120,7 +126,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return _headers(current, url, self._wait(current.ready(None))) if _may_receive(current, url) else {}
 
     async def aheaders(self, url: str) -> dict[str, str]:
-        """As `headers`, for asyncio and trio."""
+        """The same as `headers`, for asyncio and trio."""
         current = self._current
         return _headers(current, url, await self._await(current.ready(None))) if _may_receive(current, url) else {}
 
@@ -138,7 +144,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             The new token.
 
         Raises:
-            BlnkAuthError: It could not be renewed; the class says what to do.
+            BlnkAuthError: It could not be renewed; its class is what the caller can do.
         """
         current = self._current
         before = current.cached
@@ -146,7 +152,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     async def arenew(self, *, rejected: Token | None = None) -> Token:
-        """As `renew`, for asyncio and trio."""
+        """The same as `renew`, for asyncio and trio."""
         current = self._current
         before = current.cached
         return current.other_than(before, await self._await(current.renew_by_hand(rejected)))
@@ -155,7 +161,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     def adopt(self, token: Token) -> None:
         """Store a token obtained elsewhere as this grant's. Blocks; for asyncio and trio: `aadopt`.
 
-        It replaces whatever is stored, as a new sign-in does, and also what a renewal under way will bring.
+        It replaces any stored token, as a new sign-in does, and also what a renewal under way will bring.
 
         Args:
             token: The token; `Token.from_response` makes one of another library's dict. Without `issued_at` it counts
@@ -170,7 +176,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     async def aadopt(self, token: Token) -> None:
-        """As `adopt`, for asyncio and trio."""
+        """The same as `adopt`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(adopt, self._current, token)))
 
@@ -187,7 +193,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         operations.wait_for(operations.begin(functools.partial(revoke, self._current)))
 
     async def arevoke(self) -> None:
-        """As `revoke`, for asyncio and trio."""
+        """The same as `revoke`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(revoke, self._current)))
 
@@ -201,7 +207,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         operations.wait_for(operations.begin(functools.partial(forget, self._current)))
 
     async def aforget(self) -> None:
-        """As `forget`, for asyncio and trio."""
+        """The same as `forget`, for asyncio and trio."""
         operations = self._current.state.operations
         await operations.await_for(operations.begin(functools.partial(forget, self._current)))
 
@@ -276,15 +282,25 @@ class StaticToken(Source):
         return repr(self._fixed)
 
     def token(self) -> Token:
-        """The key as a token."""
+        """The key as a token. Does not block.
+
+        Returns:
+            A token that never expires.
+        """
         return self._fixed.cached.token
 
     async def atoken(self) -> Token:
-        """The key as a token."""
+        """The same as `token`, for asyncio and trio."""
         return self._fixed.cached.token
 
     def headers(self, url: str) -> dict[str, str]:
-        """The header that a request to `url` needs; empty, with the event `token_withheld`, if it may not have it.
+        """The header that a request to `url` needs. Does not block.
+
+        Args:
+            url: Where the request is sent to, absolute.
+
+        Returns:
+            Its name and value. Empty, with the event `token_withheld`, if the URL may not have the key.
 
         Raises:
             ConfigurationError: `url` is not an absolute URL.
@@ -293,7 +309,7 @@ class StaticToken(Source):
         return _headers(credential, url, credential.cached)
 
     async def aheaders(self, url: str) -> dict[str, str]:
-        """As `headers`."""
+        """The same as `headers`, for asyncio and trio."""
         return self.headers(url)
 
     def __copy__(self) -> StaticToken:

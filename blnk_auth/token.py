@@ -1,6 +1,6 @@
 """A token: the pair that a server issued, with what is known of its lifetime.
 
-Used by everyone. What this file promises:
+Used by every layer. What this file promises:
 
 * Reading a server's answer never raises over a secondary member. `access_token` and `refresh_token` are taken first;
   what is odd about the rest becomes a note: a pair that is lost to a strange `expires_in` costs a user a sign-in.
@@ -26,11 +26,11 @@ __all__ = ["Token"]
 _NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
 _EXPIRY_MEMBERS = ("expires_at", "expiresAt", "expiry", "expiry_date", "expires_on")
-"""Names in use for the end of the access token: authlib and requests-oauthlib, camel case, google-auth and Go,
+"""Names in use for the expiry of the access token: authlib and requests-oauthlib, camel case, google-auth and Go,
 Google's Node library, Microsoft."""
 
 _REFRESH_EXPIRY_MEMBERS = ("refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt")
-"""Names in use for the end of the refresh token: ours, and two of other libraries."""
+"""Names in use for the expiry of the refresh token: ours, and two of other libraries."""
 
 _REFRESH_LIFETIME_MEMBERS = (
     "refresh_expires_in",
@@ -46,7 +46,7 @@ _EARLIEST_MILLISECONDS = 1e11
 """As seconds it would be in the year 5138."""
 _LATEST_MILLISECONDS = 1e14
 
-_MOST_EXTRA = 65_536
+MOST_EXTRA = 65_536
 """Characters of JSON, about: as much of unknown members is kept."""
 _DEEPEST_EXTRA = 32
 _LARGEST_INTEGER = 1024
@@ -67,7 +67,7 @@ class Token:
         expires_at: When the access token expires, in UTC epoch seconds. None: unknown, which does not mean never.
         refresh_token: What renews it. None: nothing can, except the client's own credentials.
         refresh_expires_at: When the refresh token expires, in UTC epoch seconds. None: unknown.
-        scope: What was granted, space-separated. None: the server did not say.
+        scope: What was granted, space-separated. None: the server did not report it.
         issued_at: When the answer arrived, in UTC epoch seconds. None: unknown.
         extra: Every member of the server's answer that has no field here, kept through renewal and storage (bLink's
             `grant_id`, OpenID's `id_token`); at most about 64 KiB of it.
@@ -100,6 +100,9 @@ class Token:
             response: The members.
             now: When the answer arrived, in UTC epoch seconds. None: this moment.
 
+        Returns:
+            The token.
+
         Raises:
             ValueError: There is no usable `access_token`, or a stated end cannot be read, or is ambiguous: a `datetime`
                 or text without a time zone. No value is quoted.
@@ -116,17 +119,29 @@ class Token:
         return token.replace(expires_at=expires_at, issued_at=read_seconds(response.get("issued_at")))
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object that `from_dict` reads back to an equal token. It holds the secrets in clear."""
-        stored = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        stored["extra"] = dict(self.extra)
-        if not self.extra:
-            del stored["extra"]
-        return stored
+        """What a store may keep of it.
+
+        Returns:
+            A JSON object that `from_dict` reads back to an equal token. It has the secrets in clear.
+        """
+        members = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        stored = {name: value for name, value in members.items() if value is not None}
+        return {**stored, "extra": dict(self.extra)} if self.extra else stored
 
     @classmethod
     @clears_locals
     def from_dict(cls, stored: Mapping[str, Any]) -> Token:
-        """Read what `to_dict` wrote. Raises `ValueError` if a member is missing or of the wrong type."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            stored: The JSON object.
+
+        Returns:
+            The token.
+
+        Raises:
+            ValueError: A member is missing or of the wrong type. No value is quoted.
+        """
         if not isinstance(stored, Mapping):
             raise ValueError(f"a stored token must be a mapping, not {type(stored).__name__}")
         access_token = stored.get("access_token")
@@ -147,7 +162,14 @@ class Token:
         )
 
     def replace(self, **changes: Any) -> Token:
-        """A copy with the given fields changed."""
+        """A changed copy.
+
+        Args:
+            **changes: The fields to change, by name.
+
+        Returns:
+            The copy.
+        """
         return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, **changes})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -211,29 +233,6 @@ def read_seconds(value: Any) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-def merge_extra(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """What a renewed token keeps of unknown members: all of `new`, and of `old` what has no successor and still fits.
-
-    The oldest are kept first, since a server that invents a name for each answer adds the latest ones. The second
-    value has a note if something did not fit.
-    """
-    if not old:
-        return new, ()
-    left = _MOST_EXTRA - sum(_size(name, value) or 0 for name, value in new.items())
-    kept: dict[str, Any] = {}
-    for name, value in old.items():
-        if name in new:
-            kept[name] = new[name]
-            continue
-        size = _size(name, value)
-        if size is not None and size <= left:
-            kept[name] = value
-            left -= size
-    merged = MappingProxyType({**kept, **new})
-    dropped = len({*old, *new}) - len(merged)
-    return merged, (f"extra is full; {dropped} earlier members were dropped",) if dropped else ()
-
-
 def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -> float | None:
     if response.get("expires_in") is not None:
         lifetime = _lifetime(response, "expires_in", notes)
@@ -246,7 +245,7 @@ def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -
         except ValueError as error:
             notes.append(f"{member} {error} and was ignored")
             continue
-        # An end that is past already says more about the clocks than about the token.
+        # A moment that is past already is due to a wrong clock rather than to the token.
         if ends_at is not None and ends_at > received_at:
             return ends_at
     notes.append("expires_in is missing, so how long the token lives is unknown")
@@ -267,7 +266,7 @@ def _lifetime(response: Mapping[str, Any], member: str, notes: list[str]) -> flo
 def _refresh_expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -> float | None:
     for member in _REFRESH_LIFETIME_MEMBERS:
         lifetime = _lifetime(response, member, notes)
-        # Keycloak says 0 for an offline session, which has no end.
+        # Keycloak sends 0 for an offline session, which has no end.
         if lifetime:
             return received_at + lifetime
     return None
@@ -299,11 +298,11 @@ def _scope(value: Any, notes: list[str]) -> str | None:
 def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     """The unknown members that a store can keep."""
     kept: dict[str, Any] = {}
-    left, dropped = _MOST_EXTRA, 0
+    left, dropped = MOST_EXTRA, 0
     for name, value in response.items():
         if name in _KNOWN_MEMBERS:
             continue
-        size = _size(name, value)
+        size = json_size(name, value)
         if size is None or size > left:
             dropped += 1
             continue
@@ -314,7 +313,7 @@ def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     return MappingProxyType(kept) if kept else _NO_EXTRA
 
 
-def _size(name: Any, value: Any) -> int | None:
+def json_size(name: Any, value: Any) -> int | None:
     """About how many characters of JSON a member takes; None if no store can keep it, or if it is beyond all bounds."""
     size = 0
     waiting: list[tuple[Any, int]] = [({name: value}, 0)]
@@ -331,7 +330,7 @@ def _size(name: Any, value: Any) -> int | None:
             return None
         else:
             size += len(each) + 2 if isinstance(each, str) else 20
-        if size > _MOST_EXTRA:
+        if size > MOST_EXTRA:
             return None
     return size
 

@@ -107,7 +107,7 @@ def sign_assertion(
         key_id: The `kid` of the header. None: the JWK's own, if it has one.
         algorithm: The JWS algorithm. None: the JWK's own (RFC 7517 section 4.4), else what fits the key: RS256 (or the
             first of `accepted` that RSA can do, if RS256 is not among them), ES256, ES384, ES512 or EdDSA.
-        accepted: The algorithms that the server says it accepts. Empty: not known.
+        accepted: The algorithms that the server lists as accepted. Empty: not known.
 
     Raises:
         ConfigurationError: The key cannot be used, or the algorithm does not fit it.
@@ -124,7 +124,7 @@ def sign_assertion(
 def sign_by_secret(
     secret: str, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
 ) -> str:
-    """A new assertion for `client_secret_jwt`: an HMAC with the secret's own UTF-8 bytes, whatever they spell.
+    """A new assertion for `client_secret_jwt`: an HMAC with the secret's own UTF-8 bytes, regardless of their content.
 
     joserfc refuses secrets that it can read as a public key, so the HMAC is Python's own.
 

@@ -1,7 +1,7 @@
 """Calling what a user gave as a callable: a secret, a key, a parameter, the target of a subject.
 
-Used by providers and by the authentication of a client. Promises that whatever the callable raises becomes an error of
-this library that does not quote it, since its text may hold a secret. It never keeps what a callable returned.
+Used by providers and by the authentication of a client. Promises that any exception of the callable becomes an error
+of this library that does not quote it, since its text may hold a secret. It never keeps what a callable returned.
 """
 
 from __future__ import annotations

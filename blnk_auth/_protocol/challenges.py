@@ -18,7 +18,7 @@ _OTHER_REMEDIES = frozenset({"insufficient_scope", "invalid_request", "insuffici
 """Error codes that ask for something else than a new token."""
 
 _CLEAR_REMEDIES = ("insufficient_scope", "insufficient_user_authentication")
-"""Those that mean what they say wherever they stand in a header that cannot be read."""
+"""Error codes that are recognized anywhere in a malformed header."""
 
 _LONGEST_HEADER = 16_384
 """Characters. What follows is not read: servers send at most 8 or 16 KiB of headers by default."""
@@ -73,7 +73,7 @@ def renewal_may_help(answer: ApiAnswer) -> bool:
 
 
 def names_no_other_remedy(answer: ApiAnswer, scheme: str = "Bearer") -> bool:
-    """Whether the challenge of a rejection, whatever its status, leaves it open that a new token helps.
+    """Whether the challenge of a rejection, of any status, allows that a new token resolves it.
 
     `scheme` is how the token was sent. A 401 without any challenge breaks RFC 9110, yet many APIs send it for an
     expired token, so it counts.

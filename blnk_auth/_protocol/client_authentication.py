@@ -70,7 +70,7 @@ class ClientCredentials:
         private_key: For `private_key_jwt`; see `PrivateKey`.
         key_id: The `kid` of an assertion. None: that of the key, if it has one.
         signing_algorithm: The JWS algorithm of an assertion. None: what fits the key.
-        accepted_algorithms: The algorithms that the server says it accepts. Empty: not known.
+        accepted_algorithms: The algorithms that the server lists as accepted. Empty: not known.
         has_certificate: Whether the token endpoint is reached with a client certificate.
 
     Raises:
@@ -251,8 +251,8 @@ def choose_method(
     """The best method that the server supports and the client has the means for; None if they share none.
 
     Asymmetric methods come first (RFC 9700 section 2.5): they leave no secret at the server, and a client that has the
-    means has registered them. A secret may be registered for any of three methods, and the server's list does not say
-    which: Basic is what a registration means that names none (RFC 7591 section 2), so it comes before the assertion.
+    means has registered them. A secret may be registered for any of three methods, and the server's list does not name
+    it: Basic is what a registration means that names none (RFC 7591 section 2), so it comes before the assertion.
     """
     means: dict[ClientAuthMethod, bool] = {
         "private_key_jwt": has_key,

@@ -2,7 +2,7 @@
 
 Used by the judges of answers. What this file promises:
 
-* Whatever a server sends is an object or None; nothing raises.
+* Any body is parsed to an object or to None; parsing never raises.
 * What is read is bounded in depth and in size: one odd member never hides the pair beside it.
 """
 

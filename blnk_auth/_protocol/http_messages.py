@@ -2,7 +2,7 @@
 
 Used by every other part. `Call` and `ApiAnswer` are public: a provider's callables see them. What this file promises:
 
-* Values are immutable by convention: nothing in the package changes one.
+* Values are immutable by convention: the package never changes one.
 * Their repr shows no header value and no body, since both hold secrets.
 
 They are plain classes because every auth class imports this module: `dataclasses` would take longer than the rest of

@@ -92,7 +92,7 @@ class AllowedOrigins:
         """Read a list of origins.
 
         Args:
-            origins: URLs without a path. `"*"` stands for any https origin; http to a loopback address must be listed.
+            origins: URLs without a path. `"*"` means any https origin; http to a loopback address must be listed.
             parameter: The name of the setting, for the error.
 
         Raises:
@@ -117,7 +117,7 @@ class AllowedOrigins:
 
 
 def parse_origin(url: str, parameter: str) -> Origin:
-    """The origin written as `url`, which has no path, query or userinfo. Raises `ConfigurationError` if it is none."""
+    """The origin written as `url`, without path, query or userinfo. Raises `ConfigurationError` if it is not one."""
     origin, path = _parse(url, parameter, (*_DEFAULT_PORTS, *_AS_HTTP))
     if path not in ("", "/"):
         raise ConfigurationError(
@@ -156,7 +156,7 @@ def is_below(origin: Origin, suffixes: Iterable[str]) -> bool:
 
 
 def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
-    """The origin of a base URL, and the URL without a slash at its end. Raises `ConfigurationError` if it is none."""
+    """The origin of a base URL, and the URL without its last slash. Raises `ConfigurationError` if it is not one."""
     origin = endpoint_origin(url, parameter)
     if "?" in url or "#" in url:
         raise ConfigurationError(

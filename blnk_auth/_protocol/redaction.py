@@ -1,7 +1,7 @@
 """A server's text, made fit for an error message.
 
-Used by the judges of answers. What this file promises: the text is printable and at most 200 characters long; it holds
-no secret that was sent, in no usual encoding, and nothing that looks like a token that was issued.
+Used by the judges of responses. What this file promises: the text is printable and at most 200 characters long. It
+never contains a secret that was sent, in any usual encoding, nor anything that looks like a token that was issued.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
 
 _CREDENTIALS = (
-    "client_id, client_auth, and the client_secret, private_key or cert that goes with it (with a signed assertion "
+    "client_id, client_auth, and the client_secret, private_key or cert that belongs to it (with a signed assertion "
     "also the provider's assertion_audience)"
 )
 _REGISTRATION = "the client's registration at the provider"
@@ -107,7 +107,7 @@ def _verdict_of_provider(refusal: Refusal, judge_refusal: Callable[[Refusal], Ve
         raise BadJudge(f"raised {type(error).__name__}") from None
     if verdict is None or verdict in get_args(Verdict):
         return verdict
-    raise BadJudge(f"returned {verdict!r}, which is none of {', '.join(get_args(Verdict))} and not None")
+    raise BadJudge(f"returned {verdict!r}, but it may return only {', '.join(get_args(Verdict))} or None")
 
 
 def _verdict_of_the_rfcs(status: int, code: str | None) -> Verdict | None:

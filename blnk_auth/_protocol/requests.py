@@ -1,8 +1,8 @@
 """Requests to the authorization server: for a token, for a device code, for revocation, and the URL of a sign-in.
 
-Used by whatever asks the server: the renewal, the sign-ins, a client's `revoke`. What this file promises:
+Used by all code that calls the server: the renewal, the sign-ins, a client's `revoke`. What this file promises:
 
-* Pure: no socket, no clock, no store. One call builds one attempt.
+* Pure: it never uses a socket, a clock or a store. One call builds one attempt.
 * Each request knows its secrets (`ServerRequest.secrets`), so that none reappears in an error.
 * A provider's own parameters never replace one of the RFC's.
 
@@ -30,7 +30,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
 
-# In characters. Cut out of what a server says, shorter ones would tear its prose apart.
+# In characters. Removing shorter values from a server's message would make it unreadable.
 _SHORTEST_SECRET = 8
 
 
@@ -262,7 +262,7 @@ def _headers(provider: ServerSettings, call: Call, media_type: str, proof: Mappi
 
 
 def _perhaps_secret(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Which of a provider's own parameters may prove the client: nothing says so; what is short proves nothing."""
+    """Which of a provider's own parameters may be secrets. This is not known; short values are assumed not to be."""
     return tuple(value for value in parameters.values() if len(value) >= _SHORTEST_SECRET)
 
 

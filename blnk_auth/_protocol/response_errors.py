@@ -1,13 +1,13 @@
-"""The error that an answer of the authorization server becomes, or that no answer becomes.
+"""Converts a response of the authorization server, or the lack of one, to an error.
 
-Used by the judges of answers, and by whatever sends requests. Pure.
+Used by the judges of responses, and by all code that sends requests. Pure: it decides from values alone.
 
     SignInRequired           the server's verdict is `invalid_grant`: only this may end a grant
     TemporarilyUnavailable   429, 5xx and their like, or no answer; nothing is known to be wrong
     ConfigurationError       the registration, the URL or the request is wrong, and stays wrong
     ProtocolError            the response is not a valid OAuth 2.0 response
 
-What this file promises: no text of an answer enters an error except the server's code, description, link and
+What this file promises: no text of a response enters an error except the server's code, description, link and
 correlation id, cleaned of every secret that was sent.
 """
 
@@ -42,7 +42,7 @@ _LONGEST_DATE = 100
 
 
 def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
-    """The error for a request to which no complete answer came."""
+    """The error for a request to which no complete response came."""
     why = clean_text(failure.problem, request.secrets)
     problem = f"the authorization server gave no answer ({why})"
     return _temporarily_unavailable(problem, request.purpose, outcome_unknown=failure.sent)
@@ -74,7 +74,7 @@ def error_of(
     now: float,
     missing: str | None = None,
 ) -> BlnkAuthError:
-    """The error for an answer that does not bring what was asked for. `missing`: the member that it lacks."""
+    """The error for a response that lacks what was asked for. `missing`: the member that it lacks."""
     provider, status = request.provider, response.status_code
     fields = _fields(response, document, request)
     registered = fields["error"] if fields["error"] in REGISTERED_CODES else None
@@ -119,7 +119,7 @@ def _lost(purpose: Purpose) -> str:
 
 
 def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:
-    """What an answer says, as the fields of an error."""
+    """The content of a response, as the fields of an error."""
     members, secrets = document or {}, request.secrets
     sent = members.get("error")
     # A registered code holds no secret, even if a secret is so short that it is a part of one.
@@ -135,7 +135,7 @@ def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request:
 
 
 def _description(members: Mapping[str, Any], code: str | None) -> Any:
-    """What a server says about an error: RFC 6749, else RFC 7807 (gateways, bLink), else what servers have invented."""
+    """A server's own words for an error: RFC 6749, else RFC 7807 (gateways, bLink), else what servers have invented."""
     for member in ("error_description", "detail", "title"):
         if members.get(member):
             return members[member]

@@ -1,7 +1,7 @@
-"""What the builders of requests and the judges of answers need to know of a provider.
+"""What the builders of requests and the judges of responses need to know of a provider.
 
-`Provider` has these members. It is described here, so that this package does not import the one above it. A member
-that may differ for each call is asked for with the `Call`.
+Used by both. `Provider` has these members, and documents them. They are listed here, so that this package never imports
+the module above it. A member that may differ for each call is asked for with the `Call`.
 """
 
 from __future__ import annotations

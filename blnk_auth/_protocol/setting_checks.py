@@ -16,6 +16,7 @@ from .http_values import checked_authorization_parameters, checked_headers, chec
 from .origins import endpoint_origin
 
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+"""The grant types that a provider may offer, of those that this library asks for (RFC 7591 section 2)."""
 
 ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 """The settings that are the URL of an endpoint, and nothing else."""
@@ -126,13 +127,13 @@ def _check_issuer(provider: Any) -> None:
 
 
 def _check_rejections(provider: Any) -> None:
-    # The default takes each answer of a listed status for a rejection, unless its challenge says otherwise.
+    # The default takes each answer of a listed status for a rejection, unless its challenge names another remedy.
     successes = sorted(status for status in provider.rejection_statuses if status < 400)
     if successes:
         raise ConfigurationError(
             f"rejection_statuses lists {successes[0]}, which is not an error",
             parameter="rejection_statuses",
-            remedy="leave it out, or say with is_rejection which of these answers reject the token",
+            remedy="leave it out, or specify with is_rejection which of these responses reject the token",
         )
 
 
@@ -174,7 +175,7 @@ def checked_api_headers(made: Any) -> Mapping[str, str]:
         raise ConfigurationError(
             "api_headers names Authorization, which carries the token",
             parameter="api_headers",
-            remedy="leave it out; token_scheme says how the token is written",
+            remedy="leave it out; token_scheme specifies how the token is written",
         )
     return headers
 
@@ -210,7 +211,7 @@ def _is_switch(value: object) -> bool:
 _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
     (
         callable,
-        "a callable, or leave it out for what the RFCs say",
+        "a callable, or leave it out for the behaviour of the RFCs",
         ("read_answer", "judge_refusal", "is_rejection"),
     ),
     (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),

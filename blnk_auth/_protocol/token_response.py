@@ -1,4 +1,4 @@
-"""Judging a token response: the token, or the one error that says what the caller can do.
+"""Judging a token response: the token, or the one error whose class is what the caller can do.
 
 Used by all code that asks the authorization server: the renewal, the sign-ins, a client's `revoke`. The responses of
 the device authorization and the revocation endpoints are judged here too. What this file promises:
@@ -29,9 +29,9 @@ class Issued(NamedTuple):
     """What the token endpoint issued.
 
     Attributes:
-        token: The token. None if the answer has no access token, although it has a refresh token.
+        token: The token. None if the response has no access token, although it has a refresh token.
         refresh_token: The refresh token where there is no `token`: it replaces the one that was sent.
-        notes: What was odd about the answer.
+        notes: What was odd about the response.
         unusable: The error to raise once what was issued is saved: the access token is missing, or of a type that
             cannot be sent. None if it can be used.
     """
@@ -46,15 +46,15 @@ class Issued(NamedTuple):
 
 
 class Judge(Protocol):
-    """Judges an answer of the token endpoint: what it issued, or raises."""
+    """Judges a response of the token endpoint: what it issued, or raises."""
 
     def __call__(self, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued: ...
 
 
 def judge_token_response(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
-    """What was issued, and notes on what was odd about it; else the error that says what to do."""
+    """What was issued, and notes on what was odd about it. Raises the `BlnkAuthError` that the response means."""
     judged = _issued_or_error(response, request, now=now)
-    # Raised here, where no local variable holds the answer in clear.
+    # Raised here, where no local variable has the response in clear.
     if isinstance(judged, BlnkAuthError):
         raise judged
     return judged
@@ -70,7 +70,7 @@ def is_usable_type(token_type: str, scheme: str) -> bool:
 
 
 def judge_device_authorization(response: HttpResponse, request: ServerRequest, *, now: float) -> Mapping[str, Any]:
-    """The members of the answer of RFC 8628 section 3.2; else the error that says what to do."""
+    """The members of the response of RFC 8628 section 3.2. Raises the `BlnkAuthError` that the response means."""
     judged = _members_or_error(response, request, now=now)
     if isinstance(judged, BlnkAuthError):
         raise judged
@@ -90,7 +90,7 @@ def judge_device_token_response(response: HttpResponse, request: ServerRequest, 
 
 
 def judge_revocation_response(response: HttpResponse, request: ServerRequest, *, now: float) -> None:
-    """Return if the token is gone (RFC 7009 section 2.2: also when the server never knew it); else raise."""
+    """Return if the token is no longer valid, also when the server never knew it (RFC 7009 section 2.2); else raise."""
     if not 200 <= response.status_code < 300:
         raise error_of(response, read_document(response.body), request, now=now)
 

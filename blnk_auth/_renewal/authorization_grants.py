@@ -1,7 +1,7 @@
 """Whose token it is, and therefore how it is renewed: a grant that a user gave, or the client's own.
 
 Used by everything that stores, renews or revokes a token. Both kinds are values: equal if they are for the same token,
-so that a process has one current token for each. They build requests and send none.
+so that a process has one current token for each. They build requests, and never send one.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class RefreshTokenGrant:
 
     Attributes:
         subject: The application's own name for the user.
-        target: The party behind the server, such as a bank; None where there is only one. Fixed for good: a token for
-            one bank must never be sent to another, whatever the provider's `target` callable returns by then.
+        target: The party behind the server, such as a bank; None where there is only one. It never
+            changes: a token for one bank must not be sent to another, even if the provider's `target` callable returns
+            another value later.
         resource: The resource that its tokens are for (RFC 8707); None if none was named.
         audience: The audience that its tokens are for, at servers that ask for one; None if none was named.
     """
@@ -167,7 +168,7 @@ def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequire
         "missing": f"nothing is stored for {whose}: it was never authorized here, was forgotten, or the store lost it",
         "refused": f"the authorization server has ended the grant of {whose}",
         "expired": f"the refresh token of {whose} has expired",
-        "no_refresh_token": f"the access token of {whose} has expired and there is no refresh token to renew it with",
+        "no_refresh_token": f"the access token of {whose} has expired, and no refresh token is stored",
     }[reason]
     return SignInRequired(
         problem, remedy="send the user through start_authorization() again", reason=reason, subject=subject

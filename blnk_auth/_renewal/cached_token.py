@@ -1,6 +1,7 @@
 """A token as a process caches it in memory: ready to be attached, with the moments at which something must happen.
 
-Used by everything that sends or renews a token. Immutable, and every auth class imports it: it imports nothing heavy.
+Used by everything that sends or renews a token. It promises that a token is never changed: a renewed one is another
+object. Every auth class imports this file, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _SENDABLE = r"[\x21-\x7e]+"
 
 
 class CachedToken:
-    """A token in memory. Immutable, but for `was_accepted`. Its attributes lie side by side: there may be many of them.
+    """A token in memory. Immutable, except `was_accepted`. It has slots, since a process may have many of them.
 
     Attributes:
         token: The token.

@@ -1,7 +1,7 @@
 """What a user passes to `OAuthClient`, checked, as the state that all sources of the client share.
 
-Used by `OAuthClient`, which documents each argument. It promises that whatever cannot work is refused here, by the name
-of the argument, before anything is stored or sent. Of the callables that a user passes it calls only the clock.
+Used by `OAuthClient`, which documents each argument. It promises that an argument that cannot work is refused here, by
+its name, before anything is stored or sent. Of the callables that a user passes, it never calls one except the clock.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     )
     if best is None:
         raise ConfigurationError(
-            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, and none of "
-            "these can be done with what was given",
+            f"client_auth: {provider.display_name} supports {', '.join(provider.client_auth_supported)}, but the "
+            "given credentials fit no method of these",
             parameter="client_auth",
             remedy="pass the client_secret, private_key or cert that one of them needs",
         )

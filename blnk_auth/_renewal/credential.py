@@ -1,8 +1,8 @@
-"""What a request needs from whatever supplies its token: the seam between renewing and sending.
+"""What a request needs from its source of tokens: the seam between renewing and sending.
 
 Used by `_request` and the auth classes, which bind a `Credential` and ask nothing else. `CurrentToken` (renewed) and
-`StaticCredential` (a fixed key) implement it. Every member may be called from any thread or task, and none of them
-blocks: what takes time is a `Flight`.
+the credential of a `StaticToken` (a fixed key) implement it. It promises that every member may be called from any
+thread or task. A member never blocks; slow work is returned as a `Flight`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .._protocol.origins import is_below
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    # Every auth class imports this module, and needs none of these to be imported.
+    # Every auth class imports this module, which needs these for annotations only.
     from .._protocol.http_messages import ApiAnswer, Package
     from .._protocol.origins import AllowedOrigins, Origin
     from ..token import Token
@@ -146,7 +146,7 @@ class Source:
 
 _A_SOURCE = "pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken"
 _WHAT_TO_PASS = {
-    "OAuthClient": "say whose token: pass client.for_subject(...), or client.for_itself() for the client's own",
+    "OAuthClient": "specify whose token: pass client.for_subject(...), or client.for_itself() for the client's own",
     "str": 'pass a StaticToken("...", api_origins=("https://api.example.com",)) for a fixed key; for a token that is '
     "renewed, what client.for_subject(...) returns",
     "Token": "pass a source that keeps and renews it: source = client.for_subject(...), then source.adopt(token)",
@@ -158,8 +158,9 @@ def credential_of(source: object) -> Credential:
     if isinstance(source, Source):
         return source._credential  # pyright: ignore[reportPrivateUsage]  # of this file's own base class
     name = source.__name__ if isinstance(source, type) else type(source).__name__
+    what = "the class" if isinstance(source, type) else "of the type"
     raise ConfigurationError(
-        f"source is {'the class' if isinstance(source, type) else 'of the type'} {name}, which supplies no tokens",
+        f"source is {what} {name}, which is not a source of tokens",
         parameter="source",
         remedy=_WHAT_TO_PASS.get(name, _A_SOURCE),
     )

@@ -1,13 +1,13 @@
 """The token that this process uses for one grant, and everything that may change it.
 
-Made by `ClientState`, one for each grant; the auth classes, `TokenSource` and the sign-ins hold it. What it promises:
+Used by the auth classes, `TokenSource` and the sign-ins; made by `ClientState`, one for each grant. What it promises:
 
 * A valid token costs one attribute read and one clock read (`fresh`). No lock, no store, no thread.
-* Everything else goes through at most one flight for each store key, in which the renewal runs on a worker thread.
+* Everything else is done in at most one flight for each store key, and the renewal in it runs on a worker thread.
 * While a renewal may still succeed, its failure does not take away a token that is still good.
 * A new sign-in, `adopt` and `forget` win over a renewal that began before them (`_epoch`).
 
-It never sends a user's own request, and never holds a lock while anything waits.
+It never sends a user's own request, and never waits under a lock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
 
 class CurrentToken:
-    """What this process knows of one grant. May be used from any number of threads, event loops and tasks at once."""
+    """What this process knows of one grant. May be used from any number of threads, event loops and tasks."""
 
     __slots__ = (
         "__weakref__",
@@ -272,7 +272,7 @@ class CurrentToken:
             needs_another=goal.must_differ,
         )
 
-    # --- on a worker thread, and never twice at once for one grant -----------------------------------------------
+    # --- on a worker thread, and never two at a time for one grant -----------------------------------------------
 
     def _renew_kept(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
         """`_renew`, during which a source that is asked for again has this current token."""

@@ -18,7 +18,7 @@ class Goal(NamedTuple):
     Attributes:
         known: What this process has cached; None if nothing.
         must_differ: Whether a valid token is not enough, because the API rejected it or the caller wants another one.
-        forced: Whether the server must be asked, whatever another process has stored.
+        forced: Whether the server must be asked, even if another process has stored a newer token.
         rejected: The token that must not be used again; None: `known`, if `must_differ`.
     """
 

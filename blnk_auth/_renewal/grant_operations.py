@@ -1,7 +1,7 @@
 """What users do with a grant by hand: store a token obtained elsewhere, have the provider end it, delete it.
 
 Used by `TokenSource`, on a worker thread. Each function appends its events, and begins to use the result only when it
-is stored. None of them renews, but for a revocation that needs a valid access token.
+is stored. They never renew, except a revocation that needs a valid access token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .stored_record import GrantRecord, why_not_storable
 
 
 def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
-    """Store a token that was obtained elsewhere, whatever is stored. Raises `ConfigurationError`, `StoreError`."""
+    """Store a token that was obtained elsewhere, in place of any other. Raises `ConfigurationError`, `StoreError`."""
     now = current.state.clock()
     _check_adoptable(token)
     record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now))

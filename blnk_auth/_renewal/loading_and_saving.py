@@ -5,7 +5,7 @@ Used by `renewal` and `revocation`. What this file promises:
 * A stored pair is replaced only by compare-and-set, and a live one never by an older one (`_comes_after`).
 * A new sign-in is never replaced by a renewal of the grant before it.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
-* Whatever a store raises arrives as a `StoreError`, which holds no data.
+* Any exception of a store arrives as a `StoreError`, which holds no data.
 
 It never asks the authorization server.
 """
@@ -86,7 +86,7 @@ class StoredGrant:
         provider: Which scheme precedes its tokens, and how early they may be renewed.
         ports: The outside world.
         is_renewable: Whether a token of this grant can be renewed.
-        events: What happened, to be emitted when no lock is held any more.
+        events: What happened, to be emitted after all locks have been released.
     """
 
     key: str
@@ -161,13 +161,13 @@ class StoredGrant:
         return save_record(self.ports.store, self.key, record.to_data(), expected=expected)
 
     def put(self, record: GrantRecord) -> CachedToken:
-        """Save a new sign-in, whatever is stored. Raises `StoreError`."""
+        """Save a new sign-in, replacing any stored pair. Raises `StoreError`."""
         with self.locked():
             stored = load_record(self.ports.store, self.key)
             return self.cache(record, self.write(record, None if stored is None else stored.version))
 
     def put_or_keep(self, record: GrantRecord) -> CachedToken:
-        """As `put`; if that fails, the pair is returned all the same: it goes on in memory."""
+        """As `put`; if that fails, the pair is returned all the same, and stays in memory."""
         predecessor = Predecessor(new_sign_in=record.sign_in)
         try:
             with self.locked():
@@ -191,7 +191,7 @@ class StoredGrant:
         call_store("written", self.ports.store.delete, self.key)
 
     def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
-        """Save a renewed pair. If that fails, the pair is returned all the same: it goes on in memory."""
+        """Save a renewed pair. If that fails, the pair is returned all the same, and stays in memory."""
         record = GrantRecord(token, sign_in=predecessor.sign_in)
         try:
             cached = self.replace(record, predecessor)

@@ -1,7 +1,8 @@
 """What the renewal needs of the outside world.
 
-Passed in, so that tests and the simulation can put their own in the place of each: they need no network, no thread and
-no time.
+Used by `renewal` and the files that it uses, and made by `ClientState`. Everything is passed in, so that tests and the
+simulation can replace each part: they need no network, no thread and no time. The renewal never reads a clock or opens
+a connection in another way.
 """
 
 from __future__ import annotations

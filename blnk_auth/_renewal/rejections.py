@@ -4,7 +4,7 @@ Used by `current_token`, one memory for each grant. An API that rejects every to
 call, and one endpoint that does so must not keep the others from having their tokens renewed. What this file promises:
 
 * A rejection is remembered by its cause: the challenge where it names one, else method and path.
-* A token that was renewed after a rejection, and is rejected while it is young, counts, whoever sent it: also with a
+* A rejection of a recently renewed token is counted, regardless of which caller sent the request: also with a
   body that cannot be sent again, and also if the API accepted it once in between. It is renewed, and the next one not.
 * As long as nothing shows that the API accepts the current token at all, a rejection counts for every cause.
 * A burst of rejections counts once. A memory has at most 256 causes.
@@ -56,7 +56,7 @@ def cause_of(method: str, path: str, headers: Mapping[str, str]) -> str:
 
 
 def in_words(cause: str) -> str:
-    """A cause as it may be logged. What a challenge says is left out: it may quote the token."""
+    """A cause as it may be logged. The content of a challenge is left out: it may quote the token."""
     return "this challenge" if cause.startswith(_CHALLENGE) else _UNPRINTABLE.sub("?", cause)
 
 

@@ -1,9 +1,9 @@
 """The renewal: lock, load, ask, save. Plain, linear, blocking code.
 
-Used by `current_token`, on a worker thread that no caller can cancel. These hold whatever fails where:
+Used by `current_token`, on a worker thread that no caller can cancel. These invariants hold at every failure:
 
-1. Nothing is asked before the store's lock is held and the stored pair has been read again under it.
-2. A new pair is saved before anyone may use it. If saving fails, the pair goes on in memory and is saved later.
+1. Nothing is asked before the store's lock is taken and the stored pair has been read again under it.
+2. A new pair is saved before anyone may use it. If saving fails, the pair stays in memory and is saved later.
 3. A stored pair is replaced only by compare-and-set, and a live one never by an older one.
 4. Only the server's verdict ends a grant, and only after the store was read again for a pair that another process has
    saved meanwhile. The record is marked, never deleted.
@@ -43,7 +43,7 @@ class Renewal:
         grant: Whose token it is, and so how it is renewed.
         ports: The outside world.
         attempt: The registered client, at the moment when it is asked for.
-        events: What happens is appended, to be emitted when no lock is held any more; None: to a list of its own.
+        events: What happens is appended, to be emitted after all locks have been released; None: to a list of its own.
     """
 
     stored_grant_type = StoredGrant
@@ -114,12 +114,12 @@ class Renewal:
                 continue
             return self.stored.save(renewed, Predecessor() if stored is None else stored.predecessor)
         raise TemporarilyUnavailable(
-            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was held",
+            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was taken",
             remedy="try again, and see that the store's lock excludes everyone who shares it",
         )
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> CachedToken:
-        """Exchange a code and store the grant. The code is used up: a pair that cannot be saved goes on in memory."""
+        """Exchange a code and store the grant. The code is used up: a pair that cannot be saved stays in memory."""
         cached = self.stored.put_or_keep(GrantRecord.signed_in(self.endpoint.exchange(request, judge)))
         self.endpoint.check_usable()
         return cached
@@ -162,7 +162,7 @@ def expired_on_arrival(renewed: CachedToken) -> BlnkAuthError:
     issued_at = renewed.token.issued_at
     if issued_at is not None and issued_at < renewed.expires_at:
         return TemporarilyUnavailable(
-            "the access token expired before the renewal ended: this machine stood still in between, perhaps asleep",
+            "the access token expired before the renewal ended: this machine was suspended in between",
             remedy="try again",
         )
     return ProtocolError(

@@ -1,7 +1,7 @@
 """Ending a grant at the provider, then deleting its record.
 
-Used by `current_token`. Nothing is deleted before the provider has ended the grant, so a revocation that failed can be
-tried again. All of it happens under the store's lock: a renewal under way elsewhere ends before.
+Used by `grant_operations`. It never deletes anything before the provider has ended the grant, so a revocation that
+failed can be tried again. All of it happens under the store's lock: a renewal under way elsewhere ends before.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BuildRevocation = Callable[[str, str], ServerRequest]
 def revoke_tokens(renewal: Renewal, build: BuildRevocation, unsaved: CachedToken | None = None) -> None:
     """Have the server revoke both tokens (RFC 7009), then delete the record. Nothing stored is nothing to revoke.
 
-    The refresh token comes first: once it is gone nothing can be renewed, even if the second request fails. Of a pair
-    that could not be saved the store has only the spent predecessor, so `unsaved` comes before what is stored.
+    The refresh token comes first: once it is revoked nothing can be renewed, even if the second request fails. Of a
+    pair that could not be saved the store has only the spent predecessor, so `unsaved` comes before what is stored.
     """
     stored = renewal.stored
     with stored.locked():

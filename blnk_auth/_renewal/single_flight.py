@@ -65,7 +65,7 @@ class Flight(Generic[Result]):
         try:
             self._result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised in each waiter
-            # Whoever waits gets the error, and not what this thread had in its variables.
+            # Waiters get the error without the local variables of this thread.
             clear_locals(error)
             self._error = error
         with self._lock:
@@ -119,7 +119,7 @@ class SingleFlight:
     (`Flight.brings_another`). Otherwise it gets a flight that begins when the one under way has landed; all who need
     the same share that one.
 
-    May be used from any thread. Its lock is held for as long as a thread takes to start.
+    May be used from any thread. Its lock is taken for as long as a thread takes to start.
     """
 
     __slots__ = ("__weakref__", "_lock", "_under_way", "_waiting")
@@ -233,7 +233,7 @@ def _wait_on_thread(landed: threading.Event, timeout: float) -> bool:
 def _still_running(timeout: float) -> TemporarilyUnavailable:
     return TemporarilyUnavailable(
         f"the renewal has not ended within {timeout:g} seconds",
-        remedy="it goes on, and its token will be stored",
+        remedy="the renewal continues, and its token will be stored",
         retry_after=1.0,
     )
 

@@ -7,8 +7,8 @@
 Used by everything that reads or writes a store. What this file promises:
 
 * Every part is percent-quoted, so two grants share a key only if they are the same.
-* `parse_token_key` undoes `token_key`; for all other texts it returns None.
-* A key holds no secret. A key without these options is byte for byte what every earlier version made.
+* `parse_token_key` undoes `token_key`; for all other strings it returns None.
+* A key never contains a secret. A key without these options is byte for byte what every earlier version made.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
         parameters = tuple(parse_qsl(further.get("parameters", ""), keep_blank_values=True)) or None
         grant = ClientCredentialsGrant(name or None, target, resource, audience, parameters)
     registration = Registration(provider, environment, client_id)
-    # Whatever is odd about a key (its kind, an unknown option, another quoting) shows in the key that it would have.
+    # Anything odd about a key (its kind, an unknown option, another quoting) makes it differ from the key built again.
     return (registration, grant) if token_key(registration, grant) == key else None
 
 

@@ -2,7 +2,7 @@
 
 Used by `renewal`, `revocation` and the sign-ins. What this file promises:
 
-* Whatever a user's callable or HTTP client raises arrives as a typed error that holds no secret.
+* Any exception of a user's callable or HTTP client arrives as a typed error that holds no secret.
 * What a token response leaves out stays as it was; an odd member is an event.
 
 It never reads or writes the store.
@@ -19,8 +19,9 @@ from .._protocol.response_errors import after_lost_response, no_response
 from .._protocol.token_response import Issued, Judge, judge_revocation_response, judge_token_response
 from ..errors import BlnkAuthError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
-from ..token import Token, merge_extra
+from ..token import Token
 from .ports import Ports
+from .succession import merge_extra, succeed
 
 _MOVED = 60.0
 """Seconds by which a renewal must put off the refresh token's expiry to count as doing so; servers round."""
@@ -36,7 +37,7 @@ class TokenEndpoint:
     Attributes:
         key: The store key of the grant, for events.
         ports: The outside world.
-        events: What happened, to be emitted when no lock is held any more.
+        events: What happened, to be emitted after all locks have been released.
         unusable: The error to raise once what was issued last is saved; None if it can be used.
     """
 
@@ -129,7 +130,7 @@ class TokenEndpoint:
         raise failure
 
     def send(self, request: ServerRequest, seconds: float | None = None) -> HttpResponse:
-        """The response of the server. Whatever fails is a `BlnkAuthError`, or a mock's `AssertionError`.
+        """The response of the server. Any failure is a `BlnkAuthError`, or a mock's `AssertionError`.
 
         `seconds` is the longest time for it; None: the policy's.
         """
@@ -140,7 +141,7 @@ class TokenEndpoint:
         except (BlnkAuthError, AssertionError):
             # An assertion is a mock's complaint, for its test to see.
             raise
-        except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with hooks of theirs
+        except Exception as error:  # noqa: BLE001 - the user's own HTTP client and its hooks
             lost = NoResponse(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
         raise no_response(lost, request)
 
@@ -167,20 +168,3 @@ class TokenEndpoint:
         left = expires_at - self.ports.clock()
         if left <= self.ports.policy.refresh_warning:
             self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
-
-
-def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
-    """A new token with all that its response left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6).
-
-    So does the expiry of a refresh token that stays, whether the response repeats the token or not; except where each
-    use puts it off (`slides`): then it is unknown, and going by the old one would end a grant that lives.
-    """
-    if old is None:
-        return new
-    stays = new.refresh_token is None or new.refresh_token == old.refresh_token
-    return new.replace(
-        refresh_token=new.refresh_token or old.refresh_token,
-        refresh_expires_at=new.refresh_expires_at or (old.refresh_expires_at if stays and not slides else None),
-        scope=new.scope or old.scope,
-        extra=merge_extra(old.extra, new.extra)[0],
-    )

@@ -19,7 +19,7 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, RenewalAfterRejection
 from ..errors import BlnkAuthError
 from .before_sending import token_to_send
-from .waits import FlightWait, Wait, Waits
+from .blocking_and_async import FlightWait, Wait, Waits
 
 
 class After(enum.Enum):

@@ -13,7 +13,7 @@ from .._protocol.origins import Origin
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential
 from .._renewal.single_flight import Flight
-from .waits import FlightWait, Waits
+from .blocking_and_async import FlightWait, Waits
 
 if TYPE_CHECKING:
     # Imported for type checkers only: every auth class imports this module.

@@ -19,8 +19,8 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, Source, credential_of
 from ..errors import BlnkAuthError
 from .before_sending import may_carry_token, token_to_send
+from .blocking_and_async import Waits, arun, run
 from .client_errors import as_client_error, wrong_auth_class
-from .waits import Waits, arun, run
 
 if TYPE_CHECKING:
     # Its annotations are for both packages: the classes of httpx2 have the same members.

@@ -16,9 +16,9 @@ from requests.utils import rewind_body
 from ..errors import BlnkAuthError
 from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .before_sending import may_carry_token
+from .blocking_and_async import run
 from .rejection_body import RequestsRejectionBody
 from .requests_hook import ResponseHook, as_requests_error, attach_api_headers, origin_of
-from .waits import run
 
 
 def repeat_after_rejection(

@@ -1,6 +1,6 @@
 """How a user signs in: with an authorization code, with a device code, or interactively on this machine.
 
-Used by `client`. No token is renewed here; what a sign-in brings is stored as a renewal stores it.
+Used by `client`. A sign-in never renews a token; what it brings is stored as a renewal stores it.
 
 * `client_sign_ins`: the methods of `OAuthClient` for them.
 * `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins, classes of one shape: made of

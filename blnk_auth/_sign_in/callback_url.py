@@ -1,7 +1,7 @@
 """The authorization response: what the browser brings back from the authorization server (RFC 6749 section 4.1.2).
 
 Used by the sign-ins that end with a redirect. Pure: it reads and judges a URL, and never uses anything up. Anybody can
-send a callback, so nothing in one is believed before its `state` has been compared with one of ours.
+send a callback, so nothing in one is believed before its `state` has been found to be ours.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _refused(callback: Callback, subject: str) -> BlnkAuthError:
 def no_state(callback: Callback) -> SignInRequired:
     """The error for a refusal without `state`: it belongs to no sign-in that we know of, so it ends none.
 
-    Of what it says only a registered error code is quoted, since anybody can send such a callback.
+    Only a registered error code is quoted from it, since anybody can send such a callback.
     """
     code = callback.known_error
     return SignInRequired(

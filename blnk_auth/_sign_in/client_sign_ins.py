@@ -50,6 +50,9 @@ class ClientSignIns:
             resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
 
+        Returns:
+            Where to send the user.
+
         Raises:
             ConfigurationError: There is no redirect_uri, the provider has no authorization endpoint, or an argument
                 cannot work.
@@ -73,18 +76,21 @@ class ClientSignIns:
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """Finish a sign-in: check the callback, exchange its code, save the tokens, return the user's source.
 
-        Call it at once: codes live for seconds. Cancelling the caller does not cancel the exchange. A code is never
-        sent twice. Blocks; for asyncio and trio: `afinish_authorization`.
+        Call it immediately: authorization codes expire within seconds. Cancelling the caller does not cancel the
+        exchange. A code is never sent twice. Blocks; for asyncio and trio: `afinish_authorization`.
 
         Args:
             callback_url: The whole URL that the browser came back to.
             unechoed_state: For a server that does not send `state` back: the one that was kept in the user's session.
                 Never take it from the request. None: the callback must have it.
 
+        Returns:
+            The source of the user's tokens.
+
         Raises:
             SignInRequired: The user refused (`denied`), or must begin again (`restart`).
-            TemporarilyUnavailable: The server cannot answer now; `remedy` says whether the same callback may be tried
-                again.
+            TemporarilyUnavailable: The server cannot answer now; `remedy` specifies whether the same callback may be
+                tried again.
             ConfigurationError: The registration or the request is wrong.
             ProtocolError: The callback or the server's response is not valid.
             StoreError: The store fails.
@@ -130,8 +136,11 @@ class ClientSignIns:
             pasted: For a browser on another machine: strings, or a callable that returns the next one or None. Each is
                 tried as the address that the browser was sent to; the first right one counts, pasted or not. With it,
                 any redirect_uri will do.
-            on_url: Called with the address to open.
-            on_problem: Called with what is wrong with a pasted string.
+            on_url: Called with the address to open. None: it is only opened in the browser.
+            on_problem: Called with what is wrong with a pasted string. None: nothing is.
+
+        Returns:
+            The source of the user's tokens.
 
         Raises:
             SignInRequired: The user refused (`denied`), or did not come back in time (`restart`).
@@ -184,7 +193,10 @@ class ClientSignIns:
             resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             on_prompt: Called with the code and where to enter it; must show both.
             timeout: Seconds after which it ends. None: when the code expires.
-            wait: Called with the seconds until the next poll.
+            wait: Called with the seconds until the next poll. Default: `time.sleep`.
+
+        Returns:
+            The source of the user's tokens.
 
         Raises:
             SignInRequired: The user refused (`denied`), or took too long (`restart`).
@@ -206,7 +218,16 @@ class ClientSignIns:
         timeout: float | None = None,
         wait: Callable[[float], Awaitable[object]] | None = None,
     ) -> TokenSource:
-        """The same as `authorize_device`, for asyncio and trio. `wait` None: the event loop's own sleep."""
+        """The same as `authorize_device`, for asyncio and trio.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
+            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            on_prompt: Called with the code and where to enter it; must show both.
+            timeout: Seconds after which it ends. None: when the code expires.
+            wait: Awaited with the seconds until the next poll. None: the event loop's own sleep.
+        """
         wanted = WantedGrant.checked(subject, scope, resource)
         return source_of(await DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).arun(wait))
 

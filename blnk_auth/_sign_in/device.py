@@ -3,9 +3,11 @@
 Used by `OAuthClient.authorize_device`. It promises:
 
 * How long to wait is decided here, from the server's responses and a clock; the caller does the waiting.
-* An outage ends nothing. Only the server's verdict or the end of the code's life ends the sign-in.
+* An outage does not end the sign-in. It ends when the server refuses it or the code expires.
 * Each poll runs on a worker thread: cancelling the caller does not cancel it, since its response may be the tokens.
 * Text of the server is shown only if it is printable and short.
+
+It never sleeps while a worker thread waits for it, and never polls faster than the server asked for.
 """
 
 from __future__ import annotations

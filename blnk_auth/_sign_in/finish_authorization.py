@@ -3,7 +3,7 @@
 Used by `OAuthClient.finish_authorization`, and by the interactive sign-in (RFC 6749 section 4.1.3). It promises:
 
 * A callback is accepted only if its `state` is one that this client made, unused and not expired, and only once.
-* A code is sent at most once after the request may have left this machine, whatever comes back.
+* A code is sent at most once after the request may have left this machine, regardless of the response.
 * What provably spent nothing gives the pending sign-in back, so that the same callback may be tried again.
 * Cancelling the caller does not cancel an exchange: its tokens are stored.
 
@@ -36,7 +36,7 @@ class AuthorizationFinish:
     Raises:
         ConfigurationError: An argument cannot work.
         ProtocolError: The callback is not an authorization response of this provider.
-        SignInRequired: The server refused, and nothing says which sign-in.
+        SignInRequired: The server refused, and it is not known which sign-in.
     """
 
     def __init__(self, state: ClientState, callback_url: str, unechoed_state: str | None = None) -> None:
@@ -63,8 +63,8 @@ class AuthorizationFinish:
 
         Raises:
             SignInRequired: The user refused (`denied`), or must begin again (`restart`).
-            TemporarilyUnavailable: The server cannot answer now; `remedy` says whether the same callback may be tried
-                again.
+            TemporarilyUnavailable: The server cannot answer now; `remedy` specifies whether the same callback may be
+                tried again.
             BlnkAuthError: The registration, the response or the store is at fault.
         """
         return self._state.operations.wait_for(self._launch())

@@ -1,14 +1,14 @@
 """Signing in from a program that runs where the user is (RFC 8252): a browser, a loopback listener, a pasted URL.
 
 Used by `OAuthClient.authorize_interactively`. It runs on a worker thread with an event loop of its own, so it is the
-same for a blocking caller, asyncio and trio, whatever they are doing. It promises:
+same for a blocking caller, asyncio and trio. It promises:
 
 1. A request ends the sign-in only if it is a GET for the right path and a loopback host, with our `state` (compared in
    constant time), the right `iss`, and a code or an error; and only the first one. Everything else is answered and
    ignored, and so is what a browser fetches before the user asks for it.
-2. The same holds for a pasted URL, whatever its host and path.
+2. The same is true of a pasted URL, with any host and path.
 3. The listener is on a loopback address only, and closes with the sign-in: also at Ctrl-C and cancellation, whenever
-   they come.
+   they come. It never listens on another one.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class InteractiveSignIn:
     # --- the user ------------------------------------------------------------------------------------------------
 
     def _on_a_thread(self, work: Callable[..., None], *args: Any) -> None:
-        """Run what may block for ever, such as reading a terminal, on a thread that delays nobody, not even exit."""
+        """Run what may block for ever, such as reading a terminal, on a daemon thread, which does not delay exit."""
 
         def report_failure() -> None:
             try:
@@ -331,7 +331,7 @@ class InteractiveSignIn:
                 if line.strip() and self._try_pasted(redacted(line.strip())):
                     return
         if self._address is None:
-            raise _unfinished("nothing more can be pasted")
+            raise _unfinished("the input ended before a callback URL was pasted")
 
     def _try_pasted(self, line: str) -> bool:
         try:

@@ -3,8 +3,8 @@
 Used by the interactive sign-in. h11 reads and writes the protocol; this file adds sockets and limits:
 
 * It listens on loopback addresses only, so no other machine can connect.
-* One request for each connection, at most 16 KiB of head, 10 seconds to send it, 32 connections at once. When there are
-  more, the one that has waited longest without sending its request is closed, so idle connections keep nobody out.
+* One request for each connection, at most 16 KiB of head, 10 seconds to send it, 32 connections at a time. When there
+  are more, the one that has waited longest without sending its request is closed, so idle connections keep nobody out.
 * It never reads a request's body, and never decides what a request means: that is the caller's `respond`.
 """
 
@@ -183,7 +183,7 @@ class _Connections:
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError:
-                # The client was gone already, or the process is out of files: neither may end the sign-in.
+                # The client had closed the connection, or the process is out of files: neither may end the sign-in.
                 await asyncio.sleep(0.05)
                 continue
             if len(self._open) >= _MAX_CONNECTIONS and not self._close_oldest_idle():

@@ -1,8 +1,8 @@
 """The pages that a browser shows at the end of a sign-in: what happened, and what to do next.
 
 Used by the interactive sign-in. A page is self-contained: no script, nothing loaded from elsewhere, and a
-Content-Security-Policy that enforces both. Its address has neither code nor state, and every text that is not ours is
-escaped.
+Content-Security-Policy that enforces both. Its address never has the code or the state, and every text that is not
+written here is escaped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a sign-in asks for. Used by all three sign-ins, and made by `OAuthClient`, which checks what the user passed."""
+"""What a sign-in asks for, checked.
+
+Used by all sign-ins, and made by `OAuthClient` from what its user passed. It promises that an argument that cannot work
+is refused by its name. It never asks the provider anything.
+"""
 
 from __future__ import annotations
 

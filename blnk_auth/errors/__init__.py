@@ -10,7 +10,7 @@
 
 Used by every module, and by users in `except` clauses. What this file promises:
 
-* An error says what is wrong (`problem`) and what to do next (`remedy`), and never holds a secret.
+* An error states what is wrong (`problem`) and what to do next (`remedy`), and never holds a secret.
 * An error carries data. Nothing takes its text apart: what a program needs to know is a field.
 * An error is not changed after it was made. `replace` makes a changed copy.
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
@@ -59,7 +59,7 @@ class BlnkAuthError(Exception):
     Args:
         problem: What is wrong, in one sentence without a full stop.
         remedy: What to do next; None where nothing can be advised.
-        parameter: The name of the argument, setting or key that is wrong; None if it is no single one.
+        parameter: The name of the argument, setting or key that is wrong; None if it is not a single one.
         error: The `error` code of RFC 6749 section 5.2 that the server sent; None if it sent none.
         error_description: Its `error_description`, cleaned of secrets and control characters.
         error_uri: Its `error_uri`, cleaned in the same way.
@@ -91,7 +91,11 @@ class BlnkAuthError(Exception):
         self.correlation_id = correlation_id
 
     def fields(self) -> dict[str, Any]:
-        """The keyword arguments that, with `problem`, build an equal error."""
+        """The fields of the error, by name, so that a changed copy or an equal error can be made.
+
+        Returns:
+            The keyword arguments that, with `problem`, make an equal error.
+        """
         return {
             "remedy": self.remedy,
             "parameter": self.parameter,
@@ -103,7 +107,16 @@ class BlnkAuthError(Exception):
         }
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the given fields changed, without traceback and chain: those hold other callers' frames."""
+        """A changed copy, since an error is never changed after it was made.
+
+        It has no traceback and no chain: those hold other callers' frames.
+
+        Args:
+            **changes: The fields to change, by name; `problem` is one of them.
+
+        Returns:
+            The copy, of the same class.
+        """
         problem: str = changes.pop("problem", self.problem)
         return type(self)(problem, **{**self.fields(), **changes})
 
@@ -119,20 +132,27 @@ class BlnkAuthError(Exception):
 class SignInRequired(BlnkAuthError):
     """A user must authorize again; no retry helps.
 
+    The reasons:
+
+    * `missing`: nothing is stored for this subject.
+    * `refused`: the server ended the grant.
+    * `expired`: the refresh token has expired.
+    * `no_refresh_token`: the access token has expired and nothing can renew it.
+    * `denied`: the user refused.
+    * `restart`: this sign-in cannot be completed; begin another one.
+    * `step_up`: the API asks for more than the grant gives; see `scope`, `acr_values` and `max_age`.
+    * `consent_ended`: the provider reports that the user's consent has ended.
+
     Args:
-        problem: As for `BlnkAuthError`.
-        reason: `missing` (nothing is stored for this subject), `refused` (the server ended the grant), `expired` (the
-            refresh token has expired), `no_refresh_token` (the access token has expired and nothing can renew it),
-            `denied` (the user refused), `restart` (this sign-in cannot be completed; begin another one), `step_up`
-            (the API asks for more than the grant gives; see `scope`, `acr_values` and `max_age`), `consent_ended` (the
-            provider says that the user's consent has ended).
+        problem: What is wrong, in one sentence without a full stop.
+        reason: Why, as above.
         subject: Whose grant it is; None if that is not known.
         scope: For `step_up`: the scope to ask for, space-separated. None: not named.
         acr_values: For `step_up`: the authentication context to ask for (RFC 9470 section 3). None: not named.
         max_age: For `step_up`: the longest age of the user's authentication, in seconds. None: not named.
         authorization: A sign-in that was started already: where to send the user. None if there is none. It is in no
             pickle, `repr` or `str`, since its URL and state are for one user.
-        fields: As for `BlnkAuthError`.
+        **fields: The further fields of every `BlnkAuthError`.
     """
 
     def __init__(
@@ -174,11 +194,11 @@ class TemporarilyUnavailable(BlnkAuthError):
     """The authorization server cannot answer now; the grant is untouched.
 
     Args:
-        problem: As for `BlnkAuthError`.
+        problem: What is wrong, in one sentence without a full stop.
         retry_after: Seconds to wait before the next attempt. None: not known.
         outcome_unknown: Whether the request may have had its effect although no response came: the server may have
             renewed, and with rotation the stored refresh token may be spent.
-        fields: As for `BlnkAuthError`.
+        **fields: The further fields of every `BlnkAuthError`.
     """
 
     def __init__(
@@ -197,13 +217,13 @@ class ConfigurationError(BlnkAuthError):
 
 
 class StoreError(BlnkAuthError):
-    """The token store cannot be read, written or locked; what it holds is untouched.
+    """The token store cannot be read, written or locked; its records are untouched.
 
     Args:
-        problem: As for `BlnkAuthError`.
+        problem: What is wrong, in one sentence without a full stop.
         key: The key of the one record that is concerned, as where it is damaged or was written by another process. None
             if the failure is not about one record, as where the server is down.
-        fields: As for `BlnkAuthError`.
+        **fields: The further fields of every `BlnkAuthError`.
     """
 
     def __init__(self, problem: str, *, key: str | None = None, **fields: Any) -> None:
@@ -235,10 +255,10 @@ def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier ver
 
 
 class NotPickled:
-    """Stands in what was unpickled for a secret that was given as such: calling it raises `ConfigurationError`.
+    """Replaces, in an unpickled object, a secret that was passed as text. Calling it raises `ConfigurationError`.
 
     Args:
-        parameter: The argument that held the secret.
+        parameter: The argument that the secret was passed as.
     """
 
     def __init__(self, parameter: str) -> None:
@@ -249,7 +269,7 @@ class NotPickled:
 
     def __call__(self) -> NoReturn:
         raise ConfigurationError(
-            f"{self.parameter} was given as such, and a secret is not carried in a pickle",
+            f"{self.parameter} was passed as text, and pickles carry no secrets",
             parameter=self.parameter,
             remedy=f"pass a callable as {self.parameter}, which fetches it in each process",
         )

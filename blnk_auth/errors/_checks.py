@@ -1,6 +1,6 @@
-"""What a value is, asked before an error about it is raised.
+"""Type checks of values from users and servers.
 
-Used wherever a value of a user's or of a server's is looked at. Nothing here raises.
+Used wherever such a value is read. They never raise: each answers yes or no, and its caller raises what fits.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def import_failure(needed_by: str, package: str, extra: str, error: Exception) -
 
 @contextmanager
 def needs_extra(extra: str, package: str, *, needed_by: str) -> Generator[None]:
-    """Report an import that fails inside the context, whatever it raises.
+    """Report an import that fails inside the context, with any exception.
 
     Args:
         extra: As for `import_failure`.
@@ -99,8 +99,8 @@ def public_name(name: str, package: str, homes: Mapping[str, str]) -> Any:
         homes: The module of each public name, relative to the package.
 
     Returns:
-        The value; or, where the package that it needs is missing or broken, a class that says so when it is used. A
-        star import, which only lists the names, must work without.
+        The value; or, where the package that it needs is missing or broken, a class that raises when it is used. A
+        star import, which only lists the names, must work without the package.
 
     Raises:
         AttributeError: It is not a public name.

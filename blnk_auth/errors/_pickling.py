@@ -1,6 +1,7 @@
 """How values are pickled: by public names, so that a module can be moved without making anybody's pickles unreadable.
 
-Used by the classes that users pickle. The stores open themselves again instead (`stores/_store_handle.py`).
+Used by the classes that users pickle. It promises that a pickle never names a private module. The stores open
+themselves again instead (`stores/_store_handle.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`make test-pythons` and `make test-lowest`: the tests in other environments than the one that `make test` uses.
 
-Used by the Makefile. Each environment lies beside the others in `.venv`, is made from a hashed lock, once, and gets the
+Used by the Makefile. Each environment is beside the others in `.venv`, is made from a hashed lock, once, and gets the
 wheel that `make test` has built. It promises a line for each environment at the end, and a status other than 0 if any
 of them failed. It never downloads an interpreter: a version that this machine lacks is named as not run.
 

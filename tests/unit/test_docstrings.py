@@ -35,21 +35,6 @@ OUR_ERRORS = frozenset(
 PROTOCOLS: tuple[type, ...] = (TokenStore, AsyncTokenStore)
 """What a class may implement without deriving from it: its methods need no docstring of their own then."""
 
-LEFT = frozenset(
-    """
-    blnk_auth.client.OAuthClient
-    blnk_auth.errors.BlnkAuthError
-    blnk_auth.errors.SignInRequired
-    blnk_auth.errors.StoreError
-    blnk_auth.errors.TemporarilyUnavailable
-    blnk_auth.provider.Provider
-    blnk_auth.source.StaticToken
-    blnk_auth.source.TokenSource
-    blnk_auth.token.Token
-    """.split()
-)
-"""Names that are not documented in full yet. It only ever gets shorter, and must become empty."""
-
 
 class Documented(NamedTuple):
     """A docstring, taken apart."""
@@ -212,8 +197,8 @@ def _fields(cls: type) -> list[str]:
 
 
 def _says_who_knows(cls: type) -> bool:
-    """Whether the docstring names a class of the same module that describes each key."""
-    others = (getattr(inspect.getmodule(cls), name, None) for name in re.findall(r"`(\w+)`", cls.__doc__ or ""))
+    """Whether the docstring names a public class that describes each key."""
+    others = (getattr(blnk_auth, name, None) for name in re.findall(r"`(\w+)`", cls.__doc__ or ""))
     keys = {*cls.__annotations__}
     return any(inspect.isclass(each) and keys <= documented(each.__doc__).names("Attributes") for each in others)
 
@@ -255,19 +240,8 @@ def problems_of(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", public_definitions())
 def test_a_public_name_is_documented_in_full(name: str) -> None:
-    """Each parameter, field, result and error of this package; a name that is still on the list is not, or leaves
-    it.
-    """
-    problems = problems_of(public_definitions()[name])
-    if name in LEFT:
-        assert problems, "it is documented now: take it off the list"
-    else:
-        assert problems == []
-
-
-def test_the_list_names_only_what_is_there() -> None:
-    """A name that was removed or renamed leaves it too."""
-    assert sorted(LEFT - public_definitions().keys()) == []
+    """Each parameter, field, result, and error of this library."""
+    assert problems_of(public_definitions()[name]) == []
 
 
 # --- that the check sees what it should ------------------------------------------------------------------------------

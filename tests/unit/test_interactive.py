@@ -663,7 +663,7 @@ def test_f59_when_nothing_more_can_be_pasted_it_ends(pasted: Any) -> None:
     with Attempt(world("https://app.test/callback"), pasted=pasted) as attempt:
         error = attempt.error()
     assert isinstance(error, SignInRequired)
-    assert (error.reason, str(error)) == ("restart", "nothing more can be pasted; start it again")
+    assert (error.reason, str(error)) == ("restart", "the input ended before a callback URL was pasted; start it again")
 
 
 def test_f59_a_closed_terminal_leaves_the_listener_alone() -> None:

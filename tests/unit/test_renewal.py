@@ -24,7 +24,7 @@ from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.revocation import revoke_tokens
 from blnk_auth._renewal.schedule import UNUSABLE
 from blnk_auth._renewal.stored_record import GrantRecord
-from blnk_auth._renewal.token_endpoint import succeed
+from blnk_auth._renewal.succession import succeed
 from blnk_auth.errors import (
     BlnkAuthError,
     ConfigurationError,

@@ -315,7 +315,7 @@ def test_a_loop_that_closes_while_it_waits_does_not_stop_the_flight(work: Work, 
 def test_waiting_has_an_end(work: Work, run: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
     """After its timeout a waiter gets an error that it may try again after; the flight continues."""
     flight = run_on_worker(work, nothing)
-    with pytest.raises(TemporarilyUnavailable, match="goes on") as caught:
+    with pytest.raises(TemporarilyUnavailable, match="continues") as caught:
         flight.wait(0.01)
     assert caught.value.retry_after == 1.0
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support.leaks import leaks
 
 from blnk_auth import Token
-from blnk_auth.token import merge_extra, read_seconds, read_token
+from blnk_auth._renewal.succession import merge_extra
+from blnk_auth.token import read_seconds, read_token
 
 NOW = 1_800_000_000.0
 PAIR = {"access_token": "at1", "refresh_token": "rt1", "token_type": "Bearer", "expires_in": 3600}

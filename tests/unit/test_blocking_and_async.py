@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from blnk_auth._renewal.single_flight import run_on_worker
-from blnk_auth._request.waits import FlightWait, Wait, Waits, arun, run
+from blnk_auth._request.blocking_and_async import FlightWait, Wait, Waits, arun, run
 
 DRIVERS: dict[str, Callable[[Waits[Any]], Any]] = {
     "thread": run,
