@@ -8,7 +8,6 @@ follows a redirect, and keeps a document for an hour.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
+from .documents import read_json_object
 from .http_messages import HttpRequest, HttpResponse, NoResponse
 from .origins import endpoint_origin
 
@@ -154,13 +154,7 @@ def _get(url: str, send: Send) -> HttpResponse:
 
 
 def _document(response: HttpResponse) -> Mapping[str, Any] | None:
-    if response.status_code != 200:
-        return None
-    try:
-        document = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+    return read_json_object(response.body) if response.status_code == 200 else None
 
 
 def _well_known(issuer: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""The body of an answer by the authorization server, as an object.
+"""The body of a response of the authorization server, as an object. Pure.
 
-Used by the judges of answers. What this file promises:
+Used by the judges of responses, and by discovery. What this file promises:
 
 * Any body is parsed to an object or to None; parsing never raises.
 * What is read is bounded in depth and in size: one odd member never hides the pair beside it.
@@ -20,7 +20,7 @@ _LONGEST_INTEGER = 300
 """Digits. Python refuses to read integers of thousands."""
 
 _DEEPEST = 64
-"""Levels that are kept of an answer that is nested too deeply to be read."""
+"""Levels that are kept of a response that is nested too deeply to be read."""
 
 _MOST_FORM_FIELDS = 1000
 
@@ -30,12 +30,21 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 def read_document(body: bytes) -> Mapping[str, Any] | None:
     """The object in a body, whether JSON (with or without a byte order mark) or form-encoded; None if it is neither."""
-    # A member in another encoding must not hide the others; a token is ASCII.
-    text = body.decode("utf-8-sig", errors="replace")
-    document = _read_json(text)
+    document = _read_json(_text(body))
     if isinstance(document, dict):
         return cast("dict[str, Any]", document)
-    return _read_form(text) if document is None else None
+    return _read_form(_text(body)) if document is None else None
+
+
+def read_json_object(body: bytes) -> Mapping[str, Any] | None:
+    """The JSON object in a body; None if it is anything else."""
+    document = _read_json(_text(body))
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def _text(body: bytes) -> str:
+    # A member in another encoding must not hide the others; a token is ASCII.
+    return body.decode("utf-8-sig", errors="replace")
 
 
 def _read_json(text: str) -> Any:

@@ -13,7 +13,7 @@ seconds, which dates a signed assertion. Each may raise what a callable of the u
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -27,6 +27,7 @@ from .server_settings import ServerSettings
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 _FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
 
 _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
 
@@ -149,13 +150,11 @@ def build_device_authorization(
             parameter="device_authorization_endpoint",
             remedy="use authorize_interactively(), with pasted= where no browser can reach this machine",
         )
-    proof = credentials.prove(audience=_audience(provider), now=now)
     named = {"client_id": credentials.client_id, "scope": scope, "resource": resource}
-    own = {**{name: value for name, value in named.items() if value}, **proof.parameters}
-    further = provider.token_parameters_of(call, reserved=own)
-    headers = _headers(provider, call, _FORM, proof.headers)
-    request = HttpRequest("POST", endpoint, headers, urlencode({**own, **further}).encode("ascii"))
-    return ServerRequest(request, provider, call.purpose, (*proof.secrets, *_perhaps_secret(further)))
+    own = {name: value for name, value in named.items() if value}
+    return _build_proven(
+        provider, credentials, endpoint, own, lambda further: urlencode({**own, **further}), call=call, now=now
+    )
 
 
 def build_revocation(
@@ -181,11 +180,16 @@ def build_revocation(
     if provider.revocation == "connection":
         headers = {"Accept": "application/json", **provider.token_headers_of(call), "Authorization": f"Bearer {token}"}
         return ServerRequest(HttpRequest("DELETE", endpoint, headers, b""), provider, call.purpose, (token,))
-    proof = credentials.prove(audience=_audience(provider), now=now)
-    further = provider.token_parameters_of(call, reserved=("token", "token_type_hint", *proof.parameters))
-    body = authlib.revocation_form(token, token_type_hint, urlencode({**further, **proof.parameters}))
-    request = HttpRequest("POST", endpoint, _headers(provider, call, _FORM, proof.headers), body.encode("ascii"))
-    return ServerRequest(request, provider, call.purpose, (token, *proof.secrets, *_perhaps_secret(further)))
+    return _build_proven(
+        provider,
+        credentials,
+        endpoint,
+        ("token", "token_type_hint"),
+        lambda further: authlib.revocation_form(token, token_type_hint, urlencode(further)),
+        secrets=(token,),
+        call=call,
+        now=now,
+    )
 
 
 def build_authorization_url(
@@ -243,17 +247,49 @@ def _build_token_request(
     call: Call,
     now: float,
 ) -> ServerRequest:
-    proof = credentials.prove(audience=_audience(provider), now=now)
     present = {name: value for name, value in parameters.items() if value}
-    secrets = tuple(present[name] for name in _SECRET_PARAMETERS if name in present)
-    further = provider.token_parameters_of(call, reserved=("grant_type", *present, *proof.parameters))
-    everything = {**present, **further, **proof.parameters}
-    if provider.token_body == "json":
-        media_type, body = "application/json", json.dumps({"grant_type": grant_type, **everything})
-    else:
-        media_type, body = _FORM, authlib.token_request_form(grant_type, everything)
-    headers = _headers(provider, call, media_type, proof.headers)
-    request = HttpRequest("POST", provider.token_endpoint, headers, body.encode("ascii"))
+
+    def form(further: Mapping[str, str]) -> str:
+        return authlib.token_request_form(grant_type, {**present, **further})
+
+    def json_object(further: Mapping[str, str]) -> str:
+        return json.dumps({"grant_type": grant_type, **present, **further})
+
+    in_json = provider.token_body == "json"
+    return _build_proven(
+        provider,
+        credentials,
+        provider.token_endpoint,
+        ("grant_type", *present),
+        json_object if in_json else form,
+        secrets=tuple(present[name] for name in _SECRET_PARAMETERS if name in present),
+        media_type=_JSON if in_json else _FORM,
+        call=call,
+        now=now,
+    )
+
+
+def _build_proven(
+    provider: ServerSettings,
+    credentials: ClientCredentials,
+    endpoint: str,
+    reserved: Iterable[str],
+    write_body: Callable[[Mapping[str, str]], str],
+    *,
+    secrets: tuple[str, ...] = (),
+    media_type: str = _FORM,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """A POST in which the client proves itself.
+
+    `write_body` makes the body, given the provider's own parameters and those of the proof. Their names are never
+    in `reserved`. `secrets`: those of the request itself.
+    """
+    proof = credentials.prove(audience=_audience(provider), now=now)
+    further = provider.token_parameters_of(call, reserved=(*reserved, *proof.parameters))
+    body = write_body({**further, **proof.parameters})
+    request = HttpRequest("POST", endpoint, _headers(provider, call, media_type, proof.headers), body.encode("ascii"))
     return ServerRequest(request, provider, call.purpose, (*secrets, *proof.secrets, *_perhaps_secret(further)))
 
 

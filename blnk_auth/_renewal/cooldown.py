@@ -1,14 +1,20 @@
 """How long nothing is tried again after failures in a row. Pure: time and chance come in as values.
 
-Used by `failure`, for renewals, and by `rejections`. It promises that a wait is bounded, and ends even if the clock is
-put back. It never reads a clock.
+Used by `failure`, for renewals, by `rejections`, and by everything else that waits before another attempt. It promises
+that a cool-down is bounded, and ends even if the clock is put back. It never reads a clock.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 _MOST_DOUBLINGS = 32
+
+
+def doubled(first: float, times: int, *, longest: float = math.inf) -> float:
+    """How long to wait after failures in a row: `first` seconds, doubled this many times, and at most `longest`."""
+    return min(first * 2.0 ** min(times, _MOST_DOUBLINGS), longest)
 
 
 class Cooldown(NamedTuple):
@@ -45,5 +51,5 @@ class Cooldown(NamedTuple):
         of that. `at_least`: what the server asked for.
         """
         in_a_row = 1 if last is None else last.in_a_row + 1
-        full = min(first * 2.0 ** min(in_a_row - 1, _MOST_DOUBLINGS), longest)
+        full = doubled(first, in_a_row - 1, longest=longest)
         return cls(in_a_row, now, now + max(full * (0.5 + 0.5 * jitter_position), at_least))

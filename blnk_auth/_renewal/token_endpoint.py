@@ -20,6 +20,7 @@ from .._protocol.token_response import Issued, Judge, judge_revocation_response,
 from ..errors import BlnkAuthError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token
+from .cooldown import doubled
 from .ports import Ports
 from .succession import merge_extra, succeed
 
@@ -78,14 +79,12 @@ class TokenEndpoint:
         if self.unusable is not None:
             raise self.unusable
 
-    def _ask_until_answered(
-        self, build: Callable[[], ServerRequest], retries_left: int
-    ) -> tuple[ServerRequest, Issued]:
+    def _ask_until_answered(self, build: Callable[[], ServerRequest], retries: int) -> tuple[ServerRequest, Issued]:
         """Ask, and ask again if the answer is lost: servers with a grace period then issue the lost pair again.
 
         All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
         """
-        request, now, pause = self._build(build), self.ports.monotonic, self.ports.policy.lost_answer_delay
+        request, now, repeated = self._build(build), self.ports.monotonic, 0
         ends_at = now() + self.ports.policy.request_deadline
         lost: TemporarilyUnavailable | None = None
         while True:
@@ -97,9 +96,10 @@ class TokenEndpoint:
                 if lost is not None and not error.outcome_unknown:
                     # What the attempt before it did is as unknown as it was.
                     raise error.replace(outcome_unknown=True) from None
-                if not retries_left or not error.outcome_unknown or error.status_code is not None:
+                if repeated == retries or not error.outcome_unknown or error.status_code is not None:
                     raise
                 lost = error.replace()
+            pause = doubled(self.ports.policy.lost_answer_delay, repeated)
             if ends_at - now() - pause < _LEAST_TIME:
                 raise lost
             self.events.append(Event("renewal_failed", self.key, str(lost), lost.replace()))
@@ -107,7 +107,7 @@ class TokenEndpoint:
             request = self._build_again(build, lost)
             if ends_at - now() < _LEAST_TIME:
                 raise lost
-            retries_left, pause = retries_left - 1, 2 * pause
+            repeated += 1
 
     def _build_again(self, build: Callable[[], ServerRequest], lost: TemporarilyUnavailable) -> ServerRequest:
         """The request for another attempt; where it cannot be made, the answer is lost as before."""

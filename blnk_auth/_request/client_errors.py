@@ -29,8 +29,7 @@ def as_client_error(
     core = core_type(type(error))
     base = transport_error if issubclass(core, TemporarilyUnavailable) else request_error
     combined: Any = _combined_type(core, base)  # type: ignore[arg-type]  # typeshed: a class is not Hashable
-    converted: BlnkAuthError = combined(error.problem, **error.fields())
-    converted.request = request  # type: ignore[attr-defined]  # the package's base class has it
+    converted: BlnkAuthError = combined(error.problem, request=request, **error.fields())
     return converted
 
 
@@ -52,4 +51,8 @@ def wrong_auth_class(given: str, request: object) -> ConfigurationError:
 
 @functools.cache
 def _combined_type(core: Any, base: Any) -> Any:
-    return type(core.__name__, (core, base), {"__doc__": core.__doc__, "__module__": __name__})
+    def __init__(self: Any, problem: str, *, request: object = None, **fields: Any) -> None:  # noqa: N807 - a method
+        core.__init__(self, problem, **fields)
+        self.request = request
+
+    return type(core.__name__, (core, base), {"__init__": __init__, "__doc__": core.__doc__, "__module__": __name__})

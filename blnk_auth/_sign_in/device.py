@@ -20,6 +20,7 @@ from .._protocol.origins import endpoint_origin
 from .._protocol.requests import build_device_authorization, build_device_exchange
 from .._protocol.token_response import judge_device_authorization, judge_device_token_response
 from .._renewal.client_state import ClientState
+from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import in_trio
 from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, is_number
@@ -235,8 +236,8 @@ def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:
         return interval + _SLOW_DOWN
     # RFC 8628 section 3.5: on a timeout "clients MUST unilaterally reduce their polling frequency before retrying",
     # such as by doubling the interval.
-    doubled = max(2 * interval, not_yet.retry_after or 0.0, 1.0)
-    return max(interval, min(doubled, _MAX_BACK_OFF))
+    longer = max(doubled(interval, 1), not_yet.retry_after or 0.0, 1.0)
+    return max(interval, min(longer, _MAX_BACK_OFF))
 
 
 def _check_callable(parameter: str, value: object) -> None:

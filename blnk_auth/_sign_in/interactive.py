@@ -28,6 +28,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .._protocol.origins import is_loopback
 from .._renewal.client_state import ClientState
+from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight
 from ..errors import (
@@ -50,7 +51,7 @@ from .wanted_grant import WantedGrant
 _LINGER = 3.0
 """Seconds in which the browser is expected to ask for the page that ends the sign-in."""
 
-_PAUSES = (1.0, 2.0, 4.0)
+_PAUSES = tuple(doubled(1.0, times) for times in range(3))
 """Seconds before an exchange that spent nothing is repeated, where the server does not name them (Retry-After)."""
 
 _DONE = "/done/"

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 
 import blnk_auth
+from blnk_auth import errors
 
 PACKAGE = Path(blnk_auth.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+def _is_ours(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, errors.BlnkAuthError)
+
+
+OUR_ERRORS = frozenset(each.__name__ for each in vars(errors).values() if _is_ours(each))
 
 MOST_LINES = 400
 MOST_MEMBERS = 20
@@ -182,6 +190,67 @@ def test_taking_an_error_apart_is_seen(code: str) -> None:
 def test_using_an_errors_fields_is_fine(code: str) -> None:
     """And so is showing its text."""
     assert places_that_take_errors_apart(ast.parse(code)) == []
+
+
+# --- errors are not changed ------------------------------------------------------------------------------------------
+
+
+def changed_errors(tree: ast.AST) -> list[str]:
+    """Each assignment to an attribute of an error, except those that its own class makes to `self`."""
+    names = {name for node in ast.walk(tree) for name in _names_of_errors(node)} - {""}
+    targets = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    assigned = [ast.unparse(each) for each in targets if _is_error(each.value) or _name_of(each.value) in names]
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name_of(node.func) == "setattr")
+    set_by_name = [each for each in calls if _is_error(each.args[0]) or _name_of(each.args[0]) in names]
+    return assigned + [ast.unparse(each) for each in set_by_name]
+
+
+def _names_of_errors(node: ast.AST) -> Iterator[str]:
+    """The names that a node binds to an error: caught, annotated as one, or made by calling a class of errors."""
+    if isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+    elif isinstance(node, ast.arg) and node.annotation is not None and _is_error_type(node.annotation):
+        yield node.arg
+    elif isinstance(node, ast.AnnAssign) and _is_error_type(node.annotation):
+        yield _name_of(node.target)
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _is_error_type(node.value.func):
+        yield from (_name_of(target) for target in node.targets)
+
+
+def _is_error_type(node: ast.AST) -> bool:
+    names = (_name_of(each) for each in ast.walk(node))
+    return any(name.endswith(("Error", "Exception")) or name in OUR_ERRORS for name in names)
+
+
+def _name_of(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_error_is_changed_after_it_was_made(module: str) -> None:
+    """Several waiters may get one error, so a changed copy is made instead (`BlnkAuthError.replace`)."""
+    assert changed_errors(TREES[module]) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "error.subject = 'x'",
+        "try: pass\nexcept ValueError as found: found.note = 1",
+        "def f(caught: BlnkAuthError | None): caught.remedy += 'x'",
+        "made = StoreError('x')\nmade.key = 'x'",
+        "made: SignInRequired = f()\nmade.scope = 'x'",
+        "setattr(failure, 'x', 1)",
+    ],
+)
+def test_changing_an_error_is_seen(code: str) -> None:
+    """In each of the ways in which a name may be an error's."""
+    assert len(changed_errors(ast.parse(code))) == 1
+
+
+def test_making_an_error_is_fine() -> None:
+    """Its class sets what it has; a copy is made with changes; other objects may be changed."""
+    assert changed_errors(ast.parse("self.error = error\nlost = error.replace(key='x')\nstate.errors = []")) == []
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
