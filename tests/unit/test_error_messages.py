@@ -19,20 +19,20 @@ AVOIDED = re.compile(
 
 WITHOUT_REMEDY = {
     "_protocol.token_response": "what there is to do depends on the error that is refined here",
-    "_protocol.http_values": "the problem says what must be given",
-    "_protocol.origins": "the problem says what must be given",
+    "_protocol.http_values": "the problem describes what must be given",
+    "_protocol.origins": "the problem describes what must be given",
     "_protocol.requests": "nothing helps: the provider cannot do it",
     "_renewal.renewal": "the error of the attempt is passed on",
     "_renewal.token_endpoint": "the error of the attempt is passed on",
-    "_sign_in": "the problem says what must be given",
-    "_transport": "the problem says what must be given",
-    "cli": "the problem says what must be given",
-    "config": "the problem says what must be given",
-    "policy": "the problem says what a number must be",
-    "source": "the problem says what must be given",
+    "_sign_in": "the problem describes what must be given",
+    "_transport": "the problem describes what must be given",
+    "cli": "the problem describes what must be given",
+    "config": "the problem describes what must be given",
+    "policy": "the problem describes what a number must be",
+    "source": "the problem describes what must be given",
     "stores._async_adapter": "the store's author knows what it raised",
     "stores._calls": "the store's author knows what it raised",
-    "stores._redis": "the problem says what must be given",
+    "stores._redis": "the problem describes what must be given",
 }
 """Modules with messages that need none, each with the reason."""
 
