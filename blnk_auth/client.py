@@ -144,8 +144,8 @@ class OAuthClient(ClientSignIns):
     def for_subject(self, subject: str, *, resource: str | None = None) -> TokenSource:
         """The tokens of the grant that a user gave. Reads nothing yet; the same arguments get the same source.
 
-        Where the provider's tokens are for one of several targets (bLink's banks), a callable that names it is asked
-        here, and the source keeps to its answer: when the answer changes, the next call makes another source, with
+        If the provider's tokens are for one of several targets (bLink's banks), a callable that names the target is
+        called here, and the source keeps its result. When the result changes, the next call makes another source, with
         tokens of its own.
 
         Args:

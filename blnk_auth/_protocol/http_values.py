@@ -1,8 +1,8 @@
 """Checks of what a user's setting, or a callable in it, gives to be sent: names and values that HTTP can carry.
 
 Used by `Provider` and by the builders of requests. It promises that each check names the setting in its error, and that
-everything is checked before anything is sent: if an HTTP client failed in the middle of a request, nobody would know
-whether the refresh token was spent. It never corrects a value.
+everything is checked before anything is sent. If an HTTP client failed in the middle of a request instead, it would be
+unknown whether the refresh token is spent. It never corrects a value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which source and which current token there is of each grant, in this process.
 
-Used by `ClientState`. It promises that all who ask for a grant get the same source while anybody has it, and that a
-current token which has the only copy of a pair, or which a renewal is changing, is not lost with its source. It never
+Used by `ClientState`. It promises that all callers get the same source of a grant while the application refers to it. A
+current token that has the only copy of a pair, or that a renewal is changing, is not lost with its source. It never
 waits under its lock.
 """
 

@@ -16,8 +16,8 @@ from ..token import MOST_EXTRA, Token, json_size
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
     """A new token with all that its response left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6).
 
-    So does the expiry of a refresh token that stays, whether the response repeats the token or not; except where each
-    use puts it off (`slides`): then it is unknown, and going by the old one would end a grant that lives.
+    The expiry of a refresh token that stays is also unchanged, whether the response repeats the token or not. Where
+    each use extends it (`slides`), it becomes unknown: the old expiry would end a grant that is still valid.
     """
     if old is None:
         return new

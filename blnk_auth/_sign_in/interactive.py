@@ -4,8 +4,8 @@ Used by `OAuthClient.authorize_interactively`. It runs on a worker thread with a
 same for a blocking caller, asyncio and trio. It promises:
 
 1. A request ends the sign-in only if it is a GET for the right path and a loopback host, with our `state` (compared in
-   constant time), the right `iss`, and a code or an error; and only the first one. Everything else is answered and
-   ignored, and so is what a browser fetches before the user asks for it.
+   constant time), the right `iss`, and a code or an error. Only the first such request counts. Everything else is
+   answered and ignored, prefetches of the browser included.
 2. The same is true of a pasted URL, with any host and path.
 3. The listener is on a loopback address only, and closes with the sign-in: also at Ctrl-C and cancellation, whenever
    they come. It never listens on another one.

@@ -4,8 +4,8 @@
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
     And one call presents the same refresh token again only after its answer was lost, as often as the policy allows,
     and while it still has the lock.
-2.  No saved pair is replaced by an older one, in the server's order, nor the mark that one has ended taken off it; and
-    none that descends from a sign-in by one that descends from an earlier one.
+2.  No saved pair is replaced by an older one, in the server's order, and no pair of a sign-in by one of an earlier
+    sign-in. The mark that a pair has ended is not taken off it.
 3.  Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
     A pair is used only when it is saved, or when saving it has failed.
     `SignInRequired` is raised only after `invalid_grant`, and not if another process's newer pair was to be found.
@@ -17,8 +17,8 @@
     With 1 and 3 it follows: without faults, exactly one request for each expiry, from any number of callers.
 6.  The newest pair that arrived is in the store or in the memory of a living process, unless its process was killed.
 7.  A renewal deletes no record, and marks one as ended only after the server refused that very generation.
-8.  Everything heals: once the faults are over, every process gets a valid token with its next call and again after the
-    next expiry, if the newest pair is one that the server still honours; and that pair is then in the store.
+8.  Everything heals if the server still accepts the newest pair: once the faults are over, every process gets a valid
+    token with its next call and again after the next expiry. That pair is then in the store.
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
 twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow

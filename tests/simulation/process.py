@@ -2,8 +2,8 @@
 
 The renewal is plain blocking code, so what it does next follows from what it had in memory when its call began and
 from what the outside world has answered since. A `Moment` is such a history. To learn what comes after it, the real
-code is run once more on ports that answer from the history and stop it at the first call beyond; the result is kept,
-so each history costs one run however many schedules lead through it. No thread, no greenlet, no clock of the machine.
+code is run once more on ports that answer from the history, and stop it at the first call beyond. The result is kept,
+so each history costs one run for any number of schedules. No thread, no greenlet, no clock of the machine.
 
 What a moment cannot see (other processes, the server, when and in which order things happen) is world.py.
 """

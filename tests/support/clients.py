@@ -1,8 +1,8 @@
 """One table of HTTP clients, each behind the same thin adapter, so that a scenario is written once.
 
-An adapter is used from the test's thread, also if tasks run beneath: a synchronous client makes concurrent calls from
-threads, an asynchronous one from tasks of a real event loop, asyncio or trio, in a thread of its own. The adapters
-translate and decide nothing. Keyword arguments are the client's own, except `body`, see `Body`.
+An adapter is used from the test's thread. A synchronous client makes concurrent calls from threads, an asynchronous one
+from tasks of a real event loop, asyncio or trio, in a thread of its own. The adapters translate and decide nothing.
+Keyword arguments are the client's own, except `body`, see `Body`.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version_of(path: Path) -> str | None:
-    """None for what is no interpreter: a shim of pyenv answers only for the versions that are switched on."""
+    """None for what is not an interpreter: a shim of pyenv answers only for the versions that are switched on."""
     try:
         answer = subprocess.run([path, "-I", "-c", _VERSION], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -56,7 +56,7 @@ def _version_of(path: Path) -> str | None:
 
 
 def environment(python: Path, name: str, lock: Path) -> Path:
-    """The interpreter of an environment that is exactly the lock, made anew where the lock is newer."""
+    """The interpreter of an environment that is exactly the lock, made again where the lock is newer."""
     target = ENVIRONMENTS / name
     made = target / ".locked"
     if not made.exists() or made.stat().st_mtime < lock.stat().st_mtime:
@@ -83,7 +83,7 @@ def passes(python: Path, *flags: str) -> bool:
 
 
 def main(what: str) -> int:
-    """Run the tests in the environments, and say which passed."""
+    """Run the tests in the environments, and report which passed."""
     results: dict[str, str] = {}
     if what == "lowest":
         python = environment(Path(sys.executable), "lowest", ROOT / "requirements" / "lowest.txt")

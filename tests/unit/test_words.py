@@ -20,7 +20,7 @@ INSTEAD = {
     r"(?:tells?|told|telling)": "report, raise, inform, specify, describe; distinguish from",
     r"(?:says?|said|saying)": "report, state, specify, describe, mean; of an RFC: require, define",
     r"(?:die|dies|died|dying)": "of a token: expire; of a process: exit, be killed; of a connection: be closed",
-    r"(?:access |refresh )?tokens? (?:that )?(?:end|ends|ended)": "expire",
+    r"tokens? (?:that )?(?:end|ends|ended)(?! (?:a|an|the|its|their|every|each)\b)": "expire",
     r"end of (?:a|an|the|its|this) (?:access |refresh )?tokens?": "expiry",
     r"(?:goes|gone)": "is, is sent, is removed",
     r"(?:stand|stands|stood)(?! for)": "is, is written, is stored",
@@ -80,9 +80,9 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 """(file, phrase): the reason, for quotations and words with a technical meaning. The phrase is matched in any case."""
 
 NOT_YET = ("CHANGELOG.md",)
-"""Where words are still being replaced. The list only shrinks; a new file belongs to none of these."""
+"""Files in which words are still being replaced. The list only shrinks; a new file never enters it."""
 
-MOST_WORDS = 45
+MOST_WORDS = 40
 LONG = 35
 
 _BANNED = {re.compile(rf"(?:\b|(?<=\A)){pattern}(?:\b|(?<=\Z)|(?<= ))", re.IGNORECASE): pattern for pattern in INSTEAD}
@@ -125,7 +125,7 @@ def test_plain_words_are_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PROSE if not name.startswith(NOT_YET)])
 def test_no_sentence_is_endless(name: str) -> None:
-    """At most 45 words: a longer one is two sentences, or a list."""
+    """At most 40 words: a longer one is two sentences, or a list."""
     found = [
         f"{name}:{paragraph.line}: {sentence}"
         for paragraph in paragraphs(PROSE[name])
@@ -174,6 +174,7 @@ def test_a_banned_phrase_is_found(text: str) -> None:
         "there is no lock, and there is none to wait for",
         "It is no longer valid, and no older than the other.",
         "the grant has ended",
+        "a spent refresh token ends the grant",
         "PKCE stands for Proof Key for Code Exchange.",
         "a foretold, guardian, wired, personal hold",
         "an http proxy is behind the load balancer",
