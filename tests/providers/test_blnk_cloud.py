@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.clients import HTTPX, Kind, through_every_client
+from support.errors import raises
 from support.providers import DAY
 from support.sites import Reply, Site
 from support.worlds import World
@@ -65,7 +66,7 @@ def test_a_refresh_token_that_stays_keeps_its_end(blnk_cloud: World) -> None:
 
 def test_nobody_signs_in_for_the_client_itself(blnk_cloud: World) -> None:
     """An older page speaks of client credentials; the metadata and the current pages do not."""
-    with pytest.raises(ConfigurationError, match="client_credentials"):
+    with raises(ConfigurationError, parameter="for_itself"):
         blnk_cloud.client().for_itself()
 
 

@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 from support.acme_server import Acme
 from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, Kind
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
@@ -108,7 +109,7 @@ def test_basic_survives_every_character(acme: Acme, encoding: Any, client_id: st
     """Form-encoded as RFC 6749 section 2.3.1 requires, or raw as `curl -u` does; non-Latin text as UTF-8."""
     made = acme.provider(basic_encoding=encoding)
     if encoding == "raw" and ":" in client_id:
-        with pytest.raises(ConfigurationError, match="client_id has a colon"):
+        with raises(ConfigurationError, parameter="client_id"):
             OAuthClient(made, client_id=client_id, client_secret=secret)
         return
     OAuthClient(made, client_id=client_id, client_secret=secret).for_itself().token()
@@ -312,7 +313,7 @@ def test_client_secret_jwt(acme: Acme, algorithm: str | None) -> None:
 
 def test_an_algorithm_that_needs_a_key_is_refused_for_a_secret(acme: Acme) -> None:
     """When the client is made."""
-    with pytest.raises(ConfigurationError, match="signing_algorithm 'RS256' needs a private_key.*HS256"):
+    with raises(ConfigurationError, parameter="signing_algorithm"):
         ask(acme, client_secret=SECRET, client_auth="client_secret_jwt", signing_algorithm="RS256")
 
 
@@ -378,7 +379,7 @@ def test_an_algorithm_that_does_not_fit_is_named_immediately(acme: Acme, key: An
 def test_no_signer_leaves_an_assertion_unsigned(acme: Acme) -> None:
     """With the algorithm `none` anybody could make the assertion, so none is sent."""
     unsigned = Signer(lambda _: b"anything", algorithm="none")
-    with pytest.raises(ConfigurationError, match="signing_algorithm 'none'"):
+    with raises(ConfigurationError, parameter="signing_algorithm"):
         ask(acme, private_key=unsigned, client_auth="private_key_jwt")
     assert acme.token_requests == []
 
@@ -412,7 +413,7 @@ def test_a_signer_that_fails_for_now_is_reported_as_such(acme: Acme) -> None:
     def sign(_: bytes) -> bytes:
         raise OSError("pin 1234 refused")
 
-    with pytest.raises(TemporarilyUnavailable, match="private_key.*OSError") as caught:
+    with raises(TemporarilyUnavailable, parameter="private_key") as caught:
         ask(acme, private_key=Signer(sign, "ES256"), client_auth="private_key_jwt")
     assert leaks(everything_in(caught.value), ["pin 1234"]) == []
     assert acme.token_requests == []
@@ -421,7 +422,7 @@ def test_a_signer_that_fails_for_now_is_reported_as_such(acme: Acme) -> None:
 @pytest.mark.parametrize("returned", [None, "no key", 7, {}])
 def test_a_callable_that_returns_no_key_is_named(acme: Acme, returned: Any) -> None:
     """At the request, since it may change."""
-    with pytest.raises(ConfigurationError, match="private_key"):
+    with raises(ConfigurationError, parameter="private_key"):
         ask(acme, private_key=lambda: returned, client_auth="private_key_jwt")
 
 
@@ -439,7 +440,9 @@ def test_no_key_is_shown(acme: Acme) -> None:
     with Site(quoting) as site:
         elsewhere = acme_at(site.origin)
         client = OAuthClient(elsewhere, client_id=CLIENT_ID, private_key=material, client_auth="private_key_jwt")
-        with pytest.raises(ConfigurationError, match="private_key") as caught:
+        with raises(
+            ConfigurationError, error="invalid_client", error_description="bad [redacted]", status_code=401
+        ) as caught:
             client.for_itself().token()
         assertion = site.received[0].form["client_assertion"]
     assert leaks(everything_in(caught.value), [assertion, assertion.split(".")[2]]) == []
@@ -509,7 +512,7 @@ def test_a_key_with_a_password(mutual_tls: MutualTLS, certificates: Certificates
     locked.write_text(pem(loaded, b"r1ght-passw0rd"))
     client = mutual_tls.client(cert=(cert, str(locked), "r1ght-passw0rd"))
     assert client.for_itself().token().access_token == "at-mtls"
-    with pytest.raises(ConfigurationError, match="cert cannot be loaded.*the key's password is wrong") as caught:
+    with raises(ConfigurationError, parameter="cert") as caught:
         mutual_tls.client(cert=(cert, str(locked), "wr0ng-passw0rd"))
     assert leaks(everything_in(caught.value), ["wr0ng-passw0rd"]) == []
 
@@ -550,7 +553,7 @@ def test_a_certificate_that_cannot_be_loaded_is_named(
 @pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
 def test_a_missing_certificate_is_named_immediately(acme: Acme, method: str) -> None:
     """The method demands one."""
-    with pytest.raises(ConfigurationError, match="cert is missing"):
+    with raises(ConfigurationError, parameter="cert"):
         OAuthClient(acme.provider(), client_id=CLIENT_ID, client_auth=method)
 
 
@@ -610,5 +613,5 @@ def test_a_pickle_carries_no_key(acme: Acme, form: str) -> None:
     secret = material["d"].encode() if form == "JWK" else pem(EC_256).splitlines()[1].encode()
     pickled = pickle.dumps(made.for_itself())
     assert secret not in pickled
-    with pytest.raises(ConfigurationError, match="private_key.*callable"):
+    with raises(ConfigurationError, parameter="private_key"):
         pickle.loads(pickled).token()

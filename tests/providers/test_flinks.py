@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.clients import HTTPX, Kind, through_every_client
+from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import DAY
 from support.sites import Reply, Site
@@ -64,7 +65,7 @@ def test_a_host_may_be_written_as_an_origin(host: str) -> None:
 )
 def test_a_bad_host_is_named(host: Any) -> None:
     """A host with a path, in clear, or none at all."""
-    with pytest.raises(ConfigurationError, match="host") as caught:
+    with raises(ConfigurationError, parameter="host") as caught:
         Flinks(host=host)
     assert "s3cret" not in str(caught.value)
 
@@ -77,7 +78,7 @@ def test_a_host_is_demanded() -> None:
 
 def test_a_single_string_of_origins_is_explained() -> None:
     """The commonest mistake: a missing comma."""
-    with pytest.raises(ConfigurationError, match="api_origins must be a sequence"):
+    with raises(ConfigurationError, parameter="api_origins"):
         Flinks(host=FLINKS_PRODUCTION, api_origins="https://mirror.test")
 
 
@@ -96,7 +97,7 @@ def test_signing_in_sends_what_flinks_demands(flinks: World) -> None:
 
 def test_a_scope_is_demanded_before_anybody_is_sent_there(flinks: World) -> None:
     """Flinks requires one with each authorization request."""
-    with pytest.raises(ConfigurationError, match="scope is missing; Flinks"):
+    with raises(ConfigurationError, parameter="scope"):
         flinks.client().start_authorization("alice")
 
 
@@ -284,7 +285,7 @@ def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: Wo
     source = flinks.signed_in()
     flinks.clock.advance(3600)
     flinks.sandbox.fail_token_requests(Fault(rewrite=lambda answer: {**answer, "token_type": "mac"}))
-    with pytest.raises(ConfigurationError, match="'mac'"):
+    with raises(ConfigurationError, parameter="token_scheme"):
         source.revoke()
     assert flinks.stored(source).ended is None
 

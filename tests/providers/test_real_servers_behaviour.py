@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.acme_server import Acme
 from support.clients import Kind, through_every_client
+from support.errors import raises
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.waiting import settle
@@ -128,7 +129,9 @@ def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: World) -> N
     """The error quotes the server; the grant is not ended by it, and nothing loops."""
     source = blnk_cloud.signed_in()
     blnk_cloud.sandbox.fail_token_requests(SPENT)
-    with pytest.raises(ConfigurationError, match="invalid_request: refresh token already used"):
+    with raises(
+        ConfigurationError, error="invalid_request", error_description="refresh token already used", status_code=400
+    ):
         source.renew()
     assert len(blnk_cloud.token_requests) == 1
     assert blnk_cloud.stored(source).ended is None
@@ -144,7 +147,14 @@ def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
     source = blnk_cloud.signed_in(client=blnk_cloud.client(provider))
     other = blnk_cloud.client(provider).for_subject("alice")
     blnk_cloud.sandbox.fail_token_requests(SPENT)
-    with pytest.raises(SignInRequired, match="refresh token already used"):
+    with raises(
+        SignInRequired,
+        reason="refused",
+        subject="alice",
+        error="invalid_request",
+        error_description="refresh token already used",
+        status_code=400,
+    ):
         source.renew()
     assert blnk_cloud.stored(source).ended == "refused"
     with pytest.raises(SignInRequired):
@@ -281,7 +291,9 @@ def test_f66_the_audience_a_server_accepts_can_be_selected(accepted: Any) -> Non
             if (audience or "token_endpoint") == accepted:
                 assert source.token().access_token == "at"
                 continue
-            with pytest.raises(ConfigurationError, match="wrong audience"):
+            with raises(
+                ConfigurationError, error="invalid_client", error_description="wrong audience", status_code=401
+            ):
                 source.token()
 
 

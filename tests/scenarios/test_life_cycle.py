@@ -21,6 +21,7 @@ import pytest
 import requests
 import trio
 from support.clients import HTTPX, REQUESTS, Kind, through_every_client
+from support.errors import raises
 from support.limits import PATIENCE
 from support.waiting import Hold
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World, sandbox_secret
@@ -418,7 +419,7 @@ def test_f52_a_pickle_carries_no_secret_and_works_again(shared_world: SharedWorl
             assert http.get(shared_world.url).status == 200
             assert shared_world.renewals == ONE_RENEWAL
         else:
-            with pytest.raises(ConfigurationError, match="client_secret"):
+            with raises(ConfigurationError, parameter="client_secret"):
                 http.get(shared_world.url)
             assert shared_world.renewals == NO_RENEWAL
 

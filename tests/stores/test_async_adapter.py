@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.errors import raises
 from support.processes import in_forked_child
 from support.scripted import ScriptedWorld
 from support.stores.async_stores import AdaptedRedisStore, AsyncSQLiteStore, open_adapted
@@ -94,7 +95,7 @@ def test_half_a_store_is_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             as_token_store(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="store must have"):
+    with raises(ConfigurationError, parameter="store"):
         ScriptedWorld(store=42)
 
 

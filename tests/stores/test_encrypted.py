@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.leaks import leaks
 from support.scripted import ScriptedWorld
 from support.stores.encrypted import KEY, fetch_keys, open_encrypted
@@ -149,7 +150,7 @@ def test_reencrypt_skips_what_does_not_open(inner: MemoryStore) -> None:
     for key in ("a", "c"):
         EncryptedStore(inner, keys=[OLD]).save(key, {}, expected=None)
     lost = inner.load("b")
-    with pytest.raises(StoreError, match=r"1 of 3 records are not re-encrypted.*'b'"):
+    with raises(StoreError, key="b"):
         EncryptedStore(inner, keys=[NEW, OLD]).reencrypt()
     assert inner.load("b") == lost
     assert [loaded(EncryptedStore(inner, keys=[NEW]), key) for key in ("a", "c")] == [{}, {}]
@@ -215,7 +216,7 @@ def test_a_record_moved_to_another_key_does_not_open(inner: MemoryStore) -> None
     record = inner.load("alice")
     assert isinstance(record, Record)
     inner.save("mallory", record.data, expected=None)
-    with pytest.raises(StoreError, match="moved there from another key"):
+    with raises(StoreError, parameter="record", key="mallory"):
         store.load("mallory")
 
 
@@ -262,10 +263,10 @@ def test_new_keys_are_keys() -> None:
 )
 def test_what_is_not_a_key_is_refused(keys: Any) -> None:
     """Anything but a list of 32-byte keys is a ConfigurationError that describes what a key is, and shows none."""
-    with pytest.raises(ConfigurationError, match="keys") as raised:
+    with raises(ConfigurationError, parameter="keys") as raised:
         EncryptedStore(MemoryStore(), keys=keys)
     assert leaks([raised.value], ["short", "not base64", "xxxx"]) == []
-    with pytest.raises(ConfigurationError, match="keys"):
+    with raises(ConfigurationError, parameter="keys"):
         EncryptedStore(MemoryStore(), keys=lambda: keys).save("alice", {}, expected=None)
 
 
@@ -295,7 +296,7 @@ def test_a_key_service_that_is_down_is_a_store_error(inner: MemoryStore) -> None
     def fetch() -> list[bytes]:
         raise RuntimeError(SECRET)
 
-    with pytest.raises(StoreError, match=r"callable given as keys failed \(RuntimeError\)") as raised:
+    with raises(StoreError, parameter="keys") as raised:
         EncryptedStore(inner, keys=fetch).save("alice", {}, expected=None)
     assert leaks([raised.value, raised.value.__context__], [SECRET]) == []
 
@@ -309,7 +310,7 @@ def test_a_pickle_carries_no_key(tmp_path: Path) -> None:
     fixed = EncryptedStore(MemoryStore(), keys=[OLD])
     pickled = pickle.dumps(fixed)
     assert OLD not in pickled
-    with pytest.raises(ConfigurationError, match="not carried in a pickle"):
+    with raises(ConfigurationError, parameter="keys"):
         pickle.loads(pickled).save("alice", {}, expected=None)
     assert KEY not in repr(fetch_keys)
     assert repr(fixed) == "EncryptedStore(<MemoryStore keys=0>)"

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.errors import raises
 from support.leaks import leaks
 from support.processes import in_forked_child, start_forked_child
 from support.scripted import ScriptedWorld
@@ -178,7 +179,7 @@ def test_what_is_not_a_directory_is_refused(directory: Path) -> None:
     directory.write_text("")
     with pytest.raises(StoreError, match="tokens"):
         FileStore(directory)
-    with pytest.raises(StoreError, match="directory '' is not a usable path"):
+    with raises(StoreError, parameter="directory"):
         FileStore("")
 
 
@@ -340,7 +341,7 @@ def test_a_newer_record_is_refused_and_left(directory: Path, store: FileStore) -
     newer = path.read_text().replace('"blnk_auth":1', '"blnk_auth":2')
     path.write_text(newer)
     for attempt in (lambda: store.load("alice"), lambda: store.save("alice", {}, expected=version)):
-        with pytest.raises(StoreError, match=r"newer blnk_auth \(format 2, this one knows 1\).*upgrade"):
+        with raises(StoreError, key="alice"):
             attempt()
     assert path.read_text() == newer
 

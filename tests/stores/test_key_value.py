@@ -11,6 +11,7 @@ import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
+from support.errors import raises
 from support.leaks import leaks
 from support.scripted import ScriptedWorld
 from support.stores.key_value import DiskKeyValueStore, open_disk
@@ -178,7 +179,7 @@ def test_an_error_of_the_backend_is_a_store_error_without_its_text(backend: KeyV
 def test_what_is_not_a_key_value_store_is_refused() -> None:
     """Anything without get, put and delete, and a class instead of a store, is a ConfigurationError."""
     for wrong in (MemoryStore(), KeyValueMemoryStore, {}):
-        with pytest.raises(ConfigurationError, match="store of py-key-value"):
+        with raises(ConfigurationError, parameter="store"):
             KeyValueStore(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="lock_with must have"):
+    with raises(ConfigurationError, parameter="lock_with"):
         KeyValueStore(KeyValueMemoryStore(), lock_with={})  # type: ignore[arg-type]

@@ -498,8 +498,9 @@ def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(
     with raises(TemporarilyUnavailable, outcome_unknown=True):
         source.token()
     world.clock.advance(60)
-    with raises(SignInRequired, reason="refused", subject="alice", error="invalid_grant", status_code=400):
+    with raises(SignInRequired, reason="refused", subject="alice", error="invalid_grant", status_code=400) as caught:
         source.token()
+    assert "its answer was lost" in caught.value.problem
 
 
 def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(world: ScriptedWorld) -> None:
