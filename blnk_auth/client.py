@@ -1,7 +1,7 @@
 """`OAuthClient`: a registered client of one provider, and where its tokens and sign-ins come from.
 
-Used by every application. It checks what it is given and hands over: to `_sign_in` for sign-ins, to `TokenSource` for
-tokens. It never reads a store or sends a request itself.
+Used by every application. It checks its arguments and calls others: `_sign_in` for sign-ins, `TokenSource` for tokens.
+It never reads a store or sends a request itself.
 """
 
 from __future__ import annotations

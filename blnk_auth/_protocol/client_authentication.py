@@ -251,8 +251,8 @@ def choose_method(
     """The best method that the server supports and the client has the means for; None if they share none.
 
     Asymmetric methods come first (RFC 9700 section 2.5): they leave no secret at the server, and a client that has the
-    means has registered them. A secret may be registered for any of three methods, and the server's list does not name
-    it: Basic is what a registration means that names none (RFC 7591 section 2), so it comes before the assertion.
+    means has registered them. A secret may be registered for any of three methods, and the server's list does not show
+    for which one. A registration without a method means Basic (RFC 7591 section 2), so Basic precedes the assertion.
     """
     means: dict[ClientAuthMethod, bool] = {
         "private_key_jwt": has_key,

@@ -337,7 +337,7 @@ class CurrentToken:
                 self._rejections = remembered.after_renewal(replacement, self.state.clock())
 
     def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
-        """Remember a failure, and make do with what there is."""
+        """Remember a failure, and continue with the current token if there is one."""
         if isinstance(error, SignInRequired):
             error = self._remember_end(error)
         else:
@@ -357,7 +357,7 @@ class CurrentToken:
         failure, self._failure = self._failure, None
         cached = self.cached
         if error.reason == "missing" or cached is None or cached.version is None:
-            # A pair that could not be saved has been by now, or another process's is stored: the record is what counts.
+            # The unsaved pair has been saved meanwhile, or another process's pair is stored: the record has precedence.
             self._cache(None)
         elif cached.ended is None:
             self._cache(self.renewal().stored.cache(GrantRecord(cached.token, error.reason), cached.version))

@@ -225,9 +225,9 @@ class StoredGrant:
         return self.cache(record, self.write(record, stored.version))
 
     def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
-        """Whether our new pair takes the place of one that another process has stored since we read the store.
+        """Whether our new pair replaces one that another process has stored since we read the store.
 
-        What counts is what was spent for it: clocks differ, and may be put back.
+        This depends on the refresh token that was spent for it and not on a clock: clocks differ, and may be set back.
         """
         if found.token == ours.token:
             return False

@@ -1,8 +1,8 @@
 """What a pickle carries of a client and of a source: settings and names, so that a later version can read it.
 
 Used by `OAuthClient` and `TokenSource` when they are pickled. A pickle never contains a secret: one that was passed as
-text is replaced by `NotPickled`, and the password of a key and the credentials for a proxy are left out. Nor does it
-contain what belongs to one process: its HTTP client, its `on_event`, its memory. Tokens stay in the store.
+text is replaced by `NotPickled`, and the password of a key and the credentials for a proxy are left out. The HTTP
+client, `on_event` and the memory belong to one process, so they are left out too. Tokens stay in the store.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Renewal:
         with self.stored.locked():
             if unsaved is not None:
                 saved = self.stored.save_at_last(unsaved)
-                # If another process's pair is stored by now, that one may be what is wanted.
+                # If another process has stored a pair meanwhile, that pair may meet the goal.
                 goal = goal._replace(known=saved) if saved.token is unsaved.token else goal
             return self.run_locked(goal)
 

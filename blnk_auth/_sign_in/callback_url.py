@@ -178,7 +178,8 @@ def _refused(callback: Callback, subject: str) -> BlnkAuthError:
 
 
 def no_state(callback: Callback) -> SignInRequired:
-    """The error for a refusal without `state`: it belongs to no sign-in that we know of, so it ends none.
+    """The error for a refusal without `state`: its sign-in is not known, so every pending sign-in can still be
+    finished.
 
     Only a registered error code is quoted from it, since anybody can send such a callback.
     """

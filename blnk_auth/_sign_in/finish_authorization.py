@@ -79,7 +79,8 @@ class AuthorizationFinish:
     def _finish(self, events: list[Event]) -> CurrentToken:
         claim = self._pending.claim(self._request_state, self._state.clock())
         pending, code = claim.pending, code_of(self._callback, subject=claim.pending.subject)
-        # Where the user was sent, even if a callable would name another target by now: the code is valid there.
+        # The target that the user was sent to, even if a callable would return another one now: the code is valid
+        # there.
         current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
         try:
             current.start_over(self._exchange(current, pending, code, events))

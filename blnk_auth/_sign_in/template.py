@@ -1,8 +1,8 @@
 """The HTML and CSS of the pages that end a sign-in.
 
 Used by `page`. Python text and not package data, so that tools which bundle a program (PyInstaller, Nuitka, zipapp)
-include it without a setting. `HTML` is a `string.Template`, and never escapes anything: what it is filled with
-must be escaped already.
+include it without a setting. `HTML` is a `string.Template`, and never escapes anything: the values
+for it must be escaped already.
 """
 
 HTML = """\
