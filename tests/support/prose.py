@@ -58,14 +58,14 @@ def paragraphs(path: Path) -> list[Paragraph]:
     source = path.read_text("utf-8")
     if path.suffix == ".md":
         return list(_blocks(_without_code(source), 1))
-    tree = ast.parse(source)
-    documentation = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    nodes = list(ast.walk(ast.parse(source)))
+    documentation = [node.value for node in nodes if isinstance(node, ast.Expr)]
     found = [paragraph for node in documentation for paragraph in _of_docstring(node)]
     found += _of_comments(source)
     if path.is_relative_to(ROOT / "tests"):
         found += _of_test_names(source)
     else:
-        found += _of_messages(tree, {id(node) for node in documentation})
+        found += _of_messages(nodes, {id(node) for node in documentation})
     return sorted(found)
 
 
@@ -81,10 +81,10 @@ def _of_docstring(node: ast.expr) -> Iterator[Paragraph]:
         yield from _blocks(_without_code(inspect.cleandoc(node.value)), node.lineno)
 
 
-def _of_messages(tree: ast.AST, documentation: set[int]) -> Iterator[Paragraph]:
+def _of_messages(nodes: list[ast.AST], documentation: set[int]) -> Iterator[Paragraph]:
     """Each other string of at least three words: errors, help, logs. What an f-string computes is `CODE`."""
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             text = "".join(str(part.value) if isinstance(part, ast.Constant) else "CODE" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | documentation:
@@ -99,7 +99,7 @@ def _of_messages(tree: ast.AST, documentation: set[int]) -> Iterator[Paragraph]:
 def _of_comments(source: str) -> Iterator[Paragraph]:
     """Comments, those on neighbouring lines as one."""
     block: list[tuple[int, int, str]] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    for token in tokenize.generate_tokens(io.StringIO(source).readline) if "#" in source else ():
         if token.type != tokenize.COMMENT:
             continue
         (line, column), text = token.start, token.string.lstrip("#")
