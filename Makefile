@@ -22,7 +22,7 @@ BENCH := $(VENV)/bench
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
-# What is tested is the installed wheel: neither the checkout nor anybody's PYTHONPATH may stand in front of it,
+# The tests run on the installed wheel: neither the checkout nor anybody's PYTHONPATH may come before it,
 # in pytest or in the processes that tests start.
 unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
@@ -95,7 +95,7 @@ bench-quick: $(BENCH)/.installed
 	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py --quick
 
 # Every version and hash for every platform and Python that we support, and no address: where packages come from is
-# the business of whoever installs them.
+# the business of those who install them.
 lock: $(LOCKED)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/dev.txt

@@ -5,7 +5,7 @@
 // standard input does, so that no test leaves one behind.
 //
 // Everything that decides about tokens is the package's own. Ours are only the clock, the counters under /_test/, and the
-// three questions about client certificates that it leaves to whoever terminates TLS.
+// three questions about client certificates that it leaves to the program that terminates TLS.
 
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -35,7 +35,7 @@ const { default: Provider } = await import(pathToFileURL(join(process.cwd(), 'no
 // --- the server ---------------------------------------------------------------------------------------------------------
 
 const plain = createServer();
-// Any certificate is let in: whether it is good is for the client authentication method to say.
+// Any certificate is let in: the client authentication method decides whether it is valid.
 const secure = createSecureServer({ ...settings.tls, requestCert: true, rejectUnauthorized: false });
 await Promise.all([plain, secure].map((server) => new Promise((done) => server.listen(0, '127.0.0.1', done))));
 const issuer = `http://127.0.0.1:${plain.address().port}`;
