@@ -165,6 +165,7 @@ class Worker:
             )
             for name, store in self.stores.items()
         }
+        self._kept: set[TokenSource] = set()
         self._origin = origin
         self._http = httpx.Client(trust_env=False, timeout=API_TIMEOUT)
         self._http2 = httpx2.Client(trust_env=False, timeout=API_TIMEOUT)
@@ -179,7 +180,11 @@ class Worker:
         log("event", name=event.name, subject=event.subject, error=type(event.error).__name__ if event.error else "")
 
     def source(self, subject: str) -> TokenSource:
-        return self.clients[store_of(subject)].for_subject(subject)
+        """Every second user's source lives as long as the process, as in an SDK; the others' as long as a request."""
+        source = self.clients[store_of(subject)].for_subject(subject)
+        if int(subject[-4:]) // len(STORES) % 2:
+            self._kept.add(source)
+        return source
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -296,28 +301,26 @@ class Loop:
 
 
 def _noted(work: Callable[[], Any], noted: dict[str, Any]) -> None:
-    began = time.monotonic()
+    began, result, failure = time.monotonic(), None, ""
     try:
-        result, error = work(), None
-    except Exception as caught:
-        result, error = None, caught
-    _log_call(began, noted, result, error)
+        result = work()
+    except Exception as error:
+        failure = _name_of(error)
+    log("call", began=began, result=result, failure=failure, **noted)
 
 
 async def _acalled(loop: Loop, source: TokenSource, url: str, noted: dict[str, Any]) -> None:
-    began = time.monotonic()
+    began, result, failure = time.monotonic(), None, ""
     try:
-        result, error = (await loop.http.get(url, auth=loop.auth(source))).status_code, None
-    except Exception as caught:
-        result, error = None, caught
-    _log_call(began, noted, result, error)
-
-
-def _log_call(began: float, noted: dict[str, Any], result: Any, error: Exception | None) -> None:
-    failure = ""
-    if error is not None:
-        failure = type(error).__name__ if isinstance(error, _TYPED) else f"untyped {type(error).__name__}: {error}"
+        result = (await loop.http.get(url, auth=loop.auth(source))).status_code
+    except Exception as error:
+        failure = _name_of(error)
     log("call", began=began, result=result, failure=failure, **noted)
+
+
+def _name_of(error: Exception) -> str:
+    # A text, since a local variable with an exception would keep its frames until the garbage is collected.
+    return type(error).__name__ if isinstance(error, _TYPED) else f"untyped {type(error).__name__}: {error}"
 
 
 def main(settings: dict[str, Any]) -> None:
