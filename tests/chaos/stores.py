@@ -7,7 +7,8 @@ lasts until `heal`, which may be called at any time and more than once.
 from __future__ import annotations
 
 import contextlib
-import errno
+import ctypes
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -23,6 +24,9 @@ from sqlalchemy.pool import NullPool
 
 from blnk_auth import EncryptedStore, FileStore, RedisStore, SQLiteStore, SQLStore
 from blnk_auth.stores._token_store import TokenStore
+
+_HERE, _RENAME_EXCHANGE = -100, 2
+"""Arguments of renameat2(2)."""
 
 MEGABYTES = 24
 """The size of the file system of each store of files."""
@@ -56,6 +60,8 @@ class Disk:
         self.is_mounted = shutil.which("mount") is not None and _succeeds(command)
         self.directory = root / "store"
         self._away, self._ballast = root / "away", root / "ballast"
+        self.directory.mkdir(mode=0o700)
+        self._away.touch()
         self._heal: Callable[[], None] | None = None
 
     def break_(self, kind: str) -> str:
@@ -70,8 +76,8 @@ class Disk:
             self._heal = self._busy()
         else:
             kind = "away"
-            self._move_away()
-            self._heal = self._move_back
+            self._exchange()
+            self._heal = self._exchange
         return kind
 
     def heal(self) -> None:
@@ -105,25 +111,14 @@ class Disk:
             time.sleep(0.05)
         return False
 
-    def _move_away(self) -> None:
-        # A file in its place: a store that finds nothing there would make a new, empty directory.
-        self.directory.rename(self._away)
-        with contextlib.suppress(FileExistsError):
-            self.directory.touch(exist_ok=False)
+    def _exchange(self) -> None:
+        """Put a file in the place of the directory, or the directory back into its place: at one moment.
 
-    def _move_back(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.directory.unlink()
-        self._until(self._rename_back)
-
-    def _rename_back(self) -> bool:
-        try:
-            self._away.rename(self.directory)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            return False
-        return True
+        A store that found nothing there in between would make a new, empty directory.
+        """
+        paths = (os.fsencode(self.directory), os.fsencode(self._away))
+        if ctypes.CDLL(None, use_errno=True).renameat2(_HERE, paths[0], _HERE, paths[1], _RENAME_EXCHANGE) != 0:
+            raise OSError(ctypes.get_errno(), "renameat2")
 
     @staticmethod
     def _until(done: Callable[[], bool]) -> None:
