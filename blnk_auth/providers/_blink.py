@@ -51,7 +51,9 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     client_auth: ClientAuthMethod = "tls_client_auth",
     api_origins: Iterable[str] = (),
 ) -> Provider:
-    """BLink as a provider. Each value is given at onboarding; only what SIX documents has a default.
+    """BLink as a provider, as documented at docs.blink.six-group.com.
+
+    Each value is given at onboarding; only values that SIX documents have a default.
 
     Callables are called on the thread that needs the value, so they must be safe to call from any thread. Those of a
     `Call` run in a copy of the caller's context, so they may read its context variables; `Call.in_background` is True
@@ -256,6 +258,8 @@ def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
 @public
 def is_blink_rejection(answer: ApiAnswer) -> bool:
     """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
+
+    Documented in api-reference/error-codes.
 
     Args:
         answer: The response, with a rejection status.

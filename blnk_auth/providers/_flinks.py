@@ -41,7 +41,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
     redirect_uri_on_refresh: bool = False,
     authorization_parameters: Mapping[str, str] | None = None,
 ) -> Provider:
-    """Flinks Outbound as a provider.
+    """Flinks Outbound as a provider, as documented at docs.flinks.com/api/outbound.
 
     Args:
         host: The host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox.

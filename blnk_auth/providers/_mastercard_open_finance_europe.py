@@ -13,7 +13,9 @@ from ..provider import Provider
 def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
     *, token_endpoint: str, authorization_endpoint: str, api_origins: tuple[str, ...]
 ) -> Provider:
-    """Mastercard Open Finance Europe as a provider.
+    """Mastercard Open Finance Europe as a provider, as documented at developer.mastercard.com/open-finance-europe.
+
+    Not verified against the real service.
 
     Args:
         token_endpoint: The URL in your environment.

@@ -12,7 +12,7 @@ from ..provider import Provider
 
 
 def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Provider:  # noqa: N802 - a provider's name
-    """TrueLayer's Data API as a provider.
+    """TrueLayer's Data API as a provider, by its public documentation; not verified against the real service.
 
     Args:
         sandbox: True for its test environment. Default: False.

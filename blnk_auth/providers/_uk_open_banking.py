@@ -18,7 +18,7 @@ from ..provider import Provider, ProviderSettings
 def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
     *, name: str, issuer: str, token_endpoint: str, **settings: Unpack[ProviderSettings]
 ) -> Provider:
-    """A bank as a provider.
+    """A bank as a provider, by the OBIE Read/Write profile and FAPI 1.0 Advanced; not verified against a real bank.
 
     Args:
         name: Part of the key under which tokens are stored.
