@@ -439,7 +439,7 @@ def test_f19_retry_after_is_obeyed_by_a_hundred_calls(world: World, kind: Kind) 
     alice = world.expired()
     world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "7"}, delay=0.1))
     with kind.open(alice) as http:
-        errors = [*http.results(world.url), *http.outcomes(world.url)]
+        errors = [*http.results(world.url), *http.results(world.url)]
         assert len(errors) == 2 * HERD
         assert {type(error).__name__ for error in errors} == {"TemporarilyUnavailable"}
         assert {error.retry_after for error in errors if isinstance(error, TemporarilyUnavailable)} == {7.0}
