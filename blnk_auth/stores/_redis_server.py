@@ -88,7 +88,14 @@ class Server:
     def run(self, done: str, script: Script, keys: list[bytes], *args: str | int) -> Any:
         """What a script returns. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
         try:
-            return self._evaluate(script, keys, args)
+            try:
+                return self._evaluate(script, keys, args)
+            except ReadOnlyError:
+                if isinstance(self.client, RedisCluster):
+                    raise
+                # A master that was demoted keeps its connections: a new one may lead to the master of now.
+                self.client.connection_pool.disconnect(inuse_connections=False)
+                return self._evaluate(script, keys, args)
         except (RedisError, RedisClusterException) as error:
             problem, remedy = _judge(error)
         # Outside of the except clause, or our error would be chained to that one and its frames, with the arguments.

@@ -1,9 +1,10 @@
 """The database behind a `SQLStore`: its engine, its statements, and what is repeated when one fails.
 
 Used by `SQLStore`, when a store is made: this module needs SQLAlchemy. It promises that every method is one statement
-in a transaction of its own. A statement that meets a deadlock, or a connection that was closed by a restart, is
-repeated a few times; a repeated save recognizes itself. Everything else is a `StoreError`, which never quotes a
-statement's parameters, because they contain tokens. No connection ever crosses a fork.
+in a transaction of its own. A statement that meets a deadlock, a connection that was closed by a restart, or a server
+that is no longer the primary, is repeated a few times, within seconds; a repeated save recognizes itself. Everything
+else is a `StoreError`, which never quotes a statement's parameters, because they contain tokens. No connection ever
+crosses a fork.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -38,7 +39,7 @@ from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._private_file import create_file
-from ._sql_errors import NO_TABLE, judge
+from ._sql_errors import NO_TABLE, is_read_only, judge
 from ._sql_migrations import check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
 
@@ -201,19 +202,26 @@ class Database:
 
     def _perform(self, done: str, work: Callable[[Connection], _Result], *, checks_version: bool = True) -> _Result:
         """The result of `work` on a connection. `done` completes "cannot be ..." in messages."""
-        attempts_left = _ATTEMPTS
+        attempts_left, ends_at = _ATTEMPTS, time.monotonic() + _STATEMENT_SECONDS
         while True:
             attempts_left -= 1
             try:
                 with self._autocommit.connect() as connection:
-                    if checks_version and not self._is_version_checked:
-                        check_version(connection)
-                        self._is_version_checked = True
-                    return work(connection)
+                    try:
+                        if checks_version and not self._is_version_checked:
+                            check_version(connection)
+                            self._is_version_checked = True
+                        return work(connection)
+                    except DBAPIError as error:
+                        if is_read_only(error):
+                            # A primary that was demoted keeps its connections: a new one may lead to that of now.
+                            connection.invalidate()
+                        raise
             except SQLAlchemyError as error:
                 problem = judge(error, self._engine.url.password)
             # Not within the except clause: our error would be chained to that one, with the statement's parameters.
-            if not problem.is_transient or not attempts_left:
+            # What has waited for an answer in vain would do so again.
+            if not problem.is_transient or not attempts_left or time.monotonic() >= ends_at:
                 parameter = "schema" if problem.code in NO_TABLE else None
                 raise StoreError(
                     f"{self!r} cannot be {done}: {problem.problem}", parameter=parameter, remedy=problem.remedy
@@ -255,6 +263,8 @@ def _engine_for(url: URL) -> Engine:
         engine = create_engine(url, connect_args=limits, **options)
         if url.get_backend_name() == "sqlite":
             event.listen(engine, "do_connect", _create_privately)
+        if url.get_driver_name() == "psycopg":
+            event.listen(engine, "do_connect", _connect_with_deadline)
         return engine
     except NoSuchModuleError:
         problem = f"names the dialect {url.drivername!r}, which SQLAlchemy does not know"
@@ -276,6 +286,13 @@ def _create_privately(_dialect: Dialect, _record: object, args: list[str], _opti
     """Create a SQLite file for this user alone, before SQLite does so for everybody. What exists is left as it is."""
     with suppress(OSError):
         create_file(Path(args[0]))
+
+
+def _connect_with_deadline(_dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
+    """Connect psycopg so that no statement is waited for without an end."""
+    from ._psycopg_deadline import connect
+
+    return connect(*args, seconds=_STATEMENT_SECONDS + 1, **options)
 
 
 def _refuse_unsupported(engine: Engine) -> None:

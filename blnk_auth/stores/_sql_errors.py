@@ -13,7 +13,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _LOCKED = "another session keeps the row or the table locked; find it and end it, then try again"
-_READ_ONLY = "the database is read-only; let the url lead to the primary"
+_READ_ONLY_REMEDY = "the database is read-only; let the url lead to the primary"
+_NO_ANSWER = (
+    "the database has accepted the statement and does not answer: look whether it is suspended, or waits for a "
+    "synchronous standby (wait_event SyncRep in pg_stat_activity)"
+)
 _NO_ROOM = "make room on the database's disk, then try again"
 _RIGHTS = (
     "grant the user SELECT, INSERT, UPDATE and DELETE on blnk_auth_records and blnk_auth_leases, and SELECT on "
@@ -38,21 +42,23 @@ NO_TABLE = frozenset(("42P01", "1146"))
 """The codes of PostgreSQL and MySQL for a table that does not exist. The first is used for SQLite too, which has no
 code of its own."""
 
+_READ_ONLY = frozenset(("25006", "1290", "1792", "1836"))
+
 _REMEDIES = {
     # SQLSTATE of PostgreSQL
     **dict.fromkeys(("28000", "28P01"), _SIGN_IN),
     **dict.fromkeys(("55P03", "57014"), _LOCKED),
-    "25006": _READ_ONLY,
+    "08007": _NO_ANSWER,
     "42501": _RIGHTS,
     "53100": _NO_ROOM,
     **dict.fromkeys(("42P05", "26000"), _PREPARED),
     # error numbers of MySQL and MariaDB
     "1045": _SIGN_IN,
     "1205": _LOCKED,
-    **dict.fromkeys(("1290", "1792", "1836"), _READ_ONLY),
     **dict.fromkeys(("1044", "1142"), _RIGHTS),
     **dict.fromkeys(("1021", "1114"), _NO_ROOM),
     # of both
+    **dict.fromkeys(_READ_ONLY, _READ_ONLY_REMEDY),
     **dict.fromkeys(NO_TABLE, _NO_TABLE),
     # result codes of SQLite
     **dict.fromkeys(("SQLITE_BUSY", "SQLITE_LOCKED"), _LOCKED),
@@ -61,6 +67,8 @@ _REMEDIES = {
 }
 
 _TRANSIENT = {
+    # A primary that was demoted: the next connection may lead to the primary of now.
+    *_READ_ONLY,
     # Deadlock, and a transaction that cannot be put in order: https://www.postgresql.org/docs/current/errcodes-appendix.html
     *("40001", "40P01", "1213"),
     # Two processes created a table at the same moment, for which PostgreSQL's IF NOT EXISTS is not enough.
@@ -83,6 +91,11 @@ class DatabaseProblem:
     remedy: str
     code: str = ""
     is_transient: bool = False
+
+
+def is_read_only(error: DBAPIError) -> bool:
+    """Whether the server refused a write because it is not the primary, or not any more."""
+    return _code(error) in _READ_ONLY
 
 
 def judge(error: SQLAlchemyError, password: str | None = None) -> DatabaseProblem:

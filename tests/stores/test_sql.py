@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Dialect, create_engine, inspect, text
+from sqlalchemy import Connection, Dialect, create_engine, inspect, make_url, text
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateTable
 from support.errors import raises
 from support.leaks import everything_in, leaks
+from support.limits import PATIENCE
 from support.server_processes import MariaDBServer, PostgresServer, Server
 from support.shared_servers import fresh_database
 from support.stores.lease_contract import (
@@ -29,6 +30,7 @@ from support.stores.workers import create_schema_when_told
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores import SQLStore, metadata
+from blnk_auth.stores._psycopg_deadline import NoAnswerInTime, connect
 from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import run_processes
@@ -426,6 +428,18 @@ def test_a_server_that_is_killed(server_type: type[Server]) -> None:
 
 
 # The parameters
+
+
+def test_a_statement_that_is_not_answered_is_not_waited_for_without_end(postgres_url: str) -> None:
+    """The connection is closed, since nobody knows whether the statement was executed. One in time works as ever."""
+    where = make_url(postgres_url)
+    parameters = {"host": where.host, "port": where.port, "user": where.username, "dbname": where.database}
+    with connect(seconds=PATIENCE, **parameters) as connection:
+        assert connection.execute("SELECT pg_sleep(0.2), 7").fetchall() == [("", 7)]
+    connection = connect(seconds=0.2, **parameters)
+    with pytest.raises(NoAnswerInTime):
+        connection.execute("SELECT pg_sleep(600)")
+    assert connection.closed
 
 
 def test_it_is_a_token_store(store: SQLStore) -> None:

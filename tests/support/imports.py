@@ -33,7 +33,7 @@ LAYERS = (
     layer(
         "stores",
         "know records and keys, nothing of OAuth",
-        third_party="cryptography filelock key_value keyring platformdirs redis sqlalchemy",
+        third_party="cryptography filelock key_value keyring platformdirs psycopg redis sqlalchemy",
     ),
     layer("_protocol", "requests and responses as values: no socket, no store", third_party="authlib idna joserfc"),
     layer(

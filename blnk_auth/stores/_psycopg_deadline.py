@@ -1,0 +1,51 @@
+"""A psycopg connection on which no statement is waited for longer than a number of seconds.
+
+Used by `_sql_database` for a store that was given a URL. It promises that a statement is answered in time, or that the
+connection is closed and an error raised; it never repeats a statement. PostgreSQL's own `statement_timeout` is not
+enough: it does not count a commit that waits for a synchronous standby, and a suspended server counts nothing. psycopg
+waits without an end then, and the thread of a renewal with it. This module needs psycopg.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+
+
+class NoAnswerInTime(psycopg.OperationalError):
+    """The server has not answered a statement in time. Whether it was executed is unknown."""
+
+    # The code of the SQL standard for this: "transaction resolution unknown".
+    sqlstate = "08007"
+
+
+def connect(*args: Any, seconds: float, **options: Any) -> psycopg.Connection[Any]:
+    """As `psycopg.connect`, with a connection that is closed when a statement is not answered within `seconds`."""
+
+    class LimitedConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+            return super().wait(_within(seconds, gen, self), *args, **options)
+
+    return LimitedConnection.connect(*args, **options)
+
+
+def _within(
+    seconds: float, gen: Generator[Any, Any, Any], connection: psycopg.Connection[Any]
+) -> Generator[Any, Any, Any]:
+    """The same exchange with the server, as psycopg writes one: it yields what it waits for, and is sent what is ready,
+    or nothing several times a second.
+    """
+    ends_at = time.monotonic() + seconds
+    try:
+        waits_for = next(gen)
+        while True:
+            ready = yield waits_for
+            if not ready and time.monotonic() >= ends_at:
+                connection.pgconn.finish()
+                raise NoAnswerInTime(f"no answer within {seconds:g} s")
+            waits_for = gen.send(ready)
+    except StopIteration as end:
+        return end.value
