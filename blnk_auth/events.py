@@ -7,8 +7,8 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * A callback that raises is logged and does no harm.
 * An event never contains a secret.
 
-The log has each event at level DEBUG, except two: `token_withheld` and `rejection_unresolved` are a WARNING, once for
-each source and reason, since nothing is raised and they would go unnoticed.
+The log has each event at level DEBUG. Three are a WARNING, once for each source and reason, since nothing is raised and
+they would go unnoticed: `token_withheld`, `rejection_unresolved` and `store_rolled_back`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ EventName = Literal[
     "renewal_failed",
     "save_failed",
     "saved",
+    "store_rolled_back",
     "unlock_failed",
     "odd_answer",
     "sign_in_required",
@@ -56,6 +57,7 @@ class Event:
     * `renewal_failed`: it could not be renewed; `error` is the reason.
     * `save_failed`: the new pair is in memory only; saving is tried again.
     * `saved`: a pair that could not be saved before is saved now.
+    * `store_rolled_back`: the store had lost a pair that it had confirmed; this process knew it and saved it again.
     * `unlock_failed`: the store's lock could not be released.
     * `odd_answer`: a member of the server's response was strange.
     * `sign_in_required`: the grant has ended, and its user must sign in again.
@@ -88,7 +90,7 @@ OnEvent = Callable[[Event], object]
 """A user's callback for events. What it returns is ignored."""
 
 
-_WARNINGS = ("token_withheld", "rejection_unresolved")
+_WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back")
 
 
 # Its cache is the memory of what has been logged, for the whole process; bounded, so that after so many others one may

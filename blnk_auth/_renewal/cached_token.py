@@ -37,6 +37,8 @@ class CachedToken:
         renew_at: See `Schedule`, as for the next two.
         must_renew_at: From then on callers wait for its renewal.
         expires_at: From then on it cannot be used.
+        superseded: Hashes of the refresh tokens that this process has seen replaced on the way to this one: the last
+            few. A store that has one of them again has lost a write.
         was_accepted: Whether the API has answered a request that carried it with anything but a rejection. Set by the
             request flow, without a lock; from False to True only.
     """
@@ -48,6 +50,7 @@ class CachedToken:
         "predecessor",
         "prefix",
         "renew_at",
+        "superseded",
         "token",
         "version",
         "was_accepted",
@@ -60,6 +63,7 @@ class CachedToken:
     renew_at: float
     must_renew_at: float
     expires_at: float
+    superseded: tuple[int, ...]
     was_accepted: bool
 
     def __init__(
@@ -71,6 +75,7 @@ class CachedToken:
         prefix: str = BEARER,
         version: Version | None = None,
         predecessor: Predecessor | None = None,
+        superseded: tuple[int, ...] = (),
     ) -> None:
         self.token = token
         self.ended = ended
@@ -78,6 +83,7 @@ class CachedToken:
         self.version = version
         self.predecessor = predecessor
         self.renew_at, self.must_renew_at, self.expires_at = schedule
+        self.superseded = superseded
         self.was_accepted = False
 
     def __repr__(self) -> str:
@@ -93,6 +99,10 @@ class CachedToken:
     def is_same_token(self, other: CachedToken) -> bool:
         """Whether it is the same token: saved at last, or marked as ended, it is another object and no other token."""
         return self is other or self.token == other.token
+
+    def supersedes(self, found: Token) -> bool:
+        """Whether `found` was replaced on the way to this token, so that its refresh token is spent."""
+        return found.refresh_token is not None and hash(found.refresh_token) in self.superseded
 
     @property
     def header(self) -> str:

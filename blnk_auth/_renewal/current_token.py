@@ -151,12 +151,14 @@ class CurrentToken:
 
     def status(self) -> State:
         """See `TokenSource.state`. Reads the store."""
-        cached = self.unsaved
+        cached, known = self.unsaved, self.cached
         if cached is None:
             stored = self.renewal().stored.load()
             if stored is None:
                 return "missing"
-            cached = stored.cached
+            # The store has lost a write if it has a pair that this one has replaced.
+            is_newer = known is not None and known.supersedes(stored.token)
+            cached = known if known is not None and is_newer else stored.cached
         if cached.ended is not None:
             return "sign_in_required"
         action = cached.schedule.action_at(self.state.clock())
@@ -360,7 +362,8 @@ class CurrentToken:
             # The unsaved pair has been saved meanwhile, or another process's pair is stored: the record has precedence.
             self._cache(None)
         elif cached.ended is None:
-            self._cache(self.renewal().stored.cache(GrantRecord(cached.token, error.reason), cached.version))
+            record = GrantRecord(cached.token, error.reason)
+            self._cache(self.renewal().stored.cache(record, cached.version, known=cached))
         last = None if failure is None else failure.error
         was_lost = isinstance(last, TemporarilyUnavailable) and last.outcome_unknown
         return after_lost_response(error) if was_lost and error.reason == "refused" else error

@@ -36,14 +36,16 @@ def revoke(current: CurrentToken, events: list[Event]) -> None:
     if state.provider.revocation == "connection":
         revoke_connection(renewal, build)
     else:
-        revoke_tokens(renewal, build, current.unsaved)
+        revoke_tokens(renewal, build, current.cached)
     current.start_over(None)
     events.append(Event("revoked", current.store_key))
 
 
 def forget(current: CurrentToken, events: list[Event]) -> None:
     """Delete the record; the provider is not asked. Raises `StoreError`."""
-    current.renewal(events=events).stored.forget()
+    stored = current.renewal(events=events).stored
+    with stored.locked():
+        stored.delete()
     current.start_over(None)
     events.append(Event("forgotten", current.store_key))
 

@@ -4,6 +4,7 @@ Used by `renewal` and `revocation`. What this file promises:
 
 * A stored pair is replaced only by compare-and-set, and a live one never by an older one (`_comes_after`).
 * A new sign-in is never replaced by a renewal of the grant before it.
+* A stored pair that this process has seen replaced is not used: the store has lost a write, which is made again.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
 * Any exception of a store arrives as a `StoreError`, which holds no data.
 
@@ -24,7 +25,7 @@ from .._protocol.token_response import is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, save_record
-from ..stores._token_store import Version
+from ..stores._token_store import Record, Version
 from ..token import Token
 from .authorization_grants import sign_in_required
 from .cached_token import CachedToken, is_sendable
@@ -36,20 +37,32 @@ if TYPE_CHECKING:
     from ..provider import Provider
 
 
+_MOST_SUPERSEDED = 4
+"""A store that fails over loses its last write; one that reads an old snapshot, some more."""
+
+_ROLLED_BACK = (
+    "the store had an earlier pair of this grant than one that it had confirmed; the newer pair is saved again. If the "
+    "store failed over or was restored, other grants may have lost their last pair: see "
+    "docs/how-to/use-postgresql-or-redis.md"
+)
+
+
 class Predecessor(NamedTuple):
     """What a renewal began with, and so what its new pair replaces.
 
     Attributes:
         version: The stored version; None where nothing was stored, or it could not be read.
-        token: The token whose refresh token was spent; None where none was.
+        token: The token whose refresh token was spent, or that a new sign-in replaces; None where there is none.
         sign_in: `GrantRecord.sign_in` of the stored record.
         new_sign_in: Where the new pair comes from a sign-in, and not from a renewal: its own `GrantRecord.sign_in`.
+        superseded: `CachedToken.superseded` of the token.
     """
 
     version: Version | None = None
     token: Token | None = None
     sign_in: str | None = None
     new_sign_in: str | None = None
+    superseded: tuple[int, ...] = ()
 
     def was_spent_for(self, new: Token, found: Token) -> bool:
         """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""
@@ -71,9 +84,14 @@ class Stored(NamedTuple):
     cached: CachedToken
 
     @property
+    def token(self) -> Token:
+        """Its token."""
+        return self.record.token
+
+    @property
     def predecessor(self) -> Predecessor:
         """What a renewal of this pair replaces."""
-        return Predecessor(self.version, self.record.token, self.record.sign_in)
+        return Predecessor(self.version, self.record.token, self.record.sign_in, superseded=self.cached.superseded)
 
 
 @dataclass(slots=True)
@@ -98,22 +116,49 @@ class StoredGrant:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def load(self) -> Stored | None:
-        """What is stored; None if nothing is. Raises `StoreError`, also if it cannot be read."""
+    def load(self, known: CachedToken | None = None) -> Stored | None:
+        """What is stored; None if nothing is. Raises `StoreError`, also if it cannot be read.
+
+        `known`: the newest token of this grant that this process knows; None if it knows none.
+        """
         stored = load_record(self.ports.store, self.key)
         if stored is None:
             return None
         record = GrantRecord.from_data(stored.data, self.key)
-        return Stored(record, stored.version, self.cache(record, stored.version))
+        return Stored(record, stored.version, self.cache(record, stored.version, known=known))
+
+    def load_newest(self, known: CachedToken | None) -> Stored | None:
+        """`load`, for a caller that has the lock: if the store has lost a write that this process knows, make it again.
+
+        A store loses what it had confirmed when it fails over to a replica that is behind, or starts from an old copy.
+        The refresh token that it has then is spent, and to present it would end the grant. Raises `StoreError`.
+        """
+        stored = self.load(known)
+        if stored is None or known is None or not known.supersedes(stored.record.token):
+            return stored
+        # Which sign-in it descends from is not known any more: it may be another one than that of the record found.
+        record = GrantRecord(known.token, known.ended)
+        version = self.write(record, stored.version)
+        self.events.append(Event("store_rolled_back", self.key, _ROLLED_BACK))
+        return Stored(record, version, self.cache(record, version, known=known))
 
     def exists(self) -> bool:
         """Whether something is stored, even if it cannot be read."""
         return load_record(self.ports.store, self.key) is not None
 
     def cache(
-        self, record: GrantRecord, version: Version | None, *, predecessor: Predecessor | None = None
+        self,
+        record: GrantRecord,
+        version: Version | None,
+        *,
+        predecessor: Predecessor | None = None,
+        known: CachedToken | None = None,
     ) -> CachedToken:
-        """A record as it is cached in memory. One whose grant has ended is used until its access token expires."""
+        """A record as it is cached in memory. One whose grant has ended is used until its access token expires.
+
+        It remembers what it takes the place of: its `predecessor`, or what was `known` before.
+        """
+        before = predecessor or known
         schedule = schedule_of(
             record.token,
             self.ports.policy,
@@ -136,7 +181,8 @@ class StoredGrant:
             # One text for all tokens, of which there may be many.
             prefix=sys.intern(f"{self.provider.token_scheme} "),
             version=version,
-            predecessor=predecessor,
+            predecessor=predecessor if version is None else None,
+            superseded=() if before is None else _superseded(record.token, before.token, before.superseded),
         )
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -164,7 +210,8 @@ class StoredGrant:
         """Save a new sign-in, replacing any stored pair. Raises `StoreError`."""
         with self.locked():
             stored = load_record(self.ports.store, self.key)
-            return self.cache(record, self.write(record, None if stored is None else stored.version))
+            version = self.write(record, None if stored is None else stored.version)
+            return self.cache(record, version, predecessor=Predecessor(token=self._token_of(stored)))
 
     def put_or_keep(self, record: GrantRecord) -> CachedToken:
         """As `put`; if that fails, the pair is returned all the same, and stays in memory."""
@@ -173,18 +220,22 @@ class StoredGrant:
             with self.locked():
                 stored = load_record(self.ports.store, self.key)
                 if stored is not None:
-                    predecessor = predecessor._replace(version=stored.version, sign_in=sign_in_of(stored.data))
-                cached = self.cache(record, self.write(record, predecessor.version))
+                    predecessor = predecessor._replace(
+                        version=stored.version, token=self._token_of(stored), sign_in=sign_in_of(stored.data)
+                    )
+                cached = self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
             return self.cache(record, None, predecessor=predecessor)
         self.events.append(Event("signed_in", self.key, repr(record.token)))
         return cached
 
-    def forget(self) -> None:
-        """Delete the record. Raises `StoreError`."""
-        with self.locked():
-            self.delete()
+    def _token_of(self, stored: Record | None) -> Token | None:
+        """The stored token; None also if it cannot be read, since it cannot be presented then either."""
+        try:
+            return None if stored is None else GrantRecord.from_data(stored.data, self.key).token
+        except StoreError:
+            return None
 
     def delete(self) -> None:
         """Delete the record, for a caller that has the lock. Raises `StoreError`."""
@@ -212,17 +263,17 @@ class StoredGrant:
     def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         """Compare-and-set. What another process has stored meanwhile stays and is used, unless ours comes after it."""
         try:
-            return self.cache(record, self.write(record, predecessor.version))
+            return self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except Conflict:
             stored = self.load()
         if stored is None:
             if self.subject is not None and predecessor.new_sign_in is None:
                 # The grant was forgotten meanwhile: the new pair must not bring it back.
                 raise sign_in_required("missing", self.subject)
-            return self.cache(record, self.write(record, None))
+            return self.cache(record, self.write(record, None), predecessor=predecessor)
         if not self._comes_after(record, predecessor, stored.record):
             return stored.cached
-        return self.cache(record, self.write(record, stored.version))
+        return self.cache(record, self.write(record, stored.version), predecessor=predecessor)
 
     def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         """Whether our new pair replaces one that another process has stored since we read the store.
@@ -255,3 +306,11 @@ class StoredGrant:
         """Add an event about a failure."""
         # A copy: the frames of the original hold what was to be stored.
         self.events.append(Event(name, self.key, str(failure), failure.replace()))
+
+
+def _superseded(new: Token, old: Token | None, before: tuple[int, ...]) -> tuple[int, ...]:
+    """`CachedToken.superseded` of a token that takes the place of `old`, which has superseded those `before`."""
+    # Of the refresh tokens only hashes are kept: of this process, and short, for there may be very many grants.
+    spent = () if old is None or old.refresh_token is None else (hash(old.refresh_token),)
+    newest = hash(new.refresh_token)
+    return tuple(each for each in dict.fromkeys((*spent, *before)) if each != newest)[:_MOST_SUPERSEDED]

@@ -4,7 +4,8 @@ Used by `current_token`, on a worker thread that no caller can cancel. These inv
 
 1. Nothing is asked before the store's lock is taken and the stored pair has been read again under it.
 2. A new pair is saved before anyone may use it. If saving fails, the pair stays in memory and is saved later.
-3. A stored pair is replaced only by compare-and-set, and a live one never by an older one.
+3. A stored pair is replaced only by compare-and-set, and a live one never by an older one. One that this process has
+   seen replaced is not presented: the store has lost a write.
 4. Only the server's verdict ends a grant, and only after the store was read again for a pair that another process has
    saved meanwhile. The record is marked, never deleted.
 
@@ -89,14 +90,18 @@ class Renewal:
 
     def find(self, goal: Goal) -> CachedToken | None:
         """The stored token, if it meets the goal. Asks nobody and takes no lock. Raises `StoreError`."""
-        stored = self.stored.load()
+        known = goal.known
+        stored = self.stored.load(known)
         if stored is None or not goal.is_met_by(stored.cached, self.ports.clock()):
+            return None
+        if known is not None and known.supersedes(stored.record.token):
+            # The store has lost a write, which is made again under the lock.
             return None
         return self._adopt(stored.cached, goal)
 
     def run_locked(self, goal: Goal) -> CachedToken:
         """As `run`, for a caller that holds the lock."""
-        stored = self.stored.load()
+        stored = self.stored.load_newest(goal.known)
         for attempts_left in (2, 1, 0):
             if stored is not None and goal.is_met_by(stored.cached, self.ports.clock()):
                 return self._adopt(stored.cached, goal)
@@ -106,9 +111,9 @@ class Renewal:
             try:
                 renewed = self._ask(None if stored is None else stored.record.token)
             except SignInRequired as verdict:
-                again = self.stored.load()
-                if again is None or (stored is not None and again.version == stored.version):
-                    raise self._end(verdict, stored) from None
+                again = self.stored.load_newest(goal.known if stored is None else stored.cached)
+                if again is None or (stored is not None and again.record == stored.record):
+                    raise self._end(verdict, again or stored) from None
                 # Another process renewed without our lock (an expired lease, a store without one): judge that pair.
                 stored = again
                 continue

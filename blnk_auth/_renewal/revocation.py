@@ -18,16 +18,22 @@ BuildRevocation = Callable[[str, str], ServerRequest]
 """Makes the request that revokes a token; its arguments are the token and its `token_type_hint`."""
 
 
-def revoke_tokens(renewal: Renewal, build: BuildRevocation, unsaved: CachedToken | None = None) -> None:
+def revoke_tokens(renewal: Renewal, build: BuildRevocation, known: CachedToken | None = None) -> None:
     """Have the server revoke both tokens (RFC 7009), then delete the record. Nothing stored is nothing to revoke.
 
     The refresh token comes first: once it is revoked nothing can be renewed, even if the second request fails. Of a
-    pair that could not be saved the store has only the spent predecessor, so `unsaved` comes before what is stored.
+    pair that could not be saved the store has only the spent predecessor, so that pair comes before what is stored.
+
+    Args:
+        renewal: The grant.
+        build: Makes the requests.
+        known: The newest token of the grant that this process knows; None if it knows none.
     """
     stored = renewal.stored
+    is_unsaved = known is not None and known.version is None
     with stored.locked():
-        found = None if unsaved is not None else stored.load()
-        token = unsaved.token if unsaved is not None else None if found is None else found.record.token
+        found = known if is_unsaved else stored.load_newest(known)
+        token = None if found is None else found.token
         if token is None:
             return
         for value, hint in ((token.refresh_token, "refresh_token"), (token.access_token, "access_token")):

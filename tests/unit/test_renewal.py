@@ -669,6 +669,71 @@ def test_a_record_names_the_sign_in_it_descends_from_through_all_renewals_and_it
     assert (scene.stored.ended, scene.stored.sign_in) == ("refused", name)
 
 
+# --- a store that has lost a confirmed write -------------------------------------------------------------------------
+
+
+def rolled_back(scene: Scene, renewals: int) -> CachedToken:
+    """What a process knows that has renewed so often, in a store that is back where it was before."""
+    known, first = scene.run(), scene.stored.token
+    for number in range(1, renewals + 1):
+        scene.clock.advance(LATER)
+        scene.server.will(pair(number))
+        known = scene.run(known)
+    scene.store.put(KEY, first)
+    scene.clock.advance(LATER)
+    scene.events.clear()
+    return known
+
+
+@pytest.mark.parametrize("renewals", [1, 4])
+def test_a_pair_that_the_store_has_lost_is_saved_again_and_renewed(scene: Scene, renewals: int) -> None:
+    """The process that knows it presents its own refresh token, not the spent one, and reports the loss."""
+    known = rolled_back(scene, renewals)
+    scene.server.will(pair(9))
+    assert scene.run(known).token.access_token == "at9"
+    assert scene.sent_refresh_tokens[-1] == f"rt{renewals}"
+    assert scene.events == ["store_rolled_back", "renewed"]
+
+
+def test_a_pair_that_the_store_has_lost_is_saved_before_anything_is_asked(scene: Scene) -> None:
+    """If the server does not answer, other processes find it all the same."""
+    known = rolled_back(scene, 1)
+    scene.server.will(refusal("server_error", 500))
+    with pytest.raises(TemporarilyUnavailable):
+        scene.run(known)
+    assert scene.stored.token == known.token
+
+
+def test_the_mark_of_a_process_that_presented_the_spent_token_does_not_end_the_pair(scene: Scene) -> None:
+    """A server that only refuses a spent token still honours the newer pair."""
+    known = rolled_back(scene, 1)
+    scene.store.put(KEY, scene.stored.token, ended="refused")
+    scene.server.will(pair(9))
+    assert scene.run(known).token.access_token == "at9"
+    assert scene.sent_refresh_tokens[-1] == "rt1"
+
+
+def test_a_pair_that_the_store_has_lost_and_the_server_refuses_is_ended_and_asked_for_once(scene: Scene) -> None:
+    """It is no other process's pair, so it is not judged a second time."""
+    known = rolled_back(scene, 1)
+    scene.server.will(refusal("invalid_grant"))
+    with pytest.raises(SignInRequired):
+        scene.run(known)
+    assert scene.stored == GrantRecord(known.token, "refused")
+
+
+def test_a_refresh_token_that_stays_the_same_is_never_taken_for_a_lost_one(scene: Scene) -> None:
+    """Servers without rotation: what is stored is what is known."""
+    scene.clock.advance(LATER)
+    scene.server.will(pair(1, refresh_token="rt0"))
+    known = scene.run(scene.look())
+    assert known.superseded == ()
+    scene.clock.advance(LATER)
+    scene.server.will(pair(2, refresh_token="rt0"))
+    scene.run(known)
+    assert "store_rolled_back" not in scene.events
+
+
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 
@@ -954,12 +1019,6 @@ def test_put_stores_a_new_grant_over_any_record(stored: dict[str, Any] | None) -
     cached = scene.renewal().stored.put(GrantRecord(scene.token(1)))
     assert cached.version is not None
     assert scene.stored == GrantRecord(scene.token(1))
-
-
-def test_forget_deletes_under_the_lock(scene: Scene) -> None:
-    """A renewal under way elsewhere ends before the record is deleted, so it cannot bring it back."""
-    scene.renewal().stored.forget()
-    assert scene.trace == ["lock", "delete", "unlock"]
 
 
 def revoke(scene: Scene) -> None:

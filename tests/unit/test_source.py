@@ -1044,6 +1044,13 @@ def test_adopt_that_cannot_be_stored_raises_and_keeps_the_old_token(world: Scrip
     assert source.token().access_token == "at0"
 
 
+def test_forget_deletes_under_the_lock(world: ScriptedWorld) -> None:
+    """A renewal under way elsewhere ends before the record is deleted, so it cannot bring it back."""
+    source = world.signed_in()
+    source.forget()
+    assert world.store.trace == ["lock", "delete", "unlock"]
+
+
 def test_forget_is_local(world: ScriptedWorld) -> None:
     """The record is deleted, the token in memory too, and the provider gets no request."""
     source = world.signed_in()
