@@ -1,6 +1,6 @@
 """A database server, or its client, that is killed between any two messages of a renewal.
 
-Every request of a renewal to its store, and every answer, passes through a relay, which kills one of the two before
+Every request of a renewal to its store, and every answer, passes through a relay. It kills one of the two before
 a message is passed on: before the request reaches the server, and after the server has acted on it.
 """
 
