@@ -15,7 +15,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from support.imports import PACKAGE, graph, module_name, violations
+from support.imports import PACKAGE, graph, imported_names, module_name, violations
 
 import blnk_auth
 
@@ -183,6 +183,29 @@ def test_threads_may_need_authlib_for_the_first_time_at_the_same_moment() -> Non
     for _ in range(3):
         finished = subprocess.run([sys.executable, "-c", _FIRST_REQUESTS], capture_output=True, text=True, check=True)
         assert finished.stdout == ""
+
+
+SEEN_BY_PROVIDER = {
+    "origins": "which URLs may have a secret, and which origins may have the token",
+    "challenges": "the default of is_rejection",
+    "client_authentication": "the names of methods",
+    "http_messages": "Call and ApiAnswer, which callables of a provider get",
+    "refusals": "Refusal and Verdict, which they get and return",
+    "callables": "calls them",
+    "http_values": "checks what they return",
+    "setting_checks": "checks the settings",
+    "setting_types": "the types of the settings",
+    "discovery": "in `Provider.discover`, when it is called: a mapping of settings",
+}
+"""What `provider` may use of `_protocol`, each with the reason. Builders of requests and judges of responses are not
+among them: they see a provider, through `ServerSettings`, and a provider does not see them."""
+
+
+def test_a_provider_is_data() -> None:
+    """It checks its settings, and uses nothing that builds a request or judges a response."""
+    names = imported_names((PACKAGE / "provider.py").read_text("utf-8"), module="provider", is_package=False)
+    used = {name.split(".")[2] for name in names if name.startswith("blnk_auth._protocol.")}
+    assert used == SEEN_BY_PROVIDER.keys()
 
 
 @pytest.mark.parametrize("name", blnk_auth.__all__)
