@@ -15,7 +15,7 @@ from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
 from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
-from ._renewal.pickled_client import grant_of, settings_of, state_of
+from ._renewal.pickled_client import grant_of, settings_of, shared_state
 from ._sign_in.client_sign_ins import ClientSignIns
 from ._sign_in.wanted_grant import WantedGrant
 from .errors import ConfigurationError, clears_locals, redacted
@@ -198,11 +198,7 @@ class OAuthClient(ClientSignIns):
         return settings_of(self._state)
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
-        if "client_id" not in settings:
-            from ._pickles import settings_of_client
-
-            settings = settings_of_client(settings, self)
-        self._share(settings["state"] if "state" in settings else state_of(settings))
+        self._share(shared_state(settings, self))
 
     def _share(self, state: ClientState) -> None:
         """Be a client with this state, which sources of the same client have too."""

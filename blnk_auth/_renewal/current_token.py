@@ -25,6 +25,7 @@ from ..errors import (
     ConfigurationError,
     SignInRequired,
     TemporarilyUnavailable,
+    on_one_line,
 )
 from ..events import Event
 from ..token import Token
@@ -389,9 +390,11 @@ def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
             f"the request has a header {header_name} of its own, which stays, and was sent without the token; if an "
             "SDK sets that header, configure it to omit it (docs/how-to/use-inside-api-clients.md)"
         )
+    # It may be of any URL that somebody has requested, and this is logged. No host name is longer.
+    named = on_one_line(str(origin)[:300])
     remedy = (
-        f"if the token belongs there too, {how}: api_origins=({str(origin)!r},)"
+        f"if the token belongs there too, {how}: api_origins=({named!r},)"
         if origin.is_secure
         else "a token is sent over https only"
     )
-    return f"{origin} is not one of the api_origins; the request was sent without the token; {remedy}"
+    return f"{named} is not one of the api_origins; the request was sent without the token; {remedy}"

@@ -15,6 +15,7 @@ from typing import Any
 from .._protocol.client_authentication import ClientCredentials
 from .._transport.network import Network
 from ..errors import NotPickled
+from ..errors._pickling import unpickles
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 from .client_state import ClientState
 
@@ -48,7 +49,22 @@ def settings_of(state: ClientState) -> dict[str, Any]:
     }
 
 
-def state_of(settings: Mapping[str, Any]) -> ClientState:
+@unpickles
+def shared_state(settings: Mapping[str, Any], client: object) -> ClientState:
+    """The state of a client in a pickle, also in one of an earlier version: there two clients may share it."""
+    if "client_id" not in settings:
+        from .._pickles import settings_of_client
+
+        settings = settings_of_client(dict(settings), client)
+    if "state" not in settings:
+        return _state_of(settings)
+    state = settings["state"]
+    if not isinstance(state, ClientState):
+        raise TypeError("state")
+    return state
+
+
+def _state_of(settings: Mapping[str, Any]) -> ClientState:
     """What `settings_of` took apart."""
     provider, policy = settings["provider"], settings["policy"]
     return ClientState(
@@ -80,6 +96,7 @@ def values_of(grant: AuthorizationGrant) -> dict[str, Any]:
     return {"grant_type": kind, **{name: value for name, value in values.items() if value is not None}}
 
 
+@unpickles
 def grant_of(values: Mapping[str, Any]) -> AuthorizationGrant:
     """What `values_of` took apart."""
     made: dict[str, Any] = dict(values)

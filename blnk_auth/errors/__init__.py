@@ -11,6 +11,7 @@
 Used by every module, and by users in `except` clauses. What this file promises:
 
 * An error states what is wrong (`problem`) and what to do next (`remedy`), and never holds a secret.
+* Both are one short, printable line, regardless of the names and paths that they quote: nobody can forge a line of a log.
 * An error carries data. Nothing takes its text apart: what a program needs to know is a field.
 * An error is not changed after it was made. `replace` makes a changed copy.
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from ._checks import is_number as is_number
 from ._checks import is_text as is_text
+from ._checks import on_one_line as on_one_line
 from ._tracebacks import Redacted as Redacted
 from ._tracebacks import clear_locals as clear_locals
 from ._tracebacks import clears_locals as clears_locals
@@ -80,6 +82,8 @@ class BlnkAuthError(Exception):
         status_code: int | None = None,
         correlation_id: str | None = None,
     ) -> None:
+        # A damaged pickle may bring anything.
+        problem, remedy = on_one_line(str(problem)), None if remedy is None else on_one_line(str(remedy))
         super().__init__(problem if remedy is None else f"{problem}; {remedy}")
         self.problem = problem
         self.remedy = remedy
@@ -251,7 +255,9 @@ def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier ver
     error_type: type[BlnkAuthError], problem: str, fields: dict[str, Any]
 ) -> BlnkAuthError:
     """Named in pickles of earlier versions: keep its name and its arguments."""
-    return error_type(problem, **fields)
+    from ._pickling import unpickles
+
+    return unpickles(error_type)(problem, **fields)
 
 
 class NotPickled:

@@ -6,8 +6,11 @@ themselves again instead (`stores/_store_handle.py`).
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
+Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 PICKLED = {"pickled": True}
@@ -27,6 +30,7 @@ def pickled_by_name(cls: type[Value]) -> type[Value]:
         given = ((each, getattr(self, each.name)) for each in fields if each.init or "pickled" in each.metadata)
         return {each.name: value for each, value in given if value is not each.default}
 
+    @unpickles
     def take_arguments(self: Any, state: dict[str, Any] | list[Any]) -> None:
         if isinstance(state, list):
             from .._pickles import fields_of
@@ -42,6 +46,29 @@ def pickled_by_name(cls: type[Value]) -> type[Value]:
     for name, method in (("__getstate__", arguments), ("__setstate__", take_arguments)):
         setattr(cls, name, method)
     return cls
+
+
+def unpickles(read: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """A decorator: a function that pickle calls raises `pickle.UnpicklingError` for what is damaged.
+
+    Errors of this library pass as they are. The error quotes nothing of the pickle, which may hold secrets.
+    """
+
+    @functools.wraps(read)
+    def read_or_raise(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        import pickle
+
+        from . import BlnkAuthError
+
+        try:
+            return read(*args, **kwargs)
+        except BlnkAuthError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is damaged may raise anything
+            failure = pickle.UnpicklingError(f"the pickle is damaged ({type(error).__name__})")
+        raise failure
+
+    return read_or_raise
 
 
 def public(definition: Value) -> Value:
