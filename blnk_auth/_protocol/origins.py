@@ -34,7 +34,8 @@ _LONGEST_HOST = 253
 # Some parsers take for another host what is neither a name of letters, digits and hyphens nor an address (RFC 3986
 # section 3.2.2).
 _HOST_NAME = r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?"
-"""Not compiled here: every auth class imports this module, and none needs it."""
+_HOST_AND_PORT = r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?"
+"""Neither is compiled here: every auth class imports this module, and none needs it."""
 
 
 class Origin(NamedTuple):
@@ -125,12 +126,18 @@ def parse_origin(url: str, parameter: str) -> Origin:
             parameter=parameter,
             remedy=f"write only {str(origin)!r}",
         )
+    _check_port(origin, parameter)
     return origin
 
 
-def endpoint_origin(url: str, parameter: str) -> Origin:
-    """The origin of the endpoint at `url`. Raises `ConfigurationError` if a secret must not be sent there."""
+def endpoint_origin(url: str, parameter: str, *, any_port: bool = False) -> Origin:
+    """The origin of the endpoint at `url`. Raises `ConfigurationError` if a secret must not be sent there.
+
+    `any_port`: whether port 0 stands for one that is chosen later, as in a redirect URI of this machine.
+    """
     origin, _ = _parse(url, parameter, tuple(_DEFAULT_PORTS))
+    if not any_port:
+        _check_port(origin, parameter)
     return origin
 
 
@@ -210,6 +217,13 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
             parameter=parameter,
             remedy="pass credentials separately",
         )
+    if re.fullmatch(_HOST_AND_PORT, parts.netloc) is None:
+        # Python looks for the port behind a colon, and httpx behind the bracket.
+        raise ConfigurationError(
+            f"{parameter}: not every client reads {_shown(parts.netloc)!r} alike",
+            parameter=parameter,
+            remedy="write a host, or an IPv6 address in brackets, and a port in digits behind a colon",
+        )
     origin = normalize(parts.scheme, _in_ascii(host), port)
     _check_host(origin, parameter)
     return origin, parts._replace(scheme="", netloc="").geturl()
@@ -243,6 +257,16 @@ def _check_host(origin: Origin, parameter: str) -> None:
             f"{parameter} uses http to {origin.host!r}, where a secret could be read on the way",
             parameter=parameter,
             remedy="use https (plain http is accepted only for a loopback address)",
+        )
+
+
+def _check_port(origin: Origin, parameter: str) -> None:
+    if origin.port == 0:
+        # httpx connects to the default port instead.
+        raise ConfigurationError(
+            f"{parameter} has port 0, which nothing can be connected to",
+            parameter=parameter,
+            remedy="write the port that the server listens on, or leave it out",
         )
 
 

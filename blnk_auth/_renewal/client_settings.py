@@ -134,4 +134,4 @@ def _check_redirect_uri(redirect_uri: str) -> None:
             remedy="pass the one that is registered at the provider",
         )
     if scheme in ("http", "https"):
-        endpoint_origin(redirect_uri, "redirect_uri")
+        endpoint_origin(redirect_uri, "redirect_uri", any_port=True)
