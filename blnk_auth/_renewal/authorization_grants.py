@@ -162,14 +162,17 @@ AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant
 
 
 def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequired:
-    """The error for a grant that cannot be renewed. `reason` is one of the first four that `SignInRequired` lists."""
+    """The error for a grant that cannot be renewed. `reason` is one of the first four that `SignInRequired` lists, or,
+    from a record that a later version wrote, one that this version does not know.
+    """
     whose = f"subject {subject!r}"
-    problem = {
+    known = {
         "missing": f"nothing is stored for {whose}: it was never authorized here, was forgotten, or the store lost it",
         "refused": f"the authorization server has ended the grant of {whose}",
         "expired": f"the refresh token of {whose} has expired",
         "no_refresh_token": f"the access token of {whose} has expired, and no refresh token is stored",
-    }[reason]
+    }
+    problem = known.get(reason, f"the grant of {whose} has ended")
     return SignInRequired(
         problem, remedy="send the user through start_authorization() again", reason=reason, subject=subject
     )
