@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any, cast
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
@@ -181,6 +182,8 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _http_date(value: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(value[:_LONGEST_DATE]).timestamp()
+        moment = email.utils.parsedate_to_datetime(value[:_LONGEST_DATE])
+        # RFC 9110 section 5.6.7: it is in UTC, although the oldest of the three formats does not say so.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
