@@ -102,9 +102,15 @@ class Entries:
         head = None if first is None else _head(first)
         if head is None:
             return first
-        parts = [self._get(_part(name, head.generation, number)) for number in range(head.parts)]
-        text = "".join(part for part in parts if part is not None)
-        if None in parts or _digest(text) != head.digest:
+        parts: list[str] = []
+        for number in range(head.parts):
+            part = self._get(_part(name, head.generation, number))
+            if part is None:
+                # A damaged head may name more of them than anybody could look for.
+                raise IncompleteText
+            parts.append(part)
+        text = "".join(parts)
+        if _digest(text) != head.digest:
             raise IncompleteText
         return text
 

@@ -166,8 +166,9 @@ def _client_of(url_or_client: str | Client) -> Client:
 
 def _without_secrets(url: str) -> str:
     parts = urlsplit(url)
-    # Without the query, which may contain a password too.
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    # Without the query, which may contain a password too, and so may the path of a URL that was pasted into another.
+    path = "" if "@" in parts.path else parts.path
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 
 def _judge(error: RedisError | RedisClusterException) -> tuple[str, str]:

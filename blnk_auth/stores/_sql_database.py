@@ -35,7 +35,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..errors import ConfigurationError, StoreError
+from ..errors import ConfigurationError, StoreError, is_text
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._private_file import create_file
@@ -235,8 +235,9 @@ class Database:
 
 
 def _parsed(url: str | URL) -> URL:
-    with suppress(ArgumentError, ValueError):
-        return make_url(url)
+    if not isinstance(url, str) or is_text(url):
+        with suppress(ArgumentError, ValueError):
+            return make_url(url)
     # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
     raise ConfigurationError(
         "url_or_engine is neither an Engine nor a SQLAlchemy URL",

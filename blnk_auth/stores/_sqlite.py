@@ -87,12 +87,12 @@ class SQLiteStore(PickledByArguments):
 
     def load(self, key: str) -> Record | None:
         with self._file.connected("read") as connection:
-            rows: list[tuple[str, bytes]] = connection.execute(_LOAD, (key,)).fetchall()
+            rows: list[tuple[object, bytes]] = connection.execute(_LOAD, (key,)).fetchall()
         if not rows:
             return None
         [(version, text)] = rows
         data = from_json(text)
-        if data is not None:
+        if data is not None and isinstance(version, str):
             return Record(data=data, version=version)
         raise self._not_json(key)
 
@@ -161,4 +161,8 @@ def _file_of(path: str | os.PathLike[str], check_permissions: bool) -> tuple[Pat
             remedy="to keep tokens in memory, use MemoryStore, whose URL is memory:",
         )
     file = absolute_path(path, "path", "tokens.db")
+    if not file.name:
+        raise StoreError(
+            f"path {str(file)!r} is a directory", parameter="path", remedy="give a file, such as 'tokens.db'"
+        )
     return file, Access.of(file.parent, check_permissions=check_permissions)

@@ -51,7 +51,6 @@ _REMEDIES = {
     sqlite3.SQLITE_PERM: _MAKE_WRITABLE,
     sqlite3.SQLITE_IOERR: "check the disk and its free space, then try again",
     sqlite3.SQLITE_NOTADB: "choose another path, or move the file aside",
-    sqlite3.SQLITE_CORRUPT: _MOVE_ASIDE,
 }
 _COMPANIONS = ("-wal", "-shm")
 
@@ -99,8 +98,14 @@ class SQLiteFile:
         with self._lock:
             try:
                 yield self._current_connection()
+            except UnicodeDecodeError:
+                # An error of SQLite's that quotes what it found in a damaged file.
+                failure = self.damaged("it has text that is not UTF-8", in_index=False)
             except (sqlite3.Error, OSError, UnicodeEncodeError) as error:
                 raise self._failure(purpose, error) from error
+            else:
+                return
+        raise failure
 
     def lock(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """An operating system lock on a file beside the database.
@@ -241,8 +246,11 @@ class SQLiteFile:
             where = "" if error.filename in (None, str(self.path)) else f" at {str(error.filename)!r}"
             remedy = _MAKE_WRITABLE
         else:
-            reason, where = str(error), ""
-            remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _MOVE_ASIDE)
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            remedy = _REMEDIES.get(code, _MOVE_ASIDE)
+            # The text of other errors quotes what SQLite has found in the file.
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            reason, where = str(error) if code in _REMEDIES else f"the database is damaged ({name})", ""
         owner = owner_if_other(self.path) if remedy == _MAKE_WRITABLE else ""
         return StoreError(f"path {str(self.path)!r} cannot be {purpose}{where}: {reason}{owner}", remedy=remedy)
 
