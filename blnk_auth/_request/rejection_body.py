@@ -178,7 +178,9 @@ def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
         return None
     # Byte by byte, because a decoder returns in one piece all that it makes of its input.
     response: httpx.Response = package.Response(
-        200, headers={"Content-Encoding": coding}, content=(raw[i : i + 1] for i in range(len(raw)))
+        200,
+        headers={b"Content-Encoding": coding.encode("utf-8", "replace")},
+        content=(raw[i : i + 1] for i in range(len(raw))),
     )
     decoded = bytearray()
     try:

@@ -98,7 +98,9 @@ def page(which: Page, *, provider: str, problem: str = "") -> Response:
         problem=f'<p class="problem">{escape(problem)}</p>' if problem else "",
         next=content.next,
     )
-    return Response(content.status, {**_headers(), "content-type": "text/html; charset=utf-8"}, body.encode())
+    # A lone surrogate, as in the name of a file that is not UTF-8, must not cost the user the page.
+    encoded = body.encode("utf-8", "replace")
+    return Response(content.status, {**_headers(), "content-type": "text/html; charset=utf-8"}, encoded)
 
 
 def redirect(to: str) -> Response:

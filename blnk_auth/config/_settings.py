@@ -201,6 +201,9 @@ def check(table: Mapping[str, Any], origin: SettingsOrigin) -> Mapping[str, Sett
     if "provider" not in table:
         raise _no_provider(table, origin)
     _check_value(PROVIDER, table["provider"], origin)
+    if table["provider"] not in PROVIDERS:
+        # Which settings there are must be known before any reference is resolved.
+        raise origin.error("provider", "cannot be a reference", f"write one of {', '.join(PROVIDERS)}")
     known = settings_of(table["provider"])
     for key, value in table.items():
         if key not in known:
