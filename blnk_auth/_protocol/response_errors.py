@@ -183,7 +183,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _http_date(value: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(value[:_LONGEST_DATE])
-        # RFC 9110 section 5.6.7: it is in UTC, although the oldest of the three formats does not say so.
+        # RFC 9110 section 5.6.7: it is in UTC, although the oldest of the three formats names no time zone.
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

@@ -11,7 +11,7 @@
 Used by every module, and by users in `except` clauses. What this file promises:
 
 * An error states what is wrong (`problem`) and what to do next (`remedy`), and never holds a secret.
-* Both are one short, printable line, regardless of the names and paths that they quote: nobody can forge a line of a log.
+* Both are one short, printable line, regardless of what they quote: nobody can forge a line of a log.
 * An error carries data. Nothing takes its text apart: what a program needs to know is a field.
 * An error is not changed after it was made. `replace` makes a changed copy.
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.

@@ -10,8 +10,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.errors import raises
 from support.leaks import everything_in, leaks
 from support.providers import acme
@@ -31,7 +29,6 @@ from blnk_auth import (
     TemporarilyUnavailable,
 )
 from blnk_auth._protocol.http_messages import HttpResponse, NoResponse
-from blnk_auth._sign_in.callback_url import parse_callback
 from blnk_auth._sign_in.pending_sign_ins import PENDING_LIFETIME
 
 ISSUER = "https://as.acme.test"
@@ -320,24 +317,6 @@ def test_a_malformed_callback_is_a_typed_error(world: ScriptedWorld, url: str) -
     """For anything that a client sends, the web application gets an error of this library."""
     with pytest.raises(BlnkAuthError):
         world.client.finish_authorization(url)
-
-
-@given(url=st.text() | st.text().map(lambda text: f"https://app.test/cb?{text}"))
-def test_any_text_is_a_callback_or_one_of_our_errors(url: str) -> None:
-    """Reading a URL never raises anything else."""
-    try:
-        parse_callback(url)
-    except BlnkAuthError:
-        return
-
-
-@settings(max_examples=30)
-@given(state=st.text(), code=st.text(min_size=1))
-def test_any_state_is_refused(state: str, code: str) -> None:
-    """No text is taken for a state that was never given out."""
-    world = ScriptedWorld()
-    with pytest.raises(BlnkAuthError):
-        world.client.finish_authorization(f"https://app.test/cb?code={code}&state={state}")
 
 
 def test_f57_the_second_hit_is_refused(world: ScriptedWorld) -> None:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-import requests
-from hypothesis import example, given
-from hypothesis import strategies as st
-from requests.cookies import RequestsCookieJar
 
 from blnk_auth._protocol.origins import Origin
 from blnk_auth._request.redirects import leads_to
-from blnk_auth._request.requests_hook import origin_of
 
 API = Origin("https", "api.acme.test", 443)
 OTHER_PORT = Origin("https", "api.acme.test", 8443)
@@ -70,50 +65,6 @@ EVIL = Origin("https", "evil.test", 443)
 def test_where_a_location_leads(location: str, expected: Origin | None) -> None:
     """The origin, or None where it is not certain."""
     assert leads_to(API, location) == expected
-
-
-def where_requests_goes(location: str) -> str:
-    """The URL of the redirected request, made by requests itself."""
-    asked = requests.Request("GET", "https://api.acme.test/a/b").prepare()
-    asked._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
-    response = requests.Response()
-    response.status_code, response.url, response.request = 302, asked.url or "", asked
-    response.headers["location"] = location
-    response._content, response._content_consumed = b"", True
-    redirected = next(requests.Session().resolve_redirects(response, asked, yield_requests=True, proxies={}))
-    return str(redirected.url)
-
-
-PIECES = st.sampled_from(
-    [
-        *"/\\:@?#.%-[]\t\n\r \x00",
-        "//",
-        "https:",
-        "http:",
-        "api.acme.test",
-        "evil.test",
-        "::1",
-        "443",
-        "x",
-        "\xe9",
-        "\u2028",
-    ]
-)
-
-
-@given(st.lists(PIECES, max_size=9).map("".join))
-@example("////evil.test/x")
-@example("https:////evil.test/x")
-def test_requests_agrees_about_every_location_that_is_trusted(location: str) -> None:
-    """If we know where a `Location` leads, requests sends the redirected request there, and nowhere else."""
-    expected = leads_to(API, location)
-    if expected is None or not location:
-        return
-    try:
-        url = where_requests_goes(location)
-    except (requests.RequestException, ValueError):
-        return
-    assert origin_of(url) == expected
 
 
 @pytest.mark.parametrize("piece", ["a", "/", "a.", "a/", "a:", "\xe9", ":8", "["])

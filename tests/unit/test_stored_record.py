@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.errors import raises
 
 from blnk_auth import StoreError, Token
@@ -57,27 +55,3 @@ def test_a_broken_record_names_the_key_and_the_remedy(data: dict[str, Any], para
     """It is never taken for nothing, since the next save would then destroy it."""
     with raises(StoreError, key="token/acme/alice", parameter=parameter):
         GrantRecord.from_data(data, "token/acme/alice")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
-    max_leaves=5,
-)
-
-
-@given(
-    data=st.fixed_dictionaries(
-        {"schema": st.just(1) | JSON},
-        optional={
-            "token": JSON | st.dictionaries(st.sampled_from(["access_token", "expires_at", "extra"]), JSON),
-            "ended": JSON,
-        },
-    )
-)
-def test_any_record_is_a_grant_or_a_store_error(data: dict[str, Any]) -> None:
-    """Anything that is found in a store."""
-    try:
-        GrantRecord.from_data(data, "key")
-    except StoreError:
-        return

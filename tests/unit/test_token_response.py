@@ -637,40 +637,11 @@ def test_f19_a_date_in_retry_after_is_read_by_the_servers_clock(date: str) -> No
     assert caught.value.retry_after == 30.0
 
 
-@given(status=st.integers(200, 599), body=st.binary(max_size=200), retry_after=st.text(max_size=20))
-def test_any_answer_is_a_token_or_one_of_our_errors(status: int, body: bytes, retry_after: str) -> None:
-    """No bytes that a server can send make the reading of them crash."""
-    try:
-        issued = judge_token_response(
-            HttpResponse(status, {"retry-after": retry_after}, body), refresh_request(), now=NOW
-        )
-    except BlnkAuthError:
-        return
-    assert issued.token is not None or issued.unusable is not None
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=3),
     max_leaves=6,
 )
-MEMBERS = st.sampled_from("error error_description error_uri access_token refresh_token expires_in scope".split())
-
-
-@given(status=st.sampled_from([200, 400, 401, 500]), members=st.dictionaries(MEMBERS, JSON, max_size=7))
-def test_any_members_are_a_token_or_one_of_our_errors(status: int, members: dict[str, Any]) -> None:
-    """No value of any member, of any type, makes the reading crash."""
-    try:
-        issued = judge_token_response(
-            HttpResponse(status, {}, json.dumps(members).encode()), refresh_request(), now=NOW
-        )
-    except BlnkAuthError:
-        return
-    if issued.token is None:
-        assert issued.refresh_token == str(members["refresh_token"]).strip()
-    else:
-        assert issued.token.access_token == str(members["access_token"]).strip()
-        json.dumps(issued.token.to_dict(), allow_nan=False)
 
 
 def depth_of(value: object) -> int:
