@@ -46,16 +46,16 @@ class RenewalPolicy:
         default_lifetime: Seconds, default 3600. Assumed if the server does not state a lifetime; no caller waits for a
             renewal because of it.
         connect_timeout: Seconds, default 5. Longest wait for a connection to the token endpoint.
-        read_timeout: Seconds, default 20. Longest wait for the next bytes of its answer.
+        read_timeout: Seconds, default 20. Longest wait for the next bytes of its response.
         request_deadline: Seconds, default 30. Longest time for one token request as a whole, however slowly the bytes
             arrive.
         lock_timeout: Seconds, default 40. Longest wait for the store's lock; more than `request_deadline`, to outlast
             the slow renewal of another process.
         lost_answer_retries: Count, default 2. How often a token request is sent again, within the same renewal, if its
-            answer was lost: only `refresh_token` and `client_credentials` requests, and a refresh only if the
+            response was lost: only `refresh_token` and `client_credentials` requests, and a refresh only if the
             provider's `repeats_lost_refresh` is true. All of them share one `request_deadline`, and none is sent with
             less than 5 seconds of it left. 0: never.
-        lost_answer_delay: Seconds, default 0.5. From a lost answer to the first repetition; doubled each time.
+        lost_answer_delay: Seconds, default 0.5. From a lost response to the first repetition; doubled each time.
         max_answer_bytes: Bytes, default 1,048,576. Longest answer of the token endpoint that is read; a longer one is
             refused.
         cooldown: Seconds, default 1. From a failed renewal to the next attempt; doubled each time, with jitter.

@@ -113,9 +113,9 @@ class Provider:
             leaves it to the RFCs.
         correlation_header: The header of a response that the provider's support asks for; it is quoted in errors.
         rejection_statuses: The statuses of the API that may reject the token. All others are passed on untouched.
-        is_rejection: Whether a new token could resolve such an answer. Default: if its challenge names no other remedy
+        is_rejection: Whether a new token could resolve such a response. Default: if its challenge names no other remedy
             (RFC 6750 section 3.1). Must be pure; sees the body if `reads_rejection_body`.
-        reads_rejection_body: Whether `is_rejection` needs the body of the answer (up to 16 KiB of it).
+        reads_rejection_body: Whether `is_rejection` needs the body of the response (up to 16 KiB of it).
         revocation: `tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token.
         revocation_advice: What the user can do at the provider instead, where there is no revocation endpoint. Empty:
             nothing is known.

@@ -2,7 +2,7 @@
 
 Used by every layer. What this file promises:
 
-* Reading a server's answer never raises over a secondary member. `access_token` and `refresh_token` are taken first;
+* Reading a server's response never raises over a secondary member. `access_token` and `refresh_token` are taken first;
   what is odd about the rest becomes a note: a pair that is lost to a strange `expires_in` costs a user a sign-in.
 * What was read can be stored: `extra` is bounded, and holds only what JSON can express.
 * `Token.from_response` refuses what is ambiguous, because its caller can correct it.
@@ -68,8 +68,8 @@ class Token:
         refresh_token: What renews it. None: nothing can, except the client's own credentials.
         refresh_expires_at: When the refresh token expires, in UTC epoch seconds. None: unknown.
         scope: What was granted, space-separated. None: the server did not report it.
-        issued_at: When the answer arrived, in UTC epoch seconds. None: unknown.
-        extra: Every member of the server's answer that has no field here, kept through renewal and storage (bLink's
+        issued_at: When the response arrived, in UTC epoch seconds. None: unknown.
+        extra: Every member of the server's response that has no field here, kept through renewal and storage (bLink's
             `grant_id`, OpenID's `id_token`); at most about 64 KiB of it.
     """
 
@@ -89,7 +89,7 @@ class Token:
     @classmethod
     @clears_locals
     def from_response(cls, response: Mapping[str, Any], *, now: float | None = None) -> Token:
-        """Read a token endpoint's answer (RFC 6749 section 5.1), or a token dict that another library keeps.
+        """Read a token response (RFC 6749 section 5.1), or a token dict that another library keeps.
 
         What another library keeps states when the token expires: `expires_at` (authlib, requests-oauthlib), `expiry`
         (google-auth, Go), `expiry_date`, `expires_on` or `expiresAt`. That wins over `expires_in`, whose starting point
@@ -98,7 +98,7 @@ class Token:
 
         Args:
             response: The members.
-            now: When the answer arrived, in UTC epoch seconds. None: this moment.
+            now: When the response arrived, in UTC epoch seconds. None: this moment.
 
         Returns:
             The token.
@@ -189,9 +189,9 @@ _KNOWN_MEMBERS = (frozenset(f.name for f in fields(Token)) - {"extra"}) | {
 
 
 def read_token(response: Mapping[str, Any], *, received_at: float) -> tuple[Token, tuple[str, ...]]:
-    """The token in an answer received at `received_at`, and a note for each member that was odd.
+    """The token in a response received at `received_at`, and a note for each member that was odd.
 
-    A lifetime counts from when we received the answer, by our own clock: the server's clock may be wrong.
+    A lifetime counts from when we received the response, by our own clock: the server's clock may be wrong.
     Raises `ValueError` if there is no usable `access_token`.
     """
     access_token = response.get("access_token")
@@ -212,7 +212,7 @@ def read_token(response: Mapping[str, Any], *, received_at: float) -> tuple[Toke
 
 
 def read_refresh_token(response: Mapping[str, Any], notes: list[str]) -> str | None:
-    """The refresh token in an answer. None, null and an empty string mean that there is no new one."""
+    """The refresh token in a response. None, null and an empty string mean that there is no new one."""
     refresh_token = response.get("refresh_token")
     if refresh_token is None:
         return None

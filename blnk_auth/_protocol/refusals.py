@@ -1,6 +1,6 @@
 """What a refusal by the authorization server means, by the RFCs or by the provider's own rule.
 
-Used by the judges of answers; `Refusal` and `Verdict` are for authors of providers. Pure. What this file promises:
+Used by the judges of responses; `Refusal` and `Verdict` are for authors of providers. Pure. What this file promises:
 
 * Only `invalid_grant`, or the provider's own rule, ends a grant.
 * A provider's rule that fails ends no grant.

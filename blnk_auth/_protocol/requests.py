@@ -41,7 +41,7 @@ class ServerRequest:
 
     Attributes:
         request: What is sent.
-        provider: Whose server it is: it knows how its answers are read.
+        provider: Whose server it is: it knows how its responses are read.
         purpose: What is asked for.
         secrets: The secrets in the request. None may appear in an error.
     """

@@ -3,7 +3,7 @@
 Used by the judges of responses, and by all code that sends requests. Pure: it decides from values alone.
 
     SignInRequired           the server's verdict is `invalid_grant`: only this may end a grant
-    TemporarilyUnavailable   429, 5xx and their like, or no answer; nothing is known to be wrong
+    TemporarilyUnavailable   429, 5xx and their like, or no response; nothing is known to be wrong
     ConfigurationError       the registration, the URL or the request is wrong, and stays wrong
     ProtocolError            the response is not a valid OAuth 2.0 response
 
@@ -25,7 +25,7 @@ from .redaction import clean_code, clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
 
-# A gateway reports that the server behind it did not answer; that server may have done what it was asked.
+# A gateway reports that the server behind it did not respond; that server may have done what it was asked.
 _GATEWAY_STATUSES = frozenset({502, 504})
 
 # The server turned the request away before it looked at it: too many requests, overloaded.
@@ -50,7 +50,7 @@ def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnava
 
 
 def after_lost_response(refusal: SignInRequired) -> SignInRequired:
-    """The same refusal, where the request before it had no answer: with rotation, that is probably why."""
+    """The same refusal, where the request before it had no response: with rotation, that is probably why."""
     lost = _lost("refresh_token")
     return refusal.replace(problem=f"{refusal.problem} ({lost}, and with it the rotated refresh token)")
 

@@ -127,7 +127,7 @@ def _check_issuer(provider: Any) -> None:
 
 
 def _check_rejections(provider: Any) -> None:
-    # The default takes each answer of a listed status for a rejection, unless its challenge names another remedy.
+    # The default takes each response of a listed status for a rejection, unless its challenge names another remedy.
     successes = sorted(status for status in provider.rejection_statuses if status < 400)
     if successes:
         raise ConfigurationError(

@@ -26,7 +26,7 @@ def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
 
 
 def revoke(current: CurrentToken, events: list[Event]) -> None:
-    """Have the provider end the grant, then delete the record. Raises what the provider's answer calls for."""
+    """Have the provider end the grant, then delete the record. Raises the error that its response means."""
     state, renewal = current.state, current.renewal(events=events)
 
     def build(token: str, hint: str) -> ServerRequest:

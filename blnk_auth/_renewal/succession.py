@@ -33,7 +33,7 @@ def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
 def merge_extra(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """What a renewed token keeps of unknown members: all of `new`, and of `old` what has no successor and still fits.
 
-    The oldest are kept first, since a server that invents a name for each answer adds the latest ones. The second
+    The oldest are kept first, since a server that invents a name for each response adds the latest ones. The second
     value has a note if something did not fit.
     """
     if not old:

@@ -28,7 +28,7 @@ _MOVED = 60.0
 """Seconds by which a renewal must put off the refresh token's expiry to count as doing so; servers round."""
 
 _LEAST_TIME = 5.0
-"""Seconds of the deadline that must be left for another attempt: one that is cut off loses its answer too."""
+"""Seconds of the deadline that must be left for another attempt: one that is cut off loses its response too."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class TokenEndpoint:
         Args:
             build: Makes the request, again for each attempt.
             current: The token that is renewed; None if there is none.
-            repeats_lost: Whether to ask again if the answer is lost. Not so for a code, which is used up by its first
+            repeats_lost: Whether to ask again if the response is lost. Not so for a code, which is used up by its first
                 use, and whose second revokes the grant (RFC 6749 section 4.1.2): see `exchange`.
         """
         request, issued = self._ask_until_answered(build, self.ports.policy.lost_answer_retries if repeats_lost else 0)
@@ -80,7 +80,7 @@ class TokenEndpoint:
             raise self.unusable
 
     def _ask_until_answered(self, build: Callable[[], ServerRequest], retries: int) -> tuple[ServerRequest, Issued]:
-        """Ask, and ask again if the answer is lost: servers with a grace period then issue the lost pair again.
+        """Ask, and ask again if the response is lost: servers with a grace period then issue the lost pair again.
 
         All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
         """
@@ -110,7 +110,7 @@ class TokenEndpoint:
             repeated += 1
 
     def _build_again(self, build: Callable[[], ServerRequest], lost: TemporarilyUnavailable) -> ServerRequest:
-        """The request for another attempt; where it cannot be made, the answer is lost as before."""
+        """The request for another attempt; where it cannot be made, the response is lost as before."""
         try:
             return self._build(build)
         except BlnkAuthError:
