@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 from .._renewal.client_state import ClientState
 from ..errors import clears_locals, redacted
 from ..source import TokenSource, source_of
-from .device import DeviceAuthorization, DeviceSignIn
-from .finish_authorization import AuthorizationFinish
-from .interactive_settings import InteractiveSettings, Pasted
-from .start_authorization import AuthorizationRequest, AuthorizationStart
 from .wanted_grant import WantedGrant
 
 if TYPE_CHECKING:
+    # Each sign-in is imported when a user first signs in by it: most programs only use the tokens.
+    from .device import DeviceAuthorization, DeviceSignIn
+    from .finish_authorization import AuthorizationFinish
     from .interactive import InteractiveSignIn
+    from .interactive_settings import InteractiveSettings, Pasted
+    from .start_authorization import AuthorizationRequest, AuthorizationStart
 
 
 @clears_locals
@@ -59,7 +60,7 @@ class ClientSignIns:
             StoreError: The store fails.
         """
         wanted = WantedGrant.checked(subject, scope, resource, parameters)
-        return AuthorizationStart(self._state, wanted, self.redirect_uri).run()
+        return self._start(wanted).run()
 
     async def astart_authorization(
         self,
@@ -71,7 +72,7 @@ class ClientSignIns:
     ) -> AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
         wanted = WantedGrant.checked(subject, scope, resource, parameters)
-        return await AuthorizationStart(self._state, wanted, self.redirect_uri).arun()
+        return await self._start(wanted).arun()
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """Finish a sign-in: check the callback, exchange its code, save the tokens, return the user's source.
@@ -96,12 +97,12 @@ class ClientSignIns:
             StoreError: The store fails.
         """
         callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
-        return source_of(AuthorizationFinish(self._state, callback_url, unechoed_state).run())
+        return source_of(self._finish(callback_url, unechoed_state).run())
 
     async def afinish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
         """The same as `finish_authorization`, for asyncio and trio."""
         callback_url, unechoed_state = redacted(callback_url), redacted(unechoed_state)
-        return source_of(await AuthorizationFinish(self._state, callback_url, unechoed_state).arun())
+        return source_of(await self._finish(callback_url, unechoed_state).arun())
 
     def authorize_interactively(
         self,
@@ -147,6 +148,8 @@ class ClientSignIns:
             ConfigurationError: An argument cannot work, or the port is in use.
             BlnkAuthError: As for `finish_authorization`.
         """
+        from .interactive_settings import InteractiveSettings
+
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
         wanted = WantedGrant.checked(subject, scope, resource, parameters)
         return source_of(self._interactive(wanted, settings).run())
@@ -167,6 +170,8 @@ class ClientSignIns:
         on_problem: Callable[[str], object] | None = None,
     ) -> TokenSource:
         """The same as `authorize_interactively`, for asyncio and trio. Cancelling it ends the sign-in."""
+        from .interactive_settings import InteractiveSettings
+
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
         return source_of(
             await self._interactive(WantedGrant.checked(subject, scope, resource, parameters), settings).arun()
@@ -206,7 +211,7 @@ class ClientSignIns:
             StoreError: The store fails.
         """
         wanted = WantedGrant.checked(subject, scope, resource)
-        return source_of(DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).run(wait))
+        return source_of(self._device(wanted, on_prompt, timeout).run(wait))
 
     async def aauthorize_device(
         self,
@@ -229,7 +234,24 @@ class ClientSignIns:
             wait: Awaited with the seconds until the next poll. None: the event loop's own sleep.
         """
         wanted = WantedGrant.checked(subject, scope, resource)
-        return source_of(await DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout).arun(wait))
+        return source_of(await self._device(wanted, on_prompt, timeout).arun(wait))
+
+    def _start(self, wanted: WantedGrant) -> AuthorizationStart:
+        from .start_authorization import AuthorizationStart
+
+        return AuthorizationStart(self._state, wanted, self.redirect_uri)
+
+    def _finish(self, callback_url: str, unechoed_state: str | None) -> AuthorizationFinish:
+        from .finish_authorization import AuthorizationFinish
+
+        return AuthorizationFinish(self._state, callback_url, unechoed_state)
+
+    def _device(
+        self, wanted: WantedGrant, on_prompt: Callable[[DeviceAuthorization], object], timeout: float | None
+    ) -> DeviceSignIn:
+        from .device import DeviceSignIn
+
+        return DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout)
 
     def _interactive(self, wanted: WantedGrant, settings: InteractiveSettings) -> InteractiveSignIn:
         # Its listener needs h11, which nothing else here does.
