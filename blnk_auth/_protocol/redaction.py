@@ -1,7 +1,9 @@
 """A server's text, made fit for an error message.
 
 Used by the judges of responses. What this file promises: the text is printable and at most 200 characters long. It
-never contains a secret that was sent, in any usual encoding, nor anything that looks like a token that was issued.
+never contains a secret that was sent, nor anything that looks like a token that was issued. A secret is recognized by
+any twelve characters of it: as they are, in base64, hexadecimal or percent encoding, escaped as in JSON or HTML, or in
+two of these at the same time.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -28,7 +31,17 @@ _QUOTED_PARAMETER = re.compile(
 # No word of prose, and no part of a path, is this long: a server may quote a token that we did not send.
 _LIKE_A_TOKEN = re.compile(r"[^\s/]{32,}")
 
+_PIECE = 12
+"""Characters of a secret that must not be shown: fewer betray little, and are part of other words too."""
+
+_ENCODINGS = 2
+"""How many are removed, one after another: a text may be percent-encoded and then escaped."""
+
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+
+# Long enough for a piece of a secret.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{24,}")
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
@@ -46,6 +59,11 @@ def clean_text(text: Any, secrets: tuple[str, ...]) -> str | None:
     # One may be the beginning of another.
     for secret in sorted(set(secrets), key=len, reverse=True):
         text = _without(text, secret)
+    if holds_piece(text, secrets):
+        text = " ".join(_REDACTED if holds_piece(word, secrets) else word for word in text.split())
+        if holds_piece(text, secrets):
+            # The piece has a space in it, or is spread over several words.
+            return _REDACTED
     text = _QUOTED_PARAMETER.sub(rf"\1{_REDACTED}", text)
     text = _LIKE_A_TOKEN.sub(_REDACTED, text)
     # Neither what a terminal obeys nor what turns the direction of a line or hides in it.
@@ -57,16 +75,67 @@ def clean_code(text: Any, secrets: tuple[str, ...]) -> str | None:
     """An error code of RFC 6749's characters, registered or not; None if it is not one, or holds a secret."""
     if not isinstance(text, str) or _CODE.fullmatch(text) is None:
         return None
-    if any(_without(text, secret) != text for secret in secrets):
+    if holds_piece(text, secrets) or any(_without(text, secret) != text for secret in secrets):
         return None
     return text
 
 
 def clean_identifier(text: str | None, secrets: tuple[str, ...]) -> str | None:
     """A correlation id: a UUID or its like as it is, although it is as long as a token; else as `clean_text`."""
-    if text is not None and _IDENTIFIER.fullmatch(text) and text not in secrets:
+    if text is not None and _IDENTIFIER.fullmatch(text) and not _is_secret(text, secrets):
         return text
     return clean_text(text, secrets)
+
+
+def holds_piece(text: str, secrets: tuple[str, ...]) -> bool:
+    """Whether twelve characters or more of a secret are in the text, in whichever case and encoding."""
+    # No decoding makes a text longer.
+    return len(text) >= _PIECE and _holds_any(text, _pieces_of(secrets))
+
+
+def _pieces_of(secrets: tuple[str, ...]) -> frozenset[str]:
+    lowered = [secret.lower() for secret in secrets]
+    return frozenset(each[at : at + _PIECE] for each in lowered for at in range(len(each) - _PIECE + 1))
+
+
+def _holds_any(text: str, pieces: frozenset[str]) -> bool:
+    return bool(pieces) and any(
+        form[at : at + _PIECE] in pieces
+        for form in map(str.lower, _forms(text))
+        for at in range(len(form) - _PIECE + 1)
+    )
+
+
+def _is_secret(text: str, secrets: tuple[str, ...]) -> bool:
+    return holds_piece(text, secrets) or text in secrets
+
+
+def _forms(text: str) -> Iterator[str]:
+    """The text as it is, and with one encoding or two removed."""
+    known, forms = {text}, [text]
+    for _ in range(_ENCODINGS + 1):
+        yield from forms
+        forms = [form for each in forms for form in _decoded(each) if form not in known]
+        known.update(forms)
+
+
+def _decoded(text: str) -> Iterator[str]:
+    for decode in (unquote, unquote_plus, html.unescape, _unescape):
+        yield decode(text)
+    # Where a secret begins in them is not known: at any of four characters, or of two.
+    for offset in range(4):
+        yield " ".join(_from_base64(found[0][offset:]) for found in _BASE64.finditer(text))
+    for offset in range(2):
+        yield " ".join(_from_hexadecimal(found[0][offset:]) for found in _HEXADECIMAL.finditer(text))
+
+
+def _from_base64(text: str) -> str:
+    standard = text.replace("-", "+").replace("_", "/")
+    return base64.b64decode(standard[: len(text) // 4 * 4]).decode("utf-8", errors="replace")
+
+
+def _from_hexadecimal(text: str) -> str:
+    return bytes.fromhex(text[: len(text) // 2 * 2]).decode("utf-8", errors="replace")
 
 
 def _without(text: str, secret: str) -> str:

@@ -19,7 +19,7 @@ from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, Temporar
 from ..token import Token, read_refresh_token, read_token
 from .documents import read_document
 from .http_messages import HttpResponse
-from .redaction import clean_text
+from .redaction import clean_text, holds_piece
 from .requests import ServerRequest
 from .response_errors import error_of
 from .server_settings import ServerSettings
@@ -109,14 +109,19 @@ def _issued_or_error(response: HttpResponse, request: ServerRequest, *, now: flo
         if refresh_token is None or isinstance(error, SignInRequired):
             return error
         return Issued(None, refresh_token, notes, error)
-    return Issued(token, None, (*notes, *odd), _error_of_type(token, request.provider))
+    secrets = (*request.secrets, token.access_token, token.refresh_token or "")
+    if token.scope is not None and holds_piece(token.scope, secrets):
+        # The repr of a token shows its scope.
+        token, odd = token.replace(scope=None), (*odd, "scope has a secret in it and was ignored")
+    return Issued(token, None, (*notes, *odd), _error_of_type(token, request.provider, secrets))
 
 
-def _error_of_type(token: Token, provider: ServerSettings) -> ConfigurationError | None:
+def _error_of_type(token: Token, provider: ServerSettings, secrets: tuple[str, ...]) -> ConfigurationError | None:
     if is_usable_type(token.token_type, provider.token_scheme):
         return None
+    token_type = clean_text(token.token_type, tuple(secret for secret in secrets if secret))
     return ConfigurationError(
-        f"the token endpoint issued a token of the type {clean_text(token.token_type, ())!r}, which is not Bearer",
+        f"the token endpoint issued a token of the type {token_type!r}, which is not Bearer",
         parameter="token_scheme",
         remedy="if its API takes tokens under that name in the Authorization header, set token_scheme of the provider",
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from .._protocol.origins import endpoint_origin
+from .._protocol.redaction import clean_text
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired
 from ..provider import Provider
 
@@ -151,7 +152,10 @@ def code_of(callback: Callback, *, subject: str) -> str:
 
 
 def _refused(callback: Callback, subject: str) -> BlnkAuthError:
-    error, description = printable(callback.error), printable(callback.error_description)
+    # The server may quote what it was sent: the state, or a code.
+    secrets = tuple(filter(None, (callback.state, callback.code)))
+    error = callback.known_error or clean_text(callback.error, secrets)
+    description = clean_text(callback.error_description, secrets)
     if error == "access_denied":
         return SignInRequired(
             "the user did not give access",
@@ -191,8 +195,3 @@ def no_state(callback: Callback) -> SignInRequired:
         reason="restart",
         error=code,
     )
-
-
-def printable(text: str | None) -> str | None:
-    """A server's text in at most 200 printable characters."""
-    return None if text is None else "".join(c if c.isprintable() else " " for c in text[:200])

@@ -450,8 +450,8 @@ def test_an_error_from_the_server_is_reported(world: ScriptedWorld, error: str, 
     url = callback(start, code=None, error=error, error_description="no\r\nway")
     with pytest.raises(SignInRequired) as caught:
         world.client.finish_authorization(url)
-    assert (caught.value.reason, caught.value.error, caught.value.error_description) == (reason, error, "no  way")
-    assert (f"{error}: no  way" in str(caught.value)) is (reason == "restart")
+    assert (caught.value.reason, caught.value.error, caught.value.error_description) == (reason, error, "no way")
+    assert (f"{error}: no way" in str(caught.value)) is (reason == "restart")
     assert world.server.requests == []
 
 
@@ -472,7 +472,7 @@ def test_what_another_sign_in_cannot_change_is_a_configuration_error(
     start = world.client.start_authorization("alice")
     with pytest.raises(ConfigurationError) as caught:
         world.client.finish_authorization(callback(start, code=None, error=error, error_description="no\r\nway"))
-    assert (caught.value.error, caught.value.error_description) == (error, "no  way")
+    assert (caught.value.error, caught.value.error_description) == (error, "no way")
     assert caught.value.parameter == parameter
     assert caught.value.remedy
     assert world.server.requests == []
