@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .errors import ConfigurationError, is_number
+from .errors import ConfigurationError, constructor_clears_locals, is_number, quoted
 from .errors._pickling import pickled_by_name
 
 __all__ = ["RenewalPolicy"]
@@ -27,6 +27,7 @@ _NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_by
 
 
 @pickled_by_name
+@constructor_clears_locals
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalPolicy:
     """How a token is renewed. Immutable; may be shared between any number of clients, threads and tasks.
@@ -92,7 +93,7 @@ class RenewalPolicy:
         for each in fields(self):
             value: Any = getattr(self, each.name)
             if not is_number(value) or not 0 <= value < _ENDLESS:
-                raise _wrong(each.name, f"must be a number of at least 0, not {value!r}")
+                raise _wrong(each.name, f"must be a number of at least 0, not {quoted(value)}")
         for name in _NEEDED:
             if not getattr(self, name):
                 raise _wrong(name, "must be more than 0, or no token request could succeed")

@@ -21,7 +21,7 @@ from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.refusals import Refusal, Verdict
 from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.setting_types import DiscoverySettings, PerCall, ProviderSettings
-from .errors import ConfigurationError, clears_locals
+from .errors import ConfigurationError, clears_locals, constructor_clears_locals
 from .errors._pickling import PICKLED, pickled_by_name
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def _by_the_challenge(answer: ApiAnswer) -> bool:
 
 
 @pickled_by_name
+@constructor_clears_locals
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """An OAuth 2.0 authorization server and the APIs it issues tokens for. Immutable; may be shared by all threads.

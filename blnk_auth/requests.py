@@ -25,11 +25,12 @@ from ._request.requests_hook import (
     unpickled_hook,
     was_attached,
 )
-from .errors import BlnkAuthError
+from .errors import BlnkAuthError, constructor_clears_locals
 
 __all__ = ["RequestsAuth", "unpickled_hook"]
 
 
+@constructor_clears_locals
 class RequestsAuth(AuthBase):
     """Sends a source's token with each request of a session: `session.auth = RequestsAuth(source)`.
 

@@ -21,7 +21,7 @@ from ._renewal.grant_operations import adopt, forget, revoke
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
-from .errors import ConfigurationError, clears_locals, redacted
+from .errors import ConfigurationError, clears_locals, quoted, redacted
 from .events import Event, emit
 from .token import Token
 
@@ -106,6 +106,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         """The same as `token`, for asyncio and trio."""
         return (await self._await(self._current.ready(None))).token
 
+    @clears_locals
     def headers(self, url: str) -> dict[str, str]:
         """The headers that a request to `url` needs: the token's, and the provider's own.
 
@@ -125,6 +126,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         current = self._current
         return _headers(current, url, self._wait(current.ready(None))) if _may_receive(current, url) else {}
 
+    @clears_locals
     async def aheaders(self, url: str) -> dict[str, str]:
         """The same as `headers`, for asyncio and trio."""
         current = self._current
@@ -267,7 +269,7 @@ class StaticToken(Source):
             or not header.isascii()
             or not header.replace("-", "").replace("_", "").isalnum()
         ):
-            raise ConfigurationError(f"header {header!r} is not the name of an HTTP header", parameter="header")
+            raise ConfigurationError(f"header {quoted(header)} is not the name of an HTTP header", parameter="header")
         prefix = BEARER if header.lower() == "authorization" else ""
         self._fixed = _StaticCredential(
             RequestRules(AllowedOrigins(api_origins), header),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from types import MappingProxyType
@@ -240,13 +241,11 @@ def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -
     for member in _EXPIRY_MEMBERS:
         if response.get(member) is None:
             continue
-        try:
-            ends_at = _moment(response[member])
-        except ValueError as error:
-            notes.append(f"{member} {error} and was ignored")
-            continue
+        ends_at = _moment(response[member])
+        if isinstance(ends_at, str):
+            notes.append(f"{member} {ends_at} and was ignored")
         # A moment that is past already is due to a wrong clock rather than to the token.
-        if ends_at is not None and ends_at > received_at:
+        elif ends_at is not None and ends_at > received_at:
             return ends_at
     notes.append("expires_in is missing, so how long the token lives is unknown")
     return None
@@ -355,31 +354,29 @@ def _is_plain(value: Any) -> bool:
 def _stated_end(response: Mapping[str, Any], members: Iterable[str]) -> float | None:
     for member in members:
         if response.get(member) is not None:
-            try:
-                return _moment(response[member])
-            except ValueError as error:
-                raise ValueError(f"{member} {error}") from None
+            moment = _moment(response[member])
+            if isinstance(moment, str):
+                raise ValueError(f"{member} {moment}")
+            return moment
     return None
 
 
-def _moment(value: Any) -> float | None:
-    """UTC epoch seconds; None for Go's word for never. Raises `ValueError`, with a text that follows the name."""
+def _moment(value: Any) -> float | str | None:
+    """UTC epoch seconds; None for Go's word for never; of what is not a time, what is wrong, to follow the name."""
     seconds = read_seconds(value)
     if seconds is not None:
         if seconds < _EARLIEST_MILLISECONDS:
             return seconds
         if seconds < _LATEST_MILLISECONDS:
             return seconds / 1000
-        raise ValueError("is too large for a time in seconds or milliseconds")
+        return "is too large for a time in seconds or milliseconds"
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise ValueError("is not a time that can be read") from None
     if not isinstance(value, datetime):
-        raise ValueError("is not a time that can be read")
+        return "is not a time that can be read"
     if value.tzinfo is None:
-        raise ValueError("has no time zone, so which moment it is is not known")
+        return "has no time zone, so which moment it is is not known"
     return None if value.year == 1 else value.timestamp()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import quote_plus
 
-from ..errors import ConfigurationError, is_text, redacted
+from ..errors import ConfigurationError, is_text, quoted, redacted
 from .assertions import KeyMaterial, PrivateKey, Signer, hmac_digest, sign_assertion, sign_by_secret
 from .callables import call_setting
 
@@ -92,7 +92,7 @@ class ClientCredentials:
         self._check_secret()
         if self.method not in METHODS:
             raise ConfigurationError(
-                f"client_auth {self.method!r} is unknown",
+                f"client_auth {quoted(self.method)} is unknown",
                 parameter="client_auth",
                 remedy=f"use one of {', '.join(METHODS)}",
             )

@@ -16,9 +16,9 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, quoted
 
 ANY_ORIGIN = "*"
 """In a list of origins: any https origin."""
@@ -99,6 +99,8 @@ class AllowedOrigins:
         Raises:
             ConfigurationError: The list is empty or not a list, or one of them is not an origin that may have a token.
         """
+        # Its repr works from here on: a debugger may show one whose making failed.
+        self.any_https, self.listed = False, frozenset[Origin]()
         named = tuple(_checked_sequence(origins, parameter))
         self.any_https = ANY_ORIGIN in named
         self.listed = frozenset(parse_origin(origin, parameter) for origin in named if origin != ANY_ORIGIN)
@@ -122,7 +124,7 @@ def parse_origin(url: str, parameter: str) -> Origin:
     origin, path = _parse(url, parameter, (*_DEFAULT_PORTS, *_AS_HTTP))
     if path not in ("", "/"):
         raise ConfigurationError(
-            f"{parameter}: {_shown(url)!r} has more than an origin",
+            f"{parameter}: {_shown(url)} has more than an origin",
             parameter=parameter,
             remedy=f"write only {str(origin)!r}",
         )
@@ -184,7 +186,7 @@ def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
         raise ConfigurationError(
             f"{parameter} must be a sequence of origins, not a string",
             parameter=parameter,
-            remedy=f"write {parameter}=({_shown(origins)!r},)",
+            remedy=f"write {parameter}=({_shown(origins)},)",
         )
     if isinstance(origins, bytes | Mapping) or not isinstance(origins, Iterable):
         raise ConfigurationError(
@@ -198,16 +200,14 @@ def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
 def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, str]:
     """The origin of a URL, and what follows it."""
     _check_characters(url, parameter)
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
+    parts, port, host = _split(url)
+    if parts is None:
         raise ConfigurationError(
-            f"{parameter} is not a URL ({error})", parameter=parameter, remedy="write it as https://host/path"
-        ) from None
+            f"{parameter} is not a URL", parameter=parameter, remedy="write it as https://host/path"
+        )
     if parts.scheme.lower() not in schemes or not host:
         raise ConfigurationError(
-            f"{parameter} must be an absolute URL, not {_shown(url)!r}",
+            f"{parameter} must be an absolute URL, not {_shown(url)}",
             parameter=parameter,
             remedy="write it as https://host/path",
         )
@@ -227,6 +227,16 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
     origin = normalize(parts.scheme, _in_ascii(host), port)
     _check_host(origin, parameter)
     return origin, parts._replace(scheme="", netloc="").geturl()
+
+
+def _split(url: str) -> tuple[SplitResult | None, int | None, str | None]:
+    """The URL, its port and its host; None where it cannot be read."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port, parts.hostname
+    except ValueError:
+        # Not raised again: its text quotes a port, which may be a password with a slash in it.
+        return None, None, None
 
 
 def _check_characters(url: Any, parameter: str) -> None:
@@ -281,8 +291,9 @@ def _is_unambiguous(host: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    # What precedes an @ may be a password.
-    return url.rsplit("@", 1)[-1][:100]
+    # What precedes an @ may be a password, and what follows a question mark a token.
+    shown = url.rsplit("@", 1)[-1].partition("?")[0]
+    return repr(shown[:100]) if "://" in url else quoted(shown)
 
 
 def _in_ascii(host: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
-from ..errors import ConfigurationError, is_number, is_text
+from ..errors import ConfigurationError, is_number, is_text, quoted
 from .client_authentication import METHODS, AssertionAudience, BasicEncoding
 from .http_values import checked_authorization_parameters, checked_headers, checked_parameters
 from .origins import endpoint_origin
@@ -103,7 +103,9 @@ def _check_choices(provider: Any) -> None:
     for parameter, known in _CHOICES.items():
         if getattr(provider, parameter) not in known:
             raise ConfigurationError(
-                f"{parameter} {getattr(provider, parameter)!r} is unknown", parameter=parameter, remedy=_one_of(known)
+                f"{parameter} {quoted(getattr(provider, parameter))} is unknown",
+                parameter=parameter,
+                remedy=_one_of(known),
             )
     if not _are_strings(provider.grants) or not set(provider.grants) <= set(get_args(GrantType)):
         raise ConfigurationError(
@@ -185,7 +187,7 @@ def _one_of(known: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:100]
+    return quoted(value)
 
 
 def _are(kind: type, value: object) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, Source, credential_of
-from ..errors import BlnkAuthError
+from ..errors import BlnkAuthError, constructor_clears_locals
 from .before_sending import may_carry_token, token_to_send
 from .blocking_and_async import Waits, arun, run
 from .client_errors import as_client_error, wrong_auth_class
@@ -36,6 +36,7 @@ _ATTACHED = "blnk_auth"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+@constructor_clears_locals
 class HttpxFlow:
     """The auth flow of `HttpxAuth` and `Httpx2Auth`. May be shared between threads, event loops and tasks."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from .._protocol.origins import is_loopback
-from ..errors import ConfigurationError, is_number
+from ..errors import ConfigurationError, is_number, quoted
 from .pending_sign_ins import PENDING_LIFETIME
 
 Pasted = Iterable[str] | Callable[[], str | None]
@@ -75,13 +75,13 @@ def _check_callables(pasted: Pasted | None, **callables: Callable[[str], object]
 def _check_numbers(port: int | None, timeout: float) -> None:
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535):
         raise ConfigurationError(
-            f"port must be a number from 0 to 65535, not {port!r}",
+            f"port must be a number from 0 to 65535, not {quoted(port)}",
             parameter="port",
             remedy="pass 0 for any free port",
         )
     if not is_number(timeout) or not 0 <= timeout <= PENDING_LIFETIME:
         raise ConfigurationError(
-            f"timeout must be from 0 to {PENDING_LIFETIME:g} seconds, not {timeout!r}",
+            f"timeout must be from 0 to {PENDING_LIFETIME:g} seconds, not {quoted(timeout)}",
             parameter="timeout",
             remedy=f"pass at most {PENDING_LIFETIME:g}, since no callback is accepted later",
         )

@@ -7,6 +7,7 @@ docs/reference/command-line.md lists the statuses for users.
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import sys
 from collections.abc import Generator
@@ -23,6 +24,10 @@ SIGN_IN = 1
 CONFIGURATION = 2
 UNAVAILABLE = 3
 INTERRUPTED = 130
+
+# An argument that click quotes, since it was typed in the wrong place: a long word with a digit or a capital letter.
+_PERHAPS_A_SECRET = re.compile(r"(?<![^\s'\"(])(?=[^\s'\"()]*[0-9A-Z])[^\s'\"()]{12,}")
+_BEGINNING = 8
 
 
 class Failure(Exception):
@@ -49,7 +54,12 @@ def _failure_of_usage(error: click.UsageError) -> Failure:
         # The help of a group that was called without a command.
         raise error
     called = error.ctx or click.get_current_context()
-    return Failure(f"{problem}; see: {called.command_path} --help", CONFIGURATION)
+    return Failure(f"{_PERHAPS_A_SECRET.sub(_cut, problem)}; see: {called.command_path} --help", CONFIGURATION)
+
+
+def _cut(found: re.Match[str]) -> str:
+    word = found[0]
+    return word if word.isupper() or word.startswith(("--", "/", ".")) else f"{word[:_BEGINNING]}..."
 
 
 def sign_in_command(subject: str | None, profile: str | None = None) -> str:

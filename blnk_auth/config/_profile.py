@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, Redacted, redacted
+from ..errors import ConfigurationError, Redacted, clears_locals, redacted
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
@@ -26,14 +26,18 @@ from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
 
 Client = TypeVar("Client")
 
+_BEGINNING_OF_PEM = "-----BEGIN "
 _WITH_PASSWORD = ("store", "proxy")
 
 
+@clears_locals
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A registered client, as the configuration describes it. `load_profile` makes one.
 
     Immutable; may be used from any thread. Its methods block: they may read files, the keyring and the network.
+
+    It has secrets, so it cannot be pickled: load it again in the other process.
 
     Attributes:
         name: The name of the profile.
@@ -49,6 +53,15 @@ class Profile:
     path: Path | None
     settings: Mapping[str, Any] = field(repr=False)
     overridden: frozenset[str] = frozenset()
+
+    def __copy__(self) -> Profile:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Profile:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Profile has secrets and is not pickled; load it again in the other process")
 
     @property
     def subject(self) -> str | None:
@@ -196,6 +209,8 @@ class Profile:
         return _jwk(text) or Redacted(text)
 
     def _content(self, file: str) -> str:
+        if _BEGINNING_OF_PEM in file:
+            raise self.origin.error("private_key", "is a key itself", "name the file that has the key")
         try:
             return Path(file).read_text("ascii")
         except OSError as error:
@@ -205,6 +220,7 @@ class Profile:
         raise self.origin.error("private_key", f"{file!r} cannot be read ({why})")
 
 
+@clears_locals
 def load_profile(
     name: str = "default",
     path: str | os.PathLike[str] | None = None,

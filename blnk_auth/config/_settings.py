@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from .._protocol.client_authentication import METHODS
-from ..errors import ConfigurationError, is_number
+from ..errors import ConfigurationError, is_number, quoted
 
 Kind = Literal["text", "file", "flag", "number", "list", "table"]
 """The type of a setting. A `file` is a file name; a `list` and a `table` have text only."""
@@ -241,7 +241,7 @@ def _check_value(setting: Setting, value: Any, origin: SettingsOrigin) -> None:
     if not is_right(value):
         raise origin.error(setting.name, f"must be {right}, not {_named(value)}")
     if setting.choices and "${" not in value and value not in setting.choices:
-        raise origin.error(setting.name, f"{str(value)!r} is unknown", did_you_mean(value, setting.choices))
+        raise origin.error(setting.name, f"{quoted(str(value))} is unknown", did_you_mean(value, setting.choices))
 
 
 def _is_text(value: Any) -> bool:

@@ -29,9 +29,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 from ._checks import is_number as is_number
 from ._checks import is_text as is_text
 from ._checks import on_one_line as on_one_line
+from ._checks import quoted as quoted
 from ._tracebacks import Redacted as Redacted
 from ._tracebacks import clear_locals as clear_locals
 from ._tracebacks import clears_locals as clears_locals
+from ._tracebacks import constructor_clears_locals as constructor_clears_locals
 from ._tracebacks import redacted as redacted
 
 if TYPE_CHECKING:

@@ -8,6 +8,13 @@ from __future__ import annotations
 import math
 from typing import TypeGuard
 
+_SECRET_FROM = 12
+"""Characters. Less of a secret betrays little."""
+_BEGINNING = 8
+_LONGEST_QUOTED = 100
+_OF_WORDS = "abcdefghijklmnopqrstuvwxyz_-.:/ "
+"""What a word or the name of a host is made of. A generated secret of this length has a digit or a capital letter."""
+
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number that a float can hold: an int or a float, and no bool."""
@@ -15,6 +22,21 @@ def is_number(value: object) -> TypeGuard[float]:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
+
+
+def quoted(value: object) -> str:
+    """A value that is refused, as an error shows it. It may be a secret in the wrong place.
+
+    Numbers are shown, and strings that are short or lower-case words; of any other string the beginning, of any other
+    value the type.
+    """
+    if isinstance(value, int | float) or value is None:
+        return repr(value)[:_LONGEST_QUOTED]
+    if not isinstance(value, str):
+        return f"a {type(value).__name__}"
+    if len(value) < _SECRET_FROM or (len(value) <= _LONGEST_QUOTED and set(value) <= set(_OF_WORDS)):
+        return repr(value)
+    return f"{value[:_BEGINNING]!r}..."
 
 
 def is_text(value: object) -> TypeGuard[str]:

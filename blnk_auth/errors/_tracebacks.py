@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import FunctionType, TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, SupportsIndex, TypeVar, cast
 
 Value = TypeVar("Value")
 
 
-_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_PACKAGE = __name__.partition(".")[0] + "."
 _COROUTINE = 0x80
 """`inspect.CO_COROUTINE`, without the import of `inspect`."""
 
@@ -34,6 +32,13 @@ def clears_locals(target: Value) -> Value:
                 setattr(target, name, _clearing(member))
         return cast("Value", target)
     return cast("Value", _clearing(target))
+
+
+def constructor_clears_locals(cls: type[Value]) -> type[Value]:
+    """A class decorator: the same for the constructor alone, where the methods are called for each request."""
+    constructor: Any = cls
+    constructor.__init__ = _clearing_function(constructor.__init__)
+    return cls
 
 
 def _clearing(member: Any) -> Any:
@@ -87,7 +92,8 @@ def clear_locals(error: BaseException) -> None:
 
 def _clear_frames(trace: TracebackType | None) -> None:
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        # By the module and not by the file: the constructor of a dataclass comes from no file.
+        if str(trace.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
             # One that still runs is further out, and does the same when the error leaves it.
             with contextlib.suppress(RuntimeError):
                 trace.tb_frame.clear()
@@ -95,12 +101,26 @@ def _clear_frames(trace: TracebackType | None) -> None:
 
 
 class Redacted(str):
-    """A string like any other, whose repr does not show it."""
+    """A string like any other, whose repr does not show it. A part of it is one too; a pickle of it is plain text."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "<redacted>"
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Redacted:
+        # rich shows the beginning of a long text.
+        return Redacted(super().__getitem__(index))
+
+    def __copy__(self) -> Redacted:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Redacted:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What carries a secret on purpose, as a token does, must not name a private class.
+        return str, (str(self),)
 
 
 class RedactedBytes(bytes):
@@ -111,14 +131,33 @@ class RedactedBytes(bytes):
     def __repr__(self) -> str:
         return "<redacted>"
 
+    def __getitem__(self, index: Any) -> Any:
+        part: Any = super().__getitem__(index)
+        return RedactedBytes(part) if isinstance(part, bytes) else part
+
+    def __copy__(self) -> RedactedBytes:
+        return self
+
+    def __deepcopy__(self, memo: object) -> RedactedBytes:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self),)
+
 
 class RedactedDict(dict[str, Any]):
-    """The same for a mapping, as a JWK."""
+    """The same for a mapping, as a JWK. Its values are redacted too, for tools that take mappings apart."""
 
     __slots__ = ()
 
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__({name: redacted(value) for name, value in values.items()})
+
     def __repr__(self) -> str:
         return "<redacted>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 def redacted(value: Value) -> Value:
