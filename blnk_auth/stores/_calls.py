@@ -7,6 +7,7 @@ never retries.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -38,7 +39,7 @@ def call_store(
         if isinstance(error, KeyboardInterrupt | SystemExit) and _is_main_thread():
             raise
         # Neither its text nor, by a chain, its frames: both may contain the data that was to be stored.
-        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and isinstance(error.errno, int) else ""
         failure = StoreError(f"the token store could not be {done} ({type(error).__name__}{why})")
     raise failure
 

@@ -108,6 +108,13 @@ class EncryptedStore(PickledByArguments):
         Raises:
             ConfigurationError: The variable is not set, or its value is not a key.
         """
+        if not name.isidentifier():
+            # It may be the key itself, and is not quoted.
+            raise ConfigurationError(
+                "name is not the name of an environment variable",
+                parameter="name",
+                remedy="pass the name of the variable that has the key, such as 'TOKEN_KEY'",
+            )
         text = os.environ.get(name)
         if text is None:
             raise ConfigurationError(

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import ConfigurationError, StoreError, is_number
+from ..errors import ConfigurationError, StoreError, is_number, quoted
 from ._key_locks import KeyLocks
 
 LEASE_SECONDS = 10.0
@@ -154,7 +154,7 @@ def checked_lease(lease: float) -> float:
     """`lease` in seconds. Raises `ConfigurationError` if it is not a usable time."""
     if not is_number(lease) or not _SHORTEST <= lease <= _LONGEST:
         raise ConfigurationError(
-            f"lease must be a number of seconds of at least {_SHORTEST:g} and at most {_LONGEST:g}, not {lease!r}",
+            f"lease must be a number of seconds from {_SHORTEST:g} to {_LONGEST:g}, not {quoted(lease)}",
             parameter="lease",
             remedy=f"leave it out for {LEASE_SECONDS:g} s",
         )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import clears_locals
+from ..errors import clears_locals, redacted
 from ..errors._pickling import public
 from ._key_locks import KeyLocks
 from ._simple import SimpleStore
@@ -44,7 +44,7 @@ class MemoryStore(PickledByArguments, SimpleStore):
         return Record(data=from_json(text) or {}, version=version)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        text, written = to_json(data), new_version()
+        text, written = redacted(to_json(data)), new_version()
         with self._writers.hold(key, timeout=math.inf):
             version, _ = self._records.get(key, (None, ""))
             if version != expected:

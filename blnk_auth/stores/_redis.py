@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, clears_locals, is_number
+from ..errors import ConfigurationError, StoreError, clears_locals, is_number, quoted
 from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
@@ -112,7 +112,7 @@ class RedisStore(PickledByArguments):
     ) -> None:
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError(
-                f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {namespace!r}",
+                f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {quoted(namespace)}",
                 parameter="namespace",
             )
         self._options = {

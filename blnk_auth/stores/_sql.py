@@ -57,9 +57,9 @@ class SQLStore(PickledByArguments):
 
     Args:
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
-            `"mariadb+pymysql://..."`, or your own `Engine`, made with `hide_parameters=True` so that its log shows no
-            token. From a URL, connections have time limits, unless the driver is an unusual one; an engine brings its
-            own. Or a callable that returns the URL: it is called when the store is first used in a process.
+            `"mariadb+pymysql://..."`, or your own `Engine`. Neither's log shows a token. From a URL, connections have
+            time limits, unless the driver is an unusual one; an engine brings its own. Or a callable that returns the
+            URL: it is called when the store is first used in a process.
         lease: Seconds after which the lock of a crashed holder is free, from 0.1 to 86,400.
 
     Raises:

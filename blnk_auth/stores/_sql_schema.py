@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import redacted
 from ..errors._extras import import_failure
 
 try:
@@ -50,6 +51,24 @@ class ExactText(TypeDecorator[str]):
         return value.decode() if isinstance(value, bytes) else value
 
 
+class RecordText(TypeDecorator[str]):
+    """The JSON text of a record, which SQLAlchemy's log of parameters and of rows never shows."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in MYSQL:
+            return dialect.type_descriptor(mysql.LONGTEXT())
+        return super().load_dialect_impl(dialect)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return redacted(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return redacted(value)
+
+
 metadata: MetaData = MetaData()
 """The tables of `SQLStore`, for the migrations of an application: Alembic's `target_metadata`."""
 
@@ -59,7 +78,7 @@ records = Table(
     Column("store_key", ExactText, primary_key=True),
     Column("version", ExactText, nullable=False),
     # JSON text, not a JSON type, which would round numbers and reorder members.
-    Column("data", Text().with_variant(mysql.LONGTEXT(), *MYSQL), nullable=False),
+    Column("data", RecordText, nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
 )
