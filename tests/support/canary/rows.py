@@ -1,0 +1,23 @@
+"""All rows of the canary: importing this module fills the table. Used by tests/secrets."""
+
+from __future__ import annotations
+
+from support.canary import (
+    rows_arguments,
+    rows_cli,
+    rows_clients,
+    rows_requests,
+    rows_sandbox,
+    rows_sign_in,
+    rows_stores,
+    rows_tokens,
+)
+from support.canary.table import ROWS, trials
+
+MODULES = (
+    *(rows_arguments, rows_cli, rows_clients, rows_requests, rows_sandbox, rows_sign_in, rows_stores),
+    rows_tokens,
+)
+"""Each adds its rows when it is imported."""
+
+__all__ = ["MODULES", "ROWS", "trials"]

@@ -1,0 +1,116 @@
+"""Rows: tokens by hand, without an HTTP client of the user's."""
+
+from __future__ import annotations
+
+from blnk_auth import StaticToken, Token
+
+from .faults import BROKEN, CALLABLES, ONE_OF_EACH, PLACES, STORE, TOKEN_REQUEST, quotes
+from .marks import ENCODINGS
+from .table import row
+from .world import World
+
+REVOCATION = (
+    *quotes("revocation", ("error_description", "error", "HTML")),
+    *(f"revocation: {name}" for name in BROKEN),
+    *CALLABLES,
+)
+
+
+@row("OAuthClient OAuthClient.for_subject TokenSource TokenSource.token", failures=(*TOKEN_REQUEST, *STORE))
+def a_renewal(world: World) -> object:
+    """The refresh token grant."""
+    return world.expired().token()
+
+
+@row("TokenSource.atoken", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+async def a_renewal_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    return await world.expired().atoken()
+
+
+@row("TokenSource.renew", failures=ONE_OF_EACH, further=(*TOKEN_REQUEST, *STORE))
+def a_renewal_by_hand(world: World) -> object:
+    """Joins or begins one."""
+    return world.source().renew()
+
+
+@row("TokenSource.arenew", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+async def a_renewal_by_hand_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    source = world.source()
+    return await source.arenew(rejected=source.token())
+
+
+@row("OAuthClient.for_itself", failures=TOKEN_REQUEST)
+def a_token_of_the_client_itself(world: World) -> object:
+    """Client credentials."""
+    return world.look_at(world.client().for_itself(scope="read")).token()
+
+
+@row("TokenSource.revoke", failures=(*REVOCATION, *STORE))
+def a_revocation(world: World) -> object:
+    """RFC 7009: both tokens are sent."""
+    return world.source().revoke()
+
+
+@row("TokenSource.arevoke", failures=REVOCATION)
+async def a_revocation_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    return await world.source().arevoke()
+
+
+@row("TokenSource.adopt TokenSource.forget TokenSource.state TokenSource.store_key TokenSource.subject", failures=STORE)
+def adopting_and_forgetting(world: World) -> object:
+    """Only the store is asked."""
+    source = world.look_at(world.client().for_subject("alice"))
+    source.adopt(world.token())
+    assert source.state == "fresh"
+    source.forget()
+    return source.subject, source.store_key
+
+
+@row("TokenSource.aadopt TokenSource.aforget", failures=STORE)
+async def adopting_and_forgetting_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    source = world.look_at(world.client().for_subject("alice"))
+    await source.aadopt(world.token())
+    await source.aforget()
+    return source
+
+
+@row("TokenSource.headers TokenSource.aheaders", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+async def headers_for_another_origin(world: World) -> object:
+    """A URL that may not have the token gets no header."""
+    source = world.expired()
+    assert source.headers(f"{world.server.origin}/x")["Authorization"]
+    return source.headers("https://elsewhere.test"), await source.aheaders("https://elsewhere.test")
+
+
+@row("StaticToken StaticToken.token StaticToken.atoken StaticToken.headers StaticToken.aheaders")
+async def a_fixed_key(world: World) -> object:
+    """It is a secret as a whole."""
+    key = StaticToken(world.secrets.new("API key", "-/+."), api_origins=(world.server.origin,), header="X-Blnk-Key")
+    world.look_at(key, key.token(), await key.atoken())
+    assert key.headers(world.server.origin)["X-Blnk-Key"]
+    return key.headers("https://elsewhere.test"), await key.aheaders("https://elsewhere.test")
+
+
+@row("Token Token.from_response Token.replace Token.from_dict Token.to_dict")
+def a_token_made_and_kept(world: World) -> object:
+    """What it returns as a dict is the secret itself; the token is not."""
+    token = world.token()
+    return world.look_at(token.replace(scope="write"), Token.from_dict(token.to_dict()))
+
+
+# --- what a server quotes, at every place and in every encoding -------------------------------------------------------
+
+
+@row(
+    "",
+    failures=(*quotes("token", PLACES), *quotes("token", ("error_description",), ENCODINGS)),
+    further=quotes("token", PLACES, ENCODINGS),
+)
+def a_renewal_that_is_refused(world: World) -> object:
+    """By the provider with the most places to quote at."""
+    provider = world.provider(correlation_header="x-correlation-id")
+    return world.expired(world.client(provider, client_auth="client_secret_post")).token()
