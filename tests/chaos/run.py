@@ -128,15 +128,13 @@ class Run:
         self._faults("began")
         for action in self.plan.actions:
             self._at(started + action.at, lambda action=action: self._act(action))
-        next_report = started + PROGRESS_SECONDS
+        for report in range(1, int(self.plan.seconds / PROGRESS_SECONDS)):
+            self._at(started + report * PROGRESS_SECONDS, lambda: self._report(time.monotonic() - started))
         while self._later and self._later[0][0] < started + self.plan.seconds:
             due, _, act = heapq.heappop(self._later)
             self._have_users_sign_in()
             while (now := time.monotonic()) < due:
-                time.sleep(min(due - now, 0.5))
-                if time.monotonic() >= next_report:
-                    self._report(time.monotonic() - started)
-                    next_report += PROGRESS_SECONDS
+                time.sleep(due - now)
             act()
 
     def _have_users_sign_in(self) -> None:
