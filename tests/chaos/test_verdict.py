@@ -203,6 +203,13 @@ def _lost_sign_in(books: Books) -> None:
     _call(books, op="sign in", subject=subject_of(3), result=f"r-{GRANTS}-0-abc")
 
 
+def _unsaved_sign_in_that_was_used(books: Books) -> None:
+    _lost_sign_in(books)
+    save = {"worker": "1.0", "grant": GRANTS, "generation": 0, "began": 0.5, "t": 0.6, "failure": "StoreError"}
+    books.saves[GRANTS, 0].append(save)
+    _call(books, subject=subject_of(3), began=2.0, t=3.0)
+
+
 def _threads_left(books: Books) -> None:
     books.left["1.0"] = {"threads": ["blnk-auth renewal"], "descriptors": []}
 
@@ -237,6 +244,7 @@ def _grows(books: Books) -> None:
         _old_record,
         _marked,
         _lost_sign_in,
+        _unsaved_sign_in_that_was_used,
         _threads_left,
         _lock_file_left,
         _lease_left,
@@ -249,6 +257,14 @@ def test_each_check_can_fail(wrong: Callable[[Books], None]) -> None:
     books = quiet()
     wrong(books)
     assert judge_books(books).failures != []
+
+
+def test_a_sign_in_may_stay_in_the_memory_of_a_process_that_does_not_use_it() -> None:
+    """It could not be stored when it was made, and is stored by the next call of that process."""
+    books = quiet()
+    _unsaved_sign_in_that_was_used(books)
+    books.calls.pop()
+    assert judge_books(books).failures == []
 
 
 def test_a_process_that_did_not_run_gets_more_time() -> None:

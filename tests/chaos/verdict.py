@@ -190,13 +190,28 @@ def _sign_ins(books: Books) -> Iterator[str]:
         if record is None or record["grant"] >= signed_in or signed_in in books.ended:
             continue
         saves = [each for each in books.saves.get((signed_in, 0), ()) if not each["failure"]]
-        if not saves and call["worker"] in books.killed:
-            # It was in the memory of a process that was killed before the store worked again.
+        if not saves and _stayed_in_memory(books, call):
             continue
         yield (
             f"{call['subject']}: signed in as grant {signed_in} at {call['t'] - books.began:.3f} s, and grant "
             f"{record['grant']}, which is older, is stored"
         )
+
+
+def _stayed_in_memory(books: Books, call: Line) -> bool:
+    """Whether a sign-in that could not be stored was not used any more, or by a process that was killed.
+
+    The next call of that process stores it.
+    """
+    later = (
+        each
+        for each in books.calls
+        if (each["worker"], each["subject"]) == (call["worker"], call["subject"])
+        and each["began"] > call["t"]
+        and not each["failure"]
+    )
+    tried = any(each["failure"] for each in books.saves.get((int(call["result"].split("-")[1]), 0), ()))
+    return tried and (call["worker"] in books.killed or not any(later))
 
 
 def _unreadable(books: Books) -> Iterator[str]:

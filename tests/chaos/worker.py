@@ -250,6 +250,11 @@ class Worker:
             tries += 1
             try:
                 before = self._call({"subject": subject, "client": "httpx"})
+                if before == 401 and time.monotonic() < last:
+                    # Another process's token was taken from the store, and is rejected as well: the next call that
+                    # is rejected, after a cool-down, renews it.
+                    time.sleep(0.5)
+                    continue
                 source.renew()
                 after = self._call({"subject": subject, "client": "requests"})
                 result, reason = f"{before} {after}", ""
