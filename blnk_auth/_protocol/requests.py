@@ -213,7 +213,7 @@ def build_authorization_url(
         raise ConfigurationError(
             f"{provider.display_name} has no authorization_endpoint, so no user can sign in",
             parameter="authorization_endpoint",
-            remedy="set it on the provider, or use for_itself() or authorize_device()",
+            remedy="set it on the provider, or sign in with a device code",
         )
     if provider.requires_scope and not scope:
         raise ConfigurationError(

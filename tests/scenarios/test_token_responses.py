@@ -43,7 +43,9 @@ from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Clock, Fault, Sandbox
 
-HASTY = RenewalPolicy(read_timeout=0.2, request_deadline=1.0)
+ONE_ATTEMPT = RenewalPolicy(lost_answer_retries=0)
+HASTY = RenewalPolicy(read_timeout=0.4, lost_answer_retries=0)
+"""For a server that does not answer; elsewhere a busy machine could exceed that."""
 
 NO_ANSWERS = {
     "503": Fault(status=503, headers={"Retry-After": "5"}),
@@ -58,7 +60,7 @@ NO_ANSWERS = {
 @through_every_client
 def test_f12_no_answer_leaves_the_grant_untouched(world: World, kind: Kind, fault: Fault) -> None:
     """A token endpoint that fails costs a typed, retryable error; the refresh token stays and works afterwards."""
-    alice = world.expired(policy=HASTY)
+    alice = world.expired(policy=HASTY if fault.hang else ONE_ATTEMPT)
     before = world.stored(alice)
     world.sandbox.fail_token_requests(fault)
     with kind.open(alice) as http:
@@ -107,7 +109,7 @@ def test_f12_a_token_that_is_still_valid_is_used_meanwhile(
     world: World, kind: Kind, fault: Fault, seconds_left: int
 ) -> None:
     """While renewals fail, requests go out with the token that still works, and nobody sees an error."""
-    alice = world.signed_in(policy=HASTY)
+    alice = world.signed_in(policy=HASTY if fault.hang else ONE_ATTEMPT)
     world.clock.advance(LIFETIME - seconds_left)
     world.sandbox.fail_token_requests(fault)
     with kind.open(alice) as http:
@@ -603,12 +605,12 @@ def test_f26_a_stalled_token_endpoint_is_given_up_in_time(world: World, kind: Ki
     """A silent token endpoint, or one that sends a byte at a time for ever, is left at the deadline, with all
     callers.
     """
-    alice = world.expired(policy=RenewalPolicy(read_timeout=10, request_deadline=0.4))
+    alice = world.expired(policy=RenewalPolicy(read_timeout=PATIENCE, request_deadline=0.6))
     world.sandbox.fail_token_requests(fault)
     with kind.open(alice) as http:
         began_at = time.monotonic()
         errors = http.results(world.url, 10)
-        assert time.monotonic() - began_at < 3
+        assert time.monotonic() - began_at < PATIENCE / 2
         assert {type(error).__name__ for error in errors} == {"TemporarilyUnavailable"}
         world.clock.advance(60)
         assert http.get(world.url).status == 200

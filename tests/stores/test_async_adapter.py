@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.errors import raises
+from support.limits import PATIENCE
 from support.processes import in_forked_child
 from support.scripted import ScriptedWorld
 from support.stores.async_stores import AdaptedRedisStore, AsyncSQLiteStore, open_adapted
@@ -165,14 +166,14 @@ def test_a_silent_store_is_given_up_on() -> None:
     store = Silent()
     with pytest.raises(StoreError, match="has not answered within 0.05 s"):
         AsyncStoreAdapter(store, call_seconds=0.05).load("alice")
-    assert store.cancelled.wait(10)
+    assert store.cancelled.wait(PATIENCE)
     store.cancelled.clear()
     with (
         pytest.raises(StoreError, match="has not answered"),
         AsyncStoreAdapter(store, call_seconds=0.05).lock("alice", timeout=0),
     ):
         pytest.fail("it was not had")
-    assert store.cancelled.wait(10)
+    assert store.cancelled.wait(PATIENCE)
 
 
 def test_a_store_that_waits_for_itself_gets_an_error() -> None:
@@ -204,7 +205,7 @@ def test_keys_left_half_way_are_closed() -> None:
     listing = store.keys()
     assert next(listing) == "0000"
     listing.close()  # type: ignore[attr-defined]
-    assert Listing.closed.wait(10)
+    assert Listing.closed.wait(PATIENCE)
     assert list(store.keys()) == [f"{number:04}" for number in range(1700)]
 
 
@@ -215,7 +216,7 @@ def test_a_forked_child_gets_a_loop_of_its_own(tmp_path: Path) -> None:
     version = store.save("alice", {"n": 1}, expected=None)
 
     def child() -> None:
-        with store.lock("alice", timeout=5):
+        with store.lock("alice", timeout=PATIENCE):
             store.save("alice", {"n": 2}, expected=version)
 
     in_forked_child(child)
@@ -234,5 +235,5 @@ def test_no_loop_runs_before_it_is_wanted() -> None:
     assert thread is not None
     assert thread.daemon
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(PATIENCE)
     loop.close()

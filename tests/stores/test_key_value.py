@@ -13,6 +13,7 @@ from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
 from support.errors import raises
 from support.leaks import leaks
+from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.stores.key_value import DiskKeyValueStore, open_disk
 from support.token_endpoint import pair
@@ -94,7 +95,7 @@ def test_the_lock_is_that_of_lock_with(backend: KeyValueMemoryStore) -> None:
     """Two stores on one backend exclude each other by the store they lock with, and a save does not take that lock."""
     locks = MemoryStore()
     one, other = (KeyValueStore(backend, lock_with=locks) for _ in range(2))
-    with one.lock("alice", timeout=1):
+    with one.lock("alice", timeout=PATIENCE):
         with pytest.raises(StoreError), other.lock("alice", timeout=0):
             pass
         version = one.save("alice", {"n": 1}, expected=None)

@@ -20,6 +20,7 @@ import pytest
 from keyring.errors import KeyringLocked
 from support.errors import raises
 from support.leaks import leaks
+from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.stores.keyrings import (
     BrokenKeyring,
@@ -145,7 +146,7 @@ except StoreError:
 def test_f41_two_configurations_of_one_keyring_exclude_each_other(service: str, tmp_path: Path) -> None:
     """F41: a process with other configuration and state directories is kept out, for it shares the credential."""
     elsewhere = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "STATE", "CACHE")}
-    with open_service(service).lock("alice", timeout=5):
+    with open_service(service).lock("alice", timeout=PATIENCE):
         assert said_by(CONFIGURED, service, **elsewhere) == "refused\n"
     assert said_by(CONFIGURED, service, **elsewhere) == "had it\n"
 
@@ -476,7 +477,7 @@ def test_those_with_and_those_without_a_keyring_exclude_each_other(service: str,
     fallback = MemoryStore()
     both = KeyringStore(service, backend=backend, fallback=fallback)
     keyring_alone = KeyringStore(service, backend=backend)
-    with both.lock("alice", timeout=1):
+    with both.lock("alice", timeout=PATIENCE):
         for other in (keyring_alone, fallback):
             with pytest.raises(StoreError), other.lock("alice", timeout=0):
                 pass
@@ -502,5 +503,5 @@ def test_one_service_does_not_see_another(service: str, backend: MemoryKeyring) 
     one, other = KeyringStore(service, backend=backend), KeyringStore(f"{service}-2", backend=backend)
     one.save("alice", {}, expected=None)
     assert other.load("alice") is None
-    with one.lock("alice", timeout=1), other.lock("alice", timeout=0):
+    with one.lock("alice", timeout=PATIENCE), other.lock("alice", timeout=0):
         pass

@@ -8,6 +8,7 @@ import pickle
 import threading
 
 import pytest
+from support.limits import PATIENCE
 from support.processes import in_forked_child
 
 from blnk_auth.errors import StoreError
@@ -86,11 +87,11 @@ def test_a_lock_of_another_thread_is_free_in_a_forked_child() -> None:
     def hold() -> None:
         with store.lock("alice", timeout=1), store._writers.hold("alice", timeout=1), store._locks._changing:
             locked.set()
-            done.wait(60)
+            done.wait(PATIENCE)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert locked.wait(60)
+    assert locked.wait(PATIENCE)
 
     def child() -> None:
         with store.lock("alice", timeout=0):

@@ -21,6 +21,7 @@ from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
 from support.errors import raises
 from support.leaks import everything_in, leaks
+from support.limits import PATIENCE
 from support.processes import start_forked_child
 from support.server_processes import RedisServer
 from support.stores.lease_contract import (
@@ -95,7 +96,7 @@ def test_load_and_save_take_one_round_trip_each_lock_and_unlock_too() -> None:
     with RedisServer() as server, RedisStore(server.url) as store, server.client() as raw:
         version = store.save("alice", {"n": 1}, expected=None)
         store.load("alice")
-        with store.lock("alice", timeout=1):
+        with store.lock("alice", timeout=PATIENCE):
             store.delete("bob")
         once = {"cmdstat_evalsha": 1}
         assert calls_of(raw, lambda: store.load("alice")) == once
@@ -103,7 +104,7 @@ def test_load_and_save_take_one_round_trip_each_lock_and_unlock_too() -> None:
         assert calls_of(raw, lambda: store.delete("alice")) == once
 
         def lock() -> None:
-            with store.lock("alice", timeout=1):
+            with store.lock("alice", timeout=PATIENCE):
                 pass
 
         assert calls_of(raw, lock) == {"cmdstat_evalsha": 2}
@@ -152,14 +153,14 @@ def test_namespaces_are_apart(redis_url: str, namespace: str) -> None:
         for number, store in enumerate(stores):
             store.save("alice", {"n": number}, expected=None)
         assert [list(store.keys()) for store in stores] == [["alice"]] * 3
-        with stores[0].lock("alice", timeout=1), stores[1].lock("alice", timeout=0):
+        with stores[0].lock("alice", timeout=PATIENCE), stores[1].lock("alice", timeout=0):
             pass
 
 
 def test_locks_are_not_keys(store: RedisStore) -> None:
     """`keys` gives records, not locks, also for keys that look like a lock's name."""
     store.save("alice}:lock", {}, expected=None)
-    with store.lock("alice", timeout=1), store.lock("bob", timeout=1):
+    with store.lock("alice", timeout=PATIENCE), store.lock("bob", timeout=PATIENCE):
         assert list(store.keys()) == ["alice}:lock"]
         assert store.load("alice") is None
 
@@ -201,7 +202,7 @@ def test_a_key_of_another_program_is_not_touched(store: RedisStore, raw: redis.R
 
 def test_a_key_that_is_not_text_is_refused(store: RedisStore) -> None:
     """A lone surrogate is refused by every verb."""
-    for verb in (store.load, store.delete, store.keys, lambda key: store.lock(key, timeout=1).__enter__()):
+    for verb in (store.load, store.delete, store.keys, lambda key: store.lock(key, timeout=PATIENCE).__enter__()):
         with pytest.raises(StoreError, match=r"not valid Unicode"):
             verb("\ud800")
 
@@ -381,7 +382,7 @@ def test_a_client_that_decodes_answers_will_do(raw: redis.Redis, redis_url: str,
             assert loaded is not None
             assert (loaded.data, loaded.version) == ({"n": 1}, version)
             assert list(store.keys()) == ["鍵"]
-            with store.lock("鍵", timeout=1):
+            with store.lock("鍵", timeout=PATIENCE):
                 store.delete("鍵")
         assert client.ping()
 
@@ -394,7 +395,7 @@ def test_a_cluster_will_do() -> None:
         client = stack.enter_context(RedisCluster(host="127.0.0.1", port=servers[0].port))
         store = stack.enter_context(RedisStore(client))
         for number, key in enumerate((*AWKWARD_KEYS, "}", "{}", "", "}{")):
-            with store.lock(key, timeout=5):
+            with store.lock(key, timeout=PATIENCE):
                 version = store.save(key, {"n": number}, expected=None)
                 store.save(key, {"n": number + 1}, expected=version)
                 with pytest.raises(Conflict):
@@ -402,7 +403,7 @@ def test_a_cluster_will_do() -> None:
         assert list(store.keys()) == sorted((*AWKWARD_KEYS, "}", "{}", "", "}{"))
         assert all(stack.enter_context(server.client()).dbsize() for server in servers)
         for key in list(store.keys()):
-            with store.lock(key, timeout=5):
+            with store.lock(key, timeout=PATIENCE):
                 store.delete(key)
         assert list(store.keys()) == []
 
@@ -457,7 +458,7 @@ def test_a_sentinel_will_do(tmp_path: Any) -> None:
         watcher = Sentinel([("127.0.0.1", sentinel.port)], socket_timeout=5)
         store = RedisStore(stack.enter_context(watcher.master_for("main", socket_timeout=5)), lease=1.0)
         version = store.save("alice", {"n": 1}, expected=None)
-        with store.lock("alice", timeout=5):
+        with store.lock("alice", timeout=PATIENCE):
             version = store.save("alice", {"n": 2}, expected=version)
         wait_until(lambda: raw.hget("{blnk_auth/alice}", "version") == version.encode(), "it is replicated")
         with (
@@ -472,7 +473,7 @@ def test_a_sentinel_will_do(tmp_path: Any) -> None:
         loaded = store.load("alice")
         assert loaded is not None
         assert (loaded.data, loaded.version) == ({"n": 2}, version)
-        with store.lock("alice", timeout=10):
+        with store.lock("alice", timeout=PATIENCE):
             store.save("alice", {"n": 3}, expected=version)
         for closed in watcher.sentinels:
             closed.close()
@@ -561,7 +562,7 @@ def test_a_callable_gives_the_url_in_each_process(redis_url: str, namespace: str
     """It is called when the store is first used, and is what a pickle carries."""
     with RedisStore(lambda: redis_url, namespace=namespace) as lazy:
         lazy.save("alice", {"n": 1}, expected=None)
-        with lazy.lock("alice", timeout=1):
+        with lazy.lock("alice", timeout=PATIENCE):
             assert list(lazy.keys()) == ["alice"]
     restored = pickle.loads(pickle.dumps(RedisStore(url_from_a_vault, namespace="acme")))
     assert repr(restored) == "RedisStore(url_or_client=<callable>, namespace='acme')"

@@ -113,7 +113,7 @@ def test_missing_tables_are_an_error_with_the_remedy(url: str) -> None:
             lambda: store.save("alice", {}, expected=None),
             lambda: store.delete("alice"),
             lambda: list(store.keys()),
-            lambda: store.lock("alice", timeout=1).__enter__(),
+            lambda: store.lock("alice", timeout=PATIENCE).__enter__(),
         ):
             with raises(StoreError, parameter="schema"):
                 verb()
@@ -200,7 +200,7 @@ def version_of(engine: Engine) -> list[int]:
 
 def uses(store: SQLStore) -> None:
     """Every verb works."""
-    with store.lock("alice", timeout=1):
+    with store.lock("alice", timeout=PATIENCE):
         record = store.load("alice")
         assert record is not None
         store.save("alice", {"n": record.data["n"] + 1}, expected=record.version)
@@ -285,14 +285,14 @@ def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Eng
 
 def test_a_lease_that_nobody_took_is_not_lost(store: SQLStore, raw: Engine) -> None:
     """A holder that was paused, with nobody there to take its lease, continues and saves and deletes."""
-    with store.lock("alice", timeout=1):
+    with store.lock("alice", timeout=PATIENCE):
         run(raw, "UPDATE blnk_auth_leases SET expires_at = 1")
         store.delete("alice")
 
 
 def test_a_lock_leaves_no_row(store: SQLStore, raw: Engine) -> None:
     """While it is taken the row names host and process of its holder; afterwards no trace of the key is left."""
-    with store.lock("alice", timeout=1), raw.connect() as connection:
+    with store.lock("alice", timeout=PATIENCE), raw.connect() as connection:
         [(owner,)] = connection.execute(text("SELECT owner FROM blnk_auth_leases")).fetchall()
         assert f"/{os.getpid()}/" in (owner.decode() if isinstance(owner, bytes) else owner)
     with raw.connect() as connection:
@@ -304,7 +304,7 @@ def test_no_connection_is_kept_under_the_lock(url: str) -> None:
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=5, hide_parameters=True)
     store = SQLStore(engine)
     store.create_schema()
-    with store.lock("alice", timeout=1):
+    with store.lock("alice", timeout=PATIENCE):
         assert engine.pool.status().count("Checked out connections: 0") or "NullPool" in repr(engine.pool)
         store.save("alice", {}, expected=None)
     engine.dispose()
@@ -332,7 +332,7 @@ def test_the_longest_key_fits(store: SQLStore) -> None:
     """A key of 2,048 bytes works; a longer one is refused, not cut off."""
     longest = "ü" * 1024
     store.save(longest, {"n": 1}, expected=None)
-    with store.lock(longest, timeout=1):
+    with store.lock(longest, timeout=PATIENCE):
         assert list(store.keys("ü")) == [longest]
     for verb in (store.load, store.delete):
         with pytest.raises(StoreError, match="2049 bytes"):
@@ -493,7 +493,7 @@ def test_a_callable_gives_the_url_in_each_process(store: SQLStore, url: str) -> 
     with SQLStore(fetch) as lazy:
         assert asked == []
         lazy.save("alice", {"n": 1}, expected=None)
-        with lazy.lock("alice", timeout=1):
+        with lazy.lock("alice", timeout=PATIENCE):
             assert list(lazy.keys()) == ["alice"]
         assert asked == [url]
     restored = pickle.loads(pickle.dumps(SQLStore(url_from_a_vault)))

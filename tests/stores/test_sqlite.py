@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from support.errors import raises
+from support.limits import PATIENCE
 from support.processes import fork_without_hooks, in_forked_child, start_forked_child
 from support.stores.kill_trial import check_that_kills_leave_old_or_new
 from support.stores.workers import count_in_file, write_own_keys
@@ -92,7 +93,7 @@ def test_only_this_user_may_read_what_it_creates(tmp_path: Path, mask: int) -> N
 def test_missing_directories_are_private(tmp_path: Path) -> None:
     """Every directory made for the file, and the one of its locks, has mode 0700; lock files have 0600."""
     path = tmp_path / "a" / "b" / "tokens.db"
-    with umask(0o022), SQLiteStore(path) as store, store.lock("alice", timeout=1):
+    with umask(0o022), SQLiteStore(path) as store, store.lock("alice", timeout=PATIENCE):
         locks = path.with_name("tokens.db-locks")
         assert [mode(made) for made in (tmp_path / "a", tmp_path / "a" / "b", locks)] == [0o700] * 3
         assert [mode(lock) for lock in locks.iterdir()] == [0o600]
@@ -185,7 +186,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path) -> None:
         os.chdir(tmp_path)
         store = SQLiteStore("tokens.db")
         os.chdir(tmp_path / "elsewhere")
-        with store.lock("alice", timeout=1):
+        with store.lock("alice", timeout=PATIENCE):
             store.save("alice", {}, expected=None)
     finally:
         os.chdir(before)
@@ -487,7 +488,7 @@ def test_a_database_of_another_user_is_refused(path: Path) -> None:
     os.chown(path, 0, 0)
     os.chown(f"{path}-locks", 65534, 65534)
     with SQLiteStore(path) as store, pytest.raises(StoreError, match="belongs to another user"):
-        store.lock("alice", timeout=1).__enter__()
+        store.lock("alice", timeout=PATIENCE).__enter__()
 
 
 def test_a_group_shares_what_its_directory_allows(tmp_path: Path) -> None:
@@ -499,7 +500,7 @@ def test_a_group_shares_what_its_directory_allows(tmp_path: Path) -> None:
         path = directory / "tokens.db"
         with SQLiteStore(path, check_permissions=False) as store:
             store.save("alice", {"n": 1}, expected=None)
-            with store.lock("alice", timeout=1):
+            with store.lock("alice", timeout=PATIENCE):
                 assert {mode(each) for each in Path(f"{path}-locks").iterdir()} == {file_mode}
             assert (mode(path), mode(Path(f"{path}-wal"))) == (file_mode, file_mode)
             assert mode(Path(f"{path}-locks")) == locks_mode
@@ -520,7 +521,7 @@ def test_two_users_of_a_group_share_a_store(kind: str) -> None:
         os.setgid(0)
         os.setuid(uid)
         store = open_store(path)
-        with store.lock("alice", timeout=5):
+        with store.lock("alice", timeout=PATIENCE):
             record = store.load("alice")
             number = 0 if record is None else record.data["n"]
             store.save("alice", {"n": number + 1}, expected=record and record.version)
@@ -567,7 +568,7 @@ def test_a_key_that_is_not_text_is_an_error(store: SQLiteStore) -> None:
     """A key with a lone surrogate raises StoreError that shows it."""
     with pytest.raises(StoreError, match=r"key '\\ud800'"):
         store.load("\ud800")
-    with store.lock("\ud800", timeout=1):
+    with store.lock("\ud800", timeout=PATIENCE):
         pass
 
 
@@ -619,7 +620,7 @@ def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
     """A lock file exists while the lock is taken, one for each key, and not afterwards."""
     locks = Path(f"{path}-locks")
     for number in range(100):
-        with store.lock(f"key {number}", timeout=1):
+        with store.lock(f"key {number}", timeout=PATIENCE):
             assert len(list(locks.iterdir())) == 1
     assert list(locks.iterdir()) == []
 
@@ -627,7 +628,7 @@ def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
 def test_a_busy_lock_names_what_to_do(store: SQLiteStore) -> None:
     """The error of a lock not had names the key, the database and the lock file, and what to do."""
     with (
-        store.lock("alice", timeout=1),
+        store.lock("alice", timeout=PATIENCE),
         pytest.raises(StoreError, match=r"key 'alice' of '.*tokens\.db': not free within 0 s.*-locks/.*try again"),
         store.lock("alice", timeout=0),
     ):
@@ -639,7 +640,7 @@ def test_a_lock_that_cannot_be_is_an_error(path: Path, store: SQLiteStore) -> No
     locks = Path(f"{path}-locks")
     locks.rmdir()
     locks.write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot lock key 'alice'.*-locks"), store.lock("alice", timeout=1):
+    with pytest.raises(StoreError, match=r"cannot lock key 'alice'.*-locks"), store.lock("alice", timeout=PATIENCE):
         pass
 
 
@@ -650,7 +651,7 @@ def test_a_symlinked_lock_directory_is_refused(path: Path, tmp_path: Path, store
     locks = Path(f"{path}-locks")
     locks.rmdir()
     locks.symlink_to(elsewhere)
-    with pytest.raises(StoreError, match="symbolic link"), store.lock("alice", timeout=1):
+    with pytest.raises(StoreError, match="symbolic link"), store.lock("alice", timeout=PATIENCE):
         pass
     assert mode(elsewhere) == 0o755
 
@@ -659,7 +660,7 @@ def test_a_lax_lock_directory_is_tightened(path: Path, store: SQLiteStore) -> No
     """A lock directory that others may enter is closed to them."""
     locks = Path(f"{path}-locks")
     locks.chmod(0o777)
-    with store.lock("alice", timeout=1):
+    with store.lock("alice", timeout=PATIENCE):
         assert mode(locks) == 0o700
 
 
@@ -669,7 +670,7 @@ def test_two_spellings_of_a_path_share_the_lock(tmp_path: Path) -> None:
     real.mkdir()
     alias.symlink_to(real)
     one, other = SQLiteStore(real / "tokens.db"), SQLiteStore(alias / "tokens.db")
-    with one.lock("alice", timeout=1), pytest.raises(StoreError), other.lock("alice", timeout=0):
+    with one.lock("alice", timeout=PATIENCE), pytest.raises(StoreError), other.lock("alice", timeout=0):
         pass
 
 
@@ -715,7 +716,7 @@ def test_a_forked_child_reads_and_writes(store: SQLiteStore) -> None:
     first = store.save("alice", {"n": 1}, expected=None)
 
     def child() -> None:
-        with store.lock("alice", timeout=1):
+        with store.lock("alice", timeout=PATIENCE):
             store.save("alice", {"n": 2}, expected=first)
 
     in_forked_child(child)
@@ -775,7 +776,7 @@ def test_a_fork_amid_other_threads_writes_is_safe(store: SQLiteStore) -> None:
 
 def test_a_child_forked_under_the_lock_does_not_free_it(store: SQLiteStore) -> None:
     """The lock stays with the process that took it: a child that leaves the context takes nothing from its parent."""
-    context = store.lock("alice", timeout=1)
+    context = store.lock("alice", timeout=PATIENCE)
     with context:
         in_forked_child(lambda: context.__exit__(None, None, None) and None)
         with pytest.raises(StoreError), store.lock("alice", timeout=0):

@@ -77,17 +77,17 @@ def call(kind: str, alice: TokenSource, url: str) -> int:
     if package == "requests":
         import requests
 
-        return requests.get(url, auth=RequestsAuth(alice), timeout=20).status_code
+        return requests.get(url, auth=RequestsAuth(alice), timeout=60).status_code
     module = __import__(package)
     auth = {"httpx": HttpxAuth, "httpx2": Httpx2Auth}[package](alice)
     if manner == "sync":
-        with module.Client(auth=auth, trust_env=False) as http:
+        with module.Client(auth=auth, trust_env=False, timeout=60) as http:
             return int(http.get(url).status_code)
     return int(run(manner, lambda: acall(module, auth, url)))
 
 
 async def acall(module: Any, auth: Any, url: str) -> int:
-    async with module.AsyncClient(auth=auth, trust_env=False) as http:
+    async with module.AsyncClient(auth=auth, trust_env=False, timeout=60) as http:
         return int((await http.get(url)).status_code)
 
 

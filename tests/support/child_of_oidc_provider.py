@@ -32,7 +32,7 @@ def main(settings: dict[str, Any]) -> None:
     say("ready")
     while sys.stdin.readline():
         clock.advance(settings["step"])
-        answer = requests.get(f"{settings['issuer']}/me", auth=RequestsAuth(alice), timeout=20)
+        answer = requests.get(f"{settings['issuer']}/me", auth=RequestsAuth(alice), timeout=60)
         say({"status": answer.status_code, "token": alice.token().access_token})
 
 

@@ -932,7 +932,7 @@ with Sandbox(redirect_uri="http://127.0.0.1/callback") as sandbox:
     client = OAuthClient(BlnkCloud(base_url=sandbox.origin), client_id=sandbox.client_id,
                          client_secret=sandbox.client_secret, redirect_uri=sandbox.redirect_uri)
     try:
-        source = client.authorize_interactively("alice", timeout=20)
+        source = client.authorize_interactively("alice", timeout=60)
     except BlnkAuthError as error:
         print(type(error).__name__, error)
     else:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+from support.limits import PATIENCE
 
 from blnk_auth.testing import Clock, Counts, Fault, Sandbox
 
@@ -42,7 +43,7 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.origin, timeout=10) as client:
+    with httpx.Client(base_url=sandbox.origin, timeout=PATIENCE) as client:
         yield client
 
 
@@ -562,7 +563,7 @@ def test_hanging_request_ends_with_the_sandbox() -> None:
         assert not hanging.done()
         sandbox.__exit__(None, None, None)
         with pytest.raises(httpx.TransportError):
-            hanging.result(timeout=10)
+            hanging.result(timeout=PATIENCE)
 
 
 def test_dripping_body_never_ends(sandbox: Sandbox) -> None:
@@ -637,7 +638,7 @@ def test_latency_holds_back_the_answer_after_the_rotation(sandbox: Sandbox) -> N
         assert not held_back.done()
         sandbox.__exit__(None, None, None)
         with pytest.raises(httpx.TransportError):
-            held_back.result(timeout=10)
+            held_back.result(timeout=PATIENCE)
 
 
 # --- record, figures, controls ------------------------------------------------------------------------------------
@@ -697,7 +698,7 @@ def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Cli
         waiter = threads.submit(wait_for_each)
         for _ in range(100):
             http.post("/oauth/token")
-        waiter.result(timeout=10)
+        waiter.result(timeout=PATIENCE)
 
 
 def test_controls_over_http(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -760,12 +761,15 @@ def test_sandbox_stops_with_connections_open() -> None:
 
 
 def test_answers_are_not_delayed_by_nagles_algorithm(http: httpx.Client) -> None:
-    """A kept connection answers immediately; with Nagle's algorithm these would take 40 ms each, 4 seconds in all."""
+    """A kept connection answers immediately; with Nagle's algorithm each would take 40 ms."""
     http.get("/")
-    started = time.perf_counter()
+    taken: list[float] = []
     for _ in range(100):
+        began_at = time.perf_counter()
         http.get("/")
-    assert time.perf_counter() - started < 3
+        taken.append(time.perf_counter() - began_at)
+    # The quickest, which no other work on the machine held up.
+    assert min(taken) < 0.03
 
 
 def test_occupied_port_is_named() -> None:
@@ -806,7 +810,7 @@ def test_rotation_is_atomic_under_64_threads(sandbox: Sandbox) -> None:
 
     def attempt(_: int) -> int:
         with httpx.Client(base_url=sandbox.origin, timeout=60) as http:
-            together.wait(30)
+            together.wait(PATIENCE)
             return refresh(sandbox, http, answer["refresh_token"]).status_code
 
     with ThreadPoolExecutor(64) as threads:

@@ -20,6 +20,7 @@ import trustme
 from requests.adapters import BaseAdapter
 from support.errors import raises
 from support.leaks import leaks
+from support.limits import PATIENCE
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
@@ -144,7 +145,7 @@ def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
     with pytest.raises(NoResponse) as caught:
         send(package, sandbox.origin, **limits)
     assert caught.value.sent is True
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < PATIENCE / 2
     assert leaks([caught.value, repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
 
 
@@ -161,7 +162,7 @@ def test_f26_the_deadline_holds_on_a_connection_that_the_users_client_had_open(
         with pytest.raises(NoResponse, match="not complete within") as caught:
             send(package, sandbox.origin, client=own, request_deadline=0.2)
     assert caught.value.sent is True
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < PATIENCE / 2
 
 
 @pytest.mark.parametrize("read_before", [False, True], ids=["a file", "read by a hook"])
@@ -230,7 +231,7 @@ def test_nothing_is_left_behind(package: Package, sandbox: Sandbox) -> None:
         send(package, sandbox.origin)
     for thread in threading.enumerate():
         if thread.name == "blnk-auth deadline":
-            thread.join(5)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
@@ -291,7 +292,7 @@ def tls_origin(authority: trustme.CA) -> Iterator[str]:
     yield f"https://127.0.0.1:{listener.getsockname()[1]}"
     closing.set()
     socket.create_connection(listener.getsockname()).close()
-    server.join(10)
+    server.join(PATIENCE)
     listener.close()
 
 

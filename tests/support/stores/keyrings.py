@@ -15,6 +15,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends import SecretService
 from keyring.compat import properties
 from keyring.errors import PasswordDeleteError
+from support.limits import PATIENCE
 
 from blnk_auth.stores._keyring import KeyringStore
 
@@ -128,7 +129,7 @@ def secret_service() -> Iterator[None]:
             ended = [process.poll() for process in (daemon, bus)]
             for process in (daemon, bus):
                 process.terminate()
-                process.wait(10)
+                process.wait(PATIENCE)
                 assert process.stdout is not None
                 process.stdout.close()
             assert ended == [None, None], "gnome-keyring or its bus ended too soon"
