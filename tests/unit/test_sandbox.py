@@ -768,7 +768,7 @@ def test_answers_are_not_delayed_by_nagles_algorithm(http: httpx.Client) -> None
         began_at = time.perf_counter()
         http.get("/")
         taken.append(time.perf_counter() - began_at)
-    # The quickest, which no other work on the machine held up.
+    # The quickest, which no other work on the machine has delayed.
     assert min(taken) < 0.03
 
 
