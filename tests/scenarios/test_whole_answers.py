@@ -303,7 +303,7 @@ from blnk_auth import RenewalPolicy
 from blnk_auth._protocol.http_messages import HttpRequest
 from blnk_auth._transport.network import Network, transport_for
 package, url, body = sys.argv[1:]
-network = Network(RenewalPolicy(request_deadline=1.0))
+network = Network(RenewalPolicy(request_deadline=2.0))
 request = HttpRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())
 print(transport_for(package, network).send(request).body.decode())
 """
@@ -326,7 +326,7 @@ def test_what_arrived_while_the_process_was_paused_is_read(package: Package) -> 
             child.send_signal(signal.SIGSTOP)
             stopped.set()
             # Not for the answer: until the deadline, and what a busy machine may delay it, have passed.
-            threading.Event().wait(2.5)
+            threading.Event().wait(3.0)
             child.send_signal(signal.SIGCONT)
             said, _ = child.communicate(timeout=PATIENCE)
     assert said.strip() == FORM.decode()
