@@ -158,7 +158,8 @@ def _checks_permissions(url: str) -> bool:
 def _existing(path: str, create: bool) -> str:
     try:
         is_there = Path(path).expanduser().exists()
-    except RuntimeError:
+    except (OSError, RuntimeError):
+        # A name that is too long, or a home directory that does not exist.
         is_there = False
     if not create and not is_there:
         raise ConfigurationError(f"there is no store at {path!r}", parameter="url", remedy="check the path in the URL")
