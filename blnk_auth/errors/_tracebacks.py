@@ -131,9 +131,8 @@ class RedactedBytes(bytes):
     def __repr__(self) -> str:
         return "<redacted>"
 
-    def __getitem__(self, index: Any) -> Any:
-        part: Any = super().__getitem__(index)
-        return RedactedBytes(part) if isinstance(part, bytes) else part
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        return RedactedBytes(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
 
     def __copy__(self) -> RedactedBytes:
         return self
