@@ -57,6 +57,9 @@ class Books:
     locked: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     """By process and subject: when it got the lock."""
 
+    unsaved: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Process and subject, of each pair that could not be saved when it arrived."""
+
     calls: list[Line] = field(default_factory=list[Line])
     sizes: dict[str, list[Line]] = field(default_factory=lambda: defaultdict(list))
     """By process: its memory over time."""
@@ -184,6 +187,7 @@ def _read_worker(books: Books, worker: str, lines: Iterable[Line]) -> None:
         "save": lambda line: books.saves[line["grant"], line["generation"]].append(line),
         "locked": lambda line: books.locked[worker, line["key"].rpartition("/")[2]].append(line["t"]),
         "call": books.calls.append,
+        "event": lambda line: line["name"] == "save_failed" and books.unsaved.add((worker, line["subject"])),
         "size": books.sizes[worker].append,
         "stalled": lambda line: books.stalled[worker].append(Window(line["since"], line["until"])),
         "proof": lambda line: books.proofs[line["subject"]].append(line),

@@ -205,8 +205,7 @@ def _lost_sign_in(books: Books) -> None:
 
 def _unsaved_sign_in_that_was_used(books: Books) -> None:
     _lost_sign_in(books)
-    save = {"worker": "1.0", "grant": GRANTS, "generation": 0, "began": 0.5, "t": 0.6, "failure": "StoreError"}
-    books.saves[GRANTS, 0].append(save)
+    books.unsaved.add(("1.0", subject_of(3)))
     _call(books, subject=subject_of(3), began=2.0, t=3.0)
 
 

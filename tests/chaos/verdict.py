@@ -210,8 +210,8 @@ def _stayed_in_memory(books: Books, call: Line) -> bool:
         and each["began"] > call["t"]
         and not each["failure"]
     )
-    tried = any(each["failure"] for each in books.saves.get((int(call["result"].split("-")[1]), 0), ()))
-    return tried and (call["worker"] in books.killed or not any(later))
+    was_kept = (call["worker"], call["subject"]) in books.unsaved
+    return was_kept and (call["worker"] in books.killed or not any(later))
 
 
 def _unreadable(books: Books) -> Iterator[str]:
