@@ -1,24 +1,34 @@
 """What must hold in every schedule. Each function looks at one step, or at the end, and raises `Broken`.
 
-1.  No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
+1.  Spent once:
+    No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
     And one call presents the same refresh token again only after its answer was lost, as often as the policy allows,
-    and while it still has the lock.
-2.  No saved pair is replaced by an older one, in the server's order, and no pair of a sign-in by one of an earlier
+    and while it still has the lock; never after it was suspended past the deadline of its request.
+2.  Never replaced by an older pair:
+    No saved pair is replaced by an older one, in the server's order, and no pair of a sign-in by one of an earlier
     sign-in. The mark that a pair has ended is not taken off it.
-3.  Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
+3.  A token or a typed error:
+    Every call ends with a valid token or with a typed error; with a token if there was no fault, or a new pair arrived.
     A pair is used only when it is saved, or when saving it has failed.
     `SignInRequired` is raised only after `invalid_grant`, and not if another process's newer pair was to be found.
     A remembered failure is not raised if another process's valid token was to be found, nor if it was one of an early
     renewal and the token must be renewed by now.
     Where lost answers are asked for again, and the server has a grace period, one that is lost fails no call.
-4.  No deadlock, and no lock outlives its call.
-5.  The server is asked only about a token that is due, and never about one whose record is marked as ended.
+4.  No deadlock:
+    No deadlock, and no lock outlives its call.
+5.  Asked only when due:
+    The server is asked only about a token that is due, and never about one whose record is marked as ended.
     With 1 and 3 it follows: without faults, exactly one request for each expiry, from any number of callers.
-6.  The newest pair that arrived is in the store or in the memory of a living process, unless its process was killed.
-7.  A renewal deletes no record, and marks one as ended only after the server refused that very generation.
-8.  Everything heals if the server still accepts the newest pair: once the faults are over, every process gets a valid
+6.  The newest pair is kept:
+    The newest pair that arrived is in the store or in the memory of a living process, unless its process was killed.
+7.  Ended only by a verdict:
+    A renewal deletes no record, and marks one as ended only after the server refused that very generation.
+8.  Everything heals:
+    Everything heals if the server still accepts the newest pair: once the faults are over, every process gets a valid
     token with its next call and again after the next expiry. That pair is then in the store.
+9.  A superseded pair is not presented:
+    A process never presents a refresh token that it has seen replaced, also if the store has lost the newer pair.
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
 twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow
@@ -35,6 +45,19 @@ from simulation.world import NONE, Happening, Setup, State, Worker, World, read
 
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.token import Token
+
+INVARIANTS = {
+    1: "spent once",
+    2: "never replaced by an older pair",
+    3: "a token or a typed error",
+    4: "no deadlock",
+    5: "asked only when due",
+    6: "the newest pair is kept",
+    7: "ended only by a verdict",
+    8: "everything heals",
+    9: "a superseded pair is not presented",
+}
+"""Their names, as docs/explanation/renewal.md has them. Each complaint begins with the number."""
 
 _DUE_AFTER = 75
 """Seconds after which a token may be renewed: the advisory window is a quarter of its lifetime."""
@@ -64,6 +87,12 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
         _hold(may_repeat, f"1: one call presents refresh token {generation} twice")
         has_lock = worker.holds_lock or not before.exclusive
         _hold(has_lock, f"1: refresh token {generation} is presented again without the lock")
+        in_time = worker.suspended_after != generation
+        _hold(in_time, f"1: refresh token {generation} is presented again after the deadline of the request")
+    cached = worker.moment.cached
+    if cached is not None:
+        is_superseded = cached.supersedes(_pair(generation))
+        _hold(not is_superseded, f"9: refresh token {generation} is presented by a process that saw it replaced")
     is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
     _hold(is_due, f"5: token {generation} is renewed although it is fresh")
     if before.exclusive:
@@ -160,7 +189,8 @@ def check_end(world: World, state: State) -> None:
     arrived = (each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost)
     last, kept = newest(arrived), newest(_kept(state))
     _hold(newest((kept, last)) == kept, f"6: generation {last} is lost")
-    _check_healing(world, state, honoured=not state.revoked and state.spent_at[kept] == NONE)
+    is_known = all(_recognizes(state, index) for index in range(len(state.workers)) if _lost_a_write(state, index))
+    _check_healing(world, state, honoured=is_known and not state.revoked and state.spent_at[kept] == NONE)
 
 
 def _kept(state: State) -> set[int]:
@@ -170,7 +200,11 @@ def _kept(state: State) -> set[int]:
 
 
 def _check_healing(world: World, state: State, *, honoured: bool) -> None:
-    state = state._replace(now=state.now + int(world.setup.policy.cooldown))
+    pause = int(world.setup.policy.cooldown)
+    if any(_lost_a_write(state, index) for index in range(len(state.workers))):
+        # A process finds out when it must renew. One that does not know the pair may not come before it.
+        pause += LIFETIME
+    state = state._replace(now=state.now + pause)
     for _ in range(2):
         for index in _unsaved_first(state):
             state, result = _call(world, state, index)
@@ -188,8 +222,29 @@ def _unsaved_first(state: State) -> list[int]:
 
 
 def _unsaved(state: State, index: int) -> int:
+    """The pair that a process has and the store has not: it could not be saved, or the store has lost it."""
     cached = state.workers[index].moment.cached
-    return generation_of(cached.token) if cached is not None and cached.version is None else NONE
+    if cached is None or not (cached.version is None or _lost_a_write(state, index)):
+        return NONE
+    return generation_of(cached.token)
+
+
+def _recognizes(state: State, index: int) -> bool:
+    """Whether a process has seen the pair that is stored replaced."""
+    cached = state.workers[index].moment.cached
+    return cached is not None and cached.supersedes(_pair(read(state.record)[0]))
+
+
+def _pair(generation: int) -> Token:
+    return Token(f"access-{generation}", refresh_token=f"refresh-{generation}")
+
+
+def _lost_a_write(state: State, index: int) -> bool:
+    """Whether the store has lost the pair that a process has in memory."""
+    cached = state.workers[index].moment.cached
+    if cached is None or cached.version is None:
+        return False
+    return generation_of(cached.token) in state.lost and generation_of(cached.token) > read(state.record)[0]
 
 
 def _call(world: World, state: State, index: int) -> tuple[State, Token | BaseException | None]:

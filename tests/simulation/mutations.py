@@ -35,8 +35,8 @@ class ReadsOnlyBeforeTheLock(StoredGrant):
 
     first: Stored | None = None
 
-    def load(self) -> Stored | None:
-        self.first = self.first or super().load()
+    def load(self, known: CachedToken | None = None) -> Stored | None:
+        self.first = self.first or super().load(known)
         return self.first
 
 
@@ -261,6 +261,21 @@ class AsksAgainTooOften(TokenEndpoint):
         return super()._ask_until_answered(build, retries_left + 1)
 
 
+class AsksAgainHoweverLate(TokenEndpoint):
+    """Each attempt has a deadline of its own, also after the process was suspended."""
+
+    def _ask_until_answered(self, build: Build, retries_left: int) -> Any:
+        self.ports = self.ports._replace(monotonic=lambda: 0.0)
+        return super()._ask_until_answered(build, retries_left)
+
+
+class TrustsAStoreThatLostAWrite(StoredGrant):
+    """What the store has is taken for the newest pair, also if this process has seen it replaced."""
+
+    def load_newest(self, known: CachedToken | None) -> Stored | None:
+        return self.load(known)
+
+
 class RenewalWinsOverASignIn(StoredGrant):
     """Of two pairs the one that was issued later stays, regardless of what was spent for it."""
 
@@ -339,6 +354,10 @@ MUTATIONS: dict[str, Setup] = {
     "never asks again": _with(NeverAsksAgain, server="grace", policy=REPEATING, calls=_ONCE),
     "asks again without the lock": _with(AsksAgainWithoutTheLock, server="grace", policy=REPEATING, calls=_ONCE),
     "asks again too often": _with(AsksAgainTooOften, server="grace", policy=REPEATING, calls=_ONCE, faults=2),
+    "asks again however late": _with(
+        AsksAgainHoweverLate, lock="lease", freezes=True, server="single use", policy=REPEATING, calls=_ONCE, faults=2
+    ),
+    "trusts a store that lost a write": _with(TrustsAStoreThatLostAWrite, loses_writes=True),
     "raises without looking": Setup(token_type=_RaisesWithoutLooking, workers=2, policy=COOLING_DOWN),
     "cools down past the expiry": Setup(
         token_type=_CoolsDownPastTheExpiry, workers=1, calls=(TOKEN,) * 3, policy=COOLING_DOWN, age=STALE

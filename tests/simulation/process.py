@@ -76,6 +76,8 @@ class Seen(NamedTuple):
     now: int
     text: str = ""
     number: int = -1
+    elapsed: int = 0
+    """Seconds for which the process was suspended since the call began."""
 
 
 BEGIN = Wish("begin")
@@ -116,13 +118,13 @@ class Script:
     def __init__(self, history: tuple[Seen, ...]) -> None:
         self._history = iter(history)
         self.wish: Wish | None = None
-        self.now = 0
+        self.now = self.elapsed = 0
 
     def call(self, wish: Wish) -> Seen:
         if self.wish is None:
             seen = next(self._history, None)
             if seen is not None:
-                self.now = seen.now
+                self.now, self.elapsed = seen.now, seen.elapsed
                 return seen
             self.wish = wish
         # Also for what the unwinding code calls, which would be taken for a wish otherwise.
@@ -228,7 +230,7 @@ class ScriptedState(ClientState):
             store=self.script,
             transport=self.script,
             clock=self.clock,
-            monotonic=lambda: 0.0,
+            monotonic=lambda: float(self.script.elapsed),
             wait=self.script.wait,
             jitter_position=lambda: 0.5,
             policy=self.policy,

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from simulation import invariants
+from simulation.invariants import INVARIANTS
 from simulation.mutations import MUTATIONS
 from simulation.process import COOLING_DOWN, REJECTED, REPEATING, TOKEN
 from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
@@ -27,6 +31,7 @@ WORLDS: dict[str, Setup] = {
     "a new sign-in": Setup(signs_in=True, workers=2),
     "asking again": Setup(policy=REPEATING, workers=2),
     "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2),
+    "a lost write": Setup(loses_writes=True, workers=2),
     "cooling down": Setup(policy=COOLING_DOWN, workers=2),
 }
 
@@ -50,6 +55,16 @@ DEEP_WORLDS: dict[str, Setup] = {
     "asking again, lease, single use": Setup(policy=REPEATING, lock="lease", server="single use", workers=2),
     "cooling down, three calls": Setup(policy=COOLING_DOWN, workers=2, calls=(TOKEN,) * 3, age=STALE),
     "cooling down, lease": Setup(policy=COOLING_DOWN, lock="lease", server="single use", workers=2, calls=ONCE),
+    **{
+        f"a lost write, two faults, {server}": Setup(loses_writes=True, server=server, workers=2, calls=ONCE, faults=2)
+        for server in SERVERS
+    },
+    "a lost write, lease": Setup(loses_writes=True, lock="lease", workers=2),
+    "a lost write, a new sign-in": Setup(loses_writes=True, signs_in=True, workers=2),
+    "a lost write, three processes": Setup(loses_writes=True, calls=ONCE),
+    "suspended, asking again, two faults": Setup(
+        lock="lease", freezes=True, server="single use", policy=REPEATING, workers=2, calls=ONCE, faults=2
+    ),
     "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
@@ -120,3 +135,16 @@ def test_a_violation_lists_the_schedule() -> None:
         "1: refresh token 0 is spent twice, and no fault explains it\n   1. worker 0: makes a call\n"
     )
     assert "replay(setup, [(0, 'makes a call'), (0, 'loads')" in text
+
+
+PAGE = Path(__file__).parents[2] / "docs/explanation/renewal.md"
+
+
+def test_the_page_names_every_invariant_and_no_other() -> None:
+    """What it calls safe and live are the invariants of the code, and each complaint has the number of one."""
+    section = PAGE.read_text("utf-8").partition("## What is safe")[2].partition("**What no client can prevent**")[0]
+    named = [name for name in re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE) if name not in ("Invariant", "---")]
+    assert sorted(named) == sorted(INVARIANTS.values())
+    source = Path(invariants.__file__).read_text("utf-8")
+    assert {int(number) for number in re.findall(r'f?"(\d): ', source)} == set(INVARIANTS)
+    assert [int(number) for number in re.findall(r"^(\d)\.  ", source, re.MULTILINE)] == list(INVARIANTS)

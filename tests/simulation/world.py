@@ -14,7 +14,9 @@ The faults, of which at most `Setup.faults` happen in one schedule:
     unlock          fails, though the lock is free
     token request   never leaves; times out unprocessed; is answered 503; its answer is lost;
                     times out and reaches the server later, when nobody waits for it
-    lease lock      is lost while it is taken: exclusion fails from here on
+    lease lock      is lost while it is taken: exclusion fails from here on; with `Setup.freezes`, because its holder
+                    was suspended for longer than any deadline
+    the store       loses the write that it confirmed last, with `Setup.loses_writes`; and with a lease, the lock
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ GRACE = 30
 """Seconds for which a spent refresh token still works at a server with a grace period. Far below LIFETIME."""
 
 NOBODY, NONE = -1, -1
+NOTHING = ("", NONE)
 NOT_ASKED, REFUSED, BUSY = -1, -2, -3
 """What a process may be waiting for besides the number of the generation that was issued to it."""
 
@@ -78,6 +81,12 @@ class Setup:
     """Whether the first worker's first call is a new sign-in."""
 
     policy: RenewalPolicy = POLICY
+    loses_writes: bool = False
+    """Whether the store may lose its last write, as after a fail-over; with a lease, the lock too."""
+
+    freezes: bool = False
+    """Whether a holder whose lease is lost was suspended, past the deadline of its request too."""
+
     token_type: type[SimulatedToken] = SimulatedToken
     crash_frees_lock: bool = True
     shielded: bool = True
@@ -127,6 +136,12 @@ class Worker(NamedTuple):
     signs_in: bool = False
     """Its first call is a sign-in."""
 
+    elapsed: int = 0
+    """Seconds for which it was suspended during the call under way."""
+
+    suspended_after: int = NONE
+    """The generation that it had presented before it was suspended."""
+
     lost_answers: int = 0
     """How many answers were lost during the call under way."""
 
@@ -148,7 +163,13 @@ class State(NamedTuple):
 
     now: int
     version: int
-    """Of the record; counts the writes."""
+    """Of the record."""
+
+    writes: int
+    """How many there were: the next one makes another version."""
+
+    before_last: tuple[str, int]
+    """The record and the version that the last write replaced; only where it may be lost."""
 
     record: str
     spent_at: tuple[int, ...]
@@ -227,6 +248,8 @@ _FAULTS: dict[str, tuple[str, ...]] = {
     "wait": (),
 }
 ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost", "killed", "deserted", "lease is lost"
+SUSPENDED, WRITE_LOST = "is suspended and loses its lease", "the store loses its last write"
+PAST_EVERY_DEADLINE = 1000
 TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the user revokes the grant"
 
 
@@ -252,6 +275,7 @@ class World:
             KILLED: self._kill,
             DESERTED: self._desert,
             LEASE_LOST: self._lose_lease,
+            SUSPENDED: self._suspend,
             "cannot load": self._fail,
             "cannot lock": self._fail,
             "cannot save": self._fail_to_save,
@@ -268,6 +292,8 @@ class World:
         return State(
             now=self.setup.age,
             version=0,
+            writes=0,
+            before_last=NOTHING,
             record=first_record(),
             spent_at=(NONE,),
             revoked=False,
@@ -323,6 +349,8 @@ class World:
             return []
         # A new sign-in after it would be another grant at the server.
         found = [] if state.revoked or self.setup.signs_in else [Choice(NOBODY, WITHDRAWN)]
+        if state.before_last != NOTHING:
+            found.append(Choice(NOBODY, WRITE_LOST))
         for index, worker in enumerate(state.workers):
             # A process that has just started may as well be killed: it starts again.
             if not self._is_done(worker) and worker.moment is not self.processes.newborn:
@@ -335,7 +363,7 @@ class World:
         if len(worker.moment.history) == 1 or (worker.moment.history and not self.setup.shielded):
             mishaps += (DESERTED,) if not worker.deserted else ()
         if worker.holds_lock and self.setup.lock == "lease":
-            mishaps += (LEASE_LOST,)
+            mishaps += (SUSPENDED if self.setup.freezes else LEASE_LOST,)
         return mishaps
 
     def take(self, state: State, choice: Choice) -> tuple[State, list[Happening]]:
@@ -356,6 +384,8 @@ class World:
             return state._replace(now=state.now + LIFETIME, expiries_left=state.expiries_left - 1, workers=workers)
         if deed == WITHDRAWN:
             return state._replace(revoked=True, faults_left=state.faults_left - 1)
+        if deed == WRITE_LOST:
+            return self._lose_write(state)
         state, _ = self._serve(state._replace(late=state.late[1:]), state.late[0], NOBODY, seen)
         return state
 
@@ -364,6 +394,8 @@ class World:
     def _go_on(self, state: State, index: int, came: Seen, seen: list[Happening], **changes: Any) -> State:
         """Let the real code go on with what came of its wish, up to its next wish or the end of the call."""
         worker = state.workers[index]
+        if worker.elapsed:
+            came = came._replace(elapsed=worker.elapsed)
         following = self.processes.go_on(worker.moment, came, self._call_of(worker))
         if isinstance(following, Moment):
             return _with(state, index, worker._replace(moment=following, **changes))
@@ -444,7 +476,9 @@ class World:
         seen.append(Happening("saved", index, before=state.record, after=text))
         if read(text)[0] == worker.received:
             state = _with(state, index, worker._replace(spent=NONE, received=NONE))
-        return state._replace(record=text, version=state.version + 1)
+        before_last = (state.record, state.version) if self.setup.loses_writes else NOTHING
+        number = state.writes + 1
+        return state._replace(record=text, version=number, writes=number, before_last=before_last)
 
     def _delete(self, state: State, index: int, seen: list[Happening]) -> State:
         seen.append(Happening("deleted", index))
@@ -546,6 +580,27 @@ class World:
 
     def _lose_lease(self, state: State, index: int, seen: list[Happening]) -> State:
         return _with(state._replace(exclusive=False), index, state.workers[index]._replace(holds_lock=False))
+
+    def _suspend(self, state: State, index: int, seen: list[Happening]) -> State:
+        state = self._lose_lease(state, index, seen)
+        worker = state.workers[index]
+        # Between its look at the clock and its request nothing can stop it.
+        is_sending = worker.moment.wish.what == "send" and worker.answer == NOT_ASKED
+        after = NONE if is_sending else worker.presented
+        return _with(state, index, worker._replace(elapsed=PAST_EVERY_DEADLINE, suspended_after=after))
+
+    def _lose_write(self, state: State) -> State:
+        """The store forgets the write that it confirmed last, and reports nothing."""
+        record, version = state.before_last
+        forgotten, found = read(state.record)[0], read(record)[0]
+        state = state._replace(record=record, version=version, before_last=NOTHING, faults_left=state.faults_left - 1)
+        if forgotten != found:
+            # A process that does not know the successor may present it again.
+            state = state._replace(orphans=state.orphans | {found}, lost=state.lost | {forgotten})
+        if self.setup.lock == "lease" and any(each.holds_lock for each in state.workers):
+            workers = tuple(each._replace(holds_lock=False) for each in state.workers)
+            state = state._replace(exclusive=False, workers=workers)
+        return state
 
 
 def _has_newer(state: State, generation: int) -> bool:
