@@ -137,7 +137,8 @@ class StoredGrant:
         if stored is None or known is None or not known.supersedes(stored.record.token):
             return stored
         # Which sign-in it descends from is not known any more: it may be another one than that of the record found.
-        record = GrantRecord(known.token, known.ended)
+        # Nor is a mark written: a verdict that this process knows may have been about the older pair.
+        record = GrantRecord(known.token)
         version = self.write(record, stored.version)
         self.events.append(Event("store_rolled_back", self.key, _ROLLED_BACK))
         return Stored(record, version, self.cache(record, version, known=known))

@@ -55,11 +55,6 @@ DEEP_WORLDS: dict[str, Setup] = {
     "asking again, lease, single use": Setup(policy=REPEATING, lock="lease", server="single use", workers=2),
     "cooling down, three calls": Setup(policy=COOLING_DOWN, workers=2, calls=(TOKEN,) * 3, age=STALE),
     "cooling down, lease": Setup(policy=COOLING_DOWN, lock="lease", server="single use", workers=2, calls=ONCE),
-    **{
-        f"a lost write, two faults, {server}": Setup(loses_writes=True, server=server, workers=2, calls=ONCE, faults=2)
-        for server in SERVERS
-    },
-    "a lost write, lease": Setup(loses_writes=True, lock="lease", workers=2),
     "a lost write, a new sign-in": Setup(loses_writes=True, signs_in=True, workers=2),
     "a lost write, three processes": Setup(loses_writes=True, calls=ONCE),
     "suspended, asking again, two faults": Setup(

@@ -16,7 +16,7 @@ The faults, of which at most `Setup.faults` happen in one schedule:
                     times out and reaches the server later, when nobody waits for it
     lease lock      is lost while it is taken: exclusion fails from here on; with `Setup.freezes`, because its holder
                     was suspended for longer than any deadline
-    the store       loses the write that it confirmed last, with `Setup.loses_writes`; and with a lease, the lock
+    the store       loses the write that it confirmed last, with `Setup.loses_writes`
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Setup:
 
     policy: RenewalPolicy = POLICY
     loses_writes: bool = False
-    """Whether the store may lose its last write, as after a fail-over; with a lease, the lock too."""
+    """Whether the store may lose its last write, as after a fail-over."""
 
     freezes: bool = False
     """Whether a holder whose lease is lost was suspended, past the deadline of its request too."""
@@ -595,11 +595,9 @@ class World:
         forgotten, found = read(state.record)[0], read(record)[0]
         state = state._replace(record=record, version=version, before_last=NOTHING, faults_left=state.faults_left - 1)
         if forgotten != found:
-            # A process that does not know the successor may present it again.
-            state = state._replace(orphans=state.orphans | {found}, lost=state.lost | {forgotten})
-        if self.setup.lock == "lease" and any(each.holds_lock for each in state.workers):
-            workers = tuple(each._replace(holds_lock=False) for each in state.workers)
-            state = state._replace(exclusive=False, workers=workers)
+            # A process that does not know the newest may present one before it again.
+            earlier = set(range(found, forgotten))
+            state = state._replace(orphans=state.orphans | earlier, lost=state.lost | {forgotten})
         return state
 
 
