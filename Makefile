@@ -91,7 +91,7 @@ lint: $(LOCKED)
 types: $(LOCKED)
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
-	$(BIN)/python tests/typing/check.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python tests/typing/check.py
 
 # Beside every peer, some 20 minutes; writes docs/explanation/performance.md. On a machine that does nothing else.
 bench: $(BENCH)/.installed

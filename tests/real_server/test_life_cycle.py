@@ -26,7 +26,7 @@ from blnk_auth._protocol.assertions import Signer
 
 EXPIRIES = 10
 PROCESSES = 8
-CHILD = Path(__file__).with_name("child.py")
+CHILD = Path(__file__).parents[1] / "support" / "child_of_oidc_provider.py"
 
 
 def through_everything(stack: ExitStack, source: TokenSource) -> list[Http]:

@@ -1,4 +1,4 @@
-"""A process of its own that makes requests against the real server: `child.py SETTINGS`.
+"""A process of its own that makes requests against the real server: `child_of_oidc_provider.py SETTINGS`.
 
 It writes "ready"; each time it reads that it may go on, it moves its clock by a step, makes a request, and writes what
 became of it. It is run by its path and imports nothing of the tests, so that it sees `blnk_auth` as any program does.
