@@ -81,7 +81,7 @@ class TakesWildcards(MemoryStore):
 
 class ShowsSecrets(MemoryStore):
     def __repr__(self) -> str:
-        return f"<ShowsSecrets {self._records}>"
+        return f"<ShowsSecrets {[str(text) for _, text in self._records.values()]}>"
 
 
 class LocksNobody(MemoryStore):

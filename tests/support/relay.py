@@ -33,6 +33,8 @@ class Relay:
 
         self._count = 0
         self._counting = threading.Lock()
+        self._changing = threading.Lock()
+        self._is_cut = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = {self._listener}
         self._threads: list[threading.Thread] = []
@@ -52,7 +54,11 @@ class Relay:
 
     def cut(self) -> None:
         """End all connections, and accept no other."""
-        for each in tuple(self._sockets):
+        # The listener first: a replica connects again within microseconds.
+        with self._changing:
+            self._is_cut = True
+            ending = (self._listener, *self._sockets)
+        for each in ending:
             _end(each)
 
     @property
@@ -73,19 +79,31 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self._sockets.add(client)
+                if not self._begins(client):
+                    return
                 try:
                     server = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
                 except OSError:
                     _end(client)
                     continue
                 self.connections += 1
-                self._sockets.add(server)
+                if not self._begins(server):
+                    _end(client)
+                    return
                 server.settimeout(None)
                 for each in (client, server):
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._run(self._pass_on, client, server)
                 self._run(self._pass_on, server, client)
+
+    def _begins(self, connection: socket.socket) -> bool:
+        """Whether this connection may be used: not once all have been cut."""
+        with self._changing:
+            self._sockets.add(connection)
+            is_cut = self._is_cut
+        if is_cut:
+            _end(connection)
+        return not is_cut
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
