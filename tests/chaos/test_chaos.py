@@ -30,7 +30,8 @@ def test_one_minute_leaves_nothing_unexplained() -> None:
 
 
 def test_a_library_whose_locks_exclude_nobody_is_noticed() -> None:
-    """The books show refresh tokens that were used twice and no fault explains it."""
-    run = _chaos("--seed", "1", "--minutes", "0.5", "--without-locks")
-    assert run.returncode == 1, f"{run.stdout}\n{run.stderr}"
-    assert "reuse without an explanation" in run.stdout
+    """The books show refresh tokens that were used twice and no fault explains it; in one of three runs at the latest,
+    since two processes must meet at one grant.
+    """
+    runs = (_chaos("--seed", str(seed), "--minutes", "0.5", "--without-locks") for seed in (1, 2, 3))
+    assert any(run.returncode == 1 and "reuse without an explanation" in run.stdout for run in runs)

@@ -89,6 +89,9 @@ class LoggedStore:
         grant, generation = name_of(str(token.get("refresh_token")))
         began, failure = time.monotonic(), "unknown"
         try:
+            if not self._excludes:
+                # As slow as a store across a network: long enough for another process to present the same pair.
+                time.sleep(1.0)
             version = self.inner.save(key, data, expected=expected)
             failure = ""
             return version
@@ -253,7 +256,7 @@ class Worker:
                 if before == 401 and time.monotonic() < last:
                     # Another process's token was taken from the store, and is rejected as well: the next call that
                     # is rejected, after a cool-down, renews it.
-                    time.sleep(0.5)
+                    time.sleep(1.0)
                     continue
                 source.renew()
                 after = self._call({"subject": subject, "client": "requests"})
@@ -261,7 +264,7 @@ class Worker:
             except _TYPED as error:
                 result, reason = type(error).__name__, getattr(error, "reason", "") or str(error)
                 if not isinstance(error, SignInRequired) and time.monotonic() < last:
-                    time.sleep(0.5)
+                    time.sleep(1.0)
                     continue
             except Exception as error:
                 result, reason = f"untyped {type(error).__name__}", str(error)
