@@ -5,8 +5,8 @@ Used by every other part. `Call` and `ApiAnswer` are public: a provider's callab
 * Values are immutable by convention: the package never changes one.
 * Their repr shows no header value and no body, since both hold secrets.
 
-They are plain classes because every auth class imports this module: `dataclasses` would take longer than the rest of
-the import.
+They are plain classes and a named tuple because every auth class imports this module: `dataclasses` would take longer
+than the rest of the import.
 """
 
 from __future__ import annotations

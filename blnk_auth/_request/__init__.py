@@ -10,5 +10,5 @@ It promises that all of them decide alike. It never calls the authorization serv
 * `redirects`: where a redirect loses the token.
 * `httpx_flow`, `requests_hook`, `requests_retry`: the same request flow, as httpx, httpx2 and requests run it.
 * `client_errors`: our errors as errors of the HTTP package.
-* `waits`: logic that waits, written once for threads and tasks.
+* `blocking_and_async`: logic that waits, written once for threads and tasks.
 """

@@ -3,6 +3,9 @@
 Used by users who configure a client. It promises one function for each provider, which returns a `Provider`. The rules
 are public because a user's own `Provider` may use one, and because a pickle of a provider names them. It never imports
 a module before one of its names is first used (PEP 562).
+
+* `_blink`, `_blnk_cloud`, `_flinks`, `_mastercard_open_finance_europe`, `_truelayer`: one provider each.
+* `_uk_open_banking`: any bank of UK Open Banking.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ is first used (PEP 562).
 * `_token_store`: the protocol of a store, and helpers for authors. `_simple`: a base class. `_async_adapter`: stores in
   `async def`.
 * `_memory`, `_file`, `_sqlite`, `_sql`, `_redis`, `_keyring`, `_key_value`, `_encrypted`: one store each. What begins
-  with the same word is a part of that store, as `_sqlite_file`; `_sealing` is one of `_encrypted`.
+  with the same word is a part of that store, as `_sqlite_file`. `_sealing` is a part of `_encrypted`,
+  `_psycopg_deadline` of `_sql`, and `_system_keyring` of `_keyring`.
 * `_calls`: how the rest of the library calls any store. `_copying`, `_self_checking`: `copy_store` and `check_store`.
   `_urls`: a store by its URL.
 * `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_process_lock`, `_key_locks`,

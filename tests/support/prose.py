@@ -1,7 +1,7 @@
 """The prose of the project: docstrings, comments, messages and Markdown pages, as paragraphs with the line they are on.
 
-Used by `tests/unit/test_words.py`. Code is left out: code blocks, `inline code`, the targets of links, and strings that
-`inline code`, the targets of links, and short strings.
+Used by `tests/unit/test_words.py`. Code is left out: code blocks, `inline code`, the targets of links, and short
+strings.
 """
 
 from __future__ import annotations
