@@ -173,9 +173,10 @@ class KeepaliveRun:
             worker.result()
 
     def _count_renewals(self) -> None:
-        # Events are emitted by the renewals' threads, after the callers were woken.
+        # Events are emitted by the renewals' threads, after the callers were woken. One whose start was interrupted is
+        # listed for ever, and never runs.
         for thread in threading.enumerate():
-            if thread.name == "blnk-auth renewal":
+            if thread.name == "blnk-auth renewal" and thread.is_alive():
                 thread.join()
         self.report.renewed = self._renewals
         self.report.renewed_elsewhere -= self._renewals

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_what_is_due(day: float, changes: dict[str, Any], is_due: bool) -> None:
     assert SETTINGS.is_due(token(**changes), day * DAY) is is_due
 
 
-def test_renewals_are_srate_limitd() -> None:
+def test_renewals_are_rate_limited() -> None:
     """Any number that come at the same time pass at the given rate; one that comes later does not wait."""
     rate_limit = RateLimit(rate=4)
     assert [rate_limit.delay(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
@@ -76,6 +77,17 @@ def test_only_what_would_expire_is_renewed(blnk_auth_cli: CommandLine) -> None:
     assert [request.form["grant_type"] for request in blnk_auth_cli.sandbox.requests if request.form] == [
         "refresh_token"
     ]
+
+
+def test_a_thread_whose_start_was_interrupted_is_not_awaited(
+    blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python lists it for ever, and it cannot be joined."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "old", idle=25 * DAY)
+    interrupted = threading.Thread(name="blnk-auth renewal")
+    monkeypatch.setattr(threading, "enumerate", lambda: [interrupted])
+    assert kept_alive(blnk_auth_cli, *DUE)["due"] == 1
 
 
 def test_flinks_own_idle_time_is_known(blnk_auth_cli: CommandLine) -> None:
