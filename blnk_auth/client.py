@@ -26,7 +26,7 @@ from .source import TokenSource, source_of
 from .stores._async_adapter import AsyncTokenStore
 from .stores._token_store import TokenStore
 
-__all__ = ["OAuthClient"]
+__all__ = ["OAuthClient", "SigningAlgorithm"]
 
 
 @clears_locals

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from ._protocol.callables import call_setting
 from ._protocol.challenges import names_no_other_remedy
 from ._protocol.client_authentication import AssertionAudience, BasicEncoding, ClientAuthMethod
-from ._protocol.http_messages import ApiAnswer, Call
+from ._protocol.http_messages import ApiAnswer, Call, HttpResponse, Purpose
 from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.refusals import Refusal, Verdict
@@ -36,9 +36,11 @@ __all__ = [
     "ClientAuthMethod",
     "DiscoverySettings",
     "GrantType",
+    "HttpResponse",
     "PerCall",
     "Provider",
     "ProviderSettings",
+    "Purpose",
     "Refusal",
     "Verdict",
 ]

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol
 
+from ..errors._pickling import public, public_in
+
 Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
@@ -21,6 +23,7 @@ Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "
 """Why a request is sent: for a token by one of the grants, for a revocation, or to the API."""
 
 
+@public
 class Call(NamedTuple):
     """One HTTP call, as a provider's parameters and headers may depend on it. Made again for each attempt. Immutable.
 
@@ -64,6 +67,7 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {self.url}>"
 
 
+@public_in("provider")
 class HttpResponse:
     """A response of the authorization server that arrived whole.
 
@@ -87,6 +91,7 @@ class HttpResponse:
         return f"<HttpResponse {self.status_code}>"
 
 
+@public
 class ApiAnswer:
     """A response of the API, as `Provider.is_rejection` may judge it.
 

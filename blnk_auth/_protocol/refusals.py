@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from ..errors._pickling import public
 from .http_messages import HttpResponse
 
 Verdict = Literal["sign_in", "configuration", "transient"]
 """What a refusal by the token endpoint means: the grant has ended, something is set up wrong, or try later."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A response of the token endpoint that brings no token, for a provider's own judgement. Immutable.

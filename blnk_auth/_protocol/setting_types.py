@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict
 
+from ..errors._pickling import public_in
 from .client_authentication import AssertionAudience, BasicEncoding, ClientAuthMethod
 from .http_messages import ApiAnswer, Call
 from .refusals import Refusal, Verdict
@@ -19,6 +20,7 @@ PerCall = Mapping[str, str] | Callable[[Call], Mapping[str, str]]
 """Names and values: the same for each call, or returned by a callable for each call."""
 
 
+@public_in("provider")
 class ProviderSettings(TypedDict, total=False):
     """Settings of a `Provider`, which documents each, as keyword arguments: all but its name, issuer and endpoint."""
 
@@ -61,6 +63,7 @@ class ProviderSettings(TypedDict, total=False):
     repeats_lost_refresh: bool
 
 
+@public_in("provider")
 class DiscoverySettings(ProviderSettings, total=False):
     """Settings of a `Provider` that replace those of a server's metadata: all but the issuer. See `Provider`."""
 

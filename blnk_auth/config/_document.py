@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ..errors import ConfigurationError, redacted
+from ..errors._pickling import public
 from ._settings import did_you_mean
 
 _PROFILES = "profiles"
 _OTHERS = 0o077
 
 
+@public
 def config_path(path: str | os.PathLike[str] | None = None) -> Path:
     """Where the configuration file is. It need not exist.
 
@@ -80,6 +82,7 @@ def user_directory(kind: Literal["config", "data", "state"]) -> Path | None:
     return found if found.is_absolute() else None
 
 
+@public
 def profile_names(path: Path) -> list[str]:
     """List the profiles in a file.
 

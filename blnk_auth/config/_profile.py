@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, Redacted, clears_locals, redacted
+from ..errors._pickling import public
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
@@ -30,6 +31,7 @@ _BEGINNING_OF_PEM = "-----BEGIN "
 _WITH_PASSWORD = ("store", "proxy")
 
 
+@public
 @clears_locals
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -220,6 +222,7 @@ class Profile:
         raise self.origin.error("private_key", f"{file!r} cannot be read ({why})")
 
 
+@public
 @clears_locals
 def load_profile(
     name: str = "default",

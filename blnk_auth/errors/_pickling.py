@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ForwardRef, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -77,7 +77,25 @@ def public(definition: Value) -> Value:
     Its home is the innermost package that is public: `blnk_auth.stores` for what `blnk_auth/stores/_file.py` defines,
     and `blnk_auth` for what `blnk_auth/_sign_in/device.py` does. The home must list the name.
     """
-    package = __name__.rsplit(".", 2)[0]
-    inner = definition.__module__.removeprefix(package)
-    definition.__module__ = package + inner.partition("._")[0]
+    inner = definition.__module__.removeprefix(_PACKAGE)
+    return _at_home(definition, _PACKAGE + inner.partition("._")[0])
+
+
+def public_in(module: str) -> Callable[[Value], Value]:
+    """A decorator like `public`, for what is at home in a module of its own: `provider` for `blnk_auth.provider`."""
+    return lambda definition: _at_home(definition, f"{_PACKAGE}.{module}")
+
+
+_PACKAGE = __name__.rsplit(".", 2)[0]
+
+
+def _at_home(definition: Value, home: str) -> Value:
+    if isinstance(definition, type):
+        # `get_type_hints` looks a name up in the home of its class, unless it is a reference that says where it is.
+        hints, module = vars(definition).get("__annotations__", {}), definition.__module__
+        for name, hint in hints.items():
+            text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
+            if isinstance(text, str):
+                hints[name] = ForwardRef(text, is_argument=False, module=module, is_class=True)
+    definition.__module__ = home
     return definition

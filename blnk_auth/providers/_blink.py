@@ -36,6 +36,7 @@ _MAX_USERNAME = 64
 _IDLE_LIFETIME = 30 * 86_400.0
 
 
+@public
 def BLink(  # noqa: N802 - reads as the name of a provider
     *,
     base_url: str,

@@ -23,6 +23,7 @@ BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
 """The base URL of the hosted Cloud."""
 
 
+@public
 def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
     """Blnk Cloud as a provider, as documented at docs.blnkfinance.com/cloud/auth/oauth.
 

@@ -33,6 +33,7 @@ _IDLE_LIFETIME = 30 * 86_400.0
 _PARTNER_PATHS = ("/api/v1/recipients", "/api/v1/providers", "/api/v2/providers")
 
 
+@public
 def Flinks(  # noqa: N802 - reads as the name of a provider
     *,
     host: str,

@@ -7,9 +7,11 @@ developer.mastercard.com/open-finance-europe (refreshing) documents them: access
 
 from __future__ import annotations
 
+from ..errors._pickling import public
 from ..provider import Provider
 
 
+@public
 def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
     *, token_endpoint: str, authorization_endpoint: str, api_origins: tuple[str, ...]
 ) -> Provider:

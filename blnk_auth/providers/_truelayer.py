@@ -8,9 +8,11 @@ which are not part of it.
 
 from __future__ import annotations
 
+from ..errors._pickling import public
 from ..provider import Provider
 
 
+@public
 def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Provider:  # noqa: N802 - a provider's name
     """TrueLayer's Data API as a provider, by its public documentation; not verified against the real service.
 

@@ -15,6 +15,7 @@ from ..errors._pickling import public
 from ..provider import Provider, ProviderSettings
 
 
+@public
 def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
     *, name: str, issuer: str, token_endpoint: str, **settings: Unpack[ProviderSettings]
 ) -> Provider:

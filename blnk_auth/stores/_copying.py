@@ -61,6 +61,7 @@ class CheckReport:
     unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
 
 
+@public
 @clears_locals
 def copy_store(
     source: TokenStore | AsyncTokenStore,
@@ -100,6 +101,7 @@ def copy_store(
     return report
 
 
+@public
 @clears_locals
 def check_store(store: TokenStore | AsyncTokenStore, on_progress: OnProgress | None = None) -> CheckReport:
     """Read every record of `store`, and report what cannot be read. Deletes nothing.

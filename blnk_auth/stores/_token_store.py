@@ -123,6 +123,7 @@ class TokenStore(Protocol):
         ...
 
 
+@public
 @clears_locals
 def to_json(data: object) -> str:
     """The JSON text of a record's data, for stores that keep text.
@@ -146,6 +147,7 @@ def to_json(data: object) -> str:
     return text
 
 
+@public
 def from_json(text: str | bytes) -> dict[str, Any] | None:
     """The data in what `to_json` wrote.
 
@@ -165,6 +167,7 @@ def from_json(text: str | bytes) -> dict[str, Any] | None:
     return cast("dict[str, Any]", data) if isinstance(data, dict) else None
 
 
+@public
 def new_version() -> Version:
     """Make a version for `TokenStore.save` to return. May be called from any thread.
 
@@ -174,6 +177,7 @@ def new_version() -> Version:
     return secrets.token_hex(8)
 
 
+@public
 def conflict(key: str) -> Conflict:
     """Make the error to raise in `TokenStore.save` when the stored version is not the expected one.
 
@@ -188,6 +192,7 @@ def conflict(key: str) -> Conflict:
     )
 
 
+@public
 def unreadable(key: str, why: str) -> StoreError:
     """Make the error to raise in `TokenStore.load` when there is a record and it cannot be used.
 

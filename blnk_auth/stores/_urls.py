@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError, clears_locals
+from ..errors._pickling import public
 from ._token_store import TokenStore
 
 _PERMISSIONS = "check_permissions="
@@ -37,6 +38,7 @@ KNOWN = (
 )
 
 
+@public
 @clears_locals
 def open_store(url: str, *, create: bool = True) -> TokenStore:
     """Open the store that a URL names. Only the packages that it needs are imported. May be called from any thread.

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 
+from ..errors._pickling import public
+
 DEFAULT_START = 1_800_000_000.0
 """A round number of UTC epoch seconds (15 January 2027): easy to recognise in a failing assertion."""
 
 
+@public
 class Clock:
     """The current time in UTC epoch seconds, as a callable: a drop-in for `time.time`.
 

@@ -26,8 +26,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
-from blnk_auth._protocol.http_messages import ApiAnswer, Call, HttpResponse
-from blnk_auth.provider import Refusal
+from blnk_auth.provider import ApiAnswer, Call, HttpResponse, Refusal
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._blink import DEFAULT_TARGET, authorize_path, problem
 

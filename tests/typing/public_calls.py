@@ -60,7 +60,7 @@ from blnk_auth import (
 from blnk_auth.config import Profile, config_path, load_profile, profile_names
 from blnk_auth.errors import NotPickled
 from blnk_auth.events import OnEvent
-from blnk_auth.provider import DiscoverySettings, ProviderSettings
+from blnk_auth.provider import DiscoverySettings, HttpResponse, ProviderSettings
 from blnk_auth.providers import (
     BLinkCustomer,
     MastercardOpenFinanceEurope,
@@ -133,6 +133,7 @@ assert_type(
 
 
 def judge(refusal: Refusal) -> Verdict | None:
+    assert_type(refusal.response, HttpResponse)
     assert_type(refusal.error, str | None)
     assert_type(refusal.is_legible, bool)
     assert_type(refusal.response.status_code, int)

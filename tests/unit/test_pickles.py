@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import importlib
+import inspect
 import pickle
 import pickletools
+import pydoc
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,11 @@ from typing import Any
 import pytest
 import requests
 from support.pickled import ACME, BLINK, EARLIER, ERRORS, VALUES
+from support.surface_modules import public_modules
 
 import blnk_auth
 from blnk_auth import (
+    ApiAnswer,
     BLink,
     BlnkAuthError,
     BlnkCloud,
@@ -34,12 +39,18 @@ from blnk_auth import (
     MemoryStore,
     OAuthClient,
     Provider,
+    Refusal,
     RenewalPolicy,
     RequestsAuth,
+    Signer,
     StaticToken,
     TemporarilyUnavailable,
 )
 from blnk_auth.errors import NotPickled
+from blnk_auth.provider import ProviderSettings
+from blnk_auth.providers import BLinkCustomer
+from blnk_auth.stores import CopyReport
+from blnk_auth.testing import Fault
 
 
 def earlier(name: str) -> Any:
@@ -67,6 +78,26 @@ def private_names_in(value: object) -> list[str]:
 
 
 # --- pickles of today ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", public_modules())
+def test_every_public_name_is_pickled_by_its_public_home(path: str) -> None:
+    """Each class, function and type that an `__all__` lists.
+
+    Modules are never pickled. The tables of `blnk_auth.stores.metadata` are an object of SQLAlchemy's, with private
+    types of columns, and nobody keeps a pickle of them.
+    """
+    module = importlib.import_module(path)
+    values = {name: getattr(module, name) for name in module.__all__ if name != "metadata"}
+    private = {name: private_names_in(each) for name, each in values.items() if not inspect.ismodule(each)}
+    assert {name: found for name, found in private.items() if found} == {}
+
+
+@pytest.mark.parametrize("cls", [Call, ApiAnswer, Refusal, Signer, Fault, CopyReport, BLinkCustomer, ProviderSettings])
+def test_a_class_that_is_at_home_elsewhere_has_its_types(cls: type) -> None:
+    """What its annotations name is looked up where it is defined."""
+    assert typing.get_type_hints(cls)
+    assert cls.__name__ in pydoc.render_doc(cls)
 
 
 @pytest.mark.parametrize("value", [*VALUES.values(), BLINK], ids=[*VALUES, "blink"])

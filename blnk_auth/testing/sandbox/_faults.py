@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...errors._pickling import public
 
+
+@public
 @dataclass(frozen=True, slots=True)
 class Fault:
     """How one request fails. Without arguments it succeeds, which lets one request of a queue pass. Immutable.

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
+from ...errors._pickling import public
+
 Kind = Literal["token", "revocation", "api", "page", "control"]
 """What a request was for. Requests to the sandbox's own controls are neither recorded nor counted."""
 
@@ -21,6 +23,7 @@ MAX_RECORDED_REQUESTS = 10_000
 MAX_RECORDED_BODY = 64 * 1024
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Counts:
     """A snapshot of the sandbox's figures since the start or the last `reset_counts()`. Immutable.
@@ -52,6 +55,7 @@ class Counts:
     api_rejected: int = 0
 
 
+@public
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordedRequest:
     """One request as it arrived. Immutable. Its repr shows no secret; the fields contain them in clear.

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from ...errors._pickling import public
 from . import _browser as browser
 from ._authorization_server import AuthorizationServer, RegisteredClient
 from ._blink import BLink
@@ -33,6 +34,7 @@ from ._journal import Counts, Journal, Kind, RecordedRequest
 PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
 
 
+@public
 class Sandbox:
     """A provider to test against: the authorization server and API of Blnk Cloud, bLink or Flinks on `127.0.0.1`.
 
