@@ -91,7 +91,7 @@ _PACKAGE = __name__.rsplit(".", 2)[0]
 
 def _at_home(definition: Value, home: str) -> Value:
     if isinstance(definition, type):
-        # `get_type_hints` looks a name up in the home of its class, unless it is a reference that says where it is.
+        # `get_type_hints` looks a name up in the home of its class, unless it is a reference that names its module.
         hints, module = vars(definition).get("__annotations__", {}), definition.__module__
         for name, hint in hints.items():
             text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint

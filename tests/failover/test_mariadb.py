@@ -45,7 +45,7 @@ def test_a_server_that_is_killed_after_a_save(world: World, flush: int) -> None:
     """
     with MariaDB("--innodb-flush-log-at-timeout=60") as server:
         process = world.signed_in(with_tables(server.url))
-        # The sign-in is on disk; what follows is written as the setting says.
+        # The sign-in is on disk; the setting holds for what follows.
         execute(server, f"SET GLOBAL innodb_flush_log_at_trx_commit = {flush}")
         world.expire()
         known = process.token()
