@@ -306,7 +306,7 @@ _provider_rows()
     "Provider Provider.api_headers_of Provider.authorization_endpoint_of Provider.origins_for Provider.rejects_token "
     "Provider.target_of Provider.token_headers_of Provider.token_parameters_of Provider.with_certificate TrueLayer "
     "BLinkCustomer.check BLinkCustomer.headers BLinkCustomer.parameters BLinkCustomer.target "
-    "BLinkCustomer.token_headers ApiAnswer Call Refusal Refusal.is_legible"
+    "BLinkCustomer.token_headers ApiAnswer Call HttpResponse Refusal Refusal.is_legible"
 )
 def what_a_provider_computes(world: World) -> object:
     """A provider has no secret; what it judges may have one, in a body or a header."""
