@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ from blnk_auth.stores._file import FileStore
 from blnk_auth.stores._keyring import KeyringStore
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import TokenStore
+from blnk_auth.testing import _contract_workers
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"
@@ -80,7 +82,10 @@ def desktop() -> Iterator[None]:
     missing = missing_programs()
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: apt-get install dbus gnome-keyring")
-    with secret_service():
+    with secret_service(), pytest.MonkeyPatch.context() as patch:
+        # The daemon aborts (an assertion of GLib, `invoke_get_property_in_idle_cb`) if a client ends while the daemon
+        # reads a property for it. Forked processes end soon enough for that; new interpreters were not seen to.
+        patch.setattr(_contract_workers, "_context", lambda: multiprocessing.get_context("spawn"))
         yield
 
 
