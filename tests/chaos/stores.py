@@ -46,7 +46,18 @@ def open_store(name: str, settings: dict[str, str]) -> TokenStore:
     return SQLStore(where, lease=LEASE)
 
 
-class Disk:
+class Breakable:
+    """What a store is made of, and what ends the fault that it has now."""
+
+    _heal: Callable[[], None] | None = None
+
+    def heal(self) -> None:
+        heal, self._heal = self._heal, None
+        if heal is not None:
+            heal()
+
+
+class Disk(Breakable):
     """A small file system with one directory in it, for a store of files.
 
     Where this user may not mount one, it is a plain directory: then it cannot become full or read-only, and `full` and
@@ -62,7 +73,6 @@ class Disk:
         self._away, self._ballast = root / "away", root / "ballast"
         self.directory.mkdir(mode=0o700)
         self._away.touch()
-        self._heal: Callable[[], None] | None = None
 
     def break_(self, kind: str) -> str:
         """Begin a fault; returns which one it is in the end."""
@@ -79,11 +89,6 @@ class Disk:
             self._exchange()
             self._heal = self._exchange
         return kind
-
-    def heal(self) -> None:
-        heal, self._heal = self._heal, None
-        if heal is not None:
-            heal()
 
     def close(self) -> None:
         self.heal()
@@ -145,12 +150,11 @@ def _succeeds(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-class Database:
+class Database(Breakable):
     """One of the servers of `tests/support/server_processes.py`, and what can go wrong with it."""
 
     def __init__(self, server: Any) -> None:
         self.server = server
-        self._heal: Callable[[], None] | None = None
 
     def break_(self, kind: str) -> str:
         self.heal()
@@ -164,11 +168,6 @@ class Database:
             self._set(kind, on=True)
             self._heal = lambda: self._set(kind, on=False)
         return kind
-
-    def heal(self) -> None:
-        heal, self._heal = self._heal, None
-        if heal is not None:
-            heal()
 
     def close(self) -> None:
         self.heal()

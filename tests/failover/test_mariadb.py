@@ -56,10 +56,7 @@ def test_a_server_that_is_killed_after_a_save(world: World, flush: int) -> None:
         assert process.token() == known
         world.expire()
         assert process.token() != known
-        if was_lost:
-            process.events.wait_for("store_rolled_back")
-        else:
-            assert "store_rolled_back" not in process.events.names
+        assert process.repaired_the_store(was_lost)
         assert world.costs() == (2, 0)
 
 

@@ -209,8 +209,5 @@ def test_a_primary_that_is_killed_and_started_again(world: World, commit: str) -
         assert not was_lost or commit == "off"
         world.expire()
         assert process.token() != known
-        if was_lost:
-            process.events.wait_for("store_rolled_back")
-        else:
-            assert "store_rolled_back" not in process.events.names
+        assert process.repaired_the_store(was_lost)
         assert world.costs() == (2, 0)

@@ -187,7 +187,7 @@ class _Requests(_Threaded):
             self.native.mount(scheme, _Adapting(settings.verify, pool_maxsize=settings.pool, pool_block=True))
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
-        return _from_requests(self._send(method, url, **native))
+        return _answer_of(self._send(method, url, **native))
 
     def stream(self, url: str) -> Streamed:
         response = self._send("GET", url, stream=True)
@@ -216,7 +216,7 @@ class _Httpx(_Threaded):
         self.native = self._stack.enter_context(client)
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
-        return _from_httpx(self.native.request(method, url, **native))
+        return _answer_of(self.native.request(method, url, **native))
 
     def stream(self, url: str) -> Streamed:
         response = self.native.send(self.native.build_request("GET", url), stream=True)
@@ -234,7 +234,7 @@ class _HttpxAsync(_Adapter):
 
     def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
         async def call() -> Answer:
-            return _from_httpx(await self.native.request(method, url, **native))
+            return _answer_of(await self.native.request(method, url, **native))
 
         return self.portal.start_task_soon(call)
 
@@ -264,17 +264,8 @@ def _bare_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _from_httpx(response: Any) -> Answer:
-    return Answer(
-        response.status_code,
-        response.content,
-        response.headers,
-        tuple(earlier.status_code for earlier in response.history),
-        response.request.headers,
-    )
-
-
-def _from_requests(response: Any) -> Answer:
+def _answer_of(response: Any) -> Answer:
+    """The three packages name these alike."""
     return Answer(
         response.status_code,
         response.content,

@@ -54,6 +54,12 @@ class Process:
         assert raised.value.remedy
         return raised.value
 
+    def repaired_the_store(self, was_lost: bool) -> bool:
+        """Whether it reported a store that had lost a write if, and only if, `was_lost`."""
+        if was_lost:
+            self.events.wait_for("store_rolled_back")
+        return ("store_rolled_back" in self.events.names) is was_lost
+
     def stored(self) -> Token:
         """The token in the store."""
         record = self.store.load(self.alice.store_key)
