@@ -257,15 +257,12 @@ class StoredGrant:
         """Save a pair that could not be saved before. Raises `StoreError` if it still cannot be."""
         predecessor = unsaved.predecessor or Predecessor()
         sign_in = predecessor.new_sign_in or predecessor.sign_in
-        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended, sign_in), predecessor, is_late=True)
+        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended, sign_in), predecessor)
         self.events.append(Event("saved", self.key, repr(cached.token)))
         return cached
 
-    def replace(self, record: GrantRecord, predecessor: Predecessor, *, is_late: bool = False) -> CachedToken:
-        """Compare-and-set. What another process has stored meanwhile stays and is used, unless ours comes after it.
-
-        `is_late`: the pair could not be saved in the renewal that it comes from.
-        """
+    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        """Compare-and-set. What another process has stored meanwhile stays and is used, unless ours comes after it."""
         try:
             return self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except Conflict:
@@ -275,11 +272,11 @@ class StoredGrant:
                 # The grant was forgotten meanwhile: the new pair must not bring it back.
                 raise sign_in_required("missing", self.subject)
             return self.cache(record, self.write(record, None), predecessor=predecessor)
-        if not self._comes_after(record, predecessor, stored.record, is_late=is_late):
+        if not self._comes_after(record, predecessor, stored.record):
             return stored.cached
         return self.cache(record, self.write(record, stored.version), predecessor=predecessor)
 
-    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord, *, is_late: bool) -> bool:
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         """Whether our new pair replaces one that another process has stored since we read the store.
 
         This depends on the refresh token that was spent for it and not on a clock: clocks differ, and may be set back.
@@ -295,12 +292,7 @@ class StoredGrant:
         if found.ended is not None or predecessor.was_spent_for(ours.token, found.token):
             # The pair that we have spent, or its mark: another process was refused because we had spent it.
             return True
-        if is_late:
-            # The other process has had the lock since, and found the spent pair: what it got, the server issued after
-            # ours, or repeated ours, and it may have renewed that again.
-            return False
-        # Two live pairs of one sign-in, at a server with a grace period, and a lock that did not exclude: the one that
-        # was issued later.
+        # Two live pairs of one sign-in, at a server with a grace period: the one that was issued later.
         issued_at, found_at = ours.token.issued_at, found.token.issued_at
         return issued_at is not None and found_at is not None and found_at < issued_at
 

@@ -619,21 +619,6 @@ def test_an_unsaved_renewal_leaves_a_new_sign_in_alone(expired: Scene) -> None:
     assert expired.stored.token == new
 
 
-@pytest.mark.parametrize("behind", [-3600.0, 0.0, 3600.0], ids=["clock ahead", "same clock", "clock behind"])
-def test_an_unsaved_renewal_leaves_what_was_renewed_from_it_alone(expired: Scene, behind: float) -> None:
-    """Another process got the lost pair repeated and renewed it: its pair stays, with any clocks."""
-    expired.server.will(pair(1))
-    expired.store.interfere("save", OSError("read-only"))
-    cached = expired.run(expired.look())
-    newest = expired.token(3, issued_at=expired.clock() - behind)
-    record = expired.store.load(KEY)
-    assert record is not None
-    expired.store.save(KEY, GrantRecord(newest).to_data(), expected=record.version)
-    assert expired.run(cached).token == newest
-    assert expired.stored.token == newest
-    assert expired.sent_refresh_tokens == ["rt0"]
-
-
 @pytest.mark.parametrize("ahead", [-3600.0, 0.0, 3600.0], ids=["clock behind", "same clock", "clock ahead"])
 @pytest.mark.parametrize("verb", ["lock", "load", "save"])
 @pytest.mark.parametrize("renewed_meanwhile", [False, True])
