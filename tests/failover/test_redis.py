@@ -206,24 +206,27 @@ def test_a_master_killed_between_rotation_and_save_costs_no_pair(world: World) -
         assert world.costs() == (1, 0)
 
 
+def wait_for_good_replicas(master: RedisServer, count: int) -> None:
+    """Until the master counts so many replicas for min-replicas-to-write."""
+    with master.client() as client:
+        wait_until(lambda: client.info("replication")["min_slaves_good_slaves"] == count, f"{count} good replicas")
+
+
 def test_too_few_replicas_stop_a_renewal_before_anything_is_sent(world: World) -> None:
     """With min-replicas-to-write a master without a replica in step refuses the lock, so no pair can be lost there."""
-    settings = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+    settings = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
     with RedisServer(*settings) as master, replica_of(master) as replica:
-        wait_for_replica(master, replica)
+        wait_for_good_replicas(master, 1)
         process = world.signed_in(store_at(master.port))
         before = process.token()
         replica.kill()
-        with master.client() as client:
-            wait_until(lambda: client.info("replication")["min_slaves_good_slaves"] == 0, "no replica is in step")
+        wait_for_good_replicas(master, 0)
         assert process.token() == before
         world.expire()
         assert "min-replicas-to-write" in str(process.fails_with_store_error().remedy)
         assert world.sandbox.counts.token_requests == 0
         replica.start()
-        wait_for_replica(master, replica)
-        with master.client() as client:
-            wait_until(lambda: client.info("replication")["min_slaves_good_slaves"] == 1, "the replica is in step")
+        wait_for_good_replicas(master, 1)
         assert renewed_by(process, world) != before
         assert world.costs() == (1, 0)
 
