@@ -1,7 +1,7 @@
-"""What all sources of one client share: its registration, store, limits and clock, and the flights under way.
+"""What all sources of one client share: its registration, store, limits and clock, and the renewals that run now.
 
-Used by `OAuthClient`, which makes one, and by everything that acts for a grant of this client. It never waits under a
-lock.
+Used by `OAuthClient`, which makes one, and by everything that acts for a grant of this client. It promises that every
+attempt of every source uses the same settings. It never waits while it has a lock.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 _SAVE_GRACE = 5.0
-"""Seconds beyond its own deadlines that a renewal is waited for: parsing and saving."""
+"""Seconds that a caller waits beyond the deadlines of a renewal, for parsing the response and saving the token."""
 
 _SWEEP_INTERVAL = 60.0
-"""Seconds between two looks for abandoned sign-ins: each lists the keys of the store."""
+"""Seconds between two looks for abandoned sign-ins. Each look lists keys of the store."""
 
 
 def _now() -> float:
@@ -47,16 +47,16 @@ class ClientState:
 
     Attributes:
         provider: Where the client is registered.
-        credentials: How it authenticates there.
-        redirect_uri: Where users come back to after a sign-in; None if it has none.
-        store: Where its records are.
+        credentials: How the client authenticates there.
+        redirect_uri: Where the provider sends the browser after a sign-in; None if the client has no redirect URI.
+        store: Where its records are stored.
         policy: Every number of the renewal.
         network: How the authorization server is reached.
-        given_clock: The clock that was passed; None: `time.time`.
-        clock: The time, in UTC epoch seconds.
-        flights: The renewals under way, by store key.
+        given_clock: The clock that the user passed; None means `time.time`.
+        clock: Returns the time, in UTC epoch seconds.
+        flights: The renewals that run now, by store key.
         rules: What the request flow needs to know of every source.
-        sources: Which source and which current token there is of each grant.
+        sources: The source and the current token of each grant.
         operations: Runs an operation on a worker thread and emits its events.
     """
 
@@ -78,7 +78,7 @@ class ClientState:
         self.store = store
         self.policy = policy
         self.network = network
-        # The default is looked up at each call, so that a test which replaces `time.time` moves the time here too.
+        # `time.time` is looked up at each call: a test that replaces it then moves the time here too.
         self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
         self.clock: Callable[[], float] = self.given_clock or _now
         self.flights: SingleFlight = SingleFlight()
@@ -98,12 +98,17 @@ class ClientState:
         )
 
     def shared_by(self, client: object, make: Callable[[ClientState], object]) -> None:
-        """Note the `OAuthClient` that has this state: a pickle of one of its sources holds it."""
+        """Remember the `OAuthClient` that has this state: a pickle of one of its sources includes that client.
+
+        Args:
+            client: The client. Only a weak reference to it is kept.
+            make: Makes another client with this state, for `client()`.
+        """
         self._client: Callable[[], Any] = weakref.ref(client)
         self._make_client = make
 
     def client(self) -> Any:
-        """That client; another one with this state, if nothing refers to it any more."""
+        """The `OAuthClient` with this state. If it no longer exists, another one is made."""
         return self._client() or self._make_client(self)
 
     @property
@@ -117,11 +122,11 @@ class ClientState:
         return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
 
     def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
-        """The current token of this grant, shared by all who ask."""
+        """The current token of this grant: the same object for all callers."""
         return self.sources.current_token(grant, lambda: CurrentToken(self, grant))
 
     def ports(self, package: Package | None) -> Ports:
-        """The outside world for one renewal: the token endpoint is reached by the caller's own HTTP package."""
+        """The `Ports` of one renewal. The token endpoint is called through `package`, the caller's HTTP package."""
         return Ports(
             store=self.store,
             transport=transport_for(package, self.network),
@@ -133,7 +138,7 @@ class ClientState:
         )
 
     def attempt(self, *, in_background: bool = False) -> Attempt:
-        """This client, about to make an attempt."""
+        """The registered client and the current time, for one request to the authorization server."""
         return Attempt(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
 
     def is_time_to_sweep(self) -> bool:

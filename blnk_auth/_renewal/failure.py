@@ -1,10 +1,12 @@
-"""The last renewal that failed, remembered so that not every caller tries again. Pure: time and chance come in.
+"""The last renewal that failed, remembered so that not every caller tries again.
 
 Used by `current_token`. What this file promises:
 
-* While its cool-down lasts nobody asks the server again, and callers without a valid token get its error.
-* Before they do, the store is read again, once a second at most: another process or a user may have stored a token.
-* A cool-down that began before the token had to be renewed ends at that moment: the server may refuse early renewals.
+* While the cool-down lasts, this process sends no other renewal, and callers without a valid token get its error.
+* Before they get it, the store is read again, at most once a second: another process or a user may have stored a token.
+* A cool-down that began before `must_renew_at` ends at that moment: the server may refuse early renewals.
+
+It never reads a clock and never makes a random number: the caller passes both as values.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from ..policy import RenewalPolicy
 from .cooldown import Cooldown
 
 _LOOK_EVERY = 1.0
+"""Seconds between two looks at the store during a cool-down."""
 
 
 class Failure(NamedTuple):
     """A renewal that failed. Immutable.
 
     Attributes:
-        cooldown: How long no other one is tried.
+        cooldown: How long no other renewal is tried.
         error: Why it failed.
         looked_at: When the store was last read, in UTC epoch seconds.
     """
@@ -42,16 +45,16 @@ class Failure(NamedTuple):
         policy: RenewalPolicy,
         jitter_position: float,
     ) -> Failure:
-        """The one that follows `last`.
+        """The failure to remember after a renewal failed.
 
         Args:
-            last: The one before; None after a success.
+            last: The failure before it; None if the renewal before it succeeded.
             error: Why the renewal failed. Its `retry_after` is obeyed up to the policy's `max_retry_after`.
             now: UTC epoch seconds.
-            must_renew_at: When the cached token must be renewed. A failure before that moment does not count for those
-                after it. Minus infinity if no token is cached.
-            policy: The lengths.
-            jitter_position: From 0 to 1: how much of its length the cool-down takes.
+            must_renew_at: When the cached token must be renewed. Failures before that moment do not lengthen the
+                cool-downs after it. Minus infinity if no token is cached.
+            policy: The lengths of cool-downs.
+            jitter_position: From 0 to 1: with 0 the cool-down has half of its length, with 1 the whole.
         """
         before = None if last is None else last.cooldown
         if before is not None and before.since < must_renew_at <= now:
@@ -76,7 +79,7 @@ class Failure(NamedTuple):
         return self.cooldown.is_active(now)
 
     def is_same(self, other: Failure | None) -> bool:
-        """Whether both are the same failure, whenever the store was read since."""
+        """Whether both are the same failure, even if the store has been read since."""
         return other is not None and self.cooldown == other.cooldown
 
     def may_look(self, now: float) -> bool:
@@ -84,7 +87,7 @@ class Failure(NamedTuple):
         return not self.looked_at <= now < self.looked_at + _LOOK_EVERY
 
     def error_at(self, now: float) -> BlnkAuthError:
-        """A copy of the error to raise at `now`, with the time that is left until the next attempt."""
+        """A copy of the error, to raise at `now`. Its `retry_after` is the time until the next attempt."""
         if isinstance(self.error, TemporarilyUnavailable):
             return self.error.replace(retry_after=max(self.cooldown.until - now, 0.0))
         return self.error.replace()

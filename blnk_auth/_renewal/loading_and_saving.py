@@ -2,13 +2,14 @@
 
 Used by `renewal` and `revocation`. What this file promises:
 
-* A stored pair is replaced only by compare-and-set, and a live one never by an older one (`_comes_after`).
-* A new sign-in is never replaced by a renewal of the grant before it.
-* A stored pair that this process has seen replaced is not used: the store has lost a write, which is made again.
+* A stored pair is replaced only by compare-and-set. An older pair never replaces a live one (`_comes_after`).
+* A renewal never replaces a sign-in that was made after the renewal began.
+* If the store has a pair that this process has seen replaced, the store has lost a write. That pair is not used, and
+  the newer one is written again.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
-* Any exception of a store arrives as a `StoreError`, which holds no data.
+* Any exception of a store is raised as a `StoreError`, which contains no stored data.
 
-It never asks the authorization server.
+It never sends a request to the authorization server.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 _MOST_SUPERSEDED = 4
-"""A store that fails over loses its last write; one that reads an old snapshot, some more."""
+"""How many hashes are kept: a store that fails over loses its last write, one restored from a snapshot a few more."""
 
 _ROLLED_BACK = (
     "the store had an earlier pair of this grant than one that it had confirmed; the newer pair is saved again. If the "
@@ -48,14 +49,14 @@ _ROLLED_BACK = (
 
 
 class Predecessor(NamedTuple):
-    """What a renewal began with, and so what its new pair replaces.
+    """What was stored when a renewal or a sign-in began: its new pair replaces this.
 
     Attributes:
-        version: The stored version; None where nothing was stored, or it could not be read.
-        token: The token whose refresh token was spent, or that a new sign-in replaces; None where there is none.
+        version: The stored version; None if nothing was stored, or the store could not be read.
+        token: The token whose refresh token was spent, or that a new sign-in replaces; None if there is none.
         sign_in: `GrantRecord.sign_in` of the stored record.
-        new_sign_in: Where the new pair comes from a sign-in, and not from a renewal: its own `GrantRecord.sign_in`.
-        superseded: `CachedToken.superseded` of the token.
+        new_sign_in: `GrantRecord.sign_in` of the new pair, if a sign-in brought it; None if a renewal did.
+        superseded: `CachedToken.superseded` of `token`.
     """
 
     version: Version | None = None
@@ -65,7 +66,7 @@ class Predecessor(NamedTuple):
     superseded: tuple[int, ...] = ()
 
     def was_spent_for(self, new: Token, found: Token) -> bool:
-        """Whether `found` is that very pair again, written once more by a process that does not know it is spent."""
+        """Whether `found` has the refresh token that was spent for `new`: another process wrote the old pair again."""
         spent = None if self.token is None else self.token.refresh_token
         return spent is not None and found.refresh_token == spent != new.refresh_token
 
@@ -117,9 +118,9 @@ class StoredGrant:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def load(self, known: CachedToken | None = None) -> Stored | None:
-        """What is stored; None if nothing is. Raises `StoreError`, also if it cannot be read.
+        """The stored grant; None if nothing is stored. Raises `StoreError`, also for a record that cannot be read.
 
-        `known`: the newest token of this grant that this process knows; None if it knows none.
+        `known`: the newest token of this grant that this process has seen; None if it has seen none.
         """
         stored = load_record(self.ports.store, self.key)
         if stored is None:
@@ -128,16 +129,16 @@ class StoredGrant:
         return Stored(record, stored.version, self.cache(record, stored.version, known=known))
 
     def load_newest(self, known: CachedToken | None) -> Stored | None:
-        """`load`, for a caller that has the lock: if the store has lost a write that this process knows, make it again.
+        """Like `load`, for a caller that has the lock. Also repeats a write of this process that the store has lost.
 
-        A store loses what it had confirmed when it fails over to a replica that is behind, or starts from an old copy.
-        The refresh token that it has then is spent, and to present it would end the grant. Raises `StoreError`.
+        A store loses a confirmed write when it fails over to a replica that is behind, or is restored from a backup.
+        Its refresh token has then been spent already, and using it again could end the grant. Raises `StoreError`.
         """
         stored = self.load(known)
         if stored is None or known is None or not known.supersedes(stored.record.token):
             return stored
-        # Which sign-in it descends from is not known any more: it may be another one than that of the record found.
-        # Nor is a mark written: a verdict that this process knows may have been about the older pair.
+        # The new record has no `sign_in`: `known` may come from another sign-in than the stored record.
+        # It has no `ended` either: a refusal that this process remembers may have been about the older pair.
         record = GrantRecord(known.token)
         version = self.write(record, stored.version)
         self.events.append(Event("store_rolled_back", self.key, _ROLLED_BACK))
@@ -155,9 +156,9 @@ class StoredGrant:
         predecessor: Predecessor | None = None,
         known: CachedToken | None = None,
     ) -> CachedToken:
-        """A record as it is cached in memory. One whose grant has ended is used until its access token expires.
+        """The token of a record, as it is cached in memory. If its grant has ended, it is used until it expires.
 
-        It remembers what it takes the place of: its `predecessor`, or what was `known` before.
+        `predecessor` or `known` is what it replaces: from them it takes the hashes of spent refresh tokens.
         """
         before = predecessor or known
         schedule = schedule_of(
@@ -173,13 +174,13 @@ class StoredGrant:
         ):
             schedule = UNUSABLE
         elif version is None:
-            # Not saved yet: every call tries again in the background, spaced by the cool-down.
+            # Not saved yet: each call tries again in the background, but not during the cool-down.
             schedule = schedule._replace(renew_at=-math.inf)
         return CachedToken(
             record.token,
             schedule,
             ended=record.ended,
-            # One text for all tokens, of which there may be many.
+            # There may be very many tokens: they share one string.
             prefix=sys.intern(f"{self.provider.token_scheme} "),
             version=version,
             predecessor=predecessor if version is None else None,
@@ -190,14 +191,14 @@ class StoredGrant:
 
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
-        """Exclude everyone who shares the store. Raises `StoreError` if the lock is not had in time."""
+        """Take the store's lock for this grant. Raises `StoreError` if it is not free in time."""
         lock = call_store("locked", self.ports.store.lock, self.key, timeout=self.ports.policy.lock_timeout)
-        # A lambda, so that `__enter__` is looked up inside the call: a store may return what is not a lock.
+        # A lambda, so that `__enter__` is looked up inside `call_store`: a broken store may return something else.
         call_store("locked", lambda: lock.__enter__())  # noqa: PLW0108
         try:
             yield
         finally:
-            # A lock that cannot be released must not take a new pair down with it.
+            # A lock that cannot be released must not cause a new pair to be lost.
             try:
                 call_store("unlocked", lock.__exit__, None, None, None)
             except StoreError as failure:
@@ -215,7 +216,7 @@ class StoredGrant:
             return self.cache(record, version, predecessor=Predecessor(token=self._token_of(stored)))
 
     def put_or_keep(self, record: GrantRecord) -> CachedToken:
-        """As `put`; if that fails, the pair is returned all the same, and stays in memory."""
+        """Like `put`. If saving fails, the pair is still returned, and stays in memory until it can be saved."""
         predecessor = Predecessor(new_sign_in=record.sign_in)
         try:
             with self.locked():
@@ -232,7 +233,7 @@ class StoredGrant:
         return cached
 
     def _token_of(self, stored: Record | None) -> Token | None:
-        """The stored token; None also if it cannot be read, since it cannot be presented then either."""
+        """The stored token. None if nothing is stored, or if the record cannot be read."""
         try:
             return None if stored is None else GrantRecord.from_data(stored.data, self.key).token
         except StoreError:
@@ -243,7 +244,7 @@ class StoredGrant:
         call_store("written", self.ports.store.delete, self.key)
 
     def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
-        """Save a renewed pair. If that fails, the pair is returned all the same, and stays in memory."""
+        """Save a renewed pair. If saving fails, it is still returned, and stays in memory until it can be saved."""
         record = GrantRecord(token, sign_in=predecessor.sign_in)
         try:
             cached = self.replace(record, predecessor)
@@ -262,7 +263,10 @@ class StoredGrant:
         return cached
 
     def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        """Compare-and-set. What another process has stored meanwhile stays and is used, unless ours comes after it."""
+        """Save by compare-and-set, and return the token to use from now on.
+
+        If another process has stored a pair since this one read the store, the pair that comes later wins.
+        """
         try:
             return self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except Conflict:
@@ -290,14 +294,14 @@ class StoredGrant:
             # The user has signed in meanwhile.
             return False
         if found.ended is not None or predecessor.was_spent_for(ours.token, found.token):
-            # The pair that we have spent, or its mark: another process was refused because we had spent it.
+            # The stored pair is the one that we have spent, or it is marked: the server refused it after we spent it.
             return True
-        # Two live pairs of one sign-in, at a server with a grace period: the one that was issued later.
+        # The server has a grace period and issued two live pairs for one sign-in: the one that was issued later wins.
         issued_at, found_at = ours.token.issued_at, found.token.issued_at
         return issued_at is not None and found_at is not None and found_at < issued_at
 
     def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
-        """Store why a grant has ended. The token stays. A store that fails costs only the mark."""
+        """Store why a grant has ended. The token stays. If the store fails, only this mark is missing."""
         try:
             self.write(dataclasses.replace(stored.record, ended=reason), stored.version)
         except StoreError as failure:
@@ -305,13 +309,13 @@ class StoredGrant:
 
     def note_failure(self, name: EventName, failure: BlnkAuthError) -> None:
         """Add an event about a failure."""
-        # A copy: the frames of the original hold what was to be stored.
+        # A copy: the traceback of the original refers to the data that was to be stored.
         self.events.append(Event(name, self.key, str(failure), failure.replace()))
 
 
 def _superseded(new: Token, old: Token | None, before: tuple[int, ...]) -> tuple[int, ...]:
-    """`CachedToken.superseded` of a token that takes the place of `old`, which has superseded those `before`."""
-    # Of the refresh tokens only hashes are kept: of this process, and short, for there may be very many grants.
+    """`CachedToken.superseded` for the token `new` that replaces `old`. `before` is that of `old`."""
+    # Only hashes are kept, since there may be very many grants. `hash` is random in each process and reveals nothing.
     spent = () if old is None or old.refresh_token is None else (hash(old.refresh_token),)
     newest = hash(new.refresh_token)
     return tuple(each for each in dict.fromkeys((*spent, *before)) if each != newest)[:_MOST_SUPERSEDED]

@@ -1,8 +1,13 @@
 """Running an operation on a worker thread, waiting for it, and emitting its events.
 
-Used by everything that reaches a store or the authorization server for a user: sources, sign-ins, renewals. It promises
-that cancelling the caller does not cancel the operation, that its events are emitted once its waiters have been woken,
-also if it raised, and that no caller waits longer than `wait_timeout`. It never decides what an operation does.
+Used by everything that calls a store or the authorization server for a user: sources, sign-ins, renewals. What this
+file promises:
+
+* Cancelling the caller does not cancel the operation.
+* The operation's events are emitted after its waiters have been woken, even if the operation raised an error.
+* No caller waits longer than `wait_timeout`.
+
+It never decides what an operation does.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Operations:
-    """One for each client. May be used from any thread or task."""
+    """Runs the operations of one client. May be used from any thread or task."""
 
     def __init__(self, *, provider: str, on_event: OnEvent | None, wait_timeout: float) -> None:
         self._provider = provider
@@ -34,10 +39,11 @@ class Operations:
 
         Args:
             work: The operation. It appends its events to the list that it is given.
-            afterwards: Called there when all waiters have been woken and the events emitted. None: nothing is.
+            afterwards: Called on that thread, after the waiters have been woken and the events emitted; None if there
+                is nothing left to do.
 
         Returns:
-            What to wait for.
+            The flight to wait for.
         """
         events: list[Event] = []
         began_at = time.monotonic()
@@ -50,17 +56,17 @@ class Operations:
         return run_on_worker(lambda: work(events), finish)
 
     def wait_for(self, flight: Flight[Result]) -> Result:
-        """Block until an operation has ended."""
+        """Block until an operation has ended, and return its result."""
         return flight.wait(self._wait_timeout)
 
     async def await_for(self, flight: Flight[Result]) -> Result:
-        """Wait in a task until an operation has ended."""
+        """Wait in a task until an operation has ended, and return its result."""
         return await flight.wait_async(self._wait_timeout)
 
     def emit(self, events: Iterable[Event], *, seconds: float | None = None) -> None:
-        """Log events and pass them to `on_event`, completed by whose token and which provider it is.
+        """Add the subject and the provider to each event, log it, and pass it to `on_event`.
 
-        `seconds`: how long the operation took that they are about.
+        `seconds`: how long the operation took; None if that was not measured.
         """
         for event in events:
             known = parse_token_key(event.store_key)

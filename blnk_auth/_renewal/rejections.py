@@ -1,15 +1,18 @@
-"""Rejections by the API that a renewal did not resolve, and how long they cause no other one. Pure: time comes in.
+"""Which rejections by the API a renewal did not resolve, and for how long they cause no further renewal.
 
-Used by `current_token`, one memory for each grant. An API that rejects every token must not cost a renewal for each
-call, and one endpoint that does so must not keep the others from having their tokens renewed. What this file promises:
+Used by `current_token`, which has one `Rejections` for each grant. If an API rejects every token, the library must not
+renew once for each call. If only one endpoint does so, rejections by the other endpoints must still cause renewals.
+What this file promises:
 
-* A rejection is remembered by its cause: the challenge where it names one, else method and path.
-* A rejection of a recently renewed token is counted, regardless of which caller sent the request: also with a
-  body that cannot be sent again, and also if the API accepted it once in between. It is renewed, and the next one not.
-* As long as nothing shows that the API accepts the current token at all, a rejection counts for every cause.
-* A burst of rejections counts once. A memory has at most 256 causes.
+* Each rejection has a cause: the response's challenge if it names an error or a scope, else the request's method and
+  path.
+* If the API rejects a token that a rejection had renewed a short time ago, one more renewal is made, and the cause gets
+  a cool-down. While it lasts, rejections with this cause lead to no renewal. It does not matter which caller sent the
+  request, whether its body can be sent again, or whether the API accepted the token for another request.
+* Until the API has accepted the current token once, the cool-down is for every cause.
+* Many rejections at the same time count once. At most 256 causes are remembered.
 
-It never judges whether a response is a rejection.
+It never reads a clock, and never judges whether a response is a rejection.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from .cooldown import Cooldown
 MOST_CAUSES = 256
 
 _LONGEST_CAUSE = 300
-"""Characters of a cause that are kept."""
+"""In characters; what is longer is cut off."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _DIGITS = re.compile(r"[0-9]++")
@@ -37,16 +40,17 @@ _CHALLENGE = "challenge: "
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _EVERY_CAUSE = ""
-"""The entry for rejections of a token that the API has not accepted anywhere."""
+"""The key of the cool-down for every cause, begun by a rejection of a token that the API has never accepted."""
 
 
 def cause_of(method: str, path: str, headers: Mapping[str, str]) -> str:
-    """What a rejection is remembered by.
+    """The cause of a rejection, as a string.
 
     Args:
         method: The method of the rejected request.
-        path: The path of its URL. Digits and UUIDs are folded, so that the pages of one resource are one cause.
-        headers: Of the response, looked up in lower case.
+        path: The path of its URL. Each number and each UUID in it becomes 0, so that `/users/1` and `/users/2` are one
+            cause.
+        headers: The headers of the response; their names must be in lower case.
     """
     for challenge in parse_challenges(headers.get("www-authenticate", "")):
         error, scope = challenge.parameters.get("error"), challenge.parameters.get("scope")
@@ -56,17 +60,17 @@ def cause_of(method: str, path: str, headers: Mapping[str, str]) -> str:
 
 
 def in_words(cause: str) -> str:
-    """A cause as it may be logged. The content of a challenge is left out: it may quote the token."""
+    """A cause in a form that may be logged. The content of a challenge is left out: it may quote the token."""
     return "this challenge" if cause.startswith(_CHALLENGE) else _UNPRINTABLE.sub("?", cause)
 
 
 class Unresolved(NamedTuple):
-    """A cause whose rejections a renewal has not resolved.
+    """A cause whose rejections a renewal did not resolve.
 
     Attributes:
-        cooldown: While it lasts, the cause leads to no renewal.
-        was_resolved: Whether a renewal has resolved it since. It is forgotten once a renewed token has served for twice
-            as long as the cool-down: until then it may be that the API rejects each new token once.
+        cooldown: While it lasts, rejections with this cause lead to no renewal.
+        was_resolved: Whether a later renewal resolved it. The entry is still kept until a renewed token has been in use
+            for twice the length of the cool-down: an API that rejects each new token once looks the same until then.
     """
 
     cooldown: Cooldown
@@ -74,12 +78,12 @@ class Unresolved(NamedTuple):
 
 
 class Rejections(NamedTuple):
-    """What is remembered of one grant in one process. Immutable: each method returns what is remembered afterwards.
+    """What one process remembers of the rejections of one grant. Immutable: each method returns the new value.
 
     Attributes:
-        unresolved: By cause, the one that was counted last at the end.
-        replacement: The token that the last renewal after a rejection brought.
-        replaced_at: When it came, in UTC epoch seconds.
+        unresolved: The unresolved causes. The one that was counted last is at the end.
+        replacement: The token that the last renewal after a rejection brought; None if there was none.
+        replaced_at: When that token came, in UTC epoch seconds.
     """
 
     unresolved: Mapping[str, Unresolved] = MappingProxyType({})
@@ -89,8 +93,8 @@ class Rejections(NamedTuple):
     def after_rejection(
         self, rejected: CachedToken, cause: str, now: float, policy: RenewalPolicy
     ) -> tuple[bool, Rejections]:
-        """Whether a rejection of the current token may cause a renewal, and what is remembered afterwards."""
-        # What the API accepts elsewhere is not rejected because of the token.
+        """Whether a rejection of the current token may cause a renewal, and the value to remember from now on."""
+        # The API has accepted this token for another request, so the token as such is good.
         unresolved = self._without(_EVERY_CAUSE) if rejected.was_accepted else self
         if any(unresolved._is_cooling_down(each, now) for each in (cause, _EVERY_CAUSE)):
             return False, unresolved
@@ -100,27 +104,30 @@ class Rejections(NamedTuple):
         return True, unresolved._without(cause) if known is not None and known.was_resolved else unresolved
 
     def after_renewal(self, replacement: Token | None, now: float) -> Rejections | None:
-        """After a renewal: the token that it brought if a rejection caused it, else None. None: nothing to remember."""
+        """The value to remember after a renewal; None if there is nothing to remember.
+
+        `replacement`: the new token, if a rejection caused the renewal; else None.
+        """
         if replacement is None and not self.unresolved:
             return None
         return self._replace(replacement=replacement, replaced_at=now)
 
     def after_resolved(self, cause: str) -> Rejections:
-        """After the API accepted a renewed token where it had rejected the one before."""
+        """The value to remember after the API accepted a renewed token in place of a rejected one."""
         known = self.unresolved.get(cause)
         if known is None:
             return self
         return self._replace(unresolved={**self.unresolved, cause: known._replace(was_resolved=True)})
 
     def after_unresolved(self, rejected: CachedToken, cause: str, now: float, policy: RenewalPolicy) -> Rejections:
-        """After the API rejected a token that had just been renewed."""
+        """The value to remember after the API rejected a token that had just been renewed."""
         counted = self._counted(cause, now, policy)
         return counted if rejected.was_accepted else counted._counted(_EVERY_CAUSE, now, policy)
 
     def _counted(self, cause: str, now: float, policy: RenewalPolicy) -> Rejections:
         last = self.unresolved.get(cause)
         if last is not None and last.cooldown.is_active(now):
-            # The rest of a burst: fifty callers with one rejected token count once.
+            # Many callers with the same rejected token count once.
             return self
         begun = Cooldown.after(
             None if last is None else last.cooldown,
@@ -141,7 +148,7 @@ class Rejections(NamedTuple):
         return known is not None and known.cooldown.is_active(now)
 
     def _is_young(self, token: Token, cause: str, now: float, policy: RenewalPolicy) -> bool:
-        """Whether a renewal after a rejection has brought this token less than two cool-downs ago."""
+        """Whether a rejection led to this token, less than two cool-downs ago."""
         known = self.unresolved.get(cause)
         last = policy.rejection_cooldown if known is None else known.cooldown.until - known.cooldown.since
         return token == self.replacement and 0 <= now - self.replaced_at < 2 * last

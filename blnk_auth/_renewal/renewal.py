@@ -2,14 +2,15 @@
 
 Used by `current_token`, on a worker thread that no caller can cancel. These invariants hold at every failure:
 
-1. Nothing is asked before the store's lock is taken and the stored pair has been read again under it.
+1. The server is asked only under the store's lock, and only after the stored pair has been read again under it.
 2. A new pair is saved before anyone may use it. If saving fails, the pair stays in memory and is saved later.
-3. A stored pair is replaced only by compare-and-set, and a live one never by an older one. One that this process has
-   seen replaced is not presented: the store has lost a write.
-4. Only the server's verdict ends a grant, and only after the store was read again for a pair that another process has
-   saved meanwhile. The record is marked, never deleted.
+3. A stored pair is replaced only by compare-and-set. An older pair never replaces a live one. If the store has a pair
+   that this process has seen replaced, the store has lost a write: that pair is not sent to the server.
+4. Only the server can end a grant. Before its refusal counts, the store is read again: another process may have saved
+   a newer pair. The record of an ended grant is marked, never deleted.
 
-Time, chance, the store and the authorization server come in as `Ports`: nothing here knows a thread or a socket.
+Time, randomness, the store and the authorization server come in as `Ports`. This file starts no thread and opens no
+connection.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ class Renewal:
 
     Args:
         key: The store key of the grant.
-        grant: Whose token it is, and so how it is renewed.
-        ports: The outside world.
-        attempt: The registered client, at the moment when it is asked for.
-        events: What happens is appended, to be emitted after all locks have been released; None: to a list of its own.
+        grant: Whose token it is, which also decides how it is renewed.
+        ports: The store, the authorization server, clocks and randomness.
+        attempt: Returns the registered client and the current time. Called again for each request.
+        events: A list to which events are appended; the caller emits them after all locks have been released. None: the
+            renewal makes its own list.
     """
 
     stored_grant_type = StoredGrant
@@ -74,33 +76,33 @@ class Renewal:
         self.endpoint: TokenEndpoint = self.token_endpoint_type(key, ports, self.events)
 
     def run(self, goal: Goal) -> CachedToken:
-        """A token that meets the goal: one that another process has stored, else a new one. Raises `BlnkAuthError`."""
+        """Return a token that meets the goal: the stored one if it does, else a new one. Raises `BlnkAuthError`."""
         unsaved = goal.known if goal.known is not None and goal.known.version is None else None
         if unsaved is None:
-            # Most often another process has renewed already; reading needs no lock.
+            # Another process has often renewed already, and reading needs no lock.
             found = self.find(goal)
             if found is not None:
                 return found
         with self.stored.locked():
             if unsaved is not None:
                 saved = self.stored.save_at_last(unsaved)
-                # If another process has stored a pair meanwhile, that pair may meet the goal.
+                # If another process has stored a pair in the meantime, that pair may meet the goal.
                 goal = goal._replace(known=saved) if saved.token is unsaved.token else goal
             return self.run_locked(goal)
 
     def find(self, goal: Goal) -> CachedToken | None:
-        """The stored token, if it meets the goal. Asks nobody and takes no lock. Raises `StoreError`."""
+        """Return the stored token if it meets the goal. Sends nothing and takes no lock. Raises `StoreError`."""
         known = goal.known
         stored = self.stored.load(known)
         if stored is None or not goal.is_met_by(stored.cached, self.ports.clock()):
             return None
         if known is not None and known.supersedes(stored.record.token):
-            # The store has lost a write, which is made again under the lock.
+            # The store has lost a write. `load_newest` repeats that write under the lock.
             return None
         return self._adopt(stored.cached, goal)
 
     def run_locked(self, goal: Goal) -> CachedToken:
-        """As `run`, for a caller that holds the lock."""
+        """Like `run`, for a caller that has the store's lock."""
         stored = self.stored.load_newest(goal.known)
         for attempts_left in (2, 1, 0):
             if stored is not None and goal.is_met_by(stored.cached, self.ports.clock()):
@@ -114,23 +116,24 @@ class Renewal:
                 again = self.stored.load_newest(goal.known if stored is None else stored.cached)
                 if again is None or (stored is not None and again.record == stored.record):
                     raise self._end(verdict, again or stored) from None
-                # Another process renewed without our lock (an expired lease, a store without one): judge that pair.
+                # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
                 stored = again
                 continue
             return self.stored.save(renewed, Predecessor() if stored is None else stored.predecessor)
         raise TemporarilyUnavailable(
-            "the token was renewed elsewhere each time it was to be renewed here, although the store's lock was taken",
-            remedy="try again, and see that the store's lock excludes everyone who shares it",
+            "another process renewed the token during each attempt to renew it here, although this process had the "
+            "store's lock",
+            remedy="try again, and check that the store's lock excludes every process that shares the store",
         )
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> CachedToken:
-        """Exchange a code and store the grant. The code is used up: a pair that cannot be saved stays in memory."""
+        """Exchange a code and store the grant. The code is then used up: if saving fails, the pair stays in memory."""
         cached = self.stored.put_or_keep(GrantRecord.signed_in(self.endpoint.exchange(request, judge)))
         self.endpoint.check_usable()
         return cached
 
     def _ask(self, current: Token | None) -> Token:
-        # A client's own token is not used up by asking for another one.
+        # A client's own token needs no refresh token, so asking for it a second time is always safe.
         repeats_lost = self.grant.subject is None or self.attempt().provider.repeats_lost_refresh
         return self.endpoint.renew(
             lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost
@@ -142,7 +145,7 @@ class Renewal:
         return found
 
     def _refuse_if_ended(self, stored: Stored | None, goal: Goal) -> None:
-        """Send no request for a grant that is known to have ended: here, or in memory if marking it failed."""
+        """Raise `SignInRequired` for a grant that has ended. If marking the record failed, only memory knows that."""
         if stored is None:
             return
         ended, known = stored.record.ended, goal.known
@@ -163,14 +166,14 @@ class Renewal:
 
 
 def expired_on_arrival(renewed: CachedToken) -> BlnkAuthError:
-    """The error for a new token that cannot be used."""
+    """The error to raise for a new token that has already expired when it arrives."""
     issued_at = renewed.token.issued_at
     if issued_at is not None and issued_at < renewed.expires_at:
         return TemporarilyUnavailable(
-            "the access token expired before the renewal ended: this machine was suspended in between",
+            "the access token expired before the renewal had ended, perhaps because this machine was suspended",
             remedy="try again",
         )
     return ProtocolError(
-        "the authorization server issued an access token that had expired already, or that no header can carry",
-        remedy="it is stored, but cannot be used: check the server's clock and its expires_in",
+        "the authorization server issued an access token that had already expired, or that no header can carry",
+        remedy="check the server's clock and the expires_in that it sends; the token was stored, but cannot be used",
     )

@@ -1,13 +1,13 @@
-"""Waiting for work that no caller can stop.
+"""Waiting for the result of work that runs on a worker thread, and sharing one run between many callers.
 
 Used by everything that renews or signs in. What this file promises:
 
-* Work runs on a worker thread (`worker`). Everyone who needs its result waits on the `Flight`, each in the manner of
-  its own runtime: a thread on an event, an asyncio or trio task through a wake-up that any thread may call.
+* Work runs on a worker thread (`worker`). All callers who need its result wait on one `Flight`: a thread waits for a
+  `threading.Event`, a task of asyncio or trio for the event of its own library.
 * Cancelling a waiter does not cancel the work.
-* `SingleFlight` has at most one flight under way for each key, and at most one that waits for it to end.
+* `SingleFlight` runs at most one flight for each key, and at most one more is queued behind it.
 
-It never knows what the work is.
+It never depends on what the work does.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _SIGNAL_SECONDS = 0.5
 
 
 class Flight(Generic[Result]):
-    """One piece of work under way, and all who wait for it. May be waited for from any thread, loop or task."""
+    """One run of some work, and the callers that wait for it. Any thread, event loop or task may wait."""
 
     __slots__ = ("_done", "_error", "_lock", "_previous", "_result", "_wake_ups", "_worker", "brings_another")
 
     def __init__(self, *, brings_another: bool = True, previous: Flight[Any] | None = None) -> None:
         self.brings_another: bool = brings_another
-        """Whether its result will be another than the one that is there; see `SingleFlight`."""
+        """Whether its result will differ from the token that is cached now; see `SingleFlight`."""
         self._previous = previous
-        """The flight that must land before this one begins."""
+        """The flight that must end before this one begins."""
         self._lock = threading.Lock()
         self._done = False
         self._result: Result | None = None
@@ -47,20 +47,22 @@ class Flight(Generic[Result]):
         self._worker: int | None = None
 
     def wait(self, timeout: float) -> Result:
-        """Block until the result is there. Raises `TemporarilyUnavailable` after `timeout` seconds without one."""
+        """Block until the work has ended, and return its result. Raises its error, or `TemporarilyUnavailable` after
+        `timeout` seconds.
+        """
         landed = threading.Event()
         if self._call_when_done(landed.set) and not _wait_on_thread(landed, timeout):
             raise _still_running(timeout)
         return self._result_or_error()
 
     async def wait_async(self, timeout: float) -> Result:
-        """As `wait`, for a task of asyncio or trio."""
+        """Like `wait`, for a task of asyncio or trio."""
         if not self._done:
             await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
         return self._result_or_error()
 
     def run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
-        """Do the work on this thread, once; wake the waiters; then do what comes afterwards."""
+        """Do the work on this thread, wake the waiters, then call `afterwards`. To be called once."""
         self._worker, self._previous = threading.get_ident(), None
         try:
             self._result = work()
@@ -76,11 +78,11 @@ class Flight(Generic[Result]):
         afterwards()
 
     def _call_when_done(self, wake_up: Callable[[], object]) -> bool:
-        """Whether there is something to wait for; if so `wake_up` will be called, once, on any thread."""
+        """Whether the work has not ended yet. If so, `wake_up` will be called once, on any thread, when it has."""
         if self._is_waited_for_by_its_own_worker():
             raise BlnkAuthError(
-                "a store or a callable secret asked for the very token that is being renewed for it",
-                remedy="it must not use a client that carries this auth",
+                "a store or a callable of the client needs the token whose renewal has called it",
+                remedy="let the store or the callable use an HTTP client without this auth",
             )
         with self._lock:
             if not self._done:
@@ -102,7 +104,7 @@ class Flight(Generic[Result]):
 
 
 class _Waiting:
-    """A flight that begins when the one under way has landed."""
+    """A flight that begins when the one that runs now has ended."""
 
     __slots__ = ("context", "flight", "run")
 
@@ -113,13 +115,13 @@ class _Waiting:
 
 
 class SingleFlight:
-    """At most one flight under way for each key; the second caller joins the first.
+    """Runs at most one flight for each key. A caller that comes while it runs joins it.
 
-    A caller who needs another result than the one that is there joins only a flight that brings one
-    (`Flight.brings_another`). Otherwise it gets a flight that begins when the one under way has landed; all who need
-    the same share that one.
+    Some callers need a result that differs from the cached token, and a flight may be one that brings no such result
+    (`Flight.brings_another`). Those callers do not join it. They all share a second flight, which begins when the
+    first one has ended.
 
-    May be used from any thread. Its lock is taken for as long as a thread takes to start.
+    May be used from any thread. Its lock is taken for no longer than a thread takes to start.
     """
 
     __slots__ = ("__weakref__", "_lock", "_under_way", "_waiting")
@@ -129,13 +131,13 @@ class SingleFlight:
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
-        """Called in the child of a fork: its parent's flights will never land here."""
+        """Called in the child of a fork: the worker threads of its parent do not exist here."""
         self._lock = threading.Lock()
         self._under_way: dict[Hashable, Flight[Any]] = {}
         self._waiting: dict[Hashable, _Waiting] = {}
 
     def under_way(self, key: Hashable) -> Flight[Any] | None:
-        """The flight under way for `key`."""
+        """The flight that runs for `key` now; None if there is none."""
         return self._under_way.get(key)
 
     def join_or_start(
@@ -147,16 +149,17 @@ class SingleFlight:
         brings_another: bool = True,
         needs_another: bool = False,
     ) -> Flight[Result]:
-        """The flight for `key` that will do, else a new one.
+        """The flight for `key` that the caller can join, else a new one.
 
-        The key is free again before anyone is woken, so a caller for whom the result will not do can start another.
+        The key is free again before the waiters are woken, so a waiter that cannot use the result can start another
+        flight.
 
         Args:
-            key: What is contended.
+            key: What at most one flight works on at a time.
             work: What a new flight runs, on a worker thread.
-            afterwards: Run there when all are woken.
-            brings_another: Whether a new flight will bring another result than the one that is there.
-            needs_another: Whether the caller needs one.
+            afterwards: Called on that thread after the waiters have been woken.
+            brings_another: Whether the result of a new flight will differ from the cached token.
+            needs_another: Whether the caller needs a result that differs from the cached token.
         """
         with self._lock:
             under_way = self._under_way.get(key)
@@ -171,8 +174,8 @@ class SingleFlight:
                 return waiting.flight
             flight = Flight[Result](brings_another=brings_another)
             run = self._run_of(key, flight, work, afterwards)
-            # In this order: Ctrl-C between the two must leave no flight to be joined that will never land. The worker
-            # looks only after this block, and does nothing for a flight that nobody got.
+            # The worker is started first: if Ctrl-C comes between the two lines, no caller may join a flight that never
+            # ends. The worker waits for this block's lock, and does nothing if the flight was not registered.
             has_worker = start_worker(run, copy_context())
             self._under_way[key] = flight
         if not has_worker:
@@ -197,7 +200,7 @@ class SingleFlight:
         return run
 
     def _make_way(self, key: Hashable) -> None:
-        """Free the key, or begin the flight that waits for it."""
+        """Free the key, or begin the flight that is queued for it."""
         with self._lock:
             waiting = self._waiting.pop(key, None)
             if waiting is None:
@@ -210,7 +213,7 @@ class SingleFlight:
 
 
 def run_on_worker(work: Callable[[], Result], afterwards: Callable[[], object]) -> Flight[Result]:
-    """Run `work` in a flight of its own, which nobody joins, and `afterwards` when its waiters are woken."""
+    """Run `work` in a new flight that no other caller joins, and call `afterwards` when its waiters have been woken."""
     flight = Flight[Result]()
     if not start_worker(lambda: flight.run(work, afterwards), copy_context()):
         flight.run(work, afterwards)
@@ -218,11 +221,11 @@ def run_on_worker(work: Callable[[], Result], afterwards: Callable[[], object]) 
 
 
 def _wait_on_thread(landed: threading.Event, timeout: float) -> bool:
-    """Wait until the event is set; False after `timeout` seconds. Ctrl-C ends the wait within `_SIGNAL_SECONDS`."""
+    """Wait until the event is set; return False after `timeout` seconds. Ctrl-C ends it within `_SIGNAL_SECONDS`."""
     if threading.current_thread() is not threading.main_thread():
         return landed.wait(timeout)
-    # A signal interrupts the main thread's wait for a lock, but not if it comes in the moment before that wait begins,
-    # or on another thread: then Python would look at it only when the lock is free. So the wait has several parts.
+    # A signal interrupts a wait of the main thread. If it arrives just before the wait begins, or on another thread,
+    # Python handles it only when the wait has ended. Short waits, one after the other, bound that delay.
     give_up_at = time.monotonic() + timeout
     while not landed.wait(min(_SIGNAL_SECONDS, max(0.0, give_up_at - time.monotonic()))):
         if time.monotonic() >= give_up_at:
@@ -232,21 +235,21 @@ def _wait_on_thread(landed: threading.Event, timeout: float) -> bool:
 
 def _still_running(timeout: float) -> TemporarilyUnavailable:
     return TemporarilyUnavailable(
-        f"the renewal has not ended within {timeout:g} seconds",
-        remedy="the renewal continues, and its token will be stored",
+        f"the operation has not ended within {timeout:g} seconds",
+        remedy="try again later: it continues in the background, and a token that it obtains will be stored",
         retry_after=1.0,
     )
 
 
 def in_trio() -> bool:
     """Whether the caller is a task of trio."""
-    # Asked first: in trio's guest mode asyncio.get_running_loop() succeeds inside trio tasks too.
-    # A trio that another thread is only just importing has no tasks.
+    # Trio must be checked before asyncio: in trio's guest mode asyncio.get_running_loop() succeeds in trio tasks too.
+    # While another thread is still importing trio, `lowlevel` is missing, and there are no tasks.
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
     if lowlevel is None:
         return False
     try:
-        # `in_trio_task` would need a trio of 2025; this has been there in every version.
+        # `trio.lowlevel.in_trio_task` exists only since 2025; `current_task` exists in every version.
         return lowlevel.current_task() is not None
     except RuntimeError:
         return False
@@ -275,7 +278,7 @@ async def _wait_in_asyncio(call_when_done: Callable[[Callable[[], object]], bool
     landed = asyncio.Event()
 
     def wake_up() -> None:
-        # A RuntimeError means that the waiter's loop has been closed: no task waits there any more.
+        # RuntimeError: the waiter's event loop has been closed, so no task waits there any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(landed.set)
 

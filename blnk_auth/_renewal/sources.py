@@ -1,8 +1,11 @@
-"""Which source and which current token there is of each grant, in this process.
+"""The sources and current tokens of one client that exist in this process, by grant.
 
-Used by `ClientState`. It promises that all callers get the same source of a grant while the application refers to it. A
-current token that has the only copy of a pair, or that a renewal is changing, is not lost with its source. It never
-waits under its lock.
+Used by `ClientState`. What this file promises:
+
+* All callers get the same source of a grant, as long as the application refers to it.
+* A current token outlives its source while a renewal is changing it, or while it has the only copy of a token pair.
+
+It never waits while it has its lock.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 
 class Sources:
-    """One for each client, which it does not refer to. May be used from any thread or task."""
+    """Finds the source and the current token of a grant. One for each client. May be used from any thread or task."""
 
     def __init__(self) -> None:
         self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
@@ -32,14 +35,14 @@ class Sources:
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
-        """Called in the child of a fork: threads that have a lock, or a renewal under way, are not in it."""
+        """Called in the child of a fork: the threads that had a lock, or that were renewing, do not exist here."""
         self._lock = threading.Lock()
         self.installing: threading.Lock = threading.Lock()
-        """For the moment in which a current token changes what it remembers. Nothing waits under it."""
+        """Taken for the moment in which a current token changes what it remembers. Nothing waits while it is taken."""
         self._kept = {grant: current for grant, current in self._kept.items() if current.unsaved is not None}
 
     def current_token(self, grant: AuthorizationGrant, make: Callable[[], CurrentToken]) -> CurrentToken:
-        """The current token of this grant: the one that its source has or that is kept, else one made by `make`."""
+        """The current token of this grant: that of its source, else the kept one, else a new one from `make`."""
         with self._lock:
             source = self._sources.get(grant)
             if source is None:
@@ -47,9 +50,9 @@ class Sources:
             return cast("CurrentToken", credential_of(source))
 
     def source_of(self, current: CurrentToken, make: Callable[[CurrentToken], AnySource]) -> AnySource:
-        """The source that users have of this grant, made by `make` if none has.
+        """The source of this grant that the application uses; a new one from `make` if it uses none.
 
-        It is shared by all who ask, and dropped when nothing refers to it.
+        All callers share it. It is dropped when nothing refers to it any more.
         """
         with self._lock:
             source = self._sources.get(current.grant)
@@ -58,9 +61,9 @@ class Sources:
             return cast("AnySource", source)
 
     def keep(self, current: CurrentToken, *, kept: bool) -> None:
-        """Keep a current token although nothing refers to its source any more, or no longer.
+        """Begin (`kept=True`) or stop (`kept=False`) to keep a current token whose source may no longer exist.
 
-        Kept are those that have the only copy of a pair, and those that a renewal is changing.
+        A current token is kept while it has the only copy of a pair, and while a renewal is changing it.
         """
         with self._lock:
             if kept:

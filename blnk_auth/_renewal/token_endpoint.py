@@ -1,9 +1,9 @@
-"""Asking the authorization server for one grant: a renewal, the exchange of a code, a revocation.
+"""The requests that are sent to the authorization server for one grant: renewals, code exchanges and revocations.
 
 Used by `renewal`, `revocation` and the sign-ins. What this file promises:
 
-* Any exception of a user's callable or HTTP client arrives as a typed error that holds no secret.
-* What a token response leaves out stays as it was; an odd member is an event.
+* Any exception of a user's callable or HTTP client is raised as a `BlnkAuthError` that contains no secret.
+* What a token response leaves out keeps its old value. A member that cannot be read causes the event `odd_answer`.
 
 It never reads or writes the store.
 """
@@ -25,21 +25,22 @@ from .ports import Ports
 from .succession import merge_extra, succeed
 
 _MOVED = 60.0
-"""Seconds by which a renewal must put off the refresh token's expiry to count as doing so; servers round."""
+"""A refresh token's expiry counts as extended only if it moved by more than this many seconds: servers round."""
 
 _LEAST_TIME = 5.0
-"""Seconds of the deadline that must be left for another attempt: one that is cut off loses its response too."""
+"""Another attempt is made only if this many seconds are left before the deadline: in less, it may fail the same way."""
 
 
 @dataclass(slots=True)
 class TokenEndpoint:
-    """The authorization server, as it is asked for one grant. Blocking; for one operation on one thread.
+    """Sends the requests for one grant and judges the responses. Blocking; for one operation on one thread.
 
     Attributes:
         key: The store key of the grant, for events.
-        ports: The outside world.
-        events: What happened, to be emitted after all locks have been released.
-        unusable: The error to raise once what was issued last is saved; None if it can be used.
+        ports: The store, the authorization server, clocks and randomness.
+        events: A list to which events are appended; the caller emits them after all locks have been released.
+        unusable: The error to raise after the token that was issued last has been saved; None if that token can be
+            used.
     """
 
     key: str
@@ -51,10 +52,9 @@ class TokenEndpoint:
         """The token that follows `current`.
 
         Args:
-            build: Makes the request, again for each attempt.
+            build: Makes the request. Called again for each attempt.
             current: The token that is renewed; None if there is none.
-            repeats_lost: Whether to ask again if the response is lost. Not so for a code, which is used up by its first
-                use, and whose second revokes the grant (RFC 6749 section 4.1.2): see `exchange`.
+            repeats_lost: Whether to send the request again if the response is lost.
         """
         request, issued = self._ask_until_answered(build, self.ports.policy.lost_answer_retries if repeats_lost else 0)
         if issued.token is None:
@@ -66,23 +66,28 @@ class TokenEndpoint:
         return renewed
 
     def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> Token:
-        """The token that the server issues for a request."""
+        """The token that the server issues for a request, such as one with a code.
+
+        The request is sent once, even if its response is lost: the second use of a code may revoke the grant (RFC 6749
+        section 4.1.2).
+        """
         issued = self._ask(request, judge)
         return self._with_refresh_token(issued, None) if issued.token is None else issued.token
 
     def revoke(self, request: ServerRequest) -> None:
-        """Have the server revoke a token, or end the grant."""
+        """Send a request that makes the server revoke a token or end the grant."""
         judge_revocation_response(self.send(request), request, now=self.ports.clock())
 
     def check_usable(self) -> None:
-        """To be called once what was issued last is saved. Raises `BlnkAuthError` if it cannot be used."""
+        """Raise `BlnkAuthError` if the token that was issued last cannot be used. Call it after saving that token."""
         if self.unusable is not None:
             raise self.unusable
 
     def _ask_until_answered(self, build: Callable[[], ServerRequest], retries: int) -> tuple[ServerRequest, Issued]:
-        """Ask, and ask again if the response is lost: servers with a grace period then issue the lost pair again.
+        """Send the request, and send it again if its response is lost.
 
-        All attempts share one deadline, so that neither the lock nor the callers are waited for any longer.
+        A server with a grace period then issues the lost pair again. All attempts share one deadline, so that the
+        store's lock is not kept any longer, and no caller waits any longer.
         """
         request, now, repeated = self._build(build), self.ports.monotonic, 0
         ends_at = now() + self.ports.policy.request_deadline
@@ -94,7 +99,7 @@ class TokenEndpoint:
                 raise (verdict.replace() if lost is None else after_lost_response(verdict)) from None
             except TemporarilyUnavailable as error:
                 if lost is not None and not error.outcome_unknown:
-                    # What the attempt before it did is as unknown as it was.
+                    # The result of the attempt before this one is still unknown.
                     raise error.replace(outcome_unknown=True) from None
                 if repeated == retries or not error.outcome_unknown or error.status_code is not None:
                     raise
@@ -110,7 +115,7 @@ class TokenEndpoint:
             repeated += 1
 
     def _build_again(self, build: Callable[[], ServerRequest], lost: TemporarilyUnavailable) -> ServerRequest:
-        """The request for another attempt; where it cannot be made, the response is lost as before."""
+        """The request for another attempt. If it cannot be made, raise the error of the lost response."""
         try:
             return self._build(build)
         except BlnkAuthError:
@@ -121,25 +126,25 @@ class TokenEndpoint:
             return build()
         except BlnkAuthError as error:
             failure = error.replace()
-        except Exception as error:  # noqa: BLE001 - a callable of the user's, as in a provider's parameters
+        except Exception as error:  # noqa: BLE001 - a user's callable, such as one in a provider's parameters
             failure = TemporarilyUnavailable(
                 f"a callable of the client or its provider raised {type(error).__name__}",
                 remedy="correct the callable, or try again if it depends on something that is unavailable now",
             )
-        # Raised here: the frames of the original hold the refresh token.
+        # Raised here and not above: the traceback of the original error refers to the refresh token.
         raise failure
 
     def send(self, request: ServerRequest, seconds: float | None = None) -> HttpResponse:
-        """The response of the server. Any failure is a `BlnkAuthError`, or a mock's `AssertionError`.
+        """Send a request and return the server's response. Raises `BlnkAuthError`, or the `AssertionError` of a mock.
 
-        `seconds` is the longest time for it; None: the policy's.
+        `seconds`: how long it may take; None means the policy's `request_deadline`.
         """
         try:
             return self.ports.transport.send(request.request, seconds=seconds)
         except NoResponse as failure:
             raise no_response(failure, request) from None
         except (BlnkAuthError, AssertionError):
-            # An assertion is a mock's complaint, for its test to see.
+            # A mock of an HTTP client raises an AssertionError to make its test fail.
             raise
         except Exception as error:  # noqa: BLE001 - the user's own HTTP client and its hooks
             lost = NoResponse(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
@@ -152,16 +157,22 @@ class TokenEndpoint:
         return issued
 
     def _with_refresh_token(self, issued: Issued, current: Token | None) -> Token:
-        """The current token with the refresh token that came without an access token: the one before may be spent."""
+        """The current token with a new refresh token, for a response without an access token.
+
+        The new one must be kept, because the old one may already be spent.
+        """
         if current is None or current.refresh_token is None:
-            raise issued.unusable or ProtocolError("the token endpoint issued no access token")
+            raise issued.unusable or ProtocolError(
+                "the token endpoint sent a response without an access token",
+                remedy="check that token_endpoint is right, and report the response to the provider",
+            )
         return current.replace(refresh_token=issued.refresh_token, refresh_expires_at=None)
 
     def _note(self, notes: Iterable[str]) -> None:
         self.events.extend(Event("odd_answer", self.key, note) for note in notes)
 
     def _warn_of_expiry(self, renewed: Token, current: Token | None) -> None:
-        """Emit, while there is time, that the refresh token expires at a moment which renewals do not put off."""
+        """Emit `refresh_token_expiring` if the refresh token expires soon and renewals do not extend it."""
         expires_at, expired_at = renewed.refresh_expires_at, None if current is None else current.refresh_expires_at
         if expires_at is None or expired_at is None or expires_at > expired_at + _MOVED:
             return
