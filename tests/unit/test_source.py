@@ -232,7 +232,7 @@ def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: ScriptedWor
     world.clock.advance(4000)
     world.server.will(pair(1, expires_in=lifetime))
     for _ in range(5):
-        with pytest.raises(ProtocolError, match="had expired already"):
+        with pytest.raises(ProtocolError, match="had already expired"):
             source.token()
     assert len(world.server.requests) == 1
     assert world.stored(source).token.refresh_token == "rt1"
