@@ -2,12 +2,12 @@
 
 Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 
-* `schedule`, `goal`, `cooldown`, `failure`, `rejections`: the decisions, and what is remembered. Pure.
+* `schedule`, `goal`, `cooldown`, `failure`, `rejections`: the decisions, and the values they are made from. Pure.
 * `renewal`, `loading_and_saving`, `token_endpoint`, `ports`: one renewal. `succession`: what a new token keeps of the
-  one before it.
+  token before it.
 * `grant_operations`, `revocation`: what users do by hand.
-* `worker`, `single_flight`, `operations`: where that runs, and who waits for it.
+* `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.
 * `current_token`, `cached_token`, `credential`, `client_state`, `sources`: what a process has in memory.
-* `authorization_grants`: whose token it is. `stored_record`, `store_keys`: its stored form, and where it is stored.
-* `client_settings`, `pickled_client`: what `OAuthClient` is made of, and what of it a pickle carries.
+* `authorization_grants`: whose token it is. `stored_record`, `store_keys`: the stored form of a token, and its key.
+* `client_settings`, `pickled_client`: the checked settings of an `OAuthClient`, and which of them a pickle contains.
 """

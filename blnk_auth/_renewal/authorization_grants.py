@@ -1,7 +1,8 @@
 """Whose token it is, and therefore how it is renewed: a grant that a user gave, or the client's own.
 
-Used by everything that stores, renews or revokes a token. Both kinds are values: equal if they are for the same token,
-so that a process has one current token for each. They build requests, and never send one.
+Used by everything that stores, renews or revokes a token. Both kinds are values. It promises that two of them are equal
+exactly if they are for the same token, so that a process has one current token for each. They build requests, and never
+send one.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Attempt:
     """The registered client at the moment when it is about to renew. Made again for each attempt.
 
     Attributes:
-        provider: Whose authorization server is asked.
+        provider: The provider whose authorization server is asked.
         credentials: How the client authenticates there.
-        redirect_uri: The client's, for providers that want it with a refresh; None if it has none.
+        redirect_uri: The client's redirect URI, for providers that want it with a refresh; None if the client has none.
         now: UTC epoch seconds.
         in_background: Whether no caller waits for this renewal.
     """
@@ -46,9 +47,8 @@ class RefreshTokenGrant:
 
     Attributes:
         subject: The application's own name for the user.
-        target: The party behind the server, such as a bank; None where there is only one. It never
-            changes: a token for one bank must not be sent to another, even if the provider's `target` callable returns
-            another value later.
+        target: The party behind the server, such as a bank; None if there is only one. It never changes, even if the
+            provider's `target` callable returns another value later: a token for one bank must not be sent to another.
         resource: The resource that its tokens are for (RFC 8707); None if none was named.
         audience: The audience that its tokens are for, at servers that ask for one; None if none was named.
     """
@@ -59,7 +59,7 @@ class RefreshTokenGrant:
     audience: str | None = None
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
-        """What a provider's parameters and headers may depend on, for one HTTP call."""
+        """The description of one HTTP call, on which a provider's parameters and headers may depend."""
         return Call(purpose, self.subject, in_background, self.target)
 
     def is_renewable(self, token: Token, attempt: Attempt) -> bool:
@@ -73,7 +73,7 @@ class RefreshTokenGrant:
         return "expired" if has_expired else None
 
     def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
-        """The request that renews `current`. Raises `SignInRequired` if only the user can help."""
+        """The request that renews `current`. Raises `SignInRequired` if the user must sign in again."""
         if current is None:
             raise sign_in_required("missing", self.subject)
         reason = self._why_not_renewable(current, attempt)
@@ -96,13 +96,13 @@ class ClientCredentialsGrant:
     """The client's own token (RFC 6749 section 4.4); renewed by asking for another one.
 
     Attributes:
-        scope: The scope that is asked for; None lets the server decide. Each has a token of its own.
+        scope: The scope that is asked for; None lets the server decide. Each scope has its own token.
         target: As for `RefreshTokenGrant`.
         resource: As for `RefreshTokenGrant`.
         audience: As for `RefreshTokenGrant`.
-        parameters: Further parameters of each request, ordered by name; None: there are none. No secrets: they are in
-            the store key.
-        subject: None: no user gave it.
+        parameters: Further parameters of each request, ordered by name; None if there are no others. They must not be
+            secret, since the store key contains them.
+        subject: Always None: no user gave this grant.
     """
 
     scope: str | None
@@ -121,7 +121,7 @@ class ClientCredentialsGrant:
         audience: str | None,
         parameters: Mapping[str, str] | None,
     ) -> ClientCredentialsGrant:
-        """From what the user of the library passed. Raises `ConfigurationError`, and as the provider's `target`."""
+        """Check what the user passed. Raises `ConfigurationError`, or the error of the provider's `target` callable."""
         if "client_credentials" not in provider.grants:
             raise ConfigurationError(
                 f"for_itself: {provider.display_name} does not offer the client_credentials grant",
@@ -137,15 +137,15 @@ class ClientCredentialsGrant:
         )
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
-        """As `RefreshTokenGrant.call`."""
+        """Like `RefreshTokenGrant.call`."""
         return Call(purpose, None, in_background, self.target)
 
     def is_renewable(self, token: Token, attempt: Attempt) -> bool:
-        """Always: the client's credentials renew it."""
+        """Always True: the client's credentials are enough for a new token."""
         return True
 
     def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
-        """The request for another token; a refresh token, which RFC 6749 section 4.4.3 advises against, is not used."""
+        """The request for another token. A refresh token is not used: RFC 6749 section 4.4.3 advises against it."""
         return build_client_credentials(
             attempt.provider,
             attempt.credentials,
@@ -162,8 +162,10 @@ AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant
 
 
 def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequired:
-    """The error for a grant that cannot be renewed. `reason` is one of the first four that `SignInRequired` lists, or,
-    from a record that a later version wrote, one that this version does not know.
+    """The error for a grant that cannot be renewed.
+
+    `reason` is one of the first four that `SignInRequired` lists. A record that a later version wrote may have another
+    one, which this version does not know.
     """
     whose = f"subject {subject!r}"
     known = {

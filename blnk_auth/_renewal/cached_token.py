@@ -1,7 +1,7 @@
-"""A token as a process caches it in memory: ready to be attached, with the moments at which something must happen.
+"""A token as a process caches it in memory: ready to be attached, with the times at which it is renewed and expires.
 
-Used by everything that sends or renews a token. It promises that a token is never changed: a renewed one is another
-object. Every auth class imports this file, so it imports nothing heavy.
+Used by everything that sends or renews a token. It promises that a token is never changed: a renewed token is another
+object. Every auth class imports this file, so it never imports anything heavy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .schedule import Schedule
 
 BEARER = "Bearer "
-"""What precedes an access token in its header (RFC 6750 section 2.1)."""
+"""What the header has before the access token (RFC 6750 section 2.1)."""
 
-# What a header field may contain without quoting (RFC 9110 section 5.5); RFC 6750's b64token is a part of it. Not
-# compiled here: every auth class imports this module.
+# The visible characters of a header field (RFC 9110 section 5.5). RFC 6750's b64token uses some of them. Not compiled
+# here: every auth class imports this module.
 _SENDABLE = r"[\x21-\x7e]+"
 
 
@@ -31,16 +31,16 @@ class CachedToken:
     Attributes:
         token: The token.
         ended: Why its grant has ended; None while it has not.
-        prefix: What the value of its header begins with. The rest is the token itself, of which one copy is enough.
-        version: The store's version of the record; None while it could not be saved.
-        predecessor: Where it could not be saved: what it must replace.
-        renew_at: See `Schedule`, as for the next two.
+        prefix: The beginning of the header's value, such as `Bearer `. The access token follows it.
+        version: The store's version of the record; None if the token has not been saved yet.
+        predecessor: What the token must replace in the store, if it has not been saved yet; else None.
+        renew_at: From then on it is renewed in the background. All three times: see `Schedule`.
         must_renew_at: From then on callers wait for its renewal.
         expires_at: From then on it cannot be used.
-        superseded: Hashes of the refresh tokens that this process has seen replaced on the way to this one: the last
-            few. A store that has one of them again has lost a write.
-        was_accepted: Whether the API has answered a request that carried it with anything but a rejection. Set by the
-            request flow, without a lock; from False to True only.
+        superseded: Hashes of the last few refresh tokens that earlier tokens of this grant had, as far as this process
+            has seen them. A store that has one of them again has lost a write.
+        was_accepted: Whether the API has accepted a request with this token. The request flow sets it to True, without
+            a lock; it never becomes False again.
     """
 
     __slots__ = (
@@ -97,19 +97,19 @@ class CachedToken:
         return Schedule(self.renew_at, self.must_renew_at, self.expires_at)
 
     def is_same_token(self, other: CachedToken) -> bool:
-        """Whether it is the same token: saved at last, or marked as ended, it is another object and no other token."""
+        """Whether both have the same token. Saving a token, or marking its grant as ended, makes another object."""
         return self is other or self.token == other.token
 
     def supersedes(self, found: Token) -> bool:
-        """Whether `found` was replaced on the way to this token, so that its refresh token is spent."""
+        """Whether `found` is an earlier token of this grant, so that its refresh token is spent."""
         return found.refresh_token is not None and hash(found.refresh_token) in self.superseded
 
     @property
     def header(self) -> str:
-        """The value of the header that carries it."""
+        """The value of the header with this token."""
         return self.prefix + self.token.access_token
 
 
 def is_sendable(access_token: str) -> bool:
-    """Whether a header can carry it."""
+    """Whether an access token can be sent in a header."""
     return re.fullmatch(_SENDABLE, access_token) is not None

@@ -1,7 +1,7 @@
-"""What a user passes to `OAuthClient`, checked, as the state that all sources of the client share.
+"""Checks the arguments of `OAuthClient` and makes the state that all sources of the client share.
 
-Used by `OAuthClient`, which documents each argument. It promises that an argument that cannot work is refused here, by
-its name, before anything is stored or sent. Of the callables that a user passes, it never calls one except the clock.
+Used by `OAuthClient`, which documents each argument. It promises that an argument that cannot work raises an error with
+its name, before anything is stored or sent. It never calls a callable that the user passed, except the clock.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
     best = choose_method(
         provider.client_auth_supported,
         has_key=key is not None,
-        # A client of the user's own may have a certificate: worth trying where there is nothing else.
+        # The user's own HTTP client may have a certificate. That is assumed only if there is no key and no secret.
         has_certificate=cert is not None or (token_http is not None and key is None and not secret),
         has_secret=bool(secret),
     )
@@ -114,7 +114,7 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
 def _check_clock(clock: Callable[[], object]) -> None:
     try:
         now = clock()
-    except Exception as error:  # noqa: BLE001 - a callable of the user's may raise anything
+    except Exception as error:  # noqa: BLE001 - a user's callable may raise anything
         problem = f"clock raised {type(error).__name__}"
     else:
         if is_number(now):

@@ -1,8 +1,8 @@
-"""What a request needs from its source of tokens: the seam between renewing and sending.
+"""What a request needs from its source of tokens: the interface between `_renewal` and `_request`.
 
-Used by `_request` and the auth classes, which bind a `Credential` and ask nothing else. `CurrentToken` (renewed) and
-the credential of a `StaticToken` (a fixed key) implement it. It promises that every member may be called from any
-thread or task. A member never blocks; slow work is returned as a `Flight`.
+Used by `_request` and the auth classes, which use nothing of a source but its `Credential`. `CurrentToken` (a token
+that is renewed) and the credential of a `StaticToken` (a fixed key) implement it. It promises that every member may be
+called from any thread or task. A member never blocks: slow work is returned as a `Flight`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class RequestRules:
-    """What is fixed about a credential: where its token may be sent, in which header, and which responses to judge.
+    """What never changes about a credential: where its token may be sent, in which header, which responses to judge.
 
-    Immutable. A plain class, since every auth class imports this module, and a named tuple takes longer to define.
+    Immutable. Not a named tuple, which takes longer to define: every auth class imports this module.
 
     Attributes:
-        origins: The origins that may have the token.
+        origins: The origins that the token may be sent to.
         header_name: The header that carries it.
         has_api_headers: Whether further headers are sent beside the token.
-        rejection_statuses: The statuses that may be a rejection. All other responses pass untouched.
-        reads_rejection_body: Whether judging a rejection needs the body.
+        rejection_statuses: The statuses that may mean a rejection. All other responses are returned unchanged.
+        reads_rejection_body: Whether the body of the response is needed to judge a rejection.
         wait_timeout: The longest that a caller waits for a renewal, in seconds.
-        host_suffixes: The hosts at or below which a token may name a further origin for itself.
-        origins_for: Which origins may have one token; None where no token names any.
+        host_suffixes: A token may name further origins for itself, if their host is one of these or a subdomain.
+        origins_for: Returns the further origins of one token; None if tokens name no origins.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class RequestRules:
         self.origins_for: Callable[[Token], AllowedOrigins] | None = origins_for
 
     def may_permit(self, origin: Origin) -> bool:
-        """Whether there can be a token that may be sent to `origin`."""
+        """Whether some token of this credential could be sent to `origin`."""
         return self.origins.permits(origin) or is_below(origin, self.host_suffixes)
 
     def permits(self, origin: Origin, token: Token) -> bool:
@@ -86,16 +86,16 @@ class Credential(Protocol):
 
     @property
     def rules(self) -> RequestRules:
-        """What does not change from request to request."""
+        """What is the same for all requests."""
         ...
 
     @property
     def after_rejection(self) -> RenewalAfterRejection | None:
-        """What to do after a rejection; None for a fixed key, which nothing renews."""
+        """What to do after a rejection; None for a fixed key, which cannot be renewed."""
         ...
 
     def fresh(self) -> CachedToken | None:
-        """The token, if it can be sent and no renewal is due; None: ask `ready`. Has no effect."""
+        """The token, if it can be sent and no renewal is due; else None: call `ready`. Starts no work."""
         ...
 
     def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
@@ -103,11 +103,14 @@ class Credential(Protocol):
         ...
 
     def api_headers(self) -> Mapping[str, str]:
-        """Headers that are sent beside the token; made again for each attempt."""
+        """The headers that are sent in addition to the token; made again for each attempt."""
         ...
 
     def report_withheld(self, origin: Origin | None) -> None:
-        """Emit that a request was sent without the token: to this origin, or (None) with a header of its own."""
+        """Emit that a request was sent without the token.
+
+        `origin`: the origin that may not have it; None if the request already had the header.
+        """
         ...
 
 
@@ -123,7 +126,7 @@ class RenewalAfterRejection(Protocol):
         ...
 
     def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
-        """Begin, or join, the renewal of a rejected token; None if renewals have lately resolved nothing.
+        """Begin, or join, the renewal of a rejected token; None during the cool-down after renewals that did not help.
 
         `cause` is what `rejections.cause_of` makes of the request and its response.
         """
@@ -135,7 +138,7 @@ class RenewalAfterRejection(Protocol):
 
 
 class Source:
-    """The base of what users pass to the auth classes: something with a credential behind it."""
+    """The base class of what users pass to the auth classes. It has a credential."""
 
     __slots__ = ()
 
@@ -154,7 +157,7 @@ _WHAT_TO_PASS = {
 
 
 def credential_of(source: object) -> Credential:
-    """What the auth classes bind. Raises `ConfigurationError` for anything but a source."""
+    """The credential of a source. Raises `ConfigurationError` for anything that is not a source."""
     if isinstance(source, Source):
         return source._credential  # pyright: ignore[reportPrivateUsage]  # of this file's own base class
     name = source.__name__ if isinstance(source, type) else type(source).__name__

@@ -3,11 +3,11 @@
 Used by the auth classes, `TokenSource` and the sign-ins; made by `ClientState`, one for each grant. What it promises:
 
 * A valid token costs one attribute read and one clock read (`fresh`). No lock, no store, no thread.
-* Everything else is done in at most one flight for each store key, and the renewal in it runs on a worker thread.
-* While a renewal may still succeed, its failure does not take away a token that is still good.
+* Renewals run on a worker thread, at most one at a time for each store key.
+* If a renewal fails, a token that has not expired stays in use.
 * A new sign-in, `adopt` and `forget` win over a renewal that began before them (`_epoch`).
 
-It never sends a user's own request, and never waits under a lock.
+It never sends a user's own request, and never waits while it has a lock.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CurrentToken:
         self.grant: AuthorizationGrant = grant
         self.cached: CachedToken | None = None
         self._clock = state.given_clock
-        """None: `time.time`, looked up at each call; here and not by `state.clock`, which would cost a call more."""
+        """None means `time.time`, looked up at each call. Using `state.clock` would cost one more function call."""
         self._failure: Failure | None = None
         self._rejections: Rejections | None = None
         self._epoch = 0
@@ -76,8 +76,8 @@ class CurrentToken:
 
     @property
     def store_key(self) -> str:
-        """The key of its record in the store. Holds no secret."""
-        # Made each time it is asked for, which is seldom: a grant may be one of a hundred thousand that are idle.
+        """The key of its record in the store. It contains no secret."""
+        # Built at each use, which is seldom, and not kept: there may be a hundred thousand idle grants.
         return token_key(self.state.registration, self.grant)
 
     # --- for requests: see `credential` --------------------------------------------------------------------------
@@ -169,21 +169,20 @@ class CurrentToken:
         return "fresh" if action is Action.USE else "stale"
 
     def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
-        """See `TokenSource.renew`: the token that is wanted already, or the flight that brings it."""
+        """See `TokenSource.renew`: a newer token if there is one already, else the flight that brings one."""
         cached, failure = self.cached, self._failure
         if rejected is not None and cached is not None and cached.token != rejected:
             return self.ready(None)
         goal = Goal(cached, must_differ=True, forced=rejected is None, rejected=rejected)
         if failure is not None and isinstance(failure.error, TemporarilyUnavailable):
             return self._fly_unless_cooling_down(goal, None, failure, self.state.clock())
-        # A user who has corrected the configuration need not wait.
+        # Other failures need a correction. A user who has made it does not wait for the cool-down.
         return self._fly(goal, None, overlooked=failure)
 
     def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
-        """The renewed token.
+        """The renewed token, for a caller of `renew`, which must not return the old one.
 
-        A renewal in the background that was joined and failed leaves its callers the old token: then its failure is
-        raised, since a caller of `renew` wants another one.
+        If that caller joined a renewal in the background that failed, the result is the old token: raise the failure.
         """
         failure = self._failure
         if before is not None and landed.is_same_token(before) and failure is not None:
@@ -194,14 +193,14 @@ class CurrentToken:
 
     @property
     def unsaved(self) -> CachedToken | None:
-        """The pair of which this has the only copy, because it could not be saved; None if there is none."""
+        """The pair that could not be saved, so that only this object has it; None if there is none."""
         cached = self.cached
         return cached if cached is not None and cached.version is None else None
 
     def renewal(
         self, package: Package | None = None, *, in_background: bool = False, events: list[Event] | None = None
     ) -> Renewal:
-        """One renewal of this grant, through the given HTTP package."""
+        """One renewal of this grant, which sends its requests through `package`."""
         state = self.state
         return Renewal(
             key=self.store_key,
@@ -212,11 +211,11 @@ class CurrentToken:
         )
 
     def start_over(self, cached: CachedToken | None) -> None:
-        """Begin to use a token that was stored for a new sign-in; None: nothing is stored any more.
+        """Begin to use the token of a new sign-in; None means that nothing is stored any more.
 
-        All that was remembered of the grant before it is forgotten.
+        Failures and rejections of the grant before it are forgotten.
         """
-        # A source that was made during a sign-in has another current token.
+        # If a source was made while the sign-in ran, it has a `CurrentToken` of its own.
         for current in {self, self.state.current_token(self.grant)}:
             current._start_over(cached)
 
@@ -245,7 +244,7 @@ class CurrentToken:
     def _fly_unless_cooling_down(
         self, goal: Goal, package: Package | None, failure: Failure | None, now: float
     ) -> Flight[CachedToken]:
-        """The renewal under way, or a new one. While a failure is remembered, only the store is read."""
+        """The renewal that runs now, or a new one. During a cool-down, a new one only reads the store."""
         if failure is None or not failure.is_active(now):
             return self._fly(goal, package, overlooked=failure)
         under_way: Flight[CachedToken] | None = self.state.flights.under_way(self.store_key)
@@ -257,9 +256,9 @@ class CurrentToken:
         return self._fly(goal, package, overlooked=None)
 
     def _fly(self, goal: Goal, package: Package | None, *, overlooked: Failure | None) -> Flight[CachedToken]:
-        """The renewal under way, or a new one.
+        """The renewal that runs now, or a new one.
 
-        `overlooked`: the last failure that the caller knew of when it decided to renew. A newer one is remembered.
+        `overlooked`: the failure whose cool-down is ignored. During that of a newer one, only the store is read.
         """
         known = goal.known
         in_background = known is not None and not goal.must_differ and self.state.clock() < known.must_renew_at
@@ -270,7 +269,7 @@ class CurrentToken:
             self.store_key,
             lambda: self._renew_kept(renewal, goal, overlooked),
             lambda: self.state.operations.emit(renewal.events, seconds=time.monotonic() - began_at),
-            # What nobody has seen yet may be read and found good.
+            # With nothing cached, a stored token may be good enough: then the flight brings no new one.
             brings_another=(goal.must_differ or known is not None) and not only_looks,
             needs_another=goal.must_differ,
         )
@@ -278,7 +277,7 @@ class CurrentToken:
     # --- on a worker thread, and never two at a time for one grant -----------------------------------------------
 
     def _renew_kept(self, renewal: Renewal, goal: Goal, overlooked: Failure | None) -> CachedToken:
-        """`_renew`, during which a source that is asked for again has this current token."""
+        """`_renew`. While it runs, a source that is made for this grant gets this current token."""
         self.state.sources.keep(self, kept=True)
         try:
             return self._renew(renewal, goal, overlooked)
@@ -290,7 +289,7 @@ class CurrentToken:
         if current is not None and current is not goal.known:
             if goal.is_met_by(current, now):
                 return current
-            # The caller saw an older one; and what may not yet be saved must be.
+            # The caller saw an older token. The newer one may still have to be saved.
             goal = goal._replace(known=current)
         epoch = self._epoch
         if failure is not None and failure.is_active(now) and not failure.is_same(overlooked):
@@ -313,7 +312,7 @@ class CurrentToken:
     def _find_stored(self, renewal: Renewal, goal: Goal) -> CachedToken | None:
         """The stored token, if another process or a new sign-in has stored one that meets the goal."""
         if self.unsaved is not None:
-            # The store has the pair that was spent for this one.
+            # The store still has the older pair, whose refresh token is spent.
             return None
         try:
             return renewal.find(goal)
@@ -321,7 +320,7 @@ class CurrentToken:
             return None
 
     def _install_renewed(self, renewed: CachedToken, epoch: int) -> CachedToken:
-        """Begin to use a renewed token, unless somebody signed in or forgot the grant since `epoch`."""
+        """Begin to use a renewed token, unless the grant was replaced or forgotten since `epoch`."""
         with self.state.sources.installing:
             if self._epoch == epoch:
                 self._cache(renewed)
@@ -349,18 +348,18 @@ class CurrentToken:
         return self._old_token_or_raise(error, goal)
 
     def _old_token_or_raise(self, error: BlnkAuthError, goal: Goal) -> CachedToken:
-        """A token that is still good, while it lasts and unless another one is needed; else the error."""
+        """The cached token if it has not expired and the goal permits it; else raise the error."""
         cached = self.cached
         if cached is not None and not goal.must_differ and self.state.clock() < cached.expires_at:
             return cached
         raise error
 
     def _remember_end(self, error: SignInRequired) -> SignInRequired:
-        # Not a failure that passes with time: each call reads the store for a sign-in that has been made meanwhile.
+        # No cool-down follows: each call reads the store, since the user may have signed in again in the meantime.
         failure, self._failure = self._failure, None
         cached = self.cached
         if error.reason == "missing" or cached is None or cached.version is None:
-            # The unsaved pair has been saved meanwhile, or another process's pair is stored: the record has precedence.
+            # The unsaved pair has been saved by now, or another process has stored a pair: the store decides.
             self._cache(None)
         elif cached.ended is None:
             record = GrantRecord(cached.token, error.reason)
@@ -384,13 +383,13 @@ class CurrentToken:
 
 
 def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
-    """Why a request was sent without the token, and what to do: `how` names the setting to add an origin to."""
+    """Why a request was sent without the token, and what to do. `how` describes where to add an origin."""
     if origin is None:
         return (
-            f"the request has a header {header_name} of its own, which stays, and was sent without the token; if an "
-            "SDK sets that header, configure it to omit it (docs/how-to/use-inside-api-clients.md)"
+            f"the request already had a header {header_name}, so it was sent with that one and without the token; if "
+            "an SDK sets the header, configure the SDK to omit it (docs/how-to/use-inside-api-clients.md)"
         )
-    # It may be of any URL that somebody has requested, and this is logged. No host name is longer.
+    # The origin comes from any URL that was requested, and it is logged. No host name has more characters than this.
     named = on_one_line(str(origin)[:300])
     remedy = (
         f"if the token belongs there too, {how}: api_origins=({named!r},)"

@@ -1,6 +1,6 @@
-"""What a renewal is to bring, and whether a token that is there already will do. Pure.
+"""What the caller of a renewal needs, and whether a token that exists already is enough. Pure.
 
-Used by `current_token`, which states the goal, and by `renewal`, which meets it.
+Used by `current_token`, which makes the goal, and by `renewal`, which meets it. It never reads a clock or a store.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from .schedule import Action
 
 
 class Goal(NamedTuple):
-    """Which token will do.
+    """Which token is good enough for the caller.
 
     Attributes:
-        known: What this process has cached; None if nothing.
-        must_differ: Whether a valid token is not enough, because the API rejected it or the caller wants another one.
+        known: The token that this process has cached; None if it has none.
+        must_differ: Whether the cached token is not good enough even if it is valid: the API rejected it, or the caller
+            asked for a new one.
         forced: Whether the server must be asked, even if another process has stored a newer token.
-        rejected: The token that must not be used again; None: `known`, if `must_differ`.
+        rejected: A token that must not be used again, in addition to `known`; None if there is no other.
     """
 
     known: CachedToken | None
@@ -28,7 +29,7 @@ class Goal(NamedTuple):
     rejected: Token | None = None
 
     def is_met_by(self, found: CachedToken, now: float) -> bool:
-        """Whether a token found in memory or in the store makes asking the server unnecessary."""
+        """Whether a token from memory or from the store is good enough, so that the server need not be asked."""
         if self.forced:
             return False
         action = found.schedule.action_at(now)
@@ -39,6 +40,6 @@ class Goal(NamedTuple):
     def _is_another(self, found: CachedToken) -> bool:
         if self.rejected is not None and found.token == self.rejected:
             return False
-        # A mark that the grant has ended makes another version, but not another token.
+        # Marking the grant as ended changes the stored version, but not the token.
         known = self.known
         return known is None or (found.version != known.version and found.token != known.token)

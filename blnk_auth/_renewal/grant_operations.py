@@ -1,7 +1,7 @@
-"""What users do with a grant by hand: store a token obtained elsewhere, have the provider end it, delete it.
+"""What users do with a grant by hand: store a token obtained elsewhere, revoke the grant, delete its record.
 
-Used by `TokenSource`, on a worker thread. Each function appends its events, and begins to use the result only when it
-is stored. They never renew, except a revocation that needs a valid access token.
+Used by `TokenSource`, on a worker thread. Each function appends its events. It promises that memory changes only after
+the store has changed. It never renews, except for a revocation that needs a valid access token.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
 
 
 def revoke(current: CurrentToken, events: list[Event]) -> None:
-    """Have the provider end the grant, then delete the record. Raises the error that its response means."""
+    """Revoke the grant at the provider, then delete the record. Raises `BlnkAuthError` if the provider refuses."""
     state, renewal = current.state, current.renewal(events=events)
 
     def build(token: str, hint: str) -> ServerRequest:
@@ -51,7 +51,7 @@ def forget(current: CurrentToken, events: list[Event]) -> None:
 
 
 def _check_adoptable(token: Token) -> None:
-    """Raise `ConfigurationError` for what is not a token, or could not be read back from a store."""
+    """Raise `ConfigurationError` for a value that is not a token, or that could not be read back from a store."""
     if not isinstance(token, Token):
         raise ConfigurationError(
             "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"

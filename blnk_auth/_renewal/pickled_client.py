@@ -1,8 +1,8 @@
-"""What a pickle carries of a client and of a source: settings and names, so that a later version can read it.
+"""What a pickle contains of a client and of a source: settings by name, so that a later version can read it.
 
-Used by `OAuthClient` and `TokenSource` when they are pickled. A pickle never contains a secret: one that was passed as
-text is replaced by `NotPickled`, and the password of a key and the credentials for a proxy are left out. The HTTP
-client, `on_event` and the memory belong to one process, so they are left out too. Tokens stay in the store.
+Used by `OAuthClient` and `TokenSource` when they are pickled. A pickle never contains a secret. `NotPickled` replaces a
+secret that was passed as a string; the password of a key and the credentials for a proxy are left out. The HTTP client,
+`on_event` and the cached tokens belong to one process, so they are left out too. Tokens stay in the store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GRANTS: Mapping[str, Any] = {
 
 
 def settings_of(state: ClientState) -> dict[str, Any]:
-    """The arguments of `OAuthClient`, by name, that make the same client elsewhere."""
+    """The arguments of `OAuthClient`, by name, from which another process can make the same client."""
     credentials, network = state.credentials, state.network
     secret, key, cert = credentials.client_secret, credentials.private_key, network.cert
     return {
@@ -44,14 +44,14 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "verify": network.verify,
         "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
         "clock": state.given_clock,
-        # A certificate may also have come with a `token_http`, which is left out.
+        # Also true if the certificate belongs to the `token_http`, which is left out.
         "has_certificate": credentials.has_certificate,
     }
 
 
 @unpickles
 def shared_state(settings: Mapping[str, Any], client: object) -> ClientState:
-    """The state of a client in a pickle, also in one of an earlier version: there two clients may share it."""
+    """The state of a client in a pickle, including pickles of earlier versions, where two clients may share one."""
     if "client_id" not in settings:
         from .._pickles import settings_of_client
 
@@ -65,7 +65,7 @@ def shared_state(settings: Mapping[str, Any], client: object) -> ClientState:
 
 
 def _state_of(settings: Mapping[str, Any]) -> ClientState:
-    """What `settings_of` took apart."""
+    """The inverse of `settings_of`."""
     provider, policy = settings["provider"], settings["policy"]
     return ClientState(
         provider=provider,
@@ -90,7 +90,7 @@ def _state_of(settings: Mapping[str, Any]) -> ClientState:
 
 
 def values_of(grant: AuthorizationGrant) -> dict[str, Any]:
-    """A grant by the names of its fields; those that are None are left out."""
+    """The fields of a grant, by name; fields that are None are left out."""
     kind = next(kind for kind, grant_type in _GRANTS.items() if isinstance(grant, grant_type))
     values = {each.name: getattr(grant, each.name) for each in fields(grant)}
     return {"grant_type": kind, **{name: value for name, value in values.items() if value is not None}}
@@ -98,9 +98,9 @@ def values_of(grant: AuthorizationGrant) -> dict[str, Any]:
 
 @unpickles
 def grant_of(values: Mapping[str, Any]) -> AuthorizationGrant:
-    """What `values_of` took apart."""
+    """The inverse of `values_of`."""
     made: dict[str, Any] = dict(values)
     grant_type = _GRANTS[made.pop("grant_type")]
-    # One without a default may be None, and was left out.
+    # A field without a default may also be None, and so be left out of `values`.
     grant: AuthorizationGrant = grant_type(**{each.name: made.get(each.name) for each in fields(grant_type)})
     return grant

@@ -1,8 +1,7 @@
-"""What the renewal needs of the outside world.
+"""What the renewal needs from outside: the store, the authorization server, clocks and randomness.
 
-Used by `renewal` and the files that it uses, and made by `ClientState`. Everything is passed in, so that tests and the
-simulation can replace each part: they need no network, no thread and no time. The renewal never reads a clock or opens
-a connection in another way.
+Used by `renewal` and the files that it uses, and made by `ClientState`. Tests and the simulation can replace each part,
+and so need no network, no thread and no waiting. The renewal never reads a clock or opens a connection in another way.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from ..stores._token_store import TokenStore
 
 
 class Ports(NamedTuple):
-    """The outside world, as the renewal sees it.
+    """Everything outside the renewal that it uses.
 
     Attributes:
-        store: Where the record of the grant is.
+        store: Where the record of the grant is stored.
         transport: Sends a request to the authorization server.
-        clock: The time, in UTC epoch seconds.
-        monotonic: Seconds of a clock that nobody sets: what a deadline is measured by.
-        wait: Blocks for so many seconds.
-        jitter_position: A random number from 0 to 1, another one each time: where in a span of time this process acts,
-            so that many processes do not act at the same moment.
+        clock: Returns the time, in UTC epoch seconds.
+        monotonic: Returns the seconds of a clock that is never set, for deadlines.
+        wait: Blocks for the given number of seconds.
+        jitter_position: Returns a random number from 0 to 1, a new one at each call. It decides when in a span of time
+            this process acts, so that many processes do not act at the same moment.
         policy: Every number of the renewal.
     """
 

@@ -1,7 +1,8 @@
 """Ending a grant at the provider, then deleting its record.
 
 Used by `grant_operations`. It never deletes anything before the provider has ended the grant, so a revocation that
-failed can be tried again. All of it happens under the store's lock: a renewal under way elsewhere ends before.
+failed can be tried again. It promises to do all of this under the store's lock, so that no other process renews the
+grant in the meantime.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ BuildRevocation = Callable[[str, str], ServerRequest]
 
 
 def revoke_tokens(renewal: Renewal, build: BuildRevocation, known: CachedToken | None = None) -> None:
-    """Have the server revoke both tokens (RFC 7009), then delete the record. Nothing stored is nothing to revoke.
+    """Revoke both tokens at the server (RFC 7009), then delete the record. If nothing is stored, do nothing.
 
-    The refresh token comes first: once it is revoked nothing can be renewed, even if the second request fails. Of a
-    pair that could not be saved the store has only the spent predecessor, so that pair comes before what is stored.
+    The refresh token is revoked first: after that nothing can be renewed, even if the second request fails. If this
+    process has a pair that could not be saved, that pair is revoked: the stored one is older and already spent.
 
     Args:
-        renewal: The grant.
+        renewal: The renewal of the grant.
         build: Makes the requests.
-        known: The newest token of the grant that this process knows; None if it knows none.
+        known: The newest token of the grant that this process has seen; None if it has seen none.
     """
     stored = renewal.stored
     is_unsaved = known is not None and known.version is None
@@ -43,7 +44,10 @@ def revoke_tokens(renewal: Renewal, build: BuildRevocation, known: CachedToken |
 
 
 def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
-    """The same where the access token itself ends the grant: one that has expired is renewed first."""
+    """Like `revoke_tokens`, for providers where a request with a valid access token ends the grant.
+
+    An expired access token is renewed first.
+    """
     stored = renewal.stored
     with stored.locked():
         if not stored.exists():

@@ -1,6 +1,6 @@
-"""When a token is renewed. Pure: the time comes in as a value.
+"""When a token is renewed. It never reads a clock: the caller passes the time.
 
-Used for each token when it is cached, and before each request. A token has four times of life, by this machine's clock:
+Used for each token when it is cached, and before each request. A token has four phases, by this machine's clock:
 
     fresh ── renew_at ──► stale ── must_renew_at ──► about to expire ── expires_at ──► expired
     use it                use it, and renew in       wait for the renewal              wait for the renewal
@@ -48,10 +48,10 @@ class Schedule(NamedTuple):
 
 
 NEVER_RENEWED = Schedule(math.inf, math.inf, math.inf)
-"""Of a token that is always used, such as a fixed key."""
+"""The schedule of a token that is always used, such as a fixed key."""
 
 UNUSABLE = Schedule(-math.inf, -math.inf, -math.inf)
-"""Of a token that no header can carry."""
+"""The schedule of a token that cannot be sent in a header."""
 
 
 def schedule_of(
@@ -64,14 +64,16 @@ def schedule_of(
 ) -> Schedule:
     """The schedule of a token.
 
-    A token that nothing can renew is used until it expires, and one whose lifetime is unknown until it is rejected.
+    A token that cannot be renewed is used until it expires. A token whose expiry is unknown is used until the API
+    rejects it.
 
     Args:
         token: The token.
-        policy: The margins.
+        policy: How long before its expiry a token is renewed.
         renewable: Whether a renewal can succeed.
-        jitter_position: From 0 to 1: how late in the jitter this process begins to renew.
-        earliest_renewal: Seconds before it expires in which the server renews it; None: whenever it is asked.
+        jitter_position: From 0 to 1: with 1 this process begins to renew as late as the policy's `jitter` allows.
+        earliest_renewal: The server renews a token only in its last seconds, of which this is the number; None if it
+            renews at any time.
     """
     if token.expires_at is None:
         issued_at = token.issued_at if token.issued_at is not None else 0.0

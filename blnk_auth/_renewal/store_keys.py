@@ -6,9 +6,9 @@
 
 Used by everything that reads or writes a store. What this file promises:
 
-* Every part is percent-quoted, so two grants share a key only if they are the same.
-* `parse_token_key` undoes `token_key`; for all other strings it returns None.
-* A key never contains a secret. A key without these options is byte for byte what every earlier version made.
+* Every part is percent-quoted, so two grants have the same key only if they are the same grant.
+* `parse_token_key` is the inverse of `token_key`; for all other strings it returns None.
+* A key never contains a secret. A key without options (what follows a `;`) is the same as in every earlier version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, Re
 
 
 class Registration(NamedTuple):
-    """Which registered client the stored things belong to: the part that all its keys share."""
+    """The registered client that stored records belong to. All its keys contain these three parts."""
 
     provider: str
     environment: str
@@ -29,12 +29,12 @@ class Registration(NamedTuple):
 
     @property
     def tokens(self) -> str:
-        """What the keys of all its grants begin with, and no other keys."""
+        """The prefix that the keys of all its grants have, and no other keys."""
         return f"token/{self._quoted}/"
 
     @property
     def sign_ins(self) -> str:
-        """What the keys of all sign-ins that it started begin with, and no other keys."""
+        """The prefix that the keys of all sign-ins that it started have, and no other keys."""
         return f"authorization/{self._quoted}/"
 
     @property
@@ -53,7 +53,7 @@ def token_key(registration: Registration, grant: AuthorizationGrant) -> str:
 
 
 def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
-    """What `token_key` made this key of; None if it is another key, or one of a later version."""
+    """The arguments from which `token_key` made this key; None for any other key, or for one of a later version."""
     path, *options = key.split(";")
     first, *parts = path.split("/")
     if first != "token" or len(parts) not in (5, 6):
@@ -69,13 +69,13 @@ def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
         parameters = tuple(parse_qsl(further.get("parameters", ""), keep_blank_values=True)) or None
         grant = ClientCredentialsGrant(name or None, target, resource, audience, parameters)
     registration = Registration(provider, environment, client_id)
-    # Anything odd about a key (its kind, an unknown option, another quoting) makes it differ from the key built again.
+    # Built again from its parts, a key with another kind, an unknown option or another quoting would differ.
     return (registration, grant) if token_key(registration, grant) == key else None
 
 
 def sign_in_key(registration: Registration, state: str) -> str:
     """The key of a sign-in that was started with this `state` (RFC 6749 section 4.1.1)."""
-    # Hashed: who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.
+    # Hashed: somebody who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.
     return registration.sign_ins + hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""The stored form of a grant: a JSON object with the token and, where its grant has ended, why.
+"""The stored form of a grant: a JSON object with the token and, if the grant has ended, the reason.
 
-Used by everything that reads or writes a grant. The object has a schema version. A record of a newer schema, or a
-broken one, is a `StoreError` that names the key. It is never taken for "nothing stored": the next save would destroy
-it.
+Used by everything that reads or writes a grant. The object has a schema version. It promises that a record of a newer
+schema, or a broken one, raises a `StoreError` that names the key. Such a record is never treated as "nothing stored",
+because the next save would overwrite it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class GrantRecord:
     Attributes:
         token: Its newest token.
         ended: Why the grant has ended; None while it has not.
-        sign_in: Which sign-in its token descends from, through all renewals: a hash of the first token. None: not
-            known, as in records of earlier versions.
+        sign_in: Identifies the sign-in that the token comes from, through all renewals: a hash of the first token. None
+            if that is unknown, as in records of earlier versions.
     """
 
     token: Token
@@ -69,12 +69,12 @@ class GrantRecord:
             token = Token.from_dict(cast("Mapping[str, Any]", stored))
         except ValueError as error:
             raise _unreadable(key, str(error)) from None
-        # A reason that a later version may add is kept as it is.
+        # A later version may have written a reason that this one does not know: it is kept.
         return cls(token, cast("SignInReason | None", ended), sign_in_of(data))
 
 
 def sign_in_of(data: Mapping[str, Any]) -> str | None:
-    """`GrantRecord.sign_in` of a stored object, also of one that cannot be read otherwise."""
+    """`GrantRecord.sign_in` of a stored object, even if the rest of that object cannot be read."""
     sign_in = data.get("sign_in")
     return sign_in if isinstance(sign_in, str) else None
 

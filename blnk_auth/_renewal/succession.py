@@ -1,7 +1,7 @@
 """What a renewed token keeps of the token before it.
 
-Used by `token_endpoint`. It promises that nothing is lost because a response leaves it out, and that what is kept stays
-bounded. Pure.
+Used by `token_endpoint`. It promises that a member that a response leaves out keeps its old value, and that the size of
+what is kept is bounded. It never reads a clock.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ..token import MOST_EXTRA, Token, json_size
 
 
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
-    """A new token with all that its response left unsaid: absent means unchanged (RFC 6749 sections 5.1 and 6).
+    """The new token, completed from the old one: what is absent is unchanged (RFC 6749 sections 5.1 and 6).
 
-    The expiry of a refresh token that stays is also unchanged, whether the response repeats the token or not. Where
-    each use extends it (`slides`), it becomes unknown: the old expiry would end a grant that is still valid.
+    If the refresh token stays the same, its expiry stays too, whether the response repeats the token or not. But if
+    each use extends its life (`slides`), its expiry becomes unknown: the old one would end a grant that is still valid.
     """
     if old is None:
         return new
@@ -31,10 +31,10 @@ def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
 
 
 def merge_extra(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """What a renewed token keeps of unknown members: all of `new`, and of `old` what has no successor and still fits.
+    """The unknown members of a renewed token: all of `new`, and those of `old` that `new` does not have, if they fit.
 
-    The oldest are kept first, since a server that invents a name for each response adds the latest ones. The second
-    value has a note if something did not fit.
+    The oldest members have precedence: a server that invents a new name for each response must not push them out.
+    The second value is a note, if something did not fit.
     """
     if not old:
         return new, ()

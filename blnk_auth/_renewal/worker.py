@@ -1,7 +1,8 @@
-"""Worker threads: where work runs that no caller can stop.
+"""Worker threads, on which work runs that no caller can stop.
 
-Used by `single_flight`. A worker is a short-lived, named, non-daemon thread: no caller's cancellation, event loop or
-signal reaches it, and the interpreter waits for it at exit. It never waits behind other work.
+Used by `single_flight`. A worker is a short-lived, named, non-daemon thread. It promises that cancelling a caller,
+closing an event loop or a signal does not stop the work, and that the interpreter waits for it at exit. Work never
+queues behind other work.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ NAME = "blnk-auth renewal"
 
 
 def start_worker(run: Callable[[], object], context: Context) -> bool:
-    """Run this on a worker thread of its own, in the given context; False if no thread can be had."""
+    """Run `run` on a new worker thread, in the given context; return False if no thread can be started."""
     worker = threading.Thread(target=context.run, args=(run,), name=NAME, daemon=False)
     try:
         worker.start()
