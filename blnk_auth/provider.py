@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ._protocol.callables import call_setting
@@ -22,13 +23,14 @@ from ._protocol.refusals import Refusal, Verdict
 from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers
 from ._protocol.setting_types import DiscoverySettings, PerCall, ProviderSettings
 from .errors import ConfigurationError, clears_locals, constructor_clears_locals
+from .errors._extras import NamedInAnnotations
 from .errors._pickling import PICKLED, pickled_by_name
+from .token import Token
 
 if TYPE_CHECKING:
     import ssl
-    from os import PathLike
-
-    from .token import Token
+else:
+    ssl = NamedInAnnotations("ssl")
 
 __all__ = [
     "ApiAnswer",

@@ -12,6 +12,7 @@ programs import this module at their start.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.origins import normalize
@@ -40,10 +41,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class HttpxFlow:
     """The auth flow of `HttpxAuth` and `Httpx2Auth`. May be shared between threads, event loops and tasks."""
 
-    _httpx: Any
-    """The package."""
-    _package: Package
-    """Its name."""
+    if TYPE_CHECKING:
+        # Each subclass sets them: its HTTP package, and the name of it.
+        _httpx: Any
+        _package: Package
+
+    def __init_subclass__(cls) -> None:
+        package = vars(cls).get("_httpx")
+        if package is not None:
+            types = package.Request, package.Response
+            _annotate(cls, "sync_auth_flow", request=types[0], returned=(Generator, (*types, None)))
+            _annotate(cls, "async_auth_flow", request=types[0], returned=(AsyncGenerator, types))
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -275,6 +283,17 @@ class HttpxFlow:
         return as_client_error(
             error, request, request_error=self._httpx.RequestError, transport_error=self._httpx.TransportError
         )
+
+
+def _annotate(cls: type, name: str, *, request: type, returned: tuple[Any, tuple[Any, ...]]) -> None:
+    """Give an auth class a flow with the types of its own package, where `typing.get_type_hints` finds them."""
+    shared = vars(HttpxFlow)[name]
+    own = FunctionType(shared.__code__, shared.__globals__, name)
+    own.__doc__ = shared.__doc__
+    own.__qualname__ = f"{cls.__qualname__}.{name}"
+    generator, parameters = returned
+    own.__annotations__ = {"request": request, "return": generator[parameters]}
+    setattr(cls, name, own)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

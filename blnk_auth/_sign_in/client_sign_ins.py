@@ -7,8 +7,9 @@ sends a request itself.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._renewal.client_state import ClientState
@@ -18,11 +19,16 @@ from .wanted_grant import WantedGrant
 
 if TYPE_CHECKING:
     # Each sign-in is imported when a user first signs in by it: most programs only use the tokens.
-    from .device import DeviceAuthorization, DeviceSignIn
+    import blnk_auth
+
+    from .device import DeviceSignIn
     from .finish_authorization import AuthorizationFinish
     from .interactive import InteractiveSignIn
-    from .interactive_settings import InteractiveSettings, Pasted
-    from .start_authorization import AuthorizationRequest, AuthorizationStart
+    from .interactive_settings import InteractiveSettings
+    from .start_authorization import AuthorizationStart
+else:
+    # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
+    blnk_auth = sys.modules[__package__.rpartition(".")[0]]
 
 
 @clears_locals
@@ -39,7 +45,7 @@ class ClientSignIns:
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> AuthorizationRequest:
+    ) -> blnk_auth.AuthorizationRequest:
         """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
 
         Any process that shares the store may finish it, once, within 10 minutes. Blocks on the store; for asyncio and
@@ -69,7 +75,7 @@ class ClientSignIns:
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
         parameters: Mapping[str, str] | None = None,
-    ) -> AuthorizationRequest:
+    ) -> blnk_auth.AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
         wanted = WantedGrant.checked(subject, scope, resource, parameters)
         return await self._start(wanted).arun()
@@ -115,7 +121,7 @@ class ClientSignIns:
         timeout: float = 300.0,
         open_browser: bool = True,
         listen: bool = True,
-        pasted: Pasted | None = None,
+        pasted: Iterable[str] | Callable[[], str | None] | None = None,
         on_url: Callable[[str], object] | None = None,
         on_problem: Callable[[str], object] | None = None,
     ) -> TokenSource:
@@ -165,7 +171,7 @@ class ClientSignIns:
         timeout: float = 300.0,
         open_browser: bool = True,
         listen: bool = True,
-        pasted: Pasted | None = None,
+        pasted: Iterable[str] | Callable[[], str | None] | None = None,
         on_url: Callable[[str], object] | None = None,
         on_problem: Callable[[str], object] | None = None,
     ) -> TokenSource:
@@ -183,7 +189,7 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
-        on_prompt: Callable[[DeviceAuthorization], object],
+        on_prompt: Callable[[blnk_auth.DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> TokenSource:
@@ -219,7 +225,7 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
-        on_prompt: Callable[[DeviceAuthorization], object],
+        on_prompt: Callable[[blnk_auth.DeviceAuthorization], object],
         timeout: float | None = None,
         wait: Callable[[float], Awaitable[object]] | None = None,
     ) -> TokenSource:
@@ -247,7 +253,7 @@ class ClientSignIns:
         return AuthorizationFinish(self._state, callback_url, unechoed_state)
 
     def _device(
-        self, wanted: WantedGrant, on_prompt: Callable[[DeviceAuthorization], object], timeout: float | None
+        self, wanted: WantedGrant, on_prompt: Callable[[blnk_auth.DeviceAuthorization], object], timeout: float | None
     ) -> DeviceSignIn:
         from .device import DeviceSignIn
 

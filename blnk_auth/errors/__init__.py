@@ -23,6 +23,7 @@ an auth class needs neither. Nothing here imports another module of this package
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
@@ -37,7 +38,10 @@ from ._tracebacks import constructor_clears_locals as constructor_clears_locals
 from ._tracebacks import redacted as redacted
 
 if TYPE_CHECKING:
-    from .._sign_in.start_authorization import AuthorizationRequest
+    import blnk_auth
+else:
+    # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
+    blnk_auth = sys.modules[__name__.rpartition(".")[0]]
 
 __all__ = [
     "BlnkAuthError",
@@ -170,7 +174,7 @@ class SignInRequired(BlnkAuthError):
         scope: str | None = None,
         acr_values: str | None = None,
         max_age: float | None = None,
-        authorization: AuthorizationRequest | None = None,
+        authorization: blnk_auth.AuthorizationRequest | None = None,
         **fields: Any,
     ) -> None:
         super().__init__(problem, **fields)

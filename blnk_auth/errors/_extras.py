@@ -1,6 +1,7 @@
 """Errors about the packages that an extra installs.
 
-Used where such a package is imported, and by the modules that list public names. What is missing and what is installed
+Used where such a package is imported, and by the modules that list public names or name such a package in their
+annotations. What is missing and what is installed
 but broken are two different errors, since installing a broken one again may not resolve it. A module that cannot be
 imported is an `ImportError`, as in all of Python; an object that cannot be made is a `ConfigurationError`. It never
 imports such a package itself.
@@ -66,6 +67,24 @@ def _is_missing(package: str) -> bool:
         return find_spec(package) is None
     except (ImportError, ValueError):
         return True
+
+
+class NamedInAnnotations:
+    """Takes the place, at run time, of a module that a file names in its annotations only.
+
+    `typing.get_type_hints` evaluates annotations in the namespace of their module, so a name that is imported for type
+    checkers alone raises `NameError` there. The module that this names is imported when a type in it is asked for, and
+    not before: nothing becomes dearer to import.
+
+    Args:
+        module: The module by its full name: `sqlalchemy`.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._module), name)
 
 
 class _Unavailable(type):

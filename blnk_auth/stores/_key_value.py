@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, StoreError, clears_locals
+from ..errors._extras import NamedInAnnotations
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store, run
 from ._calls import call_store
@@ -30,7 +31,10 @@ from ._token_store import Record, TokenStore, Version, conflict, from_json, new_
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from key_value.aio.protocols.key_value import AsyncEnumerateKeysProtocol, AsyncKeyValue
+    from key_value.aio import protocols as key_value
+    from key_value.aio.protocols.key_value import AsyncEnumerateKeysProtocol
+else:
+    key_value = NamedInAnnotations("key_value.aio.protocols")
 
 FORMAT = 1
 
@@ -70,7 +74,7 @@ class KeyValueStore(SimpleStore):
 
     def __init__(
         self,
-        store: AsyncKeyValue,
+        store: key_value.AsyncKeyValue,
         *,
         lock_with: TokenStore | AsyncTokenStore | None = None,
         collection: str = "blnk_auth",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from platformdirs import user_runtime_path
 
 from ..errors import ConfigurationError, StoreError, clears_locals
-from ..errors._extras import needs_extra
+from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
 from ._entry_names import name_of
@@ -37,7 +37,9 @@ from ._token_store import Record, TokenStore, Version, conflict, from_json, new_
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyring.backend import KeyringBackend
+    from keyring import backend as keyring_backend
+else:
+    keyring_backend = NamedInAnnotations("keyring.backend")
 
 _INDEX = "index"
 _USE_SECONDS = 30.0
@@ -72,7 +74,7 @@ class KeyringStore(PickledByArguments):
         self,
         service: str,
         *,
-        backend: KeyringBackend | None = None,
+        backend: keyring_backend.KeyringBackend | None = None,
         fallback: TokenStore | AsyncTokenStore | None = None,
     ) -> None:
         if not isinstance(service, str) or not service.strip():
@@ -210,7 +212,7 @@ def _load(entries: Entries, key: str, service: str) -> Record | None:
     raise unreadable(key, f"{found.reason}, in the keyring service {service!r}")
 
 
-def _system_keyring() -> KeyringBackend:
+def _system_keyring() -> keyring_backend.KeyringBackend:
     with needs_extra("keyring", "keyring", needed_by="KeyringStore"):
         from ._system_keyring import system_keyring
     return system_keyring()

@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, StoreError, clears_locals, is_number, quoted
-from ..errors._extras import needs_extra
+from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
@@ -34,10 +34,11 @@ from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
-    from redis import Redis
-    from redis.cluster import RedisCluster
+    import redis
 
     from ._redis_server import Server
+else:
+    redis = NamedInAnnotations("redis")
 
 __all__ = ["RedisStore"]
 
@@ -104,7 +105,7 @@ class RedisStore(PickledByArguments):
 
     def __init__(
         self,
-        url_or_client: str | Redis | RedisCluster | Callable[[], str],
+        url_or_client: str | redis.Redis | redis.RedisCluster | Callable[[], str],
         *,
         namespace: str = "blnk_auth",
         lease: float = LEASE_SECONDS,

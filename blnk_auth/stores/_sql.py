@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, clears_locals
-from ..errors._extras import needs_extra
+from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
@@ -27,9 +27,11 @@ from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    import sqlalchemy
 
     from ._sql_database import Database
+else:
+    sqlalchemy = NamedInAnnotations("sqlalchemy")
 
 __all__ = ["SQLStore"]
 
@@ -67,13 +69,16 @@ class SQLStore(PickledByArguments):
     """
 
     def __init__(
-        self, url_or_engine: str | URL | Engine | Callable[[], str | URL], *, lease: float = LEASE_SECONDS
+        self,
+        url_or_engine: str | sqlalchemy.URL | sqlalchemy.Engine | Callable[[], str | sqlalchemy.URL],
+        *,
+        lease: float = LEASE_SECONDS,
     ) -> None:
         self._lease = checked_lease(lease)
         with needs_extra("sql", "sqlalchemy", needed_by="SQLStore"):
             from ._sql_database import Database
         self._database_type = Database
-        self._url: Callable[[], str | URL] | None = None
+        self._url: Callable[[], str | sqlalchemy.URL] | None = None
         self._opened: Database | None = None
         if callable(url_or_engine):
             self._url = url_or_engine

@@ -81,9 +81,22 @@ def imported_names(source: str, *, module: str, is_package: bool) -> set[str]:
     return names
 
 
+def absolute_imports(source: str) -> Iterator[str]:
+    """The modules that are imported by their full names, but not for type checkers only."""
+    for node in _nodes_at_run_time(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module or ""
+
+
 def _nodes_at_run_time(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for each in child.orelse:
+                yield each
+                yield from _nodes_at_run_time(each)
+        else:
             yield child
             yield from _nodes_at_run_time(child)
 

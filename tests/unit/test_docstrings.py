@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
-import importlib
 import inspect
 import re
 import textwrap
@@ -18,7 +16,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import pytest
-from unit.test_public_surface import is_public, names_of, public_members, public_modules
+from support.public_names import public_definitions, public_members
 
 import blnk_auth
 from blnk_auth import errors
@@ -214,23 +212,6 @@ def _problems_of_constructor(cls: type, found: Documented) -> Iterator[str]:
 
 
 # --- all of them -----------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def public_definitions() -> dict[str, Any]:
-    """Each public class and function, by the path and name of its home."""
-    found: dict[str, Any] = {}
-    seen: set[int] = set()
-    for path in public_modules():
-        module = importlib.import_module(path)
-        for name in names_of(module):
-            value = getattr(module, name)
-            home = getattr(value, "__module__", "")
-            is_ours = home.partition(".")[0] == blnk_auth.__name__
-            if is_ours and (inspect.isclass(value) or inspect.isroutine(value)) and id(value) not in seen:
-                seen.add(id(value))
-                found[f"{home if is_public(home, name) else path}.{name}"] = value
-    return found
 
 
 def problems_of(value: Any) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import requests
 from support.pickled import ACME, BLINK, EARLIER, ERRORS, VALUES
-from support.surface_modules import public_modules
+from support.public_names import public_modules
 
 import blnk_auth
 from blnk_auth import (

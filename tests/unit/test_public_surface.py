@@ -13,21 +13,14 @@ import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any
 
 import pytest
-from support.surface_modules import public_modules
-
-import blnk_auth
+from support.public_names import is_public, names_of, public_members, public_modules
 
 FILE = Path(__file__).parent.parent / "data" / "public_surface.txt"
 WRITE = "make snapshots"
-
-
-def names_of(module: ModuleType) -> list[str]:
-    """What a module lists as public."""
-    return sorted(module.__all__)
 
 
 def surface() -> str:
@@ -61,23 +54,6 @@ def described(name: str, value: Any, path: str) -> Iterator[str]:
         yield f"{name} = {str(value).replace('typing.', '').replace('collections.abc.', '')}"
     else:
         yield f"{name}: {type(value).__name__}"
-
-
-def is_public(home: str, name: str) -> bool:
-    """Whether a module that is public lists the name."""
-    return home in public_modules() and name in importlib.import_module(home).__all__
-
-
-def public_members(cls: type) -> list[str]:
-    """The members of a class, in alphabetical order; and those of its bases here that are not listed themselves."""
-    ours = [
-        base
-        for base in cls.__mro__
-        if base.__module__.partition(".")[0] == blnk_auth.__name__
-        and (base is cls or not is_public(base.__module__, base.__name__))
-    ]
-    own = {name for base in ours for name in (*vars(base), *vars(base).get("__annotations__", ()))}
-    return sorted(name for name in own if not name.startswith("_"))
 
 
 def described_member(cls: type, name: str) -> Iterator[str]:
