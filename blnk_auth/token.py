@@ -105,14 +105,14 @@ class Token:
             The token.
 
         Raises:
-            ValueError: There is no usable `access_token`, or a stated end cannot be read, or is ambiguous: a `datetime`
-                or text without a time zone. No value is quoted.
+            ValueError: There is no usable `access_token`, or a time of expiry cannot be read, or is ambiguous: a
+                `datetime` or text without a time zone. No value is quoted.
         """
         if not isinstance(response, Mapping):
             raise ValueError(f"a token response must be a mapping, not {type(response).__name__}")
         token, _ = read_token(response, received_at=time.time() if now is None else now)
-        expires_at = _stated_end(response, _EXPIRY_MEMBERS)
-        refresh_expires_at = _stated_end(response, _REFRESH_EXPIRY_MEMBERS)
+        expires_at = _expires_at_in(response, _EXPIRY_MEMBERS)
+        refresh_expires_at = _expires_at_in(response, _REFRESH_EXPIRY_MEMBERS)
         if refresh_expires_at is not None:
             token = token.replace(refresh_expires_at=refresh_expires_at)
         if not any(response.get(member) is not None for member in _EXPIRY_MEMBERS):
@@ -241,12 +241,12 @@ def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -
     for member in _EXPIRY_MEMBERS:
         if response.get(member) is None:
             continue
-        ends_at = _moment(response[member])
-        if isinstance(ends_at, str):
-            notes.append(f"{member} {ends_at} and was ignored")
+        expires_at = _moment(response[member])
+        if isinstance(expires_at, str):
+            notes.append(f"{member} {expires_at} and was ignored")
         # A moment that is past already is due to a wrong clock rather than to the token.
-        elif ends_at is not None and ends_at > received_at:
-            return ends_at
+        elif expires_at is not None and expires_at > received_at:
+            return expires_at
     notes.append("expires_in is missing, so how long the token lives is unknown")
     return None
 
@@ -351,7 +351,7 @@ def _is_plain(value: Any) -> bool:
 # --- reading what another library, or this one, keeps ----------------------------------------------------------------
 
 
-def _stated_end(response: Mapping[str, Any], members: Iterable[str]) -> float | None:
+def _expires_at_in(response: Mapping[str, Any], members: Iterable[str]) -> float | None:
     for member in members:
         if response.get(member) is not None:
             moment = _moment(response[member])

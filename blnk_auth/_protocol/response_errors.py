@@ -150,11 +150,11 @@ def _description(members: Mapping[str, Any], code: str | None) -> Any:
 def _invented(members: Mapping[str, Any]) -> list[object]:
     errors: object = members.get("errors")
     first: object = cast("list[object]", errors)[0] if isinstance(errors, list) and errors else members.get("error")
-    said: list[object] = []
+    parts: list[object] = []
     if isinstance(first, Mapping):
         nested = cast("Mapping[str, object]", first)
-        said = [nested.get(member) for member in ("code", "errorType", "type", "message")]
-    return [*said, members.get("message")]
+        parts = [nested.get(member) for member in ("code", "errorType", "type", "message")]
+    return [*parts, members.get("message")]
 
 
 def _in_words(fields: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
-from ..errors import ConfigurationError, is_number, is_text, quoted
+from ..errors import ConfigurationError, is_bool, is_number, is_text, quoted
 from .client_authentication import METHODS, AssertionAudience, BasicEncoding
 from .http_values import checked_authorization_parameters, checked_headers, checked_parameters
 from .origins import endpoint_origin
@@ -43,14 +43,16 @@ def check_settings(provider: Any, *, judges_by_challenge: bool) -> None:
     _check_issuer(provider)
     for is_right, kind, parameters in _KINDS:
         for parameter in parameters:
-            if not is_right(getattr(provider, parameter)):
-                raise ConfigurationError(
-                    f"{parameter} is {_shown(getattr(provider, parameter))}", parameter=parameter, remedy=f"give {kind}"
-                )
+            _check_kind(getattr(provider, parameter), parameter, is_right, kind)
     if judges_by_challenge:
         _check_rejections(provider)
     _check_origins_from_token(provider)
     _check_sent(provider)
+
+
+def check_switch(value: object, parameter: str) -> None:
+    """Raises `ConfigurationError` if `value` is neither True nor False."""
+    _check_kind(value, parameter, *_SWITCH)
 
 
 def check_endpoint(url: str | None, parameter: str) -> None:
@@ -64,6 +66,11 @@ def check_endpoint(url: str | None, parameter: str) -> None:
             parameter=parameter,
             remedy="leave out what follows the #",
         )
+
+
+def _check_kind(value: object, parameter: str, is_right: Callable[[Any], bool], kind: str) -> None:
+    if not is_right(value):
+        raise ConfigurationError(f"{parameter} is {_shown(value)}", parameter=parameter, remedy=f"give {kind}")
 
 
 def _check_names(provider: Any) -> None:
@@ -206,9 +213,7 @@ def _is_span(value: object) -> bool:
     return value is None or (is_number(value) and value > 0)
 
 
-def _is_switch(value: object) -> bool:
-    return isinstance(value, bool)
-
+_SWITCH: tuple[Callable[[Any], bool], str] = (is_bool, "True or False")
 
 _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
     (
@@ -218,8 +223,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
     ),
     (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),
     (
-        _is_switch,
-        "True or False",
+        *_SWITCH,
         (
             *("pkce", "requires_scope", "sends_iss", "redirect_uri_on_refresh", "reads_rejection_body"),
             "repeats_lost_refresh",

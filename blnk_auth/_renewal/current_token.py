@@ -341,7 +341,7 @@ class CurrentToken:
     def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and continue with the current token if there is one."""
         if isinstance(error, SignInRequired):
-            error = self._remember_end(error)
+            error = self._remember_sign_in_required(error)
         else:
             error = self._remember_failure(error)
             renewal.events.append(Event("renewal_failed", self.store_key, str(error), error.replace()))
@@ -354,7 +354,7 @@ class CurrentToken:
             return cached
         raise error
 
-    def _remember_end(self, error: SignInRequired) -> SignInRequired:
+    def _remember_sign_in_required(self, error: SignInRequired) -> SignInRequired:
         # No cool-down follows: each call reads the store, since the user may have signed in again in the meantime.
         failure, self._failure = self._failure, None
         cached = self.cached

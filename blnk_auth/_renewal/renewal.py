@@ -115,7 +115,7 @@ class Renewal:
             except SignInRequired as verdict:
                 again = self.stored.load_newest(goal.known if stored is None else stored.cached)
                 if again is None or (stored is not None and again.record == stored.record):
-                    raise self._end(verdict, again or stored) from None
+                    raise self._mark_ended(verdict, again or stored) from None
                 # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
                 stored = again
                 continue
@@ -154,7 +154,7 @@ class Renewal:
         if ended is not None:
             raise sign_in_required(ended, self.grant.subject)
 
-    def _end(self, verdict: SignInRequired, stored: Stored | None) -> BlnkAuthError:
+    def _mark_ended(self, verdict: SignInRequired, stored: Stored | None) -> BlnkAuthError:
         """Mark the grant as ended, keep its record, and return the error to raise."""
         verdict = verdict.replace(subject=self.grant.subject)
         if self.grant.subject is None:

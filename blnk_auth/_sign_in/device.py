@@ -156,7 +156,7 @@ class DeviceSignIn:
         self._timeout = timeout
         self._device_code = ""
         self._interval = _DEFAULT_INTERVAL
-        self._ends_at = 0.0
+        self._deadline = 0.0
 
     def run(self, wait: Callable[[float], object]) -> CurrentToken:
         """Sign the user in. Blocks. `wait` is called with the seconds until the next poll."""
@@ -192,12 +192,14 @@ class DeviceSignIn:
         members = judge_device_authorization(response, request, now=now)
         authorization = read_device_authorization(members, now=now)
         self._device_code, self._interval = authorization.device_code, authorization.interval
-        self._ends_at = min(authorization.expires_at, now + (_MAX_LIFETIME if self._timeout is None else self._timeout))
+        self._deadline = min(
+            authorization.expires_at, now + (_MAX_LIFETIME if self._timeout is None else self._timeout)
+        )
         return authorization
 
     def _pause(self) -> float:
         """Seconds to wait before the next poll. Raises `SignInRequired` if there is no time for another."""
-        if self._state.clock() + self._interval > self._ends_at:
+        if self._state.clock() + self._interval > self._deadline:
             raise SignInRequired(
                 "nobody has entered the code in time",
                 remedy="start the sign-in again",

@@ -173,8 +173,8 @@ def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
     except OSError as error:
         why = error.strerror or type(error).__name__
         return Finding("tls", "unavailable", f"{origin} cannot be reached ({why})", _CHECK_NETWORK)
-    ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    return _certificate_finding(f"{origin}: {version}, certificate", ends_at, "its operator must renew it")
+    expires_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return _certificate_finding(f"{origin}: {version}, certificate", expires_at, "its operator must renew it")
 
 
 def _own_certificate(path: Path) -> Finding:
@@ -190,8 +190,8 @@ def _own_certificate(path: Path) -> Finding:
     return _certificate_finding(str(path), loaded.not_valid_after_utc.timestamp(), "renew it and register the new one")
 
 
-def _certificate_finding(what: str, ends_at: float, remedy: str) -> Finding:
-    left = ends_at - time.time()
+def _certificate_finding(what: str, expires_at: float, remedy: str) -> Finding:
+    left = expires_at - time.time()
     if left <= 0:
         return Finding("certificate", "failed", f"{what} has expired", remedy)
     verdict: FindingVerdict = "ok" if left > _CERTIFICATE_WARNING else "warning"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from .._protocol.client_authentication import METHODS
-from ..errors import ConfigurationError, is_number, quoted
+from ..errors import ConfigurationError, is_bool, is_number, quoted
 
 Kind = Literal["text", "file", "flag", "number", "list", "table"]
 """The type of a setting. A `file` is a file name; a `list` and a `table` have text only."""
@@ -259,7 +259,7 @@ def _is_table(value: Any) -> bool:
 _KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
     "text": (_is_text, "text in quotes"),
     "file": (_is_text, "a file name in quotes"),
-    "flag": (lambda value: isinstance(value, bool), "true or false"),
+    "flag": (is_bool, "true or false"),
     "number": (is_number, "a number"),
     "list": (_is_list_of_text, 'a list of strings, such as ["...", "..."]'),
     "table": (_is_table, 'a table of strings, such as { name = "..." }'),

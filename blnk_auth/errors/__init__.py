@@ -27,6 +27,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
+from ._checks import is_bool as is_bool
 from ._checks import is_number as is_number
 from ._checks import is_text as is_text
 from ._checks import on_one_line as on_one_line

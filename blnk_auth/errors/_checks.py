@@ -24,6 +24,11 @@ def is_number(value: object) -> TypeGuard[float]:
         return False
 
 
+def is_bool(value: object) -> TypeGuard[bool]:
+    """Whether it is True or False: for a switch, 0, 1, "false" and None are mistakes."""
+    return isinstance(value, bool)
+
+
 def quoted(value: object) -> str:
     """A value that is refused, as an error shows it. It may be a secret in the wrong place.
 

@@ -19,6 +19,7 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer, Call
 from .._protocol.origins import origins_of_provider, parse_base_url
 from .._protocol.refusals import Refusal, Verdict
+from .._protocol.setting_checks import check_switch
 from ..errors import ConfigurationError
 from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
@@ -88,8 +89,8 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     origin, base_url = parse_base_url(base_url, "base_url")
     customer = BLinkCustomer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
     customer.check()
-    _check_switch("psu_headers_for_api", psu_headers_for_api)
-    _check_switch("renewable", renewable)
+    check_switch(psu_headers_for_api, "psu_headers_for_api")
+    check_switch(renewable, "renewable")
     return Provider(
         name="blink",
         display_name="bLink",
@@ -310,8 +311,3 @@ def _check_header(parameter: str, value: str | None) -> str:
             remedy="pass such a string, or return it from the callable",
         )
     return value
-
-
-def _check_switch(parameter: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{parameter} is {value!r}", parameter=parameter, remedy="pass True or False")

@@ -72,7 +72,6 @@ UNREACHABLE_REMEDIES = {
     "load the certificate into the SSLContext, or pass a CA file as verify": "verify of a profile is a file name",
     "use for_subject(): bLink issues tokens for users only": "--itself has an error of its own",
     "pass such a string, or return it from the callable": "the text of a profile",
-    "pass True or False": "the configuration has checked its flags",
 }
 
 

@@ -146,7 +146,7 @@ def test_the_refresh_token_never_changes(flinks: World) -> None:
 
 def test_expires_in_zero_falls_back_to_the_jwt(flinks: World) -> None:
     """0 is the schema's default and means unknown; the JWT's `exp` is an unverified hint."""
-    flinks.sandbox.personality.says_expires_in = False
+    flinks.sandbox.personality.sends_expires_in = False
     source = flinks.signed_in()
     assert source.renew().expires_at == flinks.clock() + 299
 

@@ -267,7 +267,7 @@ def test_trap_14_a_wrong_clock_causes_no_loop(flinks: World, skew: float) -> Non
     """`exp` is by the server's clock, ours is off, and there is only `exp`: at most one refresh, for any number of
     uses.
     """
-    flinks.sandbox.personality.says_expires_in = False
+    flinks.sandbox.personality.sends_expires_in = False
     source = flinks.signed_in(client=flinks.client(clock=lambda: flinks.clock() + skew))
     with flinks.open(HTTPX, source) as http:
         assert [http.get(flinks.url_of()).status for _ in range(10)] == [200] * 10

@@ -189,7 +189,7 @@ class NoLookAfterInvalidGrant(Renewal):
         try:
             token = self._ask(stored.record.token)
         except SignInRequired as verdict:
-            raise self._end(verdict, stored) from None
+            raise self._mark_ended(verdict, stored) from None
         return self.stored.save(token, stored.predecessor)
 
 
@@ -225,9 +225,9 @@ class _SavesAnEndedPairForEver(SimulatedToken):
 
     __slots__ = ()
 
-    def _remember_end(self, error: SignInRequired) -> None:
+    def _remember_sign_in_required(self, error: SignInRequired) -> None:
         cached = self.cached
-        super()._remember_end(error)
+        super()._remember_sign_in_required(error)
         if cached is not None and cached.version is None and cached.ended is None:
             self.cached = self.renewal().stored.cache(GrantRecord(cached.token, error.reason), None)
 

@@ -30,8 +30,8 @@ MOST_MEMBERS = 20
 
 AVOIDED = frozenset(
     "anew bridge bridged curable cure cured dies dress dressed engine envelope guard held hidden inventory keeping "
-    "luck outcome passage person sibling standing step steps stranger tell tells texts told turn uncured whoever "
-    "wire".split()
+    "lain lay lie lies luck lying outcome passage person said say saying says sibling standing step steps stranger "
+    "tell telling tells texts told turn uncured whoever wire".split()
 )
 """Words that mean nothing to a newcomer; `test_words.py` has a plain one for each."""
 
@@ -288,26 +288,58 @@ def public_members(node: ast.ClassDef) -> set[str]:
     return {name for name in found if not name.startswith("_")}
 
 
-RECORDS = {
-    "Provider": "settings, one for each way in which servers differ",
-    "ProviderSettings": "the same settings as keyword arguments",
-    "RenewalPolicy": "numbers",
-}
-"""Classes whose public members are mostly values, each with what they are."""
+def methods(node: ast.ClassDef) -> set[str]:
+    """The names of its functions."""
+    return {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
-LARGE = {
-    "OAuthClient": "the façade: what a registered client can do, in one place",
-    "Sandbox": "a server with its switches and its journal, for tests",
-    "StoreContract": "each member is a test that a store's author runs",
+
+def counted_members(node: ast.ClassDef) -> set[str]:
+    """The public members of a class, without the fields of a record and the tests of a suite."""
+    members = public_members(node)
+    if node.name in RECORDS:
+        return members & methods(node)
+    if node.name in SUITES:
+        return {each for each in members if not each.startswith("test_")}
+    return members
+
+
+RECORDS = {
+    "Provider": "one field for each setting of a provider",
+    "ProviderSettings": "one key for each setting of a provider",
 }
+"""Classes with a field for each of many values, each with what they are. Their methods count as in any class."""
+
+SUITES = {"StoreContract": "each method whose name begins with test_ is a test, which pytest finds in the class"}
+"""Classes whose tests do not count, with the reason. Their other members do."""
+
+LARGE = {"Sandbox": "a server with its switches and its journal, for tests"}
 """Classes of more public members than others may have, each with the reason."""
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_class_has_one_job(module: str) -> None:
     """At most 20 public members."""
-    sizes = {node.name: len(public_members(node)) for node in classes(TREES[module])}
-    assert {name: size for name, size in sizes.items() if size > MOST_MEMBERS and name not in {*RECORDS, *LARGE}} == {}
+    sizes = {node.name: len(counted_members(node)) for node in classes(TREES[module])}
+    assert {name: size for name, size in sizes.items() if size > MOST_MEMBERS and name not in LARGE} == {}
+
+
+def test_every_exception_to_the_size_is_needed() -> None:
+    """It names one class of the package, which is too large without it."""
+    found = [node for tree in TREES.values() for node in classes(tree) if node.name in {*RECORDS, *SUITES, *LARGE}]
+    assert sorted(node.name for node in found) == sorted([*RECORDS, *SUITES, *LARGE])
+    assert [node.name for node in found if len(public_members(node)) <= MOST_MEMBERS] == []
+
+
+def test_what_counts_in_a_class() -> None:
+    """All public members; the methods alone of a record; all but the tests of a suite."""
+    body = "    value: int\n    def store(self): self.kept = 1\n    def test_it(self): pass\n    def _own(self): pass\n"
+
+    def counted(name: str) -> set[str]:
+        return counted_members(next(classes(ast.parse(f"class {name}:\n{body}"))))
+
+    assert counted("Anything") == {"value", "store", "kept", "test_it"}
+    assert counted("Provider") == {"store", "test_it"}
+    assert counted("StoreContract") == {"value", "store", "kept"}
 
 
 # --- documentation ---------------------------------------------------------------------------------------------------

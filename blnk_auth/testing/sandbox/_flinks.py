@@ -83,7 +83,7 @@ class Flinks:
     default_scope = "ACCOUNT_BASIC TRANSACTIONS"
 
     def __init__(self, server: AuthorizationServer, *, origin: Callable[[], str], count: Callable[[str], None]) -> None:
-        self.says_expires_in = True
+        self.sends_expires_in = True
         """Assign False for `expires_in` 0, the schema's default: then only the JWT's `exp` has the expiry."""
         self.expired_status = 401
         """The status with which the data endpoints reject an expired access token: 401 or 403."""
@@ -129,7 +129,7 @@ class Flinks:
         return Answer.json(200, answer, _trace())
 
     def _with_expires_in(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return answer if self.says_expires_in else {**answer, "expires_in": 0}
+        return answer if self.sends_expires_in else {**answer, "expires_in": 0}
 
     def _revoke(self, request: RecordedRequest) -> Answer:
         if request.method != "DELETE":
