@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import FrameType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -31,7 +32,15 @@ from support.scripted import ScriptedWorld
 from support.token_endpoint import answer, pair
 from support.waiting import settle
 
-from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, TokenSource
+from blnk_auth import (
+    BlnkAuthError,
+    ConfigurationError,
+    OAuthClient,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+    TokenSource,
+)
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._renewal import client_state, single_flight
 from blnk_auth._sign_in import interactive
@@ -713,6 +722,7 @@ class _CtrlC:
     """
 
     _FILES = (interactive.__file__, client_state.__file__, single_flight.__file__)
+    _WAITS = ("_wait_on_thread", "_wait_in_asyncio", "_wait_in_trio")
 
     def __init__(self, nth: int) -> None:
         self.lines_left = nth
@@ -721,10 +731,8 @@ class _CtrlC:
 
     def __call__(self, frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
         caller = frame.f_back
-        if caller is not None and (caller.f_code.co_qualname, frame.f_code.co_qualname) == (
-            "_wait_on_thread",
-            "Event.wait",
-        ):
+        waits = caller is not None and caller.f_code.co_qualname in self._WAITS
+        if waits and frame.f_code.co_qualname == "Event.wait":
             self.go_on.set()
         return self._at_line if frame.f_code.co_filename in self._FILES else None
 
@@ -748,7 +756,19 @@ def _workers() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "blnk-auth renewal" and each.is_alive()]
 
 
-def _interrupted(port: int, nth: int) -> bool:
+def _sign_in_blocking(client: OAuthClient, **settings: Any) -> None:
+    client.authorize_interactively("alice", **settings)
+
+
+def _sign_in_on_asyncio(client: OAuthClient, **settings: Any) -> None:
+    asyncio.run(client.aauthorize_interactively("alice", **settings))
+
+
+def _sign_in_on_trio(client: OAuthClient, **settings: Any) -> None:
+    trio.run(partial(client.aauthorize_interactively, "alice", **settings))
+
+
+def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
     """Whether there was an nth line; the sign-in is stuck in the store until the caller waits for it."""
     the_world, ctrl_c, stuck = world(), _CtrlC(nth), threading.Event()
 
@@ -764,9 +784,7 @@ def _interrupted(port: int, nth: int) -> bool:
     before = sys.gettrace()
     sys.settrace(ctrl_c)
     try:
-        the_world.client.authorize_interactively(
-            "alice", port=port, open_browser=False, on_url=give_up, timeout=PATIENCE
-        )
+        sign_in(the_world.client, port=port, open_browser=False, on_url=give_up, timeout=PATIENCE)
     except KeyboardInterrupt:
         return True
     except LookupError:
@@ -784,11 +802,15 @@ def _interrupted(port: int, nth: int) -> bool:
     raise AssertionError("nobody has signed in")
 
 
-def test_ctrl_c_at_any_moment_closes_the_port() -> None:
-    """From the start of the worker to the end of the wait, at each line; nothing waits for the time-out."""
+@pytest.mark.parametrize("sign_in", [_sign_in_blocking, _sign_in_on_asyncio, _sign_in_on_trio])
+def test_ctrl_c_at_any_moment_closes_the_port(sign_in: Callable[..., None]) -> None:
+    """From the start of the worker to the end of the wait, at each line; nothing waits for the time-out.
+
+    In a task too: trio raises KeyboardInterrupt at any line of one, and so does asyncio without `asyncio.run`.
+    """
     with taken() as port:
         pass
-    moments = sum(1 for _ in itertools.takewhile(lambda nth: _interrupted(port, nth), itertools.count(1)))
+    moments = sum(1 for _ in itertools.takewhile(lambda nth: _interrupted(sign_in, port, nth), itertools.count(1)))
     assert moments > 30
 
 
