@@ -1,9 +1,9 @@
-"""Reading the pickles of earlier versions: where the names are now that they contain, and what their values mean.
+"""Reads pickles of earlier versions: finds classes and modules that were moved, and converts old values.
 
-Used by nothing but `pickle`: the finder in `blnk_auth/__init__.py` asks for it when a pickle names a module that has
-moved, and `__setstate__` of a class does when a pickle holds the class in an earlier form. So it costs nothing to those
-who have no such pickle. Pickles of today name public paths only, and need nothing of this file, which never changes
-what is pickled.
+Used only while such a pickle is read, so it costs other users nothing. The finder in `blnk_auth/__init__.py` imports it
+when a pickle names a module that was moved. `__setstate__` of a class imports it when a pickle has an earlier form of
+that class. It promises that every pickle of 0.1.0 can be read. It never changes what is pickled today: new pickles name
+public paths only, and do not need this file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _NAMES = {
     "stores.sqlite.SQLiteStore": "stores.SQLiteStore",
     "transport.Network": "_pickles.Network",
 }
-"""What a pickle of the first commits of 0.1.0 names, and what it gets. Both are relative to this package."""
+"""The names in pickles of the first commits of 0.1.0, and what replaces each. Both are relative to this package."""
 
 _FIELDS = {
     "AuthorizationRequest": "url state expires_at",
@@ -83,11 +83,11 @@ _FIELDS = {
     "Signer": "sign algorithm key_id",
     "BLinkCustomer": "target_id user_agent username psu_ip_address psu_user_agent consent",
 }
-"""The fields of each class whose values such a pickle lists."""
+"""The classes that such a pickle stores as a list of values, with the name of the field of each value."""
 
 
 def fields_of(name: str, values: list[Any]) -> dict[str, Any]:
-    """The fields by name of an object of the class `name`, whose pickle lists their values."""
+    """The fields of an object of the class `name`, by name, from the list of values in its pickle."""
     fields = dict(zip(_FIELDS[name].split(), values, strict=False))
     if name == "Provider":
         advice = fields["revocation_advice"]
@@ -105,7 +105,7 @@ _ADVICE = {
         "delete the credentials through TrueLayer's API"
     ),
 }
-"""The values of `Provider.revocation_advice` that were whole sentences, and are parts of a sentence today."""
+"""Values of `Provider.revocation_advice` that were whole sentences, and the part of a sentence that replaces each."""
 
 _MODULES = {name.rpartition(".")[0] for name in _NAMES}
 _PACKAGES = {module.rpartition(".")[0] for module in _MODULES} - {""}
@@ -134,7 +134,7 @@ def find_spec(name: str) -> ModuleSpec | None:
     return ModuleSpec(name, _Loader(), is_package=inner in _PACKAGES)
 
 
-# --- what they get in place of private classes and functions ---------------------------------------------------------
+# --- what replaces private classes and functions in a pickle ---------------------------------------------------------
 
 
 class _Values:
@@ -151,7 +151,7 @@ class ClientState(_Values):
     """What a client and its sources shared: provider, credentials, redirect_uri, store, policy, network, clock."""
 
     client: Any = None
-    """The first client that was made of it, in this unpickling."""
+    """The first client that was made from this state while the pickle was read."""
 
 
 class Credentials(_Values):
@@ -191,7 +191,7 @@ class Origins:
 
 
 def settings_of_client(state: dict[str, Any], client: Any) -> dict[str, Any]:
-    """What `OAuthClient.__setstate__` reads, of a client whose pickle carried its shared state."""
+    """The settings that `OAuthClient.__setstate__` reads, for a pickle that contains the shared state instead."""
     shared: Any = state["_engine"]
     if shared.client is not None:
         return {"state": shared.client._state}
@@ -217,7 +217,7 @@ def settings_of_client(state: dict[str, Any], client: Any) -> dict[str, Any]:
 
 
 def source_of_grant(shared: Any, grant: Any) -> Any:
-    """The source of a grant, as `TokenSource.of` made it of a client's shared state."""
+    """The source of a grant, from a client's shared state, as earlier versions pickled it."""
     from .client import OAuthClient
 
     client: Any = shared.client

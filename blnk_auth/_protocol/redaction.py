@@ -1,9 +1,9 @@
-"""A server's text, made fit for an error message.
+"""Removes secrets from a server's text, so that it can be part of an error message.
 
 Used by the judges of responses. What this file promises: the text is printable and at most 200 characters long. It
-never contains a secret that was sent, nor anything that looks like a token that was issued. A secret is recognized by
-any twelve characters of it: as they are, in base64, hexadecimal or percent encoding, escaped as in JSON or HTML, or in
-two of these at the same time.
+never contains a secret that was sent, and nothing that looks like an issued token. A secret is recognized by any twelve
+characters of it: in plain text, in base64, hexadecimal or percent encoding, escaped as in JSON or HTML, or encoded in
+two of these ways, one after the other.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ from urllib.parse import unquote, unquote_plus
 _REDACTED = "[redacted]"
 
 _LONGEST = 200
-"""Characters that are shown."""
+"""The most characters of the result."""
 
 _LONGEST_READ = 4000
-"""Characters that are looked at: a server may send a megabyte."""
+"""The most characters that are read: a server may send a megabyte."""
 
-# Part of a request that is quoted, perhaps cut off in the middle of a secret.
+# A parameter of our request that the server quotes, perhaps cut off in the middle of a secret.
 _QUOTED_PARAMETER = re.compile(
     r"""((?:refresh_token|access_token|client_secret|client_assertion|code|code_verifier|token)["']?\s*+[=:]\s*+)["']?\S+"""
 )
 
-# No word of prose, and no part of a path, is this long: a server may quote a token that we did not send.
+# Words and parts of a path are shorter than this. A server may quote a token that we did not send.
 _LIKE_A_TOKEN = re.compile(r"[^\s/]{32,}")
 
 _PIECE = 12
-"""Characters of a secret that must not be shown: fewer betray little, and are part of other words too."""
+"""So many characters of a secret in a row must not be shown. Fewer reveal little, and also occur in ordinary words."""
 
 _ENCODINGS = 2
-"""How many are removed, one after another: a text may be percent-encoded and then escaped."""
+"""How many encodings are removed, one after the other: a text may be percent-encoded and then escaped."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 
-# Long enough for a piece of a secret.
+# Both are long enough to contain `_PIECE` characters of a secret.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{24,}")
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f-]{1,64}")
 
-# RFC 6749 section 5.2 allows %x20-21 / %x23-5B / %x5D-7E; with a space it is prose.
+# RFC 6749 section 5.2 allows %x20-21 / %x23-5B / %x5D-7E. Spaces (%x20) are not accepted here: a code has none.
 _CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,31}|[A-Za-z]{1,20}(?:[_.-][A-Za-z]{1,20}){1,7}")
 
 
 def clean_text(text: Any, secrets: tuple[str, ...]) -> str | None:
-    """The text on one line, without `secrets` and without what may be a token; None if it is not a text, or empty."""
+    """The text on one line, without `secrets` and possible tokens. None if it is empty or not a string."""
     if not isinstance(text, str) or not text.strip():
         return None
     if len(text) > _LONGEST_READ:
-        # Not in the middle of a word, which may be a secret.
+        # Cut between words: the first part of a secret would not be recognized.
         text = text[:_LONGEST_READ].rpartition(" ")[0]
-    # One may be the beginning of another.
+    # Longest first: one secret may be the beginning of another.
     for secret in sorted(set(secrets), key=len, reverse=True):
         text = _without(text, secret)
     if holds_piece(text, secrets):
         text = " ".join(_REDACTED if holds_piece(word, secrets) else word for word in text.split())
         if holds_piece(text, secrets):
-            # The piece has a space in it, or is spread over several words.
+            # The piece of the secret contains a space, or is spread over several words.
             return _REDACTED
     text = _QUOTED_PARAMETER.sub(rf"\1{_REDACTED}", text)
     text = _LIKE_A_TOKEN.sub(_REDACTED, text)
-    # Neither what a terminal obeys nor what turns the direction of a line or hides in it.
+    # Removes control characters, which a terminal obeys, and invisible ones, such as those that reverse a line.
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:_LONGEST] or None
 
 
 def clean_code(text: Any, secrets: tuple[str, ...]) -> str | None:
-    """An error code of RFC 6749's characters, registered or not; None if it is not one, or holds a secret."""
+    """An error code in RFC 6749's characters, registered or not. None for anything else, or if it contains a secret."""
     if not isinstance(text, str) or _CODE.fullmatch(text) is None:
         return None
     if holds_piece(text, secrets) or any(_without(text, secret) != text for secret in secrets):
@@ -81,15 +81,18 @@ def clean_code(text: Any, secrets: tuple[str, ...]) -> str | None:
 
 
 def clean_identifier(text: str | None, secrets: tuple[str, ...]) -> str | None:
-    """A correlation id: a UUID or its like as it is, although it is as long as a token; else as `clean_text`."""
+    """A correlation id. A hexadecimal one, such as a UUID, is kept although it is as long as a token.
+
+    For any other text, the result is that of `clean_text`.
+    """
     if text is not None and _IDENTIFIER.fullmatch(text) and not _is_secret(text, secrets):
         return text
     return clean_text(text, secrets)
 
 
 def holds_piece(text: str, secrets: tuple[str, ...]) -> bool:
-    """Whether twelve characters or more of a secret are in the text, in whichever case and encoding."""
-    # No decoding makes a text longer.
+    """Whether the text contains twelve or more characters of a secret in a row, in any case and encoding."""
+    # Decoding never makes a text longer, so a shorter text cannot contain a piece.
     return len(text) >= _PIECE and _holds_any(text, _pieces_of(secrets))
 
 
@@ -111,7 +114,7 @@ def _is_secret(text: str, secrets: tuple[str, ...]) -> bool:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """The text as it is, and with one encoding or two removed."""
+    """The text itself, and the text with one encoding or two removed."""
     known, forms = {text}, [text]
     for _ in range(_ENCODINGS + 1):
         yield from forms
@@ -122,7 +125,8 @@ def _forms(text: str) -> Iterator[str]:
 def _decoded(text: str) -> Iterator[str]:
     for decode in (unquote, unquote_plus, html.unescape, _unescape):
         yield decode(text)
-    # Where a secret begins in them is not known: at any of four characters, or of two.
+    # In base64 four characters encode three bytes, in hexadecimal two encode one. It is not known where such a group
+    # begins, so each possible beginning is tried.
     for offset in range(4):
         yield " ".join(_from_base64(found[0][offset:]) for found in _BASE64.finditer(text))
     for offset in range(2):
@@ -139,7 +143,7 @@ def _from_hexadecimal(text: str) -> str:
 
 
 def _without(text: str, secret: str) -> str:
-    """The text without a secret, in whichever case, and however the server escaped or encoded it."""
+    """The text without a secret, in upper or lower case, plain, escaped or encoded."""
     text = _cut(text, secret)
     for decode in (unquote, unquote_plus, html.unescape, _unescape):
         decoded = decode(text)
@@ -156,7 +160,7 @@ def _without(text: str, secret: str) -> str:
 def _cut(text: str, secret: str) -> str:
     lowered, sought = text.lower(), secret.lower()
     if len(lowered) != len(text):
-        # In a few alphabets a letter has another length in lower case.
+        # A few letters have more characters in lower case: then the positions would be wrong.
         lowered, sought = text, secret
     kept: list[str] = []
     position = 0
@@ -167,5 +171,5 @@ def _cut(text: str, secret: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    """The text as it is if a server wrote it for JSON or a program's source twice."""
+    """The text without the backslashes with which JSON or a programming language escapes characters."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)

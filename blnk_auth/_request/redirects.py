@@ -1,14 +1,14 @@
-"""Where a redirect loses the token, in httpx, httpx2 and requests.
+"""Removes the token from redirected requests, in httpx, httpx2 and requests.
 
-Used by the auth classes. It promises that a redirect to an origin that is not listed loses the token, and every header
-that we attached beside it. It never follows a redirect itself.
+Used by the auth classes. It promises that a request that is redirected to an origin that is not listed contains neither
+the token nor the other headers that we attached. It never follows a redirect itself.
 
-All three packages strip `Authorization` themselves where a redirect leads to another origin, and only that header.
+All three packages remove `Authorization` when a redirect leads to another origin, but no other header.
 
-* httpx and httpx2 ask no auth flow about a redirect: each redirected request gets a copy of the headers. So our other
-  headers are kept where they are sent but not copied (`unredirected`), and follow no redirect at all.
-* requests calls a response hook before it follows a redirect. There our headers are removed, unless the `Location`
-  names an allowed origin in a spelling that every URL parser reads alike (`leads_to`).
+* httpx and httpx2 copy the headers of the first request to the redirected one, and do not call the auth class. So our
+  other headers are put where they are sent but never copied (`unredirected`): no redirected request has them.
+* requests calls a response hook before it follows a redirect. The hook removes our headers, unless the `Location` names
+  an allowed origin in a form that every URL parser reads in the same way (`leads_to`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .._protocol.origins import Origin, normalize
 if TYPE_CHECKING:
     import httpx
 
-# Parsers disagree about ////host, https:////host, //\host and tabs or line breaks among the slashes: some read a path
-# there, others a host. All of them read alike what these two patterns match.
+# Parsers disagree about ////host, https:////host, //\host, and tabs or line breaks between the slashes: some read a
+# path there, others a host. They all agree about what these two patterns match.
 # Not compiled here: that takes longer than importing the rest of this package, and few requests are redirected.
 _ABSOLUTE = (
     r"(?i)(?:(?P<scheme>https?):)?//(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -45,9 +45,10 @@ def leads_to(origin: Origin, location: str) -> Origin | None:
 
 
 def unredirected(package: Any, headers: httpx.Headers, own: Mapping[str, str]) -> httpx.Headers:
-    """A copy of `headers` in which `own` replaces those of the same name. `own` is sent, and not copied again.
+    """A copy of `headers` with the headers `own`, which are sent but not copied to a redirected request.
 
-    `Authorization` is an exception: the packages carry it to the same origin and strip it elsewhere, as it should be.
+    `Authorization` is copied: the packages already send it to the same origin only. A header of `headers` that has the
+    name of one in `own` is replaced.
 
     Args:
         package: httpx or httpx2, whose classes these are.
@@ -90,7 +91,7 @@ def _unredirected_class(package: Any) -> Any:
             return (isinstance(name, str) and name.lower() in self._own) or super().__contains__(name)
 
         def __reduce__(self) -> tuple[Any, ...]:
-            # A response is pickled with its request; another process gets headers of the package's own, without ours.
+            # A pickled response contains its request, with headers of the package's own class and without ours.
             return base, (super().raw,)
 
     return UnredirectedHeaders

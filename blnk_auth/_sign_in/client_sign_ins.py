@@ -144,7 +144,8 @@ class ClientSignIns:
                 tried as the address that the browser was sent to; the first right one counts, pasted or not. With it,
                 any redirect_uri will do.
             on_url: Called with the address to open. None: it is only opened in the browser.
-            on_problem: Called with what is wrong with a pasted string. None: nothing is.
+            on_problem: Called with a description of what is wrong with a pasted string. None: such a string is ignored
+                without a message.
 
         Returns:
             The source of the user's tokens.

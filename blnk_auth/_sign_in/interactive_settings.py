@@ -1,6 +1,7 @@
-"""How an interactive sign-in is run: the arguments of `OAuthClient.authorize_interactively`, checked.
+"""Checks the arguments of `OAuthClient.authorize_interactively`.
 
-Used by `OAuthClient` and the interactive sign-in. Pure; nothing is opened or stored before all arguments are checked.
+Used by `OAuthClient` and the interactive sign-in. It promises that an argument that cannot work raises an error with
+its name. It never opens a port or stores anything.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ Pasted = Iterable[str] | Callable[[], str | None]
 
 @dataclass(frozen=True, slots=True)
 class InteractiveSettings:
-    """`OAuthClient.authorize_interactively` documents each.
+    """The arguments of an interactive sign-in; `OAuthClient.authorize_interactively` documents each.
 
     Raises:
-        ConfigurationError: One of them cannot work.
+        ConfigurationError: An argument cannot work.
     """
 
     port: int | None
@@ -38,17 +39,18 @@ class InteractiveSettings:
         _check_numbers(self.port, self.timeout)
         if not self.listen and self.pasted is None:
             raise ConfigurationError(
-                "listen=False needs pasted=: how else could the user come back?",
+                "listen=False was passed without pasted=, so the client cannot receive the address that the browser is "
+                "sent to",
                 parameter="listen",
                 remedy="pass pasted=, or leave listen out",
             )
 
     def checked_redirect_uri(self, redirect_uri: str | None) -> str:
-        """The client's redirect_uri. Raises `ConfigurationError` if nobody could come back by it."""
+        """The client's redirect_uri. Raises `ConfigurationError` if this sign-in could not receive the response."""
         return _checked_redirect_uri(redirect_uri, self.pasted)
 
     def pasted_lines(self) -> Iterable[str]:
-        """What the user pastes."""
+        """The strings that the user pastes."""
         return iter(self.pasted, None) if callable(self.pasted) else self.pasted or ()
 
 
@@ -96,7 +98,7 @@ def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> st
         )
     if not is_loopback_uri(redirect_uri) and pasted is None:
         raise ConfigurationError(
-            "redirect_uri is not an http address of this machine, so the browser cannot come back here",
+            "redirect_uri is not an http address of this machine, so the browser cannot be sent back to this program",
             parameter="redirect_uri",
             remedy=(
                 "register one such as http://127.0.0.1/callback, or pass pasted= to let the user paste the address "

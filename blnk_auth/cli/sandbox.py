@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Personality = Literal["blnk_cloud", "blink", "flinks"]
 
 _LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, "flinks": 299}
-"""Of access tokens, in seconds, as the providers document them."""
+"""The lifetime of access tokens in seconds, as each provider documents it."""
 
 _HINTS: Mapping[Personality, str] = {
     "blnk_cloud": "",
@@ -39,7 +39,7 @@ _HINTS: Mapping[Personality, str] = {
 }
 
 _POLL_INTERVAL = 0.2
-"""Seconds between two checks whether it should end."""
+"""Seconds between two checks whether the sandbox should end."""
 
 
 @click.command("sandbox")
@@ -82,7 +82,7 @@ def command(
 def _run(
     personality: Personality, port: int, lifetime: float, idle_exit: float | None, state_file: Path | None
 ) -> None:
-    # Different for any two sandboxes: a token or an address of one is never valid at another.
+    # Each sandbox has another client_id and client_secret, so that a client of one sandbox cannot use another.
     client_id, client_secret = f"sandbox-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     settings = {"port": port, "lifetime": lifetime, "client_id": client_id, "client_secret": client_secret}
     with ExitStack() as running:
@@ -133,7 +133,7 @@ def _description(personality: Personality, address: SandboxAddress, lifetime: fl
         "authorization endpoint": provider.authorization_endpoint,
         "token endpoint": provider.token_endpoint,
         **registration,
-        "access tokens live": f"{lifetime:g} s",
+        "access token lifetime": f"{lifetime:g} s",
     }
     shown = "\n".join(f"  {name:<22}  {value}" for name, value in facts.items())
     return f"""\

@@ -1,8 +1,9 @@
-"""Keeping secrets out of tracebacks: debuggers, rich and Sentry show the local variables of each frame.
+"""Keeps secrets out of tracebacks, of which debuggers, rich and Sentry show the local variables.
 
-Used by the public functions and classes that secrets pass through. An error that leaves one of them shows no local
-variable of a frame of this package: its frames are finished by then, and are cleared. The frames of others are never
-touched. `redacted` is for what is left: an object whose repr is shown by the frame of somebody else.
+Used by the public functions and classes that secrets pass through. It promises that an error that leaves one of them
+shows no local variable of this package: all frames of this package have ended by then, and are cleared. It never
+changes a frame of other code. Frames of other code may show the repr of an object that they got from us: `redacted`
+makes one whose repr shows no secret.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ _COROUTINE = 0x80
 
 
 def clears_locals(target: Value) -> Value:
-    """A decorator: an error that leaves the function shows no local variable of this package's frames.
+    """A decorator: an error that leaves the function shows no local variable of this package.
 
-    Given a class, it decorates the constructor and each public method of the class itself. Generators are left alone.
+    For a class, it decorates the constructor and each public method that the class itself defines. Generators are left
+    as they are.
     """
     if isinstance(target, type):
         for name, member in vars(target).copy().items():
@@ -35,7 +37,7 @@ def clears_locals(target: Value) -> Value:
 
 
 def constructor_clears_locals(cls: type[Value]) -> type[Value]:
-    """A class decorator: the same for the constructor alone, where the methods are called for each request."""
+    """A class decorator: like `clears_locals`, but only for the constructor. For classes on the hot path."""
     constructor: Any = cls
     constructor.__init__ = _clearing_function(constructor.__init__)
     return cls
@@ -79,7 +81,7 @@ def _clearing_coroutine(function: Any) -> Any:
 
 
 def clear_locals(error: BaseException) -> None:
-    """Clear the finished frames of this package in the tracebacks of `error`, and of all that it is chained to."""
+    """Clear the frames of this package that have ended, in the tracebacks of `error` and of its causes and contexts."""
     queue: list[BaseException | None] = [error]
     seen: set[int] = set()
     while queue:
@@ -92,16 +94,17 @@ def clear_locals(error: BaseException) -> None:
 
 def _clear_frames(trace: TracebackType | None) -> None:
     while trace is not None:
-        # By the module and not by the file: the constructor of a dataclass comes from no file.
+        # Recognized by the module and not by the file: the constructor of a dataclass has no file.
         if str(trace.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
-            # One that still runs is further out, and does the same when the error leaves it.
+            # A frame that is still running cannot be cleared. The function it belongs to calls `clear_locals` later,
+            # when the error leaves it.
             with contextlib.suppress(RuntimeError):
                 trace.tb_frame.clear()
         trace = trace.tb_next
 
 
 class Redacted(str):
-    """A string like any other, whose repr does not show it. A part of it is one too; a pickle of it is plain text."""
+    """A string whose repr does not show it. Its slices are also `Redacted`; its pickle is an ordinary string."""
 
     __slots__ = ()
 
@@ -109,7 +112,7 @@ class Redacted(str):
         return "<redacted>"
 
     def __getitem__(self, index: SupportsIndex | slice) -> Redacted:
-        # rich shows the beginning of a long text.
+        # rich shows the beginning of a long string.
         return Redacted(super().__getitem__(index))
 
     def __copy__(self) -> Redacted:
@@ -119,12 +122,12 @@ class Redacted(str):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What carries a secret on purpose, as a token does, must not name a private class.
+        # Pickles that contain a secret on purpose, as that of a token does, must not name a private class.
         return str, (str(self),)
 
 
 class RedactedBytes(bytes):
-    """The same for bytes, as of a PEM file."""
+    """Like `Redacted`, for bytes such as those of a PEM file."""
 
     __slots__ = ()
 
@@ -145,7 +148,7 @@ class RedactedBytes(bytes):
 
 
 class RedactedDict(dict[str, Any]):
-    """The same for a mapping, as a JWK. Its values are redacted too, for tools that take mappings apart."""
+    """Like `Redacted`, for a mapping such as a JWK. Its values are redacted too: some tools show them one by one."""
 
     __slots__ = ()
 
@@ -160,9 +163,9 @@ class RedactedDict(dict[str, Any]):
 
 
 def redacted(value: Value) -> Value:
-    """The same value with a repr that does not show it: text, bytes, a mapping, or a tuple of these.
+    """The same value with a repr that does not show it. For a string, bytes, a mapping, or a tuple of these.
 
-    For arguments that are secrets: tools that print the local variables of a traceback would show them otherwise.
+    For secret arguments: without it, tools that print the local variables of a traceback would show them.
     """
     made: Any = value
     if isinstance(value, str):

@@ -200,9 +200,9 @@ class _TaskLock:
         self._leave: Callable[[], object] = _do_nothing
 
     def enter(self, timeout: float) -> None:
-        """Raises what the lock raises on entry, or `StoreError` if it does neither for `timeout` seconds."""
+        """Take the lock. Raises the lock's own error, or `StoreError` if that takes longer than `timeout` seconds."""
         self._done = submit(self._hold())
-        # It fails before it is entered, or is entered.
+        # If the lock fails before it is taken, `_entered` gets its error, and the wait below ends.
         self._done.add_done_callback(self._pass_on)
         try:
             self._entered.result(timeout)
@@ -211,7 +211,7 @@ class _TaskLock:
             raise _took_too_long(timeout) from None
 
     def leave(self) -> None:
-        """Raises what the lock raises on leaving."""
+        """Release the lock. Raises the lock's own error."""
         self._leave()
         _result(self._done, self._call_seconds)
 
@@ -294,7 +294,7 @@ def _result(future: Future[Result], seconds: float) -> Result:
         return future.result(seconds)
     except TimeoutError:
         if future.done():
-            # The coroutine's own.
+            # The coroutine itself raised this TimeoutError.
             raise
         future.cancel()
         raise _took_too_long(seconds) from None

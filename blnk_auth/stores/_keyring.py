@@ -230,7 +230,7 @@ def _lock_directory(service: str) -> Path:
             runtime = user_runtime_path("blnk_auth", appauthor=False)
         except OSError as error:
             raise StoreError(
-                f"no place for locks: {error.strerror or error}",
-                remedy="set XDG_RUNTIME_DIR to a directory of mode 0700",
+                f"KeyringStore cannot create a directory for its locks: {error.strerror or error}",
+                remedy="set XDG_RUNTIME_DIR to a directory that this user owns, with mode 0700",
             ) from error
     return runtime / "keyring" / hashlib.sha256(service.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -219,8 +219,8 @@ class Database:
                         raise
             except SQLAlchemyError as error:
                 problem = judge(error, self._engine.url.password)
-            # Not within the except clause: our error would be chained to that one, with the statement's parameters.
-            # What has waited for an answer in vain would do so again.
+            # Raised outside of the except clause: an error raised there would be chained to SQLAlchemy's, which has
+            # the statement's parameters. A statement that has used up its time is not repeated.
             if not problem.is_transient or not attempts_left or time.monotonic() >= ends_at:
                 parameter = "schema" if problem.code in NO_TABLE else None
                 raise StoreError(

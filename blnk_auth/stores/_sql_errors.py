@@ -57,7 +57,7 @@ _REMEDIES = {
     "1205": _LOCKED,
     **dict.fromkeys(("1044", "1142"), _RIGHTS),
     **dict.fromkeys(("1021", "1114"), _NO_ROOM),
-    # of both
+    # of PostgreSQL, and of MySQL and MariaDB
     **dict.fromkeys(_READ_ONLY, _READ_ONLY_REMEDY),
     **dict.fromkeys(NO_TABLE, _NO_TABLE),
     # result codes of SQLite

@@ -205,18 +205,17 @@ class Sandbox:
             approve: True if the user approves, False if the user denies.
 
         Raises:
-            ValueError: There is no device that waits with this code, or the sandbox was made without
-                `device_flow=True`.
+            ValueError: No device shows this code now, or the sandbox was made without `device_flow=True`.
         """
         if self._device_flow is None:
             raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
         self._device_flow.decide(user_code, subject=subject, approve=approve)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
-        """Reject the access tokens issued so far from now on. Refresh tokens still work.
+        """Make the API reject all access tokens that were issued until now. Refresh tokens stay valid.
 
         Args:
-            subject: Whose access tokens. None: those of all users and of the client itself.
+            subject: The user whose access tokens are rejected. None: those of all users and of the client itself.
         """
         self._authorization_server.revoke_access_tokens(subject)
 
@@ -224,7 +223,7 @@ class Sandbox:
         """End every grant of one user: access tokens are rejected, and refresh tokens get `invalid_grant`.
 
         Args:
-            subject: Whose grants.
+            subject: The user whose grants end.
         """
         self._authorization_server.revoke_grant(subject)
 
