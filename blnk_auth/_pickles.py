@@ -1,8 +1,8 @@
 """Reads pickles of earlier versions: finds classes and modules that were moved, and converts old values.
 
-Used only while such a pickle is read, so it costs other users nothing. The finder in `blnk_auth/__init__.py` imports it
-when a pickle names a module that was moved. `__setstate__` of a class imports it when a pickle has an earlier form of
-that class. It promises that every pickle of 0.1.0 can be read. It never changes what is pickled today: new pickles name
+Used when such a pickle is read, and not imported otherwise. The finder in `blnk_auth/__init__.py` imports it when a
+pickle names a module that was moved. `__setstate__` of a class imports it when a pickle has an earlier form of that
+class. It promises that every pickle of 0.1.0 can be read. It never changes what is pickled today: new pickles name
 public paths only, and do not need this file.
 """
 
