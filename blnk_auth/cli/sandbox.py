@@ -1,33 +1,39 @@
 """`blnk-auth sandbox`: the sandbox in the foreground, for manual trials and for clients in other languages.
 
-Used by `app`, and by the demo as another process. It promises that each run has its own client, so that no token of one
-run is valid in another. It never listens on anything but loopback.
+Used by `app`, and by the demo as another process. It promises the same address and the same client at each start, so
+that a configuration stays right. It never listens on anything but loopback, and stores no token: a new start knows no
+grant of an earlier one.
 """
 
 from __future__ import annotations
 
-import secrets
+import errno
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..provider import Provider
-from ..providers._blink import BLink
-from ..providers._blnk_cloud import BlnkCloud
-from ..providers._flinks import Flinks
 from .exit_status import CONFIGURATION, Failure
 from .extras import require
 from .sandbox_address import SandboxAddress
+from .sandbox_env_file import lines_of, save_variables
+from .sandbox_files import CertificateFiles
 
 if TYPE_CHECKING:
     from ..testing.sandbox import Sandbox
+    from ..testing.sandbox._client_settings import ClientSettings
 
 Personality = Literal["blnk_cloud", "blink", "flinks"]
+
+DEFAULT_PORT = 8400
+
+REDIRECT_URIS = ("http://127.0.0.1/callback", "http://127.0.0.1/oauth/callback")
+"""Loopback addresses without a port: the sandbox redirects to them on any port (RFC 8252 section 7.3)."""
 
 _LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, "flinks": 299}
 """The lifetime of access tokens in seconds, as each provider documents it."""
@@ -38,8 +44,35 @@ _HINTS: Mapping[Personality, str] = {
     "flinks": ' (and name a scope when signing in, such as "ACCOUNT_BASIC")',
 }
 
+_REGISTERED = ("client_id", "client_secret", "redirect_uri")
+
 _POLL_INTERVAL = 0.2
 """Seconds between two checks whether the sandbox should end."""
+
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options of one run, by their names."""
+
+    personality: Personality
+    port: int
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: tuple[str, ...]
+    device: bool
+    tls: bool
+    lifetime: float | None
+    idle_exit: float | None
+    env: bool
+    env_file: Path | None
+    state_file: Path | None
+
+    @property
+    def token_lifetime(self) -> float:
+        """Seconds that access tokens are valid."""
+        return _LIFETIMES[self.personality] if self.lifetime is None else self.lifetime
 
 
 @click.command("sandbox")
@@ -50,11 +83,32 @@ _POLL_INTERVAL = 0.2
     show_default=True,
     help="The provider that it plays.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 means any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 means any free one."
+)
+@click.option("--client-id", default="sandbox-client", show_default=True, help="The id of the registered client.")
+@click.option(
+    "--client-secret", default="sandbox-secret", show_default=True, help="Its secret, which protects nothing here."
+)
+@click.option(
+    "--redirect-uri",
+    multiple=True,
+    default=REDIRECT_URIS,
+    metavar="URI, repeated",
+    help="Where users may be redirected to. [default: /callback and /oauth/callback on any port of 127.0.0.1]",
+)
+@click.option("--device", is_flag=True, help="Also sign in by a code on another device (blnk_cloud only).")
+@click.option("--tls", is_flag=True, help="Serve https, with certificates that are made at each start.")
 @click.option(
     "--lifetime",
     type=click.FloatRange(min=0),
     help="Lifetime of access tokens, in seconds. [default: the provider's: 3600, 86400 or 299]",
+)
+@click.option("--env", is_flag=True, help="Only print the variables that a client needs, as for a .env file.")
+@click.option(
+    "--env-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Set these variables in this .env file; its other lines stay.",
 )
 @click.option(
     "--idle-exit",
@@ -66,42 +120,115 @@ _POLL_INTERVAL = 0.2
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the address and the client to this file as JSON; end when it is removed or replaced.",
 )
-def command(
-    personality: Personality, port: int, lifetime: float | None, idle_exit: float | None, state_file: Path | None
-) -> None:
+def command(**chosen: Any) -> None:
     """Run an authorization server and a small API on this machine.
 
-    They play Blnk Cloud, bLink or Flinks, on a loopback address. For tests and demonstrations only: anyone who can
-    reach the port can sign in as anyone. Ctrl-C ends it.
+    They play Blnk Cloud, bLink or Flinks, on a loopback address. Open that address in a browser to see the client,
+    sample calls, and every request as it happens. For tests and demonstrations only: anyone who can reach the port can
+    sign in as anyone. Ctrl-C ends it.
     """
     require("sandbox")
-    with suppress(KeyboardInterrupt):
-        _run(personality, port, _LIFETIMES[personality] if lifetime is None else lifetime, idle_exit, state_file)
+    choices = Choices(**chosen)
+    if choices.device and choices.personality != "blnk_cloud":
+        raise click.UsageError(f"--device is for --personality blnk_cloud only, not {choices.personality}")
+    if choices.env:
+        _print_variables(choices)
+    else:
+        with suppress(KeyboardInterrupt):
+            _run(choices)
 
 
-def _run(
-    personality: Personality, port: int, lifetime: float, idle_exit: float | None, state_file: Path | None
-) -> None:
-    # Each sandbox has another client_id and client_secret, so that a client of one sandbox cannot use another.
-    client_id, client_secret = f"sandbox-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-    settings = {"port": port, "lifetime": lifetime, "client_id": client_id, "client_secret": client_secret}
+def _print_variables(choices: Choices) -> None:
+    if choices.port == 0:
+        raise click.UsageError("--env needs the port that the sandbox will have; name one with --port")
+    click.echo("\n".join(lines_of(_client_settings(choices, choices.port).variables())))
+
+
+def _run(choices: Choices) -> None:
     with ExitStack() as running:
-        sandbox = _started(running, personality, settings)
-        address = SandboxAddress(sandbox.origin, client_id, client_secret, sandbox.redirect_uri)
-        if state_file is not None:
-            _save(address, state_file)
-        click.echo(_description(personality, address, lifetime))
-        _wait_until_over(sandbox, idle_exit, lambda: state_file is None or SandboxAddress.load(state_file) == address)
+        authority = _authority() if choices.tls else None
+        tls = None if authority is None else authority.server_context()
+        sandbox = _started(running, choices, tls)
+        address = SandboxAddress(sandbox.origin, choices.client_id, choices.client_secret, sandbox.redirect_uri)
+        port = int(sandbox.origin.rpartition(":")[2])
+        if authority is not None:
+            is_proved_by_certificate = choices.personality == "blink"
+            client = authority.client_pem(choices.client_id) if is_proved_by_certificate else None
+            CertificateFiles.of(port).save(authority.pem, client)
+        settings = _client_settings(choices, port)
+        if choices.env_file is not None:
+            _save_variables(choices.env_file, settings)
+        if choices.state_file is not None:
+            _save(address, choices.state_file)
+        click.echo(_description(choices, address, settings))
+        _wait_until_over(
+            sandbox,
+            choices.idle_exit,
+            lambda: choices.state_file is None or SandboxAddress.load(choices.state_file) == address,
+        )
 
 
-def _started(running: ExitStack, personality: Personality, settings: Mapping[str, Any]) -> Sandbox:
+def _authority() -> Any:
+    from ..testing.sandbox._certificates import CertificateAuthority
+
+    return CertificateAuthority()
+
+
+def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
     from ..testing.sandbox import Sandbox
 
     try:
-        return running.enter_context(Sandbox(personality, **settings))
-    except (ValueError, OSError) as wrong:
-        problem = wrong.strerror if isinstance(wrong, OSError) else wrong
-        raise Failure(f"--{problem}", CONFIGURATION) from wrong
+        sandbox = Sandbox(
+            choices.personality,
+            port=choices.port,
+            lifetime=choices.token_lifetime,
+            client_id=choices.client_id,
+            client_secret=choices.client_secret,
+            redirect_uri=choices.redirect_uri,
+            tls=tls,
+            device_flow=choices.device,
+        )
+        return running.enter_context(sandbox)
+    except ValueError as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    except OSError as wrong:
+        raise Failure(_port_problem(choices, wrong), CONFIGURATION) from wrong
+
+
+def _port_problem(choices: Choices, wrong: OSError) -> str:
+    if wrong.errno != errno.EADDRINUSE:
+        return f"--{wrong.strerror}"
+    # Another sandbox is the usual reason, and its page shows in a browser which one it is.
+    return (
+        f"--port {choices.port} is in use, perhaps by another sandbox (open http://{_HOST}:{choices.port}/ to see it); "
+        "end that one, or choose another port, or 0 for any free one"
+    )
+
+
+def _client_settings(choices: Choices, port: int) -> ClientSettings:
+    """The settings of the client, for a sandbox that runs or will run."""
+    from ..testing.sandbox._client_settings import settings_for
+
+    files = CertificateFiles.of(port) if choices.tls else None
+    return settings_for(
+        "device" if choices.device else choices.personality,
+        origin=f"http{'s' if choices.tls else ''}://{_HOST}:{port}",
+        client_id=choices.client_id,
+        client_secret=choices.client_secret,
+        redirect_uri=choices.redirect_uri[0],
+        authority_file=None if files is None else str(files.authority),
+        certificate_file=None if files is None else str(files.client),
+    )
+
+
+def _save_variables(env_file: Path, settings: ClientSettings) -> None:
+    from ..testing.sandbox._client_settings import OF_PROVIDERS, variable
+
+    try:
+        save_variables(env_file, settings.variables(), removed=frozenset(map(variable, OF_PROVIDERS)))
+    except (OSError, ValueError) as wrong:
+        why = wrong.strerror if isinstance(wrong, OSError) else "it is not UTF-8 text"
+        raise Failure(f"--env-file {env_file} cannot be written ({why}); choose another", CONFIGURATION) from wrong
 
 
 def _save(address: SandboxAddress, state_file: Path) -> None:
@@ -121,56 +248,38 @@ def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Calla
             return
 
 
-def _description(personality: Personality, address: SandboxAddress, lifetime: float) -> str:
-    make, settings = _provider(personality, address.origin)
-    provider = make(**settings)
-    registration = {
-        "client_id": address.client_id,
-        **({} if personality == "blink" else {"client_secret": address.client_secret}),
-        "redirect_uri": address.redirect_uri,
-    }
+def _description(choices: Choices, address: SandboxAddress, settings: ClientSettings) -> str:
+    from ..config._provider import make_provider
+
+    # Discovery would ask this very sandbox for what is known here already.
+    kind = settings.provider if settings.provider != "discover" else "blnk_cloud"
+    of_provider = settings.of_provider if kind == settings.provider else {"base_url": address.origin}
+    provider = make_provider(kind, dict(of_provider), dict)
     facts = {
         "authorization endpoint": provider.authorization_endpoint,
         "token endpoint": provider.token_endpoint,
-        **registration,
-        "access token lifetime": f"{lifetime:g} s",
+        **({"device page": f"{address.origin}/device"} if choices.device else {}),
+        **{name: value for name, value in settings.of_client.items() if name in _REGISTERED},
+        "access token lifetime": f"{choices.token_lifetime:g} s",
+        **_trust(settings),
     }
     shown = "\n".join(f"  {name:<22}  {value}" for name, value in facts.items())
     return f"""\
 A sandbox of {provider.display_name} runs at {address.origin} (Ctrl-C ends it).
+Open that address in a browser to see sample calls, and every request as it happens.
 
 {shown}
 
-To use it{_HINTS[personality]}:
+To use it{_HINTS[choices.personality]}:
 
-  client = {_call("OAuthClient", [_call(make.__name__, _arguments(settings), 6), *_arguments(registration)], 2)}"""
+  client = {settings.python()}"""
 
 
-def _provider(personality: Personality, origin: str) -> tuple[Callable[..., Provider], Mapping[str, str]]:
-    """The provider that the sandbox plays, and its settings, which are both used and printed."""
-    if personality == "blnk_cloud":
-        return BlnkCloud, {"base_url": origin}
-    if personality == "flinks":
-        return Flinks, {"host": origin}
-    from ..testing.sandbox import blink
-
-    return BLink, {
-        "base_url": origin + blink.BASE_PATH,
-        "authorization_endpoint": origin + blink.authorize_path(),
-        "target_id": blink.DEFAULT_TARGET,
-        "username": "alice",
-        "user_agent": "Acme 1.0",
-        "client_auth": "none",
+def _trust(settings: ClientSettings) -> dict[str, str]:
+    authority = settings.of_client.get("verify")
+    if authority is None:
+        return {}
+    return {
+        "certificate authority": authority,
+        "": "for verify=, SSL_CERT_FILE (httpx), REQUESTS_CA_BUNDLE (requests) and curl --cacert",
     }
-
-
-def _arguments(settings: Mapping[str, str]) -> list[str]:
-    return [f'{name}="{value}"' for name, value in settings.items()]
-
-
-def _call(name: str, arguments: list[str], indent: int) -> str:
-    """A Python call, formatted: one argument per line, unless there is only one."""
-    if len(arguments) == 1:
-        return f"{name}({arguments[0]})"
-    margin = " " * indent
-    return f"{name}(\n" + "".join(f"{margin}    {argument},\n" for argument in arguments) + f"{margin})"

@@ -152,7 +152,7 @@ def test_two_demos_do_not_share_a_directory(state: Path) -> None:
 def test_another_sandbox_at_the_same_address_is_not_ours(state: Path) -> None:
     """A state file whose address is taken by a sandbox with another client counts as dead."""
     file = state / "sandbox.json"
-    with started("sandbox", "--state-file", str(file)) as (_, output):
+    with started("sandbox", "--port", "0", "--state-file", str(file)) as (_, output):
         read_until(output, "  )")
         live = sandbox_of(state)
         assert live.is_alive()

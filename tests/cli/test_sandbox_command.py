@@ -30,7 +30,7 @@ def printed_address(lines: list[str]) -> SandboxAddress:
 
 def test_what_it_prints_is_all_that_a_client_needs() -> None:
     """With what it prints, a user signs in and the API is called; Ctrl-C then ends it with 0."""
-    with started("sandbox", "--lifetime", "77") as (process, output):
+    with started("sandbox", "--port", "0", "--lifetime", "77") as (process, output):
         address = printed_address(read_until(output, "  )"))
         client = OAuthClient(
             BlnkCloud(base_url=address.origin),
@@ -60,7 +60,7 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
 )
 def test_each_provider_is_played_and_the_printed_client_works(personality: str, path: str, lifetime: int) -> None:
     """The printed code runs unchanged: alice signs in, and that provider's API is called with her token."""
-    with started("sandbox", "--personality", personality) as (_, output):
+    with started("sandbox", "--port", "0", "--personality", personality) as (_, output):
         printed = "".join(read_until(output, "  )"))
         names: dict[str, Any] = {"OAuthClient": OAuthClient, "BLink": BLink, "BlnkCloud": BlnkCloud, "Flinks": Flinks}
         exec(printed[printed.index("client = ") :], names)
@@ -88,7 +88,7 @@ def test_an_unknown_personality_is_refused() -> None:
 def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(tmp_path: Path) -> None:
     """The state file holds the same address as is printed, for this user only; the sandbox ends when it is removed."""
     file = tmp_path / "sandbox.json"
-    with started("sandbox", "--state-file", str(file)) as (process, output):
+    with started("sandbox", "--port", "0", "--state-file", str(file)) as (process, output):
         printed = printed_address(read_until(output, "  )"))
         assert SandboxAddress.load(file) == printed
         assert file.stat().st_mode & 0o077 == 0
@@ -98,17 +98,17 @@ def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(
 
 def test_it_ends_when_nobody_uses_it() -> None:
     """With `--idle-exit` it ends by itself, with 0."""
-    assert finish("sandbox", "--idle-exit", "0.1").returncode == 0
+    assert finish("sandbox", "--port", "0", "--idle-exit", "0.1").returncode == 0
 
 
 def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
-    """A port in use ends it with 2, and one line names the option and what to do."""
+    """A port in use ends it with 2, and one line names the option, the likely reason, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         finished = finish("sandbox", "--port", str(port))
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr.startswith(f"blnk-auth: --port={port} on 127.0.0.1 cannot be used (")
-    assert finished.stderr.endswith("); choose another, or 0 for any free one\n")
+    assert finished.stderr.startswith(f"blnk-auth: --port {port} is in use, perhaps by another sandbox (open http://")
+    assert finished.stderr.endswith("choose another port, or 0 for any free one\n")
     assert finished.stderr.count("\n") == 1
 
 
@@ -124,7 +124,7 @@ def test_a_lifetime_that_is_not_valid_is_refused(lifetime: str) -> None:
 
 def test_a_state_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """It ends with 2 before it prints where it runs, and one line names the option."""
-    finished = finish("sandbox", "--state-file", str(tmp_path / "missing" / "sandbox.json"))
+    finished = finish("sandbox", "--port", "0", "--state-file", str(tmp_path / "missing" / "sandbox.json"))
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr.startswith(f"blnk-auth: --state-file {tmp_path}")
     assert finished.stderr.count("\n") == 1

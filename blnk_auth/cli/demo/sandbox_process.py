@@ -6,6 +6,7 @@ when it is not used; it is never killed unless it failed to start.
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import time
 
@@ -59,12 +60,15 @@ class SandboxProcess:
         file = self._state.sandbox
         # Left by a sandbox that has ended, or by one on another machine.
         file.unlink(missing_ok=True)
-        command = module_command("blnk_auth.cli", "sandbox", "--idle-exit", str(_IDLE_EXIT), "--state-file", str(file))
+        # Different for any two sandboxes: a token or an address of one is never valid at another.
+        client = ("--client-id", f"sandbox-{secrets.token_hex(4)}", "--port", "0")
+        secret = {"BLNK_AUTH_SANDBOX_CLIENT_SECRET": secrets.token_urlsafe(24)}
+        until = ("--idle-exit", str(_IDLE_EXIT), "--state-file", str(file))
         with self._state.sandbox_errors.open("wb") as errors:
             # In its own session (on Windows: process group), so that Ctrl-C in the terminal ends only the demo.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command,
-                env=environment(),
+                module_command("blnk_auth.cli", "sandbox", *client, *until),
+                env={**environment(), **secret},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

@@ -54,26 +54,41 @@ class RefreshTokenReuse(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A client as registered with the server. `scope` is what it gets when it asks for no scope."""
+    """A client as registered with the server. `scope` is what it gets when it asks for no scope.
+
+    Raises `ValueError` for an id or a URI that no client can have.
+    """
 
     client_id: str
     client_secret: str = field(repr=False)
     redirect_uri: str
     scope: str
+    further_redirect_uris: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # RFC 6749 appendix A.1; and in HTTP Basic, a colon ends the id.
+        if not re.fullmatch(r"[!-9;-~][ -9;-~]*", self.client_id):
+            raise ValueError("client_id must have printable ASCII characters only, and no colon")
+        for uri in (self.redirect_uri, *self.further_redirect_uris):
+            # RFC 6749 section 3.1.2: an absolute URI without a fragment.
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!\"$-~]+", uri):
+                raise ValueError(f"redirect_uri must be an absolute URI without a fragment, not {uri!r}")
 
     def may_be_sent_to(self, redirect_uri: str) -> bool:
-        """Whether it is exactly the registered one; if that is on loopback without a port, with any port.
+        """Whether it is exactly a registered one; if that is on loopback without a port, with any port.
 
         RFC 8252 section 7.3: "The authorization server MUST allow any port to be specified at the time of the request
         for loopback IP redirect URIs". A registered port must match, as at many servers.
         """
-        if redirect_uri == self.redirect_uri:
-            return True
-        registered = _LOOPBACK_WITHOUT_PORT.match(self.redirect_uri)
-        if registered is None:
-            return False
-        host, rest = registered[0], self.redirect_uri[registered.end() :]
-        return re.fullmatch(f"{re.escape(host)}:[0-9]{{1,5}}{re.escape(rest)}", redirect_uri) is not None
+        return any(_fits(redirect_uri, registered) for registered in (self.redirect_uri, *self.further_redirect_uris))
+
+
+def _fits(redirect_uri: str, registered: str) -> bool:
+    loopback = _LOOPBACK_WITHOUT_PORT.match(registered)
+    if redirect_uri == registered or loopback is None:
+        return redirect_uri == registered
+    host, rest = loopback[0], registered[loopback.end() :]
+    return re.fullmatch(f"{re.escape(host)}:[0-9]{{1,5}}{re.escape(rest)}", redirect_uri) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -58,7 +58,8 @@ class Sandbox:
         port: The port on 127.0.0.1; 0 means any free one.
         client_id: The id of the registered client. There is one client.
         client_secret: Its secret.
-        redirect_uri: Its redirect URI. One on loopback without a port matches every port (RFC 8252 section 7.3).
+        redirect_uri: Its redirect URI, or several. One on loopback without a port matches every port (RFC 8252 section
+            7.3).
         tls: A server's `ssl.SSLContext`, for https. bLink's personality then requires a client certificate whose
             common name is the `client_id`; the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of
             the client certificates. None: http.
@@ -84,7 +85,7 @@ class Sandbox:
         port: int = 0,
         client_id: str = "sandbox-client",
         client_secret: str = "sandbox-secret",
-        redirect_uri: str = "http://127.0.0.1:8765/oauth/callback",
+        redirect_uri: str | Sequence[str] = "http://127.0.0.1:8765/oauth/callback",
         tls: ssl.SSLContext | None = None,
         device_flow: bool = False,
     ) -> None:
@@ -102,7 +103,9 @@ class Sandbox:
                 self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
             )
         self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
-        self._client = RegisteredClient(client_id, client_secret, redirect_uri, self.personality.default_scope)
+        first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
+        scope = self.personality.default_scope
+        self._client = RegisteredClient(client_id, client_secret, first, scope, tuple(further))
         self._authorization_server.register(self._client)
 
     def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
@@ -154,7 +157,7 @@ class Sandbox:
 
     @property
     def redirect_uri(self) -> str:
-        """The redirect URI of the registered client. Nothing listens there; `sign_in` does not follow it."""
+        """The first redirect URI of the registered client. Nothing listens there; `sign_in` does not follow it."""
         return self._client.redirect_uri
 
     # --- users and their grants -----------------------------------------------------------------------------------

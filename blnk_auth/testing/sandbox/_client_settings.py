@@ -1,0 +1,119 @@
+"""How a client of the sandbox is configured: as variables for a `.env` file, and as Python.
+
+Used by `blnk-auth sandbox` and by the landing page. It promises that both have the same values, and that the variables
+are those that the command line reads. It never makes a client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_MAKERS = {"blnk_cloud": "BlnkCloud", "blink": "BLink", "flinks": "Flinks", "discover": "Provider.discover"}
+"""What makes the provider in Python, by the value of the setting `provider`."""
+
+OF_PROVIDERS = (
+    *("base_url", "issuer", "host", "authorization_endpoint", "target_id", "username", "user_agent", "client_auth"),
+    *("scope", "verify", "cert"),
+)
+"""Every setting that only some sandboxes need: another sandbox's variables must be removed from a `.env` file."""
+
+
+def variable(setting: str) -> str:
+    """The variable that the command line reads for a setting."""
+    return f"BLNK_AUTH_{setting.upper()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """The settings of the registered client, by the names that a profile has. Immutable.
+
+    Attributes:
+        provider: The value of the setting `provider`.
+        of_provider: The settings of the provider.
+        of_client: The settings of the client, with its secret if it has one.
+        subject: Whose tokens the command line uses where none is named.
+        scope: The scope to ask for at sign-in, where the provider requires one. None: none.
+    """
+
+    provider: str
+    of_provider: Mapping[str, str]
+    of_client: Mapping[str, str] = field(repr=False)
+    subject: str = "alice"
+    scope: str | None = None
+
+    def variables(self) -> dict[str, str]:
+        """What a `.env` file wants: `BLNK_AUTH_<SETTING>` by name."""
+        scope = {} if self.scope is None else {"scope": self.scope}
+        settings = {"provider": self.provider, **self.of_provider, **self.of_client, "subject": self.subject, **scope}
+        return {variable(name): value for name, value in settings.items()}
+
+    def python(self) -> str:
+        """The same as an expression that makes the `OAuthClient`."""
+        settings = dict(self.of_provider)
+        if self.provider == "discover" and "verify" in self.of_client:
+            settings["verify"] = self.of_client["verify"]
+        provider = _call(_MAKERS[self.provider], _arguments(settings), 6)
+        return _call("OAuthClient", [provider, *_arguments(self.of_client)], 2)
+
+
+def _arguments(settings: Mapping[str, str]) -> list[str]:
+    return [f"{name}={_literal(value)}" for name, value in settings.items()]
+
+
+def _literal(value: str) -> str:
+    """A string as a literal in double quotes: JSON's are Python's too."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _call(name: str, arguments: list[str], indent: int) -> str:
+    """A Python call, formatted: one argument per line, unless there is only one."""
+    if len(arguments) == 1:
+        return f"{name}({arguments[0]})"
+    margin = " " * indent
+    return f"{name}(\n" + "".join(f"{margin}    {argument},\n" for argument in arguments) + f"{margin})"
+
+
+def settings_for(
+    personality: str,
+    *,
+    origin: str,
+    client_id: str,
+    client_secret: str,
+    redirect_uri: str,
+    authority_file: str | None = None,
+    certificate_file: str | None = None,
+) -> ClientSettings:
+    """The settings of a client of the sandbox at `origin`.
+
+    `personality` is that of the sandbox, or "device" for Blnk Cloud's with sign-in by device code, which a client finds
+    by discovery. The two files are for a sandbox with TLS: its authority, and for bLink the client's certificate.
+    """
+    registration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
+    if authority_file is not None:
+        registration["verify"] = authority_file
+    if personality == "flinks":
+        return ClientSettings("flinks", {"host": origin}, registration, scope="ACCOUNT_BASIC")
+    if personality == "blink":
+        return _blink(origin, registration, certificate_file)
+    if personality == "device":
+        return ClientSettings("discover", {"issuer": origin}, registration)
+    return ClientSettings("blnk_cloud", {"base_url": origin}, registration)
+
+
+def _blink(origin: str, registration: dict[str, str], certificate_file: str | None) -> ClientSettings:
+    from ._blink import BASE_PATH, DEFAULT_TARGET, authorize_path
+
+    settings = {
+        "base_url": origin + BASE_PATH,
+        "authorization_endpoint": origin + authorize_path(),
+        "target_id": DEFAULT_TARGET,
+        "username": "alice",
+        "user_agent": "Acme/1.0",
+    }
+    # The platform knows a client by its certificate, or, without TLS, by its id alone.
+    del registration["client_secret"]
+    if certificate_file is None:
+        return ClientSettings("blink", settings, {**registration, "client_auth": "none"})
+    return ClientSettings("blink", settings, {**registration, "cert": certificate_file})
