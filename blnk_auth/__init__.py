@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._protocol.assertions import Signer
     from ._protocol.http_messages import ApiAnswer, Call
     from ._protocol.refusals import Refusal, Verdict
+    from ._renewal.keepalive import KeepaliveFailure, KeepaliveReport
     from ._sign_in.device import DeviceAuthorization
     from ._sign_in.start_authorization import AuthorizationRequest
     from .client import OAuthClient
@@ -73,6 +74,8 @@ __all__ = [
     "Flinks",
     "Httpx2Auth",
     "HttpxAuth",
+    "KeepaliveFailure",
+    "KeepaliveReport",
     "KeyValueStore",
     "KeyringStore",
     "MemoryStore",
@@ -117,6 +120,8 @@ _HOME = {
     "Flinks": "providers",
     "Httpx2Auth": "httpx2",
     "HttpxAuth": "httpx",
+    "KeepaliveFailure": "_renewal.keepalive",
+    "KeepaliveReport": "_renewal.keepalive",
     "KeyValueStore": "stores",
     "KeyringStore": "stores",
     "MemoryStore": "stores",

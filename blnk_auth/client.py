@@ -6,19 +6,23 @@ It never reads a store or sends a request itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 from ._protocol.assertions import PrivateKey, SigningAlgorithm
 from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
 from ._renewal.authorization_grants import ClientCredentialsGrant
+from ._renewal.client_grants import delete_ended, subjects
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
+from ._renewal.keepalive import KeepaliveReport, KeepaliveRun, KeepaliveSettings, OnProgress
 from ._renewal.pickled_client import grant_of, settings_of, shared_state
 from ._sign_in.client_sign_ins import ClientSignIns
+from ._sign_in.pending_sign_ins import PendingSignIns
 from ._sign_in.wanted_grant import WantedGrant
-from .errors import ConfigurationError, clears_locals, redacted
+from .errors import ConfigurationError, clears_locals, is_number, is_text, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -40,8 +44,9 @@ class OAuthClient(ClientSignIns):
         client_id: From the registration.
         client_secret: From the registration; a callable is called for each request. None where there is none.
         redirect_uri: Where the provider sends users back to, as registered; needed only to sign in.
-        store: Where tokens are kept, with methods that block or are all `async def` (`AsyncTokenStore`). None: in the
-            memory of this process, which loses them when it exits.
+        store: Where tokens are kept: a store, with methods that block or are all `async def` (`AsyncTokenStore`), or
+            the URL of one (`"sqlite:///tokens.db"`, see `open_store`). None: in the memory of this process, which loses
+            them when it exits.
         client_auth: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
             `tls_client_auth`, `self_signed_tls_client_auth` or `none`. None: the provider's, or the best that both
             sides support where the provider lists what it supports.
@@ -70,7 +75,7 @@ class OAuthClient(ClientSignIns):
         client_id: str,
         client_secret: ClientSecret = None,
         redirect_uri: str | None = None,
-        store: TokenStore | AsyncTokenStore | None = None,
+        store: TokenStore | AsyncTokenStore | str | None = None,
         client_auth: ClientAuthMethod | None = None,
         private_key: PrivateKey | None = None,
         key_id: str | None = None,
@@ -188,6 +193,131 @@ class OAuthClient(ClientSignIns):
         grant = ClientCredentialsGrant.checked(self.provider, scope, resource, audience, parameters)
         return source_of(self._state.current_token(grant))
 
+    # --- many grants ---------------------------------------------------------------------------------------------
+
+    def subjects(self, prefix: str = "") -> Iterator[str]:
+        """Who has signed in: every subject of whom this client has a grant in its store, also one that has ended.
+
+        Blocks on the store; for asyncio and trio: `asubjects`.
+
+        Args:
+            prefix: What their names begin with. The default, an empty text, lists all.
+
+        Returns:
+            The subjects, ascending, each once.
+
+        Raises:
+            ConfigurationError: `prefix` is not a string.
+            StoreError: The store cannot list its keys.
+        """
+        return iter(subjects(self._state, _checked_prefix(prefix)))
+
+    async def asubjects(self, prefix: str = "") -> AsyncIterator[str]:
+        """The same as `subjects`, for asyncio and trio: `async for subject in client.asubjects()`.
+
+        Args:
+            prefix: What their names begin with. The default, an empty text, lists all.
+
+        Returns:
+            The subjects, ascending, each once.
+
+        Raises:
+            ConfigurationError: `prefix` is not a string.
+            StoreError: The store cannot list its keys.
+        """
+        operations, prefix = self._state.operations, _checked_prefix(prefix)
+        for subject in await operations.await_for(operations.begin(lambda _events: subjects(self._state, prefix))):
+            yield subject
+
+    def keepalive(
+        self,
+        horizon: float = 7 * 86400,
+        *,
+        idle_lifetime: float | None = None,
+        rate: float = 10.0,
+        workers: int = 4,
+        shard: tuple[int, int] = (0, 1),
+        on_progress: OnProgress | None = None,
+    ) -> KeepaliveReport:
+        """Renew every grant whose refresh token would expire because it is not used. Run it once a day.
+
+        Any number of hosts may run it at the same time: each due grant is renewed once. Blocks until all are renewed;
+        Ctrl-C ends it after the renewals that are under way. For asyncio and trio: `akeepalive`.
+
+        Args:
+            horizon: Seconds. What would expire within this time is renewed; the default is seven days.
+            idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's
+                `refresh_idle_lifetime`; where that is unknown too, only the expiry that the server reported counts.
+            rate: Renewals per second, at most.
+            workers: Concurrent renewals, at most; 1 to 64.
+            shard: `(i, n)`: only part `i` of `n`, counted from 0. The default takes all grants.
+            on_progress: Called about ten times a second with how many grants were read, and of how many; None as the
+                total if that is not known. None: nothing is called.
+
+        Returns:
+            What was done, and who must sign in again.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+            StoreError: The store cannot list its keys. The failures of single grants are in the report.
+        """
+        return self._keepalive_run(horizon, idle_lifetime, rate, workers, shard).run(on_progress)
+
+    async def akeepalive(
+        self,
+        horizon: float = 7 * 86400,
+        *,
+        idle_lifetime: float | None = None,
+        rate: float = 10.0,
+        workers: int = 4,
+        shard: tuple[int, int] = (0, 1),
+        on_progress: OnProgress | None = None,
+    ) -> KeepaliveReport:
+        """The same as `keepalive`, for asyncio and trio. `on_progress` is called on another thread.
+
+        Cancelling it ends the run after the renewals that are under way, and does not wait for them.
+        """
+        run = self._keepalive_run(horizon, idle_lifetime, rate, workers, shard)
+        try:
+            return await self._state.operations.begin(lambda _events: run.run(on_progress)).wait_async(math.inf)
+        finally:
+            run.stop()
+
+    def _keepalive_run(
+        self, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
+    ) -> KeepaliveRun:
+        idle_lifetime = self.provider.refresh_idle_lifetime if idle_lifetime is None else idle_lifetime
+        return KeepaliveRun(self._state, KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard))
+
+    def prune(self, ended_before: float) -> int:
+        """Delete the records of grants that ended long ago, and sign-ins that nobody finished.
+
+        A grant has ended when the server refused its refresh token, or when nothing can renew it any more. The client's
+        own tokens are left, and so is a record that cannot be read. Blocks; for asyncio and trio: `aprune`.
+
+        Args:
+            ended_before: UTC epoch seconds. A grant that ended before is deleted. Sign-ins are deleted if their time
+                is over.
+
+        Returns:
+            How many records were deleted.
+
+        Raises:
+            ConfigurationError: `ended_before` is not a number.
+            StoreError: The store cannot list its keys.
+        """
+        return self._prune(_checked_moment(ended_before))
+
+    async def aprune(self, ended_before: float) -> int:
+        """The same as `prune`, for asyncio and trio."""
+        ended_before = _checked_moment(ended_before)
+        return await self._state.operations.begin(lambda _events: self._prune(ended_before)).wait_async(math.inf)
+
+    def _prune(self, ended_before: float) -> int:
+        state = self._state
+        sign_ins = PendingSignIns(state.store, state.registration)
+        return delete_ended(state, ended_before) + sign_ins.delete_expired(state.clock())
+
     def __copy__(self) -> OAuthClient:
         return self
 
@@ -214,3 +344,21 @@ class OAuthClient(ClientSignIns):
     def _source_of(self, grant: Mapping[str, Any]) -> TokenSource:
         """The source in a pickle. Named there: keep its name, and what its argument means."""
         return source_of(self._state.current_token(grant_of(grant)))
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not is_text(prefix):
+        raise ConfigurationError(
+            "prefix must be a string", parameter="prefix", remedy='pass what the subjects begin with, or ""'
+        )
+    return prefix
+
+
+def _checked_moment(ended_before: float) -> float:
+    if not is_number(ended_before):
+        raise ConfigurationError(
+            "ended_before must be a number",
+            parameter="ended_before",
+            remedy="pass UTC epoch seconds, such as time.time() - 90 * 86400",
+        )
+    return ended_before

@@ -16,11 +16,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
 
 from .errors import clears_locals, is_number, is_text
+from .errors._json_size import json_size
 
 __all__ = ["Token"]
 
@@ -49,9 +50,6 @@ _LATEST_MILLISECONDS = 1e14
 
 MOST_EXTRA = 65_536
 """Characters of JSON, about: as much of unknown members is kept."""
-_DEEPEST_EXTRA = 32
-_LARGEST_INTEGER = 1024
-"""Bits. Python refuses to write integers of thousands of digits."""
 
 _LONGEST_SCOPE = 16_384
 _LONGEST_TYPE = 64
@@ -84,8 +82,19 @@ class Token:
     extra: Mapping[str, Any] = field(default_factory=lambda: _NO_EXTRA, hash=False)
 
     def __repr__(self) -> str:
-        has_refresh = "yes" if self.refresh_token else "no"
-        return f"<Token expires_at={self.expires_at!r} scope={self.scope!r} refresh_token={has_refresh}>"
+        scope = "" if self.scope is None else f", scope {self.scope!r}"
+        refresh = "with a refresh token" if self.refresh_token else "without a refresh token"
+        return f"<Token expires {_readable(self.expires_at)}, {refresh}{scope}>"
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until the access token expires, by this machine's clock; negative once it has. None: unknown."""
+        return None if self.expires_at is None else self.expires_at - time.time()
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the access token has expired, by this machine's clock. False also where its expiry is unknown."""
+        return self.expires_at is not None and self.expires_at <= time.time()
 
     @classmethod
     @clears_locals
@@ -176,6 +185,17 @@ class Token:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled or copied, and the plain dict form is stable across versions.
         return type(self).from_dict, (self.to_dict(),)
+
+
+def _readable(moment: float | None) -> str:
+    """UTC epoch seconds as a date and time."""
+    if moment is None:
+        return "at an unknown time"
+    try:
+        return f"at {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (TypeError, ValueError, OverflowError, OSError):
+        # Beyond the years that a calendar has, or not a number.
+        return f"at {moment!r}"
 
 
 _KNOWN_MEMBERS = (frozenset(f.name for f in fields(Token)) - {"extra"}) | {
@@ -301,7 +321,7 @@ def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     for name, value in response.items():
         if name in _KNOWN_MEMBERS:
             continue
-        size = json_size(name, value)
+        size = json_size({name: value}, most=MOST_EXTRA)
         if size is None or size > left:
             dropped += 1
             continue
@@ -310,42 +330,6 @@ def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     if dropped:
         notes.append(f"{dropped} unknown members are too large, too deep or not JSON, and were dropped")
     return MappingProxyType(kept) if kept else _NO_EXTRA
-
-
-def json_size(name: Any, value: Any) -> int | None:
-    """About how many characters of JSON a member takes; None if no store can keep it, or if it is beyond all bounds."""
-    size = 0
-    waiting: list[tuple[Any, int]] = [({name: value}, 0)]
-    while waiting:
-        each, depth = waiting.pop()
-        if isinstance(each, dict | list | tuple):
-            collection = cast("dict[Any, Any] | Sequence[Any]", each)
-            children = _children(collection)
-            if children is None or depth > _DEEPEST_EXTRA:
-                return None
-            waiting.extend((child, depth + 1) for child in children)
-            size += 2 * len(collection)
-        elif not _is_plain(each):
-            return None
-        else:
-            size += len(each) + 2 if isinstance(each, str) else 20
-        if size > MOST_EXTRA:
-            return None
-    return size
-
-
-def _children(collection: dict[Any, Any] | Sequence[Any]) -> Iterable[Any] | None:
-    if not isinstance(collection, dict):
-        return collection
-    if not all(isinstance(name, str) for name in collection):
-        return None
-    return (*collection, *collection.values())
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value.bit_length() <= _LARGEST_INTEGER
-    return value is None or isinstance(value, bool) or is_text(value) or is_number(value)
 
 
 # --- reading what another library, or this one, keeps ----------------------------------------------------------------

@@ -5,7 +5,7 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `schedule`, `goal`, `cooldown`, `failure`, `rejections`: the decisions, and the values they are made from. Pure.
 * `renewal`, `loading_and_saving`, `token_endpoint`, `ports`: one renewal. `succession`: what a new token keeps of the
   token before it.
-* `grant_operations`, `revocation`: what users do by hand.
+* `grant_operations`, `revocation`: what users do by hand. `client_grants`, `keepalive`: the same for many grants.
 * `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.
 * `current_token`, `cached_token`, `credential`, `client_state`, `sources`: what a process has in memory.
 * `authorization_grants`: whose token it is. `stored_record`, `store_keys`: the stored form of a token, and its key.

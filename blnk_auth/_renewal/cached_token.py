@@ -39,6 +39,7 @@ class CachedToken:
         expires_at: From then on it cannot be used.
         superseded: Hashes of the last few refresh tokens that earlier tokens of this grant had, as far as this process
             has seen them. A store that has one of them again has lost a write.
+        written_here: Whether this process stored it, or has still to store it. False: it was found in the store.
         was_accepted: Whether the API has accepted a request with this token. The request flow sets it to True, without
             a lock; it never becomes False again.
     """
@@ -54,6 +55,7 @@ class CachedToken:
         "token",
         "version",
         "was_accepted",
+        "written_here",
     )
     token: Token
     ended: SignInReason | None
@@ -64,6 +66,7 @@ class CachedToken:
     must_renew_at: float
     expires_at: float
     superseded: tuple[int, ...]
+    written_here: bool
     was_accepted: bool
 
     def __init__(
@@ -76,6 +79,7 @@ class CachedToken:
         version: Version | None = None,
         predecessor: Predecessor | None = None,
         superseded: tuple[int, ...] = (),
+        written_here: bool = False,
     ) -> None:
         self.token = token
         self.ended = ended
@@ -84,6 +88,7 @@ class CachedToken:
         self.predecessor = predecessor
         self.renew_at, self.must_renew_at, self.expires_at = schedule
         self.superseded = superseded
+        self.written_here = written_here
         self.was_accepted = False
 
     def __repr__(self) -> str:

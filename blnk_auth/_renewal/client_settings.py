@@ -6,6 +6,7 @@ its name, before anything is stored or sent. It never calls a callable that the 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def checked_state(
     client_id: str,
     client_secret: ClientSecret,
     redirect_uri: str | None,
-    store: TokenStore | AsyncTokenStore | None,
+    store: TokenStore | AsyncTokenStore | str | None,
     client_auth: ClientAuthMethod | None,
     private_key: PrivateKey | None,
     key_id: str | None,
@@ -83,12 +84,35 @@ def checked_state(
             has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
         ),
         redirect_uri=redirect_uri,
-        store=MemoryStore() if store is None else as_token_store(store),
+        store=_store_of(store),
         policy=policy,
         network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
         on_event=on_event,
         clock=clock,
     )
+
+
+def _store_of(store: TokenStore | AsyncTokenStore | str | None) -> TokenStore:
+    if store is None:
+        return MemoryStore()
+    if isinstance(store, os.PathLike):
+        raise ConfigurationError(
+            "store must be a store or its URL, not a path",
+            parameter="store",
+            remedy="pass SQLiteStore(path) or FileStore(path)",
+        )
+    if not isinstance(store, str):
+        return as_token_store(store)
+    # Imported here: most programs pass a store.
+    from ..stores._urls import open_store
+
+    try:
+        return open_store(store)
+    except ConfigurationError as refused:
+        # The user passed it as `store`.
+        problem, parameter = f"store: {refused.problem}", "store" if refused.parameter == "url" else refused.parameter
+        error = refused.replace(problem=problem, parameter=parameter)
+    raise error
 
 
 def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:

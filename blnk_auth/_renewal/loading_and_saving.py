@@ -158,7 +158,8 @@ class StoredGrant:
     ) -> CachedToken:
         """The token of a record, as it is cached in memory. If its grant has ended, it is used until it expires.
 
-        `predecessor` or `known` is what it replaces: from them it takes the hashes of spent refresh tokens.
+        `predecessor` or `known` is what it replaces: from them it takes the hashes of spent refresh tokens. A
+        `predecessor` is given by what writes the record.
         """
         before = predecessor or known
         schedule = schedule_of(
@@ -185,6 +186,7 @@ class StoredGrant:
             version=version,
             predecessor=predecessor if version is None else None,
             superseded=() if before is None else _superseded(record.token, before.token, before.superseded),
+            written_here=predecessor is not None,
         )
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -303,7 +305,8 @@ class StoredGrant:
     def mark_ended(self, stored: Stored, reason: SignInReason) -> None:
         """Store why a grant has ended. The token stays. If the store fails, only this mark is missing."""
         try:
-            self.write(dataclasses.replace(stored.record, ended=reason), stored.version)
+            ended = dataclasses.replace(stored.record, ended=reason, ended_at=self.ports.clock())
+            self.write(ended, stored.version)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
 

@@ -73,6 +73,12 @@ def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
     return (registration, grant) if token_key(registration, grant) == key else None
 
 
+def subjects_prefix(registration: Registration, prefix: str) -> str:
+    """What the keys of all subjects begin with whose names begin with `prefix`, and no other keys."""
+    # Each character is quoted by itself, so the quoted prefix is a prefix of the quoted name.
+    return f"{registration.tokens}subject/{_quote(prefix)}"
+
+
 def sign_in_key(registration: Registration, state: str) -> str:
     """The key of a sign-in that was started with this `state` (RFC 6749 section 4.1.1)."""
     # Hashed: somebody who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.

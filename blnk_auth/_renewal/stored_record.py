@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ..errors import SignInReason, StoreError
+from ..errors import SignInReason, StoreError, is_number
 from ..stores._token_store import to_json
 from ..token import Token
 
@@ -31,11 +31,13 @@ class GrantRecord:
         ended: Why the grant has ended; None while it has not.
         sign_in: Identifies the sign-in that the token comes from, through all renewals: a hash of the first token. None
             if that is unknown, as in records of earlier versions.
+        ended_at: When the end was noted, in UTC epoch seconds. None: not ended, or noted by an earlier version.
     """
 
     token: Token
     ended: SignInReason | None = None
     sign_in: str | None = field(default=None, compare=False)
+    ended_at: float | None = field(default=None, compare=False)
 
     @classmethod
     def signed_in(cls, token: Token) -> GrantRecord:
@@ -50,6 +52,8 @@ class GrantRecord:
             data["ended"] = self.ended
         if self.sign_in is not None:
             data["sign_in"] = self.sign_in
+        if self.ended_at is not None:
+            data["ended_at"] = self.ended_at
         return data
 
     @classmethod
@@ -70,7 +74,9 @@ class GrantRecord:
         except ValueError as error:
             raise _unreadable(key, str(error)) from None
         # A later version may have written a reason that this one does not know: it is kept.
-        return cls(token, cast("SignInReason | None", ended), sign_in_of(data))
+        ended_at = data.get("ended_at")
+        ended_at = ended_at if is_number(ended_at) else None
+        return cls(token, cast("SignInReason | None", ended), sign_in_of(data), ended_at)
 
 
 def sign_in_of(data: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..token import MOST_EXTRA, Token, json_size
+from ..errors._json_size import json_size
+from ..token import MOST_EXTRA, Token
 
 
 def succeed(new: Token, old: Token | None, *, slides: bool = False) -> Token:
@@ -38,13 +39,13 @@ def merge_extra(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Mapping
     """
     if not old:
         return new, ()
-    left = MOST_EXTRA - sum(json_size(name, value) or 0 for name, value in new.items())
+    left = MOST_EXTRA - sum(json_size({name: value}, most=MOST_EXTRA) or 0 for name, value in new.items())
     kept: dict[str, Any] = {}
     for name, value in old.items():
         if name in new:
             kept[name] = new[name]
             continue
-        size = json_size(name, value)
+        size = json_size({name: value}, most=MOST_EXTRA)
         if size is not None and size <= left:
             kept[name] = value
             left -= size

@@ -125,20 +125,29 @@ class PendingSignIns:
         return True
 
     def sweep(self, now: float) -> None:
-        """Delete the sign-ins that nobody finished in time. Never raises for a store that fails.
+        """Delete the sign-ins that nobody finished in time; 10,000 are looked at. Never raises for a store that fails.
 
         It costs as much as listing the store's keys, which in a `FileStore` is one look at each file.
         """
         with suppress(StoreError):
-            call_store("read", self._sweep, now)
+            self.delete_expired(now, most=_MAX_SWEPT)
 
-    def _sweep(self, now: float) -> None:
-        for key in list(itertools.islice(self._store.keys(self._registration.sign_ins), _MAX_SWEPT)):
-            # One that cannot be read must not keep all others.
-            with suppress(StoreError):
-                record = load_record(self._store, key)
-                if record is not None and _expires_at(record.data) <= now:
-                    call_store("written", self._store.delete, key)
+    def delete_expired(self, now: float, *, most: int | None = None) -> int:
+        """Delete the sign-ins that nobody finished in time. Raises `StoreError` if they cannot be listed.
+
+        `most`: how many are looked at; None: all. Returns how many were deleted.
+        """
+        keys = call_store("read", lambda: list(itertools.islice(self._store.keys(self._registration.sign_ins), most)))
+        return sum(self._delete_if_expired(key, now) for key in keys)
+
+    def _delete_if_expired(self, key: str, now: float) -> bool:
+        # One that cannot be read must not keep all others.
+        with suppress(StoreError):
+            record = load_record(self._store, key)
+            if record is not None and _expires_at(record.data) <= now:
+                call_store("written", self._store.delete, key)
+                return True
+        return False
 
     def _load(self, state: str) -> Record | None:
         record = load_record(self._store, self._key(state))

@@ -10,10 +10,10 @@ Where to find it:
 
 * `app`: the list of commands. Each command is the module of its name: `demo`, `init`, `login`, `logout`, `status`,
   `token`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`.
-* What a command does, apart from its options: `checks` (of `doctor`), `keepalive_run`, `grant_status` (of `status`),
-  `token_summary` (of `login` and `renew`), `pasted_lines` and `qr_code` (of `login`), `sandbox_address` (of `sandbox`).
-* What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `stored_grants` (reading the
-  store), `groups` (suggestions), `extras` (missing packages).
+* What a command does, apart from its options: `checks` (of `doctor`), `grant_status` (of `status`), `token_summary` (of
+  `login` and `renew`), `pasted_lines` and `qr_code` (of `login`), `sandbox_address` (of `sandbox`).
+* What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `groups` (suggestions),
+  `extras` (missing packages).
 """
 
 from __future__ import annotations

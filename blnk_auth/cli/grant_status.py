@@ -13,12 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .._renewal.store_keys import parse_token_key
+from .._renewal.client_grants import grant_at, grant_keys, refresh_expiry, stored_record
+from .._renewal.current_token import CurrentToken
 from ..client import OAuthClient
 from ..errors import StoreError
-from ..source import TokenSource
+from .options import state_of
 from .remedies import message_of
-from .stored_grants import grant_keys, refresh_expiry, source_at, stored_record
 from .terminal import printable, subject_label, time_left
 
 _ENDED = {
@@ -61,18 +61,17 @@ class GrantStatus:
 
 def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
     """The status of each grant of this client in its store; with `only`, of that subject's."""
-    sources = (source for key in grant_keys(client) if (source := source_at(client, key)) is not None)
-    wanted = (source for source in sources if only is None or source.subject == only)
-    return [status for source in wanted if (status := _grant_status(client, source)) is not None]
+    state = state_of(client)
+    grants = (grant for key in grant_keys(state) if (grant := grant_at(state, key)) is not None)
+    wanted = (state.current_token(grant) for grant in grants if only is None or grant.subject == only)
+    return [status for current in wanted if (status := _grant_status(current)) is not None]
 
 
-def _grant_status(client: OAuthClient, source: TokenSource) -> GrantStatus | None:
-    provider, whose = client.provider, GrantStatus(source.subject, client.provider.name, "unreadable")
-    parsed = parse_token_key(source.store_key)
-    if parsed is not None:
-        whose = replace(whose, resource=parsed[1].resource, audience=parsed[1].audience)
+def _grant_status(current: CurrentToken) -> GrantStatus | None:
+    provider, grant = current.state.provider, current.grant
+    whose = GrantStatus(grant.subject, provider.name, "unreadable", resource=grant.resource, audience=grant.audience)
     try:
-        record, state = stored_record(client, source), source.state
+        record, state = stored_record(current.state, current.store_key), current.status()
     except StoreError as error:
         return replace(whose, last_error=message_of(error))
     if record is None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import click
 
+from .._renewal.client_grants import stored_record
 from ..client import OAuthClient
 from ..errors import SignInRequired
 from .exit_status import CONFIGURATION, SIGN_IN, Failure
-from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
-from .stored_grants import stored_record
+from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of, state_of
 from .terminal import print_json, subject_label
 
 
@@ -29,7 +29,7 @@ def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> 
     whose = subject_label(source.subject)
     if not forget:
         _refuse_if_not_revocable(client)
-        if stored_record(client, source) is None:
+        if stored_record(state_of(client), source.store_key) is None:
             raise Failure(f"{whose}: nothing is stored, so there is nothing to revoke", SIGN_IN)
     try:
         source.forget() if forget else source.revoke()

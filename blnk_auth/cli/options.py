@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from .._renewal.client_state import ClientState
 from ..client import OAuthClient
 from ..config import Profile, config_path, load_profile, profile_names
 from ..config._settings import SECRETS, Setting, every_setting, settings_of
@@ -70,6 +71,11 @@ def source_of(profile: Profile, client: OAuthClient, *, itself: bool) -> TokenSo
         if error.parameter != "for_itself":
             raise
         raise _no_token_of_its_own(profile, client) from None
+
+
+def state_of(client: OAuthClient) -> ClientState:
+    """What all sources of a client share, for commands that look at every grant in its store."""
+    return client._state  # pyright: ignore[reportPrivateUsage]  # of this package
 
 
 def _no_token_of_its_own(profile: Profile, client: OAuthClient) -> ConfigurationError:

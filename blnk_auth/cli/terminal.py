@@ -33,7 +33,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress(doing: str, *, enabled: bool) -> Generator[Callable[[int, int], object]]:
+def progress(doing: str, *, enabled: bool) -> Generator[Callable[[int, int | None], object]]:
     """A progress bar while the context is open: call what it yields with how many are done, of how many."""
     from rich.progress import Progress
 

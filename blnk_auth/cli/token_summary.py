@@ -9,9 +9,9 @@ import time
 
 import click
 
+from .._renewal.client_grants import refresh_expiry
 from ..client import OAuthClient
 from ..token import Token
-from .stored_grants import refresh_expiry
 from .terminal import print_json, subject_label, time_left
 
 

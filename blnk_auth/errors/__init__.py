@@ -16,9 +16,10 @@ Used by every module, and by users in `except` clauses. What this file promises:
 * An error is not changed after it was made. `replace` makes a changed copy.
 * An error holds plain values only, so it can be copied, pickled and compared by its fields.
 
-The files beside this one serve the same promises: what a value is (`_checks`), what a traceback shows (`_tracebacks`),
-what a pickle names (`_pickling`), and which package is missing (`_extras`). The last two are imported from there, since
-an auth class needs neither. Nothing here imports another module of this package when it is loaded.
+The files beside this one serve the same promises: what a value is (`_checks`), how large it is (`_json_size`), what a
+traceback shows (`_tracebacks`), what a pickle names (`_pickling`), and which package is missing (`_extras`). The last
+two are imported from there, since an auth class needs neither. Nothing here imports another module of this package when
+it is loaded.
 """
 
 from __future__ import annotations

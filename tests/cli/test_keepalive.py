@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
 from typing import Any
 
@@ -14,8 +13,8 @@ from support.providers import DAY
 from support.shared_servers import fresh_database
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
+from blnk_auth._renewal.keepalive import KeepaliveRun, KeepaliveSettings, RateLimit
 from blnk_auth._renewal.stored_record import GrantRecord
-from blnk_auth.cli.keepalive_run import KeepaliveRun, KeepaliveSettings, RateLimit
 from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sql_schema import records
 from blnk_auth.stores._token_store import Record, to_json
@@ -77,17 +76,6 @@ def test_only_what_would_expire_is_renewed(blnk_auth_cli: CommandLine) -> None:
     assert [request.form["grant_type"] for request in blnk_auth_cli.sandbox.requests if request.form] == [
         "refresh_token"
     ]
-
-
-def test_a_thread_whose_start_was_interrupted_is_not_awaited(
-    blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Python lists it for ever, and it cannot be joined."""
-    client = blnk_auth_cli.client()
-    blnk_auth_cli.give(client, "old", idle=25 * DAY)
-    interrupted = threading.Thread(name="blnk-auth renewal")
-    monkeypatch.setattr(threading, "enumerate", lambda: [interrupted])
-    assert kept_alive(blnk_auth_cli, *DUE)["due"] == 1
 
 
 def test_flinks_own_idle_time_is_known(blnk_auth_cli: CommandLine) -> None:
@@ -177,9 +165,8 @@ def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bo
     for number in range(40):
         key = client.for_subject(f"s{number}").store_key
         store.save(key, GrantRecord(token(issued_at=time.time())).to_data(), expected=None)
-    report = KeepaliveRun(KeepaliveSettings(7 * DAY, 30 * DAY, workers=1)).run(client, lambda _done, _total: None)
+    report = client.keepalive(idle_lifetime=30 * DAY, workers=1)
     assert (len(report.failed), report.gave_up is not None) == (failed, gives_up)
-    assert report.status == 2
 
 
 def test_a_wrong_secret_stops_immediately(blnk_auth_cli: CommandLine) -> None:
@@ -201,12 +188,11 @@ def test_a_grant_renewed_since_it_was_seen_is_left(blnk_auth_cli: CommandLine) -
     other = blnk_auth_cli.client()
 
     class Late(KeepaliveRun):
-        def _renew(self, source: Any, seen: Token) -> None:
+        def _renew(self, current: Any, seen: Token) -> None:
             other.for_subject("alice").renew()
-            super()._renew(source, seen)
+            super()._renew(current, seen)
 
-    run = Late(KeepaliveSettings(7 * DAY, 30 * DAY, rate=1e5))
-    report = run.run(client, lambda _done, _total: None)
+    report = Late(client._state, KeepaliveSettings(7 * DAY, 30 * DAY, rate=1e5)).run(None)
     assert (report.due, report.renewed, report.renewed_elsewhere) == (1, 0, 1)
     assert blnk_auth_cli.sandbox is not None
     assert blnk_auth_cli.sandbox.counts.refreshes == 1

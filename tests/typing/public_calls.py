@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, assert_type
@@ -31,6 +31,8 @@ from blnk_auth import (
     Flinks,
     Httpx2Auth,
     HttpxAuth,
+    KeepaliveFailure,
+    KeepaliveReport,
     KeyringStore,
     KeyValueStore,
     MemoryStore,
@@ -340,6 +342,24 @@ assert_type(source.headers("https://api.example.com"), dict[str, str])
 assert_type(source.adopt(Token("at")), None)
 assert_type(source.revoke(), None)
 assert_type(source.forget(), None)
+
+# --- many grants -----------------------------------------------------------------------------------------------------
+
+assert_type(client.subjects("team-"), Iterator[str])
+assert_type(client.asubjects(), AsyncIterator[str])
+assert_type(client.keepalive(shard=(0, 4), on_progress=lambda looked_at, total: None), KeepaliveReport)
+assert_type(client.keepalive().failed, list[KeepaliveFailure])
+assert_type(client.prune(0.0), int)
+
+
+async def keep_alive() -> None:
+    """The same, in a task."""
+    assert_type(await client.akeepalive(86_400, workers=8), KeepaliveReport)
+    assert_type(await client.aprune(0.0), int)
+
+
+assert_type(Token("at").expires_in, float | None)
+assert_type(Token("at").is_expired, bool)
 
 key = StaticToken("key", api_origins=("https://api.example.com",), header="X-Blnk-Key")
 assert_type(key.token(), Token)

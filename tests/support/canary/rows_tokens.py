@@ -95,10 +95,32 @@ async def a_fixed_key(world: World) -> object:
     return key.headers("https://elsewhere.test"), await key.aheaders("https://elsewhere.test")
 
 
-@row("Token Token.from_response Token.replace Token.from_dict Token.to_dict")
+@row(
+    "OAuthClient.subjects OAuthClient.keepalive OAuthClient.prune KeepaliveReport KeepaliveFailure",
+    failures=STORE,
+    further=TOKEN_REQUEST,
+)
+def many_grants(world: World) -> object:
+    """Their failures are in the report."""
+    source = world.expired()
+    client = world.look_at(world.client())
+    report = client.keepalive(400 * 86_400, idle_lifetime=30 * 86_400, rate=1e6)
+    return source, list(client.subjects()), world.look_at(report, *report.failed), client.prune(2e9)
+
+
+@row("OAuthClient.asubjects OAuthClient.akeepalive OAuthClient.aprune", failures=STORE)
+async def many_grants_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    client = world.look_at(world.client())
+    report = await client.akeepalive(400 * 86_400, idle_lifetime=30 * 86_400, rate=1e6)
+    return [each async for each in client.asubjects()], world.look_at(report), await client.aprune(2e9)
+
+
+@row("Token Token.from_response Token.replace Token.from_dict Token.to_dict Token.expires_in Token.is_expired")
 def a_token_made_and_kept(world: World) -> object:
     """What it returns as a dict is the secret itself; the token is not."""
     token = world.token()
+    assert (token.is_expired, (token.expires_in or 0) < 0) in {(False, False), (True, True)}
     return world.look_at(token.replace(scope="write"), Token.from_dict(token.to_dict()))
 
 

@@ -1,0 +1,274 @@
+"""One keepalive run: renews each grant whose refresh token would expire before a given time because it is not used.
+
+Used by `OAuthClient.keepalive` and `blnk-auth keepalive`. What it promises:
+
+* Any number of hosts may run it at the same time, and each due grant is renewed once. Every run reads the grants in its
+  own random order, each immediately before it is renewed. It renews only if the token that it read is still the stored
+  one once it has the store's lock.
+* It stops after failures that would repeat for every other grant.
+
+It never changes a grant other than by a renewal.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, is_number
+from ..errors._pickling import public
+from ..token import Token
+from .client_grants import grant_at, grant_keys, refresh_expiry, stored_record
+from .single_flight import Flight
+
+if TYPE_CHECKING:
+    from .client_state import ClientState
+    from .current_token import CurrentToken
+
+OnProgress = Callable[[int, int | None], object]
+
+MOST_WORKERS = 64
+
+_YOUNG = 0.1
+"""The share of its lifetime in which a refresh token is young: renewing it again would gain nothing."""
+
+_GIVE_UP_AFTER = 20
+"""After so many failures in a row the cause is the server or the store, not a grant."""
+
+_PROGRESS_INTERVAL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveSettings:
+    """What to renew and how fast.
+
+    Attributes:
+        horizon: Seconds. A grant is due if its refresh token expires within this time.
+        idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's, which may be unknown.
+        rate: Renewals per second, at most.
+        workers: Concurrent renewals, at most.
+        shard: Which part of the grants, of how many parts: the first is 0.
+    """
+
+    horizon: float
+    idle_lifetime: float | None = None
+    rate: float = 10.0
+    workers: int = 4
+    shard: tuple[int, int] = (0, 1)
+
+    @classmethod
+    def checked(
+        cls, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
+    ) -> KeepaliveSettings:
+        """From what the user of the library passed. Raises `ConfigurationError`."""
+        for parameter, value in (("horizon", horizon), ("idle_lifetime", idle_lifetime), ("rate", rate)):
+            if not (is_number(value) and value > 0) and not (value is None and parameter == "idle_lifetime"):
+                unit = "renewals per second" if parameter == "rate" else "seconds"
+                raise _wrong(parameter, f"{parameter} must be a positive number", f"pass a number of {unit}")
+        if not _is_whole(workers) or not 1 <= workers <= MOST_WORKERS:
+            raise _wrong("workers", f"workers must be a whole number from 1 to {MOST_WORKERS}", "pass such a number")
+        if not isinstance(shard, tuple) or len(shard) != 2 or not all(map(_is_whole, shard)):
+            raise _wrong("shard", "shard must be two whole numbers", "pass (0, 4) for the first of four parts")
+        if not 0 <= shard[0] < shard[1]:
+            problem = f"shard names part {shard[0]} of {shard[1]}, and there is no such part"
+            raise _wrong("shard", problem, "count parts from 0: (0, 4) is the first of four and (3, 4) the last")
+        return cls(horizon, idle_lifetime, rate, workers, shard)
+
+    def is_due(self, token: Token, now: float) -> bool:
+        """Whether the refresh token expires within the horizon, and a renewal can postpone that."""
+        end = refresh_expiry(token, self.idle_lifetime)
+        if end is None or end - now > self.horizon:
+            return False
+        return token.issued_at is None or now - token.issued_at >= _YOUNG * (end - token.issued_at)
+
+    def is_unknown(self, token: Token) -> bool:
+        """Whether there is a refresh token that expires at an unknown time."""
+        return token.refresh_token is not None and refresh_expiry(token, self.idle_lifetime) is None
+
+    def has(self, key: str) -> bool:
+        """Whether the grant with this store key belongs to this part. The same on every host and in every version."""
+        part, parts = self.shard
+        return zlib.crc32(key.encode("utf-8", "surrogatepass")) % parts == part
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class KeepaliveFailure:
+    """A grant that could not be renewed. Immutable.
+
+    Attributes:
+        store_key: The key of its record in the store.
+        error: Why. `TemporarilyUnavailable.outcome_unknown`: the server may have renewed it although no answer came.
+    """
+
+    store_key: str
+    error: BlnkAuthError
+
+
+@public
+@dataclass(slots=True)
+class KeepaliveReport:
+    """The result of a keepalive run. Read it when the run has ended: while it lasts, its threads change it.
+
+    Attributes:
+        grants: Grants of this client in the store; of its shard, if there are several.
+        looked_at: Grants that were read.
+        due: Grants that had to be renewed.
+        renewed: Grants that this process renewed.
+        renewed_elsewhere: Due grants that another process renewed meanwhile.
+        unknown: Grants whose refresh token expires at an unknown time. They are not renewed.
+        sign_in_required: Subjects who must sign in again; None is the client itself.
+        expiring: Subjects whose grant was renewed and still expires within the horizon: only a new sign-in helps.
+        failed: The grants that could not be renewed, with their errors.
+        gave_up: The failure that stopped the run; None if it reached every grant.
+    """
+
+    grants: int = 0
+    looked_at: int = 0
+    due: int = 0
+    renewed: int = 0
+    renewed_elsewhere: int = 0
+    unknown: int = 0
+    sign_in_required: list[str | None] = field(default_factory=list[str | None])
+    expiring: list[str | None] = field(default_factory=list[str | None])
+    failed: list[KeepaliveFailure] = field(default_factory=list[KeepaliveFailure])
+    gave_up: BlnkAuthError | None = None
+
+
+class RateLimit:
+    """Spaces renewals evenly, at `rate` per second. Thread-safe."""
+
+    def __init__(self, rate: float) -> None:
+        self._interval = 1 / rate
+        self._lock = threading.Lock()
+        self._next_at = 0.0
+
+    def delay(self, now: float) -> float:
+        """Seconds that a renewal that is ready at `now` has to wait."""
+        with self._lock:
+            at = max(self._next_at, now)
+            self._next_at = at + self._interval
+            return at - now
+
+
+class KeepaliveRun:
+    """One run over the grants of a client. Made for one run; `stop` may be called from any thread."""
+
+    def __init__(self, state: ClientState, settings: KeepaliveSettings) -> None:
+        self.report: KeepaliveReport = KeepaliveReport()
+        self._state = state
+        self._settings = settings
+        self._rate_limit = RateLimit(settings.rate)
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._in_a_row: dict[type[BlnkAuthError], int] = {TemporarilyUnavailable: 0, StoreError: 0}
+
+    def run(self, on_progress: OnProgress | None) -> KeepaliveReport:
+        """Visit every grant. Blocking. `on_progress` receives how many were visited, of how many.
+
+        Ctrl-C stops the run after the renewals that are under way. Raises `StoreError` if the grants cannot be listed.
+        """
+        found = [key for key in grant_keys(self._state) if self._settings.has(key)]
+        self.report.grants = len(found)
+        # In a random order, so that hosts that start together do not wait for each other at every grant.
+        random.shuffle(found)
+        self._work_in_parallel(iter(found), on_progress or (lambda _looked_at, _total: None))
+        return self.report
+
+    def stop(self) -> None:
+        """End the run after the renewals that are under way."""
+        self._stopped.set()
+
+    def _work_in_parallel(self, waiting: Iterator[str], on_progress: OnProgress) -> None:
+        # Imported here: every program imports this module, and few keep grants alive.
+        from concurrent.futures import ThreadPoolExecutor, wait
+
+        with ThreadPoolExecutor(self._settings.workers, thread_name_prefix="blnk-auth keepalive") as pool:
+            workers = [pool.submit(self._work, waiting) for _ in range(self._settings.workers)]
+            try:
+                while wait(workers, _PROGRESS_INTERVAL).not_done:
+                    on_progress(self.report.looked_at, self.report.grants)
+            finally:
+                self.stop()
+        on_progress(self.report.looked_at, self.report.grants)
+        for worker in workers:
+            worker.result()
+
+    def _work(self, waiting: Iterator[str]) -> None:
+        while (key := self._next(waiting)) is not None:
+            try:
+                self._visit(key)
+            except BlnkAuthError as error:
+                self._record_failure(key, error)
+
+    def _next(self, waiting: Iterator[str]) -> str | None:
+        with self._lock:
+            return None if self._stopped.is_set() else next(waiting, None)
+
+    def _visit(self, key: str) -> None:
+        grant = grant_at(self._state, key)
+        record = None if grant is None else stored_record(self._state, key)
+        with self._lock:
+            self.report.looked_at += 1
+            self._in_a_row[StoreError] = 0
+        if grant is None or record is None:
+            return
+        if record.ended is not None:
+            self._add(self.report.sign_in_required, grant.subject)
+        elif self._settings.is_due(record.token, self._state.clock()):
+            self._renew(self._state.current_token(grant), record.token)
+        elif self._settings.is_unknown(record.token):
+            with self._lock:
+                self.report.unknown += 1
+
+    def _renew(self, current: CurrentToken, seen: Token) -> None:
+        if self._stopped.wait(self._rate_limit.delay(time.monotonic())):
+            return
+        with self._lock:
+            self.report.due += 1
+        subject = current.grant.subject
+        try:
+            before, found = current.cached, current.renew_by_hand(seen)
+            renewed = self._state.operations.wait_for(found) if isinstance(found, Flight) else found
+            token = current.other_than(before, renewed)
+        except SignInRequired as ended:
+            if ended.reason != "missing":
+                self._add(self.report.sign_in_required, subject)
+            return
+        end = refresh_expiry(token, self._settings.idle_lifetime)
+        with self._lock:
+            self._in_a_row[TemporarilyUnavailable] = 0
+            if renewed.written_here:
+                self.report.renewed += 1
+            else:
+                self.report.renewed_elsewhere += 1
+        is_last = end is not None and end == token.refresh_expires_at
+        if end is not None and is_last and end - self._state.clock() <= self._settings.horizon:
+            self._add(self.report.expiring, subject)
+
+    def _add(self, subjects: list[str | None], subject: str | None) -> None:
+        with self._lock:
+            subjects.append(subject)
+
+    def _record_failure(self, key: str, error: BlnkAuthError) -> None:
+        """Record a failure, and stop where every other grant would fail too, rather than fail 100,000 times."""
+        with self._lock:
+            self.report.failed.append(KeepaliveFailure(key, error.replace()))
+            for kind in self._in_a_row:
+                self._in_a_row[kind] += isinstance(error, kind)
+            if isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER:
+                self.report.gave_up = error.replace()
+                self.stop()
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(parameter: str, problem: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(problem, parameter=parameter, remedy=remedy)

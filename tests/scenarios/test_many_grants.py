@@ -1,0 +1,264 @@
+"""What a client does with all its grants: who has signed in, keeping them alive, and deleting those that have ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from support.errors import raises
+from support.providers import DAY, acme
+from support.scripted import ScriptedWorld
+from support.token_endpoint import pair, refusal
+
+from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired
+from blnk_auth._renewal.keepalive import KeepaliveSettings
+from blnk_auth._renewal.stored_record import GrantRecord
+
+
+def own_grants(client: OAuthClient, world: ScriptedWorld, *subjects: str) -> None:
+    for number, subject in enumerate(subjects):
+        client.for_subject(subject).adopt(world.token(number))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("", ["Zoe", "a b", "alice", "alice/2", "bob", "é"]),
+        ("alice", ["alice", "alice/2"]),
+        ("a ", ["a b"]),
+        ("é", ["é"]),
+        ("x", []),
+    ],
+)
+def test_who_has_signed_in(prefix: str, found: list[str]) -> None:
+    """Each subject once, ascending, with any characters; no other client's, and not the client itself."""
+    world = ScriptedWorld()
+    own_grants(world.client, world, "bob", "alice", "alice/2", "é", "a b", "Zoe")
+    world.client.for_subject("alice", resource="https://api.test/two").adopt(world.token(7))
+    other = OAuthClient(acme(), client_id="other", client_secret="s", store=world.store)
+    other.for_subject("alice of another client").adopt(world.token(8))
+    world.server.will(pair(9))
+    world.client.for_itself().token()
+    assert list(world.client.subjects(prefix)) == found
+
+    async def in_a_task() -> list[str]:
+        return [each async for each in world.client.asubjects(prefix)]
+
+    assert anyio.run(in_a_task) == found
+
+
+def test_a_grant_that_has_ended_is_listed_until_it_is_pruned() -> None:
+    """A refused refresh token keeps its record, which `prune` deletes when the end is long ago."""
+    world = ScriptedWorld()
+    alice = world.signed_in("alice")
+    own_grants(world.client, world, "bob")
+    world.clock.advance(2 * DAY)
+    world.server.will(refusal("invalid_grant"))
+    with raises(SignInRequired, reason="refused"):
+        alice.renew()
+    ended_at = world.clock()
+    assert list(world.client.subjects()) == ["alice", "bob"]
+    world.clock.advance(DAY)
+    assert world.client.prune(ended_at) == 0
+    assert world.client.prune(ended_at + 1) == 1
+    assert list(world.client.subjects()) == ["bob"]
+    assert alice.state == "missing"
+
+
+def test_what_prune_deletes_and_what_it_leaves() -> None:
+    """Grants that nothing can renew any more, and sign-ins whose time is over; everything else stays."""
+    world = ScriptedWorld()
+    now = world.clock()
+    kinds: dict[str, dict[str, Any]] = {
+        "no refresh token": {"refresh_token": None},
+        "refresh token expired": {"refresh_expires_at": now + 7200},
+        "refresh token without an expiry": {},
+        "unknown expiry": {"refresh_token": None, "expires_at": None},
+    }
+    for subject, changes in kinds.items():
+        world.client.for_subject(subject).adopt(world.token(1, **changes))
+    store = world.store
+    earlier = {"schema": 1, "token": world.token(2).to_dict(), "ended": "refused"}
+    store.save(world.client.for_subject("ended, by an earlier version").store_key, earlier, expected=None)
+    broken = world.client.for_subject("broken").store_key
+    store.save(broken, {"schema": 1}, expected=None)
+    world.client.start_authorization("alice")
+    world.clock.advance(DAY)
+    assert world.client.prune(world.clock() - 1) == 4
+    world.client.start_authorization("bob")
+    assert list(world.client.subjects()) == ["broken", "refresh token without an expiry", "unknown expiry"]
+    assert anyio.run(world.client.aprune, world.clock()) == 0
+    assert len(list(store.keys("authorization/"))) == 1
+
+
+def test_a_sign_in_while_prune_waits_for_the_lock_wins() -> None:
+    """Prune reads the record again under the lock."""
+    world = ScriptedWorld()
+    alice = world.signed_in("alice", refresh_token=None)
+    world.clock.advance(DAY)
+    other = OAuthClient(acme(), client_id="id", client_secret="s", store=world.store, clock=world.clock)
+    lock = world.store.lock
+
+    def lock_late(key: str, *, timeout: float) -> Any:
+        world.store.lock = lock  # type: ignore[method-assign]
+        other.for_subject("alice").adopt(world.token(5))
+        return lock(key, timeout=timeout)
+
+    world.store.lock = lock_late  # type: ignore[method-assign]
+    assert world.client.prune(world.clock()) == 0
+    assert world.stored(alice).token.access_token == "at5"
+
+
+def due_world(*subjects: str) -> ScriptedWorld:
+    """A world in which each of these grants is due."""
+    world = ScriptedWorld()
+    for number, subject in enumerate(subjects):
+        world.client.for_subject(subject).adopt(world.token(number, issued_at=world.clock() - 25 * DAY))
+    return world
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
+def test_keepalive_renews_what_is_due_and_reports(is_async: bool) -> None:
+    """The report counts; progress is called with how many were read, of how many."""
+    world = due_world("alice", "bob")
+    own_grants(world.client, world, "carol")
+    world.server.will(pair(7), pair(8))
+    calls: list[tuple[int, int | None]] = []
+    settings: dict[str, Any] = {
+        "idle_lifetime": 30 * DAY,
+        "rate": 1e6,
+        "on_progress": lambda looked_at, total: calls.append((looked_at, total)),
+    }
+
+    async def in_a_task() -> KeepaliveReport:
+        return await world.client.akeepalive(**settings)
+
+    report = anyio.run(in_a_task) if is_async else world.client.keepalive(**settings)
+    counts = (report.grants, report.looked_at, report.due, report.renewed, report.renewed_elsewhere)
+    assert counts == (3, 3, 2, 2, 0)
+    assert (report.failed, report.gave_up, report.sign_in_required) == ([], None, [])
+    assert calls[-1] == (3, 3)
+
+
+def test_the_provider_knows_how_long_an_unused_refresh_token_lives() -> None:
+    """Without `idle_lifetime` the provider's counts; where that is unknown, nothing is renewed, and it is counted."""
+    world = due_world("alice")
+    assert world.client.keepalive().unknown == 1
+    known = OAuthClient(
+        acme(refresh_idle_lifetime=30 * DAY),
+        client_id="id",
+        client_secret="s",
+        store=world.store,
+        clock=world.clock,
+        token_http=world.server.http(),
+    )
+    world.server.will(pair(7))
+    assert known.keepalive().renewed == 1
+
+
+def test_a_failure_is_reported_with_its_error() -> None:
+    """One grant that cannot be renewed stops no other."""
+    world = due_world("alice")
+    world.server.will(refusal("invalid_scope"))
+    [failed] = world.client.keepalive(idle_lifetime=30 * DAY).failed
+    assert failed.store_key == world.client.for_subject("alice").store_key
+    assert isinstance(failed.error, ConfigurationError)
+
+
+def test_shards_are_disjoint_and_complete() -> None:
+    """Each grant belongs to one of n parts, on every host alike."""
+    world = due_world(*[f"s{number}" for number in range(60)])
+    grants = [world.client.keepalive(shard=(part, 4)).grants for part in range(4)]
+    assert sum(grants) == 60
+    assert min(grants) > 5
+    settings = KeepaliveSettings(1.0, shard=(2, 4))
+    assert [key for key in ("token/a", "token/b", "token/c", "token/d") if settings.has(key)] == ["token/d"]
+
+
+def test_cancelling_akeepalive_ends_the_run() -> None:
+    """The task ends immediately, and the run after the renewal that is under way."""
+    world = due_world(*[f"s{number}" for number in range(30)])
+    world.server.will(*[pair(number) for number in range(30)])
+    ran = threading.Event()
+
+    async def run() -> None:
+        settings: dict[str, Any] = {"idle_lifetime": 30 * DAY, "rate": 0.01, "workers": 1}
+        await world.client.akeepalive(on_progress=lambda *_counts: ran.set(), **settings)
+
+    async def cancelled() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await anyio.to_thread.run_sync(ran.wait)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(cancelled)
+    assert len(world.server.forms) <= 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("horizon", 0),
+        ("horizon", "7d"),
+        ("horizon", None),
+        ("horizon", float("nan")),
+        ("idle_lifetime", -1),
+        ("rate", 0),
+        ("workers", 0),
+        ("workers", 65),
+        ("workers", True),
+        ("workers", 1.5),
+        ("shard", 4),
+        ("shard", (4, 4)),
+        ("shard", (-1, 4)),
+        ("shard", (0, 0)),
+        ("shard", ("0", "4")),
+    ],
+)
+def test_a_wrong_argument_of_keepalive_is_named(parameter: str, value: object) -> None:
+    """Before anything is read or sent."""
+    world = ScriptedWorld()
+    arguments: dict[str, Any] = {parameter: value}
+    with raises(ConfigurationError, parameter=parameter):
+        world.client.keepalive(**arguments)
+    assert world.store.trace == []
+
+
+WRONG: dict[str, Callable[[Any], object]] = {
+    "ended_before": lambda client: client.prune("yesterday"),
+    "prefix": lambda client: client.subjects(7),
+}
+
+
+@pytest.mark.parametrize("parameter", WRONG)
+def test_another_wrong_argument_is_named(parameter: str) -> None:
+    """Immediately, and not when the result is first used."""
+    with raises(ConfigurationError, parameter=parameter):
+        WRONG[parameter](ScriptedWorld().client)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/tokens.db", "file:///{}/tokens", "memory:"])
+def test_a_store_is_accepted_as_a_url(url: str, tmp_path: Path) -> None:
+    """As the command line takes it."""
+    client = OAuthClient(acme(), client_id="id", client_secret="s", store=url.format(tmp_path))
+    assert list(client.subjects()) == []
+
+
+@pytest.mark.parametrize("store", ["tokens.db", "redsi://localhost", "", Path("tokens.db"), 7, MemoryStore], ids=repr)
+def test_what_is_not_a_store_is_refused(store: Any) -> None:
+    """With what to pass, and without the URL, which may have a password."""
+    with raises(ConfigurationError, parameter="store") as caught:
+        OAuthClient(acme(), client_id="id", client_secret="s", store=store)
+    assert caught.value.remedy
+
+
+def test_the_end_of_a_grant_is_stored_with_its_time() -> None:
+    """And read back; a time that is not a number is as good as none."""
+    record = GrantRecord(ScriptedWorld().token(1), "refused", ended_at=5.0)
+    assert GrantRecord.from_data(record.to_data(), "k").ended_at == 5.0
+    assert GrantRecord.from_data({**record.to_data(), "ended_at": "soon"}, "k").ended_at is None
