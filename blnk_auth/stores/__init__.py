@@ -11,8 +11,9 @@ is first used (PEP 562).
   `_psycopg_deadline` of `_sql`, and `_system_keyring` of `_keyring`.
 * `_calls`: how the rest of the library calls any store. `_copying`, `_self_checking`: `copy_store` and `check_store`.
   `_urls`: a store by its URL.
-* `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_process_lock`, `_key_locks`,
-  `_lease`: locks between processes, threads and hosts. `_forks`: what is done around a fork.
+* `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_disk_room`: room for one
+  more record. `_process_lock`, `_key_locks`, `_lease`: locks between processes, threads and hosts. `_forks`: what is
+  done around a fork.
 * `_store_handle`, `_record_text`, `_entry_names`, `_pages`, `_server_url`: what several stores share.
 """
 

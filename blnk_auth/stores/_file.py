@@ -35,6 +35,7 @@ from typing import Any
 
 from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
+from ._disk_room import is_no_room, with_reserved_room
 from ._durable_file import past_sharing_errors, sync_directory, write_lock, write_new
 from ._entry_names import is_name, may_begin_with, name_of
 from ._private_file import Access, absolute_path, make_directory, owner_if_other
@@ -70,7 +71,7 @@ class FileStore(PickledByArguments):
     * `load`: a file that is not a record is moved aside and raises `StoreError`, until it is restored or deleted.
     * `delete` also removes what was moved aside for the key.
     * `lock` excludes every thread and process that uses the directory. The operating system frees it when its holder
-      ends, also by a crash.
+      ends, also by a crash. On a full disk it raises `StoreError`; once it is taken there is room to save a record.
     * `keys` opens every record of the kind asked for, and leaves out unreadable files, which `check` reports. Beyond
       some ten thousand records, prefer `SQLiteStore`.
 
@@ -117,10 +118,7 @@ class FileStore(PickledByArguments):
             current = self._current(path, key)
             if (None if current is None else current.version) != expected:
                 raise conflict(key)
-            new = self._new / path.name
-            write_new(new, text.encode("ascii"), self._access)
-            past_sharing_errors(lambda: self._replace(new, path))
-            sync_directory(self._directory)
+            with_reserved_room(self._lock_path(key), lambda: self._write(path, text.encode("ascii")), is_no_room)
         return version
 
     def delete(self, key: str) -> None:
@@ -133,9 +131,10 @@ class FileStore(PickledByArguments):
                 sync_directory(self._directory)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        path = self._locks / f"{name_of(key)}.lock"
         purpose = f"key {key!r} of {str(self._directory)!r}"
-        return process_lock(path, purpose=purpose, timeout=timeout, access=self._access)
+        return process_lock(
+            self._lock_path(key), purpose=purpose, timeout=timeout, access=self._access, for_record=True
+        )
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         with self._errors("listed", self._directory):
@@ -208,6 +207,12 @@ class FileStore(PickledByArguments):
 
     # --- writing -------------------------------------------------------------------------------------------------
 
+    def _write(self, path: Path, content: bytes) -> None:
+        new = self._new / path.name
+        write_new(new, content, self._access)
+        past_sharing_errors(lambda: self._replace(new, path))
+        sync_directory(self._directory)
+
     def _replace(self, new: Path, path: Path) -> None:
         new.replace(path)
 
@@ -240,6 +245,9 @@ class FileStore(PickledByArguments):
 
     def _path(self, key: str) -> Path:
         return self._directory / f"{name_of(key)}{_SUFFIX}"
+
+    def _lock_path(self, key: str) -> Path:
+        return self._locks / f"{name_of(key)}.lock"
 
     def _files(self, suffix: str) -> list[Path]:
         """Our files, in order: those whose name is a record's name and then begins with `suffix`."""

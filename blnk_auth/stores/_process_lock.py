@@ -15,6 +15,7 @@ from pathlib import Path
 import filelock
 
 from ..errors import StoreError
+from ._disk_room import is_no_room, reserve_room
 from ._private_file import PRIVATE, Access, make_directory, owner_if_other, tighten
 
 # Not `filelock.FileLock`: it is a marker file where neither of these two exists.
@@ -27,17 +28,22 @@ _POLL_SECONDS = 0.01
 
 
 @contextmanager
-def process_lock(path: Path, *, purpose: str, timeout: float, access: Access = PRIVATE) -> Generator[None]:
+def process_lock(
+    path: Path, *, purpose: str, timeout: float, access: Access = PRIVATE, for_record: bool = False
+) -> Generator[None]:
     """Lock the file `path` while the context is open. Not re-entrant.
 
-    `purpose` completes "cannot lock ..." in messages. `timeout`: seconds to wait at most. The directory is made if it
-    is missing. Raises `StoreError` on entry if the lock is not free in time or cannot exist there.
+    `purpose` completes "cannot lock ..." in messages. `timeout`: seconds to wait at most. `for_record`: a record may be
+    saved in the context, so room for it is reserved in the lock file, see `_disk_room`. The directory is made if it is
+    missing. Raises `StoreError` on entry if the lock is not free in time, cannot exist there, or has no such room.
     """
     # A new object each time, with no thread-local state: threads exclude each other as processes do, and the context
     # may be closed by another thread than opened it.
     lock = _OSLock(path, mode=access.file_mode, poll_interval=_POLL_SECONDS, thread_local=False, fallback_to_soft=False)
     _acquire(lock, path, purpose, max(timeout, 0.0), access)
     try:
+        if for_record:
+            _reserve(path, purpose)
         yield
     finally:
         _release(lock, path)
@@ -56,13 +62,30 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: flo
             remedy="try again, or find it with lsof or fuser and end it",
         ) from None
     except OSError as error:
-        raise StoreError(
-            f"cannot lock {purpose} by the file {str(path)!r}: {error.strerror or error}{owner_if_other(path)}",
-            remedy=(
-                "make its directory writable for this user, or keep the store on a local disk or another file system "
-                "that supports locks"
-            ),
-        ) from error
+        raise _failure(path, purpose, error) from error
+
+
+def _reserve(path: Path, purpose: str) -> None:
+    try:
+        reserve_room(path)
+    except OSError as error:
+        raise _failure(path, purpose, error) from error
+
+
+def _failure(path: Path, purpose: str, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    if is_no_room(error):
+        return StoreError(
+            f"cannot lock {purpose}: there is no room on its disk to save a record ({reason})",
+            remedy="free some disk space and try again",
+        )
+    return StoreError(
+        f"cannot lock {purpose} by the file {str(path)!r}: {reason}{owner_if_other(path)}",
+        remedy=(
+            "make its directory writable for this user, or keep the store on a local disk or another file system that "
+            "supports locks"
+        ),
+    )
 
 
 def _release(lock: filelock.BaseFileLock, path: Path) -> None:

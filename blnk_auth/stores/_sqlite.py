@@ -23,7 +23,6 @@ from ._pages import PAGE, keys_in_order, rows_in_order
 from ._private_file import Access, absolute_path
 from ._self_checking import Unreadable
 from ._sqlite_file import SQLiteFile
-from ._sqlite_schema import transaction
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
@@ -50,7 +49,7 @@ class SQLiteStore(PickledByArguments):
 
     * `save`: once it returns, the record is on disk, also after a power cut.
     * `lock` excludes every thread and process that uses the file. The operating system frees it when its holder ends,
-      also by a crash.
+      also by a crash. On a full disk it raises `StoreError`; once it is taken there is room to save a record.
     * `keys` reads page by page: keys written or deleted during the iteration may or may not appear.
 
     Args:
@@ -98,22 +97,19 @@ class SQLiteStore(PickledByArguments):
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         text, version = to_json(data), new_version()
-        with self._file.connected("written") as connection, transaction(connection):
-            if expected is None:
-                written = connection.execute(_INSERT, (version, text, key))
-            else:
-                written = connection.execute(_UPDATE, (version, text, key, expected))
-        if written.rowcount == 0:
+        if expected is None:
+            changed = self._file.changed_rows(_lock_name(key), _INSERT, (version, text, key))
+        else:
+            changed = self._file.changed_rows(_lock_name(key), _UPDATE, (version, text, key, expected))
+        if changed == 0:
             raise conflict(key)
         return version
 
     def delete(self, key: str) -> None:
-        with self._file.connected("written") as connection, transaction(connection):
-            connection.execute("DELETE FROM records WHERE key = ?", (key,))
+        self._file.changed_rows(_lock_name(key), "DELETE FROM records WHERE key = ?", (key,))
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
-        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        return self._file.lock(name, f"key {key!r} of {str(self._file.path)!r}", timeout)
+        return self._file.lock(_lock_name(key), f"key {key!r} of {str(self._file.path)!r}", timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         return keys_in_order(self._rows(_KEYS, prefix), prefix)
@@ -151,6 +147,10 @@ class SQLiteStore(PickledByArguments):
 
     def _not_json(self, key: str) -> StoreError:
         return unreadable(key, f"it is not a JSON object, in path {str(self._file.path)!r}")
+
+
+def _lock_name(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _file_of(path: str | os.PathLike[str], check_permissions: bool) -> tuple[Path, Access]:

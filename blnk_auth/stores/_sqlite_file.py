@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StoreError
+from ._disk_room import with_reserved_room
 from ._durable_file import sync_directory
 from ._forks import pause_during_fork
 from ._private_file import Access, create_file, make_directory, owner_if_other, tighten
@@ -52,6 +53,7 @@ _REMEDIES = {
     sqlite3.SQLITE_IOERR: "check the disk and its free space, then try again",
     sqlite3.SQLITE_NOTADB: "choose another path, or move the file aside",
 }
+_WRITE_FAILED = frozenset((sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE))
 _COMPANIONS = ("-wal", "-shm")
 
 
@@ -107,12 +109,24 @@ class SQLiteFile:
                 return
         raise failure
 
-    def lock(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
-        """An operating system lock on a file beside the database.
+    def lock(self, name: str, purpose: str, timeout: float, *, for_record: bool = True) -> AbstractContextManager[None]:
+        """An operating system lock on a file beside the database, with room for a record, see `_disk_room`.
 
         Not a database transaction, so that the database stays readable and writable for everyone during a renewal.
         """
-        return process_lock(self._locks / f"{name}.lock", purpose=purpose, timeout=timeout, access=self._access)
+        return process_lock(
+            self._lock_path(name), purpose=purpose, timeout=timeout, access=self._access, for_record=for_record
+        )
+
+    def changed_rows(self, name: str, statement: str, parameters: tuple[str, ...]) -> int:
+        """Execute a statement in a transaction, for a record whose lock has that name. How many rows it has changed."""
+
+        def execute() -> int:
+            with transaction(connection):
+                return connection.execute(statement, parameters).rowcount
+
+        with self.connected("written") as connection:
+            return with_reserved_room(self._lock_path(name), execute, _is_no_room)
 
     def check_pages(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the database is damaged. It reads all of it."""
@@ -223,7 +237,10 @@ class SQLiteFile:
             return schema_version(connection, len(MIGRATIONS), self.path)
 
     def _set_up(self) -> AbstractContextManager[None]:
-        return self.lock("setup", f"the set-up of {str(self.path)!r}", BUSY_SECONDS)
+        return self.lock("setup", f"the set-up of {str(self.path)!r}", BUSY_SECONDS, for_record=False)
+
+    def _lock_path(self, name: str) -> Path:
+        return self._locks / f"{name}.lock"
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
@@ -264,6 +281,12 @@ class SQLiteFile:
     def resume_after_fork(self) -> None:
         """Allow the connection again."""
         self._lock.release()
+
+
+def _is_no_room(error: Exception) -> bool:
+    # SQLite has a code of its own for a full disk, but not for a quota that is used up.
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -53,7 +53,7 @@ class Run:
         self.plan, self.directory = plan, directory
         self._excludes = excludes
         self._faults = FaultLog(directory / "faults.jsonl")
-        self._breakable: dict[str, stores.Disk | stores.Database] = {}
+        self._breakable: dict[str, stores.Files | stores.Database] = {}
         self._workers: list[WorkerProcess] = []
         self._by_store = {name: ThreadPoolExecutor(1, f"faults of {name}") for name in STORES}
         self._breaking: list[Future[None]] = []
@@ -80,7 +80,7 @@ class Run:
         closing.callback(self._server.close)
         self._settings = {"key": EncryptedStore.new_key(), "origin": self._server.origin, "excludes": self._excludes}
         for name in ("sqlite", "file", "sealed"):
-            disk = self._breakable[name] = stores.Disk(self.directory / name)
+            disk = self._breakable[name] = stores.Files(self.directory / name)
             closing.callback(disk.close)
             self._settings[name] = str(disk.directory / "tokens.db" if name == "sqlite" else disk.directory)
         kinds = {

@@ -7,11 +7,7 @@ lasts until `heal`, which may be called at any time and more than once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -21,12 +17,10 @@ import redis
 from chaos.plan import LEASE
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from support.disks import Disk
 
 from blnk_auth import EncryptedStore, FileStore, RedisStore, SQLiteStore, SQLStore
 from blnk_auth.stores._token_store import TokenStore
-
-_HERE, _RENAME_EXCHANGE = -100, 2
-"""Arguments of renameat2(2)."""
 
 MEGABYTES = 24
 """The size of the file system of each store of files."""
@@ -57,73 +51,33 @@ class Breakable:
             heal()
 
 
-class Disk(Breakable):
-    """A small file system with one directory in it, for a store of files.
-
-    Where this user may not mount one, it is a plain directory: then it cannot become full or read-only, and `full` and
-    `read-only` do what `away` does.
-    """
+class Files(Breakable):
+    """A small file system for a store of files, see `Disk`: not mounted, `full` and `read-only` do what `away` does."""
 
     def __init__(self, root: Path) -> None:
-        self._mount = root
-        self._mount.mkdir(mode=0o700)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=700", "tmpfs", str(root)]
-        self.is_mounted = shutil.which("mount") is not None and _succeeds(command)
-        self.directory = root / "store"
-        self._away, self._ballast = root / "away", root / "ballast"
-        self.directory.mkdir(mode=0o700)
-        self._away.touch()
+        self.disk = Disk(root, megabytes=MEGABYTES)
+        self.directory = self.disk.directory
 
     def break_(self, kind: str) -> str:
         """Begin a fault; returns which one it is in the end."""
         self.heal()
-        if self.is_mounted and kind == "full":
-            self._fill()
-            self._heal = self._empty
-        elif self.is_mounted and kind == "read-only" and self._remount("ro"):
-            self._heal = lambda: self._until(lambda: self._remount("rw"))
+        disk = self.disk
+        if disk.is_mounted and kind == "full":
+            disk.fill()
+            self._heal = disk.empty
+        elif disk.is_mounted and kind == "read-only" and disk.remount("ro"):
+            self._heal = lambda: self._until(lambda: disk.remount("rw"))
         elif kind == "busy":
             self._heal = self._busy()
         else:
             kind = "away"
-            self._exchange()
-            self._heal = self._exchange
+            disk.exchange()
+            self._heal = disk.exchange
         return kind
 
     def close(self) -> None:
         self.heal()
-        if self.is_mounted:
-            subprocess.run(["umount", "-l", str(self._mount)], check=False)
-
-    def _fill(self) -> None:
-        with contextlib.suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
-            while True:
-                ballast.write(bytes(65536))
-        # The rest of the last page.
-        with contextlib.suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
-            while True:
-                ballast.write(bytes(64))
-
-    def _empty(self) -> None:
-        self._ballast.unlink(missing_ok=True)
-
-    def _remount(self, how: str) -> bool:
-        # Busy while a file is open for writing, as for the moment of a save.
-        command = ["mount", "-o", f"remount,{how}", str(self._mount)]
-        for _ in range(20):
-            if _succeeds(command):
-                return True
-            time.sleep(0.05)
-        return False
-
-    def _exchange(self) -> None:
-        """Put a file in the place of the directory, or the directory back into its place: at one moment.
-
-        A store that found nothing there in between would make a new, empty directory.
-        """
-        paths = (os.fsencode(self.directory), os.fsencode(self._away))
-        if ctypes.CDLL(None, use_errno=True).renameat2(_HERE, paths[0], _HERE, paths[1], _RENAME_EXCHANGE) != 0:
-            raise OSError(ctypes.get_errno(), "renameat2")
+        self.disk.close()
 
     @staticmethod
     def _until(done: Callable[[], bool]) -> None:
@@ -144,10 +98,6 @@ class Disk(Breakable):
             database.close()
 
         return heal
-
-
-def _succeeds(command: list[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Database(Breakable):
