@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import queue
@@ -117,9 +118,15 @@ class Attempt:
         return urlsplit(self.redirect_uri).port or 0
 
 
+_NOBODY_LISTENS = (errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.ENETUNREACH)
+"""The last two: without IPv6."""
+
+
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        return probe.connect_ex((host, port)) != 0
+        # A listener that accepts no connection takes no further one once its queue is full.
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) in _NOBODY_LISTENS
 
 
 @contextlib.contextmanager
@@ -774,7 +781,8 @@ def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
 
     def hang() -> None:
         stuck.set()
-        ctrl_c.go_on.wait(PATIENCE)
+        # Without a limit of its own: a sign-in that goes on by itself would close the port in the end. It is set below.
+        ctrl_c.go_on.wait()
 
     the_world.store.interfere("save", hang)
 
