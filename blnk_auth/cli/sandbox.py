@@ -176,6 +176,7 @@ def _authority() -> Any:
 
 def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
     from ..testing.sandbox import Sandbox
+    from ..testing.sandbox._setting_checks import SettingError
 
     try:
         sandbox = Sandbox(
@@ -189,8 +190,8 @@ def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
             device_flow=choices.device,
         )
         return running.enter_context(sandbox)
-    except ValueError as wrong:
-        raise click.UsageError(str(wrong)) from wrong
+    except SettingError as wrong:
+        raise click.UsageError(f"--{wrong.parameter.replace('_', '-')} {wrong.problem}") from wrong
     except OSError as wrong:
         raise Failure(_port_problem(choices, wrong), CONFIGURATION) from wrong
 

@@ -151,10 +151,10 @@ def test_every_redirect_uri_of_the_default_may_have_any_port() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--client-id", "a:b"), "client_id must have printable ASCII characters only, and no colon"),
-        (("--client-id", ""), "client_id must have printable ASCII characters only, and no colon"),
-        (("--redirect-uri", "callback"), "redirect_uri must be an absolute URI without a fragment, not 'callback'"),
-        (("--redirect-uri", "http://a/#b"), "redirect_uri must be an absolute URI without a fragment"),
+        (("--client-id", "a:b"), "--client-id must have printable ASCII characters only, and no colon"),
+        (("--client-id", ""), "--client-id must have printable ASCII characters only, and no colon"),
+        (("--redirect-uri", "callback"), "--redirect-uri must be an absolute URI without a fragment, not 'callback'"),
+        (("--redirect-uri", "http://a/#b"), "--redirect-uri must be an absolute URI without a fragment"),
         (("--device", "--personality", "flinks"), "--device is for --personality blnk_cloud only, not flinks"),
     ],
 )

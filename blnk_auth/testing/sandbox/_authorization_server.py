@@ -25,6 +25,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ._setting_checks import check_client
+
 CODE_LIFETIME = 60.0
 """Seconds an authorization code can be exchanged. RFC 6749 section 4.1.2 recommends at most ten minutes."""
 
@@ -56,7 +58,7 @@ class RefreshTokenReuse(OAuthError):
 class RegisteredClient:
     """A client as registered with the server. `scope` is what it gets when it asks for no scope.
 
-    Raises `ValueError` for an id or a URI that no client can have.
+    Raises `SettingError` for an id or a URI that no client can have.
     """
 
     client_id: str
@@ -66,13 +68,7 @@ class RegisteredClient:
     further_redirect_uris: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # RFC 6749 appendix A.1; and in HTTP Basic, a colon ends the id.
-        if not re.fullmatch(r"[!-9;-~][ -9;-~]*", self.client_id):
-            raise ValueError("client_id must have printable ASCII characters only, and no colon")
-        for uri in (self.redirect_uri, *self.further_redirect_uris):
-            # RFC 6749 section 3.1.2: an absolute URI without a fragment.
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!\"$-~]+", uri):
-                raise ValueError(f"redirect_uri must be an absolute URI without a fragment, not {uri!r}")
+        check_client(self.client_id, self.redirect_uri, *self.further_redirect_uris)
 
     def may_be_sent_to(self, redirect_uri: str) -> bool:
         """Whether it is exactly a registered one; if that is on loopback without a port, with any port.

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from ._authorization_server import AuthorizationServer
 from ._endpoint import Answer, EndpointSpec
 from ._journal import Journal, RecordedRequest
+from ._setting_checks import checked_lifetime
 
 
 class Control:
@@ -56,15 +57,3 @@ class Control:
 
     def _set_lifetime(self, query: dict[str, str]) -> None:
         self._server.lifetime = checked_lifetime(query.get("seconds", ""), "seconds")
-
-
-def checked_lifetime(value: float | str, parameter: str) -> float:
-    """`value` as a number of seconds, 0 or more; otherwise `ValueError` that names the parameter."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    # Not a number fails this comparison too; infinity cannot be written in JSON.
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{parameter} must be a number of seconds, 0 or more, not {value!r}")
-    return seconds

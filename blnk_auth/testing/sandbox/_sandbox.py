@@ -23,13 +23,14 @@ from . import _browser as browser
 from ._authorization_server import AuthorizationServer, RegisteredClient
 from ._blink import BLink
 from ._blnk_cloud import BlnkCloud
-from ._control import Control, checked_lifetime
+from ._control import Control
 from ._device import DeviceFlow
 from ._endpoint import Endpoint, EndpointSpec
 from ._faults import Fault, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
 from ._journal import Counts, Journal, Kind, RecordedRequest
+from ._setting_checks import checked_lifetime
 
 PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
 
