@@ -164,7 +164,7 @@ def test_an_exchange_that_fails(
     """The page describes what went wrong, in the words of the error."""
     browser = open_browser(**LOOKS[look])
     url, source = begin(sandbox, pool)
-    sandbox.fail_token_requests(Fault(status=401, body=b'{"error":"invalid_client","error_description":"<b>no</b>"}'))
+    sandbox.fail(Fault(status=401, body=b'{"error":"invalid_client","error_description":"<b>no</b>"}'))
     decide(browser, url, "approve")
     keep(browser, artifacts, f"failed-{look}")
     check_page(browser, "Signing in did not work")

@@ -117,7 +117,7 @@ def test_a_grant_that_a_renewal_does_not_prolong_is_listed(blnk_auth_cli: Comman
         command_line = CommandLine(blnk_auth_cli.directory, sandbox)
         command_line.configure()
         client = command_line.client()
-        sandbox.fail_token_requests(Fault(rewrite=lambda members: {**members, "refresh_expires_in": 3600}))
+        sandbox.fail(Fault(rewrite=lambda members: {**members, "refresh_expires_in": 3600}))
         command_line.give(client, "alice", idle=25 * DAY, refresh_expires_at=time.time() + DAY)
         found = kept_alive(command_line, *FAST)
     assert (found["expiring"], found["renewed"], found["status"]) == (["alice"], 1, 1)
@@ -129,7 +129,7 @@ def test_a_failure_ends_with_2_and_the_others_go_on(blnk_auth_cli: CommandLine) 
     for number in range(5):
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
-    blnk_auth_cli.sandbox.fail_token_requests(Fault(status=503))
+    blnk_auth_cli.sandbox.fail(Fault(status=503))
     found = kept_alive(blnk_auth_cli, *DUE)
     assert (found["renewed"], len(found["failed"]), found["gave_up"], found["status"]) == (4, 1, None, 2)
 
@@ -140,7 +140,7 @@ def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> No
     for number in range(40):
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
-    blnk_auth_cli.sandbox.fail_token_requests(*[Fault(status=503)] * 100)
+    blnk_auth_cli.sandbox.fail(*[Fault(status=503)] * 100)
     found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
     assert found["status"] == 2
     assert found["gave_up"]
@@ -314,7 +314,7 @@ def test_a_lost_answer_reaches_the_command_line(blnk_auth_cli: CommandLine) -> N
     client = blnk_auth_cli.client()
     blnk_auth_cli.give(client, "alice", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
-    blnk_auth_cli.sandbox.fail_token_requests(*[Fault(disconnect=True, after_rotation=True)] * 10)
+    blnk_auth_cli.sandbox.fail(*[Fault(disconnect=True, after_rotation=True)] * 10)
     [failed] = kept_alive(blnk_auth_cli, *DUE)["failed"]
     assert failed["outcome_unknown"] is True
     blnk_auth_cli.give(client, "bob")

@@ -182,7 +182,7 @@ def test_an_outage_is_another_status(blnk_auth_cli: CommandLine) -> None:
     """A server that is down for now ends with 3."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     assert blnk_auth_cli.sandbox is not None
-    blnk_auth_cli.sandbox.fail_token_requests(Fault(status=503))
+    blnk_auth_cli.sandbox.fail(Fault(status=503))
     result = blnk_auth_cli.run("renew")
     assert result.exit_code == 3
     assert result.stderr.startswith("blnk-auth: ")
@@ -217,7 +217,7 @@ def test_logout_revokes_and_then_forgets(blnk_auth_cli: CommandLine) -> None:
         flinks = CommandLine(blnk_auth_cli.directory, sandbox)
         flinks.configure("flinks")
         flinks.give(flinks.client(), "alice")
-        sandbox.fail_revocations(Fault(status=503))
+        sandbox.fail(Fault(status=503), at="revocation")
         assert flinks.run("logout").exit_code == 3
         assert statuses(flinks).keys() == {"alice"}
         revoked = flinks.run("logout", "--json")

@@ -438,7 +438,7 @@ def test_a_page_in_the_banks_name_ends_no_grant(blink: World) -> None:
     """A gateway's page means nothing for the grant, with any header that it passes on."""
     source = blink.signed_in()
     page = Fault(status=401, body=b"<html>Access denied</html>", headers={"X-CorAPI-Source": "PROVIDER"})
-    blink.sandbox.fail_token_requests(page)
+    blink.sandbox.fail(page)
     with pytest.raises(ConfigurationError):
         source.renew()
     assert blink.stored(source).ended is None
@@ -455,7 +455,7 @@ def test_a_problem_is_reported_with_its_correlation_id_and_without_secrets(blink
         body=fault.body,
         headers={**fault.headers, "X-Correlation-ID": "6f1e2b34-0000-4000-8000-1234567890ab"},
     )
-    blink.sandbox.fail_token_requests(named)
+    blink.sandbox.fail(named)
     with pytest.raises(
         ConfigurationError, match="username: must not be null.*6f1e2b34-0000-4000-8000-1234567890ab"
     ) as caught:
@@ -468,7 +468,7 @@ def test_a_gateways_silence_leaves_the_result_unknown(blink: World, status: int)
     """The old pair is kept, and the next attempt succeeds if the bank did nothing."""
     source = blink.signed_in()
     kept = blink.stored(source)
-    blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status, source="PLATFORM"))
+    blink.sandbox.fail(problem("TECHNICAL_ERROR", status=status, source="PLATFORM"))
     with pytest.raises(TemporarilyUnavailable, match="may have renewed"):
         source.renew()
     assert blink.stored(source) == kept
@@ -480,7 +480,7 @@ def test_a_gateways_silence_leaves_the_result_unknown(blink: World, status: int)
 def test_a_technical_error_is_not_a_verdict(blink: World, status: int) -> None:
     """Bounded retry, nothing lost."""
     source = blink.signed_in()
-    blink.sandbox.fail_token_requests(problem("TECHNICAL_ERROR", status=status))
+    blink.sandbox.fail(problem("TECHNICAL_ERROR", status=status))
     with pytest.raises(TemporarilyUnavailable):
         source.renew()
     assert blink.stored(source).ended is None
@@ -507,7 +507,7 @@ def test_which_rejections_a_new_token_resolves(answer: ApiAnswer, renewal_helps:
 def test_an_expired_token_is_renewed_and_the_request_repeated(blink: World, kind: Kind) -> None:
     """/problems/EXPIRED_TOKEN, with the bank's clock ahead of our clock."""
     source = blink.signed_in()
-    blink.sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))
+    blink.sandbox.fail(problem("EXPIRED_TOKEN"), at="api")
     assert blink.get(kind, source).status == 200
     assert blink.sandbox.counts.refreshes == 1
 
@@ -525,7 +525,7 @@ def test_an_expired_token_is_renewed_and_the_request_repeated(blink: World, kind
 def test_the_other_problems_go_to_the_caller(blink: World, kind: Kind, status: int, name: str) -> None:
     """They are the application's."""
     source = blink.signed_in()
-    blink.sandbox.fail_api_requests(problem(name, status=status))
+    blink.sandbox.fail(problem(name, status=status), at="api")
     answer = blink.get(kind, source)
     assert (answer.status, name.encode() in answer.body) == (status, True)
     assert blink.token_requests == []
@@ -553,7 +553,7 @@ def test_revoking_is_one_post_for_each_token(blink: World) -> None:
 def test_nothing_is_forgotten_before_the_provider_has_answered(blink: World) -> None:
     """A revocation of which one request fails can be tried again."""
     source = blink.signed_in()
-    blink.sandbox.fail_revocations(Fault(), problem("TECHNICAL_ERROR", status=503))
+    blink.sandbox.fail(Fault(), problem("TECHNICAL_ERROR", status=503), at="revocation")
     with pytest.raises(TemporarilyUnavailable):
         source.revoke()
     assert blink.stored(source).token.refresh_token is not None

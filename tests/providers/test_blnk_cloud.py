@@ -84,7 +84,7 @@ def test_an_undocumented_refusal_ends_a_grant_only_by_its_code(
 ) -> None:
     """What the token endpoint answers is not published: prose, a page and an empty body are not verdicts."""
     source = blnk_cloud.signed_in()
-    blnk_cloud.sandbox.fail_token_requests(Fault(status=401, body=body))
+    blnk_cloud.sandbox.fail(Fault(status=401, body=body))
     with pytest.raises(raised):
         source.renew()
     assert (blnk_cloud.stored(source).ended is not None) is (raised is SignInRequired)
@@ -120,7 +120,7 @@ def test_a_self_hosted_cloud_is_another_environment(blnk_cloud: World) -> None:
 
 def test_a_core_401_is_read_from_a_stream_too(blnk_cloud: World) -> None:
     """The body that was looked at is still there for the caller."""
-    blnk_cloud.sandbox.core_rejects = True
+    blnk_cloud.sandbox.personality.core_rejects = True
     source = blnk_cloud.signed_in()
     with blnk_cloud.open(HTTPX, source) as http:
         native: Any = http.native

@@ -82,7 +82,7 @@ def test_other_statuses_are_the_applications(world: World, kind: Kind, status: i
     """Statuses of a rejection: any other passes untouched; so do those that do not report an expiry."""
     assert world.provider().rejection_statuses == ({400, 401, 403} if world.name == "flinks" else {401})
     said = b'{"code":1,"error":"invalid_token","message":"expired"}'
-    world.sandbox.fail_api_requests(Fault(status=status, body=said))
+    world.sandbox.fail(Fault(status=status, body=said), at="api")
     answer = world.get(kind, world.signed_in())
     assert (answer.status, answer.body) == (status, said)
     assert world.token_requests == []
@@ -92,7 +92,7 @@ def test_other_statuses_are_the_applications(world: World, kind: Kind, status: i
 def test_an_expired_token_is_renewed_as_the_api_reports_it(world: World, kind: Kind) -> None:
     """The API rejects an expired token: in each provider's own way, and once is enough."""
     source = world.signed_in()
-    world.sandbox.fail_api_requests(EXPIRED[world.name])
+    world.sandbox.fail(EXPIRED[world.name], at="api")
     assert world.get(kind, source).status == 200
     assert world.sandbox.counts.refreshes == 1
 
@@ -102,7 +102,7 @@ def test_what_may_heal_is_tried_again(world: World, status: int) -> None:
     """Try later: the pair is kept, the result of 502 and 504 is unknown, and the next attempt works."""
     source = world.signed_in()
     kept = world.stored(source)
-    world.sandbox.fail_token_requests(Fault(status=status))
+    world.sandbox.fail(Fault(status=status))
     with raises(TemporarilyUnavailable, status_code=status, outcome_unknown=status in (502, 504)):
         source.renew()
     assert world.stored(source) == kept
@@ -113,7 +113,7 @@ def test_what_may_heal_is_tried_again(world: World, status: int) -> None:
 def test_the_correlation_id_is_the_providers_own(world: World) -> None:
     """Correlation id in errors: the header that this provider's support asks for, and no other."""
     ids = {"X-Correlation-ID": "11111111-0000", "ob-correlation-id": "22222222-0000"}
-    world.sandbox.fail_token_requests(Fault(status=400, body=b'{"error":"invalid_client"}', headers=ids))
+    world.sandbox.fail(Fault(status=400, body=b'{"error":"invalid_client"}', headers=ids))
     with pytest.raises(ConfigurationError) as caught:
         world.signed_in().renew()
     expected = {"blnk_cloud": None, "blink": "11111111-0000", "flinks": "22222222-0000"}[world.name]

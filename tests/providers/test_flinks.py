@@ -191,9 +191,7 @@ def test_how_long_a_token_lives(members: dict[str, Any], expires_in: Any) -> Non
 
 def test_a_token_of_unknown_lifetime_is_used_until_it_is_rejected(flinks: World) -> None:
     """No renewal on every call."""
-    flinks.sandbox.fail_token_requests(
-        Fault(rewrite=lambda members: {"access_token": members["access_token"], "expires_in": 0})
-    )
+    flinks.sandbox.fail(Fault(rewrite=lambda members: {"access_token": members["access_token"], "expires_in": 0}))
     source = flinks.client().for_itself(scope="client:admin")
     for _ in range(3):
         assert flinks.get(HTTPX, source, PARTNER).status == 200
@@ -237,7 +235,7 @@ def test_thirty_idle_days_end_a_connection_and_a_renewal_puts_that_off(flinks: W
 def test_each_error_of_the_table(flinks: World, error: str, status: int, raised: type[Exception]) -> None:
     """Only what ends the grant marks it; a wrong secret is a 400 here, and no reason to sign anybody in."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(refusal(error, status))
+    flinks.sandbox.fail(refusal(error, status))
     with pytest.raises(raised) as caught:
         source.renew()
     assert type(caught.value) is raised
@@ -259,7 +257,7 @@ def test_each_error_of_the_table(flinks: World, error: str, status: int, raised:
 def test_a_refusal_without_a_known_error_means_sign_in(flinks: World, fault: Fault) -> None:
     """The token page: the tokens that Flinks itself holds have expired; the record is marked and kept."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(fault)
+    flinks.sandbox.fail(fault)
     with pytest.raises(SignInRequired):
         source.renew()
     assert flinks.stored(source).token.refresh_token is not None
@@ -274,7 +272,7 @@ def test_an_answer_that_could_be_anybodys_ends_no_grant(
 ) -> None:
     """A gateway's page, or nothing at all."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(Fault(status=status, body=body))
+    flinks.sandbox.fail(Fault(status=status, body=body))
     with pytest.raises(raised):
         source.renew()
     assert flinks.stored(source).ended is None
@@ -284,7 +282,7 @@ def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: Wo
     """An expired token is renewed first; one of another type is kept, and the grant stays until it can be revoked."""
     source = flinks.signed_in()
     flinks.clock.advance(3600)
-    flinks.sandbox.fail_token_requests(Fault(rewrite=lambda answer: {**answer, "token_type": "mac"}))
+    flinks.sandbox.fail(Fault(rewrite=lambda answer: {**answer, "token_type": "mac"}))
     with raises(ConfigurationError, parameter="token_scheme"):
         source.revoke()
     assert flinks.stored(source).ended is None
@@ -292,7 +290,7 @@ def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: Wo
 
 def test_the_clients_own_token_is_never_a_matter_of_signing_in(flinks: World) -> None:
     """Nobody could."""
-    flinks.sandbox.fail_token_requests(upstream_expired(401))
+    flinks.sandbox.fail(upstream_expired(401))
     with pytest.raises(ConfigurationError, match="client_credentials"):
         flinks.client().for_itself(scope="client:admin").token()
 
@@ -301,7 +299,7 @@ def test_an_error_carries_the_correlation_id(flinks: World) -> None:
     """Flinks' support asks for `ob-correlation-id`; the credentials are not quoted."""
     source = flinks.signed_in()
     fault = refusal("invalid_client")
-    flinks.sandbox.fail_token_requests(fault)
+    flinks.sandbox.fail(fault)
     with pytest.raises(ConfigurationError) as caught:
         source.renew()
     assert caught.value.correlation_id == fault.headers["ob-correlation-id"]
@@ -349,7 +347,7 @@ def test_which_rejections_a_new_token_resolves(status: int, path: str, body: byt
 def test_application_errors_go_to_the_caller(flinks: World, kind: Kind, code: int, status: int) -> None:
     """Unchanged, and without a renewal."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_api_requests(fdx_error(code, status))
+    flinks.sandbox.fail(fdx_error(code, status), at="api")
     answer = flinks.get(kind, source)
     assert (answer.status, json.loads(answer.body)["code"]) == (status, code)
     assert flinks.token_requests == []
@@ -401,7 +399,7 @@ def test_a_revocation_that_is_refused_again_forgets_nothing(flinks: World) -> No
     """Once more, not for ever."""
     source = flinks.signed_in()
     refused = Fault(status=401, body=b'{"message":"Unauthorized"}')
-    flinks.sandbox.fail_revocations(refused, refused)
+    flinks.sandbox.fail(refused, refused, at="revocation")
     with pytest.raises(SignInRequired):
         source.revoke()
     assert flinks.stored(source).token.refresh_token is not None
@@ -411,7 +409,7 @@ def test_a_revocation_that_is_refused_again_forgets_nothing(flinks: World) -> No
 def test_a_revocation_that_fails_for_now_forgets_nothing(flinks: World) -> None:
     """A 503 is no answer to rely on."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_revocations(Fault(status=503))
+    flinks.sandbox.fail(Fault(status=503), at="revocation")
     with pytest.raises(TemporarilyUnavailable):
         source.revoke()
     assert source.state == "fresh"

@@ -106,7 +106,7 @@ def test_f61_an_empty_refusal_ends_no_grant(name: str, status: int, raised: type
     with a_world(name) as world:
         source = world.signed_in()
         kept = world.stored(source)
-        world.sandbox.fail_token_requests(Fault(status=status))
+        world.sandbox.fail(Fault(status=status))
         with pytest.raises(raised):
             source.renew()
         assert world.stored(source) == kept
@@ -115,7 +115,7 @@ def test_f61_an_empty_refusal_ends_no_grant(name: str, status: int, raised: type
 def test_f61_unless_the_providers_own_rule_does(flinks: World) -> None:
     """Flinks documents 400 and 403 as the end of what it holds itself."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(Fault(status=403, body=b'{"message":"Forbidden"}'))
+    flinks.sandbox.fail(Fault(status=403, body=b'{"message":"Forbidden"}'))
     with pytest.raises(SignInRequired):
         source.renew()
     assert flinks.stored(source).ended == "refused"
@@ -129,7 +129,7 @@ SPENT = Fault(status=400, body=b'{"error":"invalid_request","error_description":
 def test_f62_a_spent_token_answered_with_invalid_request(blnk_cloud: World) -> None:
     """The error quotes the server; the grant is not ended by it, and nothing loops."""
     source = blnk_cloud.signed_in()
-    blnk_cloud.sandbox.fail_token_requests(SPENT)
+    blnk_cloud.sandbox.fail(SPENT)
     with raises(
         ConfigurationError, error="invalid_request", error_description="refresh token already used", status_code=400
     ):
@@ -147,7 +147,7 @@ def test_f62_it_can_be_configured_to_mean_sign_in(blnk_cloud: World) -> None:
     provider = blnk_cloud.acme(judge_refusal=judge)
     source = blnk_cloud.signed_in(client=blnk_cloud.client(provider))
     other = blnk_cloud.client(provider).for_subject("alice")
-    blnk_cloud.sandbox.fail_token_requests(SPENT)
+    blnk_cloud.sandbox.fail(SPENT)
     with raises(
         SignInRequired,
         reason="refused",
@@ -306,7 +306,7 @@ def test_two_renewals_in_a_row_reuse_nothing(world: World) -> None:
     source = world.signed_in()
     for _ in range(10):
         world.expire()
-        world.sandbox.reset_counts()
+        world.sandbox.clear_record()
         source.token()
         counts = world.sandbox.counts
         assert (counts.token_requests, counts.refreshes, counts.reuses) == ONE_RENEWAL

@@ -276,15 +276,9 @@ def test_an_unknown_personality_is_named() -> None:
         Sandbox("plaid")
 
 
-def test_a_switch_of_another_personality_is_an_error(blink: World) -> None:
-    """`core_rejects` is Blnk Cloud's."""
-    with pytest.raises(AttributeError, match="blnk_cloud"):
-        blink.sandbox.core_rejects = True
-
-
 def test_revocations_can_fail_on_demand() -> None:
     """Like the other requests."""
     with a_world("flinks") as world:
-        world.sandbox.fail_revocations(Fault(status=503))
+        world.sandbox.fail(Fault(status=503), at="revocation")
         assert httpx.delete(f"{world.sandbox.origin}/api/v1/revoke").status_code == 503
         assert world.sandbox.counts.revocations == 0

@@ -208,7 +208,7 @@ def test_trap_10_a_refresh_token_that_does_not_come_is_kept(flinks: World, fault
     source = flinks.signed_in()
     kept = flinks.stored(source).token.refresh_token
     for _ in range(2):
-        flinks.sandbox.fail_token_requests(fault)
+        flinks.sandbox.fail(fault)
         source.renew()
     assert flinks.stored(source).token.refresh_token == kept is not None
 
@@ -244,7 +244,7 @@ def test_trap_11_a_new_pair_is_saved_before_the_request_is_repeated(blnk_cloud: 
 def test_trap_12_an_odd_expires_in_costs_no_refresh_on_each_call(flinks: World, value: Any) -> None:
     """0 and missing mean unknown, a string or a float is the number in it; otherwise the JWT is read."""
     source = flinks.signed_in()
-    flinks.sandbox.fail_token_requests(rewritten(expires_in=value))
+    flinks.sandbox.fail(rewritten(expires_in=value))
     source.renew()
     for _ in range(3):
         assert flinks.get(HTTPX, source).status == 200
@@ -289,7 +289,7 @@ def test_trap_16_unknown_members_survive_renewal_storage_and_restart(blink: Worl
     provider = blink.provider(consent="3.0", username=None)
     with SQLiteStore(tmp_path / "tokens.db") as store:
         source = blink.signed_in(client=blink.client(provider, store=store))
-        blink.sandbox.fail_token_requests(rewritten(grant_id=None, scope=None))
+        blink.sandbox.fail(rewritten(grant_id=None, scope=None))
         source.renew()
         settle()
     with SQLiteStore(tmp_path / "tokens.db") as store:
@@ -312,7 +312,7 @@ def test_trap_17_a_200_without_a_token_is_not_a_token(world: World, fault: Fault
     """What is stored stays as it was."""
     source = world.signed_in()
     kept = world.stored(source)
-    world.sandbox.fail_token_requests(fault)
+    world.sandbox.fail(fault)
     with pytest.raises(ProtocolError):
         source.renew()
     assert world.stored(source) == kept
@@ -325,7 +325,7 @@ def test_trap_17_a_refresh_token_without_an_access_token_is_kept(world: World, b
     """The one before it may be spent: it takes its place beside the old access token, and the call fails."""
     source = world.signed_in()
     kept = world.stored(source)
-    world.sandbox.fail_token_requests(Fault(status=200, body=body))
+    world.sandbox.fail(Fault(status=200, body=body))
     with pytest.raises(ProtocolError, match="without access_token"):
         source.renew()
     assert world.stored(source) == replace(kept, token=kept.token.replace(refresh_token="rt", refresh_expires_at=None))
@@ -341,7 +341,7 @@ def test_trap_18_opaque_tokens_are_not_read(name: str) -> None:
     """What looks like a JWT that expired long ago lives for `expires_in`."""
     with a_world(name) as world:
         source = world.signed_in()
-        world.sandbox.fail_token_requests(rewritten(access_token=jwt({"exp": 1})))
+        world.sandbox.fail(rewritten(access_token=jwt({"exp": 1})))
         source.renew()
         assert world.stored(source).token.expires_at == world.clock() + world.sandbox.lifetime
         assert source.state == "fresh"
@@ -356,13 +356,13 @@ def useless(request: pytest.FixtureRequest) -> Any:
     name = {"core": "blnk_cloud", "602": "flinks", "platform": "blink"}[request.param]
     with a_world(name) as world:
         if request.param == "core":
-            world.sandbox.core_rejects = True
+            world.sandbox.personality.core_rejects = True
             yield world, "/proxy/ledgers", "AUTH_INVALID_API_KEY"
         elif request.param == "602":
-            world.sandbox.fail_api_requests(fdx_error(602, 401))
+            world.sandbox.fail(fdx_error(602, 401), at="api")
             yield world, "/api/fdx/5/accounts", "602"
         else:
-            world.sandbox.fail_api_requests(problem("INVALID_TOKEN", source="PLATFORM", detail="certificate"))
+            world.sandbox.fail(problem("INVALID_TOKEN", source="PLATFORM", detail="certificate"), at="api")
             yield world, "/ais/v6/accounts", "certificate"
 
 
@@ -394,7 +394,7 @@ def test_trap_20_a_403_without_code_and_a_partners_400_are_resolved(flinks: Worl
 def test_trap_21_one_refresh_and_one_replay_and_no_more(world: World, kind: Kind) -> None:
     """The second rejection is returned to the caller untouched."""
     rejected = Fault(status=401, body=b'{"message":"no"}')
-    world.sandbox.fail_api_requests(rejected, rejected, rejected)
+    world.sandbox.fail(rejected, rejected, rejected, at="api")
     answer = world.get(kind, world.signed_in())
     assert (answer.status, answer.body) == (401, b'{"message":"no"}')
     assert (world.sandbox.counts.api_requests, world.sandbox.counts.token_requests) == (2, 1)
@@ -449,7 +449,7 @@ def test_trap_25_an_unknown_result_keeps_the_old_pair(blink: World, fault: Fault
     blink.sandbox.rotates = rotates
     source = blink.signed_in(client=blink.client(policy=RenewalPolicy(lost_answer_retries=0)))
     kept = blink.stored(source)
-    blink.sandbox.fail_token_requests(fault)
+    blink.sandbox.fail(fault)
     with pytest.raises(TemporarilyUnavailable):
         source.renew()
     assert blink.stored(source) == kept
@@ -476,7 +476,7 @@ def test_trap_26_a_wrong_secret_ends_no_grant(world: World) -> None:
     """400 at Flinks, 401 at Blnk, 403 by bLink's platform: configuration, and the record is as it was."""
     source = world.signed_in()
     kept = world.stored(source)
-    world.sandbox.fail_token_requests(BAD_CLIENT[world.name])
+    world.sandbox.fail(BAD_CLIENT[world.name])
     with pytest.raises(ConfigurationError, match="client_id.*client_secret.*cert"):
         source.renew()
     assert world.stored(source) == kept
@@ -489,7 +489,7 @@ def test_trap_27_a_refresh_token_may_end_silently(world: World) -> None:
     source = world.signed_in()
     world.sandbox.revoke_grant("alice")
     if world.name == "flinks":
-        world.sandbox.fail_token_requests(upstream_expired(403))
+        world.sandbox.fail(upstream_expired(403))
     for _ in range(3):
         with pytest.raises(SignInRequired) as caught:
             source.renew()
@@ -503,7 +503,7 @@ def test_trap_28_prose_is_not_an_oauth_code(blnk_cloud: World) -> None:
     """Blnk's house style: a sentence where a code should be."""
     source = blnk_cloud.signed_in()
     prose = b'{"error":"Authorization header is required"}'
-    blnk_cloud.sandbox.fail_token_requests(Fault(status=401, body=prose))
+    blnk_cloud.sandbox.fail(Fault(status=401, body=prose))
     with pytest.raises(ConfigurationError) as caught:
         source.renew()
     assert caught.value.error is None
@@ -520,7 +520,7 @@ def test_trap_29_no_body_reaches_an_error(blink: World, media_type: str, status:
     secrets = [token.access_token, token.refresh_token or "", "a-token-issued-to-somebody-else-entirely"]
     quoting = {"type": "/problems/TECHNICAL_ERROR", "detail": " ".join(secrets)}
     body = json.dumps(quoting) if "json" in media_type else f"<html>{' '.join(secrets)}</html>"
-    blink.sandbox.fail_token_requests(Fault(status=status, body=body.encode(), headers={"Content-Type": media_type}))
+    blink.sandbox.fail(Fault(status=status, body=body.encode(), headers={"Content-Type": media_type}))
     with pytest.raises((ConfigurationError, TemporarilyUnavailable, ProtocolError)) as caught:
         source.renew()
     assert leaks(everything_in(caught.value), secrets) == []
@@ -540,7 +540,7 @@ def test_trap_29_no_body_reaches_an_error(blink: World, media_type: str, status:
 def test_trap_30_challenges_in_any_quotes(blink: World, kind: Kind, challenge: str, renewals: int) -> None:
     """BLink documents single quotes; RFC 6750 wants double ones."""
     source = blink.signed_in()
-    blink.sandbox.fail_api_requests(Fault(status=401, headers={"WWW-Authenticate": challenge}))
+    blink.sandbox.fail(Fault(status=401, headers={"WWW-Authenticate": challenge}), at="api")
     assert blink.get(kind, source).status == (200 if renewals else 401)
     assert blink.sandbox.counts.refreshes == renewals
 
@@ -551,7 +551,7 @@ def test_trap_31_what_never_heals_is_not_tried_again(blink: World, kind: Kind, s
     """Neither by us nor by a retry wrapper, which repeats the client's transport errors."""
     source = blink.signed_in()
     blink.expire()
-    blink.sandbox.fail_token_requests(Fault(status=status), Fault(status=status))
+    blink.sandbox.fail(Fault(status=status), Fault(status=status))
     with blink.open(kind, source) as http, pytest.raises(ConfigurationError) as caught:
         http.get(blink.url_of())
     assert isinstance(caught.value, kind.request_error)
@@ -567,7 +567,7 @@ def test_trap_32_neither_token_nor_custom_headers_go_to_another_host(blink: Worl
     """After a redirect: HTTP libraries strip `Authorization` and nothing else."""
     with Site(lambda _: Reply(200)) as elsewhere:
         source = blink.signed_in()
-        blink.sandbox.fail_api_requests(Fault(status=302, headers={"Location": f"{elsewhere.origin}/x"}))
+        blink.sandbox.fail(Fault(status=302, headers={"Location": f"{elsewhere.origin}/x"}), at="api")
         assert blink.get(kind, source, follow=True).status == 200
         (request,) = elsewhere.received
     assert not [name for name in request.headers if name.startswith(("x-cor", "x-psu", "authorization"))]
@@ -580,7 +580,7 @@ def test_trap_32_the_token_endpoints_redirects_are_refused(world: World, kind: K
     with Site(lambda _: Reply(200)) as elsewhere:
         source = world.signed_in()
         world.expire()
-        world.sandbox.fail_token_requests(Fault(status=status, headers={"Location": f"{elsewhere.origin}/token"}))
+        world.sandbox.fail(Fault(status=status, headers={"Location": f"{elsewhere.origin}/token"}))
         with world.open(kind, source, follow=True) as http, raises(ConfigurationError, status_code=status):
             http.get(world.url_of())
         assert elsewhere.received == []
@@ -691,15 +691,15 @@ def test_trap_39_a_code_is_exchanged_immediately_and_only_once(blink: World) -> 
     start = client.start_authorization("alice")
     callback_url = blink.sandbox.sign_in(start.url, subject="alice")
     blink.clock.advance(29)
-    blink.sandbox.clear_requests()
+    blink.sandbox.clear_record()
     client.finish_authorization(callback_url)
     assert [request.path.rsplit("/", 1)[-1] for request in blink.sandbox.requests] == ["token"]
     for late, fault, raised in ((0, Fault(disconnect=True), TemporarilyUnavailable), (30, Fault(), SignInRequired)):
         start = client.start_authorization("alice")
         callback_url = blink.sandbox.sign_in(start.url, subject="alice")
         blink.clock.advance(late)
-        blink.sandbox.clear_requests()
-        blink.sandbox.fail_token_requests(fault)
+        blink.sandbox.clear_record()
+        blink.sandbox.fail(fault)
         with pytest.raises(raised):
             client.finish_authorization(callback_url)
         assert len(blink.token_requests) == 1

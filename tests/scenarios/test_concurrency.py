@@ -63,7 +63,7 @@ def test_f02_the_event_loop_runs_on_while_the_store_and_the_server_block(world: 
         store = HeldStore(loading, saving)
         alice = world.signed_in(store=store)
         world.expire()
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         store.is_on = True
         with kind.open(alice) as http:
             call = http.start("GET", world.url)
@@ -279,7 +279,7 @@ def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Ki
             return int((await http.get(world.url)).status_code)
 
     with Hold() as asking:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         assert run_a_loop(kind, main) == 200
     assert world.renewals == ONE_RENEWAL
 
@@ -289,7 +289,7 @@ def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, ki
     """When the task that caused the renewal is cancelled after the rotation, the new pair is saved and used."""
     alice = world.expired()
     with Hold() as asking, kind.open(alice) as http:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         leader = http.start("GET", world.url)
         asking.wait_until_reached()
         cancel(leader)
@@ -310,7 +310,7 @@ def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind) -
     """When one of two waiting tasks is cancelled, the other gets its answer from the same renewal."""
     alice = world.expired()
     with Hold() as asking, kind.open(alice) as http:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         leader = http.start("GET", world.url)
         asking.wait_until_reached()
         waiter = http.start("GET", world.url)
@@ -326,7 +326,7 @@ def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
     """Cancelling every task that waits for a renewal poisons neither that renewal nor the calls that come later."""
     alice = world.expired()
     with Hold() as asking, kind.open(alice) as http:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         calls = [http.start("GET", world.url) for _ in range(5)]
         asking.wait_until_reached()
         for call in calls:
@@ -418,7 +418,7 @@ def test_f11_a_failed_renewal_fails_fifty_callers_with_one_request(world: World,
     """Fifty callers of a renewal that fails get the same typed error from one request; the next attempt waits."""
     alice = world.expired()
     world.sandbox.token_latency = 0.2
-    world.sandbox.fail_token_requests(Fault(status=503))
+    world.sandbox.fail(Fault(status=503))
     with kind.open(alice) as http:
         results = http.results(world.url)
         assert world.renewals == (1, 0, 0)

@@ -119,7 +119,7 @@ def test_a_cancelled_task_leaves_and_the_renewal_continues(
             statuses["next"] = (await http.get(world.url)).status_code
 
     with Hold() as asking:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         run(manner, main)
     other = "waiter" if role == "leader" else "leader"
     assert statuses == {other: 200, "next": 200}
@@ -138,7 +138,7 @@ def test_a_loop_that_ends_in_mid_renewal_loses_nothing(world: World, package: An
         world.expire()
         store.is_on = True
         if step == "asking":
-            world.sandbox.fail_token_requests(Fault(rewrite=hold))
+            world.sandbox.fail(Fault(rewrite=hold))
 
         async def left() -> None:
             async with (
@@ -163,7 +163,7 @@ def test_a_loop_closed_under_a_waiting_task_loses_nothing(world: World) -> None:
     alice = world.expired()
     loop = asyncio.new_event_loop()
     with Hold() as asking, HTTPX.open(alice) as http:
-        world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        world.sandbox.fail(Fault(rewrite=asking))
         waiting = loop.create_task(alice.atoken())
         loop.run_until_complete(asyncio.to_thread(asking.wait_until_reached))
         other = http.start("GET", world.url)
@@ -222,7 +222,7 @@ def test_ctrl_c_in_the_main_thread_does_not_stop_a_renewal(shared_world: SharedW
     alice = shared_world.expired()
     old = shared_world.stored(alice).token
     with Hold() as asking, shared_world.child("interrupted", kind) as child:
-        shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        shared_world.sandbox.fail(Fault(rewrite=asking))
         asking.wait_until_reached()
         child.interrupt()
         assert child.says() == "interrupted"
@@ -241,7 +241,7 @@ def test_an_interpreter_that_exits_in_mid_renewal_saves_the_answer_first(shared_
     alice = shared_world.expired()
     old = shared_world.stored(alice).token
     with Hold() as asking, shared_world.child("leaving", HTTPX) as child:
-        shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        shared_world.sandbox.fail(Fault(rewrite=asking))
         asking.wait_until_reached()
         child.go_on()
         assert child.says() == "leaving"
@@ -257,7 +257,7 @@ def test_a_renewal_behind_the_last_call_of_a_program_is_saved(shared_world: Shar
     alice = shared_world.signed_in()
     old = shared_world.stored(alice).token
     with Hold() as asking, shared_world.child("leaving_behind", REQUESTS, ahead=3300) as child:
-        shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        shared_world.sandbox.fail(Fault(rewrite=asking))
         asking.wait_until_reached()
         child.go_on()
         # The first is the token, which the process asks for; the call was sent with it, immediately.
@@ -289,7 +289,7 @@ def test_f52_a_process_forked_in_mid_renewal_works_on(shared_world: SharedWorld,
     """A child forked during a renewal neither waits for a thread it does not have nor spends the token again."""
     alice = shared_world.expired()
     with Hold() as asking, shared_world.child("forking", kind) as child:
-        shared_world.sandbox.fail_token_requests(Fault(rewrite=asking))
+        shared_world.sandbox.fail(Fault(rewrite=asking))
         asking.wait_until_reached()
         child.go_on()
         assert child.says() == "forked"

@@ -56,7 +56,7 @@ def test_f40_a_process_killed_at_any_other_step_costs_nothing(shared_world: Shar
 def test_f40_a_process_killed_before_the_server_acts_costs_nothing(shared_world: SharedWorld) -> None:
     """Killed with -9 when its request has arrived and done nothing yet, a process costs one more request, no reuse."""
     shared_world.expired()
-    shared_world.sandbox.fail_token_requests(Fault(hang=True))
+    shared_world.sandbox.fail(Fault(hang=True))
     survivor = shared_world.client().for_subject("alice")
     with shared_world.child("one_call", HTTPX) as child, HTTPX.open(survivor) as http:
         assert child.says() == "ready"
@@ -84,7 +84,7 @@ def test_f40_a_process_killed_with_the_only_copy_costs_one_sign_in_and_no_loop(
         rotated = stack.enter_context(Hold())
         assert child.says() == "ready"
         if step == "asking":
-            shared_world.sandbox.fail_token_requests(Fault(rewrite=rotated))
+            shared_world.sandbox.fail(Fault(rewrite=rotated))
         child.go_on()
         if step == "asking":
             rotated.wait_until_reached()

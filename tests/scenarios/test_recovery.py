@@ -55,7 +55,7 @@ def test_a_lost_answer_is_asked_for_again_within_the_grace_period(kind: Kind) ->
 def test_a_lost_answer_at_a_server_without_a_grace_period_asks_for_a_sign_in(world: World, kind: Kind) -> None:
     """There the repetition is a second use of the refresh token; the error names what was lost."""
     alice = world.expired(policy=AT_ONCE)
-    world.sandbox.fail_token_requests(Fault(disconnect=True, after_rotation=True))
+    world.sandbox.fail(Fault(disconnect=True, after_rotation=True))
     with kind.open(alice) as http, pytest.raises(SignInRequired) as caught:
         http.get(world.url)
     assert "its answer was lost" in caught.value.problem
@@ -73,7 +73,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
     policy = RenewalPolicy(lost_answer_retries=2 if by_provider else 0, lost_answer_delay=0)
     alice = world.signed_in(client=world.client(provider, policy=policy))
     world.expire()
-    world.sandbox.fail_token_requests(Fault(disconnect=True, after_rotation=True))
+    world.sandbox.fail(Fault(disconnect=True, after_rotation=True))
     with kind.open(alice) as http, pytest.raises(TemporarilyUnavailable) as caught:
         http.get(world.url)
     assert caught.value.outcome_unknown
@@ -87,7 +87,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
 def test_a_token_that_another_process_stores_is_found_during_a_cool_down(world: World, kind: Kind) -> None:
     """A worker that must come back in an hour uses its neighbour's token a second later."""
     alice = world.expired()
-    world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "3600"}))
+    world.sandbox.fail(Fault(status=429, headers={"Retry-After": "3600"}))
     with kind.open(alice) as http:
         with pytest.raises(TemporarilyUnavailable):
             http.get(world.url)
@@ -106,7 +106,7 @@ def test_a_failed_early_renewal_is_forgotten_when_the_token_must_be_renewed(worl
     """A server that refuses early renewals, with any `Retry-After`, costs no call."""
     alice = world.signed_in()
     world.go_stale()
-    world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "3600"}))
+    world.sandbox.fail(Fault(status=429, headers={"Retry-After": "3600"}))
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
         world.events.wait_for("renewal_failed")
@@ -195,7 +195,7 @@ async def async_chunks() -> AsyncIterator[bytes]:
 @through_every_client
 def test_a_body_that_cannot_be_repeated_causes_no_storm_at_an_api_that_always_rejects(world: World, kind: Kind) -> None:
     """Nothing is repeated, so only the next rejection shows that the renewal did not help."""
-    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 30)
+    world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN)] * 30, at="api")
     with kind.open(world.signed_in()) as http:
         for _ in range(20):
             body = async_chunks() if kind.is_async else chunks()
@@ -207,9 +207,9 @@ def test_a_body_that_cannot_be_repeated_causes_no_storm_at_an_api_that_always_re
 @through_every_client
 def test_an_api_that_rejects_each_new_token_once_causes_no_storm(world: World, kind: Kind) -> None:
     """Each repetition is accepted, and each next call rejected."""
-    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN), Fault()] * 2)
+    world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN), Fault()] * 2, at="api")
     with kind.open(world.signed_in()) as http:
         assert [http.get(world.url).status for _ in range(2)] == [200, 200]
-        world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 20)
+        world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN)] * 20, at="api")
         assert {http.get(world.url).status for _ in range(20)} == {401}
     assert world.renewals == (2, 2, 0)

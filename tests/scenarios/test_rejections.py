@@ -42,7 +42,7 @@ def test_f30_fifty_rejected_calls_renew_once_and_are_repeated_once(world: World,
 def test_f31_a_rejection_that_renewal_does_not_resolve_is_returned_unchanged(world: World, kind: Kind) -> None:
     """An API that keeps rejecting gets two requests and causes one renewal; the caller sees its answer."""
     rejection = Fault(status=401, body=b'{"error":"still no"}', headers={**INVALID_TOKEN, "X-Trace": "second"})
-    world.sandbox.fail_api_requests(Fault(status=401, headers=INVALID_TOKEN), rejection)
+    world.sandbox.fail(Fault(status=401, headers=INVALID_TOKEN), rejection, at="api")
     with kind.open(world.signed_in()) as http:
         answer = http.get(world.url)
     assert (answer.status, answer.body) == (401, b'{"error":"still no"}')
@@ -55,7 +55,7 @@ def test_f31_a_rejection_that_renewal_does_not_resolve_is_returned_unchanged(wor
 @through_every_client
 def test_f31_an_api_that_always_rejects_causes_no_storm(world: World, kind: Kind) -> None:
     """Once a renewal has resolved nothing, the next rejections cause none until the cool-down is over."""
-    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 100)
+    world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN)] * 100, at="api")
     with kind.open(world.signed_in()) as http:
         for _ in range(10):
             assert http.get(world.url).status == 401
@@ -87,7 +87,7 @@ def test_f32_a_challenge_that_renewal_cannot_meet_is_returned_unchanged(
     """A challenge for another scheme, or for more scope, causes no renewal and no second request."""
     headers = {"WWW-Authenticate": challenge} if challenge else {}
     with kind.open(world.signed_in()) as http:
-        world.sandbox.fail_api_requests(Fault(status=status, body=b"as it was", headers=headers))
+        world.sandbox.fail(Fault(status=status, body=b"as it was", headers=headers), at="api")
         answer = http.get(world.url)
     assert (answer.status, answer.body) == (status, b"as it was")
     assert answer.headers.get("www-authenticate", "") == challenge
@@ -111,7 +111,7 @@ def test_f32_a_challenge_that_renewal_can_meet_is_met(world: World, kind: Kind, 
     """A Bearer challenge, among others too, or a bare 401, is answered with a renewed token."""
     headers = {"WWW-Authenticate": challenge} if challenge else {}
     with kind.open(world.signed_in()) as http:
-        world.sandbox.fail_api_requests(Fault(status=401, headers=headers))
+        world.sandbox.fail(Fault(status=401, headers=headers), at="api")
         assert http.get(world.url).status == 200
     assert world.renewals == ONE_RENEWAL
 
@@ -176,7 +176,7 @@ def test_f30_a_rejection_that_joins_a_failing_renewal_gets_its_failure(world: Wo
     world.go_stale()
     world.sandbox.revoke_access_tokens()
     world.sandbox.token_latency = 0.2
-    world.sandbox.fail_token_requests(Fault(status=503))
+    world.sandbox.fail(Fault(status=503))
     with kind.open(alice) as http, pytest.raises(BlnkAuthError) as caught:
         http.get(world.url)
     assert isinstance(caught.value, kind.transport_error)
@@ -379,7 +379,7 @@ def test_f39_a_rejection_that_is_returned_leaves_the_pool_usable(world: World, k
 def test_f39_a_renewal_that_fails_gives_the_connection_back(world: World, kind: Kind) -> None:
     """With a single connection, an error raised after the rejection, with its body unread, leaks no connection."""
     rejections = iter([rejection_with("short"), rejection_with("endless")])
-    world.sandbox.fail_token_requests(Fault(status=503), Fault(status=503))
+    world.sandbox.fail(Fault(status=503), Fault(status=503))
     with Site(lambda _: next(rejections, Reply(200))) as api:
         alice = world.signed_in(api_origins=(api.origin,))
         with kind.open(alice, pool=1) as http:
@@ -396,7 +396,7 @@ def test_f39_a_renewal_that_fails_gives_the_connection_back(world: World, kind: 
 def test_f39_a_rejection_that_drips_is_left_after_five_seconds(world: World) -> None:
     """A rejection whose body comes a byte at a time, without end, holds up the repeated request for no longer."""
     alice = world.signed_in()
-    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN, drip=0.05)] * len(KINDS))
+    world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN, drip=0.05)] * len(KINDS), at="api")
     with ExitStack() as stack:
         clients = [stack.enter_context(kind.open(alice, pool=1)) for kind in KINDS]
         began_at = time.monotonic()

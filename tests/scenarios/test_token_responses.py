@@ -62,7 +62,7 @@ def test_f12_no_answer_leaves_the_grant_untouched(world: World, kind: Kind, faul
     """A token endpoint that fails costs a typed, retryable error; the refresh token stays and works afterwards."""
     alice = world.expired(policy=HASTY if fault.hang else ONE_ATTEMPT)
     before = world.stored(alice)
-    world.sandbox.fail_token_requests(fault)
+    world.sandbox.fail(fault)
     with kind.open(alice) as http:
         with pytest.raises(TemporarilyUnavailable) as caught:
             http.get(world.url)
@@ -111,7 +111,7 @@ def test_f12_a_token_that_is_still_valid_is_used_meanwhile(
     """While renewals fail, requests go out with the token that still works, and nobody sees an error."""
     alice = world.signed_in(policy=HASTY if fault.hang else ONE_ATTEMPT)
     world.clock.advance(LIFETIME - seconds_left)
-    world.sandbox.fail_token_requests(fault)
+    world.sandbox.fail(fault)
     with kind.open(alice) as http:
         for _ in range(3):
             assert http.get(world.url).status == 200
@@ -223,7 +223,7 @@ def test_f16_an_odd_lifetime_loses_no_rotated_pair(
 ) -> None:
     """With any `expires_in` the call succeeds, the rotated pair is stored, and the next renewal works."""
     alice = world.expired()
-    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
+    world.sandbox.fail(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
         expires_at = world.stored(alice).token.expires_at
@@ -250,7 +250,7 @@ def test_f16_a_lifetime_of_nothing_means_expired_now(world: World, kind: Kind, e
     """A token that is born expired is stored with its refresh token, is an error once, and is renewed afterwards."""
     alice = world.expired()
     old = world.stored(alice).token
-    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
+    world.sandbox.fail(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
     with kind.open(alice) as http:
         with pytest.raises(ProtocolError, match="expires_in"):
             http.get(world.url)
@@ -330,7 +330,7 @@ USABLE: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
 def test_f18_an_odd_answer_with_a_pair_is_used(world: World, kind: Kind, rewrite: Any) -> None:
     """An answer that holds a pair is used, however odd the rest of it is; the rotation is not lost."""
     alice = world.expired()
-    world.sandbox.fail_token_requests(Fault(rewrite=rewrite))
+    world.sandbox.fail(Fault(rewrite=rewrite))
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
         world.expire()
@@ -343,7 +343,7 @@ def test_a_token_of_another_type_is_kept_and_not_sent(world: World, kind: Kind) 
     """RFC 6749 section 7.1. The rotated pair is saved, and the grant lives."""
     alice = world.expired()
     old = world.stored(alice).token
-    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "token_type", "mac")))
+    world.sandbox.fail(Fault(rewrite=partial(with_member, "token_type", "mac")))
     with kind.open(alice) as http:
         with raises(ConfigurationError, parameter="token_scheme") as caught:
             http.get(world.url)
@@ -360,7 +360,7 @@ def test_a_token_of_another_type_is_kept_and_not_sent(world: World, kind: Kind) 
 def test_a_refresh_token_that_comes_alone_is_kept(world: World, kind: Kind) -> None:
     """The one before it is spent: without it the grant would be lost."""
     alice = world.expired()
-    world.sandbox.fail_token_requests(Fault(rewrite=partial(with_member, "access_token", ...)))
+    world.sandbox.fail(Fault(rewrite=partial(with_member, "access_token", ...)))
     with kind.open(alice) as http:
         with pytest.raises(ProtocolError, match="without access_token"):
             http.get(world.url)
@@ -439,7 +439,7 @@ def test_f18_an_answer_without_a_pair_is_a_typed_error(
 def test_f19_retry_after_is_obeyed_by_a_hundred_calls(world: World, kind: Kind) -> None:
     """A 429 with Retry-After: 7 during a hundred calls leaves one request in 7 seconds; each error carries them."""
     alice = world.expired()
-    world.sandbox.fail_token_requests(Fault(status=429, headers={"Retry-After": "7"}, delay=0.1))
+    world.sandbox.fail(Fault(status=429, headers={"Retry-After": "7"}, delay=0.1))
     with kind.open(alice) as http:
         errors = [*http.results(world.url), *http.results(world.url)]
         assert len(errors) == 2 * HERD
@@ -606,7 +606,7 @@ def test_f26_a_stalled_token_endpoint_is_given_up_in_time(world: World, kind: Ki
     callers.
     """
     alice = world.expired(policy=RenewalPolicy(read_timeout=PATIENCE, request_deadline=0.6))
-    world.sandbox.fail_token_requests(fault)
+    world.sandbox.fail(fault)
     with kind.open(alice) as http:
         began_at = time.monotonic()
         errors = http.results(world.url, 10)

@@ -94,7 +94,7 @@ class World:
             deed()
             return members
 
-        self.sandbox.fail_token_requests(Fault(rewrite=rewrite))
+        self.sandbox.fail(Fault(rewrite=rewrite))
 
     def costs(self) -> tuple[int, int]:
         """How many refreshes there were, and how many of them presented a spent refresh token."""

@@ -30,7 +30,7 @@ class Hold:
     """A place in a server or a store where work waits until the test lets it go on.
 
     hold = Hold()
-    sandbox.fail_token_requests(Fault(rewrite=hold))   # the answer waits, after the rotation
+    sandbox.fail(Fault(rewrite=hold))   # the answer waits, after the rotation
     ...
     hold.wait_until_reached()
     hold.release()

@@ -447,7 +447,7 @@ assert_type(profile_names(Path("config.toml")), list[str])
 
 with Sandbox(personality="flinks") as sandbox:
     assert_type(sandbox.origin, str)
-    sandbox.fail_token_requests(Fault(status=503))
+    sandbox.fail(Fault(status=503))
     assert_type(sandbox.issue("alice"), dict[str, Any])
     assert_type(sandbox.sign_in(start.url), str)
     assert_type(sandbox.counts, Counts)

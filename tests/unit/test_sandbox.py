@@ -466,13 +466,13 @@ def test_revoked_grant_is_dead(sandbox: Sandbox, http: httpx.Client) -> None:
 def test_core_rejects_through_the_proxy_only(sandbox: Sandbox, http: httpx.Client) -> None:
     """Core's own 401 passes through /proxy unchanged and without a challenge; Cloud's own paths go on working."""
     headers = bearer(sandbox.issue())
-    sandbox.core_rejects = True
+    sandbox.personality.core_rejects = True
     response = http.get("/proxy/ledgers", headers=headers)
     assert response.status_code == 401
     assert response.json()["error_detail"]["code"] == "AUTH_INVALID_API_KEY"
     assert "www-authenticate" not in response.headers
     assert http.get("/data/x", headers=headers).status_code == 200
-    sandbox.core_rejects = False
+    sandbox.personality.core_rejects = False
     assert http.get("/proxy/ledgers", headers=headers).status_code == 200
 
 
@@ -504,7 +504,7 @@ def test_ledger_without_name_is_refused(sandbox: Sandbox, http: httpx.Client, bo
 def test_fault_replaces_the_answer_and_spends_nothing(sandbox: Sandbox, http: httpx.Client) -> None:
     """Faults come in the order given, one per request; they do not touch the refresh token; then all is well."""
     answer = sandbox.issue()
-    sandbox.fail_token_requests(
+    sandbox.fail(
         Fault(status=503, headers={"Retry-After": "7"}),
         Fault(body=b"<html>", headers={"Content-Type": "text/html"}),
         Fault(),
@@ -523,7 +523,7 @@ def test_fault_replaces_the_answer_and_spends_nothing(sandbox: Sandbox, http: ht
 def test_lost_answer_has_spent_the_refresh_token(sandbox: Sandbox, http: httpx.Client, fault: Fault) -> None:
     """With after_rotation the client sees the fault, but the old refresh token is spent."""
     answer = sandbox.issue()
-    sandbox.fail_token_requests(fault)
+    sandbox.fail(fault)
     try:
         assert refresh(sandbox, http, answer["refresh_token"]).status_code == 502
     except httpx.RemoteProtocolError:
@@ -537,7 +537,7 @@ def test_disconnect_closes_only_that_connection(sandbox: Sandbox, http: httpx.Cl
     """The client sees its connection closed without an answer; another one stays open."""
     with httpx.Client(base_url=sandbox.origin) as bystander:
         bystander.get("/")
-        sandbox.fail_token_requests(Fault(disconnect=True))
+        sandbox.fail(Fault(disconnect=True))
         with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
             refresh(sandbox, http, sandbox.issue()["refresh_token"])
         kept = bystander.get("/", extensions={"trace": _refuse_new_connection})
@@ -556,7 +556,7 @@ def test_hanging_request_ends_with_the_sandbox() -> None:
         Sandbox() as sandbox,
         httpx.Client(base_url=sandbox.origin, timeout=60) as http,
     ):
-        sandbox.fail_token_requests(Fault(hang=True))
+        sandbox.fail(Fault(hang=True))
         hanging = threads.submit(refresh, sandbox, http, sandbox.issue()["refresh_token"])
         sandbox.wait_for_token_requests(1)
         assert httpx.get(f"{sandbox.origin}/_sandbox/counts").json()["token_requests"] == 1
@@ -568,7 +568,7 @@ def test_hanging_request_ends_with_the_sandbox() -> None:
 
 def test_dripping_body_never_ends(sandbox: Sandbox) -> None:
     """Bytes arrive one at a time: first those of the body, then spaces."""
-    sandbox.fail_token_requests(Fault(body=b"{}", drip=0.001))
+    sandbox.fail(Fault(body=b"{}", drip=0.001))
     received = b""
     with httpx.stream("POST", f"{sandbox.origin}/oauth/token") as response:
         for chunk in response.iter_raw():
@@ -581,7 +581,7 @@ def test_dripping_body_never_ends(sandbox: Sandbox) -> None:
 def test_rewrite_changes_the_successful_answer(sandbox: Sandbox, http: httpx.Client) -> None:
     """A rewritten answer is the client's only news of a rotation that did take place; a refusal is left alone."""
     answer = sandbox.issue()
-    sandbox.fail_token_requests(
+    sandbox.fail(
         Fault(rewrite=lambda members: {**members, "expires_in": "soon"}),
         Fault(rewrite=lambda members: b"\xef\xbb\xbf" + json.dumps(members).encode()),
         Fault(rewrite=lambda members: {}),
@@ -595,7 +595,7 @@ def test_rewrite_changes_the_successful_answer(sandbox: Sandbox, http: httpx.Cli
 
 def test_headers_alone_are_added_to_the_genuine_answer(sandbox: Sandbox, http: httpx.Client) -> None:
     """A fault with nothing but headers decorates."""
-    sandbox.fail_token_requests(Fault(headers={"Set-Cookie": "a=b"}))
+    sandbox.fail(Fault(headers={"Set-Cookie": "a=b"}))
     response = refresh(sandbox, http, sandbox.issue()["refresh_token"])
     assert response.headers["set-cookie"] == "a=b"
     assert response.json()["token_type"] == "Bearer"
@@ -603,7 +603,7 @@ def test_headers_alone_are_added_to_the_genuine_answer(sandbox: Sandbox, http: h
 
 def test_crashing_rewrite_is_reported_in_the_answer(sandbox: Sandbox, http: httpx.Client) -> None:
     """A mistake in a test's own rewrite is reported where the test's author looks."""
-    sandbox.fail_token_requests(Fault(rewrite=lambda members: members["absent"]))
+    sandbox.fail(Fault(rewrite=lambda members: members["absent"]))
     response = refresh(sandbox, http, sandbox.issue()["refresh_token"])
     assert (response.status_code, response.text) == (500, "/oauth/token: KeyError('absent')")
 
@@ -611,7 +611,7 @@ def test_crashing_rewrite_is_reported_in_the_answer(sandbox: Sandbox, http: http
 def test_api_faults_are_separate(sandbox: Sandbox, http: httpx.Client) -> None:
     """Faults for the API wait for API requests, and a made-up 401 counts as rejected."""
     answer = sandbox.issue()
-    sandbox.fail_api_requests(Fault(status=401), Fault(status=302, headers={"Location": "http://other.test/"}))
+    sandbox.fail(Fault(status=401), Fault(status=302, headers={"Location": "http://other.test/"}), at="api")
     assert refresh(sandbox, http, answer["refresh_token"]).status_code == 200
     assert http.get("/data/x", headers=bearer(answer)).status_code == 401
     assert http.get("/data/x", headers=bearer(answer)).headers["location"] == "http://other.test/"
@@ -655,9 +655,9 @@ def test_requests_are_recorded_without_showing_secrets(sandbox: Sandbox, http: h
     assert "secret" not in repr(sandbox.requests)
     assert "instance_1" not in repr(api)
     assert "secret" not in repr(sandbox) + repr(vars(sandbox))
-    sandbox.clear_requests()
+    sandbox.clear_record()
     assert sandbox.requests == ()
-    assert sandbox.counts.token_requests == 1
+    assert sandbox.counts == Counts()
 
 
 def test_large_bodies_are_measured_whole_and_kept_in_part(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -671,13 +671,13 @@ def test_large_bodies_are_measured_whole_and_kept_in_part(sandbox: Sandbox, http
 
 
 def test_counts_are_a_snapshot(sandbox: Sandbox, http: httpx.Client) -> None:
-    """Figures taken once do not change; reset_counts starts over."""
+    """Figures taken once do not change; clear_record starts over."""
     before = sandbox.counts
     http.get("/data/x")
     assert (before.api_requests, sandbox.counts.api_requests, sandbox.counts.api_rejected) == (0, 1, 1)
     with pytest.raises(FrozenInstanceError):
         before.api_requests = 5  # type: ignore[misc]
-    sandbox.reset_counts()
+    sandbox.clear_record()
     assert sandbox.counts == Counts()
 
 
@@ -714,7 +714,7 @@ def test_controls_over_http(sandbox: Sandbox, http: httpx.Client) -> None:
     assert http.get("/data/x", headers=bearer(answer)).status_code == 401
     assert http.post("/_sandbox/lifetime?seconds=2.5").status_code == 200
     assert refresh(sandbox, http, answer["refresh_token"]).json()["expires_in"] == 2.5
-    assert http.post("/_sandbox/reset-counts").json() == http.get("/_sandbox/counts").json()
+    assert http.post("/_sandbox/clear-record").json() == http.get("/_sandbox/counts").json()
     assert sandbox.counts == Counts()
     assert not [request for request in sandbox.requests if request.path.startswith("/_sandbox")]
 
@@ -730,7 +730,7 @@ def test_wrong_lifetime_is_refused(sandbox: Sandbox, http: httpx.Client, seconds
 
 def test_unknown_control_lists_the_known_ones(http: httpx.Client) -> None:
     """A mistyped control, or the wrong method, gets the list of what there is."""
-    assert "POST /_sandbox/reset-counts" in http.get("/_sandbox/reset-counts").json()["error"]
+    assert "POST /_sandbox/clear-record" in http.get("/_sandbox/clear-record").json()["error"]
 
 
 def test_wrong_lifetimes_are_refused_in_python(sandbox: Sandbox) -> None:
@@ -791,7 +791,7 @@ def test_sandbox_has_no_address_before_it_runs() -> None:
 def test_sandbox_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Neither a request nor a stop with a request under way writes to the log."""
     with caplog.at_level(logging.DEBUG), ThreadPoolExecutor(1) as threads, Sandbox() as sandbox:
-        sandbox.fail_token_requests(Fault(delay=3600))
+        sandbox.fail(Fault(delay=3600))
         threads.submit(_post_and_forget, sandbox.origin)
         sandbox.wait_for_token_requests(1)
         sandbox.__exit__(None, None, None)

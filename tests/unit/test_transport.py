@@ -47,8 +47,8 @@ def running() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(running: Sandbox) -> Sandbox:
-    running.clear_requests()
-    running.reset_counts()
+    running.clear_record()
+    running.clear_record()
     return running
 
 
@@ -65,7 +65,7 @@ def send(package: Package, url: str, **settings: Any) -> HttpResponse:
 
 def test_the_request_arrives_as_it_was_written(package: Package, sandbox: Sandbox) -> None:
     """Method, path, body and headers; nobody's cookies, one User-Agent, and an answer with lower-case names."""
-    sandbox.fail_token_requests(Fault(status=418, body=b"teapot", headers={"X-Odd-Name": "Value"}))
+    sandbox.fail(Fault(status=418, body=b"teapot", headers={"X-Odd-Name": "Value"}))
     response = send(package, sandbox.origin)
     assert (response.status_code, response.body, response.headers["x-odd-name"]) == (418, b"teapot", "Value")
     (request,) = sandbox.requests
@@ -79,7 +79,7 @@ def test_the_request_arrives_as_it_was_written(package: Package, sandbox: Sandbo
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_f36_redirects_are_handed_back_and_never_followed(package: Package, sandbox: Sandbox, status: int) -> None:
     """F36: a 307 would carry the secrets along."""
-    sandbox.fail_token_requests(Fault(status=status, headers={"location": f"{sandbox.origin}/elsewhere"}))
+    sandbox.fail(Fault(status=status, headers={"location": f"{sandbox.origin}/elsewhere"}))
     assert send(package, sandbox.origin).status_code == status
     assert len(sandbox.requests) == 1
 
@@ -101,8 +101,8 @@ def clients(sandbox: Sandbox) -> list[Any]:
 def test_f36_the_users_own_client_follows_no_redirect_and_adds_no_auth(package: Package, sandbox: Sandbox) -> None:
     """`token_http` is used with any package of the caller; its settings for redirects and auth are not."""
     for client in clients(sandbox):
-        sandbox.clear_requests()
-        sandbox.fail_token_requests(Fault(status=307, headers={"location": f"{sandbox.origin}/elsewhere"}))
+        sandbox.clear_record()
+        sandbox.fail(Fault(status=307, headers={"location": f"{sandbox.origin}/elsewhere"}))
         with client:
             assert send(package, sandbox.origin, client=client).status_code == 307
         (request,) = sandbox.requests
@@ -140,7 +140,7 @@ def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
     package: Package, sandbox: Sandbox, fault: Fault, limits: dict[str, float]
 ) -> None:
     """F26: it may have been renewed (`sent`), and the deadline holds however slowly the bytes drip."""
-    sandbox.fail_token_requests(fault)
+    sandbox.fail(fault)
     began_at = time.monotonic()
     with pytest.raises(NoResponse) as caught:
         send(package, sandbox.origin, **limits)
@@ -157,7 +157,7 @@ def test_f26_the_deadline_holds_on_a_connection_that_the_users_client_had_open(
     own: Any = requests.Session() if package == "requests" else {"httpx": httpx, "httpx2": httpx2}[package].Client()
     with own:
         assert send(package, sandbox.origin, client=own).status_code == 401
-        sandbox.fail_token_requests(fault)
+        sandbox.fail(fault)
         began_at = time.monotonic()
         with pytest.raises(NoResponse, match="not complete within") as caught:
             send(package, sandbox.origin, client=own, request_deadline=0.2)
@@ -203,20 +203,20 @@ def test_an_answer_without_end_is_refused(package: Package, sandbox: Sandbox, co
     body, headers = b" " * 100_000, dict[str, str]()
     if coding == "gzip":
         body, headers = gzip.compress(body), {"content-encoding": "gzip"}
-    sandbox.fail_token_requests(Fault(status=200, body=body, headers=headers))
+    sandbox.fail(Fault(status=200, body=body, headers=headers))
     with pytest.raises(ProtocolError, match="longer than 10000 bytes.*max_answer_bytes"):
         send(package, sandbox.origin, max_answer_bytes=10_000)
 
 
 def test_an_answer_at_the_cap_passes(package: Package, sandbox: Sandbox) -> None:
     """Up to and including."""
-    sandbox.fail_token_requests(Fault(status=200, body=b" " * 10_000))
+    sandbox.fail(Fault(status=200, body=b" " * 10_000))
     assert len(send(package, sandbox.origin, max_answer_bytes=10_000).body) == 10_000
 
 
 def test_compression_that_nobody_asked_for_is_undone(package: Package, sandbox: Sandbox) -> None:
     """Gateways compress regardless."""
-    sandbox.fail_token_requests(
+    sandbox.fail(
         Fault(status=200, body=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}),
         Fault(status=200, body=b"no gzip", headers={"content-encoding": "gzip"}),
     )

@@ -66,7 +66,7 @@ def test_a_callback_after_an_outage_may_be_reloaded(application: Application, sa
     """A server that is overloaded just then has spent nothing: the same page works when it is loaded again."""
     alice = application.log_in("alice")
     callback = connect(alice, sandbox, "a")
-    sandbox.fail_token_requests(Fault(status=503))
+    sandbox.fail(Fault(status=503))
     refused = alice.get(callback)
     assert refused.status_code == 503
     assert "Not connected yet" in refused.text

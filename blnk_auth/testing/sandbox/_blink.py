@@ -82,7 +82,7 @@ def authorize_path(target: str = DEFAULT_TARGET) -> str:
 
 
 def problem(name: str, *, source: ProblemSource = "PROVIDER", status: int | None = None, detail: str = "") -> Fault:
-    """A documented error on demand: `sandbox.fail_api_requests(problem("EXPIRED_TOKEN"))`.
+    """A documented error on demand: `sandbox.fail(problem("EXPIRED_TOKEN"), at="api")`.
 
     Args:
         name: The error's type, as api-reference/error-codes lists it.

@@ -17,7 +17,7 @@ from ._setting_checks import checked_lifetime
 
 
 class Control:
-    """`GET counts`; `GET superseded`; `POST reset-counts`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
+    """`GET counts`; `GET superseded`; `POST clear-record`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
 
     Each responds with the counts after it; `superseded` also lists what each refresh replaced. Without `subject`, all
     access tokens are revoked.
@@ -28,7 +28,7 @@ class Control:
         self._journal = journal
         self._actions: dict[tuple[str, str], Callable[[dict[str, str]], None]] = {
             ("GET", "counts"): lambda _query: None,
-            ("POST", "reset-counts"): lambda _query: self._journal.reset_counts(),
+            ("POST", "clear-record"): lambda _query: self._journal.clear(),
             ("POST", "revoke-access-tokens"): lambda query: self._server.revoke_access_tokens(query.get("subject")),
             ("POST", "lifetime"): self._set_lifetime,
         }

@@ -82,7 +82,7 @@ class Endpoint:
             await _send_answer(self._spec.answer(request), scope, receive, send)
             return
         self._journal.arrived(self._spec.kind, request)
-        fault = self._faults.take()
+        _, fault = self._faults.take()
         genuine = self._spec.answer(request) if fault.performs_grant else None
         await asyncio.sleep(self._latency() + fault.delay)
         await self._deliver(fault, genuine, scope, receive, send)

@@ -1,6 +1,6 @@
 """Faults: how the next requests fail. `_endpoint` applies them.
 
-Used by tests through `Sandbox.fail_token_requests` and similar methods. It promises that a fault with impossible values
+Used by tests through `Sandbox.fail`. It promises that a fault with impossible values
 is refused when it is made. A fault is data and never does anything.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ...errors._pickling import public
 
@@ -68,20 +68,36 @@ class Fault:
 
 NO_FAULT = Fault()
 
+FaultKind = Literal["token", "api", "revocation"]
+"""The kinds of requests that can be made to fail."""
+
+MAX_QUEUED_FAULTS = 10_000
+
 
 class FaultQueue:
-    """Faults for the next requests of one kind, in order. Thread-safe: both deque methods are atomic."""
+    """Faults for the next requests of one kind, in order. Thread-safe."""
 
     def __init__(self) -> None:
-        self._faults: deque[Fault] = deque()
+        self._faults: deque[tuple[str, Fault]] = deque()
 
-    def add(self, *faults: Fault) -> None:
-        """Append faults."""
-        self._faults.extend(faults)
+    def add(self, name: str, fault: Fault) -> None:
+        """Append a fault, and the name under which it is shown. Raises `ValueError` if too many wait already."""
+        if len(self._faults) >= MAX_QUEUED_FAULTS:
+            raise ValueError(f"faults: {MAX_QUEUED_FAULTS} wait already for requests to come")
+        self._faults.append((name, fault))
 
-    def take(self) -> Fault:
-        """The fault for the next request; `NO_FAULT` if there is none."""
+    def take(self) -> tuple[str, Fault]:
+        """The fault for the next request, and its name; `NO_FAULT` without a name if there is none."""
         try:
             return self._faults.popleft()
         except IndexError:
-            return NO_FAULT
+            return "", NO_FAULT
+
+    def clear(self) -> None:
+        """Remove all faults."""
+        self._faults.clear()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the faults that wait for a request, in order."""
+        return tuple(name for name, _ in self._faults.copy())

@@ -39,7 +39,7 @@ _UPSTREAM = {"error_description": "The token that Flinks holds at the Data Provi
 
 
 def refusal(error: str, status: int = 400) -> Fault:
-    """An error of the token endpoint on demand: `sandbox.fail_token_requests(refusal("invalid_grant"))`.
+    """An error of the token endpoint on demand: `sandbox.fail(refusal("invalid_grant"))`.
 
     Args:
         error: The code, as RFC 6749 section 5.2 lists it.
@@ -64,7 +64,7 @@ def upstream_expired(status: int = 401) -> Fault:
 
 
 def fdx_error(code: int, status: int, message: str = "Made to fail") -> Fault:
-    """An error of the data endpoints on demand: `sandbox.fail_api_requests(fdx_error(602, 401))`.
+    """An error of the data endpoints on demand: `sandbox.fail(fdx_error(602, 401), at="api")`.
 
     Args:
         code: The error's code in the FDX specification.

@@ -26,7 +26,7 @@ MAX_RECORDED_BODY = 64 * 1024
 @public
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A snapshot of the sandbox's figures since the start or the last `reset_counts()`. Immutable.
+    """A snapshot of the sandbox's figures since the start or the last `clear_record()`. Immutable.
 
     Attributes:
         token_requests: Requests that arrived at the token endpoint, with any result.
@@ -118,14 +118,10 @@ class Journal:
         with self._changed:
             return tuple(self._requests)
 
-    def reset_counts(self) -> None:
-        """Set all figures to 0."""
+    def clear(self) -> None:
+        """Set all figures to 0, and delete the recorded requests."""
         with self._changed:
             self._figures.clear()
-
-    def clear_requests(self) -> None:
-        """Delete the recorded requests."""
-        with self._changed:
             self._requests.clear()
 
     def arrived(self, kind: Kind, request: RecordedRequest) -> None:

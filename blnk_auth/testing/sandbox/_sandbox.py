@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,10 +26,11 @@ from ._blnk_cloud import BlnkCloud
 from ._control import Control
 from ._device import DeviceFlow
 from ._endpoint import Endpoint, EndpointSpec
-from ._faults import Fault, FaultQueue
+from ._faults import Fault, FaultKind, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
-from ._journal import Counts, Journal, Kind, RecordedRequest
+from ._journal import Counts, Journal, RecordedRequest
+from ._named_faults import NamedFault, named_fault
 from ._setting_checks import checked_lifetime
 
 PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
@@ -94,7 +95,7 @@ class Sandbox:
         self.token_latency: float = 0.0
         self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
         self._journal = Journal()
-        self._faults: dict[Kind, FaultQueue] = {"token": FaultQueue(), "revocation": FaultQueue(), "api": FaultQueue()}
+        self._faults: dict[FaultKind, FaultQueue] = {kind: FaultQueue() for kind in get_args(FaultKind)}
         self._port = port
         self._tls = tls
         self._http: HTTPServer | None = None
@@ -103,6 +104,7 @@ class Sandbox:
             self._device_flow = DeviceFlow(
                 self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
             )
+        self._name = personality
         self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
         first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
         scope = self.personality.default_scope
@@ -251,69 +253,49 @@ class Sandbox:
     def rotates(self, rotates: bool) -> None:
         self._authorization_server.rotates = rotates
 
-    @property
-    def core_rejects(self) -> bool:
-        """Assign True to make `/proxy` answer the 401 of a Blnk Core that rejects Cloud's key: no renewal helps."""
-        return self._blnk_cloud().core_rejects
+    def fail(self, *faults: Fault | str, at: FaultKind | None = None) -> None:
+        """Let the next requests fail; after the last fault, requests succeed again.
 
-    @core_rejects.setter
-    def core_rejects(self, rejects: bool) -> None:
-        self._blnk_cloud().core_rejects = rejects
-
-    def _blnk_cloud(self) -> BlnkCloud:
-        if not isinstance(self.personality, BlnkCloud):
-            raise AttributeError("core_rejects belongs to the personality 'blnk_cloud'")
-        return self.personality
-
-    def fail_token_requests(self, *faults: Fault) -> None:
-        """Let the next token requests fail; after the last fault, requests succeed again.
+            sandbox.fail("invalid_grant")                        # the next token request
+            sandbox.fail("EXPIRED_TOKEN", "EXPIRED_TOKEN")       # the next two API requests, with bLink
+            sandbox.fail(Fault(status=503), at="revocation")
 
         Args:
-            *faults: One for each of the next requests, in this order, after those that are queued already.
+            *faults: One for each of the next requests, in this order, after those that are queued already: a `Fault`,
+                or the name of one. There is a name for each error that the provider documents, and for what a network
+                does. A wrong name gets an error that lists them.
+            at: Which requests: those to the token endpoint, to the API, or revocations. None: those at which the
+                provider documents the named fault; token requests for a `Fault`.
+
+        Raises:
+            ValueError: There is no fault of that name, or 10,000 are queued already.
         """
-        self._faults["token"].add(*faults)
-
-    def fail_api_requests(self, *faults: Fault) -> None:
-        """Let the next API requests fail; after the last fault, requests succeed again.
-
-        Args:
-            *faults: One for each of the next requests, in this order, after those that are queued already.
-        """
-        self._faults["api"].add(*faults)
-
-    def fail_revocations(self, *faults: Fault) -> None:
-        """Let the next revocations fail; after the last fault, they succeed again.
-
-        Args:
-            *faults: One for each of the next revocations, in this order, after those that are queued already.
-        """
-        self._faults["revocation"].add(*faults)
+        found = [(each, named_fault(self._name, each)) if isinstance(each, str) else ("", each) for each in faults]
+        for name, fault in found:
+            kind, plain = (fault.at, fault.fault) if isinstance(fault, NamedFault) else ("token", fault)
+            self._faults[at or kind].add(name or _named_after(plain), plain)
 
     # --- what happened --------------------------------------------------------------------------------------------
 
     @property
     def counts(self) -> Counts:
-        """A snapshot of the figures since the start or the last `reset_counts()`."""
+        """A snapshot of the figures since the start or the last `clear_record()`."""
         return self._journal.counts
 
-    def reset_counts(self) -> None:
-        """Set all figures to 0."""
-        self._journal.reset_counts()
+    def clear_record(self) -> None:
+        """Set all figures to 0, and delete the recorded requests."""
+        self._journal.clear()
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
-        """The requests since the start or the last `clear_requests()`, oldest first: the latest 10,000 at most."""
+        """The requests since the start or the last `clear_record()`, oldest first: the latest 10,000 at most."""
         return self._journal.requests
-
-    def clear_requests(self) -> None:
-        """Delete the recorded requests. The figures stay."""
-        self._journal.clear_requests()
 
     def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
         """Wait until token requests have arrived, with or without a response. It blocks.
 
         Args:
-            n: How many, since the start or the last `reset_counts()`.
+            n: How many, since the start or the last `clear_record()`.
             timeout: Seconds to wait at most.
 
         Raises:
@@ -333,11 +315,16 @@ class Sandbox:
         return Endpoint(
             spec,
             journal=self._journal,
-            faults=self._faults.get(spec.kind) or FaultQueue(),
+            faults=self._faults.get(cast("FaultKind", spec.kind)) or FaultQueue(),
             latency=lambda: self.token_latency if spec.kind == "token" else 0.0,
             cut=http.cut,
             certificate_of=http.certificate_of,
         )
+
+
+def _named_after(fault: Fault) -> str:
+    """What a fault without a name is called where it is shown."""
+    return "a fault" if fault.status is None else f"status {fault.status}"
 
 
 async def _respond_with_error(request: Request, error: Exception) -> PlainTextResponse:

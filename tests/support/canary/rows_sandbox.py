@@ -14,10 +14,10 @@ from .world import World
 
 
 @row(
-    "Sandbox Sandbox.clear_requests Sandbox.fail_api_requests Sandbox.fail_revocations Sandbox.fail_token_requests "
-    "Sandbox.issue Sandbox.reset_counts Sandbox.revoke_access_tokens Sandbox.revoke_grant Sandbox.sign_in "
+    "Sandbox Sandbox.clear_record Sandbox.fail Sandbox.issue "
+    "Sandbox.revoke_access_tokens Sandbox.revoke_grant Sandbox.sign_in "
     "Sandbox.wait_for_token_requests Sandbox.enter_user_code Sandbox.client_id Sandbox.client_secret Sandbox.origin "
-    "Sandbox.redirect_uri Sandbox.lifetime Sandbox.rotates Sandbox.core_rejects Sandbox.counts Sandbox.requests Counts "
+    "Sandbox.redirect_uri Sandbox.lifetime Sandbox.rotates Sandbox.counts Sandbox.requests Counts "
     "Fault Fault.performs_grant Fault.replaces_answer RecordedRequest RecordedRequest.form RecordedRequest.json"
 )
 def a_sandbox(world: World) -> object:
@@ -38,9 +38,9 @@ def a_sandbox(world: World) -> object:
         for issued in sandbox.issue("bob").values():
             if isinstance(issued, str) and issued.startswith("blnk_"):
                 world.secrets.add("access token", issued)
-        sandbox.fail_token_requests(Fault(503, world.secrets.new("refresh token").encode()))
-        sandbox.fail_api_requests(Fault(500, world.secrets.new("access token").encode()))
-        sandbox.fail_revocations(Fault())
+        sandbox.fail(Fault(503, world.secrets.new("refresh token").encode()))
+        sandbox.fail(Fault(500, world.secrets.new("access token").encode()), at="api")
+        sandbox.fail(Fault(), at="revocation")
         sandbox.revoke_access_tokens("alice")
         with httpx.Client(auth=HttpxAuth(source), verify=False) as http:
             http.get(f"{sandbox.origin}/data/ledgers")
@@ -48,9 +48,8 @@ def a_sandbox(world: World) -> object:
         world.look_at(sandbox, *sandbox.requests, sandbox.counts, Counts(), sandbox.personality)
         world.look_at(*(request.path for request in sandbox.requests if request.form or request.method == "GET"))
         sandbox.revoke_grant("alice")
-        sandbox.clear_requests()
-        sandbox.reset_counts()
-        sandbox.lifetime, sandbox.rotates, sandbox.core_rejects = 60.0, sandbox.rotates, sandbox.core_rejects
+        sandbox.clear_record()
+        sandbox.lifetime, sandbox.rotates = 60.0, sandbox.rotates
         try:
             sandbox.enter_user_code("AAAA-BBBB")
         except ValueError as error:

@@ -344,7 +344,7 @@ def check_a_server_that_dies_during_the_token_call_costs_no_pair(store: Any, ser
             return members
 
         alice.world.expire()
-        alice.world.sandbox.fail_token_requests(Fault(rewrite=kill))
+        alice.world.sandbox.fail(Fault(rewrite=kill))
         renewed = alice.source.token()
         alice.world.events.wait_for("save_failed")
         assert store_is_down(store, alice.source.store_key)
