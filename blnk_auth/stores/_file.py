@@ -222,7 +222,7 @@ class FileStore(PickledByArguments):
         return write_lock(lock, path, self._prepare, self._access)
 
     def _prepare(self) -> None:
-        existing = next(parent for parent in self._directory.parents if parent.exists())
+        existing = next((parent for parent in self._directory.parents if parent.exists()), None)
         is_new = not _exists(self._directory)
         make_directory(self._directory, self._access)
         self._refuse(self._directory, self._directory.lstat(), stat.S_ISDIR, "directory", "700")

@@ -51,10 +51,11 @@ def process_lock(
 
 def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: float, access: Access) -> None:
     try:
-        make_directory(path.parent, access)
-        if access.is_checked:
-            tighten(path.parent)
-        lock.acquire(timeout=timeout)
+        try:
+            _acquire_in_directory(lock, path, timeout, access)
+        except FileNotFoundError:
+            # The directory was removed in between, as the user's runtime directory is at the end of a session.
+            _acquire_in_directory(lock, path, timeout, access)
     except filelock.Timeout:
         raise StoreError(
             f"cannot lock {purpose}: not free within {timeout:g} s. Another thread or process has {str(path)!r}, most "
@@ -86,6 +87,13 @@ def _failure(path: Path, purpose: str, error: OSError) -> StoreError:
             "supports locks"
         ),
     )
+
+
+def _acquire_in_directory(lock: filelock.BaseFileLock, path: Path, timeout: float, access: Access) -> None:
+    make_directory(path.parent, access)
+    if access.is_checked:
+        tighten(path.parent)
+    lock.acquire(timeout=timeout)
 
 
 def _release(lock: filelock.BaseFileLock, path: Path) -> None:

@@ -292,13 +292,15 @@ def check_keyring(value: tuple[str, bool]) -> None:
     backend = _Keyring()
     with contextlib.ExitStack() as open_files:
         fallback = None
-        store = KeyringStore("acme-fuzz", backend=backend, fallback=fallback)
+        # A service for each process: its lock files are removed below.
+        service = f"acme-fuzz-{os.getpid()}"
+        store = KeyringStore(service, backend=backend, fallback=fallback)
         name = "index" if is_list else name_of(KEY)
         open_files.callback(shutil.rmtree, store._locks, ignore_errors=True)
 
         def damage() -> None:
-            assert f"acme-fuzz/{name}" in backend.entries
-            backend.entries[f"acme-fuzz/{name}"] = text
+            assert f"{service}/{name}" in backend.entries
+            backend.entries[f"{service}/{name}"] = text
 
         check_store(store, damage, keeps=not is_list)
 

@@ -229,9 +229,7 @@ def check_device_authorization(body: bytes) -> None:
         read = read_device_authorization(members, now=NOW)
         shown = (read.user_code, read.verification_uri, read.verification_uri_complete or "")
         assert all(text.isprintable() and len(text) <= 2048 for text in shown)
-        assert all(text.startswith(("https://", "HTTPS://", "http://")) or not text for text in map(str, shown[1:])), (
-            shown
-        )
+        assert all(not text or text.lower().startswith(("https://", "http://")) for text in shown[1:]), shown
         assert math.isfinite(read.expires_at)
         assert math.isfinite(read.interval)
         assert read.interval >= 0
@@ -263,7 +261,8 @@ def check_metadata(value: tuple[int, bytes]) -> None:
     with only_our_errors(), httpx.Client(transport=httpx.MockTransport(lambda _: _response(status, {}, body))) as http:
         provider = Provider.discover(ISSUER, token_http=http)
         assert provider.issuer == ISSUER
-        assert json.loads(body)["issuer"] == ISSUER
+        # Python refuses to read integers of thousands of digits, and the library reads documents that have them.
+        assert json.loads(body, parse_int=str)["issuer"] == ISSUER
         assert str(provider.token_endpoint).startswith(("https://", "HTTPS://", "http://"))
         provider.with_certificate()
 

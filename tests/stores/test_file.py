@@ -26,8 +26,10 @@ from support.stores.workers import write_own_keys_in
 from support.token_endpoint import answer
 
 from blnk_auth.errors import Conflict, StoreError
+from blnk_auth.stores import _process_lock
 from blnk_auth.stores._durable_file import past_sharing_errors
 from blnk_auth.stores._file import FileStore
+from blnk_auth.stores._private_file import Access, make_directory
 from blnk_auth.stores._record_text import FORMAT
 from blnk_auth.stores._token_store import Record, TokenStore
 from blnk_auth.testing.store_contract import SharedStoreContract, check_that_a_crowd_renews_once, run_processes
@@ -280,6 +282,22 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "another key's": of_another_key,
     "no key": lambda text: text.replace('"key":"alice"', '"key":7'),
 }
+
+
+def test_a_lock_directory_that_is_removed_in_between_comes_back(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the user's runtime directory is removed when the last session ends, between making it and locking in it."""
+    made = iter([True])
+
+    def removed_after(path: Path, access: Access) -> None:
+        make_directory(path, access)
+        if next(made, False):
+            path.rmdir()
+
+    monkeypatch.setattr(_process_lock, "make_directory", removed_after)
+    with _process_lock.process_lock(directory / "locks" / "a", purpose="a test", timeout=1):
+        assert (directory / "locks" / "a").exists()
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
