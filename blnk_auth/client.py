@@ -22,7 +22,7 @@ from ._renewal.pickled_client import grant_of, settings_of, shared_state
 from ._sign_in.client_sign_ins import ClientSignIns
 from ._sign_in.pending_sign_ins import PendingSignIns
 from ._sign_in.wanted_grant import WantedGrant
-from .errors import ConfigurationError, clears_locals, is_number, is_text, redacted
+from .errors import ConfigurationError, clears_locals, is_number, is_text, quoted, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -91,7 +91,8 @@ class OAuthClient(ClientSignIns):
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
         if not isinstance(provider, Provider):
             remedy = "pass BlnkCloud(), Provider(name=..., ...) or Provider.discover(...)"
-            raise ConfigurationError("provider must be a Provider", parameter="provider", remedy=remedy)
+            problem = f"provider must be a Provider, not {quoted(provider)}"
+            raise ConfigurationError(problem, parameter="provider", remedy=remedy)
         self._share(
             checked_state(
                 provider,

@@ -110,4 +110,6 @@ class RenewalPolicy:
 
 
 def _wrong(name: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"policy: {name} {why}", parameter=name)
+    default = RenewalPolicy.__dataclass_fields__[name].default
+    remedy = f"pass another number, or leave it out for the default, {default:g}"
+    return ConfigurationError(f"policy: {name} {why}", parameter=name, remedy=remedy)

@@ -259,9 +259,9 @@ class StaticToken(Source):
         value = redacted(value.strip() if isinstance(value, str) else "")
         if not is_sendable(value):
             raise ConfigurationError(
-                "value is empty or has characters that no HTTP header can carry",
+                "value must be a string that is not empty, in visible ASCII characters, without spaces",
                 parameter="value",
-                remedy="pass the key itself",
+                remedy="pass the key as the provider wrote it",
             )
         if (
             not isinstance(header, str)
@@ -269,7 +269,11 @@ class StaticToken(Source):
             or not header.isascii()
             or not header.replace("-", "").replace("_", "").isalnum()
         ):
-            raise ConfigurationError(f"header {quoted(header)} is not the name of an HTTP header", parameter="header")
+            raise ConfigurationError(
+                f"header must be the name of an HTTP header, not {quoted(header)}",
+                parameter="header",
+                remedy="pass a name such as 'X-Blnk-Key', or leave it out for Authorization",
+            )
         prefix = BEARER if header.lower() == "authorization" else ""
         self._fixed = _StaticCredential(
             RequestRules(AllowedOrigins(api_origins), header),
@@ -360,7 +364,7 @@ def _may_receive(credential: Credential, url: str, cached: CachedToken | None = 
         origin = None
     if origin is None or not origin.scheme or not origin.host:
         raise ConfigurationError(
-            "url is not an absolute URL", parameter="url", remedy="pass the whole URL, such as https://host/path"
+            "url must be an absolute URL", parameter="url", remedy="pass the whole URL, such as https://host/path"
         )
     rules = credential.rules
     if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):

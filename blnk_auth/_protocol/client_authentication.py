@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import quote_plus
 
-from ..errors import ConfigurationError, is_text, quoted, redacted
+from ..errors import ConfigurationError, is_text, kind_of, quoted, redacted
 from .assertions import KeyMaterial, PrivateKey, Signer, hmac_digest, sign_assertion, sign_by_secret
 from .callables import call_setting
 
@@ -116,7 +116,7 @@ class ClientCredentials:
     def _check_id(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
             raise ConfigurationError(
-                "client_id is empty",
+                "client_id must be a string that is not empty",
                 parameter="client_id",
                 remedy="pass the id that the provider gave your application",
             )
@@ -140,9 +140,9 @@ class ClientCredentials:
             _check_characters(secret, "client_secret")
         elif secret is not None and not callable(secret):
             raise ConfigurationError(
-                f"client_secret is {type(secret).__name__}",
+                f"client_secret must be a string, or a callable that returns one, not {kind_of(secret)}",
                 parameter="client_secret",
-                remedy="pass text, or a callable that returns text",
+                remedy="pass the secret as the provider wrote it, or a callable that fetches it",
             )
 
     def _check_key(self) -> None:
@@ -154,7 +154,9 @@ class ClientCredentials:
             )
         if self.key_id is not None and not is_text(self.key_id):
             raise ConfigurationError(
-                f"key_id is {type(self.key_id).__name__}", parameter="key_id", remedy="pass text, or leave it out"
+                f"key_id must be a string, not {quoted(self.key_id)}",
+                parameter="key_id",
+                remedy="pass the id under which the provider knows the key, or leave it out",
             )
         if not callable(self.private_key) and not isinstance(self.private_key, Signer):
             # One assertion that is not sent: whether key and algorithm fit is better known now than at a renewal.
@@ -166,9 +168,9 @@ class ClientCredentials:
         secret = redacted(call_setting("client_secret", given)) if callable(given) else given
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
-                "client_secret: the callable returned no secret",
+                "client_secret: the callable must return a string that is not empty",
                 parameter="client_secret",
-                remedy="return the secret as text",
+                remedy="let it return the secret as the provider wrote it",
             )
         _check_characters(secret, "client_secret: what the callable returned")
         return secret

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from ..errors import ConfigurationError, is_text
+from ..errors import ConfigurationError, is_text, kind_of
 
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -23,6 +23,8 @@ _OF_CLIENT_CREDENTIALS = (
 # RFC 3986 section 4.3, as far as a mistake is likely: a scheme, and neither spaces nor a fragment.
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+")
 
+_A_STRING = "pass a string in valid Unicode, without lone surrogates"
+
 _OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
 
 
@@ -30,14 +32,18 @@ def checked_parameters(made: Any, setting: str) -> Mapping[str, str]:
     """`made`, if it is a mapping of strings. Raises `ConfigurationError`."""
     if not isinstance(made, Mapping):
         raise ConfigurationError(
-            f"{setting} must give a mapping of names to strings, not {type(made).__name__}", parameter=setting
+            f"{setting} must give a mapping of strings to strings, not {kind_of(made)}",
+            parameter=setting,
+            remedy="use a dict, such as {'name': 'value'}",
         )
     given = cast("Mapping[str, str]", made)
     for name, value in given.items():
         if not is_text(name):
-            raise ConfigurationError(f"{setting}: a name {_fault(name)}", parameter=setting)
+            raise ConfigurationError(f"{setting}: a name {_fault(name)}", parameter=setting, remedy=_A_STRING)
         if not is_text(value):
-            raise ConfigurationError(f"{setting}: the value of {name!r} {_fault(value)}", parameter=setting)
+            raise ConfigurationError(
+                f"{setting}: the value of {name!r} {_fault(value)}", parameter=setting, remedy=_A_STRING
+            )
     return given
 
 
@@ -46,10 +52,16 @@ def checked_headers(made: Any, setting: str) -> Mapping[str, str]:
     given = checked_parameters(made, setting)
     for name, value in given.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError(f"{setting}: {name!r} is not the name of an HTTP header", parameter=setting)
+            raise ConfigurationError(
+                f"{setting}: {name!r} is not the name of an HTTP header",
+                parameter=setting,
+                remedy="use letters, digits and hyphens, such as 'X-Request-Id'",
+            )
         if not value.isascii() or not value.isprintable():
             raise ConfigurationError(
-                f"{setting}: the value of {name} must be printable ASCII without line breaks", parameter=setting
+                f"{setting}: the value of {name} must be printable ASCII without line breaks",
+                parameter=setting,
+                remedy="remove or encode the other characters",
             )
     return given
 
@@ -89,7 +101,7 @@ def checked_resource(resource: str | None) -> str | None:
     """What a token is for, RFC 8707 section 2: an absolute URI without a fragment. Raises `ConfigurationError`."""
     if resource is not None and not (is_text(resource) and _ABSOLUTE_URI.fullmatch(resource)):
         raise ConfigurationError(
-            "resource must be an absolute URI without a fragment, or None",
+            "resource must be None, or an absolute URI without a fragment",
             parameter="resource",
             remedy="pass what the provider documents, such as resource='https://api.example.com'",
         )
@@ -100,7 +112,7 @@ def checked_audience(audience: str | None) -> str | None:
     """Whom a token is for, in the server's own words. Raises `ConfigurationError`."""
     if audience is not None and not (is_text(audience) and audience.strip()):
         raise ConfigurationError(
-            "audience must be a string that is not empty, or None",
+            "audience must be None, or a string that is not empty",
             parameter="audience",
             remedy="pass what the provider documents, or leave it out",
         )
@@ -121,5 +133,5 @@ def without_reserved(made: Mapping[str, str], reserved: Iterable[str], setting: 
 
 def _fault(value: object) -> str:
     if not isinstance(value, str):
-        return f"must be a string, not {type(value).__name__}"
+        return f"must be a string, not {kind_of(value)}"
     return "has characters that cannot be written as UTF-8"

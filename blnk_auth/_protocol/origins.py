@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ConfigurationError, quoted
+from ..errors import ConfigurationError, kind_of, quoted
 
 ANY_ORIGIN = "*"
 """In a list of origins: any https origin."""
@@ -106,7 +106,7 @@ class AllowedOrigins:
         self.listed = frozenset(parse_origin(origin, parameter) for origin in named if origin != ANY_ORIGIN)
         if not self.any_https and not self.listed:
             raise ConfigurationError(
-                f"{parameter} is empty, so no request could carry the token",
+                f"{parameter} must not be empty: no request could carry the token",
                 parameter=parameter,
                 remedy='list the origins of the API, such as "https://api.example.com", or "*" for any https origin',
             )
@@ -190,7 +190,7 @@ def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
         )
     if isinstance(origins, bytes | Mapping) or not isinstance(origins, Iterable):
         raise ConfigurationError(
-            f"{parameter} must be a sequence of origins, not {type(cast('object', origins)).__name__}",
+            f"{parameter} must be a sequence of origins, not {kind_of(cast('object', origins))}",
             parameter=parameter,
             remedy=f"write {parameter}={_EXAMPLE}",
         )
@@ -203,7 +203,7 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
     parts, port, host = _split(url)
     if parts is None:
         raise ConfigurationError(
-            f"{parameter} is not a URL", parameter=parameter, remedy="write it as https://host/path"
+            f"{parameter} must be a URL", parameter=parameter, remedy="write it as https://host/path"
         )
     if parts.scheme.lower() not in schemes or not host:
         raise ConfigurationError(
@@ -242,7 +242,9 @@ def _split(url: str) -> tuple[SplitResult | None, int | None, str | None]:
 def _check_characters(url: Any, parameter: str) -> None:
     if not isinstance(url, str):
         raise ConfigurationError(
-            f"{parameter} must be a URL as a string, not {type(url).__name__}", parameter=parameter
+            f"{parameter} must be a string, not {kind_of(url)}",
+            parameter=parameter,
+            remedy="write it as 'https://host/path'",
         )
     if " " in url or not url.isprintable():
         # Also those that a terminal obeys, or that reverse the direction of what is read.
@@ -252,7 +254,11 @@ def _check_characters(url: Any, parameter: str) -> None:
             remedy="percent-encode them, or remove them",
         )
     if len(url) > _LONGEST_URL:
-        raise ConfigurationError(f"{parameter} is longer than {_LONGEST_URL} characters", parameter=parameter)
+        raise ConfigurationError(
+            f"{parameter} is longer than {_LONGEST_URL} characters",
+            parameter=parameter,
+            remedy="check it, and pass a shorter URL",
+        )
 
 
 def _check_host(origin: Origin, parameter: str) -> None:

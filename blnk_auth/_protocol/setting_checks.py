@@ -21,6 +21,9 @@ GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 """The settings that are the URL of an endpoint, and nothing else."""
 
+_LONGEST_SHOWN = 200
+"""The most characters of a refused value in an error."""
+
 _CHOICES: Mapping[str, Sequence[str]] = {
     "client_auth": METHODS,
     "basic_encoding": get_args(BasicEncoding),
@@ -70,17 +73,25 @@ def check_endpoint(url: str | None, parameter: str) -> None:
 
 def _check_kind(value: object, parameter: str, is_right: Callable[[Any], bool], kind: str) -> None:
     if not is_right(value):
-        raise ConfigurationError(f"{parameter} is {_shown(value)}", parameter=parameter, remedy=f"give {kind}")
+        raise ConfigurationError(
+            f"{parameter} must be {kind}, not {_shown(value)}",
+            parameter=parameter,
+            remedy="correct it, or leave it out for the default",
+        )
 
 
 def _check_names(provider: Any) -> None:
     if not isinstance(provider.name, str) or not provider.name.strip():
-        raise ConfigurationError("name is empty", parameter="name", remedy="give the provider a short, lasting name")
+        raise ConfigurationError(
+            "name must be a string that is not empty",
+            parameter="name",
+            remedy="pass a short name that never changes, such as 'acme'",
+        )
     if not isinstance(provider.display_name, str):
         raise ConfigurationError(
-            f"display_name is {_shown(provider.display_name)}",
+            f"display_name must be a string, not {_shown(provider.display_name)}",
             parameter="display_name",
-            remedy="give text, such as 'Acme Bank', or leave it out for the name",
+            remedy="pass a name for messages, such as 'Acme Bank', or leave it out for the value of name",
         )
 
 
@@ -100,9 +111,9 @@ def _check_endpoints(provider: Any) -> None:
         check_endpoint(provider.authorization_endpoint, "authorization_endpoint")
     elif provider.target is None:
         raise ConfigurationError(
-            "authorization_endpoint is a callable of the target, and there is no target",
+            "authorization_endpoint is a callable of the target, but target is missing",
             parameter="authorization_endpoint",
-            remedy="give the provider a target, or a URL as its authorization_endpoint",
+            remedy="pass target too, or a URL as authorization_endpoint",
         )
 
 
@@ -116,22 +127,24 @@ def _check_choices(provider: Any) -> None:
             )
     if not _are_strings(provider.grants) or not set(provider.grants) <= set(get_args(GrantType)):
         raise ConfigurationError(
-            f"grants is {_shown(provider.grants)}",
+            f"grants must be a sequence of grant types, not {_shown(provider.grants)}",
             parameter="grants",
-            remedy=f"give a sequence of {', '.join(get_args(GrantType))}",
+            remedy=f"pass some of {', '.join(get_args(GrantType))}",
         )
 
 
 def _check_issuer(provider: Any) -> None:
     if provider.issuer is not None and not isinstance(provider.issuer, str):
         raise ConfigurationError(
-            f"issuer is {_shown(provider.issuer)}", parameter="issuer", remedy="give the URL in the server's metadata"
+            f"issuer must be a string, not {_shown(provider.issuer)}",
+            parameter="issuer",
+            remedy="pass the URL that the server's metadata has as its issuer, or leave it out",
         )
     if provider.sends_iss and provider.issuer is None:
         raise ConfigurationError(
-            "sends_iss needs the issuer that iss must name",
+            "sends_iss is True, but issuer is missing, so there is nothing to compare iss with",
             parameter="sends_iss",
-            remedy="give the provider its issuer",
+            remedy="pass the provider's issuer too",
         )
 
 
@@ -152,17 +165,17 @@ def _check_origins_from_token(provider: Any) -> None:
         if provider.api_host_suffixes:
             missing, given = given, missing
         raise ConfigurationError(
-            f"{missing} is empty, and {given} needs it",
+            f"{missing} is missing, and {given} needs it",
             parameter=missing,
-            remedy='give both, such as ("instance_url",) and ("my.salesforce.com",)',
+            remedy='pass both, such as ("instance_url",) and ("my.salesforce.com",)',
         )
     for suffix in provider.api_host_suffixes:
         # Anyone can register a name below a suffix of one label, such as "com".
         if "." not in suffix.strip(".") or suffix != suffix.strip(".").lower() or not suffix.isascii():
             raise ConfigurationError(
-                f"api_host_suffixes: {suffix!r} is not a host that belongs to the provider",
+                f"api_host_suffixes must list hosts that belong to the provider, not {suffix!r}",
                 parameter="api_host_suffixes",
-                remedy="give lower-case hosts of at least two labels, such as 'my.salesforce.com'",
+                remedy="pass lower-case host names of at least two labels, such as 'my.salesforce.com'",
             )
 
 
@@ -194,7 +207,10 @@ def _one_of(known: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return quoted(value)
+    """A value that is refused, as an error shows it: of a collection, its type and its strings."""
+    if not value or not isinstance(value, list | tuple | set | frozenset):
+        return quoted(value)
+    return f"{quoted(value)} of {', '.join(map(quoted, cast('Iterable[object]', value)))}"[:_LONGEST_SHOWN]
 
 
 def _are(kind: type, value: object) -> bool:
@@ -218,7 +234,7 @@ _SWITCH: tuple[Callable[[Any], bool], str] = (is_bool, "True or False")
 _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
     (
         callable,
-        "a callable, or leave it out for the behaviour of the RFCs",
+        "a callable",
         ("read_answer", "judge_refusal", "is_rejection"),
     ),
     (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),

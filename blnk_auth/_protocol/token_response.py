@@ -148,7 +148,12 @@ def _error_of_device_grant(response: HttpResponse) -> BlnkAuthError | None:
             "the user refused access", remedy="ask again if they change their mind", reason="denied", **fields
         )
     if code == "expired_token":
-        return SignInRequired("nobody entered the code in time", remedy="start it again", reason="restart", **fields)
+        return SignInRequired(
+            "the user has not entered the code in time",
+            remedy="start the sign-in again",
+            reason="restart",
+            **fields,
+        )
     return None
 
 

@@ -21,7 +21,7 @@ from .._protocol.client_authentication import (
 )
 from .._protocol.origins import endpoint_origin
 from .._transport.network import Network
-from ..errors import ConfigurationError, is_number
+from ..errors import ConfigurationError, is_number, quoted
 from ..events import OnEvent
 from ..policy import RenewalPolicy
 from ..stores._async_adapter import AsyncTokenStore, as_token_store
@@ -56,12 +56,16 @@ def checked_state(
     policy = RenewalPolicy() if policy is None else policy
     if not isinstance(policy, RenewalPolicy):
         raise ConfigurationError(
-            "policy must be a RenewalPolicy", parameter="policy", remedy="pass RenewalPolicy(...), or None"
+            f"policy must be a RenewalPolicy, not {quoted(policy)}",
+            parameter="policy",
+            remedy="pass RenewalPolicy(...), or None",
         )
     for parameter, value in (("on_event", on_event), ("clock", clock)):
         if value is not None and not callable(value):
             raise ConfigurationError(
-                f"{parameter} must be callable", parameter=parameter, remedy="pass a function, or None"
+                f"{parameter} must be a callable, not {quoted(value)}",
+                parameter=parameter,
+                remedy="pass a function, or None",
             )
     if clock is not None:
         _check_clock(clock)

@@ -161,9 +161,9 @@ def credential_of(source: object) -> Credential:
     if isinstance(source, Source):
         return source._credential  # pyright: ignore[reportPrivateUsage]  # of this file's own base class
     name = source.__name__ if isinstance(source, type) else type(source).__name__
-    what = "the class" if isinstance(source, type) else "of the type"
+    what = "the class" if isinstance(source, type) else "an object of the type"
     raise ConfigurationError(
-        f"source is {what} {name}, which is not a source of tokens",
+        f"source must be a source of tokens, not {what} {name}",
         parameter="source",
         remedy=_WHAT_TO_PASS.get(name, _A_SOURCE),
     )

@@ -386,8 +386,8 @@ def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
     """Why a request was sent without the token, and what to do. `how` describes where to add an origin."""
     if origin is None:
         return (
-            f"the request already had a header {header_name}, so it was sent with that one and without the token; if "
-            "an SDK sets the header, configure the SDK to omit it (docs/how-to/use-inside-api-clients.md)"
+            f"the request has a header {header_name} of its own, so it was sent with that one and without the token; "
+            "if an SDK sets the header, configure the SDK to omit it (docs/how-to/use-inside-api-clients.md)"
         )
     # The origin comes from any URL that was requested, and it is logged. No host name has more characters than this.
     named = on_one_line(str(origin)[:300])

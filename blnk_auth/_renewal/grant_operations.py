@@ -7,7 +7,7 @@ the store has changed. It never renews, except for a revocation that needs a val
 from __future__ import annotations
 
 from .._protocol.requests import ServerRequest, build_revocation
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, kind_of
 from ..events import Event
 from ..token import Token
 from .cached_token import is_sendable
@@ -54,7 +54,9 @@ def _check_adoptable(token: Token) -> None:
     """Raise `ConfigurationError` for a value that is not a token, or that could not be read back from a store."""
     if not isinstance(token, Token):
         raise ConfigurationError(
-            "token must be a Token", parameter="token", remedy="Token.from_response(...) makes one of a dict"
+            f"token must be a Token, not {kind_of(token)}",
+            parameter="token",
+            remedy="make one from the server's response with Token.from_response(...)",
         )
     if not isinstance(token.access_token, str) or not is_sendable(token.access_token):
         raise ConfigurationError(
@@ -67,5 +69,5 @@ def _check_adoptable(token: Token) -> None:
         raise ConfigurationError(
             f"the token cannot be stored ({why})",
             parameter="token",
-            remedy="Token.from_response(...) makes one that can be stored",
+            remedy="make it with Token.from_response(...)",
         )

@@ -158,6 +158,8 @@ class Renewal:
         """Mark the grant as ended, keep its record, and return the error to raise."""
         verdict = verdict.replace(subject=self.grant.subject)
         if self.grant.subject is None:
+            # The client's own token: no user can help.
+            verdict = verdict.replace(remedy="check the client's registration: its credentials, grant types and scope")
             return ConfigurationError(f"client_credentials: {verdict.problem}", **BlnkAuthError.fields(verdict))
         if stored is not None and verdict.reason == "refused":
             self.stored.mark_ended(stored, verdict.reason)

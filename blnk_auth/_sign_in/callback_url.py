@@ -116,7 +116,7 @@ def _check_issuer(issuer: str, provider: Provider) -> None:
             raise ProtocolError(
                 "callback_url: iss names a server at another origin than this provider's endpoints",
                 parameter="callback_url",
-                remedy="start the sign-in again, and if it is the right server, give the provider its issuer",
+                remedy="start the sign-in again, and if it is the right server, set the issuer of the provider",
             )
     elif issuer != provider.issuer:
         raise ProtocolError(

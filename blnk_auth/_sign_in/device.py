@@ -23,7 +23,7 @@ from .._renewal.client_state import ClientState
 from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import in_trio
-from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, is_number
+from ..errors import ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable, is_number, quoted
 from ..errors._pickling import pickled_by_name, public
 from ..events import Event
 from ..token import read_seconds
@@ -144,7 +144,7 @@ class DeviceSignIn:
     ) -> None:
         if timeout is not None and not (is_number(timeout) and timeout >= 0):
             raise ConfigurationError(
-                f"timeout must be a number of seconds, or None, not {timeout!r}",
+                f"timeout must be None, or a number of seconds, not {quoted(timeout)}",
                 parameter="timeout",
                 remedy="pass None to wait until the code expires",
             )
@@ -201,7 +201,7 @@ class DeviceSignIn:
         """Seconds to wait before the next poll. Raises `SignInRequired` if there is no time for another."""
         if self._state.clock() + self._interval > self._deadline:
             raise SignInRequired(
-                "nobody has entered the code in time",
+                "the user has not entered the code in time",
                 remedy="start the sign-in again",
                 reason="restart",
                 subject=self._wanted.subject,
@@ -248,7 +248,9 @@ def _check_callable(parameter: str, value: object) -> None:
             "on_prompt": "pass a function that shows user_code and verification_uri",
             "wait": "pass a function that waits for the seconds it is given, or leave it out",
         }[parameter]
-        raise ConfigurationError(f"{parameter} must be callable", parameter=parameter, remedy=remedy)
+        raise ConfigurationError(
+            f"{parameter} must be a callable, not {quoted(value)}", parameter=parameter, remedy=remedy
+        )
 
 
 async def _sleep(seconds: float) -> None:

@@ -19,7 +19,7 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight
-from ..errors import ConfigurationError, TemporarilyUnavailable, is_text
+from ..errors import ConfigurationError, TemporarilyUnavailable, is_text, kind_of
 from ..events import Event
 from .callback_url import check_callback, code_of, no_state, parse_callback
 from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
@@ -42,7 +42,7 @@ class AuthorizationFinish:
     def __init__(self, state: ClientState, callback_url: str, unechoed_state: str | None = None) -> None:
         if unechoed_state is not None and not is_text(unechoed_state):
             raise ConfigurationError(
-                "unechoed_state must be a string, or None",
+                f"unechoed_state must be a string, not {kind_of(unechoed_state)}",
                 parameter="unechoed_state",
                 remedy="pass the state of the AuthorizationRequest, kept in the user's session",
             )

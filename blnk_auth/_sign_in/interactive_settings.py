@@ -64,7 +64,9 @@ def _check_callables(pasted: Pasted | None, **callables: Callable[[str], object]
     for parameter, value in callables.items():
         if value is not None and not callable(value):
             raise ConfigurationError(
-                f"{parameter} must be callable", parameter=parameter, remedy="pass a function of one string, or None"
+                f"{parameter} must be a callable, not {quoted(value)}",
+                parameter=parameter,
+                remedy="pass a function of one string, or None",
             )
     if pasted is not None and not callable(pasted) and not isinstance(pasted, Iterable):
         raise ConfigurationError(
@@ -98,7 +100,7 @@ def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> st
         )
     if not is_loopback_uri(redirect_uri) and pasted is None:
         raise ConfigurationError(
-            "redirect_uri is not an http address of this machine, so the browser cannot be sent back to this program",
+            "redirect_uri must be an http address of this machine, so that the browser can be sent back here",
             parameter="redirect_uri",
             remedy=(
                 "register one such as http://127.0.0.1/callback, or pass pasted= to let the user paste the address "

@@ -50,10 +50,10 @@ class WantedGrant:
 
 
 def _checked_subject(subject: str) -> str:
-    """Whose grant it is. Raises `ConfigurationError` unless it is text that is not empty."""
+    """The subject, if it is a string that is not empty; else raise `ConfigurationError`."""
     if not is_text(subject) or not subject.strip():
         raise ConfigurationError(
-            "subject must be text (UTF-8) that is not empty",
+            "subject must be a string in valid Unicode that is not empty",
             parameter="subject",
             remedy="pass your own lasting id of the user who gave the grant",
         )

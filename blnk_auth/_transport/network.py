@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from .. import __version__
 from .._protocol.http_messages import Package
 from .._protocol.origins import is_loopback
-from ..errors import ConfigurationError, redacted
+from ..errors import ConfigurationError, kind_of, redacted
 from ..policy import RenewalPolicy
 
 if TYPE_CHECKING:
@@ -68,15 +68,16 @@ class Network:
     def _check_client(self) -> None:
         if _package_of(self.client) is None:
             raise ConfigurationError(
-                f"token_http is {type(self.client).__name__}",
+                "token_http must be a requests.Session, an httpx.Client or an httpx2.Client, not "
+                f"{kind_of(self.client)}",
                 parameter="token_http",
-                remedy="pass a requests.Session, an httpx.Client or an httpx2.Client, or leave it out",
+                remedy="pass such a client, or leave it out",
             )
         if self.verify is not True or self.cert is not None or self.proxy is not None:
             raise ConfigurationError(
-                "token_http brings its own verify, cert and proxy",
+                "token_http was passed together with verify, cert or proxy, but it has its own",
                 parameter="token_http",
-                remedy="set them there, not here",
+                remedy="set verify, cert and proxy of that client, and leave them out here",
             )
 
 
@@ -94,7 +95,7 @@ def _check_proxy(proxy: str) -> None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            "proxy is not the URL of a proxy",
+            "proxy must be the URL of a proxy",
             parameter="proxy",
             remedy=f"write it as http://proxy.example.com:3128 (or {', '.join(_PROXY_SCHEMES[1:])})",
         )

@@ -26,7 +26,7 @@ def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tup
         return verify
     if verify is not True and not isinstance(verify, str | PathLike):
         raise ConfigurationError(
-            f"verify is {verify!r}: without verification anyone on the way could read the client secret",
+            f"verify must not be {verify!r}: without verification anyone on the way could read the client secret",
             parameter="verify",
             remedy="pass True, the path of a CA file, or an ssl.SSLContext",
         )

@@ -113,7 +113,7 @@ def read_profiles(path: Path) -> Mapping[str, Any] | None:
     profiles = document.get(_PROFILES, {})
     if not isinstance(profiles, dict):
         raise ConfigurationError(
-            f"{path}: profiles must be tables", remedy="give each a heading such as [profiles.default]"
+            f"{path}: profiles must be tables", remedy="add a heading for each, such as [profiles.default]"
         )
     return cast("dict[str, Any]", profiles)
 

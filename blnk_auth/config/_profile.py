@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, Redacted, clears_locals, redacted
+from ..errors import ConfigurationError, Redacted, clears_locals, quoted, redacted
 from ..errors._pickling import public
 from ..provider import Provider
 from ..stores._token_store import TokenStore
@@ -247,7 +247,11 @@ def load_profile(
         ConfigurationError: A setting is missing, misspelt or of the wrong type, or the file cannot be read.
     """
     if not isinstance(cast("object", name), str):
-        raise ConfigurationError("profile must be text, the name of a profile", parameter="profile")
+        raise ConfigurationError(
+            f"profile must be a string, not {quoted(name)}",
+            parameter="profile",
+            remedy="pass the name of a profile, such as 'default'",
+        )
     overrides = overrides or {}
     file = find_config(path)
     is_named = bool(path or os.environ.get("BLNK_AUTH_CONFIG"))
@@ -296,7 +300,7 @@ def _table(file: Path | None, name: str, *, is_needed: bool, is_named: bool) -> 
         return None
     if not isinstance(table, dict):
         raise ConfigurationError(
-            f"{file}: profiles.{name} must be a table", remedy=f"give it the heading [profiles.{name}]"
+            f"{file}: profiles.{name} must be a table", remedy=f"add the heading [profiles.{name}]"
         )
     return cast("dict[str, Any]", table)
 

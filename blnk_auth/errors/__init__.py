@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 from ._checks import is_bool as is_bool
 from ._checks import is_number as is_number
 from ._checks import is_text as is_text
+from ._checks import kind_of as kind_of
 from ._checks import on_one_line as on_one_line
 from ._checks import quoted as quoted
 from ._tracebacks import Redacted as Redacted
@@ -283,7 +284,7 @@ class NotPickled:
 
     def __call__(self) -> NoReturn:
         raise ConfigurationError(
-            f"{self.parameter} was passed as text, and pickles carry no secrets",
+            f"{self.parameter} was passed as a string, and pickles contain no secrets",
             parameter=self.parameter,
             remedy=f"pass a callable as {self.parameter}, which fetches it in each process",
         )

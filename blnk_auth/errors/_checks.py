@@ -38,10 +38,16 @@ def quoted(value: object) -> str:
     if isinstance(value, int | float) or value is None:
         return repr(value)[:_LONGEST_QUOTED]
     if not isinstance(value, str):
-        return f"a {type(value).__name__}"
+        return kind_of(value)
     if len(value) < _SECRET_FROM or (len(value) <= _LONGEST_QUOTED and set(value) <= set(_OF_WORDS)):
         return repr(value)
     return f"{value[:_BEGINNING]!r}..."
+
+
+def kind_of(value: object) -> str:
+    """The type of a value that is refused, for an error that must not show the value: "a dict", "an int"."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in tuple('aeio') else 'a'} {name}"
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -87,7 +87,9 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 def _origin(host: str) -> Origin:
     if not isinstance(host, str) or not host:
         raise ConfigurationError(
-            "host is empty", parameter="host", remedy=f"pass the one you were given, such as {FLINKS_PRODUCTION!r}"
+            "host must be a string that is not empty",
+            parameter="host",
+            remedy=f"pass the host that Flinks gave you, such as {FLINKS_PRODUCTION!r}",
         )
     return parse_origin(host if "://" in host else f"https://{host}", "host")
 

@@ -127,7 +127,9 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
     """
     if isinstance(store, type):
         raise ConfigurationError(
-            f"{parameter} is the class {store.__name__}", parameter=parameter, remedy=f"make one: {store.__name__}(...)"
+            f"{parameter} must be a store, not the class {store.__name__}",
+            parameter=parameter,
+            remedy=f"make an instance: {store.__name__}(...)",
         )
     missing = [method for method in _METHODS if not callable(getattr(store, method, None))]
     if missing:
@@ -135,12 +137,12 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
             f"{parameter} must have {', '.join(_METHODS[:-1])} and {_METHODS[-1]}: this {type(store).__name__} has no "
             f"{' and no '.join(missing)}",
             parameter=parameter,
-            remedy="give a store, such as SQLiteStore(path)",
+            remedy="pass a store, such as SQLiteStore(path)",
         )
     asynchronous = [method for method in _AWAITED if inspect.iscoroutinefunction(getattr(store, method))]
     if len(asynchronous) not in (0, len(_AWAITED)):
         raise ConfigurationError(
-            f"{parameter}: only {' and '.join(asynchronous)} of its methods is async",
+            f"{parameter}: some methods are async ({', '.join(asynchronous)}) and others are not",
             parameter=parameter,
             remedy=f"write {', '.join(_AWAITED)} all with async def, or all without",
         )
@@ -281,7 +283,9 @@ async def _contained(coroutine: Coroutine[Any, Any, Result]) -> Result:
         return await coroutine
     except (KeyboardInterrupt, SystemExit) as error:
         name = type(error).__name__
-    raise StoreError(f"the asynchronous store raised {name}")
+    raise StoreError(
+        f"the asynchronous store raised {name}", remedy="correct the store: it must raise StoreError instead"
+    )
 
 
 def run(coroutine: Coroutine[Any, Any, Result], seconds: float = CALL_SECONDS) -> Result:

@@ -40,7 +40,10 @@ def call_store(
             raise
         # Neither its text nor, by a chain, its frames: both may contain the data that was to be stored.
         why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and isinstance(error.errno, int) else ""
-        failure = StoreError(f"the token store could not be {done} ({type(error).__name__}{why})")
+        failure = StoreError(
+            f"the token store could not be {done} ({type(error).__name__}{why})",
+            remedy="check what the store depends on, such as its server or its files, and try again",
+        )
     raise failure
 
 
@@ -52,7 +55,7 @@ def load_record(store: TokenStore, key: str) -> Record | None:
         isinstance(record, Record) and isinstance(record.data, dict) and isinstance(record.version, str)
     ):
         return record
-    problem = f"the token store's load returned {_described(record)}, not a Record with a dict and a str, or None"
+    problem = f"the token store's load returned {_described(record)}, not a Record (of a dict and a string) or None"
     raise StoreError(problem, key=key, remedy=_CHECK_THE_STORE)
 
 
@@ -63,7 +66,7 @@ def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: 
     if isinstance(version, str):
         return version
     raise StoreError(
-        f"the token store's save returned {_described(version)}, not the new version as a str",
+        f"the token store's save returned {_described(version)}, not the new version as a string",
         key=key,
         remedy=_CHECK_THE_STORE,
     )

@@ -111,7 +111,7 @@ class EncryptedStore(PickledByArguments):
         if not name.isidentifier():
             # It may be the key itself, and is not quoted.
             raise ConfigurationError(
-                "name is not the name of an environment variable",
+                "name must be the name of an environment variable",
                 parameter="name",
                 remedy="pass the name of the variable that has the key, such as 'TOKEN_KEY'",
             )
@@ -120,7 +120,7 @@ class EncryptedStore(PickledByArguments):
             raise ConfigurationError(
                 f"the environment variable {name} is not set",
                 parameter="name",
-                remedy="EncryptedStore.new_key() makes a key",
+                remedy="set it to a key; EncryptedStore.new_key() makes one",
             )
         _key_bytes(text, f"the environment variable {name}", "name")
         return text
@@ -279,9 +279,9 @@ def _list_of(keys: Any) -> Keys:
     """The list that was given as `keys`. Raises `ConfigurationError` if it is not one."""
     if isinstance(keys, (str, bytes)) or not isinstance(keys, Sequence) or not keys:
         raise ConfigurationError(
-            "keys is not a list of keys, newest first, with at least one",
+            "keys must be a list of at least one key, newest first",
             parameter="keys",
-            remedy="keys=[EncryptedStore.new_key()] is one; keep the key where your other secrets are",
+            remedy="make a key with EncryptedStore.new_key(), store it with your other secrets, and pass keys=[key]",
         )
     return cast("Keys", keys)
 
@@ -290,7 +290,7 @@ def _key_bytes(key: bytes | str, where: str, parameter: str) -> bytes:
     octets = _from_base64(key) if isinstance(key, str) else key
     if not isinstance(octets, bytes) or len(octets) != _KEY_BYTES:
         raise ConfigurationError(
-            f"{where} is not a key: it must be {_KEY_BYTES} bytes or their base64 text",
+            f"{where} must be {_KEY_BYTES} bytes, or a string with their base64",
             parameter=parameter,
             remedy="EncryptedStore.new_key() makes one",
         )

@@ -320,7 +320,7 @@ def _symlink(path: Path) -> StoreError:
     return StoreError(
         f"{str(path)!r} is a symlink, whose target somebody else may choose",
         parameter="check_permissions",
-        remedy="give the directory's own path, or pass check_permissions=False",
+        remedy="pass the directory's own path, or pass check_permissions=False",
     )
 
 

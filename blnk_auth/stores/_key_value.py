@@ -82,9 +82,9 @@ class KeyValueStore(SimpleStore):
         missing = [method for method in _METHODS if not callable(getattr(store, method, None))]
         if missing or isinstance(store, type):
             raise ConfigurationError(
-                "store is not a store of py-key-value (py-key-value-aio), which has get, put and delete",
+                "store must be a store of py-key-value (the package py-key-value-aio), with get, put and delete",
                 parameter="store",
-                remedy="make one of its classes, such as key_value.aio.stores.memory.MemoryStore()",
+                remedy="make an instance of one of its classes, such as key_value.aio.stores.memory.MemoryStore()",
             )
         self._store = store
         self._collection = collection

@@ -79,7 +79,9 @@ class KeyringStore(PickledByArguments):
     ) -> None:
         if not isinstance(service, str) or not service.strip():
             raise ConfigurationError(
-                "service is not a name", parameter="service", remedy="give the name of your application"
+                "service must be a string that is not empty",
+                parameter="service",
+                remedy="pass the name of your application",
             )
         self._service = service
         self._backend = backend

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigurationError, StoreError
+from ..errors import ConfigurationError, StoreError, kind_of
 from ._key_locks import KeyLocks
 
 _OTHERS = 0o077
@@ -166,13 +166,13 @@ def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -
     text: object = os.fspath(given) if isinstance(given_at_all, str | os.PathLike) else None
     if not isinstance(text, str):
         raise ConfigurationError(
-            f"{parameter} must be a path, not {type(given_at_all).__name__}",
+            f"{parameter} must be a path, not {kind_of(given_at_all)}",
             parameter=parameter,
-            remedy=f"give one, such as {example!r}",
+            remedy=f"pass one, such as {example!r}",
         )
     if not text or "\0" in text:
         raise StoreError(
-            f"{parameter} {text!r} is not a usable path", parameter=parameter, remedy=f"give one, such as {example!r}"
+            f"{parameter} {text!r} is not a usable path", parameter=parameter, remedy=f"pass one, such as {example!r}"
         )
     try:
         expanded = Path(text).expanduser()

@@ -115,6 +115,7 @@ class RedisStore(PickledByArguments):
             raise ConfigurationError(
                 f"namespace must be 1 to 100 letters, digits and characters of '_.:-', not {quoted(namespace)}",
                 parameter="namespace",
+                remedy="pass a name such as 'blnk_auth:staging', or leave it out",
             )
         self._options = {
             "namespace": namespace,

@@ -155,7 +155,7 @@ def _client_of(url_or_client: str | Client) -> Client:
         return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
     # Outside of the except clause, because that error may quote a part of the password.
     raise ConfigurationError(
-        "url_or_client is not a Redis URL",
+        "url_or_client must be a Redis URL, or a client",
         parameter="url_or_client",
         remedy=(
             "write it as 'redis://user:password@host:6379/0'; characters of the password that mean something in a URL "

@@ -240,9 +240,9 @@ def _parsed(url: str | URL) -> URL:
             return make_url(url)
     # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
     raise ConfigurationError(
-        "url_or_engine is neither an Engine nor a SQLAlchemy URL",
+        "url_or_engine must be a SQLAlchemy URL or an Engine",
         parameter="url_or_engine",
-        remedy="give one, such as 'postgresql+psycopg://user:password@host/database'",
+        remedy="pass one, such as 'postgresql+psycopg://user:password@host/database'",
     )
 
 

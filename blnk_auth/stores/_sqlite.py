@@ -163,6 +163,6 @@ def _file_of(path: str | os.PathLike[str], check_permissions: bool) -> tuple[Pat
     file = absolute_path(path, "path", "tokens.db")
     if not file.name:
         raise StoreError(
-            f"path {str(file)!r} is a directory", parameter="path", remedy="give a file, such as 'tokens.db'"
+            f"path {str(file)!r} is a directory", parameter="path", remedy="pass a file, such as 'tokens.db'"
         )
     return file, Access.of(file.parent, check_permissions=check_permissions)

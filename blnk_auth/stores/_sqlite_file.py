@@ -173,7 +173,7 @@ class SQLiteFile:
             raise StoreError(
                 f"path {str(self.path)!r} is a symlink, a directory or a device",
                 parameter="path",
-                remedy="give the database file's own path",
+                remedy="pass the database file's own path",
             )
         self._access.refuse_other_owner(self.path, status)
         connection = _connect(self.path)

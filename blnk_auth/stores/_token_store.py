@@ -140,7 +140,7 @@ def to_json(data: object) -> str:
     text = _dumps(cast("object", data)) if isinstance(data, dict) else None
     if text is None:
         raise StoreError(
-            "data is not a JSON object: a dict holding only str, int, finite float, bool, None, list and dict",
+            "data must be a JSON object: a dict of strings, integers, finite floats, booleans, None, lists and dicts",
             parameter="data",
             remedy="convert other values before saving",
         )

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError, clears_locals
+from ..errors import ConfigurationError, clears_locals, kind_of
 from ..errors._pickling import public
 from ._token_store import TokenStore
 
@@ -56,7 +56,9 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
     """
     if not isinstance(url, str):
         raise ConfigurationError(
-            f"url must be a str, not {type(url).__name__}", parameter="url", remedy=f"known are {', '.join(KNOWN)}"
+            f"url must be a string, not {kind_of(url)}",
+            parameter="url",
+            remedy=f"known are {', '.join(KNOWN)}",
         )
     scheme, colon, _ = url.partition(":")
     opener = _OPENERS.get(scheme.lower().partition("+")[0])

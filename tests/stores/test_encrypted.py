@@ -245,7 +245,7 @@ def test_a_key_may_come_from_the_environment() -> None:
     )
     good, bad, missing = finished.stdout.splitlines()
     assert good == KEY
-    assert "BAD is not a key" in bad
+    assert "BAD must be 32 bytes" in bad
     assert "MISSING is not set" in missing
     assert SECRET not in bad
 

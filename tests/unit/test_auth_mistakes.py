@@ -26,15 +26,35 @@ class Unusual:
 MISTAKES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "the client": (
         lambda: OAuthClient(acme(), client_id="c", client_secret="s"),
-        "source is of the type OAuthClient",
+        "source must be a source of tokens, not an object of the type OAuthClient",
         "pass client.for_subject(...), or client.for_itself()",
     ),
-    "a key": (lambda: "blnk_a-key", "source is of the type str", "pass a StaticToken("),
-    "a token": (lambda: Token("a-secret"), "source is of the type Token", "source.adopt(token)"),
-    "None": (lambda: None, "source is of the type NoneType", "pass a TokenSource"),
-    "a class": (lambda: StaticToken, "source is the class StaticToken", "pass a TokenSource"),
-    "a dict": (lambda: {"access_token": "a-secret"}, "source is of the type dict", "pass a TokenSource"),
-    "anything": (Unusual, "source is of the type Unusual", "pass a TokenSource"),
+    "a key": (
+        lambda: "blnk_a-key",
+        "source must be a source of tokens, not an object of the type str",
+        "pass a StaticToken(",
+    ),
+    "a token": (
+        lambda: Token("a-secret"),
+        "source must be a source of tokens, not an object of the type Token",
+        "source.adopt(token)",
+    ),
+    "None": (
+        lambda: None,
+        "source must be a source of tokens, not an object of the type NoneType",
+        "pass a TokenSource",
+    ),
+    "a class": (
+        lambda: StaticToken,
+        "source must be a source of tokens, not the class StaticToken",
+        "pass a TokenSource",
+    ),
+    "a dict": (
+        lambda: {"access_token": "a-secret"},
+        "source must be a source of tokens, not an object of the type dict",
+        "pass a TokenSource",
+    ),
+    "anything": (Unusual, "source must be a source of tokens, not an object of the type Unusual", "pass a TokenSource"),
 }
 
 

@@ -5,6 +5,8 @@ Elsewhere tests look at fields, so a message can be reworded; here the rewording
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.messages import FILE, Message, messages, written
 
@@ -12,27 +14,34 @@ ALL = list(messages())
 
 
 WITHOUT_REMEDY = {
-    "_protocol.token_response": "what there is to do depends on the error that is refined here",
-    "_protocol.http_values": "the problem describes what must be given",
-    "_protocol.origins": "the problem describes what must be given",
-    "_protocol.requests": "nothing helps: the provider cannot do it",
-    "_renewal.renewal": "the error of the attempt is passed on",
-    "_renewal.token_endpoint": "the error of the attempt is passed on",
-    "_sign_in": "the problem describes what must be given",
-    "_transport": "the problem describes what must be given",
-    "cli": "the problem describes what must be given",
-    "config": "the problem describes what must be given",
-    "policy": "the problem describes what a number must be",
-    "source": "the problem describes what must be given",
-    "stores._async_adapter": "the store's author knows what it raised",
-    "stores._calls": "the store's author knows what it raised",
-    "stores._redis": "the problem describes what must be given",
+    (
+        "_renewal.renewal",
+        "client_credentials: {verdict.problem}",
+    ): "the remedy is among the fields, which are passed on",
 }
-"""Modules with messages that need none, each with the reason."""
+"""Messages whose remedy is not written where they are raised, each with the reason."""
+
+FORMS = {
+    r"ARGUMENT:? is (not |neither |empty|\{)": "for a value of the wrong kind: `name` must be ..., not ...",
+    r"must be callable": "must be a callable",
+    r"(?<!plain )\b(texts?|str)\b": "string",
+    r"; (.* )?give\b(?! access)": "of an argument: pass",
+    r"nobody (has )?entered": "the user has not entered the code in time",
+}
+"""What no message has, as regular expressions, and what it has instead. ARGUMENT: the parameter that is named."""
 
 
 def names(message: Message) -> str:
     return f"{message.module}: {message.problem[:60]}"
+
+
+def other_forms(problem: str, remedy: str | None = None, parameter: str | None = None) -> list[str]:
+    """What a message should have instead of the forms that it has. What is filled in has no form."""
+    written = re.sub(r"\{[^{}]*\}", "{}", f"{problem}; {remedy or ''}")
+    if parameter is not None:
+        argument = re.sub(r"\{[^{}]*\}", "{}", parameter)
+        written = re.sub(rf"\A{re.escape(argument)}\b|\A{re.escape(argument)}(?=[: ])", "ARGUMENT", written)
+    return [instead for form, instead in FORMS.items() if re.search(form, written)]
 
 
 def test_the_messages_are_what_was_decided() -> None:
@@ -51,8 +60,46 @@ def test_a_message_names_what_is_wrong_and_what_to_do(message: Message) -> None:
 
     assert "; " not in message.problem.replace("'; '", "")
     assert message.problem
-    allowed = any(message.module == name or message.module.startswith(f"{name}.") for name in WITHOUT_REMEDY)
-    assert message.remedy or allowed
+    assert message.remedy or (message.module, message.problem) in WITHOUT_REMEDY
+
+
+def test_every_exception_is_a_message_without_remedy() -> None:
+    """An exception is removed when the message is changed, or gets a remedy."""
+    assert {(each.module, each.problem) for each in ALL if not each.remedy} == set(WITHOUT_REMEDY)
+
+
+@pytest.mark.parametrize("message", ALL, ids=names)
+def test_messages_of_one_kind_have_one_form(message: Message) -> None:
+    """An argument of the wrong kind is described in the same words everywhere, and a string is called a string."""
+    assert other_forms(message.problem, message.remedy, message.parameter) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ("key_id is {type(self.key_id).__name__}", "pass a string", "key_id"),
+        ("{parameter} is {shown}", "pass a string", "{parameter}"),
+        ("keys is not a list", "pass a list", "keys"),
+        ("host is empty", "pass the host", "host"),
+        ("on_event must be callable", "pass a function", "on_event"),
+        ("subject must be text", None, "subject"),
+        ("the store returned no str", "correct it", None),
+        ("grants must be a sequence", "give a sequence", "grants"),
+        ("nobody entered the code in time", "start again", None),
+    ],
+)
+def test_another_form_is_found(message: tuple[str, str | None, str | None]) -> None:
+    """Each of the forms that messages had before they were given one."""
+    assert len(other_forms(*message)) == 1
+
+
+def test_what_is_filled_in_has_no_form() -> None:
+    """Code between braces may use any name, and an argument may be what it is."""
+    assert other_forms("path {str(path)} is a directory", "pass {text}, or keep tokens in plain text", "path") == []
+    assert (
+        other_forms("authorization_endpoint is a callable, but target is missing", None, "authorization_endpoint") == []
+    )
+    assert other_forms("the user did not give access", "ask again", None) == []
 
 
 def test_there_are_messages_to_look_at() -> None:
