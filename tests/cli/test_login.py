@@ -116,12 +116,12 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
         assert "me: signed in at Blnk Cloud" in shown(shell)
         assert "close" in (offline.directory / "page.html").read_text()
         assert re.search(r"me +blnk_cloud", finish(shell, status))
-        assert '"subject": "alice"' in finish(shell, curl)
+        assert '"name": "Customer wallets"' in finish(shell, curl)
         *program, run = code.splitlines()
         for line in program:
             shell.sendline(line)
         shown(shell)
-        assert "alice" in finish(shell, run)
+        assert "Fees and revenue" in finish(shell, run)
         assert "me: forgotten here" in finish(shell, logout)
         assert "nobody has signed in" in finish(shell, status)
 

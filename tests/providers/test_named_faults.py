@@ -49,7 +49,7 @@ RENEWED = (200, 1)
 API = {
     "blnk_cloud": {
         **dict.fromkeys(("authorization_required", "invalid_token"), RENEWED),
-        # The key that Cloud has at Core is wrong, which no token of ours changes.
+        # The key that Cloud has at Core is wrong, which no token of a user changes.
         **dict.fromkeys(("AUTH_MISSING_API_KEY", "AUTH_INVALID_API_KEY", "AUTH_EXPIRED_API_KEY"), (401, 0)),
         "AUTH_MISSING_PRINCIPAL": (401, 0),
         **dict.fromkeys(("AUTH_INSUFFICIENT_PERMISSIONS", "AUTH_UNKNOWN_RESOURCE"), (403, 0)),

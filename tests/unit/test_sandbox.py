@@ -198,7 +198,7 @@ def test_code_exchange_answers_a_token_pair(sandbox: Sandbox, http: httpx.Client
     assert answer["access_token"].startswith("blnk_at_")
     assert answer["refresh_token"].startswith("blnk_rt_")
     assert (answer["token_type"], answer["expires_in"], answer["scope"]) == ("Bearer", 3600, "data:read")
-    assert http.get("/data/ledgers", headers=bearer(answer)).json()["subject"] == "bob"
+    assert http.get("/data/x", headers=bearer(answer)).json()["subject"] == "bob"
     assert sandbox.counts.code_exchanges == 1
 
 
@@ -385,10 +385,10 @@ def test_request_without_header_gets_blnks_sentence(http: httpx.Client, path: st
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/data/ledgers", 200),
+        ("GET", "/data/anything", 200),
         ("POST", "/data/ledgers", 201),
         ("GET", "/proxy/a/b c", 200),
-        ("POST", "/proxy/transactions", 201),
+        ("POST", "/proxy/reconciliation", 201),
         ("PUT", "/proxy/a", 200),
         ("POST", "/ledgers/filter", 201),
         ("GET", "/ledgers/filter", 404),
@@ -488,7 +488,7 @@ def test_blnk_sdk_creates_and_lists_ledgers(sandbox: Sandbox) -> None:
     with Blnk("", options, default_services_map(), format_response, RequestsTransport(session)) as blnk:
         created = blnk.ledgers.create({"name": "Savings"})
         assert (created.status, created.data["name"]) == (201, "Savings")
-        assert blnk.ledgers.list().data == [created.data]
+        assert created.data in blnk.ledgers.list().data
     assert {request.query for request in sandbox.requests} == {"instance_id=instance_1"}
 
 

@@ -29,6 +29,7 @@ from ._authorization_server import AuthorizationServer, Grant, OAuthError, Regis
 from ._endpoint import Answer, EndpointSpec
 from ._faults import Fault
 from ._journal import RecordedRequest
+from ._sample_data import swiss_accounts, swiss_transactions
 from ._token_request import media_type, perform_grant, required, token_form
 
 BASE_PATH = "/consent/v2"
@@ -234,16 +235,30 @@ class BLink:
     def _api(self, request: RecordedRequest) -> Answer:
         scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
         state, grant = self._server.look_up(access_token.strip())
-        is_at_this_bank = grant is not None and grant.target == request.headers["x-corapi-target-id"]
-        if scheme.lower() != "bearer" or state != "valid" or not is_at_this_bank:
+        is_elsewhere = grant is None or grant.target != request.headers["x-corapi-target-id"]
+        if scheme.lower() != "bearer" or state != "valid" or grant is None or is_elsewhere:
             return _rejection("EXPIRED_TOKEN" if state == "expired" else "INVALID_TOKEN")
         if request.method != "GET":
             return _problem("WRONG_METHOD", source="PROVIDER")
         if request.path.endswith("/healthcheck"):
             return _from_bank(200, {"headers": dict(request.headers)})
-        if request.path == "/ais/v6/accounts":
-            return _from_bank(200, {"accounts": [{"owner": grant.subject if grant else None}]})
-        return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
+        return _accounts(request.path, grant)
+
+
+def _accounts(path: str, grant: Grant) -> Answer:
+    accounts = swiss_accounts(grant.subject, grant.target or DEFAULT_TARGET)
+    match path.removeprefix("/ais/v6/").split("/"):
+        case ["accounts"]:
+            return _from_bank(200, {"accounts": accounts})
+        case ["accounts", identifier, *rest]:
+            account = next((each for each in accounts if each["id"] == identifier), None)
+            if account is not None and not rest:
+                return _from_bank(200, account)
+            if account is not None and rest == ["balances"]:
+                return _from_bank(200, {"balances": [account["balance"]]})
+            if account is not None and rest == ["transactions"]:
+                return _from_bank(200, {"transactions": swiss_transactions(account)})
+    return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
 
 
 def _rejection(name: str) -> Answer:

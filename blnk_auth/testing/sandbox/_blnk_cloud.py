@@ -12,22 +12,24 @@ API. It never plays Blnk Core, except for the rejection that `core_rejects` swit
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from ._authorization_page import AuthorizationPage
 from ._authorization_server import CODE_CHALLENGE_METHODS, AuthorizationServer, Grant, OAuthError, RegisteredClient
 from ._device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT, DeviceFlow
 from ._endpoint import Answer, EndpointSpec
 from ._journal import RecordedRequest
+from ._sample_data import ID_FIELDS, Workspace
 from ._token_request import authenticated_client, perform_grant, required, token_form
 
 DEFAULT_SCOPE = "data:read data:write proxy:write"
 
 _GRANTS = ("authorization_code", "refresh_token")
+
+_REQUIRED = {"ledgers": ("name",), "transactions": ("amount", "currency", "source", "destination")}
+"""The members that Core requires of a new record."""
 
 _CORE_REJECTION: dict[str, Any] = {
     "error": "Invalid API key",
@@ -59,7 +61,7 @@ class BlnkCloud:
         self._count = count
         self._page = AuthorizationPage(server, issuer=origin)
         self._device_flow = device_flow
-        self._ledgers: deque[dict[str, str]] = deque(maxlen=1000)
+        self._workspace = Workspace()
 
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints. The last one takes every other path: Blnk answers 401 to any."""
@@ -133,10 +135,15 @@ class BlnkCloud:
         match request.path.strip("/").split("/"):
             case ["proxy", _, *_] if self.core_rejects:
                 return Answer.json(401, _CORE_REJECTION)
-            case ["proxy", "ledgers"] if request.method == "GET":
-                return Answer.json(200, list(self._ledgers))
-            case ["proxy", "ledgers"] if request.method == "POST":
-                return self._create_ledger(request)
+            case ["data", resource] if request.method == "GET" and resource in ID_FIELDS:
+                return Answer.json(200, self._workspace.page(resource, dict(parse_qsl(request.query))))
+            # Core's own lists, to which /proxy leads, are arrays.
+            case ["proxy", resource] if request.method == "GET" and resource in ID_FIELDS:
+                return Answer.json(200, self._workspace.all(resource))
+            case ["data" | "proxy", resource, identifier] if request.method == "GET" and resource in ID_FIELDS:
+                return self._record(resource, identifier)
+            case ["proxy", "ledgers" | "transactions" as resource] if request.method == "POST":
+                return self._create(resource, request)
             case ["proxy", _, *_] | ["data", _]:
                 return _echo(request, grant)
             case [_, "filter"] if request.method == "POST":
@@ -144,14 +151,16 @@ class BlnkCloud:
             case _:
                 return Answer.json(404, {"error": "Not found"})
 
-    def _create_ledger(self, request: RecordedRequest) -> Answer:
-        try:
-            name = json.loads(request.body)["name"]
-        except (ValueError, TypeError, KeyError):
-            return Answer.json(400, {"error": "name is required"})
-        ledger = {"ledger_id": f"ldg_{secrets.token_hex(8)}", "name": str(name)}
-        self._ledgers.append(ledger)
-        return Answer.json(201, ledger)
+    def _record(self, resource: str, identifier: str) -> Answer:
+        record = self._workspace.find(resource, identifier)
+        return Answer.json(404, {"error": "Not found"}) if record is None else Answer.json(200, record)
+
+    def _create(self, resource: str, request: RecordedRequest) -> Answer:
+        members = request.json
+        if missing := next((name for name in _REQUIRED[resource] if not members.get(name)), None):
+            return Answer.json(400, {"error": f"{missing} is required"})
+        state = {"status": "QUEUED"} if resource == "transactions" else {}
+        return Answer.json(201, self._workspace.add(resource, {**members, **state}))
 
 
 def _echo(request: RecordedRequest, grant: Grant) -> Answer:

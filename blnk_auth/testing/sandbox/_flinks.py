@@ -23,18 +23,23 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from ._authorization_page import AuthorizationPage
 from ._authorization_server import ITSELF, AuthorizationServer, Grant, OAuthError, RegisteredClient
 from ._endpoint import Answer, EndpointSpec
 from ._faults import Fault
 from ._journal import RecordedRequest
+from ._sample_data import fdx_accounts, fdx_transactions
 from ._token_request import authenticated_client, media_type, perform_grant
 
 IDLE_LIFETIME = 30 * 86_400.0
 
 _MANAGEMENT_SCOPE = "client:admin"
 _PARTNER_PATHS = ("/api/v1/recipients", "/api/v1/providers", "/api/v2/providers")
+_PAGE_SIZE = 2
+"""Accounts on a page: so few that a client has to follow a link."""
+
 _UPSTREAM = {"error_description": "The token that Flinks holds at the Data Provider has expired"}
 
 
@@ -153,13 +158,28 @@ class Flinks:
             return _traced(401, {"code": 602, "message": "Customer not authorized", "debugMessage": "Consent revoked"})
         if state != "valid" or grant is None or grant.subject == ITSELF:
             return _traced(self.expired_status, {"message": "Unauthorized"})
-        if request.path == "/api/fdx/5/accounts":
-            return self._accounts(grant)
+        return self._data(request, fdx_accounts(grant.subject))
+
+    def _data(self, request: RecordedRequest, accounts: list[dict[str, Any]]) -> Answer:
+        match request.path.removeprefix("/api/fdx/5/").split("/"):
+            case ["accounts"]:
+                return self._page_of(accounts, request.query)
+            case ["accounts", identifier, *rest]:
+                account = next((each for each in accounts if each["accountId"] == identifier), None)
+                if account is not None and not rest:
+                    return _traced(200, {"depositAccount": account})
+                if account is not None and rest == ["transactions"]:
+                    return _traced(200, {"transactions": fdx_transactions(account)})
         return _traced(404, {"code": 701, "message": "Account not found", "debugMessage": request.path})
 
-    def _accounts(self, grant: Grant) -> Answer:
-        following = f"{self.next_page_origin or self._origin()}/api/fdx/5/accounts?offset=1"
-        members = {"accounts": [{"owner": grant.subject}], "links": {"next": {"href": following}}}
+    def _page_of(self, accounts: list[dict[str, Any]], query: str) -> Answer:
+        offset = dict(parse_qsl(query)).get("offset", "0")
+        begin = int(offset) if offset in ("1", "2") else 0
+        end = begin + _PAGE_SIZE
+        members: dict[str, Any] = {"accounts": accounts[begin:end], "page": {"totalElements": len(accounts)}}
+        if end < len(accounts):
+            address = f"{self.next_page_origin or self._origin()}/api/fdx/5/accounts?offset={end}"
+            members["links"] = {"next": {"href": address}}
         return _traced(200, members)
 
 
