@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, StoreError, clears_locals, is_number, quoted
@@ -64,8 +64,9 @@ class _ServerKeys:
         literally = _GLOB_CHARACTERS.sub(r"\\\1", prefix)
         return _encoded(f"{self._start}{literally}*}}")
 
-    def key(self, record: bytes | str) -> str:
-        return _text(record)[len(self._start) : -1]
+    def key(self, record: bytes | str) -> str | None:
+        name = _text(record)
+        return None if name is None else name[len(self._start) : -1]
 
 
 @public
@@ -185,10 +186,11 @@ class RedisStore(PickledByArguments):
         version, text = self._server.run("read", LOAD, [self._server_keys.record(key)])
         if version is None:
             return None
-        data = None if text is None else from_json(text)
-        if data is not None:
-            return Record(data=data, version=_text(version))
-        raise unreadable(key, f"it is not a JSON object, in {self!r}")
+        data, readable_version = None if text is None else from_json(text), _text(version)
+        if data is not None and readable_version is not None:
+            return Record(data=data, version=readable_version)
+        why = "it is not a JSON object" if data is None else "its version is not text"
+        raise unreadable(key, f"{why}, in {self!r}")
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         text, version = to_json(data), new_version()
@@ -209,9 +211,9 @@ class RedisStore(PickledByArguments):
         return self._locks.hold(key, timeout=timeout)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        return iter(
-            sorted(self._server_keys.key(name) for name in self._server.scan(self._server_keys.pattern(prefix)))
-        )
+        found = map(self._server_keys.key, self._server.scan(self._server_keys.pattern(prefix)))
+        # A name that is not text is another program's: no key of this store could be read under it.
+        return iter(sorted(key for key in found if key is not None))
 
 
 class _RedisLeases:
@@ -263,6 +265,10 @@ def _encoded(name: str) -> bytes:
         raise StoreError(f"key {name!r} is not valid Unicode", remedy="use another key") from None
 
 
-def _text(value: bytes | str) -> str:
-    """A reply as text: the user's client may decode replies or not."""
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: bytes | str) -> str | None:
+    """A reply as text; None if it is not UTF-8. The user's client may decode replies or not."""
+    if isinstance(value, str):
+        return value
+    with suppress(UnicodeDecodeError):
+        return value.decode()
+    return None

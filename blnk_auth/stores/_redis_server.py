@@ -42,6 +42,9 @@ _RETRIES = 2
 """How long a client made from a URL waits for a connection and for a reply, and how often it tries again: an
 unreachable server is reported after ten seconds."""
 
+_ERRORS = (RedisError, RedisClusterException, UnicodeDecodeError)
+"""The last one comes from a user's client that decodes replies, and quotes the reply."""
+
 _SCAN_COUNT = 1000
 _NO_EVICTION = "noeviction"
 
@@ -51,6 +54,7 @@ _inherited: list[object] = []
 _SIGN_IN = "check the user and the password in the url"
 _OTHER = "read the server's log for the cause"
 _CONNECT = "check that the server runs and that the url leads to it"
+_NOT_TEXT = "a record was changed by another program: restore it from a backup, or delete it and sign in again"
 _WRONG_CLIENT = "the server is part of a cluster; give a redis.cluster.RedisCluster client"
 _REMEDIES: dict[str | type[RedisError], str] = {
     # redis-py has classes for some of the server's error codes and strips those; the other codes begin the text.
@@ -96,7 +100,7 @@ class Server:
                 # A master that was demoted keeps its connections: a new one may lead to the master of now.
                 self.client.connection_pool.disconnect(inuse_connections=False)
                 return self._evaluate(script, keys, args)
-        except (RedisError, RedisClusterException) as error:
+        except _ERRORS as error:
             problem, remedy = _judge(error)
         # Outside of the except clause, or our error would be chained to that one and its frames, with the arguments.
         raise StoreError(f"{self.name} cannot be {done}: {problem}", remedy=remedy)
@@ -106,7 +110,7 @@ class Server:
         try:
             # A set, because SCAN may give a key twice.
             return set(cast("Any", self.client).scan_iter(match=pattern, count=_SCAN_COUNT))
-        except (RedisError, RedisClusterException) as error:
+        except _ERRORS as error:
             problem, remedy = _judge(error)
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
 
@@ -114,7 +118,7 @@ class Server:
         """What the server does when its memory is full; None if it does not allow the question."""
         try:
             memory: Any = cast("Any", self.client).info("memory")
-        except (RedisError, RedisClusterException):
+        except _ERRORS:
             return None
         # A cluster returns one reply for each node.
         nodes: list[Any] = [each for each in memory.values() if isinstance(each, dict)] or [memory]
@@ -171,8 +175,10 @@ def _without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 
-def _judge(error: RedisError | RedisClusterException) -> tuple[str, str]:
+def _judge(error: RedisError | RedisClusterException | UnicodeDecodeError) -> tuple[str, str]:
     """What is wrong and what to do, without a secret."""
+    if isinstance(error, UnicodeDecodeError):
+        return "the server's reply is not UTF-8", _NOT_TEXT
     text = str(error)
     if isinstance(error, AuthenticationError):
         return text, _SIGN_IN

@@ -39,7 +39,7 @@ from ..errors import ConfigurationError, StoreError, is_text
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._private_file import create_file
-from ._sql_errors import NO_TABLE, is_read_only, judge
+from ._sql_errors import NO_TABLE, NOT_TEXT, is_read_only, judge
 from ._sql_migrations import check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
 
@@ -205,8 +205,10 @@ class Database:
         attempts_left, ends_at = _ATTEMPTS, time.monotonic() + _STATEMENT_SECONDS
         while True:
             attempts_left -= 1
+            connected = False
             try:
                 with self._autocommit.connect() as connection:
+                    connected = True
                     try:
                         if checks_version and not self._is_version_checked:
                             check_version(connection)
@@ -218,7 +220,10 @@ class Database:
                             connection.invalidate()
                         raise
             except SQLAlchemyError as error:
-                problem = judge(error, self._engine.url.password)
+                problem = judge(error, self._engine.url.password, connected=connected)
+            except UnicodeDecodeError:
+                # Of a driver, or of a column of bytes: it quotes what was read.
+                problem = NOT_TEXT
             # Raised outside of the except clause: an error raised there would be chained to SQLAlchemy's, which has
             # the statement's parameters. A statement that has used up its time is not repeated.
             if not problem.is_transient or not attempts_left or time.monotonic() >= ends_at:

@@ -93,19 +93,26 @@ class DatabaseProblem:
     is_transient: bool = False
 
 
+NOT_TEXT = DatabaseProblem(
+    "the database returned text that is not UTF-8",
+    "a record was changed by another program: restore it from a backup, or delete it and sign in again",
+)
+
+
 def is_read_only(error: DBAPIError) -> bool:
     """Whether the server refused a write because it is not the primary, or not any more."""
     return _code(error) in _READ_ONLY
 
 
-def judge(error: SQLAlchemyError, password: str | None = None) -> DatabaseProblem:
+def judge(error: SQLAlchemyError, password: str | None = None, *, connected: bool = True) -> DatabaseProblem:
     """What to report of an error, while connecting or afterwards. `password` is replaced where a driver quotes it."""
     if isinstance(error, PoolTimeoutError):
         return DatabaseProblem("no connection of the pool was free in time", "make the pool larger")
     if not isinstance(error, DBAPIError):
         return DatabaseProblem(type(error).__name__, _OTHER)
     code = _code(error)
-    if error.statement is None:
+    # Once connected, an error without a statement comes from reading the rows, which it may quote.
+    if error.statement is None and not connected:
         text = _first_line(error)
         if password:
             text = text.replace(password, "***")

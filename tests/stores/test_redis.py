@@ -191,6 +191,25 @@ def test_an_unreadable_record_is_an_error_of_its_own(
     store.save("alice", {"n": 3}, expected=None)
 
 
+def test_a_reply_that_is_not_text_is_an_error_of_its_own(
+    store: RedisStore, raw: redis.Redis, redis_url: str, namespace: str
+) -> None:
+    """A version or a name with other bytes is a StoreError or left out, also through a client that decodes replies."""
+    store.save("alice", {"n": 1}, expected=None)
+    raw.hset(f"{{{namespace}/alice}}", "version", b"s3cr3t\xff")
+    raw.hset(f"{{{namespace}/".encode() + b"\xff}", "version", "1")
+    with raises(StoreError, parameter="record", key="alice"):
+        store.load("alice")
+    assert list(store.keys()) == ["alice"]
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        decoding = RedisStore(client, namespace=namespace)
+        for verb in (lambda: decoding.load("alice"), decoding.keys):
+            with pytest.raises(StoreError, match="not UTF-8") as raised:
+                verb()
+            assert not leaks(everything_in(raised.value), ["s3cr3t"])
+    store.delete("alice")
+
+
 def test_a_key_of_another_program_is_not_touched(store: RedisStore, raw: redis.Redis, namespace: str) -> None:
     """Where a name is taken by something that is not a record, StoreError reports it and it stays."""
     raw.set(f"{{{namespace}/alice}}", "theirs")

@@ -364,6 +364,21 @@ def test_an_unreadable_record_is_an_error_of_its_own(store: SQLStore, raw: Engin
     store.save("alice", {"n": 3}, expected=None)
 
 
+@pytest.mark.parametrize(
+    ("url", "version"),
+    [("sqlite", "CAST(x'733363723374FF' AS TEXT)"), ("mariadb", "x'733363723374FF'")],
+    indirect=["url"],
+)
+def test_a_version_that_is_not_text_is_a_store_error(store: SQLStore, raw: Engine, version: str) -> None:
+    """What a driver raises for bytes that are not UTF-8 quotes them, and so never leaves the store."""
+    store.save("alice", {"n": 1}, expected=None)
+    run(raw, f"UPDATE blnk_auth_records SET version = {version} WHERE store_key = 'alice'")
+    with pytest.raises(StoreError) as raised:
+        store.load("alice")
+    assert not leaks(everything_in(raised.value), ["s3cr3t"])
+    store.delete("alice")
+
+
 def test_a_failed_save_shows_no_secret(store: SQLStore, raw: Engine) -> None:
     """What the database quotes of a row that it could not write is not passed on."""
     if raw.dialect.name == "sqlite":
