@@ -11,5 +11,6 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
 * `challenges`: whether a rejection by an API is resolved by a new token. `origins`: which URLs may get a token.
 * `discovery`: where an authorization server's endpoints are.
 * `server_settings`: what is needed of a provider. `setting_types`, `setting_checks`: its settings, and their checks.
-* `callables`: how a user's callable is called. `http_messages`: requests and responses as values.
+* `callables`: how a user's callable is called. `http_messages`: requests and responses as values. `exchange_log`: an
+  exchange as a line of the log.
 """

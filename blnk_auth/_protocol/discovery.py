@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
 from .documents import read_json_object
+from .exchange_log import log_exchange
 from .http_messages import HttpRequest, HttpResponse, NoResponse
 from .origins import endpoint_origin
 
@@ -143,7 +144,7 @@ def _check_same_issuer(named: Any, issuer: str, url: str) -> None:
 def _get(url: str, send: Send) -> HttpResponse:
     request = HttpRequest("GET", url, {"Accept": "application/json"}, b"")
     try:
-        response = send(request)
+        response = log_exchange(send, request, secrets=(), monotonic=time.monotonic)
     except NoResponse as failure:
         why = failure.problem
     else:

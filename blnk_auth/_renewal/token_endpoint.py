@@ -10,9 +10,11 @@ It never reads or writes the store.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from .._protocol.exchange_log import log_exchange
 from .._protocol.http_messages import HttpResponse, NoResponse
 from .._protocol.requests import ServerRequest
 from .._protocol.response_errors import after_lost_response, no_response
@@ -140,7 +142,12 @@ class TokenEndpoint:
         `seconds`: how long it may take; None means the policy's `request_deadline`.
         """
         try:
-            return self.ports.transport.send(request.request, seconds=seconds)
+            return log_exchange(
+                functools.partial(self.ports.transport.send, seconds=seconds),
+                request.request,
+                secrets=request.secrets,
+                monotonic=self.ports.monotonic,
+            )
         except NoResponse as failure:
             raise no_response(failure, request) from None
         except (BlnkAuthError, AssertionError):

@@ -16,18 +16,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from .exit_status import reported
+from .exit_status import note_json, reported
 from .groups import SuggestingGroup
 
 if TYPE_CHECKING:
-    from . import demo, doctor, init, keepalive, login, logout, renew, sandbox, status, store, token
+    from . import (
+        completion,
+        demo,
+        doctor,
+        init,
+        keepalive,
+        login,
+        logout,
+        renew,
+        request,
+        sandbox,
+        status,
+        store,
+        token,
+    )
 
     # A tool that bundles an application into one executable finds the commands by these imports.
-    _FOUND_BY_BUNDLERS = (demo, doctor, init, keepalive, login, logout, renew, sandbox, status, store, token)
+    _FOUND_BY_BUNDLERS = (
+        *(completion, demo, doctor, init, keepalive, login, logout, renew, request, sandbox, status, store, token),
+    )
 
 _COMMANDS = (
-    *("demo", "init", "login", "logout", "status", "token", "renew", "keepalive", "doctor"),
-    *("sandbox", "store"),
+    *("demo", "init", "login", "logout", "status", "token", "request", "renew", "keepalive", "doctor"),
+    *("sandbox", "store", "completion"),
 )
 
 
@@ -51,6 +67,7 @@ class _LazyGroup(SuggestingGroup):
         return found
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        note_json(args)
         with reported():
             return super().parse_args(ctx, args)
 

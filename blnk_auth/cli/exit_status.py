@@ -1,51 +1,99 @@
 """How a command ends: its exit status, and one line on standard error with the problem and the remedy.
 
-Used by every command. It promises that an error of the library, wrong usage and Ctrl-C never end in a traceback.
-docs/reference/command-line.md lists the statuses for users.
+Used by every command. It promises that an error of the library, wrong usage and Ctrl-C never end in a traceback. With
+`--json` the line is a JSON object; standard output never has an error, so that no script takes one for a result.
+docs/reference/command-line.md lists the statuses and the members for users.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
-from ..errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
-from .remedies import message_of
+from ..errors import BlnkAuthError, ProtocolError, SignInRequired, StoreError, TemporarilyUnavailable
+from .remedies import remedy_of
 from .terminal import printable
 
 OK = 0
 SIGN_IN = 1
 CONFIGURATION = 2
 UNAVAILABLE = 3
+CLIENT_ERROR = 4
+SERVER_ERROR = 5
 INTERRUPTED = 130
+
+_KINDS = {
+    SIGN_IN: "sign_in_required",
+    CONFIGURATION: "configuration",
+    UNAVAILABLE: "temporarily_unavailable",
+    INTERRUPTED: "interrupted",
+}
 
 # An argument that click quotes, since it was typed in the wrong place: a long word with a digit or a capital letter.
 _PERHAPS_A_SECRET = re.compile(r"(?<![^\s'\"(])(?=[^\s'\"()]*[0-9A-Z])[^\s'\"()]{12,}")
 _BEGINNING = 8
 
+_JSON = f"{__name__}.json"
+"""The key in a click context's `meta`: whether the arguments have `--json`."""
+
 
 class Failure(Exception):
-    """Ends the command with an exit status, and one line with the problem and the remedy."""
+    """Ends the command with an exit status, and one line with the problem and the remedy.
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    Args:
+        problem: What is wrong.
+        status: The exit status.
+        remedy: What to do; None where `problem` contains it.
+        kind: The `kind` of the JSON object; None: that of the status.
+        data: Its further members.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        status: int,
+        *,
+        remedy: str | None = None,
+        kind: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(problem if remedy is None else f"{problem}; {remedy}")
         self.status = status
+        self.members = {
+            "kind": kind or _KINDS.get(status, "configuration"),
+            "exit_status": status,
+            "problem": problem,
+            "remedy": remedy,
+            **(data or {}),
+        }
 
 
 def failure_of(error: BlnkAuthError, *, profile: str | None = None) -> Failure:
     """The failure of a command for an error of the library. `profile`: the name of the profile that was used."""
+    data = _data_of(error)
     if isinstance(error, SignInRequired):
-        return Failure(f"{error.problem}; sign in with: {sign_in_command(error.subject, profile)}", SIGN_IN)
-    message = message_of(error)
+        remedy = f"sign in with: {sign_in_command(error.subject, profile)}"
+        return Failure(error.problem, SIGN_IN, remedy=remedy, data=data)
+    if isinstance(error, TemporarilyUnavailable):
+        return Failure(error.problem, UNAVAILABLE, remedy=remedy_of(error), data=data)
     if isinstance(error, StoreError):
-        message = f"store: {message}"
-    return Failure(message, UNAVAILABLE if isinstance(error, TemporarilyUnavailable) else CONFIGURATION)
+        return Failure(f"store: {error.problem}", CONFIGURATION, remedy=remedy_of(error), kind="store", data=data)
+    kind = "protocol" if isinstance(error, ProtocolError) else None
+    return Failure(error.problem, CONFIGURATION, remedy=remedy_of(error), kind=kind, data=data)
+
+
+def _data_of(error: BlnkAuthError) -> dict[str, Any]:
+    """The data of an error that are plain values, and known."""
+    plain = {name: value for name, value in error.fields().items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in plain.items() if name != "remedy"}
 
 
 def _failure_of_usage(error: click.UsageError) -> Failure:
@@ -54,7 +102,8 @@ def _failure_of_usage(error: click.UsageError) -> Failure:
         # The help of a group that was called without a command.
         raise error
     called = error.ctx or click.get_current_context()
-    return Failure(f"{_PERHAPS_A_SECRET.sub(_cut, problem)}; see: {called.command_path} --help", CONFIGURATION)
+    remedy = f"see: {called.command_path} --help"
+    return Failure(_PERHAPS_A_SECRET.sub(_cut, problem), CONFIGURATION, remedy=remedy, kind="usage")
 
 
 def _cut(found: re.Match[str]) -> str:
@@ -85,8 +134,21 @@ def reported() -> Generator[None]:
         # A new line, below the question that was being asked.
         click.echo(err=True)
         failure = Failure("interrupted; what was stored is still stored", INTERRUPTED)
-    click.echo(f"blnk-auth: {printable(' '.join(str(failure).split()))}", err=True)
+    _print(failure)
     raise click.exceptions.Exit(failure.status)
+
+
+def note_json(arguments: list[str]) -> None:
+    """Note whether errors are to be JSON. By the arguments themselves, since one that is wrong may come before."""
+    click.get_current_context().meta[_JSON] = "--json" in arguments
+
+
+def _print(failure: Failure) -> None:
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.get(_JSON):
+        click.echo(json.dumps({"error": failure.members}), err=True)
+    else:
+        click.echo(f"blnk-auth: {printable(' '.join(str(failure).split()))}", err=True)
 
 
 def _encode_anything() -> None:

@@ -14,7 +14,7 @@ import click
 from .._renewal.keepalive import MOST_WORKERS, KeepaliveReport
 from ..errors import TemporarilyUnavailable
 from .exit_status import CONFIGURATION, INTERRUPTED, OK, SIGN_IN, Failure
-from .options import EPILOG, Selection, client_options, duration, json_option
+from .options import EPILOG, Duration, Selection, client_options, json_option
 from .remedies import message_of
 from .terminal import print_json, printable, progress, subject_label
 
@@ -25,14 +25,14 @@ _SHOWN = 10
 @client_options()
 @click.option(
     "--horizon",
-    callback=duration,
+    type=Duration(),
     default="7d",
     show_default=True,
     help="Renew what would expire within this time, such as 12h or 7d.",
 )
 @click.option(
     "--idle-lifetime",
-    callback=duration,
+    type=Duration(),
     help="How long an unused refresh token lives, where the provider does not specify it.",
 )
 @click.option(

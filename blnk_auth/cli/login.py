@@ -18,7 +18,7 @@ from ..config import Profile
 from ..errors import ConfigurationError
 from ..source import TokenSource
 from .exit_status import CONFIGURATION, Failure
-from .options import EPILOG, Selection, client_options, json_option, parameters_option, subject_of
+from .options import EPILOG, Duration, Selection, client_options, json_option, parameters_option, subject_of
 from .pasted_lines import long_lines, read_line
 from .terminal import printable
 from .token_summary import print_token_summary
@@ -36,10 +36,10 @@ from .token_summary import print_token_summary
 @click.option("--device", is_flag=True, help="Show a code to enter on another device.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(1, 600),
-    default=300.0,
+    type=Duration(least=1, most=600),
+    default="5m",
     show_default=True,
-    help="Seconds to wait for the sign-in.",
+    help="How long to wait for the sign-in, at most 10m.",
 )
 @parameters_option
 @json_option

@@ -13,7 +13,7 @@ from ..client import OAuthClient
 from ..errors import SignInRequired
 from .exit_status import CONFIGURATION, SIGN_IN, Failure
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of, state_of
-from .terminal import print_json, subject_label
+from .terminal import print_json, subject_label, waiting
 
 
 @click.command("logout", epilog=EPILOG)
@@ -32,7 +32,8 @@ def command(selection: Selection, itself: bool, forget: bool, as_json: bool) -> 
         if stored_record(state_of(client), source.store_key) is None:
             raise Failure(f"{whose}: nothing is stored, so there is nothing to revoke", SIGN_IN)
     try:
-        source.forget() if forget else source.revoke()
+        with waiting("Revoking the tokens"):
+            source.forget() if forget else source.revoke()
     except SignInRequired as ended:
         raise Failure(
             f"{whose}: the grant has already ended ({ended.error or ended.reason})",

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,21 @@ from ..config._settings import SECRETS, Setting, every_setting, settings_of
 from ..errors import BlnkAuthError, ConfigurationError, redacted
 from ..events import OnEvent
 from ..source import TokenSource
+from .log import show_log
+from .terminal import time_left, waiting
 
 Function = Callable[..., Any]
+
+# Generic since click 8.3.
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[float]
+else:
+    _ParamType = click.ParamType
+
+_LONGEST = 1e10
+"""Seconds that a duration may have: some 300 years."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 EPILOG = "Each setting of a profile is an option too, such as --base-url; `blnk-auth init --help` lists them."
 
@@ -49,7 +62,8 @@ class Selection:
 
     def open(self, profile: Profile, on_event: OnEvent | None = None) -> OAuthClient:
         """The client of the profile. Raises `ConfigurationError`."""
-        return profile.make(OAuthClient, on_event=on_event)
+        with waiting("Opening the store and the server's metadata"):
+            return profile.make(OAuthClient, on_event=on_event)
 
 
 def subject_of(profile: Profile) -> str:
@@ -94,9 +108,22 @@ def client_options(*visible: str) -> Callable[[Function], Function]:
             click.get_current_context().meta["profile"] = profile
             return function(Selection(profile, config, take_settings(values)), **values)
 
-        return profile_options(setting_options(visible)(command))
+        return _verbose_option(profile_options(setting_options(visible)(command)))
 
     return decorate
+
+
+def _show_log(_ctx: click.Context, _parameter: click.Parameter, verbose: bool) -> None:
+    show_log(verbose=verbose)
+
+
+_verbose_option: Callable[[Function], Function] = click.option(
+    *("--verbose", "-v"),
+    is_flag=True,
+    expose_value=False,
+    callback=_show_log,
+    help="Show each exchange with the server, and what happens to tokens; no secret.",
+)
 
 
 def profile_options(function: Function) -> Function:
@@ -186,17 +213,38 @@ def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplet
     return [name for name in names if name.startswith(incomplete)]
 
 
-def duration(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Seconds, from text such as 90s, 30m, 12h or 7d. A number without a unit is refused: 7 may be meant as days."""
-    if text is None:
-        return None
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
-    try:
-        seconds = float(text if unit is None else text[:-1]) * (unit or 1)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 1e10:
-        raise click.BadParameter(f"{text!r} is not a duration; write it as 90s, 30m, 12h or 7d", param=parameter)
-    if unit is None:
-        raise click.BadParameter(f"{text!r} has no unit; write {text}d for days, {text}s for seconds", param=parameter)
-    return seconds
+class Duration(_ParamType):
+    """Seconds, from text such as 90s, 30m, 12h or 7d. A number without a unit is refused: 7 may be meant as days.
+
+    Args:
+        least: The fewest seconds.
+        most: The most seconds.
+    """
+
+    name = "duration"
+
+    def __init__(self, *, least: float = 0.001, most: float = _LONGEST) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds. Fails with what to write instead."""
+        if isinstance(value, int | float):
+            return value
+        text = str(value).strip()
+        unit = _UNITS.get(text[-1:])
+        try:
+            seconds = float(text if unit is None else text[:-1]) * (unit or 1)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < _LONGEST:
+            self.fail(f"{text!r} is not a duration; write it as 90s, 30m, 12h or 7d", param, ctx)
+        if unit is None:
+            self.fail(f"{text!r} has no unit; write {text}d for days, {text}s for seconds", param, ctx)
+        if not self._least <= seconds <= self._most:
+            self.fail(f"{text!r} is too short or too long{self._between}", param, ctx)
+        return seconds
+
+    @property
+    def _between(self) -> str:
+        return f"; give {time_left(self._least)} to {time_left(self._most)}" if self._least >= 1 else ""

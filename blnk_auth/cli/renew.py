@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from .options import EPILOG, Selection, client_options, itself_option, json_option, source_of
+from .terminal import waiting
 from .token_summary import print_token_summary
 
 
@@ -19,4 +20,6 @@ def command(selection: Selection, itself: bool, as_json: bool) -> None:
     """Renew the access token now."""
     profile = selection.load()
     source = source_of(profile, client := selection.open(profile), itself=itself)
-    print_token_summary("renewed", client, source.subject, source.renew(), as_json=as_json)
+    with waiting("Renewing the token"):
+        token = source.renew()
+    print_token_summary("renewed", client, source.subject, token, as_json=as_json)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .exit_status import SIGN_IN, Failure, sign_in_command
-from .options import EPILOG, Selection, client_options, json_option
-from .terminal import console, print_json
+from .options import EPILOG, Duration, Selection, client_options, json_option
+from .terminal import console, print_json, waiting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Keep running, and show changes until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
-    default=2.0,
+    type=Duration(least=0.1, most=86_400),
+    default="2s",
     show_default=True,
-    help="Seconds between two updates with --watch.",
+    help="Time between two updates with --watch.",
 )
 @json_option
 def command(selection: Selection, watch: bool, interval: float, as_json: bool) -> None:
@@ -47,7 +47,8 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
         with suppress(KeyboardInterrupt):
             _watch(lambda: status_table(grant_statuses(client, only)), interval)
         return
-    found = grant_statuses(client, only)
+    with waiting("Reading the store"):
+        found = grant_statuses(client, only)
     if as_json:
         print_json([json_members(each) for each in found])
     elif found:

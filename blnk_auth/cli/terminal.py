@@ -6,6 +6,9 @@ Used by every command. It promises that a text of a server or a store can never 
 from __future__ import annotations
 
 import json
+import logging
+import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _UNFOLDED_WIDTH = 10_000
+
+_PATIENCE = 1.0
+"""Seconds for which a command may wait in silence."""
 
 ITSELF = "(the client itself)"
 
@@ -42,6 +48,32 @@ def progress(doing: str, *, enabled: bool) -> Generator[Callable[[int, int | Non
     with Progress(console=stderr, transient=True, disable=not enabled or not stderr.is_terminal) as bar:
         task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def waiting(doing: str) -> Generator[None]:
+    """While the context is open for more than a second: what the command waits for, on a terminal's standard error.
+
+    Not with `--verbose`, whose lines show the same.
+    """
+    if not sys.stderr.isatty() or logging.getLogger("blnk_auth").isEnabledFor(logging.DEBUG):
+        yield
+        return
+    over = threading.Event()
+
+    def show() -> None:
+        if not over.wait(_PATIENCE):
+            with console(stderr=True).status(f"{doing} ..."):
+                over.wait()
+
+    # Its own thread, so that nothing is drawn, and rich not imported, unless it takes long.
+    shown = threading.Thread(target=show, name="blnk-auth waiting", daemon=True)
+    shown.start()
+    try:
+        yield
+    finally:
+        over.set()
+        shown.join()
 
 
 def print_json(data: Any) -> None:

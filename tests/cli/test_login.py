@@ -228,7 +228,7 @@ def test_a_user_who_denies_access_ends_with_1(blnk_auth_cli: CommandLine) -> Non
         (("--device", "--parameter", "a=b"), "--parameter has no meaning with --device"),
         (("--paste", "--port", "8765"), "--port has no meaning with --paste"),
         (("--parameter", "a"), "write it as NAME=VALUE"),
-        (("--timeout", "601"), "601"),
+        (("--timeout", "601s"), "is too short or too long; give 1s to 10m"),
         (("--device",), "--device: Blnk Cloud has no device_authorization_endpoint; leave it out, or use --paste"),
     ],
 )

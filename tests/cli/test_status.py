@@ -122,7 +122,7 @@ def test_watching_is_for_people(blnk_auth_cli: CommandLine) -> None:
 def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
     """`status --watch` shows the table until Ctrl-C, which ends it with 0."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
-    arguments = command("status", "--watch", "--interval", "0.1")
+    arguments = command("status", "--watch", "--interval", "0.1s")
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=terminal(blnk_auth_cli)
     ) as process:

@@ -82,6 +82,10 @@ def _rows() -> None:
             usual = faults[:2] if as_json else faults
             known = () if command == "status" else usual
             add_row(title, _ran(*arguments, works=works), "", failures=known, further=faults)
+    for command in ("token", "renew", "doctor", "keepalive"):
+        add_row(f"blnk-auth {command} --verbose", _ran(command, "--verbose"), "", failures=FAULTS[:2], further=FAULTS)
+    for arguments in (("token", "--headers"), ("request",), ("request", "--verbose", "--include")):
+        add_row(f"blnk-auth {' '.join(arguments)} URL", partial(_requested, arguments), "", failures=FAULTS[:2])
     add_row("blnk-auth logout --forget", _ran("logout", "--forget", works=True), "")
     add_row("blnk-auth token --itself", _ran("token", "--itself", works=True), "", failures=FAULTS)
     add_row("blnk-auth store, and every other command with a damaged store", _damaged, "")
@@ -91,6 +95,15 @@ def _rows() -> None:
         add_row(f"blnk-auth with the URL of a store {index}", partial(_with_store, template), "", deep=is_deep)
     for name, arguments in MISTAKES.items():
         add_row(f"blnk-auth, {name}", partial(_mistaken, arguments), "")
+
+
+def _requested(arguments: tuple[str, ...], world: World) -> object:
+    """To the API, and to another origin, whose URL has a secret."""
+    terminal, secret = Terminal(world), world.secrets.new("secret in a URL", "-._~")
+    terminal.run(*arguments, f"https://user:{secret}@other.test/x")
+    # The output of `token --headers` is the token.
+    origin = "http://127.0.0.1:1" if arguments[0] == "token" else world.server.origin
+    return terminal.run(*arguments, f"{origin}/x").exit_code
 
 
 def _damaged(world: World) -> object:
@@ -134,6 +147,11 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "a secret for a parameter": ("login", "--parameter", "{}"),
     "a secret for a reference": ("init", "--non-interactive", "--provider", "flinks", "--client-secret-from", "{}"),
     "a secret for a duration": ("keepalive", "--horizon", "{}"),
+    "a secret for a URL": ("request", "{}"),
+    "a token for a URL": ("request", "Authorization: Bearer {}"),
+    "a token as a header": ("request", "https://127.0.0.1:1", "-H", "Authorization: Bearer {}"),
+    "a token as a header without its name": ("request", "https://127.0.0.1:1", "-H", "{}"),
+    "a file for a body": ("request", "https://127.0.0.1:1", "-d", "@{}"),
     "a secret for a command": ("{}",),
     "a secret for a command of store": ("store", "{}"),
     "a password in a base URL": ("token", "--base-url", "https://user:{}@127.0.0.1:1"),
@@ -157,19 +175,19 @@ def blnk_auth_login(world: World) -> object:
     original = webbrowser.open
     world.stack.callback(setattr, webbrowser, "open", original)
     webbrowser.open = lambda url, *_: browse(world, url) or True
-    return terminal.run("login", "--timeout", "20", BROWSER="x").exit_code
+    return terminal.run("login", "--timeout", "20s", BROWSER="x").exit_code
 
 
 @row("", failures=quotes("device", ("error_description",)), further=(*FAULTS, *quotes("device", ("HTML",))))
 def blnk_auth_login_with_a_device(world: World) -> object:
     """With a code to enter elsewhere."""
-    return Terminal(world, signed_in=False).run("login", "--device", "--json", "--timeout", "20").exit_code
+    return Terminal(world, signed_in=False).run("login", "--device", "--json", "--timeout", "20s").exit_code
 
 
 @row("")
 def blnk_auth_login_by_pasting_wrong_lines(world: World) -> object:
     """Standard input ends after them."""
-    return Terminal(world, signed_in=False).run("login", "--paste", "--timeout", "1").exit_code
+    return Terminal(world, signed_in=False).run("login", "--paste", "--timeout", "1s").exit_code
 
 
 @row("")
