@@ -10,7 +10,7 @@ Used by the request flow through `Provider.rejects_token`, and by providers that
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .http_messages import ApiAnswer
 
@@ -35,8 +35,7 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+\s*+(?:,|$)")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """One challenge of a WWW-Authenticate header (RFC 9110 section 11.6.1).
 
     Attributes:
@@ -45,7 +44,7 @@ class Challenge:
     """
 
     scheme: str
-    parameters: dict[str, str] = field(default_factory=dict[str, str])
+    parameters: dict[str, str]
 
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
@@ -54,7 +53,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     challenges: list[Challenge] = []
     position = 0
     while scheme := _SCHEME.match(header, position):
-        challenge = Challenge(scheme["scheme"].lower())
+        challenge = Challenge(scheme["scheme"].lower(), {})
         challenges.append(challenge)
         position = scheme.end()
         if not _PARAMETER.match(header, position) and (token68 := _TOKEN68.match(header, position)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import quote_plus
 
 from ..errors import ConfigurationError, is_text, kind_of, quoted, redacted
@@ -42,8 +42,7 @@ BY_CERTIFICATE: tuple[ClientAuthMethod, ...] = ("tls_client_auth", "self_signed_
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """What authenticates the client in one request. Immutable, and never sent twice.
 
     Attributes:
@@ -52,9 +51,12 @@ class Proof:
         secrets: The secrets among them, which must not appear in an error.
     """
 
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str]
+    parameters: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Proof()"
 
 
 @dataclass(frozen=True, slots=True)

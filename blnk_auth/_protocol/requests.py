@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from ..errors import ConfigurationError
@@ -22,7 +22,9 @@ from . import authlib
 from .client_authentication import ClientCredentials
 from .http_messages import Call, HttpRequest, Purpose
 from .http_values import checked_authorization_parameters, without_reserved
-from .server_settings import ServerSettings
+
+if TYPE_CHECKING:
+    from .server_settings import ServerSettings
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -35,8 +37,7 @@ _SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
 _SHORTEST_SECRET = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ServerRequest:
+class ServerRequest(NamedTuple):
     """A request to the authorization server. Immutable.
 
     Attributes:
@@ -49,7 +50,10 @@ class ServerRequest:
     request: HttpRequest
     provider: ServerSettings
     purpose: Purpose
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"ServerRequest(request={self.request!r}, provider={self.provider!r}, purpose={self.purpose!r})"
 
 
 def build_refresh(

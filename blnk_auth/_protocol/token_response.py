@@ -13,7 +13,7 @@ when it arrived, in UTC epoch seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from ..token import Token, read_refresh_token, read_token
@@ -22,7 +22,9 @@ from .http_messages import HttpResponse
 from .redaction import clean_text, holds_piece
 from .requests import ServerRequest
 from .response_errors import error_of
-from .server_settings import ServerSettings
+
+if TYPE_CHECKING:
+    from .server_settings import ServerSettings
 
 
 class Issued(NamedTuple):

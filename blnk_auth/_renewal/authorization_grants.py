@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from ..provider import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """The registered client at the moment when it is about to renew. Made again for each attempt.
 
     Attributes:

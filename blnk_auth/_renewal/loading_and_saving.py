@@ -19,7 +19,6 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._protocol.token_response import is_usable_type
@@ -95,7 +94,6 @@ class Stored(NamedTuple):
         return Predecessor(self.version, self.record.token, self.record.sign_in, superseded=self.cached.superseded)
 
 
-@dataclass(slots=True)
 class StoredGrant:
     """One grant in the store. Blocking; for one operation on one thread.
 
@@ -108,12 +106,22 @@ class StoredGrant:
         events: What happened, to be emitted after all locks have been released.
     """
 
-    key: str
-    subject: str | None
-    provider: Provider
-    ports: Ports
-    is_renewable: Callable[[Token], bool]
-    events: list[Event]
+    def __init__(
+        self,
+        key: str,
+        subject: str | None,
+        provider: Provider,
+        ports: Ports,
+        is_renewable: Callable[[Token], bool],
+        *,
+        events: list[Event],
+    ) -> None:
+        self.key = key
+        self.subject = subject
+        self.provider = provider
+        self.ports = ports
+        self.is_renewable = is_renewable
+        self.events = events
 
     # --- reading -------------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Renewal:
             attempt().provider,
             ports,
             lambda token: grant.is_renewable(token, attempt()),
-            self.events,
+            events=self.events,
         )
         self.endpoint: TokenEndpoint = self.token_endpoint_type(key, ports, self.events)
 

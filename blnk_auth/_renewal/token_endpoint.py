@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from .._protocol.exchange_log import log_exchange
 from .._protocol.http_messages import HttpResponse, NoResponse
@@ -33,7 +32,6 @@ _LEAST_TIME = 5.0
 """Another attempt is made only if this many seconds are left before the deadline: in less, it may fail the same way."""
 
 
-@dataclass(slots=True)
 class TokenEndpoint:
     """Sends the requests for one grant and judges the responses. Blocking; for one operation on one thread.
 
@@ -45,10 +43,11 @@ class TokenEndpoint:
             used.
     """
 
-    key: str
-    ports: Ports
-    events: list[Event]
-    unusable: BlnkAuthError | None = None
+    def __init__(self, key: str, ports: Ports, events: list[Event]) -> None:
+        self.key = key
+        self.ports = ports
+        self.events = events
+        self.unusable: BlnkAuthError | None = None
 
     def renew(self, build: Callable[[], ServerRequest], current: Token | None, *, repeats_lost: bool) -> Token:
         """The token that follows `current`.

@@ -7,16 +7,15 @@ is refused by its name. It never asks the provider anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .._protocol.http_values import checked_authorization_parameters, checked_resource, joined_scope
 from .._renewal.authorization_grants import RefreshTokenGrant
 from ..errors import ConfigurationError, is_text
 
 
-@dataclass(frozen=True, slots=True)
-class WantedGrant:
+class WantedGrant(NamedTuple):
     """The grant that a user is asked for.
 
     Attributes:
@@ -29,7 +28,7 @@ class WantedGrant:
     subject: str
     scope: str | None = None
     resource: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    parameters: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def checked(

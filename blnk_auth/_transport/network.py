@@ -8,7 +8,6 @@ and cancellation never affect a token request. See docs/explanation/renewal.md.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,9 +29,8 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 
 
-@dataclass(frozen=True, slots=True)
 class Network:
-    """How the authorization server is reached. Immutable; may be used from any thread.
+    """How the authorization server is reached. Never changed; may be used from any thread.
 
     Attributes:
         policy: The limits of each exchange.
@@ -46,24 +44,28 @@ class Network:
         ConfigurationError: A setting cannot be used; `parameter` names it as `OAuthClient` does.
     """
 
-    policy: RenewalPolicy
-    verify: bool | str | PathLike[str] | SSLContext = True
-    cert: str | tuple[str, ...] | None = field(default=None, repr=False)
-    proxy: str | None = field(default=None, repr=False)
-    client: Any = None
-    tls: SSLContext | None = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.client is not None:
+    def __init__(
+        self,
+        policy: RenewalPolicy,
+        verify: bool | str | PathLike[str] | SSLContext = True,
+        cert: str | tuple[str, ...] | None = None,
+        proxy: str | None = None,
+        client: Any = None,
+    ) -> None:
+        self.policy = policy
+        self.verify = verify
+        self.cert = cert
+        self.proxy = proxy
+        self.client = client
+        self.tls: SSLContext | None = None
+        if client is not None:
             self._check_client()
-        if self.proxy is not None:
-            _check_proxy(redacted(self.proxy))
-        tls = None
-        if self.verify is not True or self.cert is not None:
+        if proxy is not None:
+            _check_proxy(redacted(proxy))
+        if verify is not True or cert is not None:
             from .tls import context
 
-            tls = context(self.verify, redacted(self.cert))
-        object.__setattr__(self, "tls", tls)
+            self.tls = context(verify, redacted(cert))
 
     def _check_client(self) -> None:
         if _package_of(self.client) is None:

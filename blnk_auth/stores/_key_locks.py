@@ -10,17 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import StoreError
 from ._forks import reset_in_child
 
 
-@dataclass(slots=True)
 class _KeyLock:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    users: int = 0
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
 
 
 class KeyLocks:

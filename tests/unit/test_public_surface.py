@@ -110,7 +110,9 @@ def plain(annotation: Any) -> str:
     """An annotation as it is written."""
     if isinstance(annotation, typing.ForwardRef):
         return annotation.__forward_arg__
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    if isinstance(annotation, str):
+        return annotation
+    return inspect.formatannotation(annotation).replace("collections.abc.", "").replace("typing.", "")
 
 
 def shown(default: object) -> str:

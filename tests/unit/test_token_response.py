@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
@@ -361,7 +360,7 @@ def test_the_time_to_judge_an_answer_grows_with_its_size_only(case: str, shape: 
 )
 def test_a_lost_answer_names_what_the_request_may_have_caused(purpose: Purpose, effect: str) -> None:
     """At a sign-in nothing is renewed. What was never sent has caused nothing."""
-    request = replace(refresh_request(), purpose=purpose)
+    request = refresh_request()._replace(purpose=purpose)
     lost = no_response(NoResponse("ReadTimeout", sent=True), request)
     assert lost.outcome_unknown
     assert effect in lost.problem
