@@ -225,6 +225,16 @@ def test_f17_a_token_without_a_lifetime_is_used(world: ScriptedWorld) -> None:
     assert source.state == "stale"
 
 
+def test_a_refused_client_is_asked_to_check_its_registration(world: ScriptedWorld) -> None:
+    """No user can sign in for the client's own token, so the error does not ask for one."""
+    world.server.will(refusal("invalid_grant"))
+    with pytest.raises(ConfigurationError) as caught:
+        world.client.for_itself().token()
+    assert caught.value.error == "invalid_grant"
+    assert "registration" in (caught.value.remedy or "")
+    assert "sign in" not in str(caught.value)
+
+
 @pytest.mark.parametrize("lifetime", [0, -1, "0"])
 def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: ScriptedWorld, lifetime: object) -> None:
     """F20: no loop: the next calls hear the same within the cool-down, and the rotated pair is kept."""
