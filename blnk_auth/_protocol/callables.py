@@ -1,7 +1,7 @@
-"""Calling what a user gave as a callable: a secret, a key, a parameter, the target of a subject.
+"""Calls the callables that users pass for a secret, a key, a parameter or the target of a subject.
 
-Used by providers and by the authentication of a client. Promises that any exception of the callable becomes an error
-of this library that does not quote it, since its text may hold a secret. It never keeps what a callable returned.
+Used by providers and by the authentication of a client. It promises that any exception of the callable is raised as an
+error of this library, without its text, which may contain a secret. It never keeps what a callable returned.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Value = TypeVar("Value")
 
 
 def call_setting(parameter: str, setting: Callable[[], Value]) -> Value:
-    """What a user's callable returns.
+    """Call a user's callable, and return its result.
 
     Args:
         parameter: The name of the setting, for the error.
         setting: The callable.
 
     Raises:
-        BlnkAuthError: The callable's own error of this library, as it is.
-        ConfigurationError: A module could not be imported, which no later attempt changes.
-        TemporarilyUnavailable: It raised anything else: a vault that is closed now may open again.
+        BlnkAuthError: The callable raised it; it is passed on unchanged.
+        ConfigurationError: The callable could not import a module, so trying again does not help.
+        TemporarilyUnavailable: The callable raised any other error. A later call may succeed.
     """
     failure: BlnkAuthError
     try:

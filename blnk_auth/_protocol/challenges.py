@@ -1,10 +1,10 @@
-"""What a rejection by an API means: would a new token help?
+"""Decides whether a new token may resolve a rejection by an API.
 
 Used by the request flow through `Provider.rejects_token`, and by providers that refine it. Pure. What it promises:
 
-* A new token is asked for only where RFC 6750 section 3.1 lets it help: `invalid_token` does; `insufficient_scope`,
-  `invalid_request` and RFC 9470's `insufficient_user_authentication` do not, nor does a challenge for another scheme.
-* A header is read in time linear in its length, however hostile the server. It never raises.
+* By RFC 6750 section 3.1, a new token may help after `invalid_token`. It does not help after `insufficient_scope`,
+  `invalid_request`, RFC 9470's `insufficient_user_authentication`, or a challenge for another scheme.
+* Reading a header takes time linear in its length, even if the server is hostile. It never raises.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _CLEAR_REMEDIES = ("insufficient_scope", "insufficient_user_authentication")
 """Error codes that are recognized anywhere in a malformed header."""
 
 _LONGEST_HEADER = 16_384
-"""Characters. What follows is not read: servers send at most 8 or 16 KiB of headers by default."""
+"""In characters; the rest is not read. By default, servers send at most 8 or 16 KiB of headers."""
 
-# Every quantifier is possessive: what it has matched is never given back, so no text is tried twice.
-# bLink documents Bearer error='invalid_token'; RFC 9110 wants double quotes. Read both, and neither.
+# Every quantifier is possessive: it never tries a part of the header twice.
+# RFC 9110 wants double quotes, but bLink documents Bearer error='invalid_token'. Single quotes and no quotes are read
+# too.
 _PARAMETER = re.compile(
     r"""\s*+(?P<name>[!#$%&*+\-.^_`|~0-9A-Za-z]++)\s*+=\s*+
         (?:"(?P<double>(?:[^"\\]++|\\.)*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\s,"']*+))\s*+(?:,|$)""",
@@ -40,7 +41,7 @@ class Challenge(NamedTuple):
 
     Attributes:
         scheme: In lower case.
-        parameters: Names in lower case; of a name that comes twice, the first.
+        parameters: The parameters, with names in lower case. If a name comes twice, the first value counts.
     """
 
     scheme: str
@@ -67,7 +68,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 
 def renewal_may_help(answer: ApiAnswer) -> bool:
-    """Whether the API may accept a new token where it rejected this one: a 401 that names no other remedy."""
+    """Whether the API may accept a new token after this rejection: a 401 that asks for nothing else."""
     return answer.status_code == 401 and names_no_other_remedy(answer)
 
 
@@ -82,6 +83,6 @@ def names_no_other_remedy(answer: ApiAnswer, scheme: str = "Bearer") -> bool:
         return True
     errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == scheme.lower()]
     if any(code in header for code in _CLEAR_REMEDIES) and "invalid_token" not in errors:
-        # However badly it is written: no renewal widens a scope or repeats a sign-in.
+        # Also in a malformed header: a renewal cannot widen the scope or repeat a sign-in.
         return False
     return any(error not in _OTHER_REMEDIES for error in errors)

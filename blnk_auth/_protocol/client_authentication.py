@@ -1,8 +1,8 @@
 """How the client authenticates to the authorization server: RFC 6749 section 2.3, RFC 7523, RFC 8705.
 
-Used by the builders of requests. This file promises that each request carries exactly one method: RFC 6749 forbids two
-in one request, and servers that enforce it refuse both. Credentials that cannot work are refused when the client is
-made, or when the callable has returned them, and never sent.
+Used by the builders of requests. It promises that each request uses exactly one method: RFC 6749 forbids two in one
+request, and some servers refuse such a request. Credentials that cannot work raise an error when the client is made, or
+when a callable has returned them. They are never sent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ClientAuthMethod = Literal[
 METHODS: tuple[ClientAuthMethod, ...] = get_args(ClientAuthMethod)
 
 ClientSecret = str | Callable[[], str] | None
-"""A secret, a callable that returns today's, or None for a client that has no secret."""
+"""A secret, a callable that returns the current secret, or None for a client without a secret."""
 
 BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
@@ -64,15 +64,15 @@ class ClientCredentials:
     """A registered client and how it authenticates. Immutable; may be used from any thread.
 
     Attributes:
-        client_id: From the registration.
+        client_id: The id of the registered client.
         client_secret: The secret, or a callable that is called for each request, so that a secret can be rotated
             without a restart.
         method: How the client authenticates.
         basic_encoding: Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1) or raw.
         private_key: For `private_key_jwt`; see `PrivateKey`.
-        key_id: The `kid` of an assertion. None: that of the key, if it has one.
-        signing_algorithm: The JWS algorithm of an assertion. None: what fits the key.
-        accepted_algorithms: The algorithms that the server lists as accepted. Empty: not known.
+        key_id: The `kid` of an assertion. None: the `kid` of the key, if it has one.
+        signing_algorithm: The JWS algorithm of an assertion. None: one that fits the key.
+        accepted_algorithms: The algorithms that the server accepts, by its metadata. Empty if that is unknown.
         has_certificate: Whether the token endpoint is reached with a client certificate.
 
     Raises:
@@ -181,7 +181,7 @@ class ClientCredentials:
         """The proof for one request.
 
         Args:
-            audience: Whom a signed assertion is meant for.
+            audience: The `aud` of a signed assertion.
             now: When it is signed, in UTC epoch seconds.
 
         Raises:
@@ -233,7 +233,10 @@ class ClientCredentials:
 
 
 def _check_characters(secret: str, what: str) -> None:
-    """RFC 6749 section A.2 allows no control character; letters beyond its ASCII are sent as UTF-8."""
+    """Raise `ConfigurationError` for a secret with control characters, which RFC 6749 section A.2 forbids.
+
+    Other characters outside of ASCII are sent as UTF-8.
+    """
     if not is_text(secret):
         fault = "has characters that cannot be written as UTF-8"
     elif secret[-1:] in ("\n", "\r"):
@@ -252,11 +255,12 @@ def _check_characters(secret: str, what: str) -> None:
 def choose_method(
     supported: Collection[str], *, has_key: bool, has_certificate: bool, has_secret: bool
 ) -> ClientAuthMethod | None:
-    """The best method that the server supports and the client has the means for; None if they share none.
+    """The best method that the server supports and that the client's credentials are enough for; None if there is none.
 
-    Asymmetric methods come first (RFC 9700 section 2.5): they leave no secret at the server, and a client that has the
-    means has registered them. A secret may be registered for any of three methods, and the server's list does not show
-    for which one. A registration without a method means Basic (RFC 7591 section 2), so Basic precedes the assertion.
+    Asymmetric methods come first (RFC 9700 section 2.5), because the server then stores no secret. A client with a key
+    or a certificate has registered such a method. A client with a secret may have registered any of three methods, and
+    the server's list does not show which one. A registration without a method means Basic (RFC 7591 section 2), so
+    Basic comes first among them.
     """
     means: dict[ClientAuthMethod, bool] = {
         "private_key_jwt": has_key,

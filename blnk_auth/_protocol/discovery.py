@@ -1,9 +1,9 @@
-"""Where an authorization server's endpoints are: RFC 8414 metadata, else OpenID Connect Discovery.
+"""Finds the endpoints of an authorization server: by RFC 8414 metadata, else by OpenID Connect Discovery.
 
-Used by `Provider.discover`. It returns settings, of which the caller makes a provider, and sends through a function
-that it is given. It promises to believe a document only if its `issuer` is exactly the one that was asked for: a
-server that could answer for another issuer could have codes and secrets sent to itself (RFC 8414 section 3.3). It never
-follows a redirect, and keeps a document for an hour.
+Used by `Provider.discover`, which makes a provider from the settings that are returned. It promises to accept a
+document only if its `issuer` is exactly the one that was asked for. Otherwise a server could publish metadata for
+another issuer, and have codes and secrets sent to itself (RFC 8414 section 3.3). It never follows a redirect, and keeps
+a document for an hour.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "assertion_algorithms": _strings(document.get("token_endpoint_auth_signing_alg_values_supported")),
         "client_auth_supported": _strings(document.get("token_endpoint_auth_methods_supported"))
-        # RFC 8414 section 2: what a server supports that does not list the methods.
+        # RFC 8414 section 2: the default of a server that does not list its methods.
         or ("client_secret_basic",),
-        # A server that does not list its challenge methods ignores a challenge that it does not know.
+        # If a server does not list its challenge methods, PKCE is used: a server without it ignores the challenge.
         "pkce": not challenges or "S256" in challenges,
     }
 
@@ -135,7 +135,7 @@ def _check_same_issuer(named: Any, issuer: str, url: str) -> None:
     if named != issuer:
         found = repr(named[:200]) if isinstance(named, str) else "none"
         raise ConfigurationError(
-            f"the metadata at {url} is of another issuer: {found}, not {issuer!r}",
+            f"the metadata at {url} belongs to another issuer: {found}, not {issuer!r}",
             parameter="issuer",
             remedy="write the issuer exactly as the provider does, with or without the slash at its end",
         )

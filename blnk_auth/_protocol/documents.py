@@ -2,8 +2,8 @@
 
 Used by the judges of responses, and by discovery. What this file promises:
 
-* Any body is parsed to an object or to None; parsing never raises.
-* What is read is bounded in depth and in size: one odd member never hides the pair beside it.
+* The result is an object or None for any body; parsing never raises.
+* Depth and size are bounded, and one member that cannot be read never makes the others unreadable.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from urllib.parse import parse_qsl
 from ..token import read_seconds
 
 _LONGEST_INTEGER = 300
-"""Digits. Python refuses to read integers of thousands."""
+"""In digits. Python refuses to read integers with thousands of digits."""
 
 _DEEPEST = 64
-"""Levels that are kept of a response that is nested too deeply to be read."""
+"""How many levels are kept of a response that is nested too deeply to be read whole."""
 
 _MOST_FORM_FIELDS = 1000
 
-# A string that nothing closes is one too: else its end would be looked for again from each of its quotes.
+# The closing quote may be missing: otherwise each quote in such a string would start another search to the end.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
@@ -43,7 +43,7 @@ def read_json_object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _text(body: bytes) -> str:
-    # A member in another encoding must not hide the others; a token is ASCII.
+    # A member in another encoding must not make the others unreadable; a token is ASCII.
     return body.decode("utf-8-sig", errors="replace")
 
 
@@ -59,7 +59,7 @@ def _read_json(text: str) -> Any:
 
 
 def _loads(text: str) -> Any:
-    # Numbers that JSON cannot express would keep the pair out of a store that writes JSON.
+    # NaN and infinity are read as None: a store that writes JSON could not save them.
     return json.loads(text, parse_constant=lambda _: None, parse_float=read_seconds, parse_int=_integer)
 
 

@@ -1,9 +1,9 @@
-"""HTTP requests and responses as values, whichever HTTP client carries them.
+"""HTTP requests and responses as values, the same for all HTTP clients.
 
 Used by every other part. `Call` and `ApiAnswer` are public: a provider's callables see them. What this file promises:
 
 * Values are immutable by convention: the package never changes one.
-* Their repr shows no header value and no body, since both hold secrets.
+* Their repr shows no header value and no body, since both may contain secrets.
 
 They are plain classes and a named tuple because every auth class imports this module: `dataclasses` would take longer
 than the rest of the import.
@@ -25,14 +25,16 @@ Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "
 
 @public
 class Call(NamedTuple):
-    """One HTTP call, as a provider's parameters and headers may depend on it. Made again for each attempt. Immutable.
+    """Describes one HTTP call, so that a provider's parameters and headers can depend on it. Immutable.
+
+    Made again for each attempt.
 
     Attributes:
         purpose: Why the request is sent.
-        subject: Whose grant it is for; None for the client's own.
-        in_background: Whether no caller waits for it: a renewal ahead of expiry.
-        target: The party behind the server that the grant is for, where there are several (`Provider.target`): the same
-            in every call of one source. None where there is one party.
+        subject: The subject whose grant it is for; None for the client's own grant.
+        in_background: True if no caller waits for it: the token is renewed before it expires.
+        target: The party behind the server that the grant is for, such as a bank (`Provider.target`): the same in every
+            call of one source. None if there is only one party.
     """
 
     purpose: Purpose
@@ -121,11 +123,11 @@ class ApiAnswer:
 
 
 class NoResponse(Exception):
-    """No complete response came. Raised by a `Transport`, never to a user.
+    """No complete response arrived. A `Transport` raises it; users never see it.
 
     Attributes:
-        problem: What happened, without anything that a server sent.
-        sent: False only when it is certain that the request never left.
+        problem: What happened. It contains no text of a server.
+        sent: False only if it is certain that the request was not sent.
     """
 
     problem: str
@@ -148,7 +150,7 @@ class Transport(Protocol):
             seconds: The longest time for the whole exchange; None: the policy's `request_deadline`.
 
         Raises:
-            NoResponse: No response arrived, or not the whole of one.
-            ConfigurationError: The server's certificate cannot be verified, or the client's cannot be used.
+            NoResponse: No response arrived, or only a part of one.
+            ConfigurationError: The server's certificate cannot be verified, or the client's certificate cannot be used.
         """
         ...

@@ -26,9 +26,8 @@ class Refusal:
 
     Attributes:
         response: The HTTP response.
-        document: Its body where that is a JSON object or a form; else None.
-        error: The `error` code of RFC 6749 section 5.2; None where the response names none that an RFC registers. What
-            else it has there is in `document`.
+        document: The body, read as a JSON object or a form; None if it is not one.
+        error: The `error` code (RFC 6749 section 5.2) if an RFC registers it; else None. `document` has any other code.
     """
 
     response: HttpResponse
@@ -37,7 +36,7 @@ class Refusal:
 
     @property
     def is_legible(self) -> bool:
-        """Whether the body could be the server's own: an object, or empty. A page is a gateway's, and no verdict."""
+        """Whether the body is an object or empty. Anything else, such as a page, comes from a gateway."""
         return self.document is not None or not self.response.body.strip()
 
 
@@ -49,7 +48,7 @@ _TRANSIENT_CODES = frozenset({"temporarily_unavailable", "server_error", "slow_d
 REGISTERED_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
-# What these name does not heal by itself: method, media types, not implemented.
+# These do not pass with time: wrong URL, method or media type, not implemented.
 _LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
 
 _CREDENTIALS = (
@@ -71,7 +70,7 @@ _MAY_HAVE_ENDED = (
 
 
 class BadJudge(Exception):
-    """The provider's `judge_refusal` raised, or returned something else than a verdict."""
+    """The provider's `judge_refusal` raised an error, or returned a value that is not a verdict."""
 
 
 def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | None]) -> Verdict | None:
@@ -88,7 +87,7 @@ def what_to_check(status: int, code: str | None, *, refreshing: bool) -> str:
             "a redirect is never followed, since it would carry the secrets along; set token_endpoint to the final URL"
         )
     check = _what_to_check(status, code)
-    # Many servers refuse a refresh token that has ended by a code of their own, by this one, or by none.
+    # For a refresh token that is no longer valid, many servers send a code of their own, `invalid_request`, or no code.
     if refreshing and code in (None, "invalid_request") and status not in _LASTING_STATUSES:
         return f"{check}; {_MAY_HAVE_ENDED}"
     return check

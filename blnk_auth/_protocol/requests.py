@@ -2,12 +2,12 @@
 
 Used by all code that calls the server: the renewal, the sign-ins, a client's `revoke`. What this file promises:
 
-* Pure: it never uses a socket, a clock or a store. One call builds one attempt.
-* Each request knows its secrets (`ServerRequest.secrets`), so that none reappears in an error.
-* A provider's own parameters never replace one of the RFC's.
+* It never uses a socket, a clock or a store. One call builds one request.
+* Each request lists its secrets (`ServerRequest.secrets`), so that they can be removed from errors.
+* A provider's own parameters never replace a parameter of the RFC.
 
-Every builder takes `call`, which the provider's own parameters and headers may depend on, and `now` in UTC epoch
-seconds, which dates a signed assertion. Each may raise what a callable of the user raises, and `ConfigurationError`.
+Every builder takes `call`, on which the provider's own parameters and headers may depend, and `now` in UTC epoch
+seconds, the time in a signed assertion. Each may raise `ConfigurationError`, and any error of a user's callable.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class ServerRequest(NamedTuple):
     """A request to the authorization server. Immutable.
 
     Attributes:
-        request: What is sent.
-        provider: Whose server it is: it knows how its responses are read.
-        purpose: What is asked for.
+        request: The HTTP request.
+        provider: The provider whose server it is for, and whose rules the response is read by.
+        purpose: Why it is sent.
         secrets: The secrets in the request. None may appear in an error.
     """
 
@@ -69,8 +69,8 @@ def build_refresh(
 ) -> ServerRequest:
     """The refresh request, RFC 6749 section 6. No scope is sent: absent means unchanged.
 
-    `redirect_uri` is sent only where the provider wants it (`redirect_uri_on_refresh`). A grant for one resource names
-    it each time (RFC 8707 section 2.2).
+    `redirect_uri` is sent only if the provider wants it (`redirect_uri_on_refresh`). `resource` is sent with each
+    refresh (RFC 8707 section 2.2).
     """
     repeated = redirect_uri if provider.redirect_uri_on_refresh else None
     parameters = {
@@ -128,8 +128,8 @@ def build_device_exchange(
     call: Call,
     now: float,
 ) -> ServerRequest:
-    """The question whether the user has decided, RFC 8628 section 3.4."""
-    # "REQUIRED if the client is not authenticating"; servers that compare it with the device code's want it always.
+    """The request for the tokens of a device code, repeated until the user has decided: RFC 8628 section 3.4."""
+    # client_id is "REQUIRED if the client is not authenticating"; some servers need it always.
     parameters = {"device_code": device_code, "client_id": credentials.client_id, "resource": resource}
     return _build_token_request(provider, credentials, DEVICE_GRANT, parameters, call=call, now=now)
 
@@ -152,7 +152,7 @@ def build_device_authorization(
         raise ConfigurationError(
             f"{provider.display_name} has no device_authorization_endpoint",
             parameter="device_authorization_endpoint",
-            remedy="use authorize_interactively(), with pasted= where no browser can reach this machine",
+            remedy="use authorize_interactively(); if no browser can reach this machine, with pasted=",
         )
     named = {"client_id": credentials.client_id, "scope": scope, "resource": resource}
     own = {name: value for name, value in named.items() if value}
@@ -221,9 +221,9 @@ def build_authorization_url(
         )
     if provider.requires_scope and not scope:
         raise ConfigurationError(
-            "scope is missing",
+            f"scope is missing, and {provider.display_name} needs one in every authorization request",
             parameter="scope",
-            remedy=f"{provider.display_name} wants one with every authorization request",
+            remedy="pass the scopes that the provider documents",
         )
     challenge: dict[str, str] = {}
     if code_verifier is not None:
@@ -285,10 +285,10 @@ def _build_proven(
     call: Call,
     now: float,
 ) -> ServerRequest:
-    """A POST in which the client proves itself.
+    """A POST with which the client authenticates.
 
-    `write_body` makes the body, given the provider's own parameters and those of the proof. Their names are never
-    in `reserved`. `secrets`: those of the request itself.
+    `write_body` makes the body from the provider's own parameters and those of the client authentication. Their names
+    are never in `reserved`. `secrets`: the secrets among the request's other parameters.
     """
     proof = credentials.prove(audience=_audience(provider), now=now)
     further = provider.token_parameters_of(call, reserved=(*reserved, *proof.parameters))
@@ -302,7 +302,7 @@ def _headers(provider: ServerSettings, call: Call, media_type: str, proof: Mappi
 
 
 def _perhaps_secret(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Which of a provider's own parameters may be secrets. This is not known; short values are assumed not to be."""
+    """The values of a provider's own parameters that may be secrets: all but the short ones."""
     return tuple(value for value in parameters.values() if len(value) >= _SHORTEST_SECRET)
 
 

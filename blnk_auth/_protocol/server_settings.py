@@ -1,7 +1,7 @@
 """What the builders of requests and the judges of responses need to know of a provider.
 
 Used by both. `Provider` has these members, and documents them. They are listed here, so that this package never imports
-the module above it. A member that may differ for each call is asked for with the `Call`.
+the module above it. Members that may differ from call to call are methods with the `Call` as argument.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What happens after a rejection, such as a 401: judge it, renew, and choose the token to repeat the request with.
 
-Used by all auth classes, which translate between it and their HTTP package and decide nothing. It promises:
+Used by all auth classes, which only translate between this file and their HTTP package. It promises:
 
 * A request is repeated at most once, and only if it carried our token and its body can provably be sent again.
 * A response that is not repeated reaches the caller unchanged.
@@ -125,7 +125,7 @@ def retry_after_rejection(
     )
     if decision is After.ACCEPT:
         return None
-    # Imported where a source that renews is in use, and so has imported it: every auth class imports this module.
+    # Imported here, since every auth class imports this module. A source that renews has imported `rejections` already.
     from .._renewal.rejections import cause_of
 
     cause = cause_of(rejection.method, rejection.path, rejection.headers)
@@ -134,7 +134,7 @@ def retry_after_rejection(
     try:
         newer = yield from _renewed(credential, renewal, sent, cause, package)
         if newer is not None and newer.is_same_token(sent):
-            # A renewal in the background, whose caller could still use the old token, has failed. Now it is needed.
+            # We joined a renewal in the background, which failed and left the old token in use. Renew once more.
             newer = yield from _renewed(credential, renewal, sent, cause, package)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:

@@ -1,8 +1,8 @@
 """Logic that waits, written once for threads and tasks.
 
-Used by the request flow and the auth classes. A generator yields each `Wait`, which can block or be awaited, and
-returns its result. `run` drives it by blocking, `arun` by awaiting. Both promise to raise an exception of a wait inside
-the generator. They never decide anything.
+Used by the request flow and the auth classes. The logic is a generator. It yields a `Wait` whenever it must wait, gets
+the result of that wait, and returns its own result. `run` waits by blocking the thread, `arun` by awaiting in a task.
+Both promise to raise an exception of a wait inside the generator. They never decide anything.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Result = TypeVar("Result")
 
 
 class Wait(Protocol):
-    """Something that takes time."""
+    """Something to wait for."""
 
     def wait(self) -> Any:
-        """Do it, blocking the thread."""
+        """Wait for it, blocking the thread, and return its result."""
         ...
 
     async def wait_async(self) -> Any:
-        """Do it, letting other tasks run."""
+        """Wait for it in a task, while other tasks run, and return its result."""
         ...
 
 
@@ -47,7 +47,7 @@ class FlightWait:
 
 
 def run(waits: Waits[Result]) -> Result:
-    """Run it in this thread."""
+    """Run the logic in this thread, and return its result."""
     try:
         wait = next(waits)
         while True:
@@ -62,7 +62,7 @@ def run(waits: Waits[Result]) -> Result:
 
 
 async def arun(waits: Waits[Result]) -> Result:
-    """Run it in this task."""
+    """Run the logic in this task, and return its result."""
     try:
         wait = next(waits)
         while True:

@@ -1,8 +1,8 @@
-"""Our errors as errors of the HTTP package, so that a caller's `except` clauses still work.
+"""Converts our errors to errors of the HTTP package, so that a caller's `except` clauses still work.
 
 Used by the auth classes. It promises that every error is also the package's request error and has `.request`. Only
 `TemporarilyUnavailable` is also its transport error, so that a retry wrapper repeats only requests that may succeed
-later. It never changes the error that was raised: it makes another one.
+later. It never changes the error that was raised: it makes a new one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def as_client_error(
     """The same error, which is also an error of the HTTP package and names the request that could not be sent.
 
     Args:
-        error: What was raised.
+        error: The error that was raised.
         request: The package's request.
-        request_error: The package's error for a request.
-        transport_error: The package's error for what may succeed when it is repeated.
+        request_error: The package's error for a request that failed.
+        transport_error: The package's error for a request that may succeed if it is repeated.
     """
     core = core_type(type(error))
     base = transport_error if issubclass(core, TemporarilyUnavailable) else request_error
@@ -38,7 +38,7 @@ def wrong_auth_class(given: str, request: object) -> ConfigurationError:
 
     Args:
         given: The name of the auth class.
-        request: What the package called it with.
+        request: The request that the package passed to it.
     """
     package = type(request).__module__.partition(".")[0]
     right = _AUTH_CLASSES.get(package)

@@ -1,4 +1,4 @@
-"""The auth flow that httpx and httpx2 share: their clients drive it alike, and their classes are distinct.
+"""The auth flow that httpx and httpx2 share: their clients call it in the same way, but their classes differ.
 
 Used by `HttpxAuth` and `Httpx2Auth`. What it promises:
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .rejection_body import HttpxRejectionBody
 
 _ATTACHED = "blnk_auth"
-"""The key in a request's extensions of the token that we attached: a header of the user's own has none."""
+"""The key in a request's extensions for the token that we attached. It is missing if the user set the header."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -152,14 +152,14 @@ class HttpxFlow:
         # `cached.header`, without the call.
         signed["Authorization"] = cached.prefix + cached.token.access_token
         if len(signed) <= len(headers):
-            # It replaced the user's own. Looking for that one first would cost several times as much.
+            # It replaced a header of the user. Looking for that header first would take several times as long.
             return None
         request.headers = signed
         request.extensions[_ATTACHED] = cached
         return cached
 
     def _may_attach(self, request: httpx.Request) -> bool:
-        """Whether the request may have the token, and has no header of the user's own in its place."""
+        """Whether the request may have the token, and the user has not set that header."""
         if not self._is_permitted(request):
             return False
         for name, _ in request.headers.raw:
@@ -175,7 +175,7 @@ class HttpxFlow:
         )
 
     def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken | None]:
-        """Attach a token, once there is a valid one; None if the request may not have it, and stays as it is."""
+        """Attach a token, once there is a valid one. None if the request may not have it: then nothing is changed."""
         if not self._may_attach(request):
             return None
         try:
@@ -219,12 +219,12 @@ class HttpxFlow:
         yield from judge_retry(self._credential, retry, rejection)
 
     def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
-        # Read a single time for each token. After a redirect to another origin the request did not carry it.
+        # Done once for each token. After a redirect to another origin, the answered request did not have the token.
         if response.request.headers.get(self._credential.rules.header_name) == sent.header:
             sent.was_accepted = True
 
     def _was_attached(self, request: httpx.Request) -> bool:
-        """Whether the header in the request is ours, from an earlier sending of the same request."""
+        """Whether we set the header in the request, when the same request was sent before."""
         attached: CachedToken | None = request.extensions.get(_ATTACHED)
         return attached is not None and attached.header == request.headers.get(self._credential.rules.header_name)
 
@@ -245,7 +245,7 @@ class HttpxFlow:
     def _carry_cookies(self, rejected: httpx.Response) -> None:
         """Send a cookie of the rejection with the repeated request, as the package's `DigestAuth` does."""
         if "set-cookie" in rejected.headers:
-            # Not `rejected.cookies`, which would stay in the response: one with a cookie jar cannot be pickled.
+            # `rejected.cookies` cannot be used: it stays in the response, which then cannot be pickled.
             cookies: httpx.Cookies = self._httpx.Cookies()
             cookies.extract_cookies(rejected)
             cookies.set_cookie_header(rejected.request)
@@ -270,11 +270,11 @@ class HttpxFlow:
         )
 
     def _is_replayable(self, request: httpx.Request, original: httpx.Request) -> bool:
-        # Only a body that is in memory: any other may be consumed, and some then send nothing, without an error.
-        # A redirect that keeps the method passes on the stream, and leaves the content with the original request.
+        # Only a body in memory can be sent again. Others may be used up, and some then send nothing without an error.
+        # After a redirect that keeps the method, the new request has the stream, and the original one has the content.
         owner = original if request.stream is original.stream else request
         try:
-            owner.content  # noqa: B018 - the property raises if there is more than bytes behind it
+            owner.content  # noqa: B018 - the property raises if the body is not in memory
         except self._httpx.RequestNotRead:
             return False
         return True

@@ -1,19 +1,19 @@
-"""What is done with the body of a rejection, in httpx, httpx2 and requests.
+"""Reads or discards the body of a rejection, in httpx, httpx2 and requests.
 
-Used by the auth classes. A provider may judge a rejection by its body (`Provider.reads_rejection_body`), and before a
-request is repeated the rejected response must free its connection. The body may be endless, slow, broken or a
-compression bomb. So this module promises, and never reads more than it promises:
+Used by the auth classes. A provider may judge a rejection by its body (`Provider.reads_rejection_body`). Before a
+request is repeated, the rejected response must free its connection. Its body may be endless, slow, broken, or a
+compression bomb. What this file promises:
 
-* At most `MAX_REJECTION_BYTES` are read and judged, counted while they are decoded. A body in more than one content
-  coding is not judged, nor is a stream of events, which would be delayed.
-* The body of an error is read for `MAX_REJECTION_SECONDS`, and no single read takes longer, with any timeouts of the
-  client. Other bodies (where 200 is a rejection status) keep the client's timeouts.
-* A response that is returned to the caller can still be read whole. If its body breaks off, the caller gets the same
-  error.
+* At most `MAX_REJECTION_BYTES` are read and judged, counted after decoding. Two kinds of bodies are not judged: those
+  with more than one content coding, and streams of events, whose reader would have to wait.
+* The body of an error is read for at most `MAX_REJECTION_SECONDS`, even if the client's timeouts are longer. Other
+  bodies (if 200 is a rejection status) are read with the client's timeouts.
+* The caller can still read the whole body of a response that is returned. If the connection was lost in the body, the
+  caller gets that error.
 * After `discard` the connection is free again, or closed.
 
-In httpx `response.close()` is not enough: the client itself reads a response that is followed by another request, and
-fails on a closed one.
+It never reads more than that. In httpx `response.close()` is not enough: when the auth flow sends another request, the
+client reads the response before it, and fails if that one is closed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ MAX_REJECTION_BYTES = 16_384
 """How much of a rejection's body is read, to judge it and to free its connection."""
 
 MAX_REJECTION_SECONDS = 5.0
-"""How long its reading may take."""
+"""How long reading it may take."""
 
 _STREAMS = (
     *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq"),
     *("application/grpc", "multipart/x-mixed-replace"),
 )
-"""Media types whose body is read while it arrives."""
+"""Media types whose body callers read while it arrives."""
 
 
 def _may_be_judged(headers: Mapping[str, str]) -> bool:
@@ -126,7 +126,7 @@ class HttpxRejectionBody:
 
     @contextlib.contextmanager
     def _read_timeout(self, *, is_limited: bool) -> Generator[None]:
-        """Shorten the client's timeout for a read, which its transport looks up when the body is begun."""
+        """Shorten the client's read timeout. The transport looks it up when it begins to read the body."""
         if not is_limited:
             yield
             return
@@ -155,7 +155,7 @@ class HttpxRejectionBody:
     def _make_empty(self) -> None:
         """Leave nothing to read: the client reads the response before it sends the request again."""
         self._response.stream = self._package.ByteStream(b"")
-        # As if the body had not been read, also where a hook of the caller's has read it.
+        # The client must think that the body has not been read, even if the caller's response hook has read it.
         self._response.is_stream_consumed = self._response.is_closed = False
 
     def _decoded(self) -> bytes | None:
@@ -176,7 +176,7 @@ def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
         return raw
     if "," in coding:
         return None
-    # Byte by byte, because a decoder returns in one piece all that it makes of its input.
+    # Byte by byte: a decoder returns all output for its input at the same time, which may be very much.
     response: httpx.Response = package.Response(
         200,
         headers={b"Content-Encoding": coding.encode("utf-8", "replace")},
@@ -282,13 +282,13 @@ class _ReadLimit:
         self.ends_at = time.monotonic() + MAX_REJECTION_SECONDS
         self._raw = raw
         self._has_passed = False
-        # Older versions of urllib3 have no public way; there the session's own timeout remains.
+        # Older versions of urllib3 have no `shutdown`. There the session's own timeout applies.
         self._timer = threading.Timer(MAX_REJECTION_SECONDS, self._pass) if hasattr(raw, "shutdown") else None
         if not is_limited:
             self._timer = None
 
     def raise_if_passed(self) -> None:
-        """Raise the error of a read that was too slow. A socket that was shut down otherwise looks like the end."""
+        """Raise an error if the read was too slow. Otherwise, the end of the socket would look like the body's end."""
         from urllib3.exceptions import ReadTimeoutError
 
         if self._has_passed:
@@ -297,7 +297,7 @@ class _ReadLimit:
     def __enter__(self) -> Self:
         if self._timer is not None:
             self._timer.daemon = True
-            # If no thread can be started, the session's own timeout remains.
+            # If no thread can be started, the session's own timeout applies.
             with contextlib.suppress(RuntimeError):
                 self._timer.start()
         return self

@@ -1,8 +1,8 @@
-"""The response hook of requests: what happens once a response has arrived.
+"""The response hook of requests, which handles each response to a request with our token.
 
-Used by `RequestsAuth`, which appends a hook to each request that carries the token. requests calls it for every hop,
-redirects included. It promises to act only on a response to a request that carried our token to an allowed origin. What
-follows a rejection is in `requests_retry`, which is imported for the first one. It never sends a request itself.
+Used by `RequestsAuth`, which appends a hook to each request with the token. requests calls it for every response, also
+for redirects. It promises to act only on a response to a request that carried our token to an allowed origin. The first
+rejection imports `requests_retry`, which handles rejections. It never sends a request itself.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .client_errors import as_client_error
 
 
 class ResponseHook:
-    """The response hook of the requests that carry one token. Immutable: they share it.
+    """The response hook of the requests with one token. Immutable, since they share it.
 
     Attributes:
         credential: Supplied the token.
-        sent: The token that the requests carry.
-        header_name: The header that carries it.
-        further: The names of the headers that were attached beside it, which differ from request to request.
+        sent: The token in the requests.
+        header_name: The name of the header with the token.
+        further: The names of the other headers that we attached, which differ from request to request.
     """
 
     __slots__ = ("_rejection_statuses", "credential", "further", "header_name", "sent")
@@ -54,7 +54,7 @@ class ResponseHook:
 
     def note_not_rejected(self, response: requests.Response) -> None:
         """After a response that is not a rejection: note it, and strip our headers before a redirect elsewhere."""
-        # Read a single time for each token. After a redirect to another origin the request did not carry it.
+        # Done once for each token. After a redirect to another origin, the answered request did not have the token.
         if not self.sent.was_accepted and response.request.headers.get(self.header_name) == self.sent.header:
             self.sent.was_accepted = True
         if response.is_redirect:
@@ -74,7 +74,7 @@ class ResponseHook:
                 response.request.headers.pop(name, None)
 
     def __deepcopy__(self, memo: object) -> ResponseHook:
-        # As the copy that requests itself makes of a request shares its hooks.
+        # A copy of a request that requests makes shares the hooks, so a deep copy does too.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -83,13 +83,13 @@ class ResponseHook:
 
 
 def was_attached(request: requests.PreparedRequest, header: str | bytes) -> bool:
-    """Whether the header in the request is ours, from an earlier preparation of the same object."""
+    """Whether we set the header in the request, when the same object was prepared before."""
     hooks: list[Any] = request.hooks["response"]
     return any(header == hook.sent.header for hook in hooks if type(hook) is ResponseHook)
 
 
 def attach_api_headers(credential: Credential, request: requests.PreparedRequest) -> tuple[str, ...]:
-    """Add the headers that are sent beside the token, and return their names."""
+    """Add the headers that are sent in addition to the token, and return their names."""
     try:
         further = credential.api_headers()
     except BlnkAuthError as error:

@@ -1,7 +1,7 @@
 """What `RequestsAuth` does after a rejection: renew, and send the request once more.
 
 Used by `requests_hook`. It promises to send a request at most once more, through the adapter that sent the first
-attempt, so that no hook of the caller's sees the rejection. It never decides: `after_rejection` does.
+attempt, so that the caller's hooks never see the rejection. It decides nothing: `after_rejection` does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def repeat_after_rejection(
     """The response to the repeated request; None if this one is returned to the caller.
 
     Args:
-        hook: Of the request that was rejected.
+        hook: The hook of the request that was rejected.
         response: The rejection.
         kwargs: What the session passed to its adapter.
 
@@ -50,11 +50,11 @@ def repeat_after_rejection(
 def _repeat(hook: ResponseHook, rejected: requests.Response, retry: Retry, kwargs: dict[str, Any]) -> requests.Response:
     request, credential = rejected.request, hook.credential
     rejected.request = _redacted_copy(request, hook.header_name)
-    # On the original object: the session follows redirects of the second response from that one.
+    # Set on the original request and not on a copy: the session uses it when it follows redirects.
     request.headers[hook.header_name] = retry.cached.header
     further = attach_api_headers(credential, request) if credential.rules.has_api_headers else ()
     retried = ResponseHook(credential, retry.cached, (*hook.further, *further))
-    # Not in the same list: copies of this request share it, and still carry the rejected token.
+    # A new list, since copies of this request share the old one, and they still have the rejected token.
     hooks: list[Any] = [retried if each is hook else each for each in request.hooks["response"]]
     request.hooks = {**request.hooks, "response": hooks}
     _carry_cookies(request, rejected)
@@ -92,7 +92,7 @@ def _rejection(hook: ResponseHook, response: requests.Response, body: RequestsRe
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:
-    # A generator or iterator would be sent again empty, and the API would respond with a success.
+    # A generator would be empty the second time, and the API might accept the empty body.
     return request.body is None or isinstance(request.body, bytes | str) or _can_rewind(request)
 
 
@@ -101,7 +101,7 @@ def _can_rewind(request: requests.PreparedRequest) -> bool:
     if position is None:
         return False
     try:
-        # Only an attempt shows it: a pipe has this method too, and so has a closed file.
+        # Try it: pipes and closed files have a `seek` too, but it fails.
         body.seek(position)
         return body.tell() == position
     except (OSError, ValueError):

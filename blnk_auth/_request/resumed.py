@@ -1,7 +1,7 @@
-"""Response bodies whose beginning was read already.
+"""Response bodies whose beginning has been read already, for a caller that reads them from the beginning.
 
 Used by `rejection_body`, which reads the beginning of a body and then returns the response to the caller. It promises
-that the caller gets every byte once, and the same error if the body broke off. It never reads ahead.
+that the caller gets every byte once, and the same error if the connection was lost in the body. It never reads ahead.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def resumed_stream_class(package: Any) -> Any:
 
 
 class BrokenOff:
-    """The rest of a body that broke off: the error, for a caller that continues to read."""
+    """The rest of a body whose connection was lost: raises that error when the caller continues to read."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -76,7 +76,7 @@ class ResumedRaw:
         head, self._head = self._head, b""
         if head:
             yield head
-        # Not `raw.stream`: it reads a chunked body by itself and would find no beginning of a chunk here.
+        # `raw.stream` cannot be used: it expects the beginning of a chunk here, and a part of the chunk has been read.
         while some := read_some(self._raw, amount, decode_content=decode_content):
             yield some
 
@@ -92,7 +92,7 @@ class ResumedRaw:
 
 
 class BrokenOffRaw(ResumedRaw):
-    """A raw response that broke off. Its reader gets the same error: otherwise it would look like the end."""
+    """A raw response whose connection was lost. Its reader gets that error and does not take it for the end."""
 
     def __init__(self, head: bytes, raw: Any, error: HTTPError) -> None:
         super().__init__(head, raw)
@@ -107,13 +107,13 @@ class BrokenOffRaw(ResumedRaw):
 
 
 class EndedRaw(ResumedRaw):
-    """A raw response of which no more is read."""
+    """A raw response of which nothing more can be read."""
 
     def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
         return iter(())
 
 
 def read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
-    """What has arrived, up to `amount` bytes; `read` would wait for all of them, for any time."""
+    """The bytes that have arrived, at most `amount`. `read` would wait until all of them have arrived."""
     some: bytes = getattr(raw, "read1", raw.read)(amount, decode_content=decode_content)
     return some

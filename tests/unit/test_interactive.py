@@ -781,7 +781,7 @@ def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
 
     def hang() -> None:
         stuck.set()
-        # Without a limit of its own: a sign-in that continues by itself would close the port in the end. It is set below.
+        # Without a limit of its own: a sign-in that continues by itself would close the port. It is set below.
         ctrl_c.go_on.wait()
 
     the_world.store.interfere("save", hang)
