@@ -7,9 +7,10 @@ It never reads a store or sends a request itself.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._protocol.assertions import PrivateKey, SigningAlgorithm
 from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
@@ -17,10 +18,8 @@ from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_grants import delete_ended, subjects
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
-from ._renewal.keepalive import KeepaliveReport, KeepaliveRun, KeepaliveSettings, OnProgress
 from ._renewal.pickled_client import grant_of, settings_of, shared_state
 from ._sign_in.client_sign_ins import ClientSignIns
-from ._sign_in.pending_sign_ins import PendingSignIns
 from ._sign_in.wanted_grant import WantedGrant
 from .errors import ConfigurationError, clears_locals, is_number, is_text, quoted, redacted
 from .events import OnEvent
@@ -29,6 +28,15 @@ from .provider import Provider
 from .source import TokenSource, source_of
 from .stores._async_adapter import AsyncTokenStore
 from .stores._token_store import TokenStore
+
+if TYPE_CHECKING:
+    import blnk_auth
+
+    # Imported by the programs that keep grants alive, when they do.
+    from ._renewal.keepalive import KeepaliveRun
+else:
+    # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
+    blnk_auth = sys.modules[__package__]
 
 __all__ = ["OAuthClient", "SigningAlgorithm"]
 
@@ -238,8 +246,8 @@ class OAuthClient(ClientSignIns):
         rate: float = 10.0,
         workers: int = 4,
         shard: tuple[int, int] = (0, 1),
-        on_progress: OnProgress | None = None,
-    ) -> KeepaliveReport:
+        on_progress: Callable[[int, int | None], object] | None = None,
+    ) -> blnk_auth.KeepaliveReport:
         """Renew every grant whose refresh token would expire because it is not used. Run it once a day.
 
         Any number of hosts may run it at the same time: each due grant is renewed once. Blocks until all are renewed;
@@ -272,8 +280,8 @@ class OAuthClient(ClientSignIns):
         rate: float = 10.0,
         workers: int = 4,
         shard: tuple[int, int] = (0, 1),
-        on_progress: OnProgress | None = None,
-    ) -> KeepaliveReport:
+        on_progress: Callable[[int, int | None], object] | None = None,
+    ) -> blnk_auth.KeepaliveReport:
         """The same as `keepalive`, for asyncio and trio. `on_progress` is called on another thread.
 
         Cancelling it ends the run after the renewals that are under way, and does not wait for them.
@@ -287,6 +295,8 @@ class OAuthClient(ClientSignIns):
     def _keepalive_run(
         self, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
     ) -> KeepaliveRun:
+        from ._renewal.keepalive import KeepaliveRun, KeepaliveSettings
+
         idle_lifetime = self.provider.refresh_idle_lifetime if idle_lifetime is None else idle_lifetime
         return KeepaliveRun(self._state, KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard))
 
@@ -315,6 +325,8 @@ class OAuthClient(ClientSignIns):
         return await self._state.operations.begin(lambda _events: self._prune(ended_before)).wait_async(math.inf)
 
     def _prune(self, ended_before: float) -> int:
+        from ._sign_in.pending_sign_ins import PendingSignIns
+
         state = self._state
         sign_ins = PendingSignIns(state.store, state.registration)
         return delete_ended(state, ended_before) + sign_ins.delete_expired(state.clock())
