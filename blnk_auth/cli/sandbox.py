@@ -97,7 +97,9 @@ class Choices:
     metavar="URI, repeated",
     help="Where users may be redirected to. [default: /callback and /oauth/callback on any port of 127.0.0.1]",
 )
-@click.option("--device", is_flag=True, help="Also sign in by a code on another device (blnk_cloud only).")
+@click.option(
+    "--device", is_flag=True, help="Also issue device codes, and tokens for the client itself (blnk_cloud only)."
+)
 @click.option("--tls", is_flag=True, help="Serve https, with certificates that are made at each start.")
 @click.option(
     "--lifetime",

@@ -27,6 +27,7 @@ from ._token_request import authenticated_client, perform_grant, required, token
 DEFAULT_SCOPE = "data:read data:write proxy:write"
 
 _GRANTS = ("authorization_code", "refresh_token")
+_FURTHER_GRANTS = (*_GRANTS, "client_credentials")
 
 _REQUIRED = {"ledgers": ("name",), "transactions": ("amount", "currency", "source", "destination")}
 """The members that Core requires of a new record."""
@@ -42,7 +43,7 @@ class BlnkCloud:
 
     `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, also with a valid token.
-    `device_flow` adds sign-in by device code, which Blnk Cloud does not have.
+    `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials.
     """
 
     default_scope = DEFAULT_SCOPE
@@ -96,7 +97,7 @@ class BlnkCloud:
         }
         if self._device_flow is not None:
             members["device_authorization_endpoint"] = f"{origin}{DEVICE_AUTHORIZATION_PATH}"
-            members["grant_types_supported"] = [*_GRANTS, DEVICE_GRANT]
+            members["grant_types_supported"] = [*_FURTHER_GRANTS, DEVICE_GRANT]
         return Answer.json(200, members)
 
     # --- token endpoint -------------------------------------------------------------------------------------------
@@ -110,7 +111,9 @@ class BlnkCloud:
             if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
                 answer = self._device_flow.exchange(client, required(form, "device_code"))
             else:
-                answer = perform_grant(self._server, client, form, offered=_GRANTS, count=self._count)
+                offered = _GRANTS if self._device_flow is None else _FURTHER_GRANTS
+                asked = {"scope": DEFAULT_SCOPE, **form}
+                answer = perform_grant(self._server, client, asked, offered=offered, count=self._count)
             return Answer.json(200, answer, {"pragma": "no-cache"})
         except OAuthError as refusal:
             members = {"error": refusal.error, "error_description": refusal.description}

@@ -65,7 +65,8 @@ class Sandbox:
         tls: A server's `ssl.SSLContext`, for https. bLink's personality then requires a client certificate whose
             common name is the `client_id`; the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of
             the client certificates. None: http.
-        device_flow: Whether "blnk_cloud" also has sign-in by device code, which Blnk Cloud itself does not have.
+        device_flow: Whether "blnk_cloud" also has two grants that Blnk Cloud itself does not have: device codes and
+            client credentials.
 
     Attributes:
         clock: The time by which tokens expire, as it was passed.
