@@ -32,7 +32,7 @@ SigningAlgorithm = Literal[
 """The JWS algorithms that sign a client assertion (RFC 7518 section 3.1, RFC 8037, RFC 8812, RFC 9864)."""
 
 LIFETIME = 60
-"""Seconds for which an assertion is valid: it is used immediately."""
+"""Seconds for which an assertion is valid. They can be few, since it is sent immediately."""
 
 _HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _OF_RSA = ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512")
@@ -41,12 +41,12 @@ _OF_CURVES = {
     "P-384": "ES384",
     "P-521": "ES512",
     "secp256k1": "ES256K",
-    # The name that servers know. RFC 9864 gave each curve a name of its own, `Ed25519` and `Ed448`.
+    # Servers know this name. RFC 9864 has added one name for each curve, `Ed25519` and `Ed448`.
     "Ed25519": "EdDSA",
     "Ed448": "EdDSA",
 }
 _SIGNATURE_LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64}
-"""In bytes, where a signature in the wrong form shows in its length."""
+"""In bytes, for the algorithms where the length shows whether a signature has the wrong form."""
 
 
 @public
@@ -59,8 +59,8 @@ class Signer:
         Signer(lambda message: kms.sign(KEY, message, "RSASSA_PSS_SHA_256"), algorithm="PS256", key_id="2026-01")
 
     `sign` is called once for each token request, on a worker thread, and by several threads in parallel where several
-    grants are renewed. It may block, but a caller may be waiting. What it raises becomes `TemporarilyUnavailable`
-    without its text, since an HSM that is away comes back; a `BlnkAuthError` is raised unchanged.
+    grants are renewed. It may block, but a caller may be waiting. If it raises an error, `TemporarilyUnavailable` is
+    raised, without that error's text: an HSM may be back later. A `BlnkAuthError` is raised unchanged.
 
     Attributes:
         sign: Gets the bytes to sign, not their hash, and returns the signature in the form of JWS (RFC 7518 section 3,
@@ -79,11 +79,11 @@ class Signer:
 
 KeyMaterial = str | bytes | Mapping[str, Any]
 PrivateKey = KeyMaterial | Signer | Callable[[], KeyMaterial | Signer]
-"""A PEM (text or bytes, not encrypted), a JWK (a mapping), a `Signer`, or a callable that returns today's.
+"""A PEM (a string or bytes, not encrypted), a JWK (a mapping), a `Signer`, or a callable that returns one of these.
 
 The callable is called once for each token request, on a worker thread, so that a key can be rotated without a restart.
-What it raises becomes `TemporarilyUnavailable` without its text. A key that is not a callable is checked when the
-client is made.
+If it raises an error, `TemporarilyUnavailable` is raised, without that error's text. A key that is not a callable is
+checked when the client is made.
 """
 
 
@@ -124,9 +124,9 @@ def sign_assertion(
 def sign_by_secret(
     secret: str, *, client_id: str, audience: str, now: float, key_id: str | None, algorithm: str | None
 ) -> str:
-    """A new assertion for `client_secret_jwt`: an HMAC with the secret's own UTF-8 bytes, regardless of their content.
+    """A new assertion for `client_secret_jwt`: an HMAC with the UTF-8 bytes of the secret.
 
-    joserfc refuses secrets that it can read as a public key, so the HMAC is Python's own.
+    The HMAC is Python's own: joserfc refuses a secret that looks like a public key.
 
     Raises:
         ConfigurationError: `algorithm` is not an HMAC.
@@ -162,7 +162,7 @@ def load_key(material: KeyMaterial) -> LoadedKey:
             failure = "it is a shared secret, which client_auth 'client_secret_jwt' is for"
         elif not key.is_private:
             failure = "it is a public key"
-        # The key id is asked for here, since joserfc cannot make one for a curve that JOSE does not have.
+        # Reading `kid` here finds out whether joserfc can make one: it cannot for a curve that JOSE does not have.
         elif key.kid != "":
             return cast("LoadedKey", key)
     except ConfigurationError:
@@ -246,7 +246,7 @@ def _check_signature(signature: object, algorithm: str) -> None:
         )
     if expected is not None and len(signature) != expected:
         raise ConfigurationError(
-            f"private_key: the Signer's signature has {len(signature)} bytes, and {algorithm} has {expected}",
+            f"private_key: the Signer's signature has {len(signature)} bytes, but {algorithm} needs {expected}",
             parameter="private_key",
             remedy="return r and s one after the other (RFC 7518 section 3.4), not DER",
         )
@@ -266,7 +266,7 @@ def _claims(client_id: str, audience: str, now: float) -> dict[str, Any]:
 
 def _signed(claims: dict[str, Any], algorithm: str, key_id: str | None, sign: Callable[[bytes], bytes]) -> str:
     """The claims as a JWT (RFC 7519), in JWS compact form (RFC 7515 section 7.1)."""
-    # joserfc would "sign" with it and only warn: anybody could make such an assertion.
+    # joserfc would accept 'none' and only warn, but anybody can make an assertion without a signature.
     if algorithm == "none":
         raise ConfigurationError(
             "signing_algorithm 'none' leaves the assertion unsigned",

@@ -31,7 +31,7 @@ _EXAMPLE = '("https://api.example.com",)'
 _LONGEST_URL = 8000
 # RFC 1035 section 2.3.4: 255 octets with the lengths of the labels.
 _LONGEST_HOST = 253
-# Some parsers take for another host what is neither a name of letters, digits and hyphens nor an address (RFC 3986
+# Some parsers read a host differently if it is neither an address nor a name of letters, digits and hyphens (RFC 3986
 # section 3.2.2).
 _HOST_NAME = r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?"
 _HOST_AND_PORT = r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?"
@@ -63,7 +63,7 @@ class Origin(NamedTuple):
 
 
 def normalize(scheme: str, host: str, port: int | None) -> Origin:
-    """The origin made of the parts that a URL parser returns. A host with a trailing dot is another host."""
+    """The origin for the parts that a URL parser returns. A host with a trailing dot is a different host."""
     scheme = scheme.lower()
     scheme = _AS_HTTP.get(scheme, scheme)
     return Origin(scheme, _normalize_host(host), port if port is not None else _DEFAULT_PORTS.get(scheme, 0))
@@ -99,7 +99,7 @@ class AllowedOrigins:
         Raises:
             ConfigurationError: The list is empty or not a list, or one of them is not an origin that may have a token.
         """
-        # Its repr works from here on: a debugger may show one whose making failed.
+        # Set first, so that the repr works: a debugger may show an object whose constructor failed.
         self.any_https, self.listed = False, frozenset[Origin]()
         named = tuple(_checked_sequence(origins, parameter))
         self.any_https = ANY_ORIGIN in named

@@ -33,8 +33,8 @@ class Issued(NamedTuple):
     Attributes:
         token: The token. None if the response has no access token, although it has a refresh token.
         refresh_token: The refresh token where there is no `token`: it replaces the one that was sent.
-        notes: What was odd about the response.
-        unusable: The error to raise once what was issued is saved: the access token is missing, or of a type that
+        notes: Members of the response that could not be read, or were ignored, as sentences for an event.
+        unusable: The error to raise after the token has been saved: the access token is missing, or of a type that
             cannot be sent. None if it can be used.
     """
 
@@ -48,7 +48,7 @@ class Issued(NamedTuple):
 
 
 class Judge(Protocol):
-    """Judges a response of the token endpoint: what it issued, or raises."""
+    """Judges a response of the token endpoint: returns what it issued, or raises an error."""
 
     def __call__(self, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued: ...
 
@@ -56,7 +56,7 @@ class Judge(Protocol):
 def judge_token_response(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
     """What was issued, and notes on what was odd about it. Raises the `BlnkAuthError` that the response means."""
     judged = _issued_or_error(response, request, now=now)
-    # Raised here, where no local variable has the response in clear.
+    # Raised here and not inside: no local variable of this function contains the tokens.
     if isinstance(judged, BlnkAuthError):
         raise judged
     return judged
@@ -144,10 +144,13 @@ def _error_of_device_grant(response: HttpResponse) -> BlnkAuthError | None:
     code = None if document is None else document.get("error")
     fields: dict[str, Any] = {"error": code, "status_code": response.status_code}
     if code in ("authorization_pending", "slow_down"):
-        return TemporarilyUnavailable("the user has not decided yet", remedy="ask again later", **fields)
+        return TemporarilyUnavailable("the user has not decided yet", remedy="poll again later", **fields)
     if code == "access_denied":
         return SignInRequired(
-            "the user refused access", remedy="ask again if they change their mind", reason="denied", **fields
+            "the user did not give access",
+            remedy="start the sign-in again if the user wants to give access after all",
+            reason="denied",
+            **fields,
         )
     if code == "expired_token":
         return SignInRequired(

@@ -1,7 +1,7 @@
 """The authorization response: what the browser brings back from the authorization server (RFC 6749 section 4.1.2).
 
-Used by the sign-ins that end with a redirect. Pure: it reads and judges a URL, and never uses anything up. Anybody can
-send a callback, so nothing in one is believed before its `state` has been found to be ours.
+Used by the sign-ins that end with a redirect. Pure: it reads and checks a URL, and never changes a stored sign-in.
+Anybody can send a callback, so nothing in it is trusted before its `state` is known to be ours.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MISCONFIGURED: Mapping[str, tuple[str | None, str]] = {
     "invalid_target": ("resource", "name a resource that the provider knows"),
     "invalid_authorization_details": ("authorization_details", "send what the provider documents"),
 }
-"""Codes that another attempt cannot change, with the parameter and the remedy: RFC 6749 section 4.1.2.1, RFC 8707
-section 2, RFC 9396 section 5."""
+"""Error codes that another attempt does not change, with the wrong parameter and the remedy: RFC 6749 section 4.1.2.1,
+RFC 8707 section 2, RFC 9396 section 5."""
 
 _KNOWN_CODES = frozenset(
     (*_MISCONFIGURED, "access_denied", "server_error", "temporarily_unavailable", "login_required", "consent_required")
@@ -35,7 +35,7 @@ _KNOWN_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The parameters of a callback URL; None where one is missing or empty."""
+    """The parameters of a callback URL; None if one is missing or empty."""
 
     state: str | None = field(repr=False)
     code: str | None = field(repr=False)
@@ -45,7 +45,7 @@ class Callback:
 
     @property
     def known_error(self) -> str | None:
-        """The error code if it is a registered one, which is all that may be shown of an unproven callback."""
+        """The error code if it is registered. Only this may be shown of a callback whose `state` is not known."""
         return self.error if self.error in _KNOWN_CODES else None
 
 
@@ -65,7 +65,7 @@ def parse_callback(callback_url: str) -> Callback:
     read = _read(callback_url)
     if isinstance(read, Callback):
         return read
-    # Raised here, where no local variable holds the code.
+    # Raised here and not in `_read`: no local variable of this function contains the code.
     raise ProtocolError(
         f"callback_url has the parameter {read!r} more than once",
         parameter="callback_url",
@@ -75,7 +75,7 @@ def parse_callback(callback_url: str) -> Callback:
 
 def _read(callback_url: str) -> Callback | str:
     """The callback, or the name of a parameter that comes more than once."""
-    # Not urlsplit: it raises for malformed hosts, which anybody can send.
+    # `urlsplit` cannot be used: it raises an error for malformed hosts, and anybody can send a callback.
     query = callback_url.partition("?")[2].partition("#")[0]
     parameters = parse_qs(query, keep_blank_values=True)
     doubled = next((name for name in _PARAMETERS if len(parameters.get(name, ())) > 1), None)
@@ -85,14 +85,15 @@ def _read(callback_url: str) -> Callback | str:
 
 
 def check_callback(callback: Callback, provider: Provider) -> None:
-    """Refuse what is not an authorization response of this provider, before anything is used up.
+    """Raise an error for a callback that is not an authorization response of this provider.
 
-    A wrong `iss` means that another server answered (the mix-up attack, RFC 9207): its code must not be sent on, and
-    its error is neither acted on nor shown. Where the server promises `iss`, a code without it is refused too (section
-    2.4). An error without it is not: servers that promise `iss` often omit it there, and an error gives nobody access.
+    Called before the code is used. A wrong `iss` means that another server answered (the mix-up attack, RFC 9207). Its
+    code must not be sent to this provider, and its error is ignored and not shown. If the server promises `iss`, a code
+    without it is refused too (section 2.4). An error without it is accepted: servers that promise `iss` often leave it
+    out there, and an error gives nobody access.
 
     Raises:
-        ProtocolError: It is not such a response.
+        ProtocolError: It is not an authorization response of this provider.
     """
     if callback.issuer is not None:
         _check_issuer(callback.issuer, provider)
@@ -104,9 +105,9 @@ def check_callback(callback: Callback, provider: Provider) -> None:
         )
     if callback.issuer is None and callback.error is None and provider.sends_iss:
         raise ProtocolError(
-            "callback_url has no iss, which this provider sends with each code (sends_iss): it may be another server's",
+            "callback_url has no iss, although this provider has sends_iss=True, so it may come from another server",
             parameter="callback_url",
-            remedy="start the sign-in again, and turn sends_iss off if the provider does not send iss after all",
+            remedy="start the sign-in again; if the provider sends no iss, set sends_iss=False",
         )
 
 
@@ -127,9 +128,9 @@ def _check_issuer(issuer: str, provider: Provider) -> None:
 
 
 def _is_at_an_endpoint(issuer: str, provider: Provider) -> bool:
-    """Whether an `iss` may be this server's where the provider has no issuer to compare it with.
+    """Whether an `iss` is at the origin of one of the endpoints. For a provider without an issuer to compare it with.
 
-    An attacker's server has an issuer at its own origin.
+    The issuer of an attacker's server is at another origin.
     """
     try:
         origin = endpoint_origin(issuer, "iss")
@@ -140,11 +141,11 @@ def _is_at_an_endpoint(issuer: str, provider: Provider) -> bool:
 
 
 def code_of(callback: Callback, *, subject: str) -> str:
-    """The code of a callback whose state was right.
+    """The code of a callback whose `state` was right.
 
     Raises:
-        SignInRequired: It brings an error instead: the user refused, or must begin again.
-        ConfigurationError: It brings an error that beginning again does not change.
+        SignInRequired: The callback has an error: the user refused, or must begin again.
+        ConfigurationError: The callback has an error that another attempt does not change.
     """
     if callback.error is None and callback.code is not None:
         return callback.code
@@ -152,14 +153,14 @@ def code_of(callback: Callback, *, subject: str) -> str:
 
 
 def _refused(callback: Callback, subject: str) -> BlnkAuthError:
-    # The server may quote what it was sent: the state, or a code.
+    # The server may quote the state, or a code.
     secrets = tuple(filter(None, (callback.state, callback.code)))
     error = callback.known_error or clean_text(callback.error, secrets)
     description = clean_text(callback.error_description, secrets)
     if error == "access_denied":
         return SignInRequired(
             "the user did not give access",
-            remedy="ask again if they change their mind",
+            remedy="start the sign-in again if the user wants to give access after all",
             reason="denied",
             subject=subject,
             error=error,

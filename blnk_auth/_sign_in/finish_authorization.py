@@ -1,11 +1,11 @@
-"""Finishing a sign-in with an authorization code: check the callback, exchange the code, store the tokens.
+"""Finishes a sign-in with an authorization code: checks the callback, exchanges the code, and stores the tokens.
 
 Used by `OAuthClient.finish_authorization`, and by the interactive sign-in (RFC 6749 section 4.1.3). It promises:
 
-* A callback is accepted only if its `state` is one that this client made, unused and not expired, and only once.
-* A code is sent at most once after the request may have left this machine, regardless of the response.
-* What provably spent nothing gives the pending sign-in back, so that the same callback may be tried again.
-* Cancelling the caller does not cancel an exchange: its tokens are stored.
+* A callback is accepted only once, and only if this client made its `state` and it has not expired.
+* If the request with the code may have been sent, the code is not sent again, whether or not a response came.
+* If the code is certainly unspent, the same callback may be tried again.
+* Cancelling the caller does not cancel the exchange: its tokens are stored.
 
 It never begins a sign-in: `start_authorization` does.
 """
@@ -29,9 +29,9 @@ class AuthorizationFinish:
     """The end of one sign-in, to be run once.
 
     Args:
-        state: The client's.
+        state: The state of the client.
         callback_url: The whole URL that the browser came back to.
-        unechoed_state: For a server that does not send `state` back: the one that was sent. None: the callback has it.
+        unechoed_state: The `state` that was sent, for a server that does not send it back. None: the callback has it.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -79,8 +79,7 @@ class AuthorizationFinish:
     def _finish(self, events: list[Event]) -> CurrentToken:
         claim = self._pending.claim(self._request_state, self._state.clock())
         pending, code = claim.pending, code_of(self._callback, subject=claim.pending.subject)
-        # The target that the user was sent to, even if a callable would return another one now: the code is valid
-        # there.
+        # The target that the user was sent to, where the code is valid. A callable may return another one by now.
         current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
         try:
             current.start_over(self._exchange(current, pending, code, events))

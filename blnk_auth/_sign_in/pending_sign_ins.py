@@ -1,11 +1,11 @@
-"""The sign-ins that were started and not finished, in the client's store.
+"""Stores the sign-ins that were started and are not finished.
 
 Used by the authorization code sign-in. What this file promises:
 
-* Any process that shares the store may finish what another started.
-* A sign-in is claimed by compare-and-set, so of two requests with one callback only one gets it.
-* A record is stored under a hash of its `state`: anyone who can list the store cannot finish a sign-in.
-* Abandoned sign-ins are deleted later, and a start never waits for that.
+* Any process that shares the store may finish a sign-in that another one started.
+* A sign-in is claimed by compare-and-set: if two requests have the same callback, only one can finish it.
+* A record is stored under a hash of its `state`, so somebody who can only list the keys cannot finish a sign-in.
+* Abandoned sign-ins are deleted later. Starting a sign-in never waits for that.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..stores._calls import call_store, load_record, save_record
 from ..stores._token_store import Record, TokenStore, Version
 
 PENDING_LIFETIME = 600.0
-"""Seconds in which the user must come back. Authorization codes themselves live 30 seconds to 10 minutes."""
+"""Seconds in which the user must come back. Authorization codes expire after 30 seconds to 10 minutes."""
 
 _MAX_SWEPT = 10_000
-"""Records that one sweep looks at."""
+"""The most records that one sweep reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class PendingSignIn:
     """A sign-in that was started.
 
     Attributes:
-        subject: Whose grant it will be.
-        redirect_uri: The one that was sent; the code exchange must repeat it (RFC 6749 section 4.1.3).
-        expires_at: When the callback is no longer accepted, in UTC epoch seconds.
-        code_verifier: Of PKCE (RFC 7636); None where the provider does not use it.
-        target: The party behind the server that the user was sent to; None where there is only one.
+        subject: The subject of the grant.
+        redirect_uri: The redirect URI that was sent; the code exchange must repeat it (RFC 6749 section 4.1.3).
+        expires_at: From then on the callback is not accepted, in UTC epoch seconds.
+        code_verifier: The verifier of PKCE (RFC 7636); None if the provider does not use PKCE.
+        target: The party behind the server that the user was sent to; None if there is only one.
         resource: What the tokens are for (RFC 8707); None if that was not specified.
     """
 
@@ -49,7 +49,7 @@ class PendingSignIn:
     resource: str | None = None
 
     def to_data(self) -> dict[str, Any]:
-        """What is stored."""
+        """The JSON object that is stored."""
         data = {
             "subject": self.subject,
             "redirect_uri": self.redirect_uri,
@@ -61,7 +61,7 @@ class PendingSignIn:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> PendingSignIn:
-        """What `to_data` wrote. Raises `SignInRequired` if it cannot be read."""
+        """Read the result of `to_data`. Raises `SignInRequired` if it cannot be read."""
         subject, redirect_uri, expires_at = (data.get(name) for name in ("subject", "redirect_uri", "expires_at"))
         further = tuple(data.get(name) for name in ("code_verifier", "target", "resource"))
         if not (is_text(subject) and is_text(redirect_uri) and is_number(expires_at)) or not all(
@@ -83,8 +83,8 @@ class PendingSignIns:
     """The pending sign-ins of one client. May be used from any thread; each method blocks on the store.
 
     Args:
-        store: Where they are kept.
-        registration: The client.
+        store: Where they are stored.
+        registration: The client that started them.
     """
 
     def __init__(self, store: TokenStore, registration: Registration) -> None:
@@ -92,19 +92,19 @@ class PendingSignIns:
         self._registration = registration
 
     def add(self, state: str, pending: PendingSignIn) -> None:
-        """Keep a started sign-in. Raises `StoreError`."""
+        """Store a sign-in that was started. Raises `StoreError`."""
         save_record(self._store, self._key(state), pending.to_data(), expected=None)
 
     def claim(self, state: str | None, now: float) -> Claim:
-        """Take a started sign-in so that nobody else can.
+        """Reserve a started sign-in, so that no other request can finish it.
 
         Raises:
-            SignInRequired: There is none to take: unknown, used, expired, or claimed by another request.
+            SignInRequired: The sign-in is unknown, used, expired, or claimed by another request.
             StoreError: The store fails.
         """
         record = None if state is None else self._load(state)
         if state is None or record is None:
-            raise _restart("the state of callback_url belongs to no sign-in that this client started, or it was used")
+            raise _restart("the sign-in with the state of callback_url is unknown, expired or already finished")
         pending = PendingSignIn.from_data(record.data)
         if pending.expires_at <= now:
             raise _restart("the sign-in was started too long ago")
@@ -117,7 +117,7 @@ class PendingSignIns:
         return Claim(key, version, pending)
 
     def give_back(self, claim: Claim) -> bool:
-        """Undo a claim, so that the same callback may be tried again; whether that was possible."""
+        """Undo a claim, so that the same callback can be tried again. Returns whether that was possible."""
         try:
             save_record(self._store, claim.key, claim.pending.to_data(), expected=claim.version)
         except StoreError:
@@ -141,7 +141,7 @@ class PendingSignIns:
         return sum(self._delete_if_expired(key, now) for key in keys)
 
     def _delete_if_expired(self, key: str, now: float) -> bool:
-        # One that cannot be read must not keep all others.
+        # A record that cannot be read must not stop the others from being deleted.
         with suppress(StoreError):
             record = load_record(self._store, key)
             if record is not None and _expires_at(record.data) <= now:

@@ -1,4 +1,4 @@
-"""Beginning a sign-in with an authorization code (RFC 6749 section 4.1.1): the URL at which the user signs in.
+"""Begins a sign-in with an authorization code (RFC 6749 section 4.1.1): makes the URL at which the user signs in.
 
 Used by `OAuthClient.start_authorization`, and by the interactive sign-in. It promises:
 
@@ -31,8 +31,9 @@ class AuthorizationRequest:
 
     Attributes:
         url: The address to open in the user's browser.
-        state: Ties the callback to this request. A web application keeps it in the user's session and compares.
-        expires_at: When the callback is no longer accepted, in UTC epoch seconds.
+        state: Identifies this request in the callback. A web application stores it in the user's session, and compares
+            it with the `state` of the callback.
+        expires_at: From then on the callback is not accepted, in UTC epoch seconds.
     """
 
     url: str = field(repr=False)
@@ -44,8 +45,8 @@ class AuthorizationStart:
     """The start of one sign-in, to be run once.
 
     Args:
-        state: The client's.
-        wanted: What the user is asked for.
+        state: The state of the client.
+        wanted: The grant that the user is asked for.
         redirect_uri: Where the user is sent back to.
 
     Raises:
@@ -107,6 +108,6 @@ class AuthorizationStart:
         return AuthorizationRequest(url, request_state, expires_at)
 
     def _sweep(self) -> None:
-        """Runs after the caller has the URL, so that nobody waits for it."""
+        """Called after the caller has the URL, so that nobody waits for it."""
         if self._state.is_time_to_sweep():
             self._pending.sweep(self._state.clock())

@@ -1,9 +1,10 @@
-"""Reading the body of a response by the authorization server, and whether it arrived whole.
+"""Reads the body of a response by the authorization server, and checks that it arrived whole.
 
 Used by both transports. It promises that a body is returned only if it is provably complete: a length or a chunked
-coding marks its end, or it is a JSON document, which shows its own end. Everything else could be the beginning of a
-response whose connection broke, and half a refresh token would replace the good one. Bytes are counted while they are
-decoded, so that a small response cannot become a large one in memory. It never decodes more than one content coding.
+coding marks its end, or it is a JSON document, which shows its own end. Any other body could be only the beginning of a
+response whose connection was lost, and half a refresh token would replace the good one. Bytes are counted while they
+are decoded, so that a small response cannot become a large one in memory. It never decodes more than one content
+coding.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _RAW_DEFLATE = -15
 
 
 class Body:
-    """What has arrived of a body. For one thread. Its repr does not show it.
+    """The part of a body that has arrived. For one thread. Its repr does not show it.
 
     Args:
         content_encoding: The header's value; empty or `identity`: none.
         limit: The most bytes that it may have, before and after decoding.
 
     Raises:
-        NoResponse: The coding is not known, or there is more than one. None was asked for.
+        NoResponse: The coding is unknown, or there is more than one. The request asked for no coding.
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
@@ -43,7 +44,7 @@ class Body:
         self._decoded: bytearray = bytearray()
 
     def add(self, piece: bytes) -> Exception | None:
-        """Add what has arrived. Returns the error to raise, so that the raising frame does not have the piece."""
+        """Add a piece that has arrived. Returns an error and does not raise it: the traceback would have the piece."""
         self._encoded += len(piece)
         try:
             self._decoded += self._inflated(piece) if self._is_compressed else piece
@@ -57,10 +58,9 @@ class Body:
         return None
 
     def whole(self, *, ends_with_connection: bool) -> bytes:
-        """All of it, once nothing more arrives.
+        """The whole body, to be called when nothing more arrives. Raises `NoResponse` if it may not be complete.
 
-        `ends_with_connection`: whether nothing but the end of the connection ended it. Raises `NoResponse` if it may
-        not be complete.
+        `ends_with_connection`: whether only the end of the connection marks the end of the body.
         """
         if self._is_compressed and self._encoded and (not self._inflater.eof or self._inflater.unused_data):
             raise _damaged()
@@ -92,15 +92,15 @@ class Body:
 
 
 def read(body: Body, pieces: Iterator[bytes], deadline: Deadline, *, ends_with_connection: bool) -> bytes:
-    """All that arrives, if it is complete.
+    """The body, if it is complete.
 
-    If the time is up after a piece, the next one is still asked for: if there is none, the body is complete.
+    If the time is up after a piece, the next piece is still asked for: if there is none, the body is complete.
 
     Args:
-        body: Takes in the pieces.
-        pieces: What the HTTP client has received, piece by piece.
-        deadline: For how long to read.
-        ends_with_connection: Whether nothing but the end of the connection marks the end of the body.
+        body: Collects the pieces.
+        pieces: The pieces that the HTTP client receives.
+        deadline: The deadline of the exchange.
+        ends_with_connection: Whether only the end of the connection marks the end of the body.
 
     Raises:
         ProtocolError: The body is longer than its limit.

@@ -1,10 +1,10 @@
-"""A deadline for a whole exchange with the authorization server, however slowly its bytes arrive.
+"""A deadline for a whole exchange with the authorization server, even if its bytes arrive slowly.
 
-Used by both transports. HTTP clients bound each read, not their sum. When the time is up, the connections of the
-exchange are shut down, which ends a read that blocks on them in any thread: also while a proxy answers CONNECT, and
-during the TLS handshake. It promises not to cut an exchange because this process was suspended (a stopped container, a
-virtual machine that was paused). A timer that fires long after its time means that no thread could read in between, so
-what has arrived is read. It never decides whether a response is complete; `body` does.
+Used by both transports. HTTP clients limit the time of each read, but not of all reads together. When the time is up,
+the connections of the exchange are shut down. This ends a read that blocks on them in any thread, also while a proxy
+answers CONNECT, and during the TLS handshake. It promises not to end an exchange because this process was suspended (a
+stopped container, a paused virtual machine). If the timer fires much too late, no thread could read in the meantime,
+and the exchange gets more time. It never decides whether a response is complete; `body` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Self
 from .._protocol.http_messages import NoResponse
 
 _LATE = 1.0
-"""A timer that fires so many seconds late shows that the process was suspended. A busy machine delays it less."""
+"""If the timer fires so many seconds late, the process was suspended. A busy machine delays it less."""
 
 _EXTENSION = 2.0
 """Seconds that an exchange gets after the process was suspended: packets may have to be sent again."""
@@ -29,20 +29,20 @@ _MOST_EXTENSIONS = 3
 
 
 class Deadline:
-    """Cuts the watched connections after `seconds`, unless the `with` block has ended before.
+    """Shuts down the watched connections after `seconds`, unless the `with` block has ended before.
 
-    Its methods may be called from any thread. Where no thread can be started, only `has_passed` works, which is read
-    with each piece of a response; the limits of each connection and each read remain.
+    Its methods may be called from any thread. If no thread can be started, connections are not shut down. Then
+    `has_passed`, which is checked after each piece of a response, and the HTTP client's own timeouts apply.
 
     Args:
-        seconds: For how long the exchange may last.
-        clock: Seconds that never go backwards.
+        seconds: How long the exchange may take.
+        clock: Returns the seconds of a clock that never goes backwards.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds: float = seconds
         self.may_have_sent: bool = False
-        """Whether the request may have left, as far as the transport has reported."""
+        """Whether the request may have been sent, as far as the transport has reported."""
         self._clock: Callable[[], float] = clock
         self._due: float = clock() + seconds
         self._is_over: bool = False
@@ -70,11 +70,11 @@ class Deadline:
         return NoResponse(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
 
     def watch(self, connection: socket.socket | None) -> None:
-        """Cut this connection when the time is up. To be called when it has just been opened, before TLS."""
+        """Shut down this connection when the time is up. To be called when it has just been opened, before TLS."""
         if connection is None:
             return
         with self._lock, contextlib.suppress(OSError):
-            # A duplicate: wrapping a socket in TLS makes another object of it, and this one useless.
+            # A duplicate is kept: wrapping a socket in TLS makes a new object, and the old one cannot be used any more.
             self._connections.append(connection.dup())
             self._has_watched = True
             if self._is_over:
@@ -100,7 +100,7 @@ class Deadline:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
-        # No thread can be had in an isolated sub-interpreter, nor where the system has no more.
+        # No thread can be started in an isolated sub-interpreter, or if the process has too many.
         with contextlib.suppress(RuntimeError):
             thread = threading.Thread(target=self._wait, name="blnk-auth deadline")
             thread.daemon = True

@@ -1,6 +1,6 @@
 """One exchange with the authorization server: within its deadline, and with every failure as an error of this library.
 
-Used by both transports, which contain only how their HTTP package sends, and what its errors mean. It promises that
+Used by both transports, which contain only how their HTTP package sends and what its errors mean. It promises that
 each exception becomes a `NoResponse`, which reports whether the request may have been sent, or a `ConfigurationError`.
 It never sends a request twice.
 """
@@ -26,7 +26,7 @@ def exchange(send: Send, judge: Judge, seconds: float) -> HttpResponse:
     """The response to a request that is sent once.
 
     Args:
-        send: Sends it.
+        send: Sends the request.
         judge: Converts the errors of the HTTP package.
         seconds: How long the exchange may take in all.
 
@@ -39,9 +39,9 @@ def exchange(send: Send, judge: Judge, seconds: float) -> HttpResponse:
         try:
             response, body = send(deadline)
         except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
-            # An assertion is a mock's complaint, for its test to see.
+            # A mock of an HTTP client raises an AssertionError to make its test fail.
             raise
-        except Exception as error:  # noqa: BLE001 - an HTTP client of the user's, with the user's hooks
+        except Exception as error:  # noqa: BLE001 - a user's HTTP client, with the user's hooks
             failure = judge(error, deadline)
             if failure is None:
                 failure = unusable_client(error) if isinstance(error, UNUSABLE_CLIENT) else lost(error, deadline)
@@ -54,8 +54,8 @@ def lost(error: Exception, deadline: Deadline, *, sent: bool | None = None) -> N
 
     Args:
         error: The HTTP package's error.
-        deadline: Of the exchange. If it has passed, that is what is reported.
-        sent: Whether the request may have been sent. None: as far as the deadline's connections show.
+        deadline: The deadline of the exchange. If it has passed, the error reports that.
+        sent: Whether the request may have been sent. None: the deadline's connections decide.
     """
     if deadline.has_passed:
         return deadline.missed()

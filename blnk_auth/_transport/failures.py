@@ -1,7 +1,8 @@
-"""The errors of a failed exchange with the authorization server, and how they describe it.
+"""Describes why an exchange with the authorization server failed.
 
-Used by both transports. It promises a description by the error's type and the operating system's own words. It never
-quotes more of an HTTP client's error: the rest may contain what a server sent, and some servers send our secrets back.
+Used by both transports. It promises that a description has only the type of the error and the operating system's
+reason. It never quotes more of an HTTP client's error: the rest may contain text of the server, and some servers send
+our secrets back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from ..errors import ConfigurationError
 
 UNUSABLE_CLIENT = (OSError, ValueError, ImportError)
-"""Errors, beside their own, that HTTP clients raise for settings of the environment that cannot be used."""
+"""Errors that HTTP clients raise for unusable settings of the environment. They are not the package's own errors."""
 
 
 def name_of(error: BaseException) -> str:
@@ -29,19 +30,19 @@ def unusable_client(error: Exception) -> ConfigurationError:
     why = str(error) if isinstance(error, OSError | ImportError) else type(error).__name__
     return ConfigurationError(
         f"the HTTP client for the authorization server cannot be used ({why})",
-        remedy="check verify and proxy, and in the environment REQUESTS_CA_BUNDLE, SSL_CERT_FILE and the proxies",
+        remedy="check verify and proxy, and the environment variables REQUESTS_CA_BUNDLE, SSL_CERT_FILE and *_PROXY",
     )
 
 
 def untrusted_certificate(error: BaseException) -> ConfigurationError | None:
-    """The error for a server whose certificate was refused; None if that is not what went wrong."""
+    """The error for a server whose certificate was refused; None if `error` has another cause."""
     refused = next((each for each in _causes(error) if isinstance(each, ssl.SSLCertVerificationError)), None)
     if refused is None:
         return None
     return ConfigurationError(
         f"the TLS certificate of the authorization server is not trusted ({refused.verify_message})",
         parameter="verify",
-        remedy="check its host name, or pass the CA file that signed it as verify=",
+        remedy="check the host name, or pass as verify= the file of the CA that signed the certificate",
     )
 
 
