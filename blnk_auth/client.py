@@ -49,24 +49,25 @@ class OAuthClient(ClientSignIns):
 
     Args:
         provider: The authorization server, and the API that its tokens are for.
-        client_id: From the registration.
-        client_secret: From the registration; a callable is called for each request. None where there is none.
+        client_id: The id that the provider gave the client.
+        client_secret: The secret that the provider gave the client, or a callable that returns it, which is called for
+            each request. None: the client has no secret.
         redirect_uri: Where the provider sends users back to, as registered; needed only to sign in.
-        store: Where tokens are kept: a store, with methods that block or are all `async def` (`AsyncTokenStore`), or
+        store: Where tokens are stored: a store, with methods that block or are all `async def` (`AsyncTokenStore`), or
             the URL of one (`"sqlite:///tokens.db"`, see `open_store`). None: in the memory of this process, which loses
             them when it exits.
         client_auth: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`,
             `tls_client_auth`, `self_signed_tls_client_auth` or `none`. None: the provider's, or the best that both
             sides support where the provider lists what it supports.
-        private_key: For `private_key_jwt`: a PEM, a JWK as a dict, a callable that returns today's, or a `Signer` for
-            a key that stays in its hardware.
-        key_id: The `kid` of assertions. None: the JWK's.
-        signing_algorithm: The `alg` of assertions. None: the JWK's, else what fits the key and the provider's
+        private_key: For `private_key_jwt`: a PEM, a JWK as a dict, a callable that returns the current one, or a
+            `Signer` for a key that never leaves its hardware.
+        key_id: The `kid` of assertions. None: that of the JWK.
+        signing_algorithm: The `alg` of assertions. None: that of the JWK, else one that fits the key and the provider's
             `assertion_algorithms`; HS256 for `client_secret_jwt`.
         policy: When to renew, and how long to wait. None: `RenewalPolicy()`.
         on_event: Called after something happened to a token, see `Event`. None: events are only logged.
-        token_http: A `requests.Session`, `httpx.Client` or `httpx2.Client` for the authorization server. None: one of
-            our own, from the HTTP package of the caller.
+        token_http: A `requests.Session`, `httpx.Client` or `httpx2.Client` for the authorization server. None: the
+            library makes one, from the HTTP package of the caller.
         cert: A client certificate for the authorization server: a file, or file, key file and optional password.
         verify: For the authorization server: True, a CA file, or an `ssl.SSLContext`.
         proxy: The URL of a proxy for the authorization server. None: as the environment specifies.

@@ -1,8 +1,8 @@
-"""What users hold: `TokenSource` for tokens that are renewed, `StaticToken` for a fixed key.
+"""The two sources of tokens: `TokenSource` for tokens that are renewed, `StaticToken` for a fixed key.
 
-Used by applications, which get a source of `OAuthClient` and pass it to an auth class; that class binds the
-`Credential` behind it (`credential_of`). A source is a handle: `_renewal` performs all operations on the grant. It
-promises to be safe to share between threads, event loops and tasks, and it never sends a request of the user's.
+Used by applications, which get a source from `OAuthClient` and pass it to an auth class. That class uses the source's
+`Credential` (`credential_of`). A source only refers to a grant: `_renewal` performs all operations on it. It promises
+to be safe to share between threads, event loops and tasks, and it never sends the user's own requests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["State", "StaticToken", "TokenSource"]
 
 
 class _ReadsEarlierPickles(type):
-    """The type of `TokenSource`: pickles of earlier versions call `TokenSource.of`, which no source offers any more."""
+    """The metaclass of `TokenSource`. Pickles of earlier versions call `TokenSource.of`, which is not public now."""
 
     def of(cls, state: Any, grant: Any) -> TokenSource:
         """The source in such a pickle."""
@@ -40,7 +40,7 @@ class _ReadsEarlierPickles(type):
 
 
 class TokenSource(Source, metaclass=_ReadsEarlierPickles):
-    """The tokens of one grant: always a valid one, renewed once for everyone who shares the store.
+    """Supplies a valid token of one grant, and renews it once for all processes that share the store.
 
     Made by `OAuthClient.for_subject` and `for_itself`. May be used from any number of threads, event loops and tasks.
     Methods whose names begin with `a` are for asyncio and trio. Copying it gives the same source.
@@ -63,12 +63,12 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @property
     def subject(self) -> str | None:
-        """Whose grant it is; None for the client's own token."""
+        """The user whose grant it is, by the application's own id; None for the client's own token."""
         return self._current.grant.subject
 
     @property
     def store_key(self) -> str:
-        """The key of its record in the store. Holds no secret."""
+        """The key of its record in the store. It contains no secret."""
         return self._current.store_key
 
     @property
@@ -134,9 +134,9 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     def renew(self, *, rejected: Token | None = None) -> Token:
-        """Renew now, or join a renewal under way that brings another token. Blocks; for asyncio and trio: `arenew`.
+        """Renew now, or join a renewal that is under way. Blocks; for asyncio and trio: `arenew`.
 
-        After a failed renewal that is temporary, its error is raised until the cool-down has passed.
+        After a renewal that failed temporarily, its error is raised again until the cool-down has passed.
 
         Args:
             rejected: Renew only if this is still the current token, else return the current one. None: renew in any
@@ -146,7 +146,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             The new token.
 
         Raises:
-            BlnkAuthError: It could not be renewed; its class is what the caller can do.
+            BlnkAuthError: The token could not be renewed. The class of the error shows what the caller can do.
         """
         current = self._current
         before = current.cached
@@ -161,16 +161,16 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     @clears_locals
     def adopt(self, token: Token) -> None:
-        """Store a token obtained elsewhere as this grant's. Blocks; for asyncio and trio: `aadopt`.
+        """Store a token obtained elsewhere as the token of this grant. Blocks; for asyncio and trio: `aadopt`.
 
-        It replaces any stored token, as a new sign-in does, and also what a renewal under way will bring.
+        Like a new sign-in, it replaces any stored token. The result of a renewal that is under way is discarded.
 
         Args:
-            token: The token; `Token.from_response` makes one of another library's dict. Without `issued_at` it counts
-                as issued now.
+            token: The token; `Token.from_response` makes one from another library's dict. A token without `issued_at`
+                counts as issued now.
 
         Raises:
-            ConfigurationError: It is not a token that a header can carry and a store can keep.
+            ConfigurationError: It is not a token, or it cannot be sent in a header or stored.
             StoreError: It could not be stored.
         """
         operations = self._current.state.operations
@@ -183,9 +183,9 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         await operations.await_for(operations.begin(functools.partial(adopt, self._current, token)))
 
     def revoke(self) -> None:
-        """Have the provider end the grant, then delete the record. Blocks; for asyncio and trio: `arevoke`.
+        """Revoke the grant at the provider, then delete the record. Blocks; for asyncio and trio: `arevoke`.
 
-        Nothing is deleted if the provider could not be asked. Where nothing is stored, there is nothing to revoke.
+        The record is deleted only after the provider has ended the grant. If nothing is stored, nothing is done.
 
         Raises:
             ConfigurationError: The provider has no revocation endpoint.
@@ -200,7 +200,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         await operations.await_for(operations.begin(functools.partial(revoke, self._current)))
 
     def forget(self) -> None:
-        """Delete the stored record. Local only: the provider is not asked. Blocks; for asyncio and trio: `aforget`.
+        """Delete the stored record. The provider is not informed. Blocks; for asyncio and trio: `aforget`.
 
         Raises:
             StoreError: It could not be deleted.
@@ -219,7 +219,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     async def _await(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return await ready.wait_async(self._current.state.wait_timeout) if isinstance(ready, Flight) else ready
 
-    # A source is a handle on a shared grant: a second client beside it would renew a second time.
+    # Copies are the same source: a second one for the same grant would renew a second time.
 
     def __copy__(self) -> TokenSource:
         return self
@@ -232,15 +232,15 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
 
 def source_of(current: CurrentToken) -> TokenSource:
-    """The one source of this grant, shared by all who ask its client for it."""
+    """The one source of this grant, which all callers in this process share."""
     return current.state.sources.source_of(current, TokenSource)
 
 
 class StaticToken(Source):
-    """A fixed key or token, sent to the API's origins and nowhere else; never renewed.
+    """A fixed key or token, which is sent to the API's origins only, and is never renewed.
 
-    A custom header is not carried across redirects by httpx, and only to allowed origins by requests. Immutable; safe
-    to share between threads and tasks. It is a secret, so it cannot be pickled.
+    After a redirect, httpx does not send a custom header, and requests sends it to allowed origins only. Immutable;
+    safe to share between threads and tasks. It is a secret, so it cannot be pickled.
 
     Args:
         value: The key itself.
@@ -249,7 +249,8 @@ class StaticToken(Source):
             (`X-Blnk-Key` for Blnk Core) sends it as it is.
 
     Raises:
-        ConfigurationError: The value is empty, or no header can carry it.
+        ConfigurationError: An argument cannot work: the value is empty or cannot be sent in a header, `header` is not
+            the name of a header, or `api_origins` is not a list of origins.
     """
 
     __slots__ = ("_fixed",)

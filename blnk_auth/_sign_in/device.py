@@ -1,13 +1,13 @@
-"""Signing in with a device code, where the browser is elsewhere (RFC 8628): ask for a code, show it, poll.
+"""Signing in with a device code, for a browser on another device (RFC 8628): ask for a code, show it, and poll.
 
 Used by `OAuthClient.authorize_device`. It promises:
 
-* How long to wait is decided here, from the server's responses and a clock; the caller does the waiting.
+* This file decides how long to wait between polls. The waiting itself is done by the caller's `wait`.
 * An outage does not end the sign-in. It ends when the server refuses it or the code expires.
-* Each poll runs on a worker thread: cancelling the caller does not cancel it, since its response may be the tokens.
+* Each poll runs on a worker thread. Cancelling the caller does not cancel a poll, since its response may be the tokens.
 * Text of the server is shown only if it is printable and short.
 
-It never sleeps while a worker thread waits for it, and never polls faster than the server asked for.
+It never waits on a worker thread, and never polls faster than the server asked for.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DeviceAuthorization:
         verification_uri_complete: The same with the code in it, for a QR code; None if the server sent none.
         expires_at: When the code expires, in UTC epoch seconds.
         interval: Seconds between two polls that the server asked for.
-        device_code: What this client polls with. Secret.
+        device_code: The secret code with which this client polls.
     """
 
     user_code: str

@@ -52,12 +52,12 @@ _LINGER = 3.0
 """Seconds in which the browser is expected to ask for the page that ends the sign-in."""
 
 _PAUSES = tuple(doubled(1.0, times) for times in range(3))
-"""Seconds before an exchange that spent nothing is repeated, where the server does not name them (Retry-After)."""
+"""Seconds before a code exchange is repeated, if the code is unspent and the server sent no Retry-After."""
 
 _DONE = "/done/"
 
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
-"""Sent by browsers that fetch a page before the user asks for it: Chromium, older ones, Safari, older Firefox."""
+"""Headers of browsers that fetch a page before the user opens it: Chromium, older Chromium, Safari, older Firefox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class InteractiveSignIn:
     """One interactive sign-in, to be run once.
 
     Args:
-        state: The client's.
-        wanted: What the user is asked for.
-        settings: How.
+        state: The state of the client.
+        wanted: The grant that the user is asked for.
+        settings: The checked arguments of `OAuthClient.authorize_interactively`.
 
     Raises:
         ConfigurationError: The client's redirect_uri does not fit the settings.

@@ -36,7 +36,7 @@ class Deadline:
 
     Args:
         seconds: How long the exchange may take.
-        clock: Returns the seconds of a clock that never goes backwards.
+        clock: Returns the seconds of a clock that is never set back.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:

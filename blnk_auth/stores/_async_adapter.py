@@ -1,14 +1,13 @@
-"""Stores whose methods are coroutines, used as if they were not.
+"""Makes stores whose methods are coroutines usable by blocking code.
 
-Used wherever a store is accepted. A renewal is blocking code on a thread of its own, so that no caller can cancel it.
-So it can wait for a coroutine that runs elsewhere: on one private asyncio event loop, in a daemon thread that starts
-with the first call and serves every asynchronous store of the process. It is never the caller's loop, which may be
-blocked, closed or not asyncio's. Connections that the store opens belong to that loop: let it connect when it is first
-called, not when it is made, and share its connections with no other code.
+Used wherever a store is accepted. A renewal is blocking code on its own thread, so that no caller can cancel it. That
+thread waits for the store's coroutines, which run on one private asyncio event loop, in a daemon thread. The first call
+starts that thread, and it serves every asynchronous store of the process. It is never the caller's loop, which may be
+blocked, closed or not asyncio's. Connections that the store opens belong to the private loop. So a store must connect
+when it is first called, not when it is made, and share its connections with no other code.
 
-It promises that each call is bounded: one that takes longer than 30 seconds is cancelled and raises `StoreError`.
-Nothing that a store raises ends the loop. After a fork the child gets a loop of its own; make the store again there if
-it keeps connections.
+It promises that a call that takes longer than 30 seconds is cancelled and raises `StoreError`. An error that a store
+raises never ends the loop. After a fork the child gets a new loop; if the store keeps connections, make it again there.
 """
 
 from __future__ import annotations

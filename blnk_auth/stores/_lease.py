@@ -1,16 +1,17 @@
-"""A lock across hosts that is lent for a time: if its holder crashes, it is free once that time is over.
+"""A lock across hosts that expires: if its holder crashes, it is free after a few seconds.
 
 Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. What it promises:
 
-1. The threads of one process queue for a key here, so that a process awaits each lease at most once.
-2. A lease is taken in the name of an owner that is never used again, and expires by the server's clock, not by ours.
-3. While the holder works, a daemon thread renews it every third of its time. No connection is in use in between.
-4. It is renewed and given back only by its owner: no other process ever ends it.
-5. If a holder loses its lease, by a pause longer than the lease, leaving the context raises `StoreError`.
+1. The threads of one process queue for a key here, so that only one thread at a time asks the server for a lease.
+2. Each lease has a new owner name, which is never used again. It expires by the server's clock, not by ours.
+3. While the holder works, a daemon thread renews the lease after each third of its time. In between, no connection is
+   in use.
+4. Only its owner renews a lease or gives it back: no other process ever ends it.
+5. If a holder loses its lease, because it was paused for longer than that, leaving the context raises `StoreError`.
 
-A lost lease cannot be prevented, so correctness must never depend on the lock alone. `save` names the version it
-replaces, so a save under a lost lease never replaces the pair of the next holder. `delete` names no version: it passes
-to the server what `LeaseLocks.owner_here` returns, as a fencing token.
+A lost lease cannot be prevented, so correctness must never depend on the lock alone. `save` names the version that it
+replaces, so a save after a lost lease never replaces the pair of the next holder. `delete` names no version: it sends
+the result of `LeaseLocks.owner_here` to the server, as a fencing token.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from ..errors import ConfigurationError, StoreError, is_number, quoted
 from ._key_locks import KeyLocks
 
 LEASE_SECONDS = 10.0
-"""Seconds that the lease of a crashed holder makes others wait; below every sensible `lock_timeout`."""
+"""For how many seconds others wait after a holder crashed. It should be shorter than the policy's `lock_timeout`."""
 
 _SHORTEST, _LONGEST = 0.1, 86_400.0
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
-"""Seconds between two attempts to take a lease: growing, so that a long wait costs the server little."""
+"""The most seconds between two attempts to take a lease. They grow, so that a long wait sends few requests."""
 
 
 class Leases(Protocol):
-    """Where leases are kept. A call that is repeated because its answer was lost must have the same result.
+    """Where leases are stored. A call that is repeated because its response was lost must have the same result.
 
     Every method may raise `StoreError`.
     """
@@ -132,7 +133,7 @@ class LeaseLocks:
             yield
         finally:
             done.set()
-            # In a child forked meanwhile that thread does not exist, and `join` returns.
+            # In a child of a fork that thread does not exist, and `join` returns immediately.
             renewer.join()
 
     def _renew_until(self, key: str, owner: str, done: threading.Event) -> None:

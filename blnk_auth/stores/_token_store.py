@@ -1,7 +1,7 @@
-"""What a token store is: five methods and a record, and the helpers that make one short to write.
+"""The protocol of a token store: five methods and a record, and helpers for authors of stores.
 
-Used by every store of this package, and by authors of other stores through `blnk_auth.stores`. A store is
-authoritative, because losing a record costs a user a sign-in. So every store promises:
+Used by every store of this package, and by authors of other stores through `blnk_auth.stores`. A store is not a cache:
+if a record is lost, a user must sign in again. So every store promises:
 
 * `save` is a compare-and-set. It replaces only the version that the writer has read; a late writer gets `Conflict`.
 * `lock` excludes everyone who shares the store (threads, processes, hosts). If its holder crashes, it becomes free.
@@ -44,11 +44,11 @@ class Record:
 @public
 @runtime_checkable
 class TokenStore(Protocol):
-    """The whole of what the author of a store writes.
+    """The methods that the author of a store writes.
 
-    Every method may be called from any thread, and by several threads at the same time. None is called on the thread of
-    an event loop, so each may block. `AsyncTokenStore` is the same for `async def`; `SimpleStore` supplies `lock` and
-    `keys`.
+    Every method may be called from any thread, and by several threads at the same time. All may block, since they are
+    never called on the thread of an event loop. `AsyncTokenStore` is the same for `async def`; `SimpleStore` supplies
+    `lock` and `keys`.
     """
 
     def load(self, key: str) -> Record | None:

@@ -16,7 +16,10 @@ Where to find it, from the outside to the inside:
 * `_authorization_page`, `_token_request`, `_device`: endpoints that several personalities have.
 * `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
 * `_pages`, `_page_templates`: the HTML that a user sees. `_browser`: a user who signs in.
-* `_faults`: what fails on demand. `_journal`: what arrived, and the figures.
+* `_faults`, `_named_faults`: what fails on demand, and the documented errors of each provider by name. `_journal`: the
+  requests that arrived, and their counts.
+* `_setting_checks`, `_client_settings`: checks of a sandbox's arguments, and the settings of its client for a `.env`
+  file or Python. `_certificates`: its certificate authority. `_sample_data`: ledgers and accounts.
 """
 
 from __future__ import annotations
