@@ -90,7 +90,7 @@ def test_the_log_names_why_a_key_was_not_sent(caplog: pytest.LogCaptureFixture) 
         httpx.Client(auth=HttpxAuth(key), transport=answering(200)).get(ORIGINS[0], headers={"x-blnk-key": "mine"})
     elsewhere, own = caplog.messages
     assert "add it to the StaticToken: api_origins=('https://other.test',)" in elsewhere
-    assert "already had a header X-Blnk-Key" in own
+    assert "has a header X-Blnk-Key of its own" in own
     assert leaks(caplog.messages, [KEY, "mine"]) == []
 
 
