@@ -29,6 +29,9 @@ _ENDED = {
 _BOX = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """Only a line below the headings, in characters that any terminal can show."""
 
+_NARROWEST = 12
+"""Characters that a column with long text has at least."""
+
 _STYLES = {"fresh": "green", "stale": "green", "expired": "yellow", "sign_in_required": "bold red", "unreadable": "red"}
 
 
@@ -95,23 +98,24 @@ def json_members(status: GrantStatus) -> dict[str, Any]:
 
 
 def status_table(found: list[GrantStatus]) -> Table:
-    """The table for readers."""
+    """The table for readers, which fits 80 columns: what is long is folded, what is short is not."""
     table, now = Table(box=_BOX, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False), time.time()
-    headings = ["subject", "provider", "scope", "expires\nin", "refresh\ntoken\nexpires in", "state"]
-    has_errors = any(each.last_error for each in found)
-    for heading in (*headings, "last error") if has_errors else headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("subject", "last error"))
+    # They are all of one client, and so of one provider.
+    provider = printable(found[0].provider) if found else ""
+    for heading in (f"subject\nat {provider}", "scope", "expires\nin", "refresh\ntoken\nexpires in", "state"):
+        is_short = heading.startswith(("expires", "refresh"))
+        table.add_column(heading, overflow="fold", no_wrap=is_short, min_width=None if is_short else _NARROWEST)
     for each in found:
-        cells: list[str | Text] = [
+        state = Text(each.state.replace("_", " "), style=_STYLES.get(each.state, ""))
+        if each.last_error is not None:
+            state.append(f": {printable(each.last_error)}")
+        table.add_row(
             Text("\n".join([subject_label(each.subject), *_purpose(each)])),
-            each.provider,
             Text(printable(each.scope or "").replace(" ", "\n")),
             _left(each.expires_at, now),
             _left(each.refresh_expires_at, now),
-            Text(each.state.replace("sign_in_", "sign in\n"), style=_STYLES.get(each.state, "")),
-            Text(printable(each.last_error or "")),
-        ]
-        table.add_row(*cells[: len(table.columns)])
+            state,
+        )
     return table
 
 

@@ -15,7 +15,7 @@ import click
 from ..client import OAuthClient
 from ..config import config_path, load_profile, profile_names
 from ..config._references import has_reference, is_in_keyring, is_plain
-from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting
+from ..config._settings import COMMON, PROVIDER, PROVIDERS, SECRETS, Setting, every_setting
 from ..errors import ConfigurationError
 from ..errors._extras import needs_extra
 from ..stores._durable_file import replace_file
@@ -23,9 +23,9 @@ from ..stores._memory import MemoryStore
 from ..stores._private_file import make_directory
 from .exit_status import CONFIGURATION, Failure, sign_in_command
 from .options import profile_options, setting_options, take_settings
+from .redirect import usual_redirect_uri
 from .remedies import message_of
 
-_REDIRECT_URI = "http://127.0.0.1:8765/oauth/callback"
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
 _ASKED_LAST = ("cert", "cert_key", "redirect_uri", "scope", "subject")
 _HEAD = """\
@@ -35,7 +35,32 @@ _HEAD = """\
 """
 
 
-@click.command("init")
+class _InSections(click.Command):
+    """A command whose help has a section for each provider: together the settings are too many to read."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        settings = {each.name for each in every_setting()} - {PROVIDER.name}
+        own = [each for each in self.get_params(ctx) if each.name not in settings]
+        left = {each.name: each.get_help_record(ctx) for each in self.get_params(ctx)}
+        records = [record for each in own if (record := left[each.name]) is not None]
+        with formatter.section("Options"):
+            formatter.write_dl(records)
+        for title, listed in (("Settings of every client", COMMON), *_titled(PROVIDERS)):
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (record[0], f"{each.help}{'  [required]' if each.required else ''}")
+                        for each in listed
+                        if (record := left.get(each.name)) is not None
+                    ]
+                )
+
+
+def _titled(providers: Mapping[str, tuple[Setting, ...]]) -> list[tuple[str, tuple[Setting, ...]]]:
+    return [(f"Settings with --provider {name}", listed) for name, listed in providers.items()]
+
+
+@click.command("init", cls=_InSections)
 @profile_options
 @setting_options()
 @click.option(
@@ -147,7 +172,7 @@ def _to_ask(provider: str) -> list[Setting]:
 
 def _answer(setting: Setting, provider: str, before: Any) -> Any:
     hosted = "https://api.cloud.blnkfinance.com" if provider == "blnk_cloud" else ""
-    usual = {"base_url": hosted, "redirect_uri": _REDIRECT_URI, "subject": "me"}.get(setting.name, "")
+    usual = {"base_url": hosted, "redirect_uri": usual_redirect_uri(provider), "subject": "me"}.get(setting.name, "")
     default = usual if before is None else before if isinstance(before, str) else " ".join(before)
     optional = "" if setting.required or default else " Enter leaves it out."
     click.echo(click.style(f"{setting.help}{optional}", dim=True), err=True)

@@ -20,6 +20,7 @@ from ..source import TokenSource
 from .exit_status import CONFIGURATION, Failure
 from .options import EPILOG, Duration, Selection, client_options, json_option, parameters_option, subject_of
 from .pasted_lines import long_lines, read_line
+from .redirect import usual_redirect_uri
 from .terminal import printable
 from .token_summary import print_token_summary
 
@@ -56,10 +57,16 @@ def command(selection: Selection, as_json: bool, **way: Any) -> None:
     if way["device"] and way["parameters"]:
         raise click.UsageError("--parameter has no meaning with --device; leave one out")
     profile = selection.load()
-    client = selection.open(profile)
+    client = _client(selection, profile)
     subject = subject_of(profile)
     source = _sign_in(client, subject, profile, **way)
     print_token_summary("signed in", client, subject, source.token(), as_json=as_json)
+
+
+def _client(selection: Selection, profile: Profile) -> OAuthClient:
+    if profile.settings.get("redirect_uri") is not None:
+        return selection.open(profile)
+    return selection.open(profile, redirect_uri=usual_redirect_uri(profile.settings["provider"]))
 
 
 def _sign_in(

@@ -60,10 +60,10 @@ class Selection:
         """The profile. Raises `ConfigurationError`."""
         return load_profile(self.name, self.path, overrides=self.overrides)
 
-    def open(self, profile: Profile, on_event: OnEvent | None = None) -> OAuthClient:
-        """The client of the profile. Raises `ConfigurationError`."""
+    def open(self, profile: Profile, on_event: OnEvent | None = None, **further: Any) -> OAuthClient:
+        """The client of the profile; `further` arguments replace its own. Raises `ConfigurationError`."""
         with waiting("Opening the store and the server's metadata"):
-            return profile.make(OAuthClient, on_event=on_event)
+            return profile.make(OAuthClient, on_event=on_event, **further)
 
 
 def subject_of(profile: Profile) -> str:
@@ -173,7 +173,8 @@ def _option(setting: Setting, *, in_help: bool) -> Callable[[Function], Function
     elif setting.choices:
         given["type"] = click.Choice(setting.choices)
     elif setting.kind == "number":
-        given["type"] = float
+        # All of them are durations, which the file has in seconds.
+        given["type"] = Duration()
     elif setting.kind == "list":
         given |= {"multiple": True, "metavar": "TEXT, repeated"}
     elif setting.kind == "table":

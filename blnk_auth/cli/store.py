@@ -1,7 +1,7 @@
-"""`blnk-auth store`: copy, list, check and migrate stores, which are named by URL.
+"""`blnk-auth store`: copy, list, check and migrate stores: that of the profile, or those named by URL.
 
-Used by `app`. It promises exit status 1 where a record could not be copied or read. It never shows a token, and never
-deletes a record.
+Used by `app`. It promises that the configuration is read only where no URL is given, and exit status 1 where a record
+could not be copied or read. It never shows a token, and never deletes a record.
 """
 
 from __future__ import annotations
@@ -11,18 +11,32 @@ from typing import Any
 
 import click
 
+from ..config import Profile
+from ..errors import ConfigurationError
 from ..stores._self_checking import Unreadable
+from ..stores._token_store import TokenStore
 from .exit_status import INTERRUPTED, Failure
 from .groups import SuggestingGroup
-from .terminal import escaped, print_json, progress
+from .options import Selection, client_options
+from .terminal import escaped, print_json, progress, waiting
 
 _URLS = """\b
-Stores are named by URL:
+Without a URL, it is the store of the profile. Stores are named by URL:
   sqlite:///tokens.db   file:///var/lib/acme/tokens   keyring:acme   memory:
   postgresql+psycopg://user@host/name   mysql+pymysql://...   redis://host:6379/0   rediss://...
 """
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress bar.")
+
+
+def _from_and_to(_ctx: click.Context, _parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str | None, str]:
+    if len(urls) == 1:
+        return None, urls[0]
+    if len(urls) == 2:
+        return urls[0], urls[1]
+    raise click.UsageError(
+        "name the store to copy to by its URL, and before it the one to copy from unless that is the profile's"
+    )
 
 
 @click.group("store", cls=SuggestingGroup, epilog=_URLS)
@@ -31,11 +45,11 @@ def command() -> None:
 
 
 @command.command("copy", epilog=_URLS)
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@client_options()
+@click.argument("urls", metavar="[FROM] TO", nargs=-1, callback=_from_and_to)
 @click.option("--overwrite", is_flag=True, help="Replace records of the target that differ.")
 @_as_json
-def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> None:
+def copy_command(selection: Selection, *, urls: tuple[str | None, str], overwrite: bool, as_json: bool) -> None:
     """Copy every record from one store to another, and read each back.
 
     First stop every process that renews tokens in FROM. The command can be repeated: equal records are skipped,
@@ -44,7 +58,7 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
     from ..stores._copying import copy_store
     from ..stores._urls import open_store
 
-    opened = open_store(source, create=False), open_store(target)
+    opened = _opened(urls[0], selection), open_store(urls[1])
     try:
         with progress("Copying", enabled=not as_json) as on_progress:
             report = copy_store(*opened, on_progress, overwrite=overwrite)
@@ -67,14 +81,13 @@ def copy_command(source: str, target: str, overwrite: bool, as_json: bool) -> No
 
 
 @command.command("list", epilog=_URLS)
-@click.argument("store")
+@client_options()
+@click.argument("url", required=False)
 @click.option("--prefix", default="", help="Only keys that begin with this.")
 @_as_json
-def list_command(store: str, prefix: str, as_json: bool) -> None:
+def list_command(selection: Selection, url: str | None, prefix: str, as_json: bool) -> None:
     """List the keys of a store."""
-    from ..stores._urls import open_store
-
-    keys = open_store(store, create=False).keys(prefix)
+    keys = _opened(url, selection).keys(prefix)
     if as_json:
         print_json({"keys": list(keys)})
         return
@@ -83,18 +96,18 @@ def list_command(store: str, prefix: str, as_json: bool) -> None:
 
 
 @command.command("check", epilog=_URLS)
-@click.argument("store")
+@client_options()
+@click.argument("url", required=False)
 @_as_json
-def check_command(store: str, as_json: bool) -> None:
+def check_command(selection: Selection, url: str | None, as_json: bool) -> None:
     """Read every record of a store, and list those that cannot be read.
 
     Where the store supports it, data that is not a record is moved aside. Nothing is deleted. It ends with status 1 if
     a record cannot be read.
     """
     from ..stores._copying import check_store
-    from ..stores._urls import open_store
 
-    opened = open_store(store, create=False)
+    opened = _opened(url, selection)
     with progress("Checking", enabled=not as_json) as on_progress:
         report = check_store(opened, on_progress)
     if as_json:
@@ -106,21 +119,38 @@ def check_command(store: str, as_json: bool) -> None:
 
 
 @command.command("migrate", epilog=_URLS)
-@click.argument("store")
-def migrate_command(store: str) -> None:
+@client_options()
+@click.argument("url", required=False)
+def migrate_command(selection: Selection, url: str | None) -> None:
     """Create the tables of an SQL store, or bring those of an earlier release up to date.
 
     Every record is kept, and the command can be repeated. Other stores need no tables, and are not changed.
     """
-    from ..stores._urls import open_store
-
-    opened = open_store(store)
+    opened = _opened(url, selection, create=True)
     create_schema: Callable[[], None] | None = getattr(opened, "create_schema", None)
     if create_schema is None:
         click.echo(f"{opened!r} has no tables to create.")
         return
     create_schema()
     click.echo(f"{opened!r} is up to date.")
+
+
+def _opened(url: str | None, selection: Selection, *, create: bool = False) -> TokenStore:
+    """The store that the URL names; None: that of the profile."""
+    from ..stores._urls import open_store
+
+    with waiting("Opening the store"):
+        return _of_profile(selection).open_store(create=create) if url is None else open_store(url, create=create)
+
+
+def _of_profile(selection: Selection) -> Profile:
+    try:
+        return selection.load()
+    except ConfigurationError as error:
+        if error.parameter not in ("path", "profile"):
+            raise
+        failure = error.replace(remedy=f"{error.remedy}; or name the store by its URL")
+    raise failure
 
 
 def _described(unreadable: list[Unreadable]) -> list[dict[str, Any]]:

@@ -160,8 +160,11 @@ class Profile:
             chosen["cert"] = (cert, key) if password is None else (cert, key, _now(password))
         return chosen
 
-    def open_store(self) -> TokenStore:
+    def open_store(self, *, create: bool = True) -> TokenStore:
         """Open the token store: the one whose URL the profile has, else an SQLite file of this user.
+
+        Args:
+            create: False refuses a file or directory that does not exist. True, the default, creates it.
 
         Returns:
             The store. The caller closes it.
@@ -172,11 +175,11 @@ class Profile:
         """
         url = self.settings.get("store")
         if url is None:
-            return self._usual_store()
+            return self._usual_store(create=create)
         from ..stores._urls import open_store
 
         try:
-            return open_store(url)
+            return open_store(url, create=create)
         except ConfigurationError as error:
             failure = self.origin.error("store", f"cannot be used: {error.problem}", error.remedy)
         raise failure
@@ -194,7 +197,7 @@ class Profile:
 
         return sqlite_path(url)
 
-    def _usual_store(self) -> TokenStore:
+    def _usual_store(self, *, create: bool) -> TokenStore:
         from ..stores._sqlite import SQLiteStore
 
         path = usual_store_path()
@@ -203,6 +206,10 @@ class Profile:
                 "store",
                 "is missing, and this user has no home directory for the usual one",
                 "set it to a URL such as sqlite:////var/lib/acme/tokens.db, or set HOME",
+            )
+        if not create and not path.exists():
+            raise self.origin.error(
+                "store", f"is not set, and there is no {str(path)!r}, the usual one", "sign in first, or set store"
             )
         return SQLiteStore(path)
 

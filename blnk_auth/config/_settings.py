@@ -105,7 +105,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("api_origins", "The origins that may receive the tokens; default: the issuer's.", "list"),
         Setting("grants", "The grant types that the server offers, where its metadata does not list them.", "list"),
         Setting("authorization_parameters", "Further parameters of the sign-in.", "table"),
-        Setting("refresh_idle_lifetime", "Seconds without use after which a refresh token expires.", "number"),
+        Setting("refresh_idle_lifetime", "How long an unused refresh token lives; in the file: seconds.", "number"),
     ),
     "custom": (
         Setting("name", "Name under which tokens are stored.", required=True),
@@ -132,8 +132,10 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("api_origins_from_token", "Members of a token response that name a further origin.", "list"),
         Setting("api_host_suffixes", "The hosts at or below which such an origin may be.", "list"),
         Setting("revocation", "What is revoked.", choices=("tokens", "connection")),
-        Setting("refresh_idle_lifetime", "Seconds without use after which a refresh token expires.", "number"),
-        Setting("earliest_renewal", "Seconds before expiry from which on the server renews a token.", "number"),
+        Setting("refresh_idle_lifetime", "How long an unused refresh token lives; in the file: seconds.", "number"),
+        Setting(
+            "earliest_renewal", "How long before expiry the server renews a token; in the file: seconds.", "number"
+        ),
         Setting("repeats_lost_refresh", "Send a refresh again whose response was lost; default: yes.", "flag"),
     ),
 }

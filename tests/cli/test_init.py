@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from support.command_line import CommandLine
 
 from blnk_auth.config import load_profile
+from blnk_auth.config._settings import COMMON, PROVIDERS
 
 OPTIONS = ("--provider", "blnk_cloud", "--client-id", "id")
 
@@ -30,7 +32,7 @@ def test_it_asks_and_writes_a_file_for_this_user_only(offline: CommandLine) -> N
         "base_url": "http://127.0.0.1:1",
         "client_id": "id",
         "client_secret": "s3cr3t",
-        "redirect_uri": "http://127.0.0.1:8765/oauth/callback",
+        "redirect_uri": "http://127.0.0.1:8765/callback",
         "subject": "bob",
     }
 
@@ -142,3 +144,32 @@ def test_no_secret_is_an_option(offline: CommandLine) -> None:
     assert "--client-secret " not in shown
     assert "--cert-password" not in shown
     assert "--token-headers" not in shown
+
+
+def test_the_help_has_a_section_for_each_provider(offline: CommandLine) -> None:
+    """A reader finds the settings of a provider together, each of every provider exactly where it belongs."""
+    head, *sections = re.split(r"\n\nSettings ", offline.run("init", "--help").output)
+    found = {section.partition(":")[0]: re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE) for section in sections}
+    expected = {"of every client": COMMON, **{f"with --provider {name}": each for name, each in PROVIDERS.items()}}
+    assert found == {
+        title: [each.option for each in settings if not each.is_secret] for title, settings in expected.items()
+    }
+    assert re.findall(r"^  (?:-., )?(--[a-z-]+)", head, re.MULTILINE) == [
+        *("--profile", "--config", "--provider", "--client-secret-from", "--non-interactive", "--force", "--help")
+    ]
+    assert re.search(r"--target-id TEXT +The bank[^-]*\[required\]", sections[2])
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked_before", "proposed"),
+    [
+        ("blnk_cloud", "\n\nid\nsecret\n", "http://127.0.0.1:8765/callback"),
+        ("custom", "n\nhttps://as.test/token\nhttps://api.test\n\nid\nsecret\n", "http://127.0.0.1/callback"),
+    ],
+)
+def test_the_proposed_redirect_has_a_port_only_where_the_server_may_need_one(
+    offline: CommandLine, provider: str, asked_before: str, proposed: str
+) -> None:
+    """RFC 8252 has servers accept any port; a provider that does not specify it gets the one documented port."""
+    result = offline.run("init", input=f"{provider}\n{asked_before}")
+    assert f"redirect_uri [{proposed}]: " in result.stderr

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pexpect
 import pytest
@@ -115,7 +115,7 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
         shell.sendline(login)
         assert "me: signed in at Blnk Cloud" in shown(shell)
         assert "close" in (offline.directory / "page.html").read_text()
-        assert re.search(r"me +blnk_cloud", finish(shell, status))
+        assert re.search(r"me .*fresh", finish(shell, status))
         assert '"name": "Customer wallets"' in finish(shell, curl)
         *program, run = code.splitlines()
         for line in program:
@@ -124,6 +124,18 @@ def test_the_tutorial_holds(offline: CommandLine) -> None:
         assert "Fees and revenue" in finish(shell, run)
         assert "me: forgotten here" in finish(shell, logout)
         assert "nobody has signed in" in finish(shell, status)
+
+
+def test_without_a_redirect_uri_the_usual_one_is_used(offline: CommandLine) -> None:
+    """A server of RFC 8252 accepts any port of 127.0.0.1: nothing needs to be configured but the client."""
+    with Sandbox(client_secret=SECRET, redirect_uri="http://127.0.0.1/callback") as sandbox:
+        command_line = CommandLine(offline.directory, sandbox)
+        command_line.discover()
+        with terminal(command_line, BROWSER=browser_command(offline.directory)) as shell:
+            shell.sendline("blnk-auth login")
+            assert "alice: signed in at 127.0.0.1" in shown(shell)
+        query = parse_qs(next(each.query for each in sandbox.requests if each.path == "/oauth/authorize"))
+        assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/callback", query["redirect_uri"][0])
 
 
 def test_without_a_browser_the_address_is_pasted(blnk_auth_cli: CommandLine) -> None:
