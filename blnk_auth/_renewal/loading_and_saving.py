@@ -54,20 +54,36 @@ class Predecessor(NamedTuple):
         version: The stored version; None if nothing was stored, or the store could not be read.
         token: The token whose refresh token was spent, or that a new sign-in replaces; None if there is none.
         sign_in: `GrantRecord.sign_in` of the stored record.
+        renewals: `GrantRecord.renewals` of the stored record.
         new_sign_in: `GrantRecord.sign_in` of the new pair, if a sign-in brought it; None if a renewal did.
+        was_read: For a new sign-in: whether the store could be read, so that it is known what the sign-in replaces.
         superseded: `CachedToken.superseded` of `token`.
     """
 
     version: Version | None = None
     token: Token | None = None
     sign_in: str | None = None
+    renewals: int | None = None
     new_sign_in: str | None = None
+    was_read: bool = False
     superseded: tuple[int, ...] = ()
 
+    def successor(self, token: Token, ended: SignInReason | None = None, *, is_late: bool = False) -> GrantRecord:
+        """The record of the new pair. `is_late`: it could not be saved in the renewal that it comes from."""
+        if self.new_sign_in is not None:
+            return GrantRecord(token, ended, self.new_sign_in, renewals=0, was_saved_late=is_late)
+        renewals = None if self.renewals is None else self.renewals + 1
+        return GrantRecord(token, ended, self.sign_in, renewals=renewals, was_saved_late=is_late)
+
     def was_spent_for(self, new: Token, found: Token) -> bool:
-        """Whether `found` has the refresh token that was spent for `new`: another process wrote the old pair again."""
+        """Whether `found` has the refresh token that was spent for `new`, or one before it.
+
+        Another process wrote the old pair again, or the store has lost a write.
+        """
         spent = None if self.token is None else self.token.refresh_token
-        return spent is not None and found.refresh_token == spent != new.refresh_token
+        if found.refresh_token is None or found.refresh_token == new.refresh_token:
+            return False
+        return found.refresh_token == spent or hash(found.refresh_token) in self.superseded
 
 
 class Stored(NamedTuple):
@@ -91,7 +107,10 @@ class Stored(NamedTuple):
     @property
     def predecessor(self) -> Predecessor:
         """What a renewal of this pair replaces."""
-        return Predecessor(self.version, self.record.token, self.record.sign_in, superseded=self.cached.superseded)
+        record = self.record
+        return Predecessor(
+            self.version, record.token, record.sign_in, record.renewals, superseded=self.cached.superseded
+        )
 
 
 class StoredGrant:
@@ -230,17 +249,26 @@ class StoredGrant:
         predecessor = Predecessor(new_sign_in=record.sign_in)
         try:
             with self.locked():
-                stored = load_record(self.ports.store, self.key)
-                if stored is not None:
-                    predecessor = predecessor._replace(
-                        version=stored.version, token=self._token_of(stored), sign_in=sign_in_of(stored.data)
-                    )
+                predecessor = self._before_sign_in(predecessor)
                 cached = self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
+            if not predecessor.was_read:
+                # The lock was not had. What this sign-in replaces may be known all the same.
+                with contextlib.suppress(StoreError):
+                    predecessor = self._before_sign_in(predecessor)
             return self.cache(record, None, predecessor=predecessor)
         self.events.append(Event("signed_in", self.key, repr(record.token)))
         return cached
+
+    def _before_sign_in(self, predecessor: Predecessor) -> Predecessor:
+        """With what is stored now, which a new sign-in replaces."""
+        stored = load_record(self.ports.store, self.key)
+        if stored is None:
+            return predecessor._replace(was_read=True)
+        return predecessor._replace(
+            version=stored.version, token=self._token_of(stored), sign_in=sign_in_of(stored.data), was_read=True
+        )
 
     def _token_of(self, stored: Record | None) -> Token | None:
         """The stored token. None if nothing is stored, or if the record cannot be read."""
@@ -255,7 +283,7 @@ class StoredGrant:
 
     def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
         """Save a renewed pair. If saving fails, it is still returned, and stays in memory until it can be saved."""
-        record = GrantRecord(token, sign_in=predecessor.sign_in)
+        record = predecessor.successor(token)
         try:
             cached = self.replace(record, predecessor)
         except StoreError as failure:
@@ -267,8 +295,8 @@ class StoredGrant:
     def save_at_last(self, unsaved: CachedToken) -> CachedToken:
         """Save a pair that could not be saved before. Raises `StoreError` if it still cannot be."""
         predecessor = unsaved.predecessor or Predecessor()
-        sign_in = predecessor.new_sign_in or predecessor.sign_in
-        cached = self.replace(GrantRecord(unsaved.token, unsaved.ended, sign_in), predecessor)
+        record = predecessor.successor(unsaved.token, unsaved.ended, is_late=True)
+        cached = self.replace(record, predecessor)
         self.events.append(Event("saved", self.key, repr(cached.token)))
         return cached
 
@@ -293,20 +321,30 @@ class StoredGrant:
     def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         """Whether our new pair replaces one that another process has stored since we read the store.
 
-        This depends on the refresh token that was spent for it and not on a clock: clocks differ, and may be set back.
+        This depends on what was spent for it, and on clocks only where nothing else is known: they differ between
+        machines, and may be set back.
         """
         if found.token == ours.token:
             return False
+        if predecessor.was_spent_for(ours.token, found.token):
+            return True
         if predecessor.new_sign_in is not None:
             # A sign-in comes after every renewal of the grant before it, and before a sign-in that was made later.
-            return predecessor.version is None or found.sign_in in (None, predecessor.sign_in)
+            if not predecessor.was_read:
+                return found.sign_in != ours.sign_in
+            return predecessor.version is not None and found.sign_in in (None, predecessor.sign_in)
         if found.sign_in is not None and found.sign_in != ours.sign_in:
             # The user has signed in meanwhile.
             return False
-        if found.ended is not None or predecessor.was_spent_for(ours.token, found.token):
-            # The stored pair is the one that we have spent, or it is marked: the server refused it after we spent it.
+        if found.ended is not None:
+            # The server refused the stored pair after we had spent it.
             return True
-        # The server has a grace period and issued two live pairs for one sign-in: the one that was issued later wins.
+        # Two live pairs of one sign-in.
+        rank, found_rank = ours.rank, found.rank
+        if rank is not None and found_rank is not None and rank != found_rank:
+            return rank > found_rank
+        # A server with a grace period issued both for one refresh token, and both were saved late or the lock did not
+        # exclude; or a record is of an earlier version. Only the clocks are left: the one that was issued later wins.
         issued_at, found_at = ours.token.issued_at, found.token.issued_at
         return issued_at is not None and found_at is not None and found_at < issued_at
 

@@ -1,4 +1,4 @@
-"""The stored form of a grant: a JSON object with the token and, if the grant has ended, the reason.
+"""The stored form of a grant: a JSON object with the token, its origin and, if the grant has ended, the reason.
 
 Used by everything that reads or writes a grant. The object has a schema version. It promises that a record of a newer
 schema, or a broken one, raises a `StoreError` that names the key. Such a record is never treated as "nothing stored",
@@ -21,6 +21,9 @@ SCHEMA = 1
 
 _HASH_LENGTH = 16
 
+_MOST_RENEWALS = 2**53
+"""Beyond it a store that keeps JSON numbers as floats would change a count."""
+
 
 @dataclass(frozen=True, slots=True)
 class GrantRecord:
@@ -32,18 +35,33 @@ class GrantRecord:
         sign_in: Identifies the sign-in that the token comes from, through all renewals: a hash of the first token. None
             if that is unknown, as in records of earlier versions.
         ended_at: When the end was noted, in UTC epoch seconds. None: not ended, or noted by an earlier version.
+        renewals: How many renewals of that sign-in have led to the token. None if that is unknown, as for `sign_in`.
+        was_saved_late: Whether it could not be saved in the renewal that it comes from, and was saved afterwards.
     """
 
     token: Token
     ended: SignInReason | None = None
     sign_in: str | None = field(default=None, compare=False)
     ended_at: float | None = field(default=None, compare=False)
+    renewals: int | None = field(default=None, compare=False)
+    was_saved_late: bool = field(default=False, compare=False)
 
     @classmethod
     def signed_in(cls, token: Token) -> GrantRecord:
         """The record of a new sign-in, or of a token obtained elsewhere."""
         first = token.refresh_token or token.access_token
-        return cls(token, sign_in=hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH])
+        name = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+        return cls(token, sign_in=name, renewals=0)
+
+    @property
+    def rank(self) -> tuple[int, bool] | None:
+        """Its place among the pairs of its sign-in, as far as that is known without a clock; None: not at all.
+
+        More renewals have led to the newer pair. Of two pairs that were issued for one refresh token, the one that was
+        saved under the lock of its own renewal is newer than the one that could not be: the renewals under the lock
+        follow one another, and the later one would have found the pair of the earlier one.
+        """
+        return None if self.renewals is None else (self.renewals, not self.was_saved_late)
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
@@ -54,6 +72,10 @@ class GrantRecord:
             data["sign_in"] = self.sign_in
         if self.ended_at is not None:
             data["ended_at"] = self.ended_at
+        if self.renewals is not None:
+            data["renewals"] = self.renewals
+        if self.was_saved_late:
+            data["saved_late"] = True
         return data
 
     @classmethod
@@ -75,14 +97,27 @@ class GrantRecord:
             raise _unreadable(key, str(error)) from None
         # A later version may have written a reason that this one does not know: it is kept.
         ended_at = data.get("ended_at")
-        ended_at = ended_at if is_number(ended_at) else None
-        return cls(token, cast("SignInReason | None", ended), sign_in_of(data), ended_at)
+        return cls(
+            token,
+            cast("SignInReason | None", ended),
+            sign_in_of(data),
+            ended_at if is_number(ended_at) else None,
+            _renewals_of(data),
+            data.get("saved_late") is True,
+        )
 
 
 def sign_in_of(data: Mapping[str, Any]) -> str | None:
     """`GrantRecord.sign_in` of a stored object, even if the rest of that object cannot be read."""
     sign_in = data.get("sign_in")
     return sign_in if isinstance(sign_in, str) else None
+
+
+def _renewals_of(data: Mapping[str, Any]) -> int | None:
+    renewals = data.get("renewals")
+    # True is an int in Python, and in no count.
+    is_count = type(renewals) is int and 0 <= renewals < _MOST_RENEWALS
+    return renewals if is_count else None
 
 
 def why_not_storable(token: Token) -> str | None:

@@ -46,7 +46,7 @@ KEY, OTHER = (
 TOKEN = Token(
     "at0", refresh_token="rt0", expires_at=1_900_000_000.0, issued_at=1.0, scope="a b", extra={"grant_id": "g"}
 )
-DATA = json.loads(json.dumps(GrantRecord(TOKEN, sign_in="0123456789abcdef").to_data()))
+DATA = json.loads(json.dumps(GrantRecord(TOKEN, sign_in="0123456789abcdef", renewals=7, was_saved_late=True).to_data()))
 ENDED = {**DATA, "ended": "refused"}
 EARLIER = {"schema": 1, "token": {"access_token": "at0", "refresh_token": "rt0"}}
 GRANTS: list[dict[str, Any]] = [DATA, ENDED, EARLIER]
@@ -56,6 +56,8 @@ MEMBERS = [
         "token",
         "ended",
         "sign_in",
+        "renewals",
+        "saved_late",
         "access_token",
         "expires_at",
         "extra",

@@ -2,7 +2,8 @@
 
 1.  Spent once:
     No refresh token is spent twice. Excused are exactly those whose successor a fault kept out of the store: the answer
-    was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude.
+    was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude. A save has
+    also failed if the store has another pair than expected, as after it lost a write, and cannot be read then.
     And one call presents the same refresh token again only after its answer was lost, as often as the policy allows,
     and while it still has the lock; never after it was suspended past the deadline of its request.
 2.  Never replaced by an older pair:
@@ -32,13 +33,18 @@
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
 twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow
-the order in which the answers arrived, since two live pairs exist and no client can know the server's order. At such a
-server an older pair may also replace a newer one that has ended: it may be the one that lives.
+the number of renewals that led to a pair, and between two pairs for one refresh token the order in which the answers
+arrived: two live pairs exist, and no client can know the server's order. At such a server an older pair may also
+replace a newer one that has ended: it may be the one that lives.
+
+Where the clocks of processes differ, 1 to 9 hold as they are, with two exceptions. Each process judges by its own
+clock whether a token has expired (3) or is due (5). And without exclusion, either of two pairs for one refresh token
+may stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from simulation.process import LIFETIME, REJECTED, generation_of
 from simulation.world import NONE, Happening, Setup, State, Worker, World, read
@@ -94,6 +100,8 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
         is_superseded = cached.supersedes(_pair(generation))
         _hold(not is_superseded, f"9: refresh token {generation} is presented by a process that saw it replaced")
     is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
+    # Where clocks differ, each process judges by its own.
+    is_due = is_due or setup.ahead != 0
     _hold(is_due, f"5: token {generation} is renewed although it is fresh")
     if before.exclusive:
         stored, ended = read(before.record)
@@ -102,16 +110,24 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
 
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
     (old, had_ended), (new, ended) = read(happening.before), read(happening.after)
+    is_newer = _age(setup, after, new) >= _age(setup, after, old)
     if after.line[new] != before.line[old]:
-        _hold(after.line[new] > before.line[old], f"2: sign-in {before.line[old]} is replaced by an earlier one")
-    elif setup.server == "grace" and (had_ended or not before.exclusive):
-        arrived_later = before.born_at[new] >= before.born_at[old]
-        _hold(arrived_later or had_ended is not None, f"2: {old} is replaced by {new}, which arrived earlier")
+        _hold(is_newer, f"2: sign-in {before.line[old]} is replaced by an earlier one")
     else:
-        _hold(new >= old, f"2: the saved generation {old} is replaced by the older {new}")
+        may_live = setup.server == "grace" and had_ended is not None
+        _hold(is_newer or may_live, f"2: the saved generation {old} is replaced by the older {new}")
     _hold(new != old or had_ended is None or ended is not None, f"7: the mark that {old} has ended is taken off it")
     if ended is not None:
         _hold(new in before.refused, f"7: generation {new} is marked as ended, but the server never refused it")
+
+
+def _age(setup: Setup, state: State, generation: int) -> tuple[int, ...]:
+    """A pair is newer the greater this is."""
+    line = state.line[generation]
+    if setup.server != "grace" or state.exclusive:
+        return line, generation
+    # The server's order cannot be known. Where clocks differ, neither is the order of pairs for one refresh token.
+    return line, state.depth[generation], 0 if setup.ahead else state.born_at[generation]
 
 
 def _deleted(setup: Setup, before: State, happening: Happening, after: State) -> None:
@@ -157,6 +173,7 @@ def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
     is_sign_in = caller.signs_in and not caller.calls_made
     # A caller with a good token got it when the call began, and the renewal went on in the background.
     had_it = caller.aged and (is_sign_in or (cached is not None and cached.token == token))
+    had_it = had_it or setup.ahead != 0
     _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
     if generation == caller.received and read(after.record)[0] < generation:
         explained = caller.spent in after.orphans or not after.exclusive
@@ -181,14 +198,13 @@ def check_going_on(world: World, state: State) -> None:
 def check_end(world: World, state: State) -> None:
     """Judge a schedule's last state, and whether all is well with what comes after it."""
     _hold(not any(each.holds_lock for each in state.workers), "4: a lock is taken at the end")
-    by_arrival = world.setup.server == "grace" and not state.exclusive
 
-    def newest(generations: Iterable[int]) -> int:
-        return max(generations, key=lambda each: (state.line[each], state.born_at[each] if by_arrival else each))
+    def age(generation: int) -> tuple[int, ...]:
+        return _age(world.setup, state, generation)
 
     arrived = (each for each, born_at in enumerate(state.born_at) if born_at != NONE and each not in state.lost)
-    last, kept = newest(arrived), newest(_kept(state))
-    _hold(newest((kept, last)) == kept, f"6: generation {last} is lost")
+    last, kept = max(arrived, key=age), max(_kept(state), key=age)
+    _hold(age(kept) >= age(last), f"6: generation {last} is lost")
     is_known = all(_recognizes(state, index) for index in range(len(state.workers)) if _lost_a_write(state, index))
     _check_healing(world, state, honoured=is_known and not state.revoked and state.spent_at[kept] == NONE)
 

@@ -292,6 +292,20 @@ class RenewalWinsOverAnUnsavedSignIn(StoredGrant):
         return predecessor.new_sign_in is None and super()._comes_after(ours, predecessor, found)
 
 
+class TrustsTheClocks(StoredGrant):
+    """Of two pairs of one sign-in the one that was issued later stays, by the clocks of two machines."""
+
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return super()._comes_after(dataclasses.replace(ours, renewals=None), predecessor, found)
+
+
+class TakesALatePairForAnother(StoredGrant):
+    """Of two pairs for one refresh token it does not matter which one was saved in time."""
+
+    def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
+        return super()._comes_after(dataclasses.replace(ours, was_saved_late=False), predecessor, found)
+
+
 class _RaisesWithoutLooking(SimulatedToken):
     """A remembered failure is raised though another process has stored a token."""
 
@@ -364,6 +378,8 @@ MUTATIONS: dict[str, Setup] = {
     ),
     "a renewal wins over a sign-in": _with(RenewalWinsOverASignIn, lock="lease", server="single use", signs_in=True),
     "a renewal wins over an unsaved sign-in": _with(RenewalWinsOverAnUnsavedSignIn, signs_in=True),
+    "trusts the clocks": _with(TrustsTheClocks, server="grace", ahead=150),
+    "takes a late pair for another": _with(TakesALatePairForAnother, server="grace", calls=_ONCE, ahead=10),
     "a caller's cancellation reaches it": Setup(workers=2, calls=_ONCE, shielded=False),
     "a crash keeps the lock": Setup(workers=2, calls=_ONCE, crash_frees_lock=False),
 }

@@ -98,7 +98,7 @@ def generation_of(token: Token) -> int:
 
 def first_record() -> str:
     """The text of a stored grant of generation 0, issued at time 0."""
-    return to_json(GrantRecord(Token.from_response(pair_of(0), now=0.0)).to_data())
+    return to_json(GrantRecord.signed_in(Token.from_response(pair_of(0), now=0.0)).to_data())
 
 
 # --- one run of the real code ----------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ WORLDS: dict[str, Setup] = {
     "asking again": Setup(policy=REPEATING, workers=2),
     "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2),
     "a lost write": Setup(loses_writes=True, workers=2),
+    "clocks that differ": Setup(ahead=150, server="grace", workers=2),
     "cooling down": Setup(policy=COOLING_DOWN, workers=2),
 }
 
@@ -57,6 +58,20 @@ DEEP_WORLDS: dict[str, Setup] = {
     "cooling down, lease": Setup(policy=COOLING_DOWN, lock="lease", server="single use", workers=2, calls=ONCE),
     "a lost write, a new sign-in": Setup(loses_writes=True, signs_in=True, workers=2),
     "a lost write, three processes": Setup(loses_writes=True, calls=ONCE),
+    "lost writes, two faults": Setup(loses_writes=True, workers=2, calls=ONCE, faults=2),
+    **{
+        f"a lost write, lease, two faults, {server}": Setup(
+            loses_writes=True, lock="lease", server=server, workers=2, calls=ONCE, faults=2
+        )
+        for server in SERVERS
+    },
+    **{
+        f"clocks that differ by {ahead}, {lock}": Setup(ahead=ahead, lock=lock, server="grace", workers=2)
+        for lock in ("exclusive", "lease")
+        for ahead in (-150, 10)
+    },
+    "clocks that differ, three processes": Setup(ahead=10, server="grace", calls=ONCE),
+    "clocks that differ, a new sign-in": Setup(ahead=150, signs_in=True, workers=2),
     "suspended, asking again, two faults": Setup(
         lock="lease", freezes=True, server="single use", policy=REPEATING, workers=2, calls=ONCE, faults=2
     ),

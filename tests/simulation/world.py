@@ -87,6 +87,9 @@ class Setup:
     freezes: bool = False
     """Whether a holder whose lease is lost was suspended, past the deadline of its request too."""
 
+    ahead: int = 0
+    """Seconds by which the clock of the first worker is ahead of those of the store, the server and the others."""
+
     token_type: type[SimulatedToken] = SimulatedToken
     crash_frees_lock: bool = True
     shielded: bool = True
@@ -151,6 +154,9 @@ class Worker(NamedTuple):
     faults_then: int = NONE
     """How many faults were left when the call under way began, where a failure was remembered."""
 
+    ahead: int = 0
+    """Seconds by which its clock is ahead."""
+
     could_find: bool = False
     """A failure was remembered then, and another process's valid token was in the store."""
 
@@ -183,6 +189,9 @@ class State(NamedTuple):
     faults_left: int
     line: tuple[int, ...]
     """Which sign-in each generation descends from, counted."""
+
+    depth: tuple[int, ...]
+    """How many renewals of its sign-in have led to each generation."""
 
     born_at: tuple[int, ...]
     """When each generation arrived at a worker, or NONE."""
@@ -301,13 +310,14 @@ class World:
             expiries_left=self.setup.expiries,
             faults_left=self.setup.faults,
             line=(0,),
+            depth=(0,),
             born_at=(0,),
             orphans=frozenset(),
             lost=frozenset(),
             refused=frozenset(),
             exclusive=self.setup.lock != "none",
             workers=(
-                Worker(self.processes.newborn, signs_in=self.setup.signs_in),
+                Worker(self.processes.newborn, signs_in=self.setup.signs_in, ahead=self.setup.ahead),
                 *(Worker(self.processes.newborn),) * (self.setup.workers - 1),
             ),
         )
@@ -394,6 +404,7 @@ class World:
     def _go_on(self, state: State, index: int, came: Seen, seen: list[Happening], **changes: Any) -> State:
         """Let the real code go on with what came of its wish, up to its next wish or the end of the call."""
         worker = state.workers[index]
+        came = came._replace(now=came.now + worker.ahead)
         if worker.elapsed:
             came = came._replace(elapsed=worker.elapsed)
         following = self.processes.go_on(worker.moment, came, self._call_of(worker))
@@ -410,6 +421,7 @@ class World:
             worker.spent,
             worker.received,
             signs_in=worker.signs_in,
+            ahead=worker.ahead,
         )
         return _with(state, index, at_rest)
 
@@ -443,6 +455,7 @@ class World:
             now=now,
             spent_at=(*state.spent_at, NONE),
             line=(*state.line, max(state.line) + 1),
+            depth=(*state.depth, 0),
             born_at=(*state.born_at, now),
         )
         done = Seen("done", now, number=issued)
@@ -503,8 +516,9 @@ class World:
             first_spent_at = state.now if spent_at == NONE else spent_at
             spent = (*state.spent_at[:presented], first_spent_at, *state.spent_at[presented + 1 :], NONE)
             line = (*state.line, state.line[presented])
+            depth = (*state.depth, state.depth[presented] + 1)
             born_at = (*state.born_at, NONE)
-            return state._replace(spent_at=spent, line=line, born_at=born_at), len(state.spent_at)
+            return state._replace(spent_at=spent, line=line, depth=depth, born_at=born_at), len(state.spent_at)
         revoked = state.revoked or self.setup.server != "single use"
         return state._replace(revoked=revoked), REFUSED
 
@@ -524,6 +538,10 @@ class World:
     # --- faults --------------------------------------------------------------------------------------------------
 
     def _fail(self, state: State, index: int, seen: list[Happening]) -> State:
+        worker = state.workers[index]
+        if worker.spent != NONE and worker.presented == worker.spent:
+            # It looks which other pair is stored in the place of its own, and so cannot save that one now.
+            state = state._replace(orphans=state.orphans | {worker.spent})
         return self._go_on(state, index, Seen("failed", state.now), seen)
 
     def _fail_to_save(self, state: State, index: int, seen: list[Happening]) -> State:
@@ -569,7 +587,13 @@ class World:
         if worker.received != NONE:
             state = state._replace(orphans=state.orphans | {worker.spent}, lost=state.lost | {worker.received})
         holds_lock = worker.holds_lock and not self.setup.crash_frees_lock
-        newborn = Worker(self.processes.newborn, worker.calls_made, holds_lock=holds_lock, signs_in=worker.signs_in)
+        newborn = Worker(
+            self.processes.newborn,
+            worker.calls_made,
+            holds_lock=holds_lock,
+            signs_in=worker.signs_in,
+            ahead=worker.ahead,
+        )
         return _with(state, index, newborn)
 
     def _desert(self, state: State, index: int, seen: list[Happening]) -> State:

@@ -48,6 +48,13 @@ class ScriptedWorld:
         self.store.trace.clear()
         return source
 
+    def another_process(self, *, ahead: float = 0.0) -> ScriptedWorld:
+        """A client of the same provider with the same store, a memory of its own and a clock of its own."""
+        clock = Clock(self.clock() + ahead)
+        other = ScriptedWorld(acme(), store=self.store, clock=clock)
+        other.store, other.clock = self.store, clock
+        return other
+
     def token(self, number: int, **changes: Any) -> Token:
         """The token of `pair(number)`, received now."""
         now = self.clock()

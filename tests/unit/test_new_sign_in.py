@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 from support.waiting import settle
@@ -13,7 +12,6 @@ from support.waiting import settle
 from blnk_auth import MemoryStore, Token, TokenSource
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._renewal.stored_record import GrantRecord
-from blnk_auth.testing import Clock
 
 
 def sign_in_unsaved(world: ScriptedWorld, *, store_down: bool = False) -> TokenSource:
@@ -27,12 +25,6 @@ def sign_in_unsaved(world: ScriptedWorld, *, store_down: bool = False) -> TokenS
         # The first read is the claim's.
         world.store.interfere("load", None, OSError("down"))
     return world.client.finish_authorization(f"https://app.test/callback?code=c&state={start.state}")
-
-
-def another_process(world: ScriptedWorld, *, ahead: float) -> ScriptedWorld:
-    """With the same store and a clock of its own."""
-    clock = Clock(world.clock() + ahead)
-    return ScriptedWorld(acme(), store=world.store, clock=clock)
 
 
 def write(world: ScriptedWorld, key: str, record: GrantRecord) -> None:
@@ -53,7 +45,7 @@ def save_at_last(world: ScriptedWorld, source: TokenSource) -> str:
 def test_an_unsaved_sign_in_replaces_a_pair_whose_clock_was_ahead(ahead: float, store_down: bool) -> None:
     """The stored pair bears a time that has not come yet; the user has signed in since."""
     world = ScriptedWorld()
-    other = another_process(world, ahead=ahead)
+    other = world.another_process(ahead=ahead)
     other.client.for_subject("alice").adopt(other.token(0))
     source = sign_in_unsaved(world, store_down=store_down)
     assert save_at_last(world, source) == "rt1"
@@ -66,7 +58,7 @@ def test_an_unsaved_sign_in_replaces_a_renewal_of_the_older_grant(ahead: float) 
     world = ScriptedWorld()
     world.signed_in()
     source = sign_in_unsaved(world)
-    other = another_process(world, ahead=ahead)
+    other = world.another_process(ahead=ahead)
     other.server.will(pair(5))
     assert other.client.for_subject("alice").renew().access_token == "at5"
     assert save_at_last(world, source) == "rt1"
@@ -78,7 +70,7 @@ def test_an_unsaved_sign_in_gives_way_to_another_new_one(ahead: float) -> None:
     world = ScriptedWorld()
     world.signed_in()
     source = sign_in_unsaved(world)
-    other = another_process(world, ahead=ahead)
+    other = world.another_process(ahead=ahead)
     other.client.for_subject("alice").adopt(other.token(7))
     assert save_at_last(world, source) == "rt7"
     assert source.token().access_token == "at7"
@@ -89,7 +81,7 @@ def test_a_renewal_that_comes_back_late_does_not_overwrite_a_sign_in(ahead: floa
     """Its lock did not hold (an expired lease): what a user has stored meanwhile stays."""
     world = ScriptedWorld()
     source = world.signed_in(expires_at=world.clock() - 1)
-    other = another_process(world, ahead=ahead)
+    other = world.another_process(ahead=ahead)
 
     def answer_late(_: HttpRequest) -> HttpResponse:
         write(world, source.store_key, GrantRecord.signed_in(other.token(7)))
@@ -118,3 +110,44 @@ def test_a_record_of_another_version_is_read(sign_in: Any) -> None:
     """Without a name, or with an odd one, it is a record like any other."""
     data = {**GrantRecord(Token("at0")).to_data(), "sign_in": sign_in}
     assert GrantRecord.from_data(data, "key") == GrantRecord(Token("at0"), sign_in="x" if sign_in == "x" else None)
+
+
+def sign_in_without_the_lock(world: ScriptedWorld) -> TokenSource:
+    """Alice signs in with the pair at1, rt1, while the store can be read and its lock cannot be had."""
+    start = world.client.start_authorization("alice")
+    settle()
+    world.server.will(pair(1))
+    world.store.interfere("lock", OSError("read-only"))
+    return world.client.finish_authorization(f"https://app.test/callback?code=c&state={start.state}")
+
+
+@pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
+def test_a_sign_in_that_did_not_get_the_lock_gives_way_to_a_later_one(ahead: float) -> None:
+    """What it replaces was read without the lock, so a sign-in that another process saved meanwhile is known as one."""
+    world = ScriptedWorld()
+    world.signed_in()
+    source = sign_in_without_the_lock(world)
+    other = world.another_process(ahead=ahead)
+    other.client.for_subject("alice").adopt(other.token(7))
+    assert save_at_last(world, source) == "rt7"
+
+
+@pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
+def test_a_first_sign_in_that_could_not_be_saved_gives_way_to_a_later_one(ahead: float) -> None:
+    """Nothing was stored when it was made, so whatever is stored now came after it."""
+    world = ScriptedWorld()
+    source = sign_in_unsaved(world)
+    other = world.another_process(ahead=ahead)
+    other.client.for_subject("alice").adopt(other.token(7))
+    assert save_at_last(world, source) == "rt7"
+
+
+def test_a_first_sign_in_whose_save_only_seemed_to_fail_leaves_its_own_renewal_alone() -> None:
+    """The store had written it. Another process has renewed that pair since: the first one is spent."""
+    world = ScriptedWorld()
+    source = sign_in_unsaved(world)
+    other = world.another_process(ahead=-30)
+    write(world, source.store_key, GrantRecord.signed_in(world.token(1)))
+    other.server.will(pair(5))
+    assert other.client.for_subject("alice").renew().access_token == "at5"
+    assert save_at_last(world, source) == "rt5"

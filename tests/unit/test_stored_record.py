@@ -34,6 +34,21 @@ def test_a_sign_in_is_named_by_a_hash_of_its_first_token() -> None:
     assert GrantRecord.from_data({**record.to_data(), "sign_in": 7}, "key").sign_in is None
 
 
+@pytest.mark.parametrize("odd", [None, True, -1, 1.0, "1", 2**53, [1]])
+def test_a_count_of_renewals_that_is_not_one_is_not_known(odd: Any) -> None:
+    """As in a record of an earlier version, which has none; what is odd is never an error."""
+    record = GrantRecord(TOKEN, sign_in="x", renewals=3, was_saved_late=True)
+    assert GrantRecord.from_data(record.to_data(), "key").rank == (3, False)
+    read = GrantRecord.from_data({**record.to_data(), "renewals": odd, "saved_late": odd}, "key")
+    assert (read.token, read.renewals, read.rank) == (TOKEN, None, None)
+    assert not {"renewals", "saved_late"} & set(GrantRecord(TOKEN).to_data())
+
+
+def test_members_of_a_later_version_are_ignored() -> None:
+    """A record that it has written is read, and renewed without them."""
+    assert GrantRecord.from_data({**GrantRecord(TOKEN).to_data(), "later": {"x": 1}}, "key") == GrantRecord(TOKEN)
+
+
 def test_a_living_grant_has_no_mark() -> None:
     """Absent means alive."""
     assert "ended" not in GrantRecord(TOKEN).to_data()
