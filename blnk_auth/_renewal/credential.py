@@ -132,8 +132,17 @@ class RenewalAfterRejection(Protocol):
         """
         ...
 
-    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
-        """Note whether a token renewed after a rejection was accepted. `cause` is that of the first rejection."""
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
+        """Note whether the token that a request was repeated with was accepted.
+
+        Args:
+            cached: The token.
+            cause: That of the first rejection.
+            accepted: Whether the second response is not a rejection.
+
+        Returns:
+            Whether the token must be renewed now: it was rejected, and is not the answer to a rejection itself.
+        """
         ...
 
 

@@ -124,22 +124,24 @@ class CurrentToken:
             before = self._rejections or Rejections()
             may_renew, self._rejections = before.after_rejection(rejected, cause, now, self.state.policy)
         self._warn_of_unresolved(cause, before)
-        if not may_renew:
-            return None
-        return self._fly_unless_cooling_down(Goal(rejected, must_differ=True), package, failure, now)
+        goal = Goal(rejected, must_differ=True)
+        return self._fly_unless_cooling_down(goal, package, failure, now) if may_renew else None
 
-    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
         if not self.is_current(cached):
-            return
+            return False
         if accepted:
             cached.was_accepted = True
         with self.state.sources.installing:
             before = self._rejections or Rejections()
+            if not accepted and before.replacement != cached.token:
+                return True
             if accepted:
                 self._rejections = before.after_resolved(cause)
             else:
                 self._rejections = before.after_unresolved(cached, cause, self.state.clock(), self.state.policy)
         self._warn_of_unresolved(cause, before)
+        return False
 
     def _warn_of_unresolved(self, cause: str, before: Rejections) -> None:
         """Emit, the first time, that renewals do not resolve the rejections of this cause."""
@@ -306,7 +308,7 @@ class CurrentToken:
             except BlnkAuthError as error:
                 return self._after_failure(error, renewal, goal)
         self._failure = None
-        self._remember_renewal(renewed, goal)
+        self._remember_renewal(renewed, goal, renewal.issued)
         return renewed
 
     def _find_stored(self, renewal: Renewal, goal: Goal) -> CachedToken | None:
@@ -330,13 +332,12 @@ class CurrentToken:
         self.cached = cached
         self.state.sources.keep(self, kept=self.unsaved is not None)
 
-    def _remember_renewal(self, renewed: CachedToken, goal: Goal) -> None:
-        after_rejection = goal.must_differ and not goal.forced
-        if after_rejection or self._rejections is not None:
+    def _remember_renewal(self, renewed: CachedToken, goal: Goal, issued: Token | None) -> None:
+        # What another process had stored is not the answer to this rejection.
+        replacement = renewed.token if goal.must_differ and not goal.forced and renewed.token == issued else None
+        if replacement is not None or self._rejections is not None:
             with self.state.sources.installing:
-                remembered = self._rejections or Rejections()
-                replacement = renewed.token if after_rejection else None
-                self._rejections = remembered.after_renewal(replacement, self.state.clock())
+                self._rejections = (self._rejections or Rejections()).after_renewal(replacement, self.state.clock())
 
     def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and continue with the current token if there is one."""

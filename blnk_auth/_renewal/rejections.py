@@ -82,7 +82,8 @@ class Rejections(NamedTuple):
 
     Attributes:
         unresolved: The unresolved causes. The one that was counted last is at the end.
-        replacement: The token that the last renewal after a rejection brought; None if there was none.
+        replacement: The token that the server issued in the last renewal after a rejection; None if there was none, or
+            a token was found that another process had stored.
         replaced_at: When that token came, in UTC epoch seconds.
     """
 

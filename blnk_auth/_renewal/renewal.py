@@ -65,6 +65,8 @@ class Renewal:
         self.ports = ports
         self.attempt = attempt
         self.events: list[Event] = [] if events is None else events
+        self.issued: Token | None = None
+        """The token that the server has issued in this renewal; None if it was not asked, or issued none."""
         self.stored: StoredGrant = self.stored_grant_type(
             key,
             grant.subject,
@@ -135,9 +137,10 @@ class Renewal:
     def _ask(self, current: Token | None) -> Token:
         # A client's own token needs no refresh token, so asking for it a second time is always safe.
         repeats_lost = self.grant.subject is None or self.attempt().provider.repeats_lost_refresh
-        return self.endpoint.renew(
+        self.issued = self.endpoint.renew(
             lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost
         )
+        return self.issued
 
     def _adopt(self, found: CachedToken, goal: Goal) -> CachedToken:
         if goal.known is not None and goal.known.version != found.version:

@@ -58,8 +58,8 @@ class GrantRecord:
         """Its place among the pairs of its sign-in, as far as that is known without a clock; None: not at all.
 
         More renewals have led to the newer pair. Of two pairs that were issued for one refresh token, the one that was
-        saved under the lock of its own renewal is newer than the one that could not be: the renewals under the lock
-        follow one another, and the later one would have found the pair of the earlier one.
+        saved in its own renewal is newer than the one that was saved late. For the renewals under the lock follow one
+        another, and a later one would have found the pair of the earlier one in the store.
         """
         return None if self.renewals is None else (self.renewals, not self.was_saved_late)
 

@@ -10,6 +10,7 @@ It never sends a request itself.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -145,15 +146,29 @@ def retry_after_rejection(
     return Retry(newer, cause) if decision is After.RENEW_AND_RETRY else None
 
 
-def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | None) -> Waits[None]:
-    """Note whether the newer token was accepted. `rejection` is None if the second response is not a rejection."""
+def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | None, package: Package) -> Waits[None]:
+    """Note whether the newer token was accepted.
+
+    If it was rejected and no rejection had led to it, it is renewed for the requests that follow: another process had
+    stored it, and the server has revoked it too. This request has been repeated once, so its caller gets the response.
+
+    Args:
+        credential: Supplied the token, and renews it.
+        retry: How the request was repeated.
+        rejection: The second response; None if it is not a rejection.
+        package: The caller's HTTP package, through which a renewal is sent.
+    """
     renewal = credential.after_rejection
     if renewal is None:
         return
     if rejection is None:
         renewal.note_retry(retry.cached, retry.cause, accepted=True)
-    elif rejection.carried_ours and (yield from _may_renewal_help(credential, renewal, rejection)):
-        renewal.note_retry(retry.cached, retry.cause, accepted=False)
+        return
+    if not rejection.carried_ours or not (yield from _may_renewal_help(credential, renewal, rejection)):
+        return
+    if renewal.note_retry(retry.cached, retry.cause, accepted=False):
+        with contextlib.suppress(BlnkAuthError):
+            yield from _renewed(credential, renewal, retry.cached, retry.cause, package)
 
 
 def _renewed(

@@ -216,7 +216,7 @@ class HttpxFlow:
         rejection = None
         if response.status_code in self._rejection_statuses:
             rejection = self._rejection(request, retry.cached, response, HttpxRejectionBody(self._httpx, response))
-        yield from judge_retry(self._credential, retry, rejection)
+        yield from judge_retry(self._credential, retry, rejection, self._package)
 
     def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.

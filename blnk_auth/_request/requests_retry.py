@@ -69,7 +69,7 @@ def _repeat(hook: ResponseHook, rejected: requests.Response, retry: Retry, kwarg
         rejection = _rejection(retried, response, RequestsRejectionBody(response))
     else:
         retried.note_not_rejected(response)
-    run(judge_retry(credential, retry, rejection))
+    run(judge_retry(credential, retry, rejection, "requests"))
     return response
 
 

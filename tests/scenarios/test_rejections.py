@@ -79,6 +79,64 @@ USELESS_CHALLENGES = {
 }
 
 
+def renewed_elsewhere(world: World) -> None:
+    """Another process renews alice's token; this one does not know it yet."""
+    world.client().for_subject("alice").renew()
+
+
+@through_every_client
+def test_f31_a_stored_token_that_is_rejected_too_is_renewed(world: World, kind: Kind) -> None:
+    """The server has revoked all access tokens, also the newer one of another process. The request is repeated once,
+    with that one; the token is renewed, and the next request has it.
+    """
+    alice = world.signed_in()
+    renewed_elsewhere(world)
+    world.sandbox.revoke_access_tokens()
+    with kind.open(alice) as http:
+        first = http.get(world.url)
+        assert world.sandbox.counts.api_requests == 2
+        second = http.get(world.url)
+    assert (first.status, second.status) == (401, 200)
+    assert world.sandbox.counts.refreshes == 2
+    assert "rejection_unresolved" not in world.events.names
+
+
+@through_every_client
+def test_f31_fifty_calls_whose_stored_token_is_rejected_too_renew_once(world: World, kind: Kind) -> None:
+    """Each is sent at most twice, and all the calls that follow succeed."""
+    alice = world.signed_in()
+    renewed_elsewhere(world)
+    world.sandbox.revoke_access_tokens()
+    with kind.open(alice) as http:
+        http.herd(world.url)
+        assert world.sandbox.counts.api_requests <= 2 * HERD
+        assert {answer.status for answer in http.herd(world.url)} == {200}
+    assert world.sandbox.counts.refreshes == 2
+
+
+@through_every_client
+def test_f31_a_stored_token_that_is_accepted_costs_no_renewal(world: World, kind: Kind) -> None:
+    """As at a server that ends the old access token when it issues a new one."""
+    alice = world.signed_in()
+    world.sandbox.revoke_access_tokens()
+    renewed_elsewhere(world)
+    assert world.get(kind, alice).status == 200
+    assert world.sandbox.counts.refreshes == 1
+
+
+@through_every_client
+def test_f31_an_api_that_rejects_everything_costs_little_beside_a_process_that_renews(world: World, kind: Kind) -> None:
+    """Each token of the other process is new here, and yet not every call renews."""
+    rounds = 10
+    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 100)
+    with kind.open(world.signed_in()) as http:
+        for _ in range(rounds):
+            renewed_elsewhere(world)
+            assert http.get(world.url).status == 401
+    assert world.sandbox.counts.refreshes <= rounds + 2
+    assert world.sandbox.counts.api_requests <= 2 * rounds
+
+
 @pytest.mark.parametrize(("status", "challenge"), USELESS_CHALLENGES.values(), ids=USELESS_CHALLENGES)
 @through_every_client
 def test_f32_a_challenge_that_renewal_cannot_meet_is_returned_unchanged(

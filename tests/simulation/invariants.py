@@ -15,6 +15,8 @@
     `SignInRequired` is raised only after `invalid_grant`, and not if another process's newer pair was to be found.
     A remembered failure is not raised if another process's valid token was to be found, nor if it was one of an early
     renewal and the token must be renewed by now.
+    If the API rejects every token issued so far, the next request carries one that was issued afterwards, unless a
+    fault prevented it. This holds also if another process has stored a newer one, which is rejected too.
     Where lost answers are asked for again, and the server has a grace period, one that is lost fails no call.
 4.  No deadlock:
     No deadlock, and no lock outlives its call.
@@ -32,9 +34,9 @@
     A process never presents a refresh token that it has seen replaced, also if the store has lost the newer pair.
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
-twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period 2 and 6 then follow
-the number of renewals that led to a pair, and between two pairs for one refresh token the order in which the answers
-arrived: two live pairs exist, and no client can know the server's order. At such a server an older pair may also
+twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period two live pairs may
+then exist, and no client can know the server's order. So 2 and 6 follow the number of renewals that led to a pair, and
+between two pairs for one refresh token the order in which the answers arrived. At such a server an older pair may also
 replace a newer one that has ended: it may be the one that lives.
 
 Where the clocks of processes differ, 1 to 9 hold as they are, with two exceptions. Each process judges by its own
@@ -46,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulation.process import LIFETIME, REJECTED, generation_of
+from simulation.process import LIFETIME, REJECTED, REVOKED, generation_of
 from simulation.world import NONE, Happening, Setup, State, Worker, World, read
 
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
@@ -100,8 +102,8 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
         is_superseded = cached.supersedes(_pair(generation))
         _hold(not is_superseded, f"9: refresh token {generation} is presented by a process that saw it replaced")
     is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
-    # Where clocks differ, each process judges by its own.
-    is_due = is_due or setup.ahead != 0
+    # Where clocks differ, each process judges by its own. And a token that the API rejects is due.
+    is_due = is_due or setup.ahead != 0 or REVOKED in setup.calls
     _hold(is_due, f"5: token {generation} is renewed although it is fresh")
     if before.exclusive:
         stored, ended = read(before.record)
@@ -142,6 +144,10 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
         return
     if isinstance(result, Token):
         _token(setup, after, result, worker)
+        is_revoked = generation_of(result) < worker.revoked_below
+        _hold(
+            not is_revoked or after.faults_left < setup.faults, f"3: {result!r} is used on, which the API has rejected"
+        )
         return
     _hold(isinstance(result, BlnkAuthError), f"3: {result!r} is not a typed error")
     _hold(isinstance(result, _EXPECTED_ERRORS), f"3: nothing here explains {result!r}")
@@ -172,7 +178,8 @@ def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
     generation, cached = generation_of(token), caller.moment.cached
     is_sign_in = caller.signs_in and not caller.calls_made
     # A caller with a good token got it when the call began, and the renewal went on in the background.
-    had_it = caller.aged and (is_sign_in or (cached is not None and cached.token == token))
+    asked_twice = caller.revoked_below != 0
+    had_it = caller.aged and (is_sign_in or asked_twice or (cached is not None and cached.token == token))
     had_it = had_it or setup.ahead != 0
     _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
     if generation == caller.received and read(after.record)[0] < generation:

@@ -12,8 +12,8 @@ import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any
 
-from simulation.process import COOLING_DOWN, REPEATING, TOKEN, SimulatedToken
-from simulation.world import STALE, Setup
+from simulation.process import COOLING_DOWN, REPEATING, REVOKED, TOKEN, SimulatedToken
+from simulation.world import FRESH, STALE, Setup
 
 from blnk_auth._protocol.http_messages import HttpResponse
 from blnk_auth._protocol.requests import ServerRequest
@@ -328,6 +328,15 @@ class _CoolsDownPastTheExpiry(SimulatedToken):
         return error
 
 
+class _RemembersWhatItDidNotRenew(SimulatedToken):
+    """A stored token that is rejected as well is taken for a renewal that resolved nothing."""
+
+    __slots__ = ()
+
+    def _remember_renewal(self, renewed: CachedToken, goal: Goal, issued: Token | None) -> None:
+        super()._remember_renewal(renewed, goal, renewed.token)
+
+
 def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:
     """Two processes whose renewals make this mistake."""
     renewal: type[Renewal]
@@ -378,6 +387,9 @@ MUTATIONS: dict[str, Setup] = {
     ),
     "a renewal wins over a sign-in": _with(RenewalWinsOverASignIn, lock="lease", server="single use", signs_in=True),
     "a renewal wins over an unsaved sign-in": _with(RenewalWinsOverAnUnsavedSignIn, signs_in=True),
+    "remembers what it did not renew": Setup(
+        token_type=_RemembersWhatItDidNotRenew, workers=2, age=FRESH, calls=(TOKEN, REVOKED)
+    ),
     "trusts the clocks": _with(TrustsTheClocks, server="grace", ahead=150),
     "takes a late pair for another": _with(TakesALatePairForAnother, server="grace", calls=_ONCE, ahead=10),
     "a caller's cancellation reaches it": Setup(workers=2, calls=_ONCE, shielded=False),

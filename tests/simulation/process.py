@@ -30,6 +30,10 @@ from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._renewal.sources import Sources
 from blnk_auth._renewal.stored_record import GrantRecord
+from blnk_auth._request.after_rejection import ApiRejection, judge_retry, retry_after_rejection
+from blnk_auth._request.before_sending import token_to_send
+from blnk_auth._request.blocking_and_async import FlightWait as WaitForFlight
+from blnk_auth._request.blocking_and_async import run
 from blnk_auth._transport.network import Network
 from blnk_auth.errors import BlnkAuthError, Conflict, StoreError
 from blnk_auth.policy import RenewalPolicy
@@ -81,8 +85,9 @@ class Seen(NamedTuple):
 
 
 BEGIN = Wish("begin")
-TOKEN, REJECTED, SIGN_IN = "token", "rejected", "sign in"
-"""What a caller may want: a valid token; another one than generation 0, which the API has rejected; a new grant."""
+TOKEN, REJECTED, REVOKED, SIGN_IN = "token", "rejected", "revoked", "sign in"
+"""What a caller may want: a valid token; another one than generation 0, which the API has rejected; a request to an API
+that rejects every token issued before the call began; a new grant."""
 
 
 def pair_of(generation: int, **more: Any) -> dict[str, Any]:
@@ -320,7 +325,7 @@ class Processes:
         for name, value in moment.memory.items():
             setattr(current, name, value)
         try:
-            result: Token | BaseException = _perform(call, current)
+            result: Token | BaseException = _perform(call, current, history[0].number)
         except BaseException as error:
             result = error.with_traceback(None)
         if script.wish is not None:
@@ -340,8 +345,11 @@ class Processes:
         return Moment(self._moments, wish, memory, call, history)
 
 
-def _perform(call: str, current: CurrentToken) -> Token:
+def _perform(call: str, current: CurrentToken, issued: int) -> Token:
+    """What a call brings; `issued`: how many generations the server had issued when it began."""
     cached = current.cached
+    if call == REVOKED:
+        return _request(current, lambda sent: generation_of(sent.token) < issued).token
     if call == SIGN_IN:
         current.start_over(current.renewal().exchange(EXCHANGE))
         assert current.cached is not None
@@ -352,6 +360,30 @@ def _perform(call: str, current: CurrentToken) -> Token:
         return flight.wait(0.0).token
     ready = current.ready(None)
     return (ready.wait(current.state.wait_timeout) if isinstance(ready, Flight) else ready).token
+
+
+def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) -> CachedToken:
+    """A request with the real flow after a rejection: the token that the request after it carries."""
+
+    def rejection() -> ApiRejection:
+        challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+        return ApiRejection(
+            "GET",
+            401,
+            challenge,
+            "/",
+            carried_ours=True,
+            is_replayable=lambda: True,
+            read_body=WaitForFlight(Flight(), 0.0),
+        )
+
+    sent = run(token_to_send(current, "httpx"))
+    if is_rejected(sent):
+        retry = run(retry_after_rejection(current, sent, rejection(), "httpx"))
+        if retry is not None:
+            again = rejection() if is_rejected(retry.cached) else None
+            run(judge_retry(current, retry, again, "httpx"))
+    return run(token_to_send(current, "httpx"))
 
 
 def _frozen(value: Any) -> Hashable:

@@ -9,7 +9,7 @@ import pytest
 from simulation import invariants
 from simulation.invariants import INVARIANTS
 from simulation.mutations import MUTATIONS
-from simulation.process import COOLING_DOWN, REJECTED, REPEATING, TOKEN
+from simulation.process import COOLING_DOWN, REJECTED, REPEATING, REVOKED, TOKEN
 from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
 from simulation.world import FRESH, STALE, Lock, Server, Setup, World
 
@@ -26,6 +26,7 @@ WORLDS: dict[str, Setup] = {
     "two faults": Setup(workers=2, calls=ONCE, faults=2),
     "stale at first": Setup(workers=2, age=STALE),
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
+    "every token rejected": Setup(workers=2, age=FRESH, calls=(TOKEN, REVOKED)),
     "lease, single use": Setup(lock="lease", server="single use", workers=2),
     "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
     "a new sign-in": Setup(signs_in=True, workers=2),
@@ -77,6 +78,7 @@ DEEP_WORLDS: dict[str, Setup] = {
     ),
     "two expiries": Setup(workers=2, calls=(TOKEN,) * 3, expiries=2),
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
+    "every token rejected, grace": Setup(server="grace", workers=2, age=FRESH, calls=(TOKEN, REVOKED, TOKEN)),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
 }
 

@@ -29,6 +29,7 @@ from simulation.process import (
     BEGIN,
     LIFETIME,
     POLICY,
+    REVOKED,
     SIGN_IN,
     TOKEN,
     Moment,
@@ -156,6 +157,9 @@ class Worker(NamedTuple):
 
     ahead: int = 0
     """Seconds by which its clock is ahead."""
+
+    revoked_below: int = 0
+    """The call under way is a request to an API that rejects the tokens of all generations below this one."""
 
     could_find: bool = False
     """A failure was remembered then, and another process's valid token was in the store."""
@@ -433,6 +437,9 @@ class World:
 
     def _begin(self, state: State, index: int, seen: list[Happening]) -> State:
         worker = state.workers[index]
+        if self._call_of(worker) == REVOKED:
+            issued = len(state.spent_at)
+            return self._go_on(state, index, Seen("done", state.now, number=issued), seen, revoked_below=issued)
         cached, failure = worker.moment.cached, worker.moment.failure
         if failure is None or not self.setup.policy.cooldown:
             return self._go_on(state, index, Seen("done", state.now), seen)

@@ -134,7 +134,7 @@ def test_a_sign_in_that_did_not_get_the_lock_gives_way_to_a_later_one(ahead: flo
 
 @pytest.mark.parametrize("ahead", [-30.0, 0.0, 30.0])
 def test_a_first_sign_in_that_could_not_be_saved_gives_way_to_a_later_one(ahead: float) -> None:
-    """Nothing was stored when it was made, so whatever is stored now came after it."""
+    """Nothing was stored when it was made, so everything that is stored now came after it."""
     world = ScriptedWorld()
     source = sign_in_unsaved(world)
     other = world.another_process(ahead=ahead)

@@ -114,9 +114,10 @@ class Scripted(Source):
         self.causes.add(cause)
         return None if given is None else self._landed(given)
 
-    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> None:
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
         self.causes.add(cause)
         self.log.append(f"{cached.token.access_token} {'accepted' if accepted else 'rejected again'}")
+        return False
 
     def _landed(self, given: str | BlnkAuthError) -> Flight[CachedToken]:
         """A flight that has ended, in a token or in an error."""
