@@ -178,8 +178,8 @@ def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
     generation, cached = generation_of(token), caller.moment.cached
     is_sign_in = caller.signs_in and not caller.calls_made
     # A caller with a good token got it when the call began, and the renewal went on in the background.
-    asked_twice = caller.revoked_below != 0
-    had_it = caller.aged and (is_sign_in or asked_twice or (cached is not None and cached.token == token))
+    is_for_later = caller.revoked_below != 0
+    had_it = caller.aged and (is_sign_in or is_for_later or (cached is not None and cached.token == token))
     had_it = had_it or setup.ahead != 0
     _hold(had_it or (token.expires_at or 0.0) > after.now, f"3: token {generation} has expired")
     if generation == caller.received and read(after.record)[0] < generation:

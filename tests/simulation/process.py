@@ -363,7 +363,7 @@ def _perform(call: str, current: CurrentToken, issued: int) -> Token:
 
 
 def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) -> CachedToken:
-    """A request with the real flow after a rejection: the token that the request after it carries."""
+    """A request with the real flow after a rejection: the token that the next request begins with."""
 
     def rejection() -> ApiRejection:
         challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
@@ -383,7 +383,8 @@ def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) 
         if retry is not None:
             again = rejection() if is_rejected(retry.cached) else None
             run(judge_retry(current, retry, again, "httpx"))
-    return run(token_to_send(current, "httpx"))
+    assert current.cached is not None
+    return current.cached
 
 
 def _frozen(value: Any) -> Hashable:

@@ -26,7 +26,7 @@ WORLDS: dict[str, Setup] = {
     "two faults": Setup(workers=2, calls=ONCE, faults=2),
     "stale at first": Setup(workers=2, age=STALE),
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
-    "every token rejected": Setup(workers=2, age=FRESH, calls=(TOKEN, REVOKED)),
+    "every token rejected": Setup(workers=2, age=FRESH, calls=(TOKEN, REVOKED), expiries=0),
     "lease, single use": Setup(lock="lease", server="single use", workers=2),
     "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
     "a new sign-in": Setup(signs_in=True, workers=2),
