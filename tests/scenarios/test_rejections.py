@@ -128,7 +128,7 @@ def test_f31_a_stored_token_that_is_accepted_costs_no_renewal(world: World, kind
 def test_f31_an_api_that_rejects_everything_costs_little_beside_a_process_that_renews(world: World, kind: Kind) -> None:
     """Each token of the other process is new here, and yet not every call renews."""
     rounds = 10
-    world.sandbox.fail_api_requests(*[Fault(status=401, headers=INVALID_TOKEN)] * 100)
+    world.sandbox.fail(*[Fault(status=401, headers=INVALID_TOKEN)] * 100, at="api")
     with kind.open(world.signed_in()) as http:
         for _ in range(rounds):
             renewed_elsewhere(world)
