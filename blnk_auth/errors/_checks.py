@@ -45,7 +45,9 @@ def quoted(value: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """The type of a value that is refused, for an error that must not show the value: "a dict", "an int"."""
+    """The type of a value that is refused, for an error that must not show the value: "a dict", "an int", "None"."""
+    if value is None:
+        return "None"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in tuple('aeio') else 'a'} {name}"
 

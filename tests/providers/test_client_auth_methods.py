@@ -245,8 +245,8 @@ def test_a_signer_never_shows_its_key(acme: Acme) -> None:
 @pytest.mark.parametrize(
     ("returned", "algorithm", "said"),
     [
-        (EC_256.sign(b"", ec.ECDSA(hashes.SHA256())), "ES256", r"7\d bytes, and ES256 has 64.*not DER"),
-        (bytes(64), "ES384", "64 bytes, and ES384 has 96"),
+        (EC_256.sign(b"", ec.ECDSA(hashes.SHA256())), "ES256", r"7\d bytes, but ES256 needs 64.*not DER"),
+        (bytes(64), "ES384", "64 bytes, but ES384 needs 96"),
         (None, "PS256", "NoneType, not a signature"),
         ("c2ln", "PS256", "str, not a signature"),
         (b"", "EdDSA", "bytes, not a signature"),

@@ -190,9 +190,9 @@ def odd_client(bank: Bank, **settings: Any) -> OAuthClient:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "a mapping of names to strings, not NoneType"),
-        ({"X": 1}, "the value of 'X' must be a string, not int"),
-        ({7: "x"}, "a name must be a string, not int"),
+        (None, "a mapping of strings to strings, not None"),
+        ({"X": 1}, "the value of 'X' must be a string, not an int"),
+        ({7: "x"}, "a name must be a string, not an int"),
         ({"X": "\ud800"}, "cannot be written as UTF-8"),
     ],
     ids=["None", "number", "name", "surrogate"],

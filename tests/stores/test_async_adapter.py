@@ -90,8 +90,8 @@ def test_half_a_store_is_refused() -> None:
 
     for wrong, message in (
         (NoKeys(), "store must have load, save, delete, lock and keys.*this NoKeys has no keys"),
-        (Mixed(), "store: only load of its methods is async"),
-        (MemoryStore, r"store is the class MemoryStore; make one: MemoryStore\("),
+        (Mixed(), "store: some methods are async \\(load\\) and others are not"),
+        (MemoryStore, r"store must be a store, not the class MemoryStore; make an instance: MemoryStore\("),
         ("tokens.db", "this str has no load and no save"),
     ):
         with pytest.raises(ConfigurationError, match=message):

@@ -539,8 +539,8 @@ def test_a_store_with_a_client_is_not_pickled() -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("cache.test:6379", "url_or_client is not a Redis URL"),
-        ("redis://:pass/word@cache.test", "url_or_client is not a Redis URL.*percent-encoded"),
+        ("cache.test:6379", "url_or_client must be a Redis URL"),
+        ("redis://:pass/word@cache.test", "url_or_client must be a Redis URL.*percent-encoded"),
         (None, "url_or_client must be a URL"),
         (redis.asyncio.Redis(), r"not redis.asyncio.client.Redis; an asynchronous client is not needed"),
     ],

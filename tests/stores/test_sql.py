@@ -562,9 +562,9 @@ def test_a_users_sqlalchemy_object_is_not_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("tokens.db", "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
-        ("", "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
-        (None, "url_or_engine is neither an Engine nor a SQLAlchemy URL"),
+        ("tokens.db", "url_or_engine must be a SQLAlchemy URL or an Engine"),
+        ("", "url_or_engine must be a SQLAlchemy URL or an Engine"),
+        (None, "url_or_engine must be a SQLAlchemy URL or an Engine"),
         ("nosql://host/name", "does not know"),
         ("oracle+oracledb://host/name", "needs the driver oracledb|not supported"),
         ("mysql+mysqldb://host/name", "needs the driver MySQLdb|pip install"),
