@@ -129,8 +129,11 @@ class KeyringStore(PickledByArguments):
                 self._entries.remove(name_of(key))
                 self._unlist(self._entries, key)
 
+    def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
+        return self._locked(key, timeout)
+
     @contextmanager
-    def lock(self, key: str, *, timeout: float) -> Generator[None]:
+    def _locked(self, key: str, timeout: float) -> Generator[None]:
         ours = self._lock_file(name_of(key), f"key {key!r} of the keyring service {self._service!r}", timeout)
         if self._fallback is None:
             with ours:

@@ -1,7 +1,7 @@
 """What `make types` asks beyond the package itself: `python tests/typing/check.py`, with the checkout on PYTHONPATH.
 
 1. Every symbol that is public, or reachable from one, has a declared type (`pyright --verifytypes`: 100 %).
-2. `public_calls.py`: what each public call returns, by mypy and by pyright in strict mode.
+2. `every_member.py` and `public_calls.py`: what each public call returns, by mypy and by pyright in strict mode.
 3. What is annotated with the classes of httpx holds with those of httpx2, whose twin shares the code.
 4. The examples of the README and of docs/ fit the types, by both checkers.
 """
@@ -64,7 +64,7 @@ def main() -> int:
         write_examples(Path(examples))
         results = [
             run("public types", pyright, "--verifytypes", "blnk_auth", "--ignoreexternal"),
-            run("public calls, mypy", mypy, "--strict", HERE / "public_calls.py"),
+            run("public calls, mypy", mypy, "--strict", HERE / "every_member.py", HERE / "public_calls.py"),
             run("public calls, pyright", pyright, "-p", HERE / "pyrightconfig.json"),
             run("the httpx2 twin", pyright, "-p", HERE / "httpx2.json"),
             run(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -137,24 +136,6 @@ def test_a_public_module_lists_its_names(path: str) -> None:
     assert len(module.__all__) == len(set(module.__all__))
     assert [name for name in module.__all__ if name.startswith("_") and name != "__version__"] == []
     assert [name for name in module.__all__ if getattr(module, name, None) is None] == []
-
-
-_NOT_CALLED = {"blnk_auth.testing.store_contract", "blnk_auth.testing.sandbox"}
-"""Modules whose calls are those of a test suite."""
-
-
-def test_every_public_call_has_its_type_checked() -> None:
-    """`tests/typing/public_calls.py` names each class, function and method of the API that users call."""
-    text = (FILE.parent.parent / "typing" / "public_calls.py").read_text("utf-8")
-    calls: set[str] = set()
-    for path in sorted({*public_modules()} - _NOT_CALLED):
-        module = importlib.import_module(path)
-        for name in names_of(module):
-            value = getattr(module, name)
-            calls |= {name} if inspect.isroutine(value) or inspect.isclass(value) else set()
-            if name in ("OAuthClient", "TokenSource", "StaticToken", "Token", "TokenStore"):
-                calls |= {*public_members(value)}
-    assert sorted(name for name in calls if not re.search(rf"\b{name}\b", text)) == []
 
 
 def undocumented() -> Iterator[str]:
