@@ -3,12 +3,15 @@
 1. Every symbol that is public, or reachable from one, has a declared type (`pyright --verifytypes`: 100 %).
 2. `every_member.py` and `public_calls.py`: what each public call returns, by mypy and by pyright in strict mode.
 3. What is annotated with the classes of httpx holds with those of httpx2, whose twin shares the code.
-4. The examples of the README and of docs/ fit the types, by both checkers.
+4. The examples of the README and of docs/ fit the types, by mypy and by pyright in strict mode, and what they show has
+   the types that they say.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,29 @@ sys.path[:0] = [str(HERE.parent / "docs"), str(HERE.parent)]
 
 NOT_CHECKED = {"django", "use-inside-api-clients"}
 """Documents whose packages have no types, or are installed elsewhere."""
+
+RESULTS = {
+    "choose-a-store": "store KeyValueStore, record Record, client OAuthClient, source_of(1) TokenSource",
+    "describe-a-provider": "acme Provider, client OAuthClient, alice TokenSource",
+    "fastapi": "client OAuthClient",
+    "flask": "client OAuthClient",
+    "keep-grants-alive": "sandbox testing.Sandbox",
+    "move-tokens": "old MemoryStore, new EncryptedStore, report stores.CopyReport",
+    "prove-who-the-client-is": "client OAuthClient, alice TokenSource, bank Provider",
+    "README": "client OAuthClient",
+    "serve-many-banks": "sandbox testing.Sandbox",
+    "test-with-the-sandbox": "clock testing.Clock, sandbox testing.Sandbox",
+    "use-postgresql-or-redis": "store SQLStore, provider Provider, client OAuthClient",
+    "write-a-store": "provider Provider, client OAuthClient",
+}
+"""What the examples of a document make: each name, and its type in `blnk_auth`. A document that is missing fails."""
+
+EXAMPLES_IN_PYRIGHT = {
+    "typeCheckingMode": "strict",
+    "reportMissingImports": "none",  # the packages of some clients are installed elsewhere
+    "reportMissingTypeStubs": "none",  # not every package that an example uses has types
+    "reportUnknownMemberType": "none",  # and some that have types leave parts of them open: flask, trustme
+}
 
 # pyright takes the Python of VIRTUAL_ENV and PATH where it takes no option for it.
 ENVIRONMENT = {
@@ -53,8 +79,23 @@ def write_examples(directory: Path) -> None:
         if blocks and document.stem not in NOT_CHECKED:
             # A name of its own: a module called fastapi would hide the package.
             name = f"example_{document.stem.replace('-', '_').lower()}.py"
-            (directory / name).write_text("\n".join(block.source for block in blocks), "utf-8")
-    (directory / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "reportMissingImports": "none"}')
+            source = "\n".join(block.source for block in blocks)
+            (directory / name).write_text(f"{source}\n{asserted_results(document.stem, source)}", "utf-8")
+    (directory / "pyrightconfig.json").write_text(json.dumps(EXAMPLES_IN_PYRIGHT))
+
+
+def asserted_results(document: str, source: str) -> str:
+    """An `assert_type` for each name of our types that the examples of a document make."""
+    makes = re.findall(r"^\w+ = |^with .* as \w+:", source, re.MULTILINE)
+    if not makes and document not in RESULTS:
+        return ""
+    if document not in RESULTS:
+        raise SystemExit(f"RESULTS has no line for the examples of {document}")
+    results = [result.split() for result in RESULTS[document].split(", ")]
+    homes = {f"blnk_auth.{type_name}".rpartition(".")[0] for _, type_name in results}
+    lines = ["import typing", *(f"import {home}" for home in sorted(homes))]
+    lines += [f"typing.assert_type({name}, blnk_auth.{type_name})" for name, type_name in results]
+    return "\n".join(lines)
 
 
 def main() -> int:
