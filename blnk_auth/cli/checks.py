@@ -1,9 +1,9 @@
-"""The checks of `blnk-auth doctor`: each yields its findings, with what to do about them.
+"""The checks of `blnk-auth doctor`: those of the server, and the list of all.
 
 Used by the command `doctor` only. What it promises:
 
 * No check changes a grant, and none spends a token.
-* An error of one check is its finding: it never stops the others.
+* An error of one check is its finding, and so is a check that does not end: it never stops the others.
 """
 
 from __future__ import annotations
@@ -11,133 +11,42 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
 
 from .._protocol.http_messages import HttpRequest, NoResponse
-from .._protocol.origins import Origin, endpoint_origin
-from .._transport.network import Network, transport_for
+from .._protocol.origins import Origin
+from .._transport.network import transport_for
 from ..client import OAuthClient
-from ..config import Profile
-from ..config._document import is_open_to_others
-from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
-from ..policy import RenewalPolicy
+from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired
 from ..provider import Provider
 from ..stores._memory import MemoryStore
-from ..stores._token_store import TokenStore
 from ..token import Token
-from .exit_status import CONFIGURATION, OK, UNAVAILABLE
+from .checks_here import check_configuration, check_permissions, check_proxy, check_redirect, check_store
+from .finding import ENDPOINTS, PATIENCE, TIMEOUT, CheckedSetup, Finding, FindingVerdict, finding_of
 from .remedies import remedy_of
-from .terminal import time_left
+from .terminal import time_left, waiting
 
-FindingVerdict = Literal["ok", "warning", "failed", "unavailable"]
-
-_TIMEOUT = 10.0
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
 _CERTIFICATE_WARNING = 21 * 86_400.0
+LIMIT = 30.0
+"""Seconds for one check."""
+
 _CHECK_NETWORK = "check that the server runs at this address, and check network, firewall and proxy"
 _ASK = "ask its operator whether that is intended"
+_NOT_FOR_THIS_GRANT = ("unauthorized_client", "unsupported_grant_type")
 _REFUSES_CLIENT = ("invalid_client", "unauthorized_client")
-_PATIENCE = RenewalPolicy(request_deadline=10.0)
-_COMPARED = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        check: The name of the check.
-        verdict: `ok`; `warning` (works now); `failed` (must be fixed); `unavailable` (may work again without a fix).
-        detail: What was found.
-        remedy: What to do about it; empty if nothing.
-    """
-
-    check: str
-    verdict: FindingVerdict
-    detail: str
-    remedy: str = ""
-
-    @property
-    def status(self) -> int:
-        """The exit status that the finding causes."""
-        return {"failed": CONFIGURATION, "unavailable": UNAVAILABLE}.get(self.verdict, OK)
-
-
-def finding_of(check: str, error: BlnkAuthError) -> Finding:
-    """The finding for an error that ended a check."""
-    verdict: FindingVerdict = "unavailable" if isinstance(error, TemporarilyUnavailable) else "failed"
-    return Finding(check, verdict, error.problem, remedy_of(error) or "")
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedSetup:
-    """What is checked.
-
-    Attributes:
-        profile: The profile that the options select.
-        client: Its client.
-        network: How its authorization server is reached.
-        exposed: The file of the token store, if other users could read it until now.
-    """
-
-    profile: Profile
-    client: OAuthClient
-    network: Network
-    exposed: Path | None
-
-    @classmethod
-    def of(cls, profile: Profile) -> CheckedSetup:
-        """The setup of a profile. Raises `BlnkAuthError` if no client can be made of it."""
-        # Looked at first: a store makes its file private when it opens it.
-        file = profile.store_file()
-        exposed = file if file is not None and file.exists() and is_open_to_others(file) else None
-        client = profile.make(OAuthClient)
-        return cls(profile, client, Network(RenewalPolicy(), **profile.network_settings()), exposed)
-
-    @property
-    def provider(self) -> Provider:
-        """The provider of the client."""
-        return self.client.provider
-
-    @property
-    def origins(self) -> list[Origin]:
-        """The origins of the authorization server's endpoints."""
-        endpoints = ((name, getattr(self.provider, name)) for name in _COMPARED)
-        return list(dict.fromkeys(endpoint_origin(url, name) for name, url in endpoints if url is not None))
-
-
-def check_configuration(setup: CheckedSetup) -> Iterator[Finding]:
-    """Check the file, the profile, and whether its secret can be read."""
-    profile = setup.profile
-    provider = setup.provider
-    client = f"client {profile.settings['client_id']!r} of {provider.display_name}"
-    file = profile.path
-    has_file = file is not None and file.exists()
-    where = f"profile {profile.name!r} of {file}" if has_file else "options and variables, without a file"
-    yield Finding("configuration", "ok", f"{where}: {client}")
-    if file is not None and has_file and is_open_to_others(file):
-        yield Finding("configuration", "warning", "other users may read the file", f"chmod 600 {file}")
-    secret = profile.settings.get("client_secret")
-    if callable(secret):
-        secret()
-        yield Finding("secret", "ok", "client_secret is in the keyring")
-    by_browser = profile.settings.get("redirect_uri") is not None and provider.authorization_endpoint is not None
-    if not by_browser and provider.device_authorization_endpoint is None and "authorization_code" in provider.grants:
-        missing = "redirect_uri" if provider.authorization_endpoint is not None else "authorization_endpoint"
-        yield Finding("configuration", "warning", f"users cannot sign in without {missing}", f"set {missing} there")
 
 
 def check_dns(setup: CheckedSetup) -> Iterator[Finding]:
     """Whether the hosts of the endpoints have addresses."""
-    if setup.network.proxy is not None:
-        yield Finding("dns", "ok", "the proxy resolves the names")
-        return
     for origin in setup.origins:
+        if setup.proxy_for(origin) is not None:
+            yield Finding("dns", "ok", f"not checked: the proxy looks up {origin.host}")
+            continue
         try:
             found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -150,9 +59,12 @@ def check_dns(setup: CheckedSetup) -> Iterator[Finding]:
 
 def check_tls(setup: CheckedSetup) -> Iterator[Finding]:
     """The server's certificate, and the client's own."""
-    for origin in setup.origins if setup.network.proxy is None else ():
+    for origin in setup.origins:
         if origin.scheme != "https":
             yield Finding("tls", "ok", f"{origin} is this machine, which needs no TLS")
+            continue
+        if setup.proxy_for(origin) is not None:
+            yield Finding("tls", "ok", f"not checked here: {origin} is reached through a proxy")
             continue
         yield _handshake(origin, setup.network.tls or ssl.create_default_context())
     cert = setup.profile.settings.get("cert")
@@ -163,7 +75,7 @@ def check_tls(setup: CheckedSetup) -> Iterator[Finding]:
 def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
     try:
         with (
-            socket.create_connection((origin.host, origin.port), _TIMEOUT) as plain,
+            socket.create_connection((origin.host, origin.port), TIMEOUT) as plain,
             context.wrap_socket(plain, server_hostname=origin.host) as secured,
         ):
             certificate, version = secured.getpeercert() or {}, secured.version()
@@ -245,7 +157,7 @@ def check_discovery(setup: CheckedSetup) -> Iterator[Finding]:
     except ProtocolError:
         yield Finding("discovery", "ok", f"{provider.issuer} publishes no metadata, so nothing can be compared")
         return
-    different = [name for name in _COMPARED if _differ(getattr(provider, name), getattr(described, name))]
+    different = [name for name in ENDPOINTS if _differ(getattr(provider, name), getattr(described, name))]
     for name in different:
         yield Finding(
             "discovery",
@@ -265,26 +177,54 @@ def check_credentials(setup: CheckedSetup) -> Iterator[Finding]:
     """Whether the server accepts the client's credentials.
 
     Asked by a refresh with a made-up refresh token: the server must authenticate the client first (RFC 6749 section 6),
-    and then refuses the token. That issues and revokes nothing.
+    and then refuses the token. That issues and revokes nothing. A client that may not refresh asks for a token of its
+    own, which is not kept.
     """
     provider = setup.provider
-    if "refresh_token" not in provider.grants or provider.target is not None:
+    if provider.target is not None:
         # Behind a platform such as bLink every call reaches a bank, on behalf of a user.
-        yield Finding("credentials", "ok", f"not checked: {provider.display_name} has no request for it without effect")
+        detail = f"not checked: each token request to {provider.display_name} reaches a bank on behalf of a user"
+        yield Finding("credentials", "ok", detail)
         return
-    client = OAuthClient(provider, **setup.profile.client_settings(), store=MemoryStore(), policy=_PATIENCE)
+    client = OAuthClient(provider, **setup.profile.client_settings(), store=MemoryStore(), policy=PATIENCE)
+    if "refresh_token" in provider.grants:
+        finding = _by_refresh(client)
+        if finding is not None:
+            yield finding
+            return
+    if "client_credentials" in provider.grants:
+        yield _by_client_credentials(client, setup)
+    else:
+        detail = f"not checked: {provider.display_name} has no request for it without an effect on a grant"
+        yield Finding("credentials", "ok", detail)
+
+
+def _by_refresh(client: OAuthClient) -> Finding | None:
+    """The finding; None if the client may not refresh, so that another grant has to show."""
     source = client.for_subject("doctor")
     source.adopt(Token(secrets.token_urlsafe(24), refresh_token=secrets.token_urlsafe(24)))
     try:
         source.renew()
     except SignInRequired:
-        yield Finding("credentials", "ok", "the token endpoint accepts the client")
+        return Finding("credentials", "ok", "the token endpoint accepts the client")
     except ConfigurationError as error:
-        yield _credentials_finding(error)
+        may_not_refresh = error.error in _NOT_FOR_THIS_GRANT and "client_credentials" in client.provider.grants
+        return None if may_not_refresh else _credentials_finding(error)
     except ProtocolError as error:
-        yield Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
-    else:
-        yield Finding("credentials", "warning", "not checked: the token endpoint accepts any refresh token", _ASK)
+        return Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
+    return Finding("credentials", "warning", "not checked: the token endpoint accepts any refresh token", _ASK)
+
+
+def _by_client_credentials(client: OAuthClient, setup: CheckedSetup) -> Finding:
+    profile = setup.profile
+    source = client.for_itself(scope=profile.scope, resource=profile.resource, audience=profile.audience)
+    try:
+        source.token()
+    except ConfigurationError as error:
+        return _credentials_finding(error)
+    except ProtocolError as error:
+        return Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
+    return Finding("credentials", "ok", "the token endpoint issued a token to the client, which was not kept")
 
 
 def _credentials_finding(error: ConfigurationError) -> Finding:
@@ -293,44 +233,11 @@ def _credentials_finding(error: ConfigurationError) -> Finding:
     return Finding("credentials", "warning", f"not checked: {error.problem}", remedy_of(error) or "")
 
 
-def check_store(setup: CheckedSetup) -> Iterator[Finding]:
-    """Whether the store can be locked, written, read and listed."""
-    tokens = setup.client.store
-    _exercise(tokens, f"doctor/{secrets.token_hex(8)}")
-    yield Finding("store", "ok", f"{tokens!r} can be locked, written, read and listed")
-    yield from _eviction(tokens)
-    if setup.exposed is not None:
-        detail = f"until now other users could read {setup.exposed}, which has tokens; only this user can now"
-        yield Finding("store", "warning", detail, "if someone may have read it, log out and sign in again")
-
-
-def _eviction(tokens: TokenStore) -> Iterator[Finding]:
-    """Whether a Redis server drops records when its memory is full."""
-    eviction_policy: Callable[[], str | None] | None = getattr(tokens, "eviction_policy", None)
-    if eviction_policy is None:
-        return
-    policy = eviction_policy()
-    if policy is None:
-        yield Finding("store", "ok", "not checked: the server does not allow INFO, which has its maxmemory-policy")
-    elif policy.startswith("allkeys-"):
-        detail = f"the server drops records when its memory is full (maxmemory-policy {policy}), which ends sign-ins"
-        yield Finding("store", "warning", detail, "set maxmemory-policy to noeviction, or use a server for tokens only")
-
-
-def _exercise(tokens: TokenStore, key: str) -> None:
-    with tokens.lock(key, timeout=_TIMEOUT):
-        try:
-            version = tokens.save(key, {"doctor": 1}, expected=None)
-            tokens.save(key, {"doctor": 2}, expected=version)
-            tokens.load(key)
-            for _ in tokens.keys(key):
-                break
-        finally:
-            tokens.delete(key)
-
-
 CHECKS: tuple[tuple[str, Callable[[CheckedSetup], Iterator[Finding]]], ...] = (
     ("configuration", check_configuration),
+    ("permissions", check_permissions),
+    ("redirect", check_redirect),
+    ("proxy", check_proxy),
     ("dns", check_dns),
     ("tls", check_tls),
     ("clock", check_clock),
@@ -340,10 +247,41 @@ CHECKS: tuple[tuple[str, Callable[[CheckedSetup], Iterator[Finding]]], ...] = (
 )
 
 
-def run_checks(setup: CheckedSetup) -> Iterator[Finding]:
-    """The findings of all checks, one after the other; an error of a check is its finding."""
+def run_checks(setup: CheckedSetup, *, limit: float = LIMIT) -> Iterator[Finding]:
+    """The findings of all checks, one after the other; an error of a check is its finding.
+
+    Args:
+        setup: What is checked.
+        limit: Seconds that one check may take.
+    """
     for name, check in CHECKS:
+        with waiting(f"Checking {name}"):
+            found = _bounded(name, check, setup, limit)
+        yield from found
+
+
+def _bounded(
+    name: str, check: Callable[[CheckedSetup], Iterator[Finding]], setup: CheckedSetup, limit: float
+) -> list[Finding]:
+    """The findings of one check, as far as they come in time. A driver of a database may wait for ever."""
+    found: list[Finding] = []
+    defects: list[BaseException] = []
+
+    def collect() -> None:
         try:
-            yield from check(setup)
+            for each in check(setup):
+                found.append(each)  # noqa: PERF402 - those found before an error, or before the limit, count
         except BlnkAuthError as error:
-            yield finding_of(name, error)
+            found.append(finding_of(name, error))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            defects.append(error)
+
+    thread = threading.Thread(target=collect, name=f"blnk-auth doctor {name}", daemon=True)
+    thread.start()
+    thread.join(limit)
+    if defects:
+        raise defects[0]
+    if thread.is_alive():
+        why = f"no result within {limit:g} seconds"
+        return [*found, Finding(name, "unavailable", why, "check that what it needs can be reached, and try again")]
+    return found

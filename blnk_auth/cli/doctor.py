@@ -11,10 +11,11 @@ from dataclasses import asdict
 import click
 
 from ..errors import BlnkAuthError, StoreError
-from .checks import CheckedSetup, Finding, finding_of, run_checks
+from .checks import run_checks
 from .exit_status import CONFIGURATION, OK, UNAVAILABLE
+from .finding import CheckedSetup, Finding, finding_of
 from .options import EPILOG, Selection, client_options, json_option
-from .terminal import console, print_json, printable
+from .terminal import console, print_json, printable, waiting
 
 _WIDTHS = (12, 14)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailable": "red"}
@@ -24,7 +25,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unavailabl
 @client_options()
 @json_option
 def command(selection: Selection, as_json: bool) -> None:
-    """Check configuration, network, clock, server, credentials and store.
+    """Check configuration, files, redirect, network, clock, server, credentials and store.
 
     The exit status is 0 if nothing is wrong, 2 if something must be fixed, 3 if something could not be reached.
     """
@@ -42,7 +43,9 @@ def command(selection: Selection, as_json: bool) -> None:
 
 def _findings(selection: Selection) -> Iterator[Finding]:
     try:
-        setup = CheckedSetup.of(selection.load())
+        profile = selection.load()
+        with waiting("Opening the store and the server's metadata"):
+            setup = CheckedSetup.of(profile)
     except BlnkAuthError as error:
         yield finding_of("store" if isinstance(error, StoreError) else "configuration", error)
     else:

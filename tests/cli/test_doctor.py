@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -17,8 +20,11 @@ from support.leaks import leaks
 from support.server_processes import RedisServer
 
 from blnk_auth import SQLiteStore
-from blnk_auth.cli.checks import clock_skew, skew_finding
-from blnk_auth.testing.sandbox import Sandbox, blink
+from blnk_auth.cli import checks
+from blnk_auth.cli.checks import CHECKS, clock_skew, skew_finding
+from blnk_auth.cli.finding import CheckedSetup, Finding
+from blnk_auth.config import load_profile
+from blnk_auth.testing.sandbox import Fault, Sandbox, blink
 
 
 def findings(command_line: CommandLine, *arguments: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -38,7 +44,7 @@ def test_a_healthy_client_has_nothing_to_fix(blnk_auth_cli: CommandLine) -> None
     """Everything is looked at, everything is well, and neither a grant nor a secret is touched or shown."""
     status, found = findings(blnk_auth_cli)
     assert status == 0
-    assert found.keys() == {"configuration", "dns", "tls", "clock", "discovery", "credentials", "store"}
+    assert found.keys() == {name for name, _ in CHECKS}
     assert {each["verdict"] for check in found.values() for each in check} == {"ok"}
     shown = blnk_auth_cli.run("doctor").output
     assert leaks([shown], [SECRET]) == []
@@ -144,20 +150,145 @@ def test_a_file_that_others_may_read_is_a_warning(blnk_auth_cli: CommandLine) ->
     blnk_auth_cli.file.chmod(0o644)
     status, found = findings(blnk_auth_cli)
     assert status == 0
-    assert found["configuration"][1]["remedy"] == f"chmod 600 {blnk_auth_cli.file}"
+    assert found["permissions"][0]["remedy"] == f"chmod 600 {blnk_auth_cli.file}"
 
 
-def test_nobody_can_sign_in_without_a_way_back(blnk_auth_cli: CommandLine) -> None:
-    """Without redirect_uri nobody can sign in, which is a warning, unless the server has device codes."""
-    lines = blnk_auth_cli.file.read_text().splitlines()
-    blnk_auth_cli.write("\n".join(line for line in lines if not line.startswith("redirect_uri")))
+def without(command_line: CommandLine, setting: str) -> None:
+    lines = command_line.file.read_text().splitlines()
+    command_line.write("\n".join(line for line in lines if not line.startswith(setting)))
+
+
+def test_nobody_can_sign_in_without_a_place_for_it(blnk_auth_cli: CommandLine) -> None:
+    """Without an authorization endpoint nobody can sign in, which is a warning, unless the server has device codes."""
+    assert blnk_auth_cli.sandbox is not None
+    token_endpoint = f'"{blnk_auth_cli.sandbox.origin}/oauth/token"'
+    blnk_auth_cli.configure("custom", name='"n"', token_endpoint=token_endpoint, api_origins='["https://api.test"]')
+    without(blnk_auth_cli, "base_url")
     _, found = findings(blnk_auth_cli)
-    assert found["configuration"][1]["detail"] == "users cannot sign in without redirect_uri"
+    assert found["configuration"][1]["detail"] == "users cannot sign in without authorization_endpoint"
+    assert "redirect" not in found
     with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
         by_device = CommandLine(blnk_auth_cli.directory, sandbox)
         by_device.discover()
         _, found = findings(by_device)
         assert [each["verdict"] for each in found["configuration"]] == ["ok"]
+
+
+def test_the_port_of_the_redirect_is_tried(blnk_auth_cli: CommandLine) -> None:
+    """A port that another program has is a warning with what to do; without a redirect_uri, the usual one is named."""
+    assert blnk_auth_cli.sandbox is not None
+    port = urlsplit(blnk_auth_cli.sandbox.redirect_uri).port or 0
+    [finding] = findings(blnk_auth_cli)[1]["redirect"]
+    assert finding["detail"] == f"login can listen on port {port} of 127.0.0.1"
+    with socket.create_server(("127.0.0.1", port)):
+        [finding] = findings(blnk_auth_cli)[1]["redirect"]
+    assert (finding["verdict"], "is in use" in finding["detail"]) == ("warning", True)
+    assert "--paste" in finding["remedy"]
+    blnk_auth_cli.configure(redirect_uri='"https://app.test/callback"')
+    assert "login with --paste" in findings(blnk_auth_cli)[1]["redirect"][0]["detail"]
+    without(blnk_auth_cli, "redirect_uri")
+    assert "login uses http://127.0.0.1:8765/callback" in findings(blnk_auth_cli)[1]["redirect"][0]["detail"]
+
+
+def test_a_key_that_others_may_read_is_a_warning(blnk_auth_cli: CommandLine, authority: trustme.CA) -> None:
+    """Each file with a key, by name; a certificate without one is public."""
+    made, directory = authority.issue_cert("client"), blnk_auth_cli.directory
+    made.private_key_pem.write_to_path(str(directory / "client.key"))
+    made.cert_chain_pems[0].write_to_path(str(directory / "client.pem"))
+    blnk_auth_cli.configure(cert='"client.pem"', cert_key='"client.key"')
+    (directory / "client.pem").chmod(0o644)
+    (directory / "client.key").chmod(0o600)
+    assert [each["verdict"] for each in findings(blnk_auth_cli)[1]["permissions"]] == ["ok"]
+    (directory / "client.key").chmod(0o640)
+    [finding] = findings(blnk_auth_cli)[1]["permissions"]
+    assert (finding["verdict"], finding["remedy"]) == ("warning", f"chmod 600 {directory / 'client.key'}")
+
+
+def test_the_proxy_is_named_without_its_password(blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the environment is the usual surprise: which one, who names it, and whether it can be reached."""
+    assert "none" in findings(blnk_auth_cli)[1]["proxy"][0]["detail"]
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    setup = setup_of(blnk_auth_cli, base_url="https://as.invalid")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        port = proxy.getsockname()[1]
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:pr0xy-s3cret@127.0.0.1:{port}")
+        found = list(checks.check_proxy(setup))
+        assert [each.verdict for each in found] == ["ok"]
+        assert found[0].detail.startswith(f"https://as.invalid is asked through http://127.0.0.1:{port} (the environ")
+        [looked_up] = checks.check_dns(setup)
+        assert looked_up.detail == "not checked: the proxy looks up as.invalid"
+    found = list(checks.check_proxy(setup))
+    assert [each.verdict for each in found] == ["unavailable"]
+    assert "NO_PROXY=as.invalid" in found[0].remedy
+    assert leaks([repr(found)], ["pr0xy-s3cret"]) == []
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[CommandLine]:
+    """A client with its own tokens only, at a server that issues them."""
+    with Sandbox("flinks", client_secret=SECRET) as sandbox:
+        command_line = CommandLine(tmp_path, sandbox)
+        command_line.configure(
+            "custom",
+            name='"n"',
+            token_endpoint=f'"{sandbox.origin}/api/v1/token"',
+            api_origins='["https://api.test"]',
+            client_auth='"client_secret_post"',
+        )
+        without(command_line, "base_url")
+        yield command_line
+
+
+def test_a_service_asks_for_a_token_that_is_not_kept(service: CommandLine) -> None:
+    """A provider without refresh tokens: the credentials are checked by the client's own grant, and the store gets
+    nothing.
+    """
+    service.file.write_text(service.file.read_text() + '\ngrants = ["client_credentials"]\n')
+    _, found = findings(service)
+    assert found["credentials"][0]["detail"] == "the token endpoint issued a token to the client, which was not kept"
+    assert list(service.client().store.keys()) == []
+    service.variables["SANDBOX_SECRET"] = "wrong-s3cret"
+    status, found = findings(service)
+    assert (status, found["credentials"][0]["verdict"]) == (2, "failed")
+
+
+def test_a_client_that_may_not_refresh_is_checked_by_its_own_grant(service: CommandLine) -> None:
+    """`unauthorized_client` for a refresh means the grant, not the secret."""
+    assert service.sandbox is not None
+    refusal = Fault(status=400, body=b'{"error": "unauthorized_client"}', headers={"content-type": "application/json"})
+    # The first request is the one for the clock.
+    service.sandbox.fail(Fault(status=405), refusal, at="token")
+    status, found = findings(service)
+    assert (status, found["credentials"][0]["verdict"]) == (0, "ok")
+    assert "issued a token to the client" in found["credentials"][0]["detail"]
+
+
+def test_a_check_that_does_not_end_is_a_finding(blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is limited, what it found until then is shown, and the others follow."""
+    over = threading.Event()
+
+    def hangs(_: CheckedSetup) -> Iterator[Finding]:
+        yield Finding("store", "ok", "begun")
+        over.wait()
+
+    def works(_: CheckedSetup) -> Iterator[Finding]:
+        yield Finding("after", "ok", "well")
+
+    monkeypatch.setattr(checks, "CHECKS", (("store", hangs), ("after", works)))
+    try:
+        found = list(checks.run_checks(setup_of(blnk_auth_cli), limit=0.5))
+    finally:
+        over.set()
+    assert [(each.check, each.verdict) for each in found] == [
+        *(("store", "ok"), ("store", "unavailable"), ("after", "ok"))
+    ]
+
+
+def setup_of(command_line: CommandLine, **overrides: str) -> CheckedSetup:
+    """What doctor checks with these settings."""
+    profile = load_profile(path=command_line.file, overrides=overrides, environment=command_line.environment)
+    return CheckedSetup.of(profile)
 
 
 def test_what_is_out_of_reach_ends_with_3(blnk_auth_cli: CommandLine) -> None:
