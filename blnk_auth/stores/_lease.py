@@ -4,8 +4,8 @@ Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. W
 
 1. The threads of one process queue for a key here, so that only one thread at a time asks the server for a lease.
 2. Each lease has a new owner name, which is never used again. It expires by the server's clock, not by ours.
-3. While the holder works, a daemon thread renews the lease after each third of its time. In between, no connection is
-   in use.
+3. While the holder works, a daemon thread renews the lease after each third of its time, and sooner if that failed. In
+   between, no connection is in use.
 4. Only its owner renews a lease or gives it back: no other process ever ends it.
 5. If a holder loses its lease, because it was paused for longer than that, leaving the context raises `StoreError`.
 
@@ -37,6 +37,9 @@ _SHORTEST, _LONGEST = 0.1, 86_400.0
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 """The most seconds between two attempts to take a lease. They grow, so that a long wait sends few requests."""
+
+_RETRIES_IN_A_LEASE = 30
+"""How many times in its length a lease that could not be renewed is tried again, at least."""
 
 
 class Leases(Protocol):
@@ -137,11 +140,17 @@ class LeaseLocks:
             renewer.join()
 
     def _renew_until(self, key: str, owner: str, done: threading.Event) -> None:
-        while not done.wait(self._lease / 3):
-            # A server that cannot be reached may be reachable again before the lease has run out.
-            with suppress(StoreError):
+        pause = self._lease / 3
+        while not done.wait(pause):
+            try:
                 if not self._leases.renew(key, owner):
                     return
+                pause = self._lease / 3
+            except StoreError:
+                # The server may be reachable again shortly before the lease runs out, so the pause does not grow. The
+                # holder's own deadlines bound how often this happens.
+                pause = max(self._lease / _RETRIES_IN_A_LEASE, _FIRST_PAUSE)
+                pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, protects nothing
 
     def _give_back(self, key: str, holder: _Holder) -> bool:
         if os.getpid() != holder.pid:

@@ -22,8 +22,8 @@ _LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error af
 """Faults of a request that took effect and whose answer the client did not get, or not in time."""
 
 _LAPSES_AFTER = LEASE / 3
-"""Seconds of a pause from which on a lease may run out: it is renewed every third of its time, and a renewal that
-fails is tried again a third later."""
+"""Seconds of a pause from which on a lease may run out: it is renewed every third of its time. One that fails is
+tried again soon, but a call to a server that does not answer takes a while until it fails."""
 
 
 class Reuse(NamedTuple):
