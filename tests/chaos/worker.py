@@ -254,8 +254,8 @@ class Worker:
             try:
                 before = self._call({"subject": subject, "client": "httpx"})
                 if before == 401 and time.monotonic() < last:
-                    # Another process's token was taken from the store, and is rejected as well: the next call that
-                    # is rejected, after a cool-down, renews it.
+                    # Another process's token was taken from the store, was rejected as well, and has been renewed for
+                    # the next call. Or renewals resolved nothing twice in a row, and their cool-down has not ended.
                     time.sleep(1.0)
                     continue
                 source.renew()
