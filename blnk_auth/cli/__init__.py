@@ -10,10 +10,10 @@ Where to find it:
 
 * `app`: the list of commands. Each command is the module of its name: `demo`, `init`, `login`, `logout`, `status`,
   `token`, `request`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`, `completion`.
-* What a command does, apart from its options: `checks`, `checks_here` and `finding` (of `doctor`), `grant_status` (of
-  `status`), `token_summary` (of `login` and `renew`), `pasted_lines` and `qr_code` (of `login`), `sandbox_address`,
-  `sandbox_files` and `sandbox_env_file` (of `sandbox`), `api_url` (of `request` and `token`), `redirect` (of `init`,
-  `login` and `doctor`).
+* What a command does, apart from its options. Of `doctor`: `checks`, `checks_here` and `finding`. Of `status`:
+  `grant_status`. Of `login` and `renew`: `token_summary`. Of `login`: `pasted_lines` and `qr_code`; `redirect`, which
+  `init` and `doctor` use too. Of `sandbox`: `sandbox_address`, `sandbox_files` and `sandbox_env_file`. Of `request` and
+  `token`: `api_url`.
 * What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `groups` (suggestions),
   `extras` (missing packages), `log` (of `--verbose`).
 """

@@ -1,6 +1,7 @@
 """The checks of `blnk-auth doctor` on this machine: configuration, permissions, proxy, redirect and store.
 
-Used by `checks`. It promises to change nothing: what it writes to the store is a record of its own, which it deletes.
+Used by `checks`. It promises that a record which it writes to the store is its own, and is deleted again. It never
+changes anything else.
 """
 
 from __future__ import annotations

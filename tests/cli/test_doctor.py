@@ -235,14 +235,16 @@ def service(tmp_path: Path) -> Iterator[CommandLine]:
             token_endpoint=f'"{sandbox.origin}/api/v1/token"',
             api_origins='["https://api.test"]',
             client_auth='"client_secret_post"',
+            token_body='"json"',
+            scope='"client:admin"',
         )
         without(command_line, "base_url")
         yield command_line
 
 
 def test_a_service_asks_for_a_token_that_is_not_kept(service: CommandLine) -> None:
-    """A provider without refresh tokens: the credentials are checked by the client's own grant, and the store gets
-    nothing.
+    """A provider without refresh tokens: the credentials are checked by the client's own grant and the profile's
+    scope, and the store gets nothing.
     """
     service.file.write_text(service.file.read_text() + '\ngrants = ["client_credentials"]\n')
     _, found = findings(service)
