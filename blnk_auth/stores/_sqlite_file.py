@@ -230,7 +230,9 @@ class SQLiteFile:
         # So that a damaged page is an error when it is read, and not a wrong record.
         connection.execute("PRAGMA cell_size_check = ON")
         with transaction(connection):
-            pass  # Raises if the file is read-only, which SQLite otherwise reports only at the first save.
+            # Raises if the file is read-only, for which BEGIN IMMEDIATE alone is not enough. Such a connection would
+            # stay read-only when the file is writable again, so a renewal would find that out only at its save.
+            connection.execute("DELETE FROM records WHERE 0")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         with transaction(connection, "DEFERRED"):

@@ -1,4 +1,4 @@
-"""On a full disk no refresh token is spent whose successor could not be saved: the stores that keep files.
+"""On a full or read-only disk no refresh token is spent whose successor could not be saved: stores that keep files.
 
 The disk is a real one where this user may mount one. Elsewhere, a limit on the size of files takes its place in the
 tests that need no more than a write that fails.
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.disks import Disk, can_be_mounted
 from support.errors import raises
+from support.processes import in_forked_child
 from support.scripted import ScriptedWorld
 from support.token_endpoint import HttpResponse, pair
 
@@ -154,3 +155,18 @@ if _MOUNTS:
         with store.lock("alice", timeout=0):
             assert disk.used() >= before + RECORD_ROOM
         assert disk.used() == before
+
+    def test_a_connection_that_cannot_write_is_not_kept(tmp_path: Path) -> None:
+        """A process that opened the database while it was read-only could lock it later, and never save in it."""
+        with _RealDisk(tmp_path / "disk", megabytes=2) as disk, SQLiteStore(disk.directory / "tokens.db") as store:
+            version = store.save("alice", {"n": 1}, expected=None)
+
+            def in_another_process() -> None:
+                with pytest.raises(StoreError, match="readonly"):
+                    SQLiteStore(disk.directory / "tokens.db")
+                disk.unbind()
+                SQLiteStore(disk.directory / "tokens.db").save("alice", {"n": 2}, expected=version)
+
+            assert disk.bind()
+            in_forked_child(in_another_process)
+            assert store.load("alice") is not None
