@@ -9,11 +9,11 @@ time-out before the request was sent.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chaos.books import Books, Line, Window
-from chaos.plan import LEASE, LEASED, READ_TIMEOUT, store_of
+from chaos.plan import LEASE, LEASED, READ_TIMEOUT, RESTORED, store_of
 
 SAVED_WITHIN = 40.0
 """Seconds in which a new pair is saved, or fails to be: reading the answer, waiting for the store, being stopped."""
@@ -24,6 +24,10 @@ _LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error af
 _LAPSES_AFTER = LEASE / 3
 """Seconds of a pause from which on a lease may run out: it is renewed every third of its time. One that fails is
 tried again soon, but a call to a server that does not answer takes a while until it fails."""
+
+
+_PUT_BACK_WITHIN = 3.0
+"""Seconds that it takes to put a backup back: a window ends when that is done."""
 
 
 class Reuse(NamedTuple):
@@ -63,6 +67,9 @@ def _delayed_request(books: Books, reuse: Reuse) -> bool:
 def _answer_lost(books: Books, reuse: Reuse) -> bool:
     def lost(spend: Line) -> bool:
         request = books.requests[spend["request"]]
+        if request["fault"] == "stop before":
+            # It took effect when the process ran again, which by then had given up.
+            return not _tried_to_save(books, spend)
         return request["fault"] in _LOSING or (not request["sent"] and _took_too_long(request))
 
     return not reuse.was_in_the_store and all(map(lost, reuse.spends))
@@ -85,7 +92,7 @@ def _tried_to_save(books: Books, spend: Line) -> list[Line]:
 
 def _store_failed(books: Books, reuse: Reuse) -> bool:
     """The process that has the new pair could not save it: it is in its memory only."""
-    windows = books.store_faults[_store(books, reuse)]
+    windows = [each for each in books.store_faults[_store(books, reuse)] if each.what != RESTORED]
 
     def failed(spend: Line) -> bool:
         return any(
@@ -103,8 +110,26 @@ def _froze_past_lease(books: Books, reuse: Reuse) -> bool:
 
 
 def _store_down_past_lease(books: Books, reuse: Reuse) -> bool:
-    windows = _near(books.store_faults[_store(books, reuse)], reuse)
+    windows = [each for each in _near(books.store_faults[_store(books, reuse)], reuse) if each.what != RESTORED]
     return _is_leased(books, reuse) and any(each.seconds > _LAPSES_AFTER for each in windows)
+
+
+def _restored(books: Books, reuse: Reuse) -> bool:
+    """The successor was in the store, and not in the backup that was put back over it; nobody stored it again."""
+
+    def again(window: Window) -> bool:
+        return any(
+            window.until < save["t"] < reuse.looked_at
+            for save in _saves_after(books, reuse.at["grant"], reuse.at["generation"])
+        )
+
+    return any(
+        each.what == RESTORED
+        and each.since < reuse.stored_at < each.until
+        and reuse.looked_at > each.until - _PUT_BACK_WITHIN
+        and not again(each)
+        for each in books.store_faults[_store(books, reuse)]
+    )
 
 
 def _machine_stalled(books: Books, reuse: Reuse) -> bool:
@@ -170,6 +195,11 @@ EXPLANATIONS = (
         _store_down_past_lease,
     ),
     Explanation(
+        "store restored from an older state",
+        "A backup was put back that does not have the new pair. Only a process that knows it can save it again.",
+        _restored,
+    ),
+    Explanation(
         "the machine was too busy",
         "As the two before, or an answer too late, but because this machine was busy: no fault of the plan.",
         _machine_stalled,
@@ -202,11 +232,11 @@ def _looked_at(books: Books, line: Line) -> float:
 
 
 def _stored_at(books: Books, grant: int, generation: int) -> float:
+    return min((save["t"] for save in _saves_after(books, grant, generation)), default=float("inf"))
+
+
+def _saves_after(books: Books, grant: int, generation: int) -> Iterator[Line]:
+    """Each time that a newer pair of this grant was stored."""
     newest = max((number for of, number in books.saves if of == grant), default=generation)
-    times = [
-        save["t"]
-        for number in range(generation + 1, newest + 1)
-        for save in books.saves.get((grant, number), ())
-        if not save["failure"]
-    ]
-    return min(times, default=float("inf"))
+    for number in range(generation + 1, newest + 1):
+        yield from (save for save in books.saves.get((grant, number), ()) if not save["failure"])

@@ -59,13 +59,16 @@ TOKEN_FAULTS = {
 
 API_FAULTS = {"slow": 5, "reset before": 3, "reset after": 3, "cut headers": 3, "cut body": 3, "503": 3, "429": 2}
 
+RESTORED = "restored"
+"""A backup of all records is taken when the fault begins, and put back when it ends. In between the store works."""
+
 STORE_FAULTS = {
-    "sqlite": ("away", "full", "busy"),
-    "file": ("away", "full", "read-only"),
-    "sealed": ("away", "full", "read-only"),
-    "redis": ("killed", "paused", "full", "read-only"),
-    "postgres": ("killed", "paused", "read-only"),
-    "mariadb": ("killed", "paused", "read-only"),
+    "sqlite": ("away", "full", "busy", "read-only", RESTORED),
+    "file": ("away", "full", "read-only", RESTORED),
+    "sealed": ("away", "full", "read-only", RESTORED),
+    "redis": ("killed", "paused", "full", "read-only", RESTORED),
+    "postgres": ("killed", "paused", "read-only", RESTORED),
+    "mariadb": ("killed", "paused", "read-only", RESTORED),
 }
 
 
@@ -196,11 +199,14 @@ def _outages(chance: random.Random, seconds: float) -> Iterator[Action]:
 def _stores(chance: random.Random, seconds: float) -> Iterator[Action]:
     """For each store one fault after another, with time in between, so that a store works most of the time."""
     for store in STORES:
-        at = chance.uniform(3.0, 20.0)
+        at, kinds = chance.uniform(3.0, 20.0), list[str]()
         while at < seconds - 1.0:
             length = chance.choice((chance.uniform(0.3, 2.0), chance.uniform(2.0, 2.5 * LEASE)))
-            kind = chance.choice(STORE_FAULTS[store])
-            yield Action(round(at, 3), "store fault", {"store": store, "kind": kind, "seconds": round(length, 3)})
+            # Each kind once before any comes again, so that none is left out.
+            kinds = kinds or chance.sample(STORE_FAULTS[store], len(STORE_FAULTS[store]))
+            yield Action(
+                round(at, 3), "store fault", {"store": store, "kind": kinds.pop(), "seconds": round(length, 3)}
+            )
             at += length + chance.uniform(15.0, 40.0)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from chaos.plan import LEASE
+from chaos.plan import LEASE, RESTORED
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from support.disks import Disk
@@ -57,6 +57,7 @@ class Files(Breakable):
     def __init__(self, root: Path) -> None:
         self.disk = Disk(root, megabytes=MEGABYTES)
         self.directory = self.disk.directory
+        self._database = self.directory / "tokens.db"
 
     def break_(self, kind: str) -> str:
         """Begin a fault; returns which one it is in the end."""
@@ -65,7 +66,12 @@ class Files(Breakable):
         if disk.is_mounted and kind == "full":
             disk.fill()
             self._heal = disk.empty
-        elif disk.is_mounted and kind == "read-only" and disk.remount("ro"):
+        elif kind == RESTORED:
+            self._heal = self._restored()
+        elif kind == "read-only" and self._database.exists() and disk.is_mounted and disk.bind():
+            # Processes have the database open, and so it cannot be mounted read-only as a whole.
+            self._heal = disk.unbind
+        elif kind == "read-only" and disk.is_mounted and disk.remount("ro"):
             self._heal = lambda: self._until(lambda: disk.remount("rw"))
         elif kind == "busy":
             self._heal = self._busy()
@@ -79,6 +85,30 @@ class Files(Breakable):
         self.heal()
         self.disk.close()
 
+    def _restored(self) -> Callable[[], None]:
+        """Take a backup; returns what puts it back."""
+        if self._database.exists():
+            backup = sqlite3.connect(":memory:", check_same_thread=False)
+            _copy_database(self._database, backup, to_backup=True)
+            return lambda: _copy_database(self._database, backup, to_backup=False)
+        taken: dict[Path, bytes] = {}
+        for path in self.directory.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                taken[path] = path.read_bytes()
+
+        def put_back() -> None:
+            for path in {*self.directory.glob("*.json"), *taken}:
+                if path not in taken:
+                    path.unlink(missing_ok=True)
+                    continue
+                # As a user would do it who is careful: whole files, private from their first moment.
+                new = path.with_name("restored")
+                new.touch(0o600)
+                new.write_bytes(taken[path])
+                new.replace(path)
+
+        return put_back
+
     @staticmethod
     def _until(done: Callable[[], bool]) -> None:
         while not done():
@@ -86,9 +116,7 @@ class Files(Breakable):
 
     def _busy(self) -> Callable[[], None]:
         """Another program has the SQLite database locked for writing."""
-        database = sqlite3.connect(
-            self.directory / "tokens.db", timeout=5, isolation_level=None, check_same_thread=False
-        )
+        database = sqlite3.connect(self._database, timeout=5, isolation_level=None, check_same_thread=False)
         with contextlib.suppress(sqlite3.Error):
             database.execute("BEGIN IMMEDIATE").fetchall()
 
@@ -98,6 +126,12 @@ class Files(Breakable):
             database.close()
 
         return heal
+
+
+def _copy_database(path: Path, backup: sqlite3.Connection, *, to_backup: bool) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+        source, target = (database, backup) if to_backup else (backup, database)
+        source.backup(target)
 
 
 class Database(Breakable):
@@ -114,6 +148,9 @@ class Database(Breakable):
         elif kind == "paused":
             self.server.pause()
             self._heal = self.server.resume
+        elif kind == RESTORED:
+            self._back_up()
+            self._heal = self._restore
         else:
             self._set(kind, on=True)
             self._heal = lambda: self._set(kind, on=False)
@@ -123,11 +160,43 @@ class Database(Breakable):
         self.heal()
         self.server.__exit__()
 
+    records = ""
+    """The table of the records, where it is one."""
+
     def _set(self, kind: str, *, on: bool) -> None:
         raise NotImplementedError
 
+    def _back_up(self) -> None:
+        with _administrator(self.server.url) as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS {self.records}_backup"))
+            connection.execute(text(f"CREATE TABLE {self.records}_backup AS SELECT * FROM {self.records}"))
+
+    def _restore(self) -> None:
+        with _administrator(self.server.url) as connection:
+            connection.execute(text("BEGIN"))
+            connection.execute(text(f"DELETE FROM {self.records}"))
+            connection.execute(text(f"INSERT INTO {self.records} SELECT * FROM {self.records}_backup"))
+            connection.execute(text("COMMIT"))
+
 
 class Redis(Database):
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self._taken: dict[bytes, bytes] = {}
+
+    def _back_up(self) -> None:
+        with self.server.client() as client:
+            self._taken = {key: client.dump(key) for key in _records_in(client)}
+
+    def _restore(self) -> None:
+        with self.server.client() as client, client.pipeline() as together:
+            for key in _records_in(client):
+                together.delete(key)
+            for key, record in self._taken.items():
+                if record is not None:
+                    together.restore(key, 0, record)
+            together.execute()
+
     def _set(self, kind: str, *, on: bool) -> None:
         with self.server.client() as client:
             if kind == "full":
@@ -140,7 +209,13 @@ class Redis(Database):
                 client.execute_command("REPLICAOF", "NO", "ONE")
 
 
+def _records_in(client: redis.Redis) -> list[bytes]:
+    return [key for key in client.scan_iter("{*") if not key.endswith(b":lock")]
+
+
 class Postgres(Database):
+    records = "blnk_auth_records"
+
     def _set(self, kind: str, *, on: bool) -> None:
         with _administrator(self.server.url) as connection:
             connection.execute(text(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}"))
@@ -148,6 +223,8 @@ class Postgres(Database):
 
 
 class MariaDB(Database):
+    records = "chaos.blnk_auth_records"
+
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         # Not root, who may write to a read-only server.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chaos.books import Books, Window
 from chaos.explanations import EXPLANATIONS
-from chaos.plan import GRANTS, STORES, subject_of
+from chaos.plan import GRANTS, RESTORED, STORES, subject_of
 from chaos.verdict import CALL_DEADLINE, MARGIN, UNEXPLAINED, Verdict, judge_books
 
 _SQLITE, _REDIS = 0, 2
@@ -84,6 +84,11 @@ def stalled(books: Books) -> None:
     books.stalled["server"].append(Window(9.0, 13.0))
 
 
+def restored(books: Books) -> None:
+    saved(books, _SQLITE, worker="1.0", at=10.1)
+    books.store_faults["sqlite"].append(Window(9.0, 15.0, RESTORED))
+
+
 _FAULTS = {
     "request delayed in the network": (delayed, _SQLITE),
     "answer lost after rotation": (lost, _SQLITE),
@@ -91,6 +96,7 @@ _FAULTS = {
     "store could not be written after rotation": (unsaved, _SQLITE),
     "stopped for longer than the lease allows": (frozen, _REDIS),
     "store unreachable for longer than the lease allows": (down, _REDIS),
+    "store restored from an older state": (restored, _SQLITE),
     "the machine was too busy": (stalled, _SQLITE),
 }
 
@@ -127,6 +133,29 @@ def test_a_pair_that_was_in_the_store_explains_nothing(fault: Callable[[Books], 
     fault(books)
     saved(books, _SQLITE, worker="3.0", at=15.0)
     assert judge_books(books).reuses[UNEXPLAINED] == 1
+
+
+def test_a_pair_that_was_stored_again_after_the_restoration_explains_nothing() -> None:
+    """A process that knew the newest pair has saved it over the backup before the old one was presented."""
+    books = reused(_SQLITE)
+    restored(books)
+    saved(books, _SQLITE, worker="3.0", at=17.0)
+    assert judge_books(books).reuses[UNEXPLAINED] == 1
+
+
+def test_a_pair_that_the_backup_has_explains_nothing() -> None:
+    """A backup that was taken after the save has the new pair."""
+    books = reused(_SQLITE)
+    saved(books, _SQLITE, worker="1.0", at=8.0)
+    books.store_faults["sqlite"].append(Window(9.0, 15.0, RESTORED))
+    assert judge_books(books).reuses[UNEXPLAINED] == 1
+
+
+def test_a_process_that_varies_a_little_is_flat() -> None:
+    """Half of the tolerance is no growth."""
+    books = quiet()
+    books.sizes["0.0"] = [{**_FLAT, "t": 2.0 * at, "blocks": 500_000 + 1_000 * (at % 3)} for at in range(200)]
+    assert judge_books(books).failures == []
 
 
 def test_a_stopped_process_keeps_a_lock_of_the_operating_system() -> None:
@@ -225,8 +254,16 @@ def _ended_by_itself(books: Books) -> None:
     books.exits["1.0"] = 1
 
 
-def _grows(books: Books) -> None:
-    books.sizes["0.0"] = [{"t": 2.0 * second, "kilobytes": 80_000 + 500 * second} for second in range(200)]
+_FLAT = {"kilobytes": 120_000, "blocks": 500_000, "threads": 20, "descriptors": 30}
+
+
+def _grows(what: str) -> Callable[[Books], None]:
+    """It grows all the time, and the others do not."""
+
+    def wrong(books: Books) -> None:
+        books.sizes["0.0"] = [{**_FLAT, "t": 2.0 * at, what: _FLAT[what] * (1 + at / 20)} for at in range(200)]
+
+    return wrong
 
 
 @pytest.mark.parametrize(
@@ -248,7 +285,7 @@ def _grows(books: Books) -> None:
         _lock_file_left,
         _lease_left,
         _ended_by_itself,
-        _grows,
+        *map(_grows, _FLAT),
     ],
 )
 def test_each_check_can_fail(wrong: Callable[[Books], None]) -> None:
@@ -288,3 +325,12 @@ def test_the_table_shows_figures_and_failures() -> None:
     assert "7  calls" in verdict.table()
     assert "1 FAILURES" in verdict.table()
     assert "something" in verdict.table()
+
+
+def test_a_request_that_took_effect_after_a_long_stop_explains_a_loss() -> None:
+    """The process had given up when it ran again. If it tried to save the pair, it had the answer."""
+    books = reused(_SQLITE)
+    books.requests[_SQLITE].update(fault="stop before")
+    assert judge_books(books).failures == []
+    saved(books, _SQLITE, worker="1.0", at=10.1, failure="StoreError")
+    assert judge_books(books).reuses[UNEXPLAINED] == 1

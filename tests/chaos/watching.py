@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -36,7 +37,13 @@ def heartbeat(log: Log, stop: threading.Event) -> None:
             log("stalled", since=last, until=now)
         if now - measured > 2.0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
-            log("size", kilobytes=pages * os.sysconf("SC_PAGE_SIZE") // 1024, threads=threading.active_count())
+            log(
+                "size",
+                kilobytes=pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+                blocks=sys.getallocatedblocks(),
+                threads=threading.active_count(),
+                descriptors=len(descriptors()),
+            )
             measured = now
         last = now
 

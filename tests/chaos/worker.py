@@ -87,7 +87,7 @@ class LoggedStore:
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         token = data.get("token") or {}
         grant, generation = name_of(str(token.get("refresh_token")))
-        began, failure = time.monotonic(), "unknown"
+        began, failure, why = time.monotonic(), "unknown", ""
         try:
             if not self._excludes:
                 # As slow as a store across a network: long enough for another process to present the same pair.
@@ -96,12 +96,12 @@ class LoggedStore:
             failure = ""
             return version
         except BaseException as error:
-            failure = type(error).__name__
+            failure, why = type(error).__name__, str(error)
             raise
         finally:
             if token:
                 ended = data.get("ended")
-                log("save", grant=grant, generation=generation, began=began, failure=failure, ended=ended)
+                log("save", grant=grant, generation=generation, began=began, failure=failure, why=why, ended=ended)
 
     def delete(self, key: str) -> None:
         self.inner.delete(key)

@@ -67,6 +67,20 @@ class Disk:
             time.sleep(0.05)
         return False
 
+    def bind(self) -> bool:
+        """Make the directory read-only for whoever opens a file in it from now on; what is open stays as it is."""
+        directory = str(self.directory)
+        if not succeeds(["mount", "--bind", directory, directory]):
+            return False
+        if succeeds(["mount", "-o", "remount,bind,ro", directory]):
+            return True
+        self.unbind()
+        return False
+
+    def unbind(self) -> None:
+        """Undo `bind`."""
+        subprocess.run(["umount", "-l", str(self.directory)], check=False)
+
     def exchange(self) -> None:
         """Put a file in the place of the directory, or the directory back into its place: at one moment.
 
