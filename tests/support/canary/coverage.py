@@ -33,7 +33,7 @@ NO_ROW: dict[str, str] = {
 
 def public_names() -> Iterator[str]:
     """`function`, `Class`, `Class.method` and `Class.property`."""
-    for module in _public_modules():
+    for module in public_modules():
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value):
@@ -43,7 +43,8 @@ def public_names() -> Iterator[str]:
                 yield name
 
 
-def _public_modules() -> Iterator[ModuleType]:
+def public_modules() -> Iterator[ModuleType]:
+    """The modules that are public by path."""
     yield blnk_auth
     for each in pkgutil.walk_packages(blnk_auth.__path__, "blnk_auth.", onerror=lambda _: None):
         is_private = any(part.startswith("_") for part in each.name.split("."))

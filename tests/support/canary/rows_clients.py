@@ -34,6 +34,7 @@ from blnk_auth import (
     RequestsAuth,
     Signer,
     SignInRequired,
+    StoreError,
     TemporarilyUnavailable,
 )
 from blnk_auth._protocol.http_messages import HttpResponse
@@ -249,10 +250,10 @@ def _blink(world: World) -> Provider:
 
 
 PROVIDERS: dict[str, tuple[str, Callable[[World], Provider]]] = {
-    "Blnk Cloud": ("BlnkCloud is_blnk_cloud_rejection", lambda world: BlnkCloud(base_url=world.server.origin)),
-    "bLink": ("BLink is_blink_rejection judge_blink_refusal BLinkCustomer", _blink),
+    "Blnk Cloud": ("BlnkCloud", lambda world: BlnkCloud(base_url=world.server.origin)),
+    "bLink": ("BLink BLinkCustomer", _blink),
     "Flinks": (
-        "Flinks is_flinks_rejection judge_flinks_refusal read_flinks_answer",
+        "Flinks read_flinks_answer",
         lambda world: Flinks(host=world.server.origin),
     ),
     "UK Open Banking": (
@@ -306,7 +307,8 @@ _provider_rows()
     "Provider Provider.api_headers_of Provider.authorization_endpoint_of Provider.origins_for Provider.rejects_token "
     "Provider.target_of Provider.token_headers_of Provider.token_parameters_of Provider.with_certificate TrueLayer "
     "BLinkCustomer.check BLinkCustomer.headers BLinkCustomer.parameters BLinkCustomer.target "
-    "BLinkCustomer.token_headers ApiAnswer Call HttpResponse Refusal Refusal.is_legible"
+    "BLinkCustomer.token_headers ApiAnswer Call HttpResponse Refusal Refusal.is_legible is_blnk_cloud_rejection "
+    "is_blink_rejection judge_blink_refusal is_flinks_rejection judge_flinks_refusal"
 )
 def what_a_provider_computes(world: World) -> object:
     """A provider has no secret; what it judges may have one, in a body or a header."""
@@ -428,7 +430,7 @@ def _configuration_rows() -> None:
             with contextlib.suppress(BlnkAuthError):
                 profile = world.look_at(load_profile("default", file))
                 world.look_at(profile.client_settings(), profile.network_settings(), profile.provider(), profile.origin)
-                world.look_at(profile.subject, profile.scope, profile.resource, profile.audience)
+                world.look_at(profile.subject, profile.scope, profile.resource, profile.audience, profile.store_file())
             try:
                 profile_names(config_path(file))
                 return OAuthClient.from_config("default", file)
@@ -514,6 +516,15 @@ def errors_and_events(world: World) -> object:
     error = SignInRequired("sign in", reason="step_up", authorization=request)
     other = TemporarilyUnavailable("later", retry_after=1.0)
     assert error.fields()["authorization"] is request
-    world.look_at(error.replace(problem="again"), other, other.fields(), ProtocolError("p"), ConfigurationError("c"))
+    stored = StoreError("it cannot be written", key="key")
+    world.look_at(
+        stored,
+        stored.fields(),
+        error.replace(problem="again"),
+        other,
+        other.fields(),
+        ProtocolError("p"),
+        ConfigurationError("c"),
+    )
     world.look_at(Event("renewed", "key", error=error), ExceptionGroup("all", [error, other]))
     return error

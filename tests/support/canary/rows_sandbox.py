@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import httpx
 from support.command_line import command, finish, started
 
@@ -47,6 +49,9 @@ def a_sandbox(world: World) -> object:
         sandbox.wait_for_token_requests(1)
         world.look_at(sandbox, *sandbox.requests, sandbox.counts, Counts(), sandbox.personality)
         world.look_at(*(request.path for request in sandbox.requests if request.form or request.method == "GET"))
+        for recorded in sandbox.requests:
+            with contextlib.suppress(ValueError):
+                world.look_at(recorded.json)
         sandbox.revoke_grant("alice")
         sandbox.clear_record()
         sandbox.lifetime, sandbox.rotates = 60.0, sandbox.rotates

@@ -32,7 +32,17 @@ from blnk_auth import (
     SQLStore,
     StoreError,
 )
-from blnk_auth.stores import check_store, conflict, copy_store, from_json, new_version, open_store, to_json, unreadable
+from blnk_auth.stores import (
+    Unreadable,
+    check_store,
+    conflict,
+    copy_store,
+    from_json,
+    new_version,
+    open_store,
+    to_json,
+    unreadable,
+)
 
 from .table import add_row, row
 from .world import World
@@ -508,5 +518,8 @@ def what_authors_of_stores_use(world: World) -> object:
     for wrong in ({**data, "x": object()}, [data]):
         with contextlib.suppress(StoreError):
             world.look_at(to_json(wrong))
-    assert copy_store(MemoryStore(), MemoryStore()).is_complete
+    store = MemoryStore()
+    store.save(KEY, data, expected=None)
+    assert copy_store(store, MemoryStore()).is_complete
+    world.look_at(store.load(KEY), check_store(store), Unreadable(KEY, "it is cut", key=KEY))
     return from_json(to_json(data)[:-5])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blnk_auth import StaticToken, Token
+from blnk_auth import KeepaliveFailure, StaticToken, StoreError, Token
 
 from .faults import BROKEN, CALLABLES, ONE_OF_EACH, PLACES, STORE, TOKEN_REQUEST, quotes
 from .marks import ENCODINGS
@@ -105,6 +105,7 @@ def many_grants(world: World) -> object:
     source = world.expired()
     client = world.look_at(world.client())
     report = client.keepalive(400 * 86_400, idle_lifetime=30 * 86_400, rate=1e6)
+    report.failed.append(KeepaliveFailure(source.store_key, StoreError("it cannot be read")))
     return source, list(client.subjects()), world.look_at(report, *report.failed), client.prune(2e9)
 
 

@@ -7,7 +7,8 @@ A row is a function that does one operation in a `World` and returns what came o
         return world.source().renew()
 
 It is tried once without a failure, when it must not raise, and once with each of its failures. `drives` lists the
-public names that it runs; `test_every_public_name.py` compares them with what is public. Everything that showed
+public names that it runs: the first trial fails if one of them was not entered (`tracing`), and
+`test_every_public_name.py` compares them with what is public. Everything that showed
 meanwhile is searched for every secret of the world. `exceptions.py` lists what may show, and why.
 """
 
@@ -25,6 +26,7 @@ from .faults import FAILURES
 from .marks import Found
 from .server import Server
 from .sinks import Shown, of_value
+from .tracing import entered_names, not_entered
 from .watch import Watch
 from .world import World
 
@@ -108,10 +110,14 @@ def leaks_of(trial: Trial, server: Server) -> list[str]:
     with world.watch(), world:
         if trial.failure is not None:
             FAILURES[trial.failure](world)
-        result, error = _result_and_error(trial, world)
+        with entered_names() as entered:
+            result, error = _result_and_error(trial, world)
     if trial.failure is None and not trial.row.raises and error is not None:
         raise error
     assert error is not None or not trial.row.raises, "it did not raise"
+    if trial.failure is None:
+        unused = not_entered(trial.row.drives, entered)
+        assert not unused, f"the row declares {' '.join(unused)} and does not run it"
     assert [*world.secrets], "there was no secret to look for"
     return leaks_in(world, [result, error])
 
