@@ -152,7 +152,7 @@ def test_a_pair_that_the_backup_has_explains_nothing() -> None:
 
 
 def test_a_process_that_varies_a_little_is_flat() -> None:
-    """Half of the tolerance is no growth."""
+    """Half of the tolerance is not growth."""
     books = quiet()
     books.sizes["0.0"] = [{**_FLAT, "t": 2.0 * at, "blocks": 500_000 + 1_000 * (at % 3)} for at in range(200)]
     assert judge_books(books).failures == []

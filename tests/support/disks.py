@@ -68,7 +68,7 @@ class Disk:
         return False
 
     def bind(self) -> bool:
-        """Make the directory read-only for whoever opens a file in it from now on; what is open stays as it is."""
+        """Make the directory read-only for everyone who opens a file in it from now on; what is open stays as it is."""
         directory = str(self.directory)
         if not succeeds(["mount", "--bind", directory, directory]):
             return False
