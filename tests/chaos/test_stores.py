@@ -30,7 +30,7 @@ def test_a_disk_refuses_writes_until_it_is_healed(tmp_path: Path, kind: str) -> 
 
 @pytest.mark.parametrize("name", ["sqlite", "file", "sealed"])
 def test_a_store_of_files_is_restored_from_its_backup(tmp_path: Path, name: str) -> None:
-    """Records are as they were when the fault began; one that was written since then was removed, and the store works."""
+    """Records are as they were when the fault began; one that was written since then was removed."""
     disk = Files(tmp_path / "disk")
     where = disk.directory / "tokens.db" if name == "sqlite" else disk.directory
     try:
