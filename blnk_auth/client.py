@@ -47,6 +47,8 @@ class OAuthClient(ClientSignIns):
 
     May be used from any number of threads, event loops and tasks. Copying it gives the same client.
 
+    It is the client of RFC 6749 section 2, and authenticates as section 2.3 describes.
+
     Args:
         provider: The authorization server, and the API that its tokens are for.
         client_id: The id that the provider gave the client.

@@ -28,6 +28,9 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
     It is `HttpxAuth` for httpx2: the same origins may have the token, the same requests are repeated once after a
     rejection, and it may be shared in the same way. Its errors are also httpx2's.
 
+    May be shared between any number of clients, threads, event loops and tasks. The header is that of RFC 6750 section
+    2.1, unless a `StaticToken` names another.
+
     Args:
         source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a
             `StaticToken`.

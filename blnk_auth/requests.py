@@ -41,6 +41,9 @@ class RequestsAuth(AuthBase):
 
     May be shared between any number of sessions and threads.
 
+    The header is that of RFC 6750 section 2.1, unless a `StaticToken` names another. A rejection is read as section 3
+    describes, unless the provider has a rule of its own.
+
     Args:
         source: Whose token is sent: a `TokenSource`, as `OAuthClient.for_subject` and `for_itself` return it, or a
             `StaticToken`.

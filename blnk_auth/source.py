@@ -187,6 +187,8 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
         The record is deleted only after the provider has ended the grant. If nothing is stored, nothing is done.
 
+        The request is that of RFC 7009 section 2.1, unless the provider has a way of its own.
+
         Raises:
             ConfigurationError: The provider has no revocation endpoint.
             BlnkAuthError: The provider did not end the grant.
@@ -241,6 +243,8 @@ class StaticToken(Source):
 
     After a redirect, httpx does not send a custom header, and requests sends it to allowed origins only. Immutable;
     safe to share between threads and tasks. It is a secret, so it cannot be pickled.
+
+    As a Bearer token it is sent as RFC 6750 section 2.1 describes.
 
     Args:
         value: The key itself.

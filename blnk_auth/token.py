@@ -174,6 +174,8 @@ class Token:
     def replace(self, **changes: Any) -> Token:
         """A changed copy.
 
+        May be called from any thread.
+
         Args:
             **changes: The fields to change, by name.
 

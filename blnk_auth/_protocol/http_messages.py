@@ -73,6 +73,8 @@ class HttpRequest:
 class HttpResponse:
     """A response of the authorization server that arrived whole.
 
+    This library never changes one, so it may be shared between threads and tasks.
+
     Attributes:
         status_code: The HTTP status.
         headers: Names in lower case.
@@ -96,6 +98,8 @@ class HttpResponse:
 @public
 class ApiAnswer:
     """A response of the API, as `Provider.is_rejection` may judge it.
+
+    This library never changes one, so it may be shared between threads and tasks.
 
     Attributes:
         status_code: The HTTP status.

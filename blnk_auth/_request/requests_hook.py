@@ -114,6 +114,8 @@ def as_requests_error(error: BlnkAuthError, request: requests.PreparedRequest) -
 def unpickled_hook(response: requests.Response, **_: object) -> None:
     """The hook of a response that was unpickled: it does nothing, because the response was handled before.
 
+    May be called from any thread.
+
     Args:
         response: As requests passes it to every hook.
     """

@@ -86,6 +86,8 @@ class ClientSignIns:
         Call it immediately: authorization codes expire within seconds. Cancelling the caller does not cancel the
         exchange. A code is never sent twice. Blocks; for asyncio and trio: `afinish_authorization`.
 
+        The code is exchanged by RFC 6749 section 4.1.3, and `iss` is compared by RFC 9207 section 2.4.
+
         Args:
             callback_url: The whole URL that the browser came back to.
             unechoed_state: For a server that does not send `state` back: the one that was kept in the user's session.

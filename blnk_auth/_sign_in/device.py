@@ -47,6 +47,8 @@ _MAX_SHOWN = 2048
 class DeviceAuthorization:
     """What to show the user.
 
+    Immutable. The response of RFC 8628 section 3.2.
+
     Attributes:
         user_code: The code to enter.
         verification_uri: The page to open on a device with a browser.

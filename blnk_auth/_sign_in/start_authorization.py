@@ -5,7 +5,9 @@ Used by `OAuthClient.start_authorization`, and by the interactive sign-in. It pr
 * Each sign-in has a `state` of its own, which cannot be guessed, and a PKCE verifier (RFC 7636, S256).
 * Both are in the store before the URL is returned, so that any process that shares the store may finish the sign-in.
 
-It never sends a request. `finish_authorization` does the rest.
+It never sends a request. `finish_authorization` does the rest, in a class of its own: a callback may arrive in another
+process, minutes later, and the store is all that the two halves share. The other sign-ins run in one process, so each
+is one class.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from .wanted_grant import WantedGrant
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """Where to send the user. Immutable.
+
+    The request is that of RFC 6749 section 4.1.1, with PKCE (RFC 7636 section 4.3) unless the provider has none.
 
     Attributes:
         url: The address to open in the user's browser.

@@ -25,6 +25,8 @@ _OTHERS = 0o077
 def config_path(path: str | os.PathLike[str] | None = None) -> Path:
     """Where the configuration file is. It need not exist.
 
+    May be called from any thread.
+
     Args:
         path: The file. None: the one that the environment variable BLNK_AUTH_CONFIG names, else `config.toml` in this
             user's configuration directory (`~/.config/blnk-auth/` on Linux).
@@ -85,6 +87,8 @@ def user_directory(kind: Literal["config", "data", "state"]) -> Path | None:
 @public
 def profile_names(path: Path) -> list[str]:
     """List the profiles in a file.
+
+    May be called from any thread.
 
     Args:
         path: The configuration file: see `config_path`.

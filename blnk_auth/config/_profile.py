@@ -240,6 +240,8 @@ def load_profile(
 ) -> Profile:
     """Load a profile of the configuration file.
 
+    May be called from any thread.
+
     Args:
         name: The name of the profile. Default: "default".
         path: The file. None: see `config_path`.

@@ -67,6 +67,9 @@ SignInReason = Literal[
 class BlnkAuthError(Exception):
     """The root of all errors of this library. `str(error)` joins `problem` and `remedy`.
 
+    Its fields are never changed. Raising an error adds to its traceback, so to raise one on several threads, raise a
+    copy from `replace()` on each. `error`, `error_description` and `error_uri` are those of RFC 6749 section 5.2.
+
     Args:
         problem: What is wrong, in one sentence without a full stop.
         remedy: What to do next; None where nothing can be advised.
@@ -206,6 +209,8 @@ class SignInRequired(BlnkAuthError):
 class TemporarilyUnavailable(BlnkAuthError):
     """The authorization server cannot answer now; the grant is untouched.
 
+    `retry_after` comes from the header of RFC 9110 section 10.2.3, where the server sends it.
+
     Args:
         problem: What is wrong, in one sentence without a full stop.
         retry_after: Seconds to wait before the next attempt. None: not known.
@@ -252,7 +257,10 @@ class Conflict(StoreError):
 
 
 class ProtocolError(BlnkAuthError):
-    """The server's response is not a valid OAuth 2.0 response; the grant is untouched."""
+    """The server's response is not a valid OAuth 2.0 response; the grant is untouched.
+
+    Valid responses are those of RFC 6749 sections 4.1.2, 5.1 and 5.2.
+    """
 
 
 def core_type(error_type: type[BlnkAuthError]) -> type[BlnkAuthError]:
@@ -271,6 +279,8 @@ def _rebuild(  # pyright: ignore[reportUnusedFunction]  # pickles of earlier ver
 
 class NotPickled:
     """Replaces, in an unpickled object, a secret that was passed as text. Calling it raises `ConfigurationError`.
+
+    Its only field is never changed, so it may be shared between threads and tasks.
 
     Args:
         parameter: The argument that the secret was passed as.

@@ -61,6 +61,10 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     `Call` run in a copy of the caller's context, so they may read its context variables; `Call.in_background` is True
     when no caller waits.
 
+    Source: https://docs.blink.six-group.com/
+
+    May be called from any thread.
+
     Args:
         base_url: The URL of the consent module. Its origin may receive the tokens.
         target_id: The bank (`IIDP99999`), or a callable of the subject, which is called when a source is made: a source
@@ -119,6 +123,8 @@ class BLinkCustomer:
     """The parameters and headers that bLink requires: which software, which bank, and which user.
 
     `BLink` makes it. Immutable. Its methods are the callables of a `Provider`, and may be called from any thread.
+
+    Source: https://docs.blink.six-group.com/ (api-reference/authentication, custom-headers)
 
     Attributes:
         target_id: The bank, or a callable of the subject.
@@ -237,6 +243,8 @@ def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
 
     The header `X-CorAPI-Source` names the sender: the platform judges our certificate, the bank judges the grant.
 
+    May be called from any thread. Source: https://docs.blink.six-group.com/ (api-reference/error-codes)
+
     Args:
         refusal: The response.
 
@@ -262,6 +270,8 @@ def is_blink_rejection(answer: ApiAnswer) -> bool:
     """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
 
     Documented in api-reference/error-codes.
+
+    May be called from any thread. Source: https://docs.blink.six-group.com/ (api-reference/error-codes)
 
     Args:
         answer: The response, with a rejection status.

@@ -27,6 +27,8 @@ BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
 def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
     """Blnk Cloud as a provider, as documented at docs.blnkfinance.com/cloud/auth/oauth.
 
+    May be called from any thread. Source: https://docs.blnkfinance.com/cloud/auth/oauth
+
     Args:
         base_url: The URL of a self-hosted Cloud (Production License). Default: the hosted one.
         api_origins: Further origins that may receive its tokens; its own always may. Default: none.
@@ -62,6 +64,8 @@ def is_blnk_cloud_rejection(answer: ApiAnswer) -> bool:
     """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
 
     May be called from any thread.
+
+    Source: https://docs.blnkfinance.com/cloud/auth/oauth
 
     Args:
         answer: The response, with a rejection status.

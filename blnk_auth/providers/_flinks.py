@@ -44,6 +44,8 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 ) -> Provider:
     """Flinks Outbound as a provider, as documented at docs.flinks.com/api/outbound.
 
+    May be called from any thread. Source: https://docs.flinks.com/api/outbound
+
     Args:
         host: The host you were given, such as `FLINKS_PRODUCTION`, or an origin for a sandbox.
         api_origins: Further origins that may receive its tokens. Default: none.
@@ -101,6 +103,8 @@ def read_flinks_answer(document: Mapping[str, Any], now: float) -> Mapping[str, 
     `expires_in` 0 is the default of Flinks' schema and means unknown. In its place the `exp` of the access token, which
     is a JWT, is taken as a hint. It is not verified, because only Flinks has the key.
 
+    May be called from any thread. Source: https://docs.flinks.com/api/outbound (endpoints/authorize)
+
     Args:
         document: The members of the response.
         now: The current time, in UTC epoch seconds.
@@ -137,6 +141,8 @@ def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
     precedence: a wrong client_secret is a 400 `invalid_client`, and does not require a new sign-in. A response without
     a body may come from a proxy, so it does not end the grant.
 
+    May be called from any thread. Source: https://docs.flinks.com/api/outbound (endpoints/authorize/errors)
+
     Args:
         refusal: The response.
 
@@ -153,6 +159,8 @@ def judge_flinks_refusal(refusal: Refusal) -> Verdict | None:
 @public
 def is_flinks_rejection(answer: ApiAnswer) -> bool:
     """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
+
+    May be called from any thread. Source: https://docs.flinks.com/api/outbound
 
     Args:
         answer: The response, with a rejection status.

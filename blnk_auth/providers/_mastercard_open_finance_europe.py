@@ -19,6 +19,8 @@ def MastercardOpenFinanceEurope(  # noqa: N802 - reads as the name of a provider
 
     Not verified against the real service.
 
+    May be called from any thread. Source: https://developer.mastercard.com/open-finance-europe
+
     Args:
         token_endpoint: The URL in your environment.
         authorization_endpoint: The URL in your environment.

@@ -16,6 +16,8 @@ from ..provider import Provider
 def TrueLayer(*, sandbox: bool = False, api_origins: tuple[str, ...] = ()) -> Provider:  # noqa: N802 - a provider's name
     """TrueLayer's Data API as a provider, by its public documentation; not verified against the real service.
 
+    May be called from any thread. Source: https://support.truelayer.com (article 360002750513, refresh tokens)
+
     Args:
         sandbox: True for its test environment. Default: False.
         api_origins: Further origins that may receive its tokens. Default: none.

@@ -21,6 +21,10 @@ def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
 ) -> Provider:
     """A bank as a provider, by the OBIE Read/Write profile and FAPI 1.0 Advanced; not verified against a real bank.
 
+    May be called from any thread.
+
+    Source: https://openid.net/specs/openid-financial-api-part-2-1_0.html
+
     Args:
         name: Part of the key under which tokens are stored.
         issuer: The URL in the bank's metadata.
@@ -47,6 +51,10 @@ def UKOpenBanking(  # noqa: N802 - reads as the name of a provider
 @public
 def uk_open_banking_interaction(_call: Call) -> dict[str, str]:
     """The header that identifies one API call to the bank. Used as `Provider.api_headers`.
+
+    May be called from any thread.
+
+    Source: https://openid.net/specs/openid-financial-api-part-1-1_0.html (section 6.2.2)
 
     Returns:
         `x-fapi-interaction-id` with a new UUID, also for a call that is repeated.

@@ -29,6 +29,8 @@ OnProgress = Callable[[int, int], object]
 class CopyReport:
     """What `copy_store` did with each record.
 
+    For one thread at a time.
+
     Attributes:
         copied: The keys that were written and read back.
         equal: The keys under which the target had the same data already.
@@ -51,6 +53,8 @@ class CopyReport:
 @dataclass(slots=True)
 class CheckReport:
     """What `check_store` found.
+
+    For one thread at a time.
 
     Attributes:
         sound: How many records can be read.

@@ -34,7 +34,10 @@ class Unreadable:
 @public
 @runtime_checkable
 class SelfChecking(Protocol):
-    """A store that can look for damage beyond what its `keys` list."""
+    """A store that can look for damage beyond what its `keys` list.
+
+    `check` may be called from any thread.
+    """
 
     def check(self) -> Iterator[Unreadable]:
         """Look for damage, and move aside what can be moved. Deletes nothing. May be called from any thread.

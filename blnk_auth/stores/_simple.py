@@ -35,8 +35,8 @@ class SimpleStore(StoreHandle, ABC):
     """A token store of which only `load`, `save` and `delete` are left to write.
 
     It supplies `lock`, for the threads of this process, and a `keys` that raises. A store is a handle to what it keeps,
-    so copying one, deep or not, gives the same store. The three methods may be called from several threads at the same
-    time, and never on the thread of an event loop.
+    so copying one, deep or not, gives the same store. The three methods may be called from any thread, from several at
+    the same time, and never on the thread of an event loop.
     """
 
     _locks: KeyLocks

@@ -128,6 +128,8 @@ class TokenStore(Protocol):
 def to_json(data: object) -> str:
     """The JSON text of a record's data, for stores that keep text.
 
+    May be called from any thread.
+
     Args:
         data: What `TokenStore.save` was given.
 
@@ -153,6 +155,8 @@ def from_json(text: str | bytes) -> dict[str, Any] | None:
 
     It raises nothing. Where another parser raises, it returns None, because `JSONDecodeError` carries the text and so
     the secrets.
+
+    May be called from any thread.
 
     Args:
         text: The text, or its UTF-8 bytes.
@@ -181,6 +185,8 @@ def new_version() -> Version:
 def conflict(key: str) -> Conflict:
     """Make the error to raise in `TokenStore.save` when the stored version is not the expected one.
 
+    May be called from any thread.
+
     Args:
         key: The key that was to be saved.
 
@@ -195,6 +201,8 @@ def conflict(key: str) -> Conflict:
 @public
 def unreadable(key: str, why: str) -> StoreError:
     """Make the error to raise in `TokenStore.load` when there is a record and it cannot be used.
+
+    May be called from any thread.
 
     Args:
         key: The key that was to be loaded.

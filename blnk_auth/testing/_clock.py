@@ -23,7 +23,7 @@ class Clock:
         clock.advance(60)
         clock()             # 1800000060.0
 
-    May be read and moved from any thread.
+    May be used from any thread.
 
     Args:
         start: The first time, in UTC epoch seconds. Default: 15 January 2027.

@@ -225,6 +225,96 @@ def test_a_public_name_is_documented_in_full(name: str) -> None:
     assert problems_of(public_definitions()[name]) == []
 
 
+# --- threads and tasks, and sources ----------------------------------------------------------------------------------
+
+THREADS = (
+    "Immutable",
+    "never change",  # followed by what that permits
+    "fields are never changed",
+    "only field is never changed",
+    "ay be called from any thread",
+    "ay be used from any thread",
+    "ay be used from any number of threads",
+    "ay be shared",
+    "afe to use from",
+    "For one thread at a time",
+    "on one private asyncio event loop",
+    "its threads change it",
+)
+"""How a docstring describes the behaviour under threads and tasks: one of these."""
+
+NO_BEHAVIOUR = {
+    "ProviderSettings": "a type of keyword arguments",
+    "DiscoverySettings": "a type of keyword arguments",
+    "StoreContract": "a suite of tests",
+    "SharedStoreContract": "a suite of tests",
+}
+"""Public classes without behaviour of their own, with the reason."""
+
+SOURCE = re.compile(r"RFC \d{4}|https://\S+")
+
+FOLLOW_A_SOURCE = (
+    # values and errors
+    "AuthorizationRequest BlnkAuthError DeviceAuthorization ProtocolError Provider Refusal SignInRequired "
+    "Signer StaticToken TemporarilyUnavailable Token "
+    # requests to an API
+    "Httpx2Auth HttpxAuth RequestsAuth "
+    # grants, sign-ins and revocation
+    "OAuthClient OAuthClient.for_itself OAuthClient.for_subject OAuthClient.start_authorization "
+    "OAuthClient.finish_authorization OAuthClient.authorize_interactively OAuthClient.authorize_device "
+    "Provider.discover Token.from_response TokenSource.revoke"
+).split()
+"""What follows a standard, and so names the section. So does everything in `blnk_auth.providers`, which follows the
+pages of a provider."""
+
+
+def _described(value: Any) -> list[str]:
+    """The docstrings of a function, or of a class, its constructor, and its bases."""
+    if not inspect.isclass(value):
+        return [value.__doc__ or ""]
+    return [each.__doc__ or "" for each in (*value.__mro__, vars(value).get("__init__")) if each is not None]
+
+
+def describes_threads(value: Any) -> bool:
+    """Whether the documentation of a public name, or that of a base class, describes threads and tasks."""
+    return any(phrase in " ".join(text.split()) for text in _described(value) for phrase in THREADS)
+
+
+def _named(name: str) -> Any:
+    """A public name, or a member of one: `Provider.discover`."""
+    owner, _, member = name.partition(".")
+    value = next(each for path, each in public_definitions().items() if path.rpartition(".")[2] == owner)
+    return getattr(value, member) if member else value
+
+
+@pytest.mark.parametrize("name", public_definitions())
+def test_a_public_name_describes_threads_and_tasks(name: str) -> None:
+    """In words that are the same everywhere, so that a reader finds them."""
+    assert describes_threads(public_definitions()[name]) or name.rpartition(".")[2] in NO_BEHAVIOUR
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*FOLLOW_A_SOURCE, *(path.rpartition(".")[2] for path in public_definitions() if ".providers." in path)],
+)
+def test_what_follows_a_source_names_it(name: str) -> None:
+    """The RFC with its section, or the page of the provider."""
+    assert SOURCE.search(_named(name).__doc__ or "")
+
+
+def test_what_describes_no_threads_is_seen() -> None:
+    """A class without a word of it, and one whose base has it."""
+
+    class Bare:
+        """Does things."""
+
+    class Derived(blnk_auth.Token):
+        """Does more."""
+
+    assert not describes_threads(Bare)
+    assert describes_threads(Derived)
+
+
 # --- that the check sees what it should ------------------------------------------------------------------------------
 
 

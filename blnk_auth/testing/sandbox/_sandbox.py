@@ -49,8 +49,9 @@ class Sandbox:
             assert sandbox.counts.refreshes == 1
 
     It responds from a daemon thread once the `with` block is entered. When the block ends, every connection is closed,
-    also one with a request under way. All methods are thread-safe; only `sign_in` and `wait_for_token_requests` block,
-    so call these two on a worker thread where an event loop runs. A `Sandbox` can be entered once.
+    also one with a request under way. All methods may be called from any thread. Only `sign_in` and
+    `wait_for_token_requests` block, so call these two on a worker thread where an event loop runs. A `Sandbox` can be
+    entered once.
 
     Args:
         personality: The provider that it plays: "blnk_cloud", "blink" or "flinks". The modules `_blnk_cloud`, `_blink`
