@@ -24,6 +24,10 @@ from ..events import Event
 from .callback_url import check_callback, code_of, no_state, parse_callback
 from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
 
+CODE_IS_UNSPENT = "the code is unspent: call finish_authorization() with the same URL again"
+CODE_MAY_BE_SPENT = "the code may be spent: begin again with start_authorization()"
+"""What to do after a failure of the token endpoint: the remedies of the errors that `_after_outage` makes."""
+
 
 class AuthorizationFinish:
     """The end of one sign-in, to be run once.
@@ -107,5 +111,5 @@ class AuthorizationFinish:
     def _after_outage(self, error: TemporarilyUnavailable, claim: Claim) -> TemporarilyUnavailable:
         """The error to raise; the pending sign-in is given back if the code is certainly unspent."""
         if spent_nothing(error) and self._pending.give_back(claim):
-            return error.replace(remedy="the code is unspent: call finish_authorization() with the same URL again")
-        return error.replace(remedy="the code may be spent: begin again with start_authorization()")
+            return error.replace(remedy=CODE_IS_UNSPENT)
+        return error.replace(remedy=CODE_MAY_BE_SPENT)

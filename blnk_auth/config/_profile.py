@@ -226,7 +226,8 @@ class Profile:
             why = error.strerror or type(error).__name__
         except ValueError:
             why = "it is not a PEM or JWK"
-        raise self.origin.error("private_key", f"{file!r} cannot be read ({why})")
+        remedy = "name a file that has the key, and that this user may read"
+        raise self.origin.error("private_key", f"{file!r} cannot be read ({why})", remedy)
 
 
 @public
@@ -365,7 +366,8 @@ def _file(setting: Setting, name: str, directory: Path, origin: SettingsOrigin) 
     try:
         return str(directory / Path(name).expanduser())
     except RuntimeError:
-        raise origin.error(setting.name, f"{name!r} begins with ~, and there is no such home directory") from None
+        problem = f"{name!r} begins with ~, and there is no such home directory"
+        raise origin.error(setting.name, problem, "write the full path") from None
 
 
 def _may_be_in_keyring(setting: Setting) -> bool:

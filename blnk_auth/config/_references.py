@@ -74,7 +74,7 @@ def from_keyring(reference: str) -> Callable[[], str]:
     """A callable that reads the entry at each call. It raises `UnresolvedReference`, and so does this function."""
     service, slash, name = reference.removeprefix(_KEYRING).rpartition("/")
     if not slash or not service.strip("/") or not name:
-        raise UnresolvedReference("must be written keyring:service/name")
+        raise UnresolvedReference("is not a complete reference to the keyring", "write keyring:service/name")
     try:
         import keyring
     except ImportError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.command_line import SECRET, CommandLine
+from support.errors import raises
 from support.leaks import everything_in, leaks
 
 from blnk_auth import ConfigurationError, OAuthClient
@@ -67,90 +68,81 @@ def test_every_client_authentication_is_a_choice() -> None:
 def test_what_the_client_refuses_is_reported_with_file_and_profile(tmp_path: Path) -> None:
     """What the client itself refuses is reported with the file and the profile that it comes from."""
     profile = load(tmp_path, f'{BASE}client_secret = "s"\nbase_url = "http://api.test"')
-    with pytest.raises(ConfigurationError, match=r"config.toml: profile 'default': base_url uses http"):
+    with raises(ConfigurationError, parameter="base_url", shows=(str(tmp_path / "config.toml"), "'default'")):
         profile.make(OAuthClient, store=MemoryStore())
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "shown"),
     [
-        ('client_idd = "x"', r"profile 'default': client_idd is not a setting.*did you mean 'client_id'\?"),
-        ('host = "x"', r"host does not belong to provider 'blnk_cloud', but to 'flinks'"),
-        ("redirect_uri = 7", r"redirect_uri must be text in quotes, not a number"),
-        ('api_origins = "https://a.test"', r"api_origins must be a list of strings.*not a string"),
-        ("api_origins = [1]", r"api_origins must be a list of strings.*not a list"),
-        ("scope = true", r"scope must be text in quotes, not true or false"),
-        ('client_auth = "client_secret_bsic"', r"client_auth.*did you mean 'client_secret_basic'\?"),
-        ('scope = "${NOT_SET}"', r"scope refers to the environment variable NOT_SET, which is not set"),
-        ('scope = "${NOT SET}"', r"scope has a \$\{ that does not begin a"),
-        ('scope = "${NOT_CLOSED"', r"scope has a \$\{ that does not begin a"),
-        ('client_secret = "keyring:nothing"', r"client_secret must be written keyring:service/name"),
+        ('client_idd = "x"', "'client_id'"),
+        ('host = "x"', "'flinks'"),
+        ("redirect_uri = 7", "a number"),
+        ('api_origins = "https://a.test"', "a string"),
+        ("api_origins = [1]", "a list"),
+        ("scope = true", "true or false"),
+        ('client_auth = "client_secret_bsic"', "'client_secret_basic'"),
+        ('scope = "${NOT_SET}"', "NOT_SET"),
+        ('scope = "${NOT SET}"', "${"),
+        ('scope = "${NOT_CLOSED"', "${"),
+        ('client_secret = "keyring:nothing"', "keyring:service/name"),
     ],
 )
-def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_key_is_named_with_file_and_profile(tmp_path: Path, text: str, shown: str) -> None:
     """A typo, a wrong type or a missing variable is reported with file, profile and key, and what is right instead."""
-    with pytest.raises(ConfigurationError, match=message) as caught:
+    where = (str(tmp_path / "config.toml"), "'default'")
+    with raises(ConfigurationError, parameter=text.partition(" ")[0], shows=(*where, shown)):
         load(tmp_path, BASE + text)
-    assert caught.value.parameter == text.partition(" ")[0]
-    assert str(tmp_path / "config.toml") in str(caught.value)
-    assert "'default'" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "shown"),
     [
-        ("[profile.default]\n", r"'profile' does not belong at the top; did you mean 'profiles'\?"),
-        ("profiles = 1\n", r"profiles must be tables"),
-        ("[profiles]\ndefault = 1\n", r"profiles.default must be a table"),
-        ("[profiles.default\n", r"it is not TOML.*line 1"),
-        ("[profiles.default]\n", r"provider is missing; write one of blnk_cloud, blink"),
-        ('[profiles.default]\nprovider = "blnk-cloud"\n', r"provider 'blnk-cloud' is unknown; did you mean"),
-        ('[profiles.default]\nprovider = "blnk_cloud"\n', r"client_id is missing"),
-        (
-            '[profiles.default]\nprovder = "flinks"\nhost = "h"\n',
-            r"provder is not a setting; did you mean 'provider'\?",
-        ),
-        ('[profiles.acme]\nprovider = "blnk_cloud"\n', r"has no profile 'default'; it has: acme$"),
-        ("[profiles.a]\n[profiles.defalt]\n", r"'default'; it has: a, defalt; did you mean 'defalt'\?$"),
-        ("", r"has no profile 'default'; it has none; write one with: blnk-auth init$"),
+        ("[profile.default]\n", "'profiles'"),
+        ("profiles = 1\n", "[profiles.default]"),
+        ("[profiles]\ndefault = 1\n", "[profiles.default]"),
+        ("[profiles.default\n", "line 1"),
+        ("[profiles.default]\n", "blnk_cloud, blink"),
+        ('[profiles.default]\nprovider = "blnk-cloud"\n', "'blnk_cloud'"),
+        ('[profiles.default]\nprovider = "blnk_cloud"\n', "client_id"),
+        ('[profiles.default]\nprovder = "flinks"\nhost = "h"\n', "'provider'"),
+        ('[profiles.acme]\nprovider = "blnk_cloud"\n', "acme"),
+        ("[profiles.a]\n[profiles.defalt]\n", "'defalt'"),
+        ("", "blnk-auth init"),
     ],
 )
-def test_a_file_that_is_not_valid_is_explained(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_valid_is_explained(tmp_path: Path, text: str, shown: str) -> None:
     """A file with another shape, without the profile, or with a broken line is reported with what to change."""
-    with pytest.raises(ConfigurationError, match=message) as caught:
+    with raises(ConfigurationError, shows=(str(tmp_path / "config.toml"), shown)):
         load(tmp_path, text)
-    assert str(tmp_path / "config.toml") in str(caught.value)
 
 
 def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None:
     """Without a file, the error names where it was looked for and that `init` writes it."""
-    with pytest.raises(ConfigurationError, match=r"none.toml does not exist; write it with: blnk-auth init"):
+    with raises(ConfigurationError, parameter="path", shows=(str(tmp_path / "none.toml"), "blnk-auth init")):
         load_profile("default", tmp_path / "none.toml")
 
 
 def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     """A file that is not UTF-8 is an error that names it."""
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(it is not UTF-8 text\)"):
+    with raises(ConfigurationError, shows=(str(tmp_path / "config.toml"), "UTF-8")):
         load_profile("default", tmp_path / "config.toml")
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    "text",
     [
-        ("a = " + "[" * 5000, "it is nested too deeply"),
-        ("[profiles.default]\nprovider = " + "9" * 5000, "it has a number that is too long"),
-        ("[profiles.default]\nprovider = '\0'", "it is not TOML"),
+        "a = " + "[" * 5000,
+        "[profiles.default]\nprovider = " + "9" * 5000,
+        "[profiles.default]\nprovider = '\0'",
     ],
     ids=["deep", "giant", "NUL"],
 )
-def test_a_hostile_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    """A file that Python's TOML reader cannot read for any reason is an error that names it."""
-    with pytest.raises(ConfigurationError) as caught:
+def test_a_hostile_file_is_refused(tmp_path: Path, text: str) -> None:
+    """A file that Python's TOML reader cannot read for any reason is an error that names it, and how to go on."""
+    with raises(ConfigurationError, shows=(str(tmp_path / "config.toml"), "blnk-auth init")):
         load(tmp_path, text)
-    assert problem in caught.value.problem
-    assert str(tmp_path / "config.toml") in caught.value.problem
-    assert caught.value.remedy == "correct it, or move it away and run: blnk-auth init"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-of-that-name/config.toml", 5])
@@ -171,7 +163,7 @@ def test_a_profile_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_directory_cannot_be_the_file(tmp_path: Path) -> None:
     """A directory in the place of the file is an error that names it."""
     (tmp_path / "config.toml").mkdir()
-    with pytest.raises(ConfigurationError, match=r"config.toml cannot be read \(Is a directory\)"):
+    with raises(ConfigurationError, shows=(str(tmp_path / "config.toml"), "Is a directory")):
         load_profile("default", tmp_path / "config.toml")
 
 
@@ -251,7 +243,7 @@ def test_a_closed_home_directory_of_another_user_does_not_matter(
 def test_what_a_missing_profile_lacks_is_blamed_on_the_options(tmp_path: Path) -> None:
     """A profile that is not in the file takes no blame for a setting that is missing."""
     load(tmp_path, BASE)
-    with pytest.raises(ConfigurationError, match=r"^--host or BLNK_AUTH_HOST is missing"):
+    with raises(ConfigurationError, parameter="host", shows=("--host", "BLNK_AUTH_HOST")):
         load_profile("other", tmp_path / "config.toml", overrides={"provider": "flinks", "client_id": "id"})
 
 
@@ -285,9 +277,7 @@ def test_a_secret_in_a_file_that_others_may_read_is_refused(tmp_path: Path, text
     if not is_refused:
         load(tmp_path, BASE + text, mode=0o644, X="1")
         return
-    with pytest.raises(
-        ConfigurationError, match=r"is a secret, and other users may read the file; run chmod 600"
-    ) as caught:
+    with raises(ConfigurationError, parameter=text.partition(" ")[0], shows="chmod 600") as caught:
         load(tmp_path, BASE + text, mode=0o640, X="1")
     assert leaks(everything_in(caught.value), ["s3cr3t"]) == []
 
@@ -303,13 +293,15 @@ def test_files_are_found_beside_the_configuration(tmp_path: Path) -> None:
     """A relative file name means the directory of the configuration file; one that is missing is reported by key."""
     profile = load(tmp_path, f'{BASE}private_key = "keys/client.pem"\nclient_auth = "private_key_jwt"')
     assert profile.settings["private_key"] == str(tmp_path / "keys" / "client.pem")
-    with pytest.raises(ConfigurationError, match=r"profile 'default': private_key '.*client.pem' cannot be read"):
+    with raises(
+        ConfigurationError, parameter="private_key", shows=(str(tmp_path / "keys" / "client.pem"), "'default'")
+    ):
         profile.make(OAuthClient, store=MemoryStore())
 
 
 def test_a_wrong_store_url_is_reported_by_key(tmp_path: Path) -> None:
     """A store URL of an unknown kind is reported with file, profile and key."""
-    with pytest.raises(ConfigurationError, match=r"profile 'default': store cannot be used: .*known are"):
+    with raises(ConfigurationError, parameter="store", shows=(str(tmp_path / "config.toml"), "'default'", "sqlite:")):
         load(tmp_path, f'{BASE}store = "floppy:a"').open_store()
 
 
@@ -322,7 +314,7 @@ def test_the_subject_is_sent_where_blink_wants_it(tmp_path: Path) -> None:
 
 def test_an_option_that_is_wrong_is_named_as_option(tmp_path: Path) -> None:
     """What comes from an option or variable is blamed on it and not on the file."""
-    with pytest.raises(ConfigurationError, match=r"^--host or BLNK_AUTH_HOST does not belong to provider"):
+    with raises(ConfigurationError, parameter="host", shows=("--host", "BLNK_AUTH_HOST", "'blnk_cloud'")):
         load_profile("x", tmp_path / "none", overrides={"provider": "blnk_cloud", "client_id": "id", "host": "x"})
 
 
@@ -330,27 +322,27 @@ def test_what_an_option_leaves_wrong_is_blamed_on_the_file(tmp_path: Path) -> No
     """An option that needs something further does not take the blame for what the file lacks."""
     load(tmp_path, BASE)
     profile = load_profile("default", tmp_path / "config.toml", overrides={"client_auth": "private_key_jwt"})
-    with pytest.raises(ConfigurationError, match="^.*: profile 'default': private_key is missing"):
+    with raises(ConfigurationError, parameter="private_key", shows=(str(tmp_path / "config.toml"), "'default'")):
         profile.make(OAuthClient)
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "message"),
+    ("option", "value", "parameter", "shown"),
     [
-        ("base_url", "http://api.test", r"--base-url or BLNK_AUTH_BASE_URL: base_url uses http"),
-        ("verify", "none.pem", r"--verify or BLNK_AUTH_VERIFY: .*the CA file '.*' cannot be loaded"),
-        ("client_auth", "private_key_jwt", r"--private-key or BLNK_AUTH_PRIVATE_KEY: private_key is missing"),
-        ("client_secret", None, r"BLNK_AUTH_CLIENT_SECRET: client_secret is missing"),
+        ("base_url", "http://api.test", "base_url", ("--base-url", "BLNK_AUTH_BASE_URL")),
+        ("verify", "none.pem", "verify", ("--verify", "BLNK_AUTH_VERIFY", "none.pem")),
+        ("client_auth", "private_key_jwt", "private_key", ("--private-key", "BLNK_AUTH_PRIVATE_KEY")),
+        ("client_secret", None, "client_secret", "BLNK_AUTH_CLIENT_SECRET"),
     ],
 )
 def test_what_the_client_refuses_is_blamed_on_the_option(
-    tmp_path: Path, option: str, value: str | None, message: str
+    tmp_path: Path, option: str, value: str | None, parameter: str, shown: str | tuple[str, ...]
 ) -> None:
     """What only the client finds out is blamed on the option too, and a file that is not there on nobody."""
     usual = {"provider": "blnk_cloud", "client_id": "id", "client_secret": "s", option: value}
     given = {name: text for name, text in usual.items() if text is not None}
     profile = load_profile("x", tmp_path / "none", overrides=given)
-    with pytest.raises(ConfigurationError, match=f"^{message}"):
+    with raises(ConfigurationError, parameter=parameter, shows=shown):
         profile.make(OAuthClient, store=MemoryStore())
 
 

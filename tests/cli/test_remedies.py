@@ -222,17 +222,18 @@ def test_each_error_has_its_line_and_status(error: BlnkAuthError, status: int, l
 
 def test_a_remedy_that_is_replaced_leaves_the_error_as_it_is() -> None:
     """The error keeps its own remedy, for programs."""
-    error = ConfigurationError("port 1 is in use", parameter="port", remedy="pass listen=False")
+    in_python = "pass listen=False"
+    error = ConfigurationError("port 1 is in use", parameter="port", remedy=in_python)
     assert remedy_of(error) == _BY_PARAMETER["port"]
     assert message_of(error) == f"port 1 is in use; {_BY_PARAMETER['port']}"
-    assert error.remedy == "pass listen=False"
+    assert error.fields()["remedy"] == in_python
 
 
 @pytest.mark.parametrize(
     ("secret", "remedy"),
     [
         ('"${NOT_SET}"', "set it and run again"),
-        ('"keyring:nothing"', "must be written keyring:service/name"),
+        ('"keyring:nothing"', "write keyring:service/name"),
         ('"written-out"', "run chmod 600"),
         ("7", "must be text in quotes, not a number"),
     ],

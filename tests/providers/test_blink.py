@@ -337,9 +337,9 @@ def test_a_look_up_that_fails_is_reported_without_its_text(blink: World) -> None
     unknown = blink.client(blink.provider(authorization_endpoint={}.__getitem__))
     with raises(TemporarilyUnavailable, parameter="authorization_endpoint"):
         unknown.start_authorization("alice")
-    for endpoint, complaint in (("http://bank.test/authorize", "uses http"), (None, "has no authorization_endpoint")):
+    for endpoint in ("http://bank.test/authorize", None):
         made: Any = blink.provider(authorization_endpoint=lambda _target, endpoint=endpoint: endpoint)
-        with pytest.raises(ConfigurationError, match=complaint):
+        with raises(ConfigurationError, parameter="authorization_endpoint"):
             blink.client(made).start_authorization("alice")
 
 
@@ -456,8 +456,10 @@ def test_a_problem_is_reported_with_its_correlation_id_and_without_secrets(blink
         headers={**fault.headers, "X-Correlation-ID": "6f1e2b34-0000-4000-8000-1234567890ab"},
     )
     blink.sandbox.fail(named)
-    with pytest.raises(
-        ConfigurationError, match="username: must not be null.*6f1e2b34-0000-4000-8000-1234567890ab"
+    with raises(
+        ConfigurationError,
+        correlation_id="6f1e2b34-0000-4000-8000-1234567890ab",
+        shows=("username: must not be null", "6f1e2b34-0000-4000-8000-1234567890ab"),
     ) as caught:
         source.renew()
     assert leaks(everything_in(caught.value), [refresh_token]) == []
@@ -469,7 +471,7 @@ def test_a_gateways_silence_leaves_the_result_unknown(blink: World, status: int)
     source = blink.signed_in()
     kept = blink.stored(source)
     blink.sandbox.fail(problem("TECHNICAL_ERROR", status=status, source="PLATFORM"))
-    with pytest.raises(TemporarilyUnavailable, match="may have renewed"):
+    with raises(TemporarilyUnavailable, outcome_unknown=True, status_code=status):
         source.renew()
     assert blink.stored(source) == kept
     blink.clock.advance(60)

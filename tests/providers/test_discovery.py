@@ -109,7 +109,7 @@ def test_a_redirect_is_not_followed(server: Described) -> None:
     """It could lead to another server that calls itself by this name."""
     with Site(lambda _: Reply.json({**METADATA, "issuer": server.issuer})) as elsewhere:
         server.instead = Reply.redirect(elsewhere.origin)
-        with pytest.raises(ProtocolError, match="302"):
+        with raises(ProtocolError, parameter="issuer", shows="302"):
             Provider.discover(server.issuer)
         assert elsewhere.received == []
 
@@ -121,15 +121,13 @@ def test_a_redirect_is_not_followed(server: Described) -> None:
 def test_the_issuer_must_match_to_the_letter(server: Described, suffix: str) -> None:
     """RFC 8414 section 3.3; a slash at the end counts. Both are quoted."""
     server.members = {"issuer": server.issuer + suffix if suffix else "https://other.test"}
-    with raises(ConfigurationError, parameter="issuer") as caught:
+    shown = (repr(server.issuer), repr(server.members["issuer"]))
+    with raises(ConfigurationError, parameter="issuer", shows=shown):
         Provider.discover(server.issuer)
-    assert caught.value.parameter == "issuer"
-    assert repr(server.issuer) in caught.value.problem
-    assert repr(server.members["issuer"]) in caught.value.problem
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "member"),
     [
         ({"token_endpoint": None}, "token_endpoint"),
         ({"token_endpoint": 7}, "token_endpoint"),
@@ -140,10 +138,10 @@ def test_the_issuer_must_match_to_the_letter(server: Described, suffix: str) -> 
         ({"issuer": None}, "issuer"),
     ],
 )
-def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[str, Any], said: str) -> None:
+def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[str, Any], member: str) -> None:
     """By the member that is missing or odd."""
     server.members = members
-    with pytest.raises(ConfigurationError, match=said):
+    with raises(ConfigurationError, shows=member):
         Provider.discover(server.issuer)
 
 
@@ -151,14 +149,14 @@ def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[
 def test_what_is_not_a_document_is_ignored(server: Described, body: bytes) -> None:
     """A page, an array: the error names both places."""
     server.instead = Reply(200, body)
-    with pytest.raises(ProtocolError, match="oauth-authorization-server.*openid-configuration"):
+    with raises(ProtocolError, parameter="issuer", shows=("oauth-authorization-server", "openid-configuration")):
         Provider.discover(server.issuer)
 
 
 def test_an_endless_document_is_cut_off(server: Described) -> None:
     """Size is capped as for a token answer."""
     server.instead = Reply(200, endless())
-    with pytest.raises(ProtocolError, match="longer than"):
+    with raises(ProtocolError, shows="max_answer_bytes"):
         Provider.discover(server.issuer)
 
 
@@ -298,7 +296,7 @@ def test_an_http_client_of_the_users_own_may_hold_the_certificate() -> None:
 @pytest.mark.parametrize("supported", [["private_key_jwt"], ["something_new"]])
 def test_no_method_in_common_is_reported(supported: list[str]) -> None:
     """With what the server supports, also if we do not know it."""
-    with pytest.raises(ConfigurationError, match=f"supports {supported[0]}.*private_key"):
+    with raises(ConfigurationError, parameter="client_auth", shows=(supported[0], "private_key")):
         chosen(built(token_endpoint_auth_methods_supported=supported), client_secret="s3cret")
 
 

@@ -291,7 +291,7 @@ def test_a_connection_is_not_revoked_with_a_token_that_cannot_be_sent(flinks: Wo
 def test_the_clients_own_token_is_never_a_matter_of_signing_in(flinks: World) -> None:
     """Nobody could."""
     flinks.sandbox.fail(upstream_expired(401))
-    with pytest.raises(ConfigurationError, match="client_credentials"):
+    with raises(ConfigurationError, status_code=401, shows="client_credentials"):
         flinks.client().for_itself(scope="client:admin").token()
 
 

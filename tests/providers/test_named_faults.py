@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.clients import HTTPX
+from support.errors import raises
 from support.worlds import World, a_world
 
 from blnk_auth import BlnkAuthError, RenewalPolicy, TokenSource
@@ -133,11 +134,11 @@ def test_faults_and_names_keep_their_order(blnk_cloud: World) -> None:
     """One for each request, named or not."""
     source = signed_in(blnk_cloud)
     blnk_cloud.sandbox.fail("unavailable", Fault(), "invalid_client")
-    with pytest.raises(BlnkAuthError, match="503"):
+    with raises(BlnkAuthError, status_code=503):
         source.renew()
     blnk_cloud.clock.advance(60)
     source.renew()
-    with pytest.raises(BlnkAuthError, match="invalid_client"):
+    with raises(BlnkAuthError, error="invalid_client"):
         source.renew()
 
 

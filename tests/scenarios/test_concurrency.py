@@ -17,6 +17,7 @@ import pytest
 import trio
 from support.acme_server import Acme
 from support.clients import HERD, KINDS, Kind, through_every_client, through_tasks, through_threads
+from support.errors import raises
 from support.limits import PATIENCE
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
@@ -400,7 +401,7 @@ def test_f10_a_store_that_asks_for_the_token_it_delays_gets_an_error(world: Worl
     class Recursive(DelegatingStore):
         def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
             if expected is not None:
-                with pytest.raises(BlnkAuthError, match="asked for the very token") as caught:
+                with raises(BlnkAuthError) as caught:
                     alice.renew()
                 refused.append(str(caught.value))
             return super().save(key, data, expected=expected)

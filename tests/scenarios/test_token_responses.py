@@ -252,7 +252,7 @@ def test_f16_a_lifetime_of_nothing_means_expired_now(world: World, kind: Kind, e
     old = world.stored(alice).token
     world.sandbox.fail(Fault(rewrite=partial(with_member, "expires_in", expires_in)))
     with kind.open(alice) as http:
-        with pytest.raises(ProtocolError, match="expires_in"):
+        with raises(ProtocolError, shows="expires_in"):
             http.get(world.url)
         assert world.stored(alice).token.expires_at == world.clock()
         assert world.stored(alice).token.refresh_token != old.refresh_token
@@ -362,7 +362,7 @@ def test_a_refresh_token_that_comes_alone_is_kept(world: World, kind: Kind) -> N
     alice = world.expired()
     world.sandbox.fail(Fault(rewrite=partial(with_member, "access_token", ...)))
     with kind.open(alice) as http:
-        with pytest.raises(ProtocolError, match="without access_token"):
+        with raises(ProtocolError, status_code=200, shows="access_token"):
             http.get(world.url)
         world.clock.advance(60)
         assert http.get(world.url).status == 200
@@ -462,11 +462,11 @@ def test_f20_a_server_that_issues_expired_tokens_causes_one_error_and_no_loop(wo
     world.sandbox.lifetime = 0
     with kind.open(alice) as http:
         for _ in range(10):
-            with pytest.raises(ProtocolError, match="had already expired.*clock"):
+            with raises(ProtocolError, shows="expires_in"):
                 http.get(world.url)
         assert world.renewals == ONE_RENEWAL
         world.clock.advance(60)
-        with pytest.raises(ProtocolError, match="had already expired"):
+        with raises(ProtocolError, shows="expires_in"):
             http.get(world.url)
     assert world.renewals == (2, 2, 0)
     assert world.sandbox.counts.api_requests == 0

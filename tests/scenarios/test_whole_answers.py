@@ -21,16 +21,17 @@ import pytest
 import requests
 import trustme
 from requests.adapters import BaseAdapter
+from support.errors import raises
 from support.leaks import leaks
 from support.limits import PATIENCE
 from support.providers import acme_at
 
 from blnk_auth import (
-    BlnkAuthError,
     ConfigurationError,
     Flinks,
     MemoryStore,
     OAuthClient,
+    ProtocolError,
     Provider,
     RenewalPolicy,
     TemporarilyUnavailable,
@@ -350,7 +351,7 @@ def test_a_small_answer_does_not_become_a_large_one(package: Package, client: st
     sent = answer(f"HTTP/1.1 200 OK\nContent-Encoding: {coding}\nContent-Length: {len(content)}", content)
     with RawServer(lambda _: sent) as server:
         own = own_client(package) if client == "the user's" else None
-        with pytest.raises((BlnkAuthError, NoResponse), match="longer than|Content-Encoding"):
+        with pytest.raises(ProtocolError if times == 1 else NoResponse):
             send(package, server.origin, client=own, max_answer_bytes=1_000_000)
         if own is not None:
             own.close()
@@ -404,9 +405,9 @@ def test_a_users_client_that_raises_is_not_an_answer(package: Package, raised: E
     else:
         own = {"httpx": httpx, "httpx2": httpx2}[package].Client(transport=Broken())
     with own:
-        with pytest.raises(NoResponse, match=type(raised).__name__) as caught:
+        with raises(NoResponse, shows=type(raised).__name__) as caught:
             send(package, "https://as.acme.test", client=own)
-        with pytest.raises(TemporarilyUnavailable, match=type(raised).__name__):
+        with raises(TemporarilyUnavailable, shows=type(raised).__name__):
             Provider.discover(f"https://{package}.{type(raised).__name__.lower()}.test", token_http=own)
         device = OAuthClient(
             Provider(
@@ -419,7 +420,7 @@ def test_a_users_client_that_raises_is_not_an_answer(package: Package, raised: E
             client_auth="none",
             token_http=own,
         )
-        with pytest.raises(TemporarilyUnavailable, match=type(raised).__name__):
+        with raises(TemporarilyUnavailable, shows=type(raised).__name__):
             device.authorize_device("alice", on_prompt=print)
     assert caught.value.sent is True
     assert leaks([str(caught.value)], ["cHJvb2Y"]) == []
@@ -428,7 +429,7 @@ def test_a_users_client_that_raises_is_not_an_answer(package: Package, raised: E
 @pytest.mark.parametrize("package", ["httpx", "httpx2"], indirect=True)
 def test_a_client_that_cannot_be_made_sent_nothing(tmp_path: Path, package: Package) -> None:
     """As where an interpreter lets it import nothing. A session of requests is made of nothing that could fail."""
-    with pytest.raises(ConfigurationError, match="cannot be used"):
+    with raises(ConfigurationError, shows="proxy"):
         send(package, "https://as.acme.test", verify=ssl.create_default_context(), proxy="socks5h://127.0.0.1:1/odd?x")
 
 

@@ -19,9 +19,11 @@ def test_mistake_is_caught_by_a_schedule_that_can_be_replayed(mistake: str) -> N
     """Every seeded mistake breaks an invariant, and replaying its schedule breaks it again in the same way."""
     with pytest.raises(Violation) as found:
         explore(MUTATIONS[mistake])
+    violation = found.value
     with pytest.raises(Violation) as again:
-        replay(MUTATIONS[mistake], found.value.choices)
-    assert str(again.value) == str(found.value)
+        replay(MUTATIONS[mistake], violation.choices)
+    repeated = again.value
+    assert str(repeated) == str(violation)
 
 
 def corrected(setup: Setup) -> Setup:

@@ -127,7 +127,7 @@ def test_f48_a_lax_directory_is_refused(directory: Path) -> None:
     """F48: a directory that others may enter is refused with the way to mend it, and left as it is."""
     directory.mkdir(0o755)
     directory.chmod(0o755)
-    with pytest.raises(StoreError, match=r"tokens' can be used by other users \(mode 755\); `chmod 700`"):
+    with raises(StoreError, parameter="check_permissions", shows=(str(directory), "mode 755", "chmod 700")):
         FileStore(directory)
     assert mode(directory) == 0o755
     FileStore(directory, check_permissions=False).save("alice", {}, expected=None)
@@ -139,7 +139,7 @@ def test_f48_a_lax_record_is_refused(directory: Path, store: FileStore) -> None:
     [path] = records(directory)
     path.chmod(0o644)
     for attempt in (lambda: store.load("alice"), lambda: store.save("alice", {}, expected=version)):
-        with pytest.raises(StoreError, match=r"mode 644\); `chmod 600`"):
+        with raises(StoreError, parameter="check_permissions", shows=(str(path), "mode 644", "chmod 600")):
             attempt()
     assert records(directory) == [path]
     assert loaded(FileStore(directory, check_permissions=False), "alice").data == {"n": 1}
@@ -152,7 +152,7 @@ def test_f48_symlinks_are_refused(tmp_path: Path, directory: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     directory.symlink_to(elsewhere)
     for _ in range(2):
-        with pytest.raises(StoreError, match="is a symlink"):
+        with raises(StoreError, parameter="check_permissions", shows="check_permissions=False"):
             FileStore(directory)
         elsewhere.mkdir(0o700, exist_ok=True)
     assert list(elsewhere.iterdir()) == []
@@ -162,7 +162,7 @@ def test_f48_symlinks_are_refused(tmp_path: Path, directory: Path) -> None:
     [path] = records(directory)
     path.rename(elsewhere / "moved.json")
     path.symlink_to(elsewhere / "moved.json")
-    with pytest.raises(StoreError, match="is a symlink"):
+    with raises(StoreError, parameter="check_permissions", shows="check_permissions=False"):
         store.load("alice")
     assert loaded(FileStore(directory, check_permissions=False), "alice").data == {"n": 1}
 
@@ -172,14 +172,14 @@ def test_f48_another_users_directory_is_refused(directory: Path) -> None:
     """F48: a directory that belongs to somebody else is refused, however private."""
     directory.mkdir(0o700)
     os.chown(directory, 65534, 65534)
-    with pytest.raises(StoreError, match=r"belongs to another user: owner uid 65534"):
+    with raises(StoreError, parameter="check_permissions", shows="uid 65534"):
         FileStore(directory)
 
 
 def test_what_is_not_a_directory_is_refused(directory: Path) -> None:
     """A file in the directory's place is an error that names it."""
     directory.write_text("")
-    with pytest.raises(StoreError, match="tokens"):
+    with raises(StoreError, shows=str(directory)):
         FileStore(directory)
     with raises(StoreError, parameter="directory"):
         FileStore("")
@@ -200,7 +200,7 @@ def test_f48_a_read_only_directory_is_an_error(tmp_path: Path, directory: Path) 
                 parent.chmod(0o711)
             os.setuid(65534)
         (directory / ".new").chmod(0o500)
-        with pytest.raises(StoreError, match=r"cannot be written: Permission denied; make '.*tokens' a directory"):
+        with raises(StoreError, shows=("Permission denied", str(directory))):
             store.save("alice", {"n": 2}, expected=version)
         assert loaded(store, "alice").data == {"n": 1}
 
@@ -213,7 +213,7 @@ def test_f48_a_full_disk_loses_nothing(directory: Path, store: FileStore) -> Non
 
     def with_no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        with pytest.raises(StoreError, match="cannot be written: File too large"):
+        with raises(StoreError, shows="File too large"):
             store.save("alice", {"big": "x" * 5000}, expected=version)
         assert list((directory / ".new").iterdir()) == []
 
@@ -319,7 +319,7 @@ def test_f44_a_damaged_record_is_moved_aside(directory: Path, store: FileStore, 
         lambda: FileStore(directory).load("alice"),
     )
     for attempt in attempts:
-        with pytest.raises(StoreError, match=rf"moved to '{aside}'.*Restore it.*or delete this key") as raised:
+        with raises(StoreError, key="alice", shows=(str(path), str(aside))) as raised:
             attempt()
         assert not isinstance(raised.value, Conflict)
         assert leaks([raised.value, raised.value.__context__], [SECRET]) == []

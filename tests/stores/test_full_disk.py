@@ -120,7 +120,7 @@ def test_a_lock_leaves_nothing(disk: _SizeLimit | _RealDisk, store: TokenStore) 
     """Neither one that was had nor one that was refused for want of room leaves a file."""
     with store.lock("alice", timeout=0):
         pass
-    with disk.full(), pytest.raises(StoreError, match="no room"), store.lock("alice", timeout=0):
+    with disk.full(), raises(StoreError, remedy="free some disk space and try again"), store.lock("alice", timeout=0):
         pass
     assert [path.name for path in disk.directory.rglob("*.lock")] == []
 

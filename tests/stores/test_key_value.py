@@ -125,27 +125,27 @@ def test_a_list_that_may_be_cut_short_is_an_error(backend: KeyValueMemoryStore, 
     """Where a backend ends its list in silence, the error warns that keys may be missing."""
     names = [f"x{number}" for number in range(1000)]
     run(backend.put_many(names, [{"n": 1}] * 1000, collection="blnk_auth"))
-    with pytest.raises(StoreError, match=r"may have more keys than its backend lists \(1000\)"):
+    with raises(StoreError, shows=("1000", "SQLStore")):
         store.keys()
     run(backend.delete("x0", collection="blnk_auth"))
     assert list(store.keys()) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "shown"),
     [
-        ({"blnk_auth": 2}, "newer blnk_auth"),
-        ({"blnk_auth": None}, "not written by blnk_auth"),
-        ({"key": "bob"}, "not written by blnk_auth"),
-        ({"version": 7}, "not written by blnk_auth"),
-        ({"data": {"token": SECRET}}, "or is damaged"),
-        ({"data": f'{{"token":"{SECRET}'}, "or is damaged"),
-        ({"data": ""}, "or is damaged"),
-        ({"data": "[]"}, "or is damaged"),
+        ({"blnk_auth": 2}, "format 2"),
+        ({"blnk_auth": None}, "delete('alice')"),
+        ({"key": "bob"}, "delete('alice')"),
+        ({"version": 7}, "delete('alice')"),
+        ({"data": {"token": SECRET}}, "delete('alice')"),
+        ({"data": f'{{"token":"{SECRET}'}, "delete('alice')"),
+        ({"data": ""}, "delete('alice')"),
+        ({"data": "[]"}, "delete('alice')"),
     ],
 )
 def test_a_damaged_record_is_an_error(
-    backend: KeyValueMemoryStore, store: KeyValueStore, change: dict[str, Any], message: str
+    backend: KeyValueMemoryStore, store: KeyValueStore, change: dict[str, Any], shown: str
 ) -> None:
     """It raises StoreError naming key and remedy, is not overwritten, and a delete heals it; others work."""
     store.save("alice", {"n": 1}, expected=None)
@@ -154,7 +154,7 @@ def test_a_damaged_record_is_an_error(
     assert value is not None
     run(backend.put(name_of("alice"), {**value, **change}, collection="blnk_auth"))
     for attempt in (lambda: store.load("alice"), lambda: store.save("alice", {}, expected=None)):
-        with pytest.raises(StoreError, match=rf"'alice'.*{message}") as raised:
+        with raises(StoreError, key="alice", shows=shown) as raised:
             attempt()
         assert not isinstance(raised.value, Conflict)
         assert leaks([raised.value], [SECRET]) == []
@@ -170,10 +170,10 @@ def test_an_error_of_the_backend_is_a_store_error_without_its_text(backend: KeyV
         async def get(self, key: str, *, collection: str | None = None) -> dict[str, Any] | None:
             raise DeserializationError(message=SECRET)
 
-    with pytest.raises(StoreError, match="could not be read") as raised:
+    with raises(StoreError, shows=("read", "DeserializationError")) as raised:
         KeyValueStore(Broken()).load("alice")
     assert leaks([raised.value, raised.value.__context__], [SECRET]) == []
-    with pytest.raises(StoreError, match="could not be written"):
+    with raises(StoreError, shows=("written", "ReadOnlyError")):
         KeyValueStore(ReadOnlyWrapper(backend, raise_on_write=True)).save("alice", {}, expected=None)
 
 

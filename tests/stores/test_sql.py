@@ -29,7 +29,7 @@ from support.stores.lease_contract import (
 from support.stores.workers import create_schema_when_told
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores import SQLStore, metadata
+from blnk_auth.stores import SQLStore, _sql_errors, metadata
 from blnk_auth.stores._psycopg_deadline import NoAnswerInTime, connect
 from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
@@ -241,10 +241,8 @@ def test_a_newer_schema_is_refused(store: SQLStore, url: str, raw: Engine) -> No
     run(raw, "UPDATE blnk_auth_schema SET version = 99")
     with SQLStore(url) as other:
         for verb in (lambda: other.load("alice"), lambda: other.save("alice", {}, expected=None), other.create_schema):
-            with pytest.raises(StoreError) as raised:
+            with raises(StoreError, shows="schema version 99"):
                 verb()
-            assert "schema version 99" in raised.value.problem
-            assert "upgrade blnk_auth" in str(raised.value.remedy)
     assert version_of(raw) == [99]
 
 
@@ -276,7 +274,7 @@ def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Eng
         check_version(connection, LATER)
     assert version_of(raw) == [2]
     assert "note" in {column["name"] for column in inspect(raw).get_columns("blnk_auth_records")}
-    with pytest.raises(StoreError, match="newer blnk_auth"):
+    with raises(StoreError, shows="version 2"):
         SQLStore(raw).load("alice")
 
 
@@ -335,7 +333,7 @@ def test_the_longest_key_fits(store: SQLStore) -> None:
     with store.lock(longest, timeout=PATIENCE):
         assert list(store.keys("ü")) == [longest]
     for verb in (store.load, store.delete):
-        with pytest.raises(StoreError, match="2049 bytes"):
+        with raises(StoreError, shows="2049 bytes"):
             verb(f"{longest}x")
 
 
@@ -343,7 +341,7 @@ def test_the_longest_key_fits(store: SQLStore) -> None:
 def test_a_key_that_no_database_keeps_is_refused(store: SQLStore, key: str) -> None:
     """A lone surrogate and a NUL character are refused by every verb."""
     for verb in (store.load, store.delete, lambda key: store.save(key, {}, expected=None), store.keys):
-        with pytest.raises(StoreError, match="not valid Unicode or has a NUL"):
+        with raises(StoreError, shows=repr(key)):
             list(verb(key) or ())
 
 
@@ -387,7 +385,7 @@ def test_a_failed_save_shows_no_secret(store: SQLStore, raw: Engine) -> None:
         run(raw, "ALTER TABLE blnk_auth_records ADD CONSTRAINT no_secret CHECK (data NOT LIKE '%s3cr3t%')")
     # MariaDB's INSERT IGNORE turns the violation into a warning, so there an existing record is updated.
     version = store.save("bob", {}, expected=None) if raw.dialect.name != "sqlite" else None
-    with pytest.raises(StoreError, match="cannot be written") as raised:
+    with raises(StoreError, shows=repr(store)) as raised:
         store.save("bob", {"access_token": "s3cr3t"}, expected=version)
     assert leaks([str(raised.value), repr(raised.value)], ["s3cr3t"]) == []
     assert raised.value.__context__ is None
@@ -397,9 +395,8 @@ def test_a_failed_save_shows_no_secret(store: SQLStore, raw: Engine) -> None:
 def test_a_wrong_password_is_reported_without_it() -> None:
     """The error of a failed connection names the server and not the password."""
     with SQLStore("postgresql+psycopg://user:s3cr3t-word@127.0.0.1:1/none") as store:
-        with pytest.raises(StoreError, match="check that the database runs") as raised:
+        with raises(StoreError, remedy=_sql_errors._CONNECT, shows="127.0.0.1") as raised:
             store.load("alice")
-        assert "127.0.0.1" in str(raised.value)
         assert leaks([str(raised.value), repr(store), *everything_in(raised.value)], ["s3cr3t-word"]) == []
 
 
@@ -513,7 +510,7 @@ def test_a_callable_gives_the_url_in_each_process(store: SQLStore, url: str) -> 
         assert asked == [url]
     restored = pickle.loads(pickle.dumps(SQLStore(url_from_a_vault)))
     assert repr(restored) == "SQLStore(url_or_engine=<callable>)"
-    with pytest.raises(StoreError, match="check that the database runs"):
+    with raises(StoreError, remedy=_sql_errors._CONNECT):
         restored.load("alice")
 
 
@@ -530,7 +527,7 @@ def test_a_wrong_order_of_keys_ends_the_listing(url: str, store: SQLStore, raw: 
     store._database.keys_from = store._database.keys_after = lambda _key: next(pages)  # type: ignore[method-assign]
     listed = store.keys()
     assert [next(listed), next(listed)] == ["b", "c"]
-    with pytest.raises(StoreError, match="keys in a wrong order.*rebuild the index"):
+    with raises(StoreError, shows=("REINDEX", "VARBINARY")):
         next(listed)
 
 
@@ -560,22 +557,22 @@ def test_a_users_sqlalchemy_object_is_not_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    ("url", "shown"),
     [
-        ("tokens.db", "url_or_engine must be a SQLAlchemy URL or an Engine"),
-        ("", "url_or_engine must be a SQLAlchemy URL or an Engine"),
-        (None, "url_or_engine must be a SQLAlchemy URL or an Engine"),
-        ("nosql://host/name", "does not know"),
-        ("oracle+oracledb://host/name", "needs the driver oracledb|not supported"),
-        ("mysql+mysqldb://host/name", "needs the driver MySQLdb|pip install"),
+        ("tokens.db", "postgresql+psycopg://"),
+        ("", "postgresql+psycopg://"),
+        (None, "postgresql+psycopg://"),
+        ("nosql://host/name", "nosql"),
+        ("oracle+oracledb://host/name", "oracle"),
+        ("mysql+mysqldb://host/name", "MySQLdb"),
         ("sqlite://", "MemoryStore"),
         ("sqlite:///:memory:", "MemoryStore"),
-        ("sqlite+aiosqlite:///tokens.db", "asynchronous|needs the driver aiosqlite"),
+        ("sqlite+aiosqlite:///tokens.db", "aiosqlite"),
     ],
 )
-def test_a_url_that_cannot_work_is_refused_immediately(url: Any, message: str) -> None:
+def test_a_url_that_cannot_work_is_refused_immediately(url: Any, shown: str) -> None:
     """The error names the parameter and what to give instead."""
-    with pytest.raises(ConfigurationError, match=message):
+    with raises(ConfigurationError, parameter="url_or_engine", shows=shown):
         SQLStore(url)
 
 

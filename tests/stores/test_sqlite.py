@@ -132,7 +132,7 @@ def test_a_lax_file_of_another_user_is_refused(tmp_path: Path) -> None:
         foreign = tmp_path / "foreign"
         foreign.touch(0o644)
         os.chown(foreign, 65534, 65534)
-    with pytest.raises(StoreError, match="belongs to another user"):
+    with raises(StoreError, parameter="check_permissions"):
         tighten(foreign)
 
 
@@ -141,7 +141,7 @@ def test_a_symlink_is_refused(tmp_path: Path) -> None:
     path, target = tmp_path / "link.db", tmp_path / "target.db"
     path.symlink_to(target)
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"path '.*link\.db' is a symlink"):
+        with raises(StoreError, parameter="path", shows="link.db"):
             SQLiteStore(path)
         assert not target.exists() or target.read_bytes() == b""
         target.touch()
@@ -152,14 +152,14 @@ def test_a_symlink_is_refused(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_is_refused(tmp_path: Path, where: str) -> None:
     """A directory, or a path below a regular file, raises StoreError that names the path and the remedy."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StoreError, match=r"path '.*'.*(own path|choose another path)"):
+    with raises(StoreError, shows=str(tmp_path / where)):
         SQLiteStore(tmp_path / where)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_unwritable_place_is_refused() -> None:
     """Where nobody may create anything, StoreError reports it at construction."""
-    with pytest.raises(StoreError, match=r"path '/proc/nowhere/tokens\.db' cannot be opened.*choose another path"):
+    with raises(StoreError, shows="/proc/nowhere/tokens.db", remedy=_sqlite_file._MAKE_WRITABLE):
         SQLiteStore("/proc/nowhere/tokens.db")
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_not_a_database_is_left_alone(path: Path, content: bytes)
     """A file that is not a database is refused, with content and mode as they were and nothing put beside it."""
     path.write_bytes(content)
     path.chmod(0o644)
-    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be opened.*not a database.*choose another path"):
+    with raises(StoreError, shows=str(path), remedy=_sqlite_file._REMEDIES[sqlite3.SQLITE_NOTADB]):
         SQLiteStore(path)
     assert path.read_bytes() == content
     assert mode(path) == 0o644
@@ -216,7 +216,7 @@ def test_a_database_of_another_application_is_left_alone(path: Path, statements:
     run_sql(path, *statements)
     path.chmod(0o644)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"another application.*choose another path"):
+    with raises(StoreError, parameter="path", shows=str(path)):
         SQLiteStore(path)
     assert path.read_bytes() == before
     assert mode(path) == 0o644
@@ -277,7 +277,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.save("alice", {"n": 1}, expected=None)
     run_sql(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(StoreError, match="upgrade blnk_auth"):
+    with raises(StoreError, shows=(str(path), f"version {len(MIGRATIONS) + 1}")):
         SQLiteStore(path)
     assert run_sql(path, "SELECT key FROM records") == [("alice",)]
     assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
@@ -337,7 +337,7 @@ def test_a_full_disk_loses_nothing(store: SQLiteStore) -> None:
     version = store.save("alice", {"n": 1}, expected=None)
     with store._file.connected("read") as connection:
         connection.execute("PRAGMA max_page_count = 1").fetchall()
-    with pytest.raises(StoreError, match=r"cannot be written.*full.*free some disk space"):
+    with raises(StoreError, remedy=_sqlite_file._REMEDIES[sqlite3.SQLITE_FULL]):
         store.save("alice", {"big": "x" * 100_000}, expected=version)
     record = store.load("alice")
     assert record is not None
@@ -351,7 +351,7 @@ def test_a_database_kept_locked_is_an_error(path: Path, store: SQLiteStore) -> N
         connection.execute("PRAGMA busy_timeout = 1").fetchall()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match=r"cannot be written.*locked.*another process"):
+        with raises(StoreError, remedy=_sqlite_file._REMEDIES[sqlite3.SQLITE_BUSY]):
             store.save("bob", {}, expected=None)
         assert data_of(store, "alice") == {}
     store.save("bob", {}, expected=None)
@@ -364,7 +364,7 @@ def test_a_damaged_file_is_an_error(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 4096)
-    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be .*(move the file aside|backup)"):
+    with raises(StoreError, shows=str(path), remedy=_sqlite_file._MOVE_ASIDE):
         SQLiteStore(path).load("alice")
 
 
@@ -374,7 +374,7 @@ def test_a_truncated_file_is_an_error(path: Path) -> None:
         for number in range(50):
             store.save(f"key {number:02}", {"big": "x" * 5000}, expected=None)
     os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
-    with pytest.raises(StoreError, match=r"path '.*tokens\.db' cannot be .*(backup)"):
+    with raises(StoreError, shows=str(path), remedy=_sqlite_file._MOVE_ASIDE):
         SQLiteStore(path)
 
 
@@ -384,7 +384,7 @@ def test_an_emptied_file_is_an_error(path: Path) -> None:
         store.save("alice", {"n": 1}, expected=None)
     os.truncate(path, 0)
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"path '.*tokens\.db' is empty, although.*backup.*remove"):
+        with raises(StoreError, shows=(str(path), f"{path}-locks")):
             SQLiteStore(path)
     path.unlink()
     assert list(SQLiteStore(path).keys()) == []
@@ -439,7 +439,6 @@ def test_check_reports_damaged_pages(path: Path, store: SQLiteStore) -> None:
         file.write(b"\xff" * 4096)
     [found] = store.check()
     assert (found.where, found.moved_aside) == (str(path), False)
-    assert "backup" in found.problem
 
 
 def with_an_index_out_of_order(path: Path) -> None:
@@ -459,15 +458,15 @@ def with_an_index_out_of_order(path: Path) -> None:
 def test_an_index_out_of_order_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would list the same page for ever, and hide a record that is there."""
     with_an_index_out_of_order(path)
-    with pytest.raises(StoreError, match="database is damaged.*REINDEX.*backup"):
+    with raises(StoreError, remedy=_sqlite_file._REINDEX):
         SQLiteStore(path)
     # A large database is not checked when it is opened.
     monkeypatch.setattr(_sqlite_file, "_CHECKED_ON_OPENING", 0)
     with SQLiteStore(path) as store:
-        with pytest.raises(StoreError, match=r"damaged \(its index is out of order\)"):
+        with raises(StoreError, remedy=_sqlite_file._REINDEX):
             list(store.keys("token/"))
         [found] = store.check()
-        assert (found.where, "damaged" in found.problem) == (str(path), True)
+        assert found.where == str(path)
     run_sql(path, "REINDEX")
     with SQLiteStore(path) as store:
         assert list(store.keys("token/")) == ["token/a", "token/b", "token/zzz"]
@@ -480,14 +479,13 @@ def test_a_database_of_another_user_is_refused(path: Path) -> None:
     with SQLiteStore(path) as store:
         store.save("alice", {"n": 1}, expected=None)
     os.chown(path, 65534, 65534)
-    with pytest.raises(StoreError, match="belongs to another user: owner uid 65534") as raised:
+    with raises(StoreError, parameter="check_permissions", shows="uid 65534"):
         SQLiteStore(path)
-    assert "check_permissions=False" in str(raised.value.remedy)
     with SQLiteStore(path, check_permissions=False) as accepted:
         assert data_of(accepted, "alice") == {"n": 1}
     os.chown(path, 0, 0)
     os.chown(f"{path}-locks", 65534, 65534)
-    with SQLiteStore(path) as store, pytest.raises(StoreError, match="belongs to another user"):
+    with SQLiteStore(path) as store, raises(StoreError, parameter="check_permissions"):
         store.lock("alice", timeout=PATIENCE).__enter__()
 
 
@@ -549,7 +547,7 @@ def test_a_directory_that_is_closed_names_its_owner(check_permissions: bool) -> 
             lambda: SQLiteStore(f"{path}/a/t.db", check_permissions=check_permissions),
             lambda: FileStore(f"{path}/a/t", check_permissions=check_permissions),
         ):
-            with pytest.raises(StoreError, match=r"owner uid 0, group gid 0, mode 700; this process runs as uid 65534"):
+            with raises(StoreError, shows=("uid 0", "gid 0", "mode 700", "uid 65534")):
                 make()
 
     with tempfile.TemporaryDirectory() as path:
@@ -566,7 +564,7 @@ def test_what_is_not_a_path_is_refused(path: Any) -> None:
 
 def test_a_key_that_is_not_text_is_an_error(store: SQLiteStore) -> None:
     """A key with a lone surrogate raises StoreError that shows it."""
-    with pytest.raises(StoreError, match=r"key '\\ud800'"):
+    with raises(StoreError, shows=r"'\ud800'"):
         store.load("\ud800")
     with store.lock("\ud800", timeout=PATIENCE):
         pass
@@ -625,11 +623,11 @@ def test_locks_leave_no_files_behind(path: Path, store: SQLiteStore) -> None:
     assert list(locks.iterdir()) == []
 
 
-def test_a_busy_lock_names_what_to_do(store: SQLiteStore) -> None:
+def test_a_busy_lock_names_what_to_do(path: Path, store: SQLiteStore) -> None:
     """The error of a lock not had names the key, the database and the lock file, and what to do."""
     with (
         store.lock("alice", timeout=PATIENCE),
-        pytest.raises(StoreError, match=r"key 'alice' of '.*tokens\.db': not free within 0 s.*-locks/.*try again"),
+        raises(StoreError, shows=("'alice'", str(path), "-locks/", "lsof")),
         store.lock("alice", timeout=0),
     ):
         pass
@@ -640,7 +638,7 @@ def test_a_lock_that_cannot_be_is_an_error(path: Path, store: SQLiteStore) -> No
     locks = Path(f"{path}-locks")
     locks.rmdir()
     locks.write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot lock key 'alice'.*-locks"), store.lock("alice", timeout=PATIENCE):
+    with raises(StoreError, shows=("'alice'", str(locks))), store.lock("alice", timeout=PATIENCE):
         pass
 
 
@@ -651,7 +649,7 @@ def test_a_symlinked_lock_directory_is_refused(path: Path, tmp_path: Path, store
     locks = Path(f"{path}-locks")
     locks.rmdir()
     locks.symlink_to(elsewhere)
-    with pytest.raises(StoreError, match="symbolic link"), store.lock("alice", timeout=PATIENCE):
+    with raises(StoreError, shows=str(locks)), store.lock("alice", timeout=PATIENCE):
         pass
     assert mode(elsewhere) == 0o755
 
@@ -796,7 +794,7 @@ def test_a_store_in_use_refuses_a_fork_without_hooks(store: SQLiteStore) -> None
     store.save("alice", {}, expected=None)
 
     def child() -> None:
-        with pytest.raises(StoreError, match="after the fork"):
+        with raises(StoreError, shows="lazy-apps"):
             store.load("alice")
         store.close()
 

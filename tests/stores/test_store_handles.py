@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
+from support.errors import must_show
 from support.leaks import everything_in, leaks
 from support.stores.encrypted import KEY, fetch_keys
 
@@ -170,7 +171,7 @@ def test_a_url_that_is_not_text_is_refused(url: Any) -> None:
     error = caught(lambda: open_store(url))
     assert isinstance(error, ConfigurationError)
     assert error.parameter == "url"
-    assert "sqlite:///path" in str(error.remedy)
+    must_show(error, "sqlite:///path")
 
 
 @pytest.mark.parametrize("directory", [None, 7, b"tokens", object()])

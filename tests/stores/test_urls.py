@@ -52,25 +52,23 @@ def test_relative_and_home_paths(tmp_path: Path) -> None:
 )
 def test_an_unknown_scheme_lists_the_known(url: str) -> None:
     """What names no store is answered with all that would, and without the password in it."""
-    with raises(ConfigurationError, parameter="url") as raised:
+    with raises(ConfigurationError, parameter="url", shows=tuple(KNOWN)) as raised:
         open_store(url)
-    assert all(known in str(raised.value) for known in KNOWN)
     assert "s3cr3t" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("url", "suggestion"),
     [
-        ("sqllite:///t.db", "did you mean sqlite:"),
+        ("sqllite:///t.db", "sqlite:"),
         ("tokens.db", "sqlite:///tokens.db"),
         ("postgres://h/d", "postgresql:"),
     ],
 )
 def test_a_likely_mistake_is_answered_with_the_right_url(url: str, suggestion: str) -> None:
     """A misspelt kind of store is recognized, and so is a path that was given for a URL."""
-    with pytest.raises(ConfigurationError) as raised:
+    with raises(ConfigurationError, parameter="url", shows=suggestion):
         open_store(url)
-    assert suggestion in str(raised.value.remedy)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every error that the package raises, as it is written: `tests/data/error_messages.txt`.
 
 `make snapshots` writes it again. Read from the source: the class, the parameter, the problem and the remedy, with
-`{...}` for what is filled in.
+`{...}` for what is filled in; and the remedies that a module chooses from by name (`NAMED`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ ERRORS = {
     *("BlnkAuthError", "SignInRequired", "TemporarilyUnavailable", "ConfigurationError", "StoreError", "Conflict"),
     "ProtocolError",
 }
+
+NAMED = (
+    "_protocol.response_errors",
+    "_sign_in.finish_authorization",
+    "stores._redis_server",
+    "stores._sql_errors",
+    "stores._sqlite_file",
+)
+"""Modules whose constants of several words are parts of messages, such as the remedy for each code of a server."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +50,46 @@ def messages() -> Iterator[Message]:
     """Every one of them, by module and line."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
-                given = {each.arg: each.value for each in node.keywords}
-                problem = node.args[0] if node.args else given.get("problem")
-                if problem is not None:
-                    yield Message(
-                        module_name(path),
-                        node.func.id,
-                        text_of(problem),
-                        text_of(given["remedy"]) if "remedy" in given else None,
-                        text_of(given["parameter"]) if "parameter" in given else None,
-                    )
+            if isinstance(node, ast.Call):
+                yield from _message(module_name(path), node)
+
+
+def _message(module: str, call: ast.Call) -> Iterator[Message]:
+    error = ast.unparse(call.func)
+    given = {each.arg: each.value for each in call.keywords}
+    order = ["problem"]
+    if module.startswith("config."):
+        # The messages of a setting are completed with where it comes from (`SettingsOrigin.error`).
+        if error.endswith("origin.error"):
+            error, order = "ConfigurationError", ["parameter", "problem", "remedy"]
+        elif error == "UnresolvedReference":
+            order = ["problem", "remedy"]
+    given |= dict(zip(order, call.args, strict=False))
+    if (error in ERRORS or len(order) > 1) and "problem" in given:
+        parts = (text_of(given[name]) if name in given else None for name in ("remedy", "parameter"))
+        yield Message(module, error, text_of(given["problem"]), *parts)
+
+
+def named_parts() -> Iterator[tuple[str, str, str]]:
+    """The module, the name and the text of each constant of several words in the modules of `NAMED`."""
+    for module in NAMED:
+        tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                target = ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+                for name, value in _entries(node.value, target):
+                    if isinstance(value, ast.Constant | ast.JoinedStr) and " " in text_of(value):
+                        yield module, name, text_of(value)
+
+
+def _entries(value: ast.expr, name: str) -> Iterator[tuple[str, ast.expr]]:
+    """A value with its name, or each entry of a dict with its key."""
+    if not isinstance(value, ast.Dict):
+        yield name, value
+        return
+    for key, each in zip(value.keys, value.values, strict=True):
+        if key is not None:
+            yield f"{name}[{ast.unparse(key)}]", each
 
 
 def text_of(node: ast.expr) -> str:
@@ -78,6 +116,10 @@ def written() -> str:
             module = message.module
             lines += ["", f"[{module}]"]
         lines.append(str(message))
+    for module, name, text in named_parts():
+        if f"[{module}: by name]" not in lines:
+            lines += ["", f"[{module}: by name]"]
+        lines.append(f"{name}: {text}")
     return "\n".join(lines) + "\n"
 
 

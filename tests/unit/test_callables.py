@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.leaks import leaks
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
@@ -26,9 +27,8 @@ def test_its_result_is_returned() -> None:
 @pytest.mark.parametrize("error", [KeyError("s3cret"), OSError("s3cret"), SystemExit("s3cret"), ZeroDivisionError()])
 def test_a_failure_may_be_over_soon(error: BaseException) -> None:
     """A vault that is closed opens again; no callable ends a thread that renews. Its text may hold a secret."""
-    with pytest.raises(TemporarilyUnavailable, match=f"client_secret: the callable raised {type(error).__name__}") as e:
+    with raises(TemporarilyUnavailable, parameter="client_secret", shows=type(error).__name__) as e:
         call_setting("client_secret", raising(error))
-    assert e.value.parameter == "client_secret"
     assert e.value.__context__ is None
     assert leaks([str(e.value), repr(e.value)], ["s3cret"]) == []
 
@@ -36,16 +36,15 @@ def test_a_failure_may_be_over_soon(error: BaseException) -> None:
 @pytest.mark.parametrize("error", [ModuleNotFoundError("s3cret", name="vault.client"), ImportError("s3cret")])
 def test_a_module_that_is_missing_does_not_come_back(error: ImportError) -> None:
     """As in an application that was bundled without it: the module is named, and nobody waits for it."""
-    with pytest.raises(ConfigurationError, match=f"could not import {error.name or 'a module'}") as caught:
+    with raises(ConfigurationError, parameter="private_key", shows=error.name or ()) as caught:
         call_setting("private_key", raising(error))
-    assert caught.value.parameter == "private_key"
     assert caught.value.remedy
 
 
 @pytest.mark.parametrize("error", [SignInRequired("as it is", reason="refused"), ConfigurationError("as it is")])
 def test_an_error_of_this_library_is_the_callables_own_word(error: BlnkAuthError) -> None:
     """Who raises one knows better."""
-    with pytest.raises(type(error), match="as it is"):
+    with raises(type(error), problem="as it is"):
         call_setting("client_secret", raising(error))
 
 

@@ -45,26 +45,25 @@ def test_a_callable_that_returns_no_secret_is_named(returned: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "fault"),
+    "secret",
     [
-        ("s3cret-of-client\n", "ends with a newline"),
-        ("s3cret-of-client\r\n", "ends with a newline"),
-        ("\ts3cret-of-client", "control character"),
-        ("s3cret\x00of-client", "control character"),
-        ("s3cret-of-client\x7f", "control character"),
-        ("s3cret-of-client\ud800", "UTF-8"),
+        "s3cret-of-client\n",
+        "s3cret-of-client\r\n",
+        "\ts3cret-of-client",
+        "s3cret\x00of-client",
+        "s3cret-of-client\x7f",
+        "s3cret-of-client\ud800",
     ],
     ids=ascii,
 )
 @pytest.mark.parametrize("given_as", ["text", "callable"])
-def test_a_secret_with_a_line_break_is_refused(secret: str, fault: str, given_as: str) -> None:
+def test_a_secret_with_a_line_break_is_refused(secret: str, given_as: str) -> None:
     """RFC 6749 section A.2. A secret that is read from a file often ends so, and the server only answers
     `invalid_client`.
     """
     given = secret if given_as == "text" else lambda: secret
-    with pytest.raises(ConfigurationError, match=fault) as caught:
+    with raises(ConfigurationError, parameter="client_secret") as caught:
         ClientCredentials("id", given, "client_secret_basic").prove(audience="", now=0.0)
-    assert caught.value.parameter == "client_secret"
     assert caught.value.remedy
     assert "s3cret" not in str(caught.value)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from support.messages import FILE, Message, messages, written
+from support.messages import FILE, NAMED, Message, messages, named_parts, written
 
 ALL = list(messages())
 
@@ -18,6 +18,12 @@ WITHOUT_REMEDY = {
         "_renewal.renewal",
         "client_credentials: {verdict.problem}",
     ): "the remedy is among the fields, which are passed on",
+    (
+        "config._references",
+        "{str(import_failure('refers to the keyring, which', 'keyring', 'keyring', error))}",
+    ): "the text of an import error has both parts",
+    ("config._settings", "must be {right}, not {_named(value)}"): "what to write is in the problem",
+    ("config._settings", "{*_unknown(key, str(table['provider']), known)}"): "the function returns both parts",
 }
 """Messages whose remedy is not written where they are raised, each with the reason."""
 
@@ -103,6 +109,7 @@ def test_what_is_filled_in_has_no_form() -> None:
 
 
 def test_there_are_messages_to_look_at() -> None:
-    """The search finds what the package raises."""
+    """The search finds what the package raises, and the remedies that it chooses from."""
+    assert {module for module, _, _ in named_parts()} == set(NAMED)
     assert len(ALL) > 150
     assert {message.error for message in ALL} >= {"ConfigurationError", "StoreError", "SignInRequired"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 from support.waiting import settle
@@ -125,7 +126,7 @@ def test_a_late_pair_does_not_bring_a_forgotten_grant_back() -> None:
     world.another_process().client.for_subject("alice").forget()
     source.token()
     settle()
-    with pytest.raises(SignInRequired, match="nothing is stored"):
+    with raises(SignInRequired, reason="missing"):
         source.token()
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import requests
+from support.errors import raises
 from support.pickled import ACME, BLINK, EARLIER, ERRORS, VALUES
 from support.public_names import public_modules
 
@@ -400,7 +401,5 @@ def test_every_name_that_was_moved_leads_to_something() -> None:
 def test_a_secret_that_was_not_pickled_is_named_when_it_is_needed() -> None:
     """Its replacement names what to do, and can be pickled again."""
     absent = pickle.loads(pickle.dumps(NotPickled("client_secret")))
-    with pytest.raises(ConfigurationError) as raised:
+    with raises(ConfigurationError, parameter="client_secret", shows="callable"):
         absent()
-    assert raised.value.parameter == "client_secret"
-    assert "callable" in (raised.value.remedy or "")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.errors import raises
+from support.errors import LOST_REFRESH, raises
 from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.providers import acme
@@ -228,10 +228,8 @@ def test_f17_a_token_without_a_lifetime_is_used(world: ScriptedWorld) -> None:
 def test_a_refused_client_is_asked_to_check_its_registration(world: ScriptedWorld) -> None:
     """No user can sign in for the client's own token, so the error does not ask for one."""
     world.server.will(refusal("invalid_grant"))
-    with pytest.raises(ConfigurationError) as caught:
+    with raises(ConfigurationError, error="invalid_grant", shows="client_credentials") as caught:
         world.client.for_itself().token()
-    assert caught.value.error == "invalid_grant"
-    assert "registration" in (caught.value.remedy or "")
     assert "sign in" not in str(caught.value)
 
 
@@ -242,7 +240,7 @@ def test_f20_a_token_that_expired_at_birth_is_one_clear_error(world: ScriptedWor
     world.clock.advance(4000)
     world.server.will(pair(1, expires_in=lifetime))
     for _ in range(5):
-        with pytest.raises(ProtocolError, match="had already expired"):
+        with raises(ProtocolError, shows="expires_in"):
             source.token()
     assert len(world.server.requests) == 1
     assert world.stored(source).token.refresh_token == "rt1"
@@ -253,7 +251,7 @@ def test_an_access_token_that_no_header_can_carry_is_one_clear_error(world: Scri
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1, access_token="at1\r\nX-Evil: 1"))
-    with pytest.raises(ProtocolError, match="no header can carry"):
+    with raises(ProtocolError, shows="expires_in"):
         source.token()
     assert world.stored(source).token.refresh_token == "rt1"
 
@@ -508,9 +506,9 @@ def test_a_lost_answer_is_mentioned_when_the_grant_then_turns_out_to_have_ended(
     with raises(TemporarilyUnavailable, outcome_unknown=True):
         source.token()
     world.clock.advance(60)
-    with raises(SignInRequired, reason="refused", subject="alice", error="invalid_grant", status_code=400) as caught:
+    of_the_server = {"error": "invalid_grant", "status_code": 400}
+    with raises(SignInRequired, reason="refused", subject="alice", shows=LOST_REFRESH, **of_the_server):
         source.token()
-    assert "its answer was lost" in caught.value.problem
 
 
 def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(world: ScriptedWorld) -> None:
@@ -518,7 +516,7 @@ def test_a_refresh_token_without_an_access_token_is_used_for_the_next_renewal(wo
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(answer({"refresh_token": "rt1"}), pair(2))
-    with pytest.raises(ProtocolError, match="without access_token"):
+    with raises(ProtocolError, status_code=200, shows="access_token"):
         source.token()
     assert (world.stored(source).token.refresh_token, world.stored(source).ended) == ("rt1", None)
     world.clock.advance(60)
@@ -545,9 +543,8 @@ def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: Scri
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1, token_type=token_type))
-    with pytest.raises(ConfigurationError, match=token_type) as caught:
+    with raises(ConfigurationError, parameter="token_scheme", shows=token_type):
         source.token()
-    assert caught.value.parameter == "token_scheme"
     stored = world.stored(source)
     assert (stored.token.refresh_token, stored.token.token_type, stored.ended) == ("rt1", token_type, None)
     # Nor does a process use it that finds it in the store.
@@ -1154,7 +1151,7 @@ def test_revoke_at_blnk_cloud_names_where_to_revoke() -> None:
     """No endpoint: the dashboard is named, nothing is sent and nothing forgotten."""
     world = ScriptedWorld(BlnkCloud())
     source = world.signed_in()
-    with pytest.raises(ConfigurationError, match=r"dashboard.*forget\(\)"):
+    with raises(ConfigurationError, parameter="revocation_endpoint", shows="forget()"):
         source.revoke()
     assert source.state == "fresh"
     assert world.server.requests == []

@@ -479,8 +479,8 @@ def test_adopting_raises_only_value_errors(members: dict[str, Any], access_token
     """A token of another library is a token that can be stored, or a ValueError that names the member."""
     try:
         token = Token.from_response({**members, "access_token": access_token}, now=NOW)
-    except ValueError as error:
-        named = str(error).partition(" ")[0]
+    except ValueError as odd:
+        named = str(odd).partition(" ")[0]
         assert named == "access_token" or named in members
         return
     assert Token.from_dict(json.loads(json.dumps(token.to_dict(), allow_nan=False))) == token

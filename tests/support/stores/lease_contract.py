@@ -127,7 +127,7 @@ class LeaseStoreContract(SharedStoreContract):
             with one.lock("alice", timeout=LONG):
                 for _ in range(4):
                     assert renewals.acquire(timeout=LONG)
-                with pytest.raises(StoreError, match=r"not free within 0 s.*shows who has it"):
+                with raises(StoreError, shows=("'alice'", other._locks._leases.describe("alice"))):
                     other.lock("alice", timeout=0).__enter__()
 
     def test_a_stopped_holder_loses_its_lease_and_gets_an_error(self, open_store: OpenStore) -> None:
@@ -326,7 +326,7 @@ def check_a_dead_server_stops_renewals_only(store: Any, server: Any) -> None:
         alice.world.clock.advance(10)
         assert alice.source.token() == before
         alice.world.expire()
-        with pytest.raises(StoreError, match="check that the"):
+        with raises(StoreError, shows="url"):
             alice.source.token()
         assert alice.world.sandbox.counts.token_requests == 0
         server.start()
