@@ -115,6 +115,43 @@ def _store_targets(found: dict[str, Any]) -> list[Target]:
     return rows
 
 
+# --- what a user notices ---------------------------------------------------------------------------------------------
+
+
+def _ours(figures: dict[str, Any]) -> list[Any]:
+    return [each for label, each in figures.items() if label.startswith("blnk_auth")]
+
+
+def _noticed_at_expiry(found: dict[str, Any]) -> list[str]:
+    """The crowds that are measured for us and for others."""
+    lines = []
+    for crowd in ("64 threads", "1,000 tasks", "8 processes"):
+        figures = found[crowd]
+        ours = _ours(figures)
+        others = [each for label, each in figures.items() if not label.startswith("blnk_auth")]
+        lost = sum(each["grant_revoked"] for each in others)
+        asked, failed = max(each["token_requests"] for each in ours), sum(each["failed_calls"] for each in ours)
+        line = f"**{crowd} on one expired token**: {asked} token request, {failed} failed calls."
+        if lost:
+            line += f" Of {len(others)} auth classes of other libraries, {lost} lose the user's grant here."
+        lines.append(line)
+    return lines
+
+
+def noticed(found: dict[str, Any]) -> str:
+    """What a program notices of all this, in sentences."""
+    lines = _noticed_at_expiry(found["herd"])
+    shares = _ours(found["hot_path"]["whole"]["over_hard_coded"])
+    dearest = max(max(shares) - 1, 0)
+    lines.append(f"**A valid token**: {dearest:.1%} of a request's instructions at most, beside a hard-coded header.")
+    waited = sum(each["waited"] for each in _ours(found["stalls"]))
+    lines.append(f"**Steady traffic with tokens that live 2 s**: {waited} calls wait for a renewal.")
+    lines.append(f"**`import blnk_auth`**: {found['imports']['net_ms']['import blnk_auth']:.0f} ms of CPU time.")
+    above = max(each["above"] for each in found["memory"]["per_subject"].values())
+    lines.append(f"**An idle token in memory**: {above:.0f} bytes above its own text; no lock, thread or connection.")
+    return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
 _TARGETS: dict[str, Callable[[dict[str, Any]], list[Target]]] = {
     "hot_path": _hot_path_targets,
     "herd": _herd_targets,
@@ -338,9 +375,8 @@ def write(found: dict[str, Any], page: Path) -> None:
         f"Measured {where['date']} on {where['system']}, {where['python']}; the load at the end was {where['load']:.1f}.",
         "Only ratios within one run mean something on another machine.\n",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n",
-        "## Targets\n",
-        targets(found),
-        notes.read_text() if notes.exists() else "",
+        "## What you notice\n",
+        noticed(found),
     ]
     for name, (title, introduction, make) in _SECTIONS.items():
         if name in found:
@@ -351,6 +387,7 @@ def write(found: dict[str, Any], page: Path) -> None:
         import peers
 
         parts += [f"* {peer.label}: {peer.note}." for peer in peers.PEERS if peer.note]
+    parts += ["\n## Targets, met and missed\n", targets(found), notes.read_text() if notes.exists() else ""]
     page.write_text("\n".join(parts).rstrip() + "\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pexpect
 import pytest
 from filelock import FileLock
-from support.command_line import SECRET, CommandLine, read_until, started
+from support.command_line import SECRET, CommandLine, browser_command, read_until, started
 from support.leaks import leaks
 from support.processes import free_port
 
@@ -25,25 +24,9 @@ from blnk_auth.testing.sandbox import Sandbox, browser
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-token.md"
 PROMPT = "ready> "
 
-# What a user does in a browser: approves, and is redirected to the address on this machine.
-_BROWSER = """\
-import sys, urllib.request
-from blnk_auth.testing.sandbox import browser
-callback = browser.sign_in(sys.argv[1], subject="alice", approve={approve})
-page = urllib.request.urlopen(callback, timeout=60).read().decode()
-open({page!r}, "w").write(page)
-"""
-
 
 def commands_of_the_tutorial() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def browser_command(directory: Path, *, approve: bool = True) -> str:
-    """For the variable BROWSER: a user who signs in as alice."""
-    script = directory / "user.py"
-    script.write_text(_BROWSER.format(approve=approve, page=str(directory / "page.html")))
-    return f'"{sys.executable}" "{script}" %s'
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 A comment on the line before a block says how:
 
     <!-- test: sandbox -->                   BLNK_URL, BLNK_CLIENT_ID and BLNK_CLIENT_SECRET are a running sandbox's
+    <!-- test: first steps -->               a program of its own, beside `blnk-auth sandbox`: see test_first_steps.py
     <!-- test: skip because it needs ... --> not run; counted in NOT_RUN below
 
 A document is read from top to bottom in one session: its blocks share their names, a fresh directory and, if one of
@@ -34,6 +35,8 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob
 NOT_RUN = 0
 """How many blocks are marked `skip`. Raising it is a decision, to be seen in review."""
 
+FIRST_STEPS = "first steps"
+
 REDIRECT_URI = "https://your-app.com/oauth/callback"
 
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[^\s`]*)")
@@ -50,6 +53,7 @@ class Block:
     source: str
     line: int
     needs_sandbox: bool = False
+    is_program: bool = False
     skip_reason: str | None = None
 
 
@@ -101,14 +105,18 @@ def _block(source: str, line: int, directive: str | None) -> Block:
         return Block(source, line)
     if directive == "sandbox":
         return Block(source, line, needs_sandbox=True)
+    if directive == FIRST_STEPS:
+        return Block(source, line, is_program=True)
     if skip := _SKIP.fullmatch(directive):
         return Block(source, line, skip_reason=skip["reason"])
-    raise ValueError(f"line {line}: <!-- test: {directive} --> is neither `sandbox` nor `skip because <reason>`")
+    raise ValueError(
+        f"line {line}: <!-- test: {directive} --> is none of `sandbox`, `first steps` and `skip because <reason>`"
+    )
 
 
 def read_along(text: str, *, name: str, directory: Path) -> str:
     """Run the blocks of a document in `directory`, in order; return what they showed on the screen."""
-    blocks = [block for block in python_blocks(text) if block.skip_reason is None]
+    blocks = [block for block in python_blocks(text) if block.skip_reason is None and not block.is_program]
     screen = io.StringIO()
     with contextlib.ExitStack() as session:
         session.enter_context(contextlib.chdir(directory))
@@ -230,8 +238,8 @@ def test_an_error_points_into_the_document(tmp_path: Path) -> None:
     [
         ("```py\nx = 1\n```\n", "line 1: write ```python"),
         ("- ```python\n  x = 1\n  ```\n", "line 1: begin the block"),
-        ("<!-- test: sandbx -->\n```python\nx = 1\n```\n", "neither `sandbox` nor"),
-        ("<!-- test: skip because -->\n```python\nx = 1\n```\n", "neither `sandbox` nor"),
+        ("<!-- test: sandbx -->\n```python\nx = 1\n```\n", "none of `sandbox`"),
+        ("<!-- test: skip because -->\n```python\nx = 1\n```\n", "none of `sandbox`"),
         ("<!-- test: sandbox -->\nText.\n```python\nx = 1\n```\n", "line 2: .* right before"),
         ("<!-- test: sandbox -->\n```sh\nls\n```\n", "right before"),
         ("<!-- test: sandbox -->\n", "belongs to no block"),

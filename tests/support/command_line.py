@@ -122,6 +122,25 @@ class CommandLine:
         return {**self.environment, **searched, "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
+# --- a user's browser -------------------------------------------------------------------------------------------------
+
+# The user approves, and is redirected to the address on this machine.
+_BROWSER = """\
+import sys, urllib.request
+from blnk_auth.testing.sandbox import browser
+callback = browser.sign_in(sys.argv[1], subject="alice", approve={approve})
+page = urllib.request.urlopen(callback, timeout=60).read().decode()
+open({page!r}, "w").write(page)
+"""
+
+
+def browser_command(directory: Path, *, approve: bool = True) -> str:
+    """For the variable BROWSER: a user who signs in as alice."""
+    script = directory / "user.py"
+    script.write_text(_BROWSER.format(approve=approve, page=str(directory / "page.html")))
+    return f'"{sys.executable}" "{script}" %s'
+
+
 # --- as a process of its own ------------------------------------------------------------------------------------------
 
 # A shell that runs the tests in the background has processes ignore Ctrl-C, and children inherit that.
