@@ -162,7 +162,7 @@ if _MOUNTS:
             version = store.save("alice", {"n": 1}, expected=None)
 
             def in_another_process() -> None:
-                with pytest.raises(StoreError, match="readonly"):
+                with raises(StoreError, shows="readonly"):
                     SQLiteStore(disk.directory / "tokens.db")
                 disk.unbind()
                 SQLiteStore(disk.directory / "tokens.db").save("alice", {"n": 2}, expected=version)
