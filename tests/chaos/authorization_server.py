@@ -11,14 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from blnk_auth.testing.sandbox._authorization_server import (
-    AuthorizationServer,
-    CodeChallenge,
-    Grant,
-    OAuthError,
-    RefreshTokenReuse,
-    RegisteredClient,
-)
+from blnk_auth.testing.sandbox._authorization_server import AuthorizationServer
+from blnk_auth.testing.sandbox._issued import CodeChallenge, Grant, OAuthError, RefreshTokenReuse, RegisteredClient
 
 CLIENT = RegisteredClient("chaos", "chaos-secret", "http://127.0.0.1/callback", "all")
 

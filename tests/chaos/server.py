@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 from chaos.authorization_server import CLIENT, BookkeepingServer
 from chaos.plan import GRACE, LIFETIME
 
-from blnk_auth.testing.sandbox._authorization_server import OAuthError
+from blnk_auth.testing.sandbox._issued import OAuthError
 
 
 class Fault(NamedTuple):

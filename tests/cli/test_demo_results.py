@@ -10,7 +10,7 @@ from blnk_auth.cli.demo.results import CallFigures, Expectation, Scenario, total
 from blnk_auth.cli.demo.server_record import Ending, ServerRecord, ending
 from blnk_auth.cli.sandbox_address import SandboxAddress
 from blnk_auth.testing import Clock, Counts, Sandbox
-from blnk_auth.testing.sandbox._authorization_server import Superseded
+from blnk_auth.testing.sandbox._issued import Superseded
 
 EXPIRED = Superseded("alice", issued_at=100.0, expires_at=102.0, superseded_at=101.6, revoked=False)
 REVOKED = Superseded("alice", issued_at=101.6, expires_at=103.6, superseded_at=101.7, revoked=True)

@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from ...testing.sandbox._authorization_server import Superseded
+from ...testing.sandbox._issued import Superseded
 from ...testing.sandbox._journal import Counts
 
 Ending = Literal["expired", "revoked", "needless"]

@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from urllib.parse import parse_qsl, urlencode
 
-from ._authorization_server import (
-    CODE_CHALLENGE_METHODS,
-    AuthorizationServer,
-    CodeChallenge,
-    OAuthError,
-    RegisteredClient,
-)
+from ._authorization_server import AuthorizationServer
 from ._endpoint import Answer
+from ._issued import CODE_CHALLENGE_METHODS, CodeChallenge, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._pages import consent_page, error_page
 

@@ -14,144 +14,29 @@ stolen or used by two processes; the server cannot know which, so it revokes the
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import math
-import re
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from ._setting_checks import check_client
+from ._issued import (
+    ITSELF,
+    AccessState,
+    AccessToken,
+    Code,
+    CodeChallenge,
+    Grant,
+    OAuthError,
+    RefreshToken,
+    RefreshTokenReuse,
+    RegisteredClient,
+    Superseded,
+)
 
 CODE_LIFETIME = 60.0
 """Seconds an authorization code can be exchanged. RFC 6749 section 4.1.2 recommends at most ten minutes."""
-
-CODE_CHALLENGE_METHODS = ("S256", "plain")
-
-ITSELF = ""
-"""The subject of a token that a client got for itself."""
-
-_LOOPBACK_WITHOUT_PORT = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(?=/|$)")
-
-AccessState = Literal["valid", "expired", "rejected", "ended", "unknown"]
-"""`rejected`: only this access token was revoked; `ended`: the grant was."""
-
-
-class OAuthError(Exception):
-    """The server refuses a request. `error` is a code of RFC 6749, `description` is for the developer."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(f"{error}: {description}")
-        self.error = error
-        self.description = description
-
-
-class RefreshTokenReuse(OAuthError):
-    """`invalid_grant` because the refresh token was spent before; its family has just been revoked."""
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredClient:
-    """A client as registered with the server. `scope` is what it gets when it asks for no scope.
-
-    Raises `SettingError` for an id or a URI that no client can have.
-    """
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    redirect_uri: str
-    scope: str
-    further_redirect_uris: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_client(self.client_id, self.redirect_uri, *self.further_redirect_uris)
-
-    def may_be_sent_to(self, redirect_uri: str) -> bool:
-        """Whether it is exactly a registered one; if that is on loopback without a port, with any port.
-
-        RFC 8252 section 7.3: "The authorization server MUST allow any port to be specified at the time of the request
-        for loopback IP redirect URIs". A registered port must match, as at many servers.
-        """
-        return any(_fits(redirect_uri, registered) for registered in (self.redirect_uri, *self.further_redirect_uris))
-
-
-def _fits(redirect_uri: str, registered: str) -> bool:
-    loopback = _LOOPBACK_WITHOUT_PORT.match(registered)
-    if redirect_uri == registered or loopback is None:
-        return redirect_uri == registered
-    host, rest = loopback[0], registered[loopback.end() :]
-    return re.fullmatch(f"{re.escape(host)}:[0-9]{{1,5}}{re.escape(rest)}", redirect_uri) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class CodeChallenge:
-    """The challenge of PKCE (RFC 7636) to which a code is bound, and its method."""
-
-    value: str = field(repr=False)
-    method: str = "plain"
-
-    def accepts(self, code_verifier: str) -> bool:
-        """Whether the challenge was made of this verifier."""
-        derived = code_verifier.encode()
-        if self.method == "S256":
-            derived = base64.urlsafe_b64encode(hashlib.sha256(derived).digest()).rstrip(b"=")
-        return hmac.compare_digest(derived, self.value.encode())
-
-
-@dataclass(slots=True)
-class Grant:
-    """The access that one user allowed one client, and the family of all tokens that were issued for it."""
-
-    client_id: str
-    subject: str
-    scope: str
-    target: str | None = None
-    """The party behind the server that it is for, where there are several."""
-    revoked: bool = False
-
-
-@dataclass(slots=True)
-class _Code:
-    grant: Grant
-    redirect_uri: str
-    code_challenge: CodeChallenge | None
-    expires_at: float
-    spent: bool = False
-
-
-@dataclass(slots=True)
-class _AccessToken:
-    grant: Grant
-    issued_at: float
-    expires_at: float
-    revoked: bool = False
-
-
-@dataclass(slots=True)
-class _RefreshToken:
-    grant: Grant
-    access_token: _AccessToken
-    used_at: float
-    spent: bool = False
-    revoked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Superseded:
-    """An access token when its refresh token was exchanged for the next pair, to judge whether that was needed.
-
-    Times are seconds on the server's clock. `revoked`: it had been revoked before, by `revoke_access_tokens`.
-    """
-
-    subject: str
-    issued_at: float
-    expires_at: float
-    superseded_at: float
-    revoked: bool
 
 
 class AuthorizationServer:
@@ -174,9 +59,9 @@ class AuthorizationServer:
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
         self._grants: dict[str, list[Grant]] = {}
-        self._codes: dict[str, _Code] = {}
-        self._access_tokens: dict[str, _AccessToken] = {}
-        self._refresh_tokens: dict[str, _RefreshToken] = {}
+        self._codes: dict[str, Code] = {}
+        self._access_tokens: dict[str, AccessToken] = {}
+        self._refresh_tokens: dict[str, RefreshToken] = {}
         self._superseded: list[Superseded] = []
 
     def register(self, client: RegisteredClient) -> None:
@@ -212,7 +97,7 @@ class AuthorizationServer:
         """
         code = f"blnk_ac_{secrets.token_urlsafe(24)}"
         with self._lock:
-            self._codes[code] = _Code(
+            self._codes[code] = Code(
                 self._new_grant(client, subject, scope, target),
                 client.redirect_uri if redirect_uri is None else redirect_uri,
                 code_challenge,
@@ -313,7 +198,7 @@ class AuthorizationServer:
             for grant in self._grants.get(subject, []):
                 grant.revoked = True
 
-    def _usable(self, client: RegisteredClient, refresh_token: str) -> _RefreshToken:
+    def _usable(self, client: RegisteredClient, refresh_token: str) -> RefreshToken:
         presented = self._refresh_tokens.get(refresh_token)
         if presented is None or presented.grant.client_id != client.client_id:
             raise OAuthError("invalid_grant", "The refresh token is unknown")
@@ -326,12 +211,12 @@ class AuthorizationServer:
             raise OAuthError("invalid_grant", "The refresh token was idle for too long")
         return presented
 
-    def _note_superseded(self, old: _AccessToken) -> None:
+    def _note_superseded(self, old: AccessToken) -> None:
         self._superseded.append(
             Superseded(old.grant.subject, old.issued_at, old.expires_at, self._clock(), old.revoked)
         )
 
-    def _check_code(self, issued: _Code, redirect_uri: str | None, code_verifier: str | None) -> None:
+    def _check_code(self, issued: Code, redirect_uri: str | None, code_verifier: str | None) -> None:
         if issued.grant.revoked:
             raise OAuthError("invalid_grant", "The grant is revoked")
         if self._clock() >= issued.expires_at:
@@ -353,13 +238,13 @@ class AuthorizationServer:
     def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
         issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime)
         refresh_token = refresh_token or f"blnk_rt_{secrets.token_urlsafe(32)}"
-        self._refresh_tokens[refresh_token] = _RefreshToken(grant, issued, self._clock())
+        self._refresh_tokens[refresh_token] = RefreshToken(grant, issued, self._clock())
         return {**answer, "refresh_token": refresh_token, "scope": grant.scope}
 
-    def _new_access_token(self, grant: Grant, expires_in: float) -> tuple[_AccessToken, dict[str, Any]]:
+    def _new_access_token(self, grant: Grant, expires_in: float) -> tuple[AccessToken, dict[str, Any]]:
         now = self._clock()
         access_token = self.name_access_token(grant, now + expires_in)
-        issued = self._access_tokens[access_token] = _AccessToken(grant, now, now + expires_in)
+        issued = self._access_tokens[access_token] = AccessToken(grant, now, now + expires_in)
         return issued, {
             "access_token": access_token,
             "token_type": "Bearer",

@@ -25,9 +25,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from ._authorization_page import AuthorizationPage
-from ._authorization_server import AuthorizationServer, Grant, OAuthError, RegisteredClient
+from ._authorization_server import AuthorizationServer
 from ._endpoint import Answer, EndpointSpec
 from ._faults import Fault
+from ._issued import Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._sample_data import swiss_accounts, swiss_transactions
 from ._token_request import media_type, perform_grant, required, token_form

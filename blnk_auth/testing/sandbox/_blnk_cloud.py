@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ._authorization_page import AuthorizationPage
-from ._authorization_server import CODE_CHALLENGE_METHODS, AuthorizationServer, Grant, OAuthError, RegisteredClient
+from ._authorization_server import AuthorizationServer
 from ._device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT, DeviceFlow
 from ._endpoint import Answer, EndpointSpec
+from ._issued import CODE_CHALLENGE_METHODS, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._sample_data import ID_FIELDS, Workspace
 from ._token_request import authenticated_client, perform_grant, required, token_form

@@ -26,9 +26,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ._authorization_page import AuthorizationPage
-from ._authorization_server import ITSELF, AuthorizationServer, Grant, OAuthError, RegisteredClient
+from ._authorization_server import AuthorizationServer
 from ._endpoint import Answer, EndpointSpec
 from ._faults import Fault
+from ._issued import ITSELF, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._sample_data import fdx_accounts, fdx_transactions
 from ._token_request import authenticated_client, media_type, perform_grant

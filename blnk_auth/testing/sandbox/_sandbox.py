@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ...errors._pickling import public
 from . import _browser as browser
-from ._authorization_server import AuthorizationServer, RegisteredClient
+from ._authorization_server import AuthorizationServer
 from ._blink import BLink
 from ._blnk_cloud import BlnkCloud
 from ._control import Control
@@ -29,6 +29,7 @@ from ._endpoint import Endpoint, EndpointSpec
 from ._faults import Fault, FaultKind, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
+from ._issued import RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
 from ._named_faults import NamedFault, named_fault
 from ._setting_checks import checked_lifetime

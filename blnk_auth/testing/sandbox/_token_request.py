@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ._authorization_page import single_valued
-from ._authorization_server import AuthorizationServer, OAuthError, RefreshTokenReuse, RegisteredClient
+from ._authorization_server import AuthorizationServer
+from ._issued import OAuthError, RefreshTokenReuse, RegisteredClient
 from ._journal import RecordedRequest
 
 
