@@ -8,6 +8,7 @@ grant of an earlier one.
 from __future__ import annotations
 
 import errno
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,6 @@ import click
 from .exit_status import CONFIGURATION, Failure
 from .extras import require
 from .sandbox_address import SandboxAddress
-from .sandbox_env_file import lines_of, save_variables
 from .sandbox_files import CertificateFiles
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def command(**chosen: Any) -> None:
 def _print_variables(choices: Choices) -> None:
     if choices.port == 0:
         raise click.UsageError("--env needs the port that the sandbox will have; name one with --port")
+    from ..testing.sandbox._env_file import lines_of
+
     click.echo("\n".join(lines_of(_client_settings(choices, choices.port).variables())))
 
 
@@ -162,7 +164,7 @@ def _run(choices: Choices) -> None:
             _save_variables(choices.env_file, settings)
         if choices.state_file is not None:
             _save(address, choices.state_file)
-        click.echo(_description(choices, address, settings))
+        click.echo(_description(choices, address, settings, sandbox.personality.display_name))
         _wait_until_over(
             sandbox,
             choices.idle_exit,
@@ -226,6 +228,7 @@ def _client_settings(choices: Choices, port: int) -> ClientSettings:
 
 def _save_variables(env_file: Path, settings: ClientSettings) -> None:
     from ..testing.sandbox._client_settings import OF_PROVIDERS, variable
+    from ..testing.sandbox._env_file import save_variables
 
     try:
         save_variables(env_file, settings.variables(), removed=frozenset(map(variable, OF_PROVIDERS)))
@@ -251,31 +254,25 @@ def _wait_until_over(sandbox: Sandbox, idle_exit: float | None, is_wanted: Calla
             return
 
 
-def _description(choices: Choices, address: SandboxAddress, settings: ClientSettings) -> str:
-    from ..config._provider import make_provider
+def _description(choices: Choices, address: SandboxAddress, settings: ClientSettings, display_name: str) -> str:
+    from ..testing.sandbox._client_settings import endpoints_of
 
-    # Discovery would ask this very sandbox for what is known here already.
-    kind = settings.provider if settings.provider != "discover" else "blnk_cloud"
-    of_provider = settings.of_provider if kind == settings.provider else {"base_url": address.origin}
-    provider = make_provider(kind, dict(of_provider), dict)
     facts = {
-        "authorization endpoint": provider.authorization_endpoint,
-        "token endpoint": provider.token_endpoint,
-        **({"device page": f"{address.origin}/device"} if choices.device else {}),
+        **endpoints_of(settings, address.origin),
         **{name: value for name, value in settings.of_client.items() if name in _REGISTERED},
         "access token lifetime": f"{choices.token_lifetime:g} s",
         **_trust(settings),
     }
     shown = "\n".join(f"  {name:<22}  {value}" for name, value in facts.items())
     return f"""\
-A sandbox of {provider.display_name} runs at {address.origin} (Ctrl-C ends it).
+A sandbox of {display_name} runs at {address.origin} (Ctrl-C ends it).
 Open that address in a browser to see sample calls, and every request as it happens.
 
 {shown}
 
 To use it{_HINTS[choices.personality]}:
 
-  client = {settings.python()}"""
+{textwrap.indent(settings.python(), "  ")}"""
 
 
 def _trust(settings: ClientSettings) -> dict[str, str]:

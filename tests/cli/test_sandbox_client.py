@@ -17,9 +17,9 @@ from support.limits import PATIENCE
 from support.processes import free_port
 
 from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient, Provider
-from blnk_auth.cli.sandbox_env_file import save_variables, with_variables
 from blnk_auth.testing.sandbox import browser
 from blnk_auth.testing.sandbox._client_settings import settings_for
+from blnk_auth.testing.sandbox._env_file import save_variables, with_variables
 
 API = {"blnk_cloud": "/data/ledgers", "blink": "/ais/v6/accounts", "flinks": "/api/fdx/5/accounts"}
 BLINK_HEADERS = {
@@ -238,6 +238,6 @@ def test_python_and_variables_agree_on_odd_values() -> None:
     made = settings_for("blnk_cloud", origin="http://127.0.0.1:1", client_id="a", client_secret=odd, redirect_uri="x:y")
     assert made.variables()["BLNK_AUTH_CLIENT_SECRET"] == odd
     seen: dict[str, Any] = {}
-    eval(made.python(), {"OAuthClient": lambda _provider, **settings: seen.update(settings), "BlnkCloud": BlnkCloud})
+    exec(made.python(), {"OAuthClient": lambda _provider, **settings: seen.update(settings), "BlnkCloud": BlnkCloud})
     assert seen["client_secret"] == odd
     assert odd not in repr(made)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from urllib.parse import parse_qsl, urlencode
 
+from ._answer import Answer
 from ._authorization_server import AuthorizationServer
-from ._endpoint import Answer
 from ._issued import CODE_CHALLENGE_METHODS, CodeChallenge, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._pages import consent_page, error_page

@@ -15,11 +15,13 @@ stolen or used by two processes; the server cannot know which, so it revokes the
 from __future__ import annotations
 
 import hmac
+import itertools
 import math
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ._issued import (
     ITSELF,
@@ -28,12 +30,22 @@ from ._issued import (
     Code,
     CodeChallenge,
     Grant,
+    GrantView,
     OAuthError,
     RefreshToken,
     RefreshTokenReuse,
     RegisteredClient,
     Superseded,
+    shortened,
 )
+
+Issued = TypeVar("Issued")
+
+MOST_RECENT_GRANTS = 50
+_MOST_GRANTS_OF_ONE = 1000
+
+_MOST_TOKENS = 200_000
+"""Of each kind; the oldest are forgotten. A test never has so many, and a sandbox that runs for weeks stays small."""
 
 CODE_LIFETIME = 60.0
 """Seconds an authorization code can be exchanged. RFC 6749 section 4.1.2 recommends at most ten minutes."""
@@ -58,11 +70,13 @@ class AuthorizationServer:
         self._clock = clock
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
-        self._grants: dict[str, list[Grant]] = {}
+        self._grants: dict[str, deque[Grant]] = {}
+        self._recent: deque[Grant] = deque(maxlen=MOST_RECENT_GRANTS)
+        self._numbers = itertools.count(1)
         self._codes: dict[str, Code] = {}
         self._access_tokens: dict[str, AccessToken] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
-        self._superseded: list[Superseded] = []
+        self._superseded: deque[Superseded] = deque(maxlen=_MOST_TOKENS)
 
     def register(self, client: RegisteredClient) -> None:
         """Add a client."""
@@ -97,12 +111,13 @@ class AuthorizationServer:
         """
         code = f"blnk_ac_{secrets.token_urlsafe(24)}"
         with self._lock:
-            self._codes[code] = Code(
+            issued = Code(
                 self._new_grant(client, subject, scope, target),
                 client.redirect_uri if redirect_uri is None else redirect_uri,
                 code_challenge,
                 expires_at=self._clock() + self.code_lifetime,
             )
+            _keep(self._codes, code, issued)
         return code
 
     def exchange_code(
@@ -128,6 +143,7 @@ class AuthorizationServer:
             presented = self._usable(client, refresh_token)
             presented.used_at = self._clock()
             presented.spent = self.rotates
+            presented.grant.refreshes += 1
             self._note_superseded(presented.access_token)
             return self._new_pair(presented.grant, None, None if self.rotates else refresh_token)
 
@@ -164,13 +180,7 @@ class AuthorizationServer:
         """The state of an access token, and its grant."""
         with self._lock:
             issued = self._access_tokens.get(access_token)
-            if issued is None:
-                return "unknown", None
-            if issued.grant.revoked:
-                return "ended", issued.grant
-            if issued.revoked:
-                return "rejected", issued.grant
-            return ("expired" if self._clock() >= issued.expires_at else "valid"), issued.grant
+            return ("unknown", None) if issued is None else (self._state_of(issued), issued.grant)
 
     @property
     def superseded(self) -> tuple[Superseded, ...]:
@@ -195,8 +205,81 @@ class AuthorizationServer:
     def revoke_grant(self, subject: str) -> None:
         """End every grant of `subject`: access tokens are rejected, refresh tokens get `invalid_grant`."""
         with self._lock:
-            for grant in self._grants.get(subject, []):
+            for grant in self._grants.get(subject, ()):
                 grant.revoked = True
+
+    # --- one grant, as a user of the live page sees and changes it ---------------------------------------------------
+
+    def recent_grants(self) -> list[GrantView]:
+        """The latest 50 grants, newest first."""
+        with self._lock:
+            return [self._view(grant) for grant in reversed(self._recent)]
+
+    def expire_access_token(self, number: int) -> None:
+        """Let the access tokens of a grant expire now. Raises `ValueError` if there is no such grant."""
+        with self._lock:
+            grant = self._numbered(number)
+            for issued in self._access_tokens.values():
+                if issued.grant is grant:
+                    issued.expires_at = min(issued.expires_at, self._clock())
+
+    def reject_access_token(self, number: int) -> None:
+        """Reject the access tokens of a grant from now on. Raises `ValueError` if there is no such grant."""
+        with self._lock:
+            grant = self._numbered(number)
+            for issued in self._access_tokens.values():
+                if issued.grant is grant:
+                    issued.revoked = True
+
+    def end_grant(self, number: int) -> None:
+        """Revoke a grant with all that was issued for it. Raises `ValueError` if there is no such grant."""
+        with self._lock:
+            self._numbered(number).revoked = True
+
+    def rotate_refresh_token(self, number: int) -> None:
+        """Use the refresh token of a grant, as a thief or another process would: the client's own is then spent.
+
+        Raises `ValueError` if there is no such grant or no usable refresh token, or if refresh tokens do not rotate.
+        """
+        with self._lock:
+            grant = self._numbered(number)
+            client, refresh_token = self._clients[grant.client_id], grant.refresh_token
+        if not self.rotates:
+            raise ValueError("rotates: refresh tokens do not rotate here")
+        try:
+            self.refresh(client, refresh_token=refresh_token)
+        except OAuthError as refusal:
+            raise ValueError(f"grant: {refusal.description}") from None
+
+    def _numbered(self, number: int) -> Grant:
+        found = next((grant for grant in self._recent if grant.number == number), None)
+        if found is None:
+            raise ValueError(f"grant: {number} is not one of the latest {MOST_RECENT_GRANTS} grants")
+        return found
+
+    def _view(self, grant: Grant) -> GrantView:
+        issued = self._access_tokens.get(grant.access_token)
+        return GrantView(
+            number=grant.number,
+            subject=grant.subject,
+            scope=grant.scope,
+            target=grant.target,
+            ended=grant.revoked,
+            refreshes=grant.refreshes,
+            access_token=shortened(grant.access_token),
+            access="none" if issued is None else self._state_of(issued),
+            expires_at=None if issued is None else issued.expires_at,
+            refresh_token=shortened(grant.refresh_token),
+        )
+
+    # --- under the lock ----------------------------------------------------------------------------------------------
+
+    def _state_of(self, issued: AccessToken) -> AccessState:
+        if issued.grant.revoked:
+            return "ended"
+        if issued.revoked:
+            return "rejected"
+        return "expired" if self._clock() >= issued.expires_at else "valid"
 
     def _usable(self, client: RegisteredClient, refresh_token: str) -> RefreshToken:
         presented = self._refresh_tokens.get(refresh_token)
@@ -231,26 +314,39 @@ class AuthorizationServer:
             raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge")
 
     def _new_grant(self, client: RegisteredClient, subject: str, scope: str, target: str | None = None) -> Grant:
-        grant = Grant(client.client_id, subject, scope, target)
-        self._grants.setdefault(subject, []).append(grant)
+        grant = Grant(client.client_id, subject, scope, target, number=next(self._numbers))
+        if subject not in self._grants:
+            _keep(self._grants, subject, deque(maxlen=_MOST_GRANTS_OF_ONE))
+        self._grants[subject].append(grant)
+        self._recent.append(grant)
         return grant
 
     def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
         issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime)
         refresh_token = refresh_token or f"blnk_rt_{secrets.token_urlsafe(32)}"
-        self._refresh_tokens[refresh_token] = RefreshToken(grant, issued, self._clock())
+        _keep(self._refresh_tokens, refresh_token, RefreshToken(grant, issued, self._clock()))
+        grant.refresh_token = refresh_token
         return {**answer, "refresh_token": refresh_token, "scope": grant.scope}
 
     def _new_access_token(self, grant: Grant, expires_in: float) -> tuple[AccessToken, dict[str, Any]]:
         now = self._clock()
         access_token = self.name_access_token(grant, now + expires_in)
-        issued = self._access_tokens[access_token] = AccessToken(grant, now, now + expires_in)
+        issued = AccessToken(grant, now, now + expires_in)
+        _keep(self._access_tokens, access_token, issued)
+        grant.access_token = access_token
         return issued, {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": int(expires_in) if float(expires_in).is_integer() else expires_in,
             "scope": grant.scope,
         }
+
+
+def _keep(issued: dict[str, Issued], name: str, value: Issued) -> None:
+    """Add what was issued, and forget the oldest if there are too many."""
+    issued[name] = value
+    if len(issued) > _MOST_TOKENS:
+        del issued[next(iter(issued))]
 
 
 def _opaque_access_token(_grant: Grant, _expires_at: float) -> str:

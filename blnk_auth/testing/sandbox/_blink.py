@@ -24,9 +24,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_server import AuthorizationServer
-from ._endpoint import Answer, EndpointSpec
+from ._endpoint import EndpointSpec
 from ._faults import Fault
 from ._issued import Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
@@ -49,6 +50,7 @@ ProblemSource = Literal["PLATFORM", "PROVIDER"]
 
 _PROBLEM = "application/problem+json"
 _MAX_LENGTH = 64
+_MOST_CORRELATION_IDS = 200_000
 _TOKEN_HEADERS = (
     "x-correlation-id",
     "user-agent",
@@ -107,6 +109,7 @@ class BLink:
     name is its `client_id`. `count` adds one to the figure of that name.
     """
 
+    display_name = "bLink"
     default_scope = "urn:blink:xs2a:ais"
 
     def __init__(self, server: AuthorizationServer, *, demands_certificate: bool, count: Callable[[str], None]) -> None:
@@ -115,7 +118,8 @@ class BLink:
         self._server = server
         self._demands_certificate = demands_certificate
         self._count = count
-        self._correlation_ids: set[str] = set()
+        # A dict has an order: the oldest can be forgotten.
+        self._correlation_ids: dict[str, None] = {}
         self._page = AuthorizationPage(
             server,
             demanded=lambda: ("code_challenge",) if self.consent == "3.0" else (),
@@ -163,7 +167,9 @@ class BLink:
         correlation_id = request.headers["x-correlation-id"]
         if correlation_id in self._correlation_ids:
             return _payload("X-Correlation-ID: must identify one REST call")
-        self._correlation_ids.add(correlation_id)
+        self._correlation_ids[correlation_id] = None
+        if len(self._correlation_ids) > _MOST_CORRELATION_IDS:
+            del self._correlation_ids[next(iter(self._correlation_ids))]
         if self._demands_certificate and self._server.client(request.certificate or "") is None:
             return _problem(
                 "INSUFFICIENT_PRIVILEGES", source="PLATFORM", status=401, detail="no certificate of a client"

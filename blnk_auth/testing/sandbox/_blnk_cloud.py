@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_server import AuthorizationServer
 from ._device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT, DeviceFlow
-from ._endpoint import Answer, EndpointSpec
+from ._endpoint import EndpointSpec
 from ._issued import CODE_CHALLENGE_METHODS, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._sample_data import ID_FIELDS, Workspace
@@ -47,6 +48,7 @@ class BlnkCloud:
     `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials.
     """
 
+    display_name = "Blnk Cloud"
     default_scope = DEFAULT_SCOPE
 
     def __init__(

@@ -50,12 +50,29 @@ class ClientSettings:
         return {variable(name): value for name, value in settings.items()}
 
     def python(self) -> str:
-        """The same as an expression that makes the `OAuthClient`."""
+        """The same as a statement that makes the `OAuthClient`."""
         settings = dict(self.of_provider)
         if self.provider == "discover" and "verify" in self.of_client:
             settings["verify"] = self.of_client["verify"]
-        provider = _call(_MAKERS[self.provider], _arguments(settings), 6)
-        return _call("OAuthClient", [provider, *_arguments(self.of_client)], 2)
+        provider = _call(_MAKERS[self.provider], _arguments(settings), 4)
+        return f"client = {_call('OAuthClient', [provider, *_arguments(self.of_client)], 0)}"
+
+    def python_program(self, api_url: str) -> str:
+        """A whole program: a user signs in, and the API is called with the token."""
+        made_by = _MAKERS[self.provider].partition(".")[0]
+        names = ", ".join(sorted([made_by, "HttpxAuth", "OAuthClient"]))
+        scope = "" if self.scope is None else f", scope={_literal(self.scope)}"
+        imports = ["import httpx", f"from blnk_auth import {names}"]
+        sign_in = [f'alice = client.authorize_interactively("{self.subject}"{scope})  # opens a browser']
+        verify = ""
+        if "verify" in self.of_client:
+            imports.insert(0, "import ssl")
+            verify = ", verify=tls"
+            sign_in.append(f"tls = ssl.create_default_context(cafile={_literal(self.of_client['verify'])})")
+        if "cert" in self.of_client:
+            sign_in.append(f"tls.load_cert_chain({_literal(self.of_client['cert'])})")
+        call = f'print(httpx.get("{api_url}", auth=HttpxAuth(alice){verify}).json())'
+        return "\n".join([*imports, "", self.python(), *sign_in, call])
 
 
 def _arguments(settings: Mapping[str, str]) -> list[str]:
@@ -117,3 +134,22 @@ def _blink(origin: str, registration: dict[str, str], certificate_file: str | No
     if certificate_file is None:
         return ClientSettings("blink", settings, {**registration, "client_auth": "none"})
     return ClientSettings("blink", settings, {**registration, "cert": certificate_file})
+
+
+def endpoints_of(settings: ClientSettings, origin: str) -> dict[str, str]:
+    """The endpoints that a client of the sandbox at `origin` uses, by their names for a reader."""
+    from ...config._provider import make_provider
+
+    if settings.provider == "discover":
+        # Discovery would ask this very sandbox for what is known here already.
+        provider = make_provider("blnk_cloud", {"base_url": origin}, dict)
+    else:
+        provider = make_provider(settings.provider, dict(settings.of_provider), dict)
+    authorization = provider.authorization_endpoint
+    found = {
+        "authorization endpoint": authorization if isinstance(authorization, str) else "",
+        "token endpoint": provider.token_endpoint,
+        "revocation endpoint": provider.revocation_endpoint or "",
+        "device page": f"{origin}/device" if settings.provider == "discover" else "",
+    }
+    return {name: value for name, value in found.items() if value}

@@ -1,42 +1,74 @@
 """The sandbox's controls over HTTP, under `/_sandbox/`.
 
-Used by other processes: the demo, a browser test, a client in another language. It promises the figures after each
-action. Requests to it are never counted.
+Used by other processes: the demo, the live page, a browser test, a client in another language. It promises the figures
+after each action, and an error that names what is wrong. Requests to it are never counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import parse_qsl
 
+from ._answer import Answer
 from ._authorization_server import AuthorizationServer
-from ._endpoint import Answer, EndpointSpec
+from ._endpoint import EndpointSpec
+from ._faults import FaultKind, FaultQueue
 from ._journal import Journal, RecordedRequest
+from ._named_faults import named_fault
 from ._setting_checks import checked_lifetime
+
+Query = Mapping[str, str]
 
 
 class Control:
-    """`GET counts`; `GET superseded`; `POST clear-record`, `revoke-access-tokens?subject=`, `lifetime?seconds=`.
+    """The controls of one sandbox.
 
-    Each responds with the counts after it; `superseded` also lists what each refresh replaced. Without `subject`, all
-    access tokens are revoked.
+    * `GET counts`; `GET superseded`, which also lists what each refresh replaced.
+    * `POST clear-record`, `revoke-access-tokens?subject=`, `lifetime?seconds=`, `rotation?on=true`; without `subject`,
+      all access tokens are revoked.
+    * `POST fail?name=`, `clear-faults`: faults by name.
+    * `POST issue?subject=`; `expire`, `reject`, `rotate` and `revoke`, each with `?grant=` and the number of a grant.
+    * `POST token?subject=` issues a grant too, and responds with its access token as text, for a shell.
+
+    Each other one responds with the counts after it. `issue` makes a grant for a user.
     """
 
-    def __init__(self, server: AuthorizationServer, journal: Journal) -> None:
+    def __init__(
+        self,
+        server: AuthorizationServer,
+        journal: Journal,
+        faults: Mapping[FaultKind, FaultQueue],
+        *,
+        personality: str,
+        issue: Callable[[str], dict[str, Any]],
+    ) -> None:
         self._server = server
         self._journal = journal
-        self._actions: dict[tuple[str, str], Callable[[dict[str, str]], None]] = {
+        self._faults = faults
+        self._personality = personality
+        self._issue = issue
+        self._actions: dict[tuple[str, str], Callable[[Query], object]] = {
             ("GET", "counts"): lambda _query: None,
-            ("POST", "clear-record"): lambda _query: self._journal.clear(),
-            ("POST", "revoke-access-tokens"): lambda query: self._server.revoke_access_tokens(query.get("subject")),
+            ("POST", "clear-record"): lambda _query: journal.clear(),
+            ("POST", "revoke-access-tokens"): lambda query: server.revoke_access_tokens(query.get("subject")),
             ("POST", "lifetime"): self._set_lifetime,
+            ("POST", "rotation"): self._set_rotation,
+            ("POST", "fail"): self._fail,
+            ("POST", "clear-faults"): self._clear_faults,
+            ("POST", "issue"): lambda query: issue(_subject(query)),
+            ("POST", "expire"): lambda query: server.expire_access_token(_grant(query)),
+            ("POST", "reject"): lambda query: server.reject_access_token(_grant(query)),
+            ("POST", "rotate"): lambda query: server.rotate_refresh_token(_grant(query)),
+            ("POST", "revoke"): lambda query: server.end_grant(_grant(query)),
         }
 
     def endpoints(self) -> list[EndpointSpec]:
         """The endpoints of the controls."""
         return [
             EndpointSpec("/_sandbox/superseded", "control", self._superseded),
+            EndpointSpec("/_sandbox/token", "control", self._token),
             EndpointSpec("/_sandbox/{action}", "control", self._act),
         ]
 
@@ -44,16 +76,51 @@ class Control:
         superseded = [asdict(each) for each in self._server.superseded]
         return Answer.json(200, {"counts": asdict(self._journal.counts), "superseded": superseded})
 
+    def _token(self, request: RecordedRequest) -> Answer:
+        if request.method != "POST":
+            return Answer.json(405, {"error": "Method not allowed"}, {"allow": "POST"})
+        token: str = self._issue(_subject(_query_of(request)))["access_token"]
+        return Answer(200, f"{token}\n".encode(), {"content-type": "text/plain", "cache-control": "no-store"})
+
     def _act(self, request: RecordedRequest) -> Answer:
         action = self._actions.get((request.method, request.path.removeprefix("/_sandbox/")))
         if action is None:
             known = ", ".join(f"{method} /_sandbox/{name}" for method, name in self._actions)
             return Answer.json(404, {"error": f"No such control; there are: {known}"})
         try:
-            action(dict(parse_qsl(request.query, keep_blank_values=True)))
+            action(_query_of(request))
         except ValueError as wrong:
             return Answer.json(400, {"error": str(wrong)})
         return Answer.json(200, asdict(self._journal.counts))
 
-    def _set_lifetime(self, query: dict[str, str]) -> None:
+    def _set_lifetime(self, query: Query) -> None:
         self._server.lifetime = checked_lifetime(query.get("seconds", ""), "seconds")
+
+    def _set_rotation(self, query: Query) -> None:
+        if query.get("on") not in ("true", "false"):
+            raise ValueError("on must be true or false")
+        self._server.rotates = query["on"] == "true"
+
+    def _fail(self, query: Query) -> None:
+        name = query.get("name", "")
+        fault = named_fault(self._personality, name)
+        self._faults[fault.at].add(name, fault.fault)
+
+    def _clear_faults(self, _query: Query) -> None:
+        for queue in self._faults.values():
+            queue.clear()
+
+
+def _query_of(request: RecordedRequest) -> Query:
+    return dict(parse_qsl(request.query, keep_blank_values=True))
+
+
+def _subject(query: Query) -> str:
+    return query.get("subject") or "alice"
+
+
+def _grant(query: Query) -> int:
+    text = query.get("grant", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError("grant must be the number of a grant")
+    return int(text)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from ._answer import Answer
 from ._authorization_server import AuthorizationServer
-from ._endpoint import Answer, EndpointSpec
+from ._endpoint import EndpointSpec
 from ._issued import OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._pages import device_page, done_page, error_page

@@ -9,32 +9,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ._answer import Answer
 from ._faults import Fault, FaultQueue
 from ._journal import MAX_RECORDED_BODY, Journal, Kind, RecordedRequest
+from ._same_origin import refuse_foreign
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The response to send. The repr omits the body, which may hold tokens."""
-
-    status: int
-    body: bytes = field(default=b"", repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-
-    @classmethod
-    def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        """A JSON response that must not be cached."""
-        body = json.dumps(value).encode()
-        return cls(status, body, {"content-type": "application/json", "cache-control": "no-store", **(headers or {})})
+_LONGEST_NOTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +63,51 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request = await _read_request(Request(scope, receive), self._certificate_of(scope["client"]))
+            request = await read_request(Request(scope, receive), self._certificate_of(scope["client"]))
         except ClientDisconnect:
             return
         if self._spec.kind == "control":
-            await _send_answer(self._spec.answer(request), scope, receive, send)
+            answer = refuse_foreign(request, scope["scheme"]) or self._spec.answer(request)
+            await send_answer(answer, scope, receive, send)
             return
         self._journal.arrived(self._spec.kind, request)
-        _, fault = self._faults.take()
+        name, fault = self._faults.take()
         genuine = self._spec.answer(request) if fault.performs_grant else None
         await asyncio.sleep(self._latency() + fault.delay)
-        await self._deliver(fault, genuine, scope, receive, send)
-
-    async def _deliver(self, fault: Fault, genuine: Answer | None, scope: Scope, receive: Receive, send: Send) -> None:
-        if fault.disconnect:
-            self._cut(scope["client"])
         if fault.disconnect or fault.hang:
-            await _until_disconnected(receive)
+            self._journal.enter(self._spec.kind, request, None, self._note(request, None, name))
+            if fault.disconnect:
+                self._cut(scope["client"])
+            await until_disconnected(receive)
             return
         answer = _apply_fault(fault, genuine)
         self._journal.answered(self._spec.kind, answer.status)
+        self._journal.enter(self._spec.kind, request, answer.status, self._note(request, answer, name))
+        await self._deliver(answer, fault, scope, receive, send)
+
+    def _note(self, request: RecordedRequest, answer: Answer | None, fault: str) -> str:
+        """What the live page shows beside a request: what was asked for, how it was refused, and the fault."""
+        notes = [f"fault {fault}"] if fault else []
+        if self._spec.kind == "token":
+            asked = (request.form or request.json).get("grant_type", "")
+            notes.insert(0, str(asked)[:_LONGEST_NOTE])
+            if answer is not None and answer.status >= 400:
+                notes.append(_error_code(answer))
+        return ", ".join(filter(None, notes))
+
+    async def _deliver(self, answer: Answer, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.drip is None:
-            await _send_answer(answer, scope, receive, send)
+            await send_answer(answer, scope, receive, send)
         else:
             await _send_dripping(answer, fault.drip, receive, send)
+
+
+def _error_code(answer: Answer) -> str:
+    try:
+        members = json.loads(answer.body)
+        return str(members.get("error") or members.get("title") or "")[:_LONGEST_NOTE]
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
@@ -113,7 +122,7 @@ def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
     return replace(genuine, headers={**genuine.headers, **fault.headers})
 
 
-async def _read_request(request: Request, certificate: str | None) -> RecordedRequest:
+async def read_request(request: Request, certificate: str | None) -> RecordedRequest:
     """Read the whole body, but keep only its beginning: an upload may be larger than memory."""
     digest, length, recorded = hashlib.sha256(), 0, bytearray()
     async for chunk in request.stream():
@@ -135,14 +144,15 @@ async def _read_request(request: Request, certificate: str | None) -> RecordedRe
     )
 
 
-async def _send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a whole response."""
     await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
 
 
 async def _send_dripping(answer: Answer, seconds: float, receive: Receive, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    gone = asyncio.ensure_future(_until_disconnected(receive))
+    gone = asyncio.ensure_future(until_disconnected(receive))
     position = 0
     while not gone.done():
         byte = answer.body[position : position + 1] or b" "
@@ -151,6 +161,7 @@ async def _send_dripping(answer: Answer, seconds: float, receive: Receive, send:
         await asyncio.wait({gone}, timeout=seconds)
 
 
-async def _until_disconnected(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
+    """Wait until the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

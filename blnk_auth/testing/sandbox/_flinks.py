@@ -25,9 +25,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_server import AuthorizationServer
-from ._endpoint import Answer, EndpointSpec
+from ._endpoint import EndpointSpec
 from ._faults import Fault
 from ._issued import ITSELF, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
@@ -86,6 +87,7 @@ def fdx_error(code: int, status: int, message: str = "Made to fail") -> Fault:
 class Flinks:
     """The endpoints of Flinks Outbound. `count` adds one to the figure of that name."""
 
+    display_name = "Flinks Outbound"
     default_scope = "ACCOUNT_BASIC TRANSACTIONS"
 
     def __init__(self, server: AuthorizationServer, *, origin: Callable[[], str], count: Callable[[str], None]) -> None:

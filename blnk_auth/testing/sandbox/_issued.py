@@ -97,6 +97,37 @@ class Grant:
     target: str | None = None
     """The party behind the server that it is for, where there are several."""
     revoked: bool = False
+    number: int = 0
+    refreshes: int = 0
+    access_token: str = field(default="", repr=False)
+    """The latest one; empty before the first."""
+    refresh_token: str = field(default="", repr=False)
+    """The latest one; empty if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantView:
+    """A grant as the live page shows it: its latest tokens are shortened, so that none can be copied.
+
+    `expires_at` is in seconds on the server's clock, None before the first token. `access` is the state of the access
+    token, "none" before the first.
+    """
+
+    number: int
+    subject: str
+    scope: str
+    target: str | None
+    ended: bool
+    refreshes: int
+    access_token: str
+    access: AccessState | Literal["none"]
+    expires_at: float | None
+    refresh_token: str
+
+
+def shortened(token: str) -> str:
+    """The beginning and the end of a token, which show whether two are the same."""
+    return f"{token[:8]}\N{HORIZONTAL ELLIPSIS}{token[-4:]}" if token else ""
 
 
 @dataclass(slots=True)

@@ -1,13 +1,15 @@
 """What arrived at the sandbox, and the result: the record and the figures that a test asserts on.
 
 Used by every endpoint, which writes, and by tests, which read. It promises bounded memory: 10,000 requests, 64 KiB of
-each body. It never counts a request to the sandbox's own controls.
+each body, 200 entries for the live page. It never counts a request to the sandbox's own controls.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ Kind = Literal["token", "revocation", "api", "page", "control"]
 
 MAX_RECORDED_REQUESTS = 10_000
 MAX_RECORDED_BODY = 64 * 1024
+MAX_ENTRIES = 200
+_LONGEST_PATH = 200
 
 
 @public
@@ -98,10 +102,29 @@ class RecordedRequest:
         return cast("dict[str, Any]", members) if isinstance(members, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request and its response as the live page shows them, without query, header or body. Immutable.
+
+    `at` is UTC epoch seconds by the clock of the machine. `status` None: there was no response. `note` has what a token
+    request asked for and how it was refused, and the fault that was applied.
+    """
+
+    number: int
+    at: float
+    kind: Kind
+    method: str
+    path: str
+    status: int | None
+    note: str
+
+
 class Journal:
     """The record and the figures. Thread-safe: the server writes, tests read and wait."""
 
     def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self._entry_numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._figures: Counter[str] = Counter()
         self._requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDED_REQUESTS)
@@ -138,6 +161,20 @@ class Journal:
             self.count("refused")
         elif kind == "api" and status == 401:
             self.count("api_rejected")
+
+    def enter(self, kind: Kind, request: RecordedRequest, status: int | None, note: str) -> None:
+        """Add an entry for the live page."""
+        with self._changed:
+            path = request.path[:_LONGEST_PATH]
+            number = next(self._entry_numbers)
+            self._entries.append(Entry(number, time.time(), kind, request.method, path, status, note))
+
+    def entries_after(self, number: int) -> list[Entry]:
+        """The entries with a higher number, oldest first: at most the latest 200."""
+        with self._changed:
+            # From the end, because there is rarely more than one new entry.
+            newer = list(itertools.takewhile(lambda entry: entry.number > number, reversed(self._entries)))
+        return newer[::-1]
 
     def count(self, figure: str) -> None:
         """Add one to the figure of that name in `Counts`."""

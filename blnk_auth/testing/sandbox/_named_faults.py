@@ -11,8 +11,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ._answer import Answer
 from ._blink import problem
-from ._endpoint import Answer
 from ._faults import Fault, FaultKind
 from ._flinks import fdx_error, refusal, upstream_expired
 

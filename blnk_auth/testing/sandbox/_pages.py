@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from ._endpoint import Answer
+from ._answer import Answer
 from ._page_templates import TEMPLATES
 
 _TEMPLATES = Environment(loader=DictLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)

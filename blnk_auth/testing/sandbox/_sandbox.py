@@ -23,14 +23,17 @@ from . import _browser as browser
 from ._authorization_server import AuthorizationServer
 from ._blink import BLink
 from ._blnk_cloud import BlnkCloud
+from ._client_settings import ClientSettings, settings_for
 from ._control import Control
 from ._device import DeviceFlow
 from ._endpoint import Endpoint, EndpointSpec
+from ._event_stream import EVENTS_PATH, EventStream
 from ._faults import Fault, FaultKind, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
 from ._issued import RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
+from ._live_pages import Front, LivePages
 from ._named_faults import NamedFault, named_fault
 from ._setting_checks import checked_lifetime
 
@@ -309,10 +312,28 @@ class Sandbox:
             raise TimeoutError(f"{arrived} of {n} token requests arrived within {timeout} seconds")
 
     def _application(self, http: HTTPServer) -> Starlette:
-        control = Control(self._authorization_server, self._journal)
-        specs = [*control.endpoints(), *self.personality.endpoints()]
+        server, journal = self._authorization_server, self._journal
+        control = Control(server, journal, self._faults, personality=self._name, issue=self.issue)
+        pages = LivePages(
+            self._name, self.personality.display_name, origin=lambda: self.origin, settings=self._client_settings
+        )
+        specs = [*pages.endpoints(), *control.endpoints(), *self.personality.endpoints()]
         routes = [Route(spec.path, self._endpoint(spec, http)) for spec in specs]
-        return Starlette(routes=routes, exception_handlers={Exception: _respond_with_error})
+        events = Route(EVENTS_PATH, EventStream(server, journal, self._faults, self.clock))
+        front = Route("/", Front(routes[-1].endpoint))
+        return Starlette(routes=[front, events, *routes], exception_handlers={Exception: _respond_with_error})
+
+    def _client_settings(self) -> ClientSettings:
+        is_tls = self._tls is not None
+        return settings_for(
+            "device" if self._device_flow is not None else self._name,
+            origin=self.origin,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            redirect_uri=self.redirect_uri,
+            authority_file="ca.pem" if is_tls else None,
+            certificate_file="client.pem" if is_tls else None,
+        )
 
     def _endpoint(self, spec: EndpointSpec, http: HTTPServer) -> Endpoint:
         return Endpoint(

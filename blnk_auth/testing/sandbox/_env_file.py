@@ -1,7 +1,8 @@
 """A `.env` file: variables that are set in it, among others that stay.
 
-Used by `blnk-auth sandbox`. It promises that a variable is replaced where it is, that every other line stays as it is,
-and that the file is replaced wholly or not at all. It never makes a file that another user can read.
+Used by `blnk-auth sandbox` and by the landing page. It promises that a variable is replaced where it is, that every
+other line stays as it is, and that the file is replaced wholly or not at all. It never makes a file that another user
+can read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ..stores._durable_file import replace_file
+from ...stores._durable_file import replace_file
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
 
