@@ -12,7 +12,7 @@ Where to find it:
   `token`, `request`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`, `completion`.
 * What a command does, apart from its options. Of `doctor`: `checks`, `checks_here` and `finding`. Of `status`:
   `grant_status`. Of `login` and `renew`: `token_summary`. Of `login`: `pasted_lines` and `qr_code`; `redirect`, which
-  `init` and `doctor` use too. Of `sandbox`: `sandbox_address`, `sandbox_files` and `sandbox_env_file`. Of `request` and
+  `init` and `doctor` use too. Of `sandbox`: `sandbox_address` and `sandbox_files`. Of `request` and
   `token`: `api_url`.
 * What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `groups` (suggestions),
   `extras` (missing packages), `log` (of `--verbose`).

@@ -15,11 +15,14 @@ Where to find it, from the outside to the inside:
   its name in `Sandbox._make_personality`, and a row of `PersonalityName`.
 * `_authorization_page`, `_token_request`, `_device`: endpoints that several personalities have.
 * `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
+* `_issued`: what such a server issues, as values. `_recent_grants`: the latest grants, to show and to change.
 * `_pages`, `_page_templates`: the HTML that a user sees. `_browser`: a user who signs in.
+* `_live_pages`, `_live_templates`, `_event_stream`: the pages about the sandbox itself, and their live events.
+  `_same_origin`: refuses what another site sends to them. `_answer`: a response as a value.
 * `_faults`, `_named_faults`: what fails on demand, and the documented errors of each provider by name. `_journal`: the
   requests that arrived, and their counts.
-* `_setting_checks`, `_client_settings`: checks of a sandbox's arguments, and the settings of its client for a `.env`
-  file or Python. `_certificates`: its certificate authority. `_sample_data`: ledgers and accounts.
+* `_setting_checks`, `_client_settings`: checks of a sandbox's arguments, and the settings of its client.
+  `_env_file`: a `.env` file. `_certificates`: its certificate authority. `_sample_data`: ledgers and accounts.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ stolen or used by two processes; the server cannot know which, so it revokes the
 from __future__ import annotations
 
 import hmac
-import itertools
 import math
 import secrets
 import threading
@@ -30,18 +29,15 @@ from ._issued import (
     Code,
     CodeChallenge,
     Grant,
-    GrantView,
     OAuthError,
     RefreshToken,
     RefreshTokenReuse,
     RegisteredClient,
     Superseded,
-    shortened,
 )
 
 Issued = TypeVar("Issued")
 
-MOST_RECENT_GRANTS = 50
 _MOST_GRANTS_OF_ONE = 1000
 
 _MOST_TOKENS = 200_000
@@ -58,7 +54,13 @@ class AuthorizationServer:
     it and the settings below may be assigned at any time.
     """
 
-    def __init__(self, *, clock: Callable[[], float], lifetime: float) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        lifetime: float,
+        on_grant: Callable[[Grant], object] = lambda _grant: None,
+    ) -> None:
         self.lifetime: float = lifetime
         self.rotates: bool = True
         """Whether a refresh replaces the refresh token, and the old one is spent."""
@@ -68,11 +70,10 @@ class AuthorizationServer:
         self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
         """Makes the access token of a grant that expires at the given time."""
         self._clock = clock
+        self._on_grant = on_grant
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
         self._grants: dict[str, deque[Grant]] = {}
-        self._recent: deque[Grant] = deque(maxlen=MOST_RECENT_GRANTS)
-        self._numbers = itertools.count(1)
         self._codes: dict[str, Code] = {}
         self._access_tokens: dict[str, AccessToken] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
@@ -180,7 +181,7 @@ class AuthorizationServer:
         """The state of an access token, and its grant."""
         with self._lock:
             issued = self._access_tokens.get(access_token)
-            return ("unknown", None) if issued is None else (self._state_of(issued), issued.grant)
+            return ("unknown", None) if issued is None else (issued.state(self._clock()), issued.grant)
 
     @property
     def superseded(self) -> tuple[Superseded, ...]:
@@ -207,79 +208,6 @@ class AuthorizationServer:
         with self._lock:
             for grant in self._grants.get(subject, ()):
                 grant.revoked = True
-
-    # --- one grant, as a user of the live page sees and changes it ---------------------------------------------------
-
-    def recent_grants(self) -> list[GrantView]:
-        """The latest 50 grants, newest first."""
-        with self._lock:
-            return [self._view(grant) for grant in reversed(self._recent)]
-
-    def expire_access_token(self, number: int) -> None:
-        """Let the access tokens of a grant expire now. Raises `ValueError` if there is no such grant."""
-        with self._lock:
-            grant = self._numbered(number)
-            for issued in self._access_tokens.values():
-                if issued.grant is grant:
-                    issued.expires_at = min(issued.expires_at, self._clock())
-
-    def reject_access_token(self, number: int) -> None:
-        """Reject the access tokens of a grant from now on. Raises `ValueError` if there is no such grant."""
-        with self._lock:
-            grant = self._numbered(number)
-            for issued in self._access_tokens.values():
-                if issued.grant is grant:
-                    issued.revoked = True
-
-    def end_grant(self, number: int) -> None:
-        """Revoke a grant with all that was issued for it. Raises `ValueError` if there is no such grant."""
-        with self._lock:
-            self._numbered(number).revoked = True
-
-    def rotate_refresh_token(self, number: int) -> None:
-        """Use the refresh token of a grant, as a thief or another process would: the client's own is then spent.
-
-        Raises `ValueError` if there is no such grant or no usable refresh token, or if refresh tokens do not rotate.
-        """
-        with self._lock:
-            grant = self._numbered(number)
-            client, refresh_token = self._clients[grant.client_id], grant.refresh_token
-        if not self.rotates:
-            raise ValueError("rotates: refresh tokens do not rotate here")
-        try:
-            self.refresh(client, refresh_token=refresh_token)
-        except OAuthError as refusal:
-            raise ValueError(f"grant: {refusal.description}") from None
-
-    def _numbered(self, number: int) -> Grant:
-        found = next((grant for grant in self._recent if grant.number == number), None)
-        if found is None:
-            raise ValueError(f"grant: {number} is not one of the latest {MOST_RECENT_GRANTS} grants")
-        return found
-
-    def _view(self, grant: Grant) -> GrantView:
-        issued = self._access_tokens.get(grant.access_token)
-        return GrantView(
-            number=grant.number,
-            subject=grant.subject,
-            scope=grant.scope,
-            target=grant.target,
-            ended=grant.revoked,
-            refreshes=grant.refreshes,
-            access_token=shortened(grant.access_token),
-            access="none" if issued is None else self._state_of(issued),
-            expires_at=None if issued is None else issued.expires_at,
-            refresh_token=shortened(grant.refresh_token),
-        )
-
-    # --- under the lock ----------------------------------------------------------------------------------------------
-
-    def _state_of(self, issued: AccessToken) -> AccessState:
-        if issued.grant.revoked:
-            return "ended"
-        if issued.revoked:
-            return "rejected"
-        return "expired" if self._clock() >= issued.expires_at else "valid"
 
     def _usable(self, client: RegisteredClient, refresh_token: str) -> RefreshToken:
         presented = self._refresh_tokens.get(refresh_token)
@@ -314,11 +242,11 @@ class AuthorizationServer:
             raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge")
 
     def _new_grant(self, client: RegisteredClient, subject: str, scope: str, target: str | None = None) -> Grant:
-        grant = Grant(client.client_id, subject, scope, target, number=next(self._numbers))
+        grant = Grant(client.client_id, subject, scope, target)
         if subject not in self._grants:
             _keep(self._grants, subject, deque(maxlen=_MOST_GRANTS_OF_ONE))
         self._grants[subject].append(grant)
-        self._recent.append(grant)
+        self._on_grant(grant)
         return grant
 
     def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
@@ -334,6 +262,7 @@ class AuthorizationServer:
         issued = AccessToken(grant, now, now + expires_in)
         _keep(self._access_tokens, access_token, issued)
         grant.access_token = access_token
+        grant.access_tokens.append(issued)
         return issued, {
             "access_token": access_token,
             "token_type": "Bearer",

@@ -265,6 +265,8 @@ def _accounts(path: str, grant: Grant) -> Answer:
                 return _from_bank(200, {"balances": [account["balance"]]})
             if account is not None and rest == ["transactions"]:
                 return _from_bank(200, {"transactions": swiss_transactions(account)})
+        case _:
+            pass
     return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
 
 

@@ -17,6 +17,7 @@ from ._endpoint import EndpointSpec
 from ._faults import FaultKind, FaultQueue
 from ._journal import Journal, RecordedRequest
 from ._named_faults import named_fault
+from ._recent_grants import RecentGrants
 from ._setting_checks import checked_lifetime
 
 Query = Mapping[str, str]
@@ -40,6 +41,7 @@ class Control:
         server: AuthorizationServer,
         journal: Journal,
         faults: Mapping[FaultKind, FaultQueue],
+        grants: RecentGrants,
         *,
         personality: str,
         issue: Callable[[str], dict[str, Any]],
@@ -58,10 +60,10 @@ class Control:
             ("POST", "fail"): self._fail,
             ("POST", "clear-faults"): self._clear_faults,
             ("POST", "issue"): lambda query: issue(_subject(query)),
-            ("POST", "expire"): lambda query: server.expire_access_token(_grant(query)),
-            ("POST", "reject"): lambda query: server.reject_access_token(_grant(query)),
-            ("POST", "rotate"): lambda query: server.rotate_refresh_token(_grant(query)),
-            ("POST", "revoke"): lambda query: server.end_grant(_grant(query)),
+            ("POST", "expire"): lambda query: grants.expire(_grant(query)),
+            ("POST", "reject"): lambda query: grants.reject(_grant(query)),
+            ("POST", "rotate"): lambda query: grants.rotate(_grant(query), server),
+            ("POST", "revoke"): lambda query: grants.revoke(_grant(query)),
         }
 
     def endpoints(self) -> list[EndpointSpec]:

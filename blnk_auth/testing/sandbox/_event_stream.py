@@ -5,7 +5,7 @@ tenth of a second, and that neither the number of listeners nor what waits for o
 sends, so a slow listener delays nobody.
 
 Two events: `state` is everything that the page shows beside the requests; `requests` is those that are new, oldest
-first. The id of an event is the number of the latest request, from which a browser goes on after a lost connection.
+first. The id of an event is the number of the latest request, from which a browser continues after a lost connection.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ._authorization_server import AuthorizationServer
 from ._endpoint import read_request, send_answer, until_disconnected
 from ._faults import FaultKind, FaultQueue
 from ._journal import Journal
+from ._recent_grants import RecentGrants
 from ._same_origin import refuse_foreign
 
 EVENTS_PATH = "/_sandbox/events"
@@ -52,11 +53,13 @@ class EventStream:
         server: AuthorizationServer,
         journal: Journal,
         faults: dict[FaultKind, FaultQueue],
+        grants: RecentGrants,
         clock: Callable[[], float],
     ) -> None:
         self._server = server
         self._journal = journal
         self._faults = faults
+        self._grants = grants
         self._clock = clock
         self._listeners = 0
         # By it, a page sees that another sandbox has the port now, whose requests are numbered from 1 again.
@@ -93,7 +96,7 @@ class EventStream:
             "rotates": self._server.rotates,
             "faults": waiting[:_MOST_FAULTS_SHOWN],
             "more_faults": max(len(waiting) - _MOST_FAULTS_SHOWN, 0),
-            "grants": [asdict(grant) for grant in self._server.recent_grants()],
+            "grants": [asdict(grant) for grant in self._grants.views()],
         }
 
     async def _stream(self, number: int, receive: Receive, send: Send) -> None:

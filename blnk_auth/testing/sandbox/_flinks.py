@@ -173,6 +173,8 @@ class Flinks:
                     return _traced(200, {"depositAccount": account})
                 if account is not None and rest == ["transactions"]:
                     return _traced(200, {"transactions": fdx_transactions(account)})
+            case _:
+                pass
         return _traced(404, {"code": 701, "message": "Account not found", "debugMessage": request.path})
 
     def _page_of(self, accounts: list[dict[str, Any]], query: str) -> Answer:

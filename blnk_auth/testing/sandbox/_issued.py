@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -101,33 +102,10 @@ class Grant:
     refreshes: int = 0
     access_token: str = field(default="", repr=False)
     """The latest one; empty before the first."""
+    access_tokens: deque[AccessToken] = field(default_factory=lambda: deque(maxlen=100), repr=False)
+    """The latest hundred."""
     refresh_token: str = field(default="", repr=False)
     """The latest one; empty if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class GrantView:
-    """A grant as the live page shows it: its latest tokens are shortened, so that none can be copied.
-
-    `expires_at` is in seconds on the server's clock, None before the first token. `access` is the state of the access
-    token, "none" before the first.
-    """
-
-    number: int
-    subject: str
-    scope: str
-    target: str | None
-    ended: bool
-    refreshes: int
-    access_token: str
-    access: AccessState | Literal["none"]
-    expires_at: float | None
-    refresh_token: str
-
-
-def shortened(token: str) -> str:
-    """The beginning and the end of a token, which show whether two are the same."""
-    return f"{token[:8]}\N{HORIZONTAL ELLIPSIS}{token[-4:]}" if token else ""
 
 
 @dataclass(slots=True)
@@ -145,6 +123,14 @@ class AccessToken:
     issued_at: float
     expires_at: float
     revoked: bool = False
+
+    def state(self, now: float) -> AccessState:
+        """What an API that is asked now makes of it."""
+        if self.grant.revoked:
+            return "ended"
+        if self.revoked:
+            return "rejected"
+        return "expired" if now >= self.expires_at else "valid"
 
 
 @dataclass(slots=True)

@@ -137,7 +137,8 @@ input[type=checkbox] { width: 1.25rem; height: 1.25rem; accent-color: var(--act)
 #requests > li:first-child { border-top: 0; }
 #requests time, #requests .method { color: var(--soft); font-variant-numeric: tabular-nums; }
 #requests .note { grid-column: 3 / -1; color: var(--soft); overflow-wrap: anywhere; }
-#said { position: fixed; inset: auto 1rem 1rem; z-index: 1; max-width: 30rem; margin: 0 auto; padding: .75rem 1rem; border-radius: .5rem; background: var(--good-ground); color: var(--good); font-weight: 600; box-shadow: 0 .25rem 1rem #0004; }
+main { padding-bottom: 6rem; scroll-padding-bottom: 6rem; }
+#said { position: fixed; inset: auto 1rem 1rem; z-index: 1; pointer-events: none; max-width: 30rem; margin: 0 auto; padding: .75rem 1rem; border-radius: .5rem; background: var(--good-ground); color: var(--good); font-weight: 600; box-shadow: 0 .25rem 1rem #0004; }
 #said.bad { background: var(--bad-ground); color: var(--bad); }
 #said:empty { padding: 0; box-shadow: none; }
 details { margin-bottom: .75rem; font-size: .9375rem; }
@@ -211,7 +212,7 @@ function say(text, bad = false) {
   by("said").textContent = text;
   by("said").className = bad ? "bad" : "";
   clearTimeout(silence);
-  silence = setTimeout(() => { by("said").textContent = ""; }, 8000);
+  silence = setTimeout(() => { by("said").textContent = ""; }, 5000);
 }
 
 async function act(path, done) {

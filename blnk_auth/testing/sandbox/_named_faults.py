@@ -40,7 +40,7 @@ def _oauth(error: str, status: int = 400, **headers: str) -> NamedFault:
 def _core(code: str, status: int) -> NamedFault:
     """An error of Blnk Core."""
     message = code.replace("_", " ").lower()
-    detail = {"code": code, "message": message, "details": {}}
+    detail: dict[str, object] = {"code": code, "message": message, "details": {}}
     return NamedFault("api", _json(status, {"error": message, "error_detail": detail}))
 
 

@@ -35,6 +35,7 @@ from ._issued import RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
 from ._live_pages import Front, LivePages
 from ._named_faults import NamedFault, named_fault
+from ._recent_grants import RecentGrants
 from ._setting_checks import checked_lifetime
 
 PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
@@ -99,7 +100,10 @@ class Sandbox:
     ) -> None:
         self.clock = clock
         self.token_latency: float = 0.0
-        self._authorization_server = AuthorizationServer(clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"))
+        self._grants = RecentGrants(clock)
+        self._authorization_server = AuthorizationServer(
+            clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"), on_grant=self._grants.add
+        )
         self._journal = Journal()
         self._faults: dict[FaultKind, FaultQueue] = {kind: FaultQueue() for kind in get_args(FaultKind)}
         self._port = port
@@ -313,13 +317,13 @@ class Sandbox:
 
     def _application(self, http: HTTPServer) -> Starlette:
         server, journal = self._authorization_server, self._journal
-        control = Control(server, journal, self._faults, personality=self._name, issue=self.issue)
+        control = Control(server, journal, self._faults, self._grants, personality=self._name, issue=self.issue)
         pages = LivePages(
             self._name, self.personality.display_name, origin=lambda: self.origin, settings=self._client_settings
         )
         specs = [*pages.endpoints(), *control.endpoints(), *self.personality.endpoints()]
         routes = [Route(spec.path, self._endpoint(spec, http)) for spec in specs]
-        events = Route(EVENTS_PATH, EventStream(server, journal, self._faults, self.clock))
+        events = Route(EVENTS_PATH, EventStream(server, journal, self._faults, self._grants, self.clock))
         front = Route("/", Front(routes[-1].endpoint))
         return Starlette(routes=[front, events, *routes], exception_handlers={Exception: _respond_with_error})
 
