@@ -14,7 +14,7 @@ LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 
 # Directories count too, so that a deleted file is noticed.
-SOURCES := $(shell find blnk_auth -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
+SOURCES := $(shell find blnk_auth docs -name __pycache__ -prune -o -print) pyproject.toml hatch_build.py README.md LICENSE
 
 CLIENTS := $(VENV)/clients
 CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types bench bench-quick lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -114,6 +114,10 @@ lock: $(LOCKED)
 	  --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
 	  -o requirements/lowest.txt
 	@! grep -n '://' requirements/*.txt
+
+# Builds and checks what a release has, and stops before anything is published: CONTRIBUTING.md, "Releases".
+release: test
+	@$(BIN)/python tools/release.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

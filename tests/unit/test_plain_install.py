@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
-import venv
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-
-import blnk_auth
+from support.environments import make_environment, run_in
 
 pytestmark = pytest.mark.real
-
-PACKAGE = Path(blnk_auth.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a virtual environment that has blnk_auth and its base requirements, linked from this one."""
-    home = tmp_path_factory.mktemp("plain")
-    venv.create(home, symlinks=True, with_pip=False)
-    site_packages = next(home.glob("lib/python*/site-packages"))
-    (site_packages / "blnk_auth").symlink_to(PACKAGE)
-    for distribution in base_requirements("blnk-auth"):
-        for name in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            (site_packages / name).symlink_to(Path(str(distribution.locate_file(name))))
-    return home / "bin" / "python"
-
-
-def base_requirements(name: str) -> Iterator[metadata.Distribution]:
-    """The distributions that a plain installation of `name` brings, itself left out."""
-    found: dict[str, metadata.Distribution] = {}
-    queue = [Requirement(name)]
-    while queue:
-        required = queue.pop()
-        extras = required.extras or {""}
-        if required.marker is not None and not required.marker.evaluate():
-            continue
-        distribution = metadata.distribution(required.name)
-        for line in distribution.requires or ():
-            further = Requirement(line)
-            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
-                further.marker = None
-                if further.name not in found:
-                    queue.append(further)
-        if required.name != name:
-            found[required.name] = distribution
-    yield from found.values()
-
-
-def run(python: Path, code: str) -> str:
-    """What `code` prints there; any warning is an error."""
-    command = [str(python), "-W", "error", "-c", code]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    """The Python of an environment that has blnk_auth and its base requirements."""
+    return make_environment(tmp_path_factory.mktemp("plain"))
 
 
 def test_no_extra_is_there(python: Path) -> None:
     """The environment is what it claims to be."""
     hidden = ("httpx2", "redis", "sqlalchemy", "keyring", "key_value", "click", "rich", "starlette", "pytest")
     code = f"import importlib.util as u; print(*[name for name in {hidden!r} if u.find_spec(name)])"
-    assert run(python, code).split() == []
+    assert run_in(python, code).split() == []
 
 
 @pytest.mark.parametrize("module", ["blnk_auth", "blnk_auth.stores", "blnk_auth.providers"])
@@ -82,7 +38,7 @@ def test_no_extra_is_there(python: Path) -> None:
 )
 def test_every_name_can_be_looked_at(python: Path, module: str, code: str) -> None:
     """A notebook, a documentation generator and a star import need no extra."""
-    run(python, code.format(module=module))
+    run_in(python, code.format(module=module))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +57,7 @@ def test_every_name_can_be_looked_at(python: Path, module: str, code: str) -> No
 def test_using_a_name_names_the_extra(python: Path, use: str, package: str, extra: str) -> None:
     """The error comes when the name is used, and names what to install."""
     errors = "ImportError, AttributeError, blnk_auth.ConfigurationError"
-    printed = run(python, f"import blnk_auth\ntry:\n    {use}\nexcept ({errors}) as error: print(error)")
+    printed = run_in(python, f"import blnk_auth\ntry:\n    {use}\nexcept ({errors}) as error: print(error)")
     assert f"needs the package {package}, which is not installed" in printed
     assert f"pip install 'blnk-auth[{extra}]'" in printed
 
@@ -114,7 +70,7 @@ def test_an_extra_that_is_broken_is_not_called_missing(python: Path, tmp_path: P
         "try: blnk_auth.Httpx2Auth(None)\n"
         "except ImportError as error: print(error)"
     )
-    printed = run(python, code)
+    printed = run_in(python, code)
     assert re.search(r"installed but cannot be imported \(No module named 'a_package_that_httpx2_needs'\)", printed)
     assert "pip install" not in printed
 
@@ -127,9 +83,9 @@ def test_the_plain_parts_work(python: Path) -> None:
         "HttpxAuth(client.for_subject('alice')), RequestsAuth(client.for_subject('alice'))\n"
         "print(client.for_subject('alice').state)"
     )
-    assert run(python, code).split() == ["missing"]
+    assert run_in(python, code).split() == ["missing"]
 
 
 def test_the_environment_runs_this_python(python: Path) -> None:
     """The child process imports the version under test."""
-    assert run(python, "import sys; print(sys.version)").strip() == sys.version
+    assert run_in(python, "import sys; print(sys.version)").strip() == sys.version
