@@ -162,9 +162,7 @@ def test_discover_takes_every_setting_but_the_issuer() -> None:
     settings = {each.name: each.type for each in dataclasses.fields(Provider) if each.init}
     assert settings.keys() - DiscoverySettings.__annotations__.keys() == {"issuer"}
     offered = {**ProviderSettings.__annotations__, **DiscoverySettings.__annotations__}
-    assert {name: hint.__forward_arg__ for name, hint in offered.items()} == {
-        name: hint for name, hint in settings.items() if name != "issuer"
-    }
+    assert offered == {name: hint for name, hint in settings.items() if name != "issuer"}
 
 
 def test_a_provider_travels_in_a_pickle() -> None:
