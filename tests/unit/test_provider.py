@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from support.errors import raises
@@ -159,10 +159,12 @@ def test_an_origin_that_comes_with_a_token_is_below_the_hosts_of_the_provider(ur
 
 def test_discover_takes_every_setting_but_the_issuer() -> None:
     """What an editor offers for `discover` is what a `Provider` has."""
-    settings = {each.name: each.type for each in dataclasses.fields(Provider) if each.init}
-    assert settings.keys() - DiscoverySettings.__annotations__.keys() == {"issuer"}
-    offered = {**ProviderSettings.__annotations__, **DiscoverySettings.__annotations__}
+    hints = get_type_hints(Provider)
+    settings = {each.name: hints[each.name] for each in dataclasses.fields(Provider) if each.init}
+    offered = get_type_hints(DiscoverySettings)
+    assert settings.keys() - offered.keys() == {"issuer"}
     assert offered == {name: hint for name, hint in settings.items() if name != "issuer"}
+    assert get_type_hints(ProviderSettings).items() <= offered.items()
 
 
 def test_a_provider_travels_in_a_pickle() -> None:
