@@ -45,7 +45,11 @@ def progress(doing: str, *, enabled: bool) -> Generator[Callable[[int, int | Non
 
     # On standard error, so that standard output can be piped; nothing if that is not a terminal.
     stderr = console(stderr=True)
-    with Progress(console=stderr, transient=True, disable=not enabled or not stderr.is_terminal) as bar:
+    if not enabled or not stderr.is_terminal:
+        # Before rich 15, a bar that is disabled ends with an empty line.
+        yield lambda _done, _total: None
+        return
+    with Progress(console=stderr, transient=True) as bar:
         task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -3,7 +3,8 @@
 Used by `_sql_database` for a store that was given a URL. It promises that a statement is answered in time, or that the
 connection is closed and an error raised; it never repeats a statement. PostgreSQL's own `statement_timeout` is not
 enough: it does not count a commit that waits for a synchronous standby, and a suspended server counts nothing. psycopg
-waits without an end then, and the thread of a renewal with it. This module needs psycopg.
+waits without an end then, and the thread of a renewal with it. This module needs psycopg 3.2.11: an older one wakes up
+only when the server answers, so that nothing ends its wait.
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ def test_a_profile_is_replaced_only_on_demand(offline: CommandLine) -> None:
     assert refused.exit_code == 2
     assert "has a profile 'default' already; --force replaces it" in refused.stderr
     kept = offline.run("init", input="n\n")
-    assert (kept.exit_code, kept.stderr.splitlines()[-1][:30]) == (2, "blnk-auth: nothing was written")
+    assert kept.exit_code == 2
+    # Before click 8.4, its test runner does not end the line of the question.
+    assert "blnk-auth: nothing was written" in kept.stderr.splitlines()[-1]
     assert written(offline) == {"provider": "flinks"}
     assert offline.run("init", "--force", *arguments).exit_code == 0
     assert written(offline)["provider"] == "blnk_cloud"

@@ -271,7 +271,7 @@ def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Ki
     async def main() -> int:
         flow = shell.async_auth_flow(kind.module.Request("GET", world.url))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(anext, flow))
+            tasks.start_soon(in_own_task, partial(anext, flow))
             await anyio.to_thread.run_sync(asking.wait_until_reached)
             tasks.cancel_scope.cancel()
         await in_own_task(flow.aclose)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Dialect, create_engine, inspect, make_url, text
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateTable
 from support.errors import raises
@@ -142,7 +143,7 @@ def test_metadata_describes_what_is_created(store: SQLStore, raw: Engine) -> Non
         ]
 
 
-@pytest.mark.parametrize("dialect", [postgresql.dialect(), mysql.dialect()], ids=("postgresql", "mysql"))
+@pytest.mark.parametrize("dialect", [psycopg.dialect(), mysql.dialect()], ids=("postgresql", "mysql"))
 def test_the_documents_show_the_schema(dialect: Dialect) -> None:
     """The DDL in the how-to is what create_schema() runs."""
     shown = "".join((ROOT / "docs" / "how-to" / "use-postgresql-or-redis.md").read_text("utf-8").split())

@@ -2,7 +2,8 @@
 
 Used by the Makefile. Each environment is beside the others in `.venv`, is made from a hashed lock, once, and gets the
 wheel that `make test` has built. It promises a line for each environment at the end, and a status other than 0 if any
-of them failed. It never downloads an interpreter: a version that this machine lacks is named as not run.
+of them failed. It never downloads an interpreter: a version that this machine lacks is named as not run, and fails
+nothing, because `make test` has run on the machine's own.
 
     python tests/support/pythons.py pythons      every CPython from 3.11 on, except the one of `make test`
     python tests/support/pythons.py lowest       the lowest versions that pyproject.toml allows
@@ -96,7 +97,7 @@ def main(what: str) -> int:
             if version == here:
                 results[version] = "is what `make test` runs on"
             elif version not in found:
-                results[version] = "not run: this machine does not have it"
+                results[version] = "NOT RUN: this machine does not have it"
             else:
                 python = environment(found[version], f"python-{version}", ROOT / "requirements" / "dev.txt")
                 results[version] = "passed" if passes(python) else "FAILED"
