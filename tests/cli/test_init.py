@@ -174,4 +174,4 @@ def test_the_proposed_redirect_has_a_port_only_where_the_server_may_need_one(
 ) -> None:
     """RFC 8252 has servers accept any port; a provider that does not specify it gets the one documented port."""
     result = offline.run("init", input=f"{provider}\n{asked_before}")
-    assert f"redirect_uri [{proposed}]: " in result.stderr
+    assert f"redirect_uri [{proposed}]:" in result.stderr

@@ -148,7 +148,9 @@ def test_the_documents_show_the_schema(dialect: Dialect) -> None:
     """The DDL in the how-to is what create_schema() runs."""
     shown = "".join((ROOT / "docs" / "how-to" / "use-postgresql-or-redis.md").read_text("utf-8").split())
     for table in metadata.sorted_tables:
-        assert "".join(str(CreateTable(table).compile(dialect=dialect)).split()) in shown
+        compiled = "".join(str(CreateTable(table).compile(dialect=dialect)).split())
+        # Before SQLAlchemy 2.1, the order of the two options differs from run to run.
+        assert compiled.replace("CHARSET=utf8mb4ENGINE=InnoDB", "ENGINE=InnoDBCHARSET=utf8mb4") in shown
 
 
 FIRST_TABLES = {
