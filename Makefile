@@ -97,7 +97,7 @@ types: $(LOCKED)
 bench: $(BENCH)/.installed
 	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py
 
-# Against the limits and the baseline only, in under three minutes; fails if the hot path became over 10 % dearer.
+# Against the limits and the baseline only, in under three minutes; fails if the hot path became over 2 % dearer.
 bench-quick: $(BENCH)/.installed
 	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py --quick
 
