@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.command_line import SECRET, CommandLine, command, finish, read_until, started
+from support.command_line import SECRET, CommandLine, browser_command, command, finish, read_until, started
 from support.limits import PATIENCE
 from support.processes import free_port
 
@@ -20,6 +21,7 @@ from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient, Provider
 from blnk_auth.testing.sandbox import browser
 from blnk_auth.testing.sandbox._client_settings import settings_for
 from blnk_auth.testing.sandbox._env_file import save_variables, with_variables
+from blnk_auth.testing.sandbox._named_faults import FAULTS
 
 API = {"blnk_cloud": "/data/ledgers", "blink": "/ais/v6/accounts", "flinks": "/api/fdx/5/accounts"}
 BLINK_HEADERS = {
@@ -241,3 +243,60 @@ def test_python_and_variables_agree_on_odd_values() -> None:
     exec(made.python(), {"OAuthClient": lambda _provider, **settings: seen.update(settings), "BlnkCloud": BlnkCloud})
     assert seen["client_secret"] == odd
     assert odd not in repr(made)
+
+
+# --- the page of the documentation -----------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "test-with-the-sandbox.md").read_text("utf-8")
+
+
+def commands(language: str) -> list[str]:
+    """The blocks of that language on the page, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_commands_of_the_page_run(offline: CommandLine) -> None:
+    """One terminal runs the sandbox and writes the `.env` file; the other signs in and calls the API."""
+    port = str(free_port())
+    (start,) = commands("console")
+    sign_in, buttons = (text.replace("8400", port) for text in commands("sh"))
+    assert start == "$ blnk-auth sandbox --env-file .env\n"
+    environment = {**offline.install(), "BROWSER": browser_command(offline.directory)}
+    directory = offline.directory / "project"
+    directory.mkdir()
+
+    def typed(text: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euc", text],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            cwd=directory,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with started("sandbox", "--port", port, "--env-file", str(directory / ".env")) as (_, output):
+        read_until(output, "  )")
+        assert "Customer wallets" in typed(sign_in)
+        token, *answers = typed(buttons).splitlines()
+        assert token.startswith("blnk_at_")
+        assert '"code_exchanges": 1' in answers[-1]
+        assert httpx.post(f"http://127.0.0.1:{port}/oauth/token").json()["error"] == "invalid_grant"
+
+
+def test_the_page_lists_every_fault() -> None:
+    """Those that every provider has in one row, the others by provider and endpoint, all in the order of the code."""
+    rows = re.findall(r"^\| (each|Blnk Cloud|bLink|Flinks) \| (token|api|revocation) \| (.*) \|$", PAGE, re.MULTILINE)
+    listed = {(who, at): re.findall("`([^`]+)`", names) for who, at, names in rows}
+    shared = listed.pop(("each", "token"))
+    personalities = {"Blnk Cloud": "blnk_cloud", "bLink": "blink", "Flinks": "flinks"}
+    found: dict[tuple[str, str], list[str]] = {}
+    for who, personality in personalities.items():
+        for name, fault in FAULTS[personality].items():
+            if name not in shared:
+                found.setdefault((who, fault.at), []).append(name)
+        assert set(shared) < FAULTS[personality].keys()
+    assert listed == found
