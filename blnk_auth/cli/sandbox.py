@@ -133,6 +133,8 @@ def command(**chosen: Any) -> None:
     choices = Choices(**chosen)
     if choices.device and choices.personality != "blnk_cloud":
         raise click.UsageError(f"--device is for --personality blnk_cloud only, not {choices.personality}")
+    if choices.env and choices.env_file is not None:
+        raise click.UsageError("--env only prints, and --env-file is for a sandbox that runs; leave one out")
     if choices.env:
         _print_variables(choices)
     else:

@@ -206,6 +206,28 @@ def test_every_button(sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Pa
     wait_until(browser, lambda: texts(browser, "#count-token_requests b") == ["0"])
 
 
+@pytest.mark.parametrize("look", ["light", "phone-dark"])
+def test_the_page_where_a_device_code_is_entered(open_browser: OpenBrowser, artifacts: Path, look: str) -> None:
+    """The link of the device fills in the code; one click connects the device; the live page shows the grant."""
+    browser = open_browser(**LOOKS[look])
+    with Sandbox(device_flow=True) as sandbox:
+        credentials = (sandbox.client_id, sandbox.client_secret)
+        device = httpx.post(
+            f"{sandbox.origin}/oauth/device_authorization", data={"scope": "data:read"}, auth=credentials
+        ).json()
+        browser.get(device["verification_uri_complete"])
+        assert find(browser, "#user_code").get_property("value") == device["user_code"]
+        keep(browser, artifacts, f"sandbox-device-{look}")
+        check_page(browser, is_dark="dark" in look)
+        find(browser, "button[value=approve]").click()
+        wait_until(browser, lambda: texts(browser, "h1") == ["The device is connected"])
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": device["device_code"]}
+        answer = httpx.post(f"{sandbox.origin}/oauth/token", data=form, auth=credentials)
+        assert answer.status_code == 200
+        open_live(browser, sandbox)
+        wait_until(browser, lambda: texts(browser, "#grants h3") == ["alice"])
+
+
 def test_the_keyboard_keeps_its_place(sandbox: Sandbox, open_browser: OpenBrowser) -> None:
     """While the page changes around it, a button keeps the focus, and Enter presses it."""
     from selenium.webdriver.common.keys import Keys

@@ -157,6 +157,10 @@ def test_every_redirect_uri_of_the_default_may_have_any_port() -> None:
         (("--client-id", ""), "--client-id must have printable ASCII characters only, and no colon"),
         (("--redirect-uri", "callback"), "--redirect-uri must be an absolute URI without a fragment, not 'callback'"),
         (("--redirect-uri", "http://a/#b"), "--redirect-uri must be an absolute URI without a fragment"),
+        (
+            ("--env", "--env-file", ".env"),
+            "--env only prints, and --env-file is for a sandbox that runs; leave one out",
+        ),
         (("--device", "--personality", "flinks"), "--device is for --personality blnk_cloud only, not flinks"),
     ],
 )

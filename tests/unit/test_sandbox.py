@@ -641,6 +641,18 @@ def test_latency_holds_back_the_answer_after_the_rotation(sandbox: Sandbox) -> N
             held_back.result(timeout=PATIENCE)
 
 
+def test_requests_share_a_connection_and_start_no_thread(sandbox: Sandbox, http: httpx.Client) -> None:
+    """Hundreds of requests, refused ones among them, use one connection and the one thread that there is."""
+    answer = sandbox.issue()
+    http.get("/data/x")
+    threads = threading.active_count()
+    for number in range(300):
+        path, headers = ("/data/x", bearer(answer)) if number % 2 else ("/nowhere", {})
+        http.get(path, headers=headers, extensions={"trace": _refuse_new_connection})
+    assert threading.active_count() == threads
+    assert sandbox.counts.api_requests == 301
+
+
 # --- record, figures, controls ------------------------------------------------------------------------------------
 
 
