@@ -33,6 +33,7 @@ from redis.retry import Retry
 from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
 from ._redis_scripts import Script
+from ._server_url import may_hold_password
 
 Client = redis.Redis | RedisCluster
 
@@ -171,7 +172,7 @@ def _client_of(url_or_client: str | Client) -> Client:
 def _without_secrets(url: str) -> str:
     parts = urlsplit(url)
     # Without the query, which may contain a password too, and so may the path of a URL that was pasted into another.
-    path = "" if "@" in parts.path else parts.path
+    path = "" if may_hold_password(parts.path) else parts.path
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 

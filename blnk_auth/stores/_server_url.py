@@ -18,12 +18,23 @@ _SECRETS = ("pass", "pwd", "secret", "token", "key")
 """A parameter of the URL's query whose name contains one of these may be a secret."""
 
 
+def may_hold_password(path: str) -> bool:
+    """Whether the path of a server's URL may contain a password.
+
+    It does in a misspelt URL, such as one with too many slashes, or one that was pasted into another.
+    """
+    return "@" in path or ":" in path
+
+
 def pickled_url(url: str, parameter: str) -> str | NotPickled:
     """What a pickle carries for a store that was given `url` as `parameter`."""
     try:
         parts = urlsplit(url)
-        has_secret = parts.password is not None or any(
-            word in name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True) for word in _SECRETS
+        names = [name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        has_secret = (
+            parts.password is not None
+            or (bool(parts.netloc) and may_hold_password(parts.path))
+            or any(word in name for name in names for word in _SECRETS)
         )
     except ValueError:
         # A URL that cannot be read may contain anything.

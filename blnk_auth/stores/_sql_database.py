@@ -39,6 +39,7 @@ from ..errors import ConfigurationError, StoreError, is_text
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._private_file import create_file
+from ._server_url import may_hold_password
 from ._sql_errors import NO_TABLE, NOT_TEXT, is_read_only, judge
 from ._sql_migrations import check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
@@ -97,7 +98,9 @@ class Database:
 
     def __repr__(self) -> str:
         # Without the query, where some drivers take a password too.
-        return f"SQLStore({self._engine.url.set(query={}).render_as_string(hide_password=True)!r})"
+        url = self._engine.url.set(query={})
+        shown = url.set(database="***") if may_hold_password(url.database or "") else url
+        return f"SQLStore({shown.render_as_string(hide_password=True)!r})"
 
     def close(self) -> None:
         """Close idle connections, unless the engine is the user's. A later use connects again."""
@@ -278,7 +281,7 @@ def _engine_for(url: URL) -> Engine:
     except ModuleNotFoundError as missing:
         problem = f"needs the driver {missing.name}, which is not installed"
         remedy = f"pip install {_DRIVER_PACKAGES.get(missing.name or '', missing.name)}"
-    except (SQLAlchemyError, TypeError) as error:
+    except (SQLAlchemyError, TypeError, ValueError) as error:
         problem = f"is not usable ({type(error).__name__})"
         remedy = "compare it with the examples of SQLAlchemy"
     raise ConfigurationError(f"url_or_engine {problem}", parameter="url_or_engine", remedy=remedy)

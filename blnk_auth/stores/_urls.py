@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigurationError, clears_locals, kind_of
+from ..errors import ConfigurationError, clears_locals, is_text, kind_of
 from ..errors._pickling import public
 from ._token_store import TokenStore
 
@@ -137,7 +137,7 @@ def _path(url: str) -> str:
         path = "" if split.netloc or not rest.startswith("//") else unquote(split.path)
     except ValueError:
         path = ""
-    if not path.strip("/") or "\0" in path:
+    if not path.strip("/") or "\0" in path or not is_text(path):
         raise ConfigurationError(
             f"this {scheme} URL has a host, or no usable path",
             parameter="url",
