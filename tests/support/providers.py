@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from blnk_auth import BLink, BlnkCloud, Flinks, Provider
+from blnk_auth import Provider
 from blnk_auth.testing import Sandbox
-from blnk_auth.testing.sandbox import blink
+from blnk_auth.testing._client import provider_of
 
 TOKEN_ENDPOINT = "https://as.acme.test/token"
 AUTHORIZATION_ENDPOINT = "https://as.acme.test/authorize"
@@ -51,21 +51,4 @@ def acme_at(origin: str, *api_origins: str, **settings: Any) -> Provider:
 
 def provider_at(sandbox: Sandbox, name: str, **settings: Any) -> Provider:
     """The named provider, at a sandbox that plays it."""
-    if name == "blnk_cloud":
-        return BlnkCloud(base_url=sandbox.origin, **settings)
-    if name == "flinks":
-        return Flinks(host=sandbox.origin, **settings)
-    usual: dict[str, Any] = {
-        "base_url": sandbox.origin + blink.BASE_PATH,
-        "authorization_endpoint": sandbox.origin + blink.authorize_path(),
-        "target_id": blink.DEFAULT_TARGET,
-        "user_agent": USER_AGENT,
-        "username": identity,
-        "client_auth": "none",
-    }
-    return BLink(**{**usual, **settings})
-
-
-def identity(subject: str | None) -> str:
-    """In the sandbox the e-banking user has the subject's own name."""
-    return subject or ""
+    return provider_of(sandbox, **({"user_agent": USER_AGENT, **settings} if name == "blink" else settings))

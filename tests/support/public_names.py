@@ -14,7 +14,7 @@ from typing import Any
 
 import blnk_auth
 
-_NO_API = {"blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures"}
+_NO_API = {"blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures", "blnk_auth.testing.pytest_plugin"}
 """Programs, and a plug-in of pytest, which are used by their names."""
 
 

@@ -94,7 +94,16 @@ from blnk_auth.stores import (
     to_json,
     unreadable,
 )
-from blnk_auth.testing import Clock, Counts, Fault, RecordedRequest, Sandbox
+from blnk_auth.testing import (
+    Clock,
+    Counts,
+    Fault,
+    RecordedRequest,
+    Sandbox,
+    assert_no_reuse,
+    assert_no_secret_in,
+    assert_renewed_once,
+)
 
 PROVIDER = Provider(name="acme", token_endpoint="https://as.example.com/token", api_origins=("*",))
 SOURCE = StaticToken("key", api_origins=("https://api.example.com",))
@@ -483,6 +492,7 @@ def of_sandbox(it: Sandbox) -> None:
     assert_type(it.revoke_access_tokens(), None)
     assert_type(it.revoke_grant("alice"), None)
     assert_type(it.rotates, bool)
+    assert_type(it.secrets, tuple[tuple[str, str], ...])
     assert_type(it.sign_in("https://as.example.com/authorize"), str)
     assert_type(it.wait_for_token_requests(1), None)
 
@@ -521,3 +531,6 @@ assert_type(new_version(), Version)
 assert_type(open_store("https://api.example.com"), TokenStore)
 assert_type(to_json({}), str)
 assert_type(unreadable("key", "it is damaged"), StoreError)
+assert_type(assert_no_reuse(Sandbox()), None)
+assert_type(assert_no_secret_in("text", Sandbox()), None)
+assert_type(assert_renewed_once(Sandbox()), None)

@@ -94,7 +94,16 @@ from blnk_auth.stores import (
     to_json,
     unreadable,
 )
-from blnk_auth.testing import Clock, Counts, Fault, RecordedRequest, Sandbox
+from blnk_auth.testing import (
+    Clock,
+    Counts,
+    Fault,
+    RecordedRequest,
+    Sandbox,
+    assert_no_reuse,
+    assert_no_secret_in,
+    assert_renewed_once,
+)
 
 VERSION: str = __version__
 
@@ -452,3 +461,6 @@ with Sandbox(personality="flinks") as sandbox:
     assert_type(sandbox.sign_in(start.url), str)
     assert_type(sandbox.counts, Counts)
     assert_type(sandbox.requests, tuple[RecordedRequest, ...])
+    assert_no_secret_in({"headers": [b"Bearer"], "error": ValueError("x")}, sandbox)
+    assert_no_reuse(sandbox)
+    assert_renewed_once(sandbox, timeout=0)

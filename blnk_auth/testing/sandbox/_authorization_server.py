@@ -177,6 +177,15 @@ class AuthorizationServer:
         with self._lock:
             return self._access_tokens[access_token].grant
 
+    def issued_secrets(self) -> list[tuple[str, str]]:
+        """Every code and token so far, each after its kind."""
+        with self._lock:
+            return [
+                *(("authorization code", code) for code in self._codes),
+                *(("access token", token) for token in self._access_tokens),
+                *(("refresh token", token) for token in self._refresh_tokens),
+            ]
+
     def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
         """The state of an access token, and its grant."""
         with self._lock:

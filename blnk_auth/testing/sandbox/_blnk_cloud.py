@@ -67,6 +67,11 @@ class BlnkCloud:
         self._device_flow = device_flow
         self._workspace = Workspace()
 
+    @property
+    def has_device_flow(self) -> bool:
+        """Whether it has the two grants that Blnk Cloud does not have."""
+        return self._device_flow is not None
+
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints. The last one takes every other path: Blnk answers 401 to any."""
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ INTERVAL = 5.0
 
 LIFETIME = 600.0
 """Seconds that a device code is valid."""
+
+_MOST_DEVICE_CODES = 10_000
 
 _CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628 section 6.1: easy to type, and cannot spell words."""
@@ -65,6 +68,8 @@ class DeviceFlow:
         self._count = count
         self._lock = threading.Lock()
         self._devices: dict[str, _Device] = {}
+        self.device_codes: deque[str] = deque(maxlen=_MOST_DEVICE_CODES)
+        """Those that were issued, also if they have been exchanged since."""
 
     def endpoints(self) -> list[EndpointSpec]:
         """The endpoints: where codes are issued, and where the user enters one."""
@@ -119,6 +124,7 @@ class DeviceFlow:
         device = _Device(client, code, form.get("scope") or client.scope, self._clock() + LIFETIME)
         with self._lock:
             self._devices[device.device_code] = device
+            self.device_codes.append(device.device_code)
         return Answer.json(200, self._members(device))
 
     def _members(self, device: _Device) -> dict[str, Any]:

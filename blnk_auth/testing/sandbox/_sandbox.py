@@ -301,6 +301,16 @@ class Sandbox:
         """The requests since the start or the last `clear_record()`, oldest first: the latest 10,000 at most."""
         return self._journal.requests
 
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """Every secret that it has given out, each after its kind: the client secret, codes and tokens.
+
+        `assert_no_secret_in` searches for them. A kind is a word such as "refresh token".
+        """
+        device_codes = () if self._device_flow is None else tuple(self._device_flow.device_codes)
+        issued = self._authorization_server.issued_secrets()
+        return (("client secret", self.client_secret), *issued, *(("device code", code) for code in device_codes))
+
     def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
         """Wait until token requests have arrived, with or without a response. It blocks.
 

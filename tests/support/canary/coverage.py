@@ -15,7 +15,7 @@ from typing import Any
 
 import blnk_auth
 
-_PROGRAMS = ("blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures")
+_PROGRAMS = ("blnk_auth.cli", "blnk_auth.__main__", "blnk_auth.testing.fixtures", "blnk_auth.testing.pytest_plugin")
 
 NO_ROW: dict[str, str] = {
     "StoreContract": "a suite of tests, whose data is made up",

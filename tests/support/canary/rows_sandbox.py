@@ -8,7 +8,7 @@ import httpx
 from support.command_line import command, finish, started
 
 from blnk_auth import BlnkCloud, HttpxAuth, OAuthClient
-from blnk_auth.testing import Counts, Fault, Sandbox
+from blnk_auth.testing import Counts, Fault, Sandbox, assert_no_reuse, assert_no_secret_in, assert_renewed_once
 
 from .sinks import Shown
 from .table import row
@@ -19,7 +19,8 @@ from .world import World
     "Sandbox Sandbox.clear_record Sandbox.fail Sandbox.issue "
     "Sandbox.revoke_access_tokens Sandbox.revoke_grant Sandbox.sign_in "
     "Sandbox.wait_for_token_requests Sandbox.enter_user_code Sandbox.client_id Sandbox.client_secret Sandbox.origin "
-    "Sandbox.redirect_uri Sandbox.lifetime Sandbox.rotates Sandbox.counts Sandbox.requests Counts "
+    "Sandbox.redirect_uri Sandbox.lifetime Sandbox.rotates Sandbox.counts Sandbox.requests Sandbox.secrets Counts "
+    "assert_no_reuse assert_no_secret_in assert_renewed_once "
     "Fault Fault.performs_grant Fault.replaces_answer RecordedRequest RecordedRequest.form RecordedRequest.json"
 )
 def a_sandbox(world: World) -> object:
@@ -47,6 +48,13 @@ def a_sandbox(world: World) -> object:
         with httpx.Client(auth=HttpxAuth(source), verify=False) as http:
             http.get(f"{sandbox.origin}/data/ledgers")
         sandbox.wait_for_token_requests(1)
+        assert len(sandbox.secrets) > 1
+        assert_no_reuse(sandbox)
+        assert_no_secret_in([repr(sandbox), source, sandbox.requests], sandbox)
+        try:
+            assert_renewed_once(sandbox)
+        except AssertionError as error:
+            world.look_at(error)
         world.look_at(sandbox, *sandbox.requests, sandbox.counts, Counts(), sandbox.personality)
         world.look_at(*(request.path for request in sandbox.requests if request.form or request.method == "GET"))
         for recorded in sandbox.requests:
