@@ -29,8 +29,8 @@ def assert_renewed_once(sandbox: Sandbox, *, timeout: float = 5.0) -> None:
         assert_renewed_once(blnk_sandbox)
 
     A renewal is a refresh, or another token that a client got for itself. Sign-ins are not counted. A renewal in the
-    background may still be under way, so this waits for it. Waits block, so call it on a worker thread where an event
-    loop runs.
+    background may still be under way, so this waits for it. May be called from any thread; it blocks, so call it on a
+    worker thread where an event loop runs.
 
     Args:
         sandbox: The sandbox. What counts is what happened since its start or its last `clear_record()`.
@@ -57,6 +57,8 @@ def assert_renewed_once(sandbox: Sandbox, *, timeout: float = 5.0) -> None:
 def assert_no_reuse(sandbox: Sandbox) -> None:
     """Assert that no spent refresh token was presented, which would have ended the user's grant.
 
+    May be called from any thread.
+
     Args:
         sandbox: The sandbox. What counts is what happened since its start or its last `clear_record()`.
 
@@ -81,10 +83,10 @@ def assert_no_secret_in(shown: object, sandbox: Sandbox) -> None:
         assert_no_secret_in(capsys.readouterr(), blnk_sandbox)
         assert_no_secret_in(raised.value, blnk_sandbox)
 
-    It searches for each access token, refresh token, authorization code and device code that the sandbox has issued,
-    and for the client secret: for any twelve characters of it, as they are, percent-encoded, escaped as in JSON or
-    HTML, in base64 or in hexadecimal, or in two of these. Of a text over 300,000 characters, only its beginning is
-    searched for encoded secrets.
+    It searches for each token and code that the sandbox has issued, and for the client secret. Any twelve characters of
+    one are found: as they are, percent-encoded, escaped as in JSON or HTML, in base64, in hexadecimal, or in two of
+    these. Of a text over 300,000 characters, only the beginning is searched for encoded secrets. May be
+    called from any thread.
 
     Args:
         shown: A string or bytes; an exception, with all that it is chained to; a log record; a mapping or another

@@ -7,10 +7,10 @@
         assert httpx.get(f"{blnk_sandbox.origin}/data/ledgers", auth=HttpxAuth(alice)).status_code == 200
         assert_renewed_once(blnk_sandbox)
 
-Used by pytest, which loads it where blnk_auth is installed. It promises a new sandbox, clock and store for each test, and that nothing
-but this file is loaded until a test asks for a fixture. The sandbox needs the extra `blnk-auth[sandbox]`; without it
-only the fixtures that use it fail, with an error that names the extra. It never changes a test that asks for no
-fixture.
+Used by pytest, which loads it where blnk_auth is installed. It promises a new sandbox, clock and store for each test,
+and that nothing but this file is loaded until a test asks for a fixture. The sandbox needs the extra
+`blnk-auth[sandbox]`; without it only the fixtures that use it fail, with an error that names the extra. It never
+changes a test that asks for no fixture.
 
 The entry point has the name of this module, so that `-p` or `pytest_plugins` may load it too, as in a checkout.
 """

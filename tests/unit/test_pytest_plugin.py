@@ -160,7 +160,7 @@ def test_nothing_else_is_loaded():
 
 
 def test_a_suite_that_uses_no_fixture_loads_only_the_plugin(tmp_path: Path) -> None:
-    """Three small modules, none of which imports another package."""
+    """Three small modules, and no other package."""
     finished = run_suite(tmp_path, LOADED)
     assert passed(finished, 1), finished.stdout
 

@@ -51,7 +51,8 @@ class AuthorizationServer:
     """Issues codes and tokens, rotates refresh tokens, checks access tokens.
 
     `clock` returns the current time in seconds. `lifetime` is that of the access tokens issued from now on, in seconds;
-    it and the settings below may be assigned at any time.
+    it and the settings below may be assigned at any time. `on_issue` is called with the kind and the value of each code
+    and token.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class AuthorizationServer:
         clock: Callable[[], float],
         lifetime: float,
         on_grant: Callable[[Grant], object] = lambda _grant: None,
+        on_issue: Callable[[str, str], object] = lambda _kind, _credential: None,
     ) -> None:
         self.lifetime: float = lifetime
         self.rotates: bool = True
@@ -71,6 +73,7 @@ class AuthorizationServer:
         """Makes the access token of a grant that expires at the given time."""
         self._clock = clock
         self._on_grant = on_grant
+        self._on_issue = on_issue
         self._lock = threading.Lock()
         self._clients: dict[str, RegisteredClient] = {}
         self._grants: dict[str, deque[Grant]] = {}
@@ -119,6 +122,7 @@ class AuthorizationServer:
                 expires_at=self._clock() + self.code_lifetime,
             )
             _keep(self._codes, code, issued)
+            self._on_issue("authorization code", code)
         return code
 
     def exchange_code(
@@ -176,15 +180,6 @@ class AuthorizationServer:
         """The grant of an access token of this server, valid or not."""
         with self._lock:
             return self._access_tokens[access_token].grant
-
-    def issued_secrets(self) -> list[tuple[str, str]]:
-        """Every code and token so far, each after its kind."""
-        with self._lock:
-            return [
-                *(("authorization code", code) for code in self._codes),
-                *(("access token", token) for token in self._access_tokens),
-                *(("refresh token", token) for token in self._refresh_tokens),
-            ]
 
     def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
         """The state of an access token, and its grant."""
@@ -262,6 +257,7 @@ class AuthorizationServer:
         issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime)
         refresh_token = refresh_token or f"blnk_rt_{secrets.token_urlsafe(32)}"
         _keep(self._refresh_tokens, refresh_token, RefreshToken(grant, issued, self._clock()))
+        self._on_issue("refresh token", refresh_token)
         grant.refresh_token = refresh_token
         return {**answer, "refresh_token": refresh_token, "scope": grant.scope}
 
@@ -270,6 +266,7 @@ class AuthorizationServer:
         access_token = self.name_access_token(grant, now + expires_in)
         issued = AccessToken(grant, now, now + expires_in)
         _keep(self._access_tokens, access_token, issued)
+        self._on_issue("access token", access_token)
         grant.access_token = access_token
         grant.access_tokens.append(issued)
         return issued, {

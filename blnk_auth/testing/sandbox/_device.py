@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +30,6 @@ INTERVAL = 5.0
 
 LIFETIME = 600.0
 """Seconds that a device code is valid."""
-
-_MOST_DEVICE_CODES = 10_000
 
 _CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628 section 6.1: easy to type, and cannot spell words."""
@@ -61,15 +58,15 @@ class DeviceFlow:
         clock: Callable[[], float],
         origin: Callable[[], str],
         count: Callable[[str], None],
+        on_issue: Callable[[str, str], object],
     ) -> None:
         self._server = server
         self._clock = clock
         self._origin = origin
         self._count = count
+        self._on_issue = on_issue
         self._lock = threading.Lock()
         self._devices: dict[str, _Device] = {}
-        self.device_codes: deque[str] = deque(maxlen=_MOST_DEVICE_CODES)
-        """Those that were issued, also if they have been exchanged since."""
 
     def endpoints(self) -> list[EndpointSpec]:
         """The endpoints: where codes are issued, and where the user enters one."""
@@ -124,7 +121,7 @@ class DeviceFlow:
         device = _Device(client, code, form.get("scope") or client.scope, self._clock() + LIFETIME)
         with self._lock:
             self._devices[device.device_code] = device
-            self.device_codes.append(device.device_code)
+        self._on_issue("device code", device.device_code)
         return Answer.json(200, self._members(device))
 
     def _members(self, device: _Device) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from ._setting_checks import check_client
 
 CODE_CHALLENGE_METHODS = ("S256", "plain")
 
+_MOST_CREDENTIALS = 100_000
+
 ITSELF = ""
 """The subject of a token that a client got for itself."""
 
@@ -154,3 +156,19 @@ class Superseded:
     expires_at: float
     superseded_at: float
     revoked: bool
+
+
+class IssuedCredentials:
+    """The latest 100,000 codes and tokens that were issued, each after its kind. Its repr shows none. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._issued: deque[tuple[str, str]] = deque(maxlen=_MOST_CREDENTIALS)
+
+    def add(self, kind: str, credential: str) -> None:
+        """Remember one. A kind is a word such as "refresh token"."""
+        self._issued.append((kind, credential))
+
+    def all(self) -> tuple[tuple[str, str], ...]:
+        """Those so far, oldest first."""
+        # A copy is made in one step, while other threads add to it.
+        return tuple(self._issued.copy())

@@ -31,7 +31,7 @@ from ._event_stream import EVENTS_PATH, EventStream
 from ._faults import Fault, FaultKind, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
-from ._issued import RegisteredClient
+from ._issued import IssuedCredentials, RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
 from ._live_pages import Front, LivePages
 from ._named_faults import NamedFault, named_fault
@@ -101,8 +101,12 @@ class Sandbox:
         self.clock = clock
         self.token_latency: float = 0.0
         self._grants = RecentGrants(clock)
+        self._issued = IssuedCredentials()
         self._authorization_server = AuthorizationServer(
-            clock=clock, lifetime=checked_lifetime(lifetime, "lifetime"), on_grant=self._grants.add
+            clock=clock,
+            lifetime=checked_lifetime(lifetime, "lifetime"),
+            on_grant=self._grants.add,
+            on_issue=self._issued.add,
         )
         self._journal = Journal()
         self._faults: dict[FaultKind, FaultQueue] = {kind: FaultQueue() for kind in get_args(FaultKind)}
@@ -112,7 +116,11 @@ class Sandbox:
         self._device_flow: DeviceFlow | None = None
         if device_flow:
             self._device_flow = DeviceFlow(
-                self._authorization_server, clock=clock, origin=lambda: self.origin, count=self._journal.count
+                self._authorization_server,
+                clock=clock,
+                origin=lambda: self.origin,
+                count=self._journal.count,
+                on_issue=self._issued.add,
             )
         self._name = personality
         self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
@@ -303,13 +311,11 @@ class Sandbox:
 
     @property
     def secrets(self) -> tuple[tuple[str, str], ...]:
-        """Every secret that it has given out, each after its kind: the client secret, codes and tokens.
+        """The client secret and the latest 100,000 codes and tokens that it has issued, each after its kind.
 
         `assert_no_secret_in` searches for them. A kind is a word such as "refresh token".
         """
-        device_codes = () if self._device_flow is None else tuple(self._device_flow.device_codes)
-        issued = self._authorization_server.issued_secrets()
-        return (("client secret", self.client_secret), *issued, *(("device code", code) for code in device_codes))
+        return (("client secret", self.client_secret), *self._issued.all())
 
     def wait_for_token_requests(self, n: int, timeout: float = 5.0) -> None:
         """Wait until token requests have arrived, with or without a response. It blocks.
