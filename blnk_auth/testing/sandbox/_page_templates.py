@@ -33,6 +33,7 @@ p { margin: 0 0 1rem; }
 code { overflow-wrap: anywhere; }
 ul { margin: 0 0 1.25rem; padding-left: 1.25rem; }
 label { display: block; margin-bottom: .25rem; font-weight: 600; }
+input + label { margin-top: 1rem; }
 input { width: 100%; padding: .625rem .75rem; border: 1px solid var(--soft); border-radius: .5rem; background: transparent; color: inherit; font: inherit; }
 .buttons { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; }
 button { flex: 1 1 8rem; min-height: 2.75rem; padding: .5rem 1rem; border: 1px solid var(--act); border-radius: .5rem; background: transparent; color: var(--act); font: inherit; font-weight: 600; cursor: pointer; }
