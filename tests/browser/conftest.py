@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.limits import PATIENCE
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -29,6 +30,26 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+
+RATIO = """
+const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+const luminance = ([r, g, b]) => {
+  const linear = [r, g, b].map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  return .2126 * linear[0] + .7152 * linear[1] + .0722 * linear[2];
+};
+const ground = element => {
+  for (; element; element = element.parentElement) {
+    const colour = parse(getComputedStyle(element).backgroundColor);
+    if (colour.length < 4 || colour[3] > 0) return colour;
+  }
+  return [255, 255, 255];
+};
+const ratio = (a, b) => {
+  const [x, y] = [luminance(a), luminance(b)].sort((m, n) => n - m);
+  return (x + .05) / (y + .05);
+};
+"""
+"""JavaScript: `ratio` is the contrast of two colours, `parse` reads one, `ground` finds the one behind an element."""
 
 OpenBrowser = Callable[..., "WebDriver"]
 
@@ -78,3 +99,17 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = Path(named) if named else tmp_path_factory.mktemp("screenshots", numbered=True)
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:
+    """Wait until it holds. An element that the page replaces meanwhile is looked up again."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    ignored = (StaleElementReferenceException,)
+    WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
+
+
+def keep(browser: WebDriver, directory: Path, name: str) -> None:
+    """Save what the browser shows."""
+    (directory / f"{name}.png").write_bytes(browser.get_screenshot_as_png())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from browser.conftest import OpenBrowser
-from support.limits import PATIENCE
+from browser.conftest import RATIO, OpenBrowser, keep, wait_until
 
 from blnk_auth.testing import Clock, Sandbox
 
@@ -24,30 +23,16 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone-dark": {"width": 390, "height": 844, "dark": True},
 }
 
-CONTRAST = """
-const canvas = document.createElement("canvas").getContext("2d");
-const parse = colour => colour.match(/[\\d.]+/g).map(Number);
-const luminance = ([r, g, b]) => {
-  const linear = [r, g, b].map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
-  return .2126 * linear[0] + .7152 * linear[1] + .0722 * linear[2];
-};
-const ground = element => {
-  for (; element; element = element.parentElement) {
-    const colour = parse(getComputedStyle(element).backgroundColor);
-    if (colour.length < 4 || colour[3] > 0) return colour;
-  }
-  return [255, 255, 255];
-};
-const ratio = (a, b) => {
-  const [x, y] = [luminance(a), luminance(b)].sort((m, n) => n - m);
-  return (x + .05) / (y + .05);
-};
+CONTRAST = (
+    RATIO
+    + """
 const ownText = e => [...e.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
 return [...document.querySelectorAll("body *")]
   .filter(e => ownText(e) && e.checkVisibility() && !e.disabled && !["SCRIPT", "OPTION"].includes(e.tagName))
   .map(e => [ratio(parse(getComputedStyle(e).color), ground(e)), e.tagName + " " + e.textContent.trim().slice(0, 30)])
   .filter(([contrast]) => contrast < 4.5);
 """
+)
 """Each text with less contrast than WCAG 2.2, level AA, asks for."""
 
 SMALL = """
@@ -67,14 +52,6 @@ def clock() -> Clock:
 def sandbox(clock: Clock) -> Iterator[Sandbox]:
     with Sandbox(clock=clock) as running:
         yield running
-
-
-def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    ignored = (StaleElementReferenceException,)
-    WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
 
 
 def find(browser: WebDriver | WebElement, selector: str) -> WebElement:
@@ -110,10 +87,6 @@ def check_page(browser: WebDriver, *, is_dark: bool) -> None:
     assert (ground == "rgb(17, 21, 29)") == is_dark
     # A violation of the content security policy would be here too.
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-
-
-def keep(browser: WebDriver, directory: Path, name: str) -> None:
-    (directory / f"{name}.png").write_bytes(browser.get_screenshot_as_png())
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browser.conftest import OpenBrowser
+from browser.conftest import RATIO, OpenBrowser, keep, wait_until
 from support.limits import PATIENCE
 
 from blnk_auth import BlnkCloud, OAuthClient, SignInRequired, TokenSource
@@ -29,23 +29,9 @@ LOOKS = {
     "phone-dark": {"width": 360, "height": 640, "dark": True},
 }
 
-CONTRAST = """
-const parse = colour => colour.match(/[\\d.]+/g).map(Number);
-const luminance = ([r, g, b]) => {
-  const linear = [r, g, b].map(c => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
-  return .2126 * linear[0] + .7152 * linear[1] + .0722 * linear[2];
-};
-const ground = element => {
-  for (; element; element = element.parentElement) {
-    const colour = parse(getComputedStyle(element).backgroundColor);
-    if (colour.length < 4 || colour[3] > 0) return colour;
-  }
-  return [255, 255, 255];
-};
-const ratio = (a, b) => {
-  const [x, y] = [luminance(a), luminance(b)].sort((m, n) => n - m);
-  return (x + .05) / (y + .05);
-};
+CONTRAST = (
+    RATIO
+    + """
 const texts = [...document.querySelectorAll("h1, p")].filter(element => element.textContent.trim());
 const marks = [...document.querySelectorAll("svg")];
 return {
@@ -53,6 +39,7 @@ return {
   mark: Math.min(...marks.map(e => ratio(parse(getComputedStyle(e).stroke), ground(e)))),
 };
 """
+)
 
 
 @pytest.fixture
@@ -89,16 +76,6 @@ def decide(browser: WebDriver, url: str, decision: str) -> None:
     browser.find_element("css selector", f"button[value={decision}]").click()
     wait_until(browser, lambda: "/done/" in browser.current_url)
     wait_until(browser, lambda: browser.execute_script("return document.readyState") == "complete")
-
-
-def wait_until(browser: WebDriver, holds: Callable[[], bool]) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
-
-
-def keep(browser: WebDriver, directory: Path, name: str) -> None:
-    (directory / f"{name}.png").write_bytes(browser.get_screenshot_as_png())
 
 
 def check_page(browser: WebDriver, title: str) -> None:
