@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ._protocol.http_messages import Package
 from ._protocol.origins import AllowedOrigins, Origin, normalize
-from ._renewal.cached_token import BEARER, CachedToken, is_sendable
+from ._renewal.cached_token import BEARER, CachedToken, how_to_pass, is_sendable
 from ._renewal.credential import Credential, RequestRules, Source
 from ._renewal.current_token import CurrentToken, State, why_withheld
 from ._renewal.grant_operations import adopt, forget, revoke
@@ -266,7 +266,7 @@ class StaticToken(Source):
             raise ConfigurationError(
                 "value must be a string that is not empty, in visible ASCII characters, without spaces",
                 parameter="value",
-                remedy="pass the key as the provider wrote it",
+                remedy=how_to_pass(value, otherwise="pass the key as the provider wrote it"),
             )
         if (
             not isinstance(header, str)

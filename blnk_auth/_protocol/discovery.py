@@ -29,6 +29,8 @@ LIFETIME = 3600.0
 
 _MOST_KEPT = 64
 
+_WELL_KNOWN = "/.well-known/"
+
 _MTLS_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 
 
@@ -175,6 +177,12 @@ def _check_issuer(issuer: str) -> None:
             "issuer has a query or a fragment (RFC 8414 section 2 allows none)",
             parameter="issuer",
             remedy="remove what follows the path",
+        )
+    if _WELL_KNOWN in parts.path:
+        raise ConfigurationError(
+            "issuer must be the issuer's own URL, not that of its metadata",
+            parameter="issuer",
+            remedy=f"leave {_WELL_KNOWN} and what follows it out",
         )
 
 

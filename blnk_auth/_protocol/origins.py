@@ -38,6 +38,10 @@ _HOST_AND_PORT = r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?"
 """Neither is compiled here: every auth class imports this module, and none needs it."""
 
 
+_ENDPOINT_PATHS = ("/oauth/token", "/oauth/authorize", "/oauth/revoke")
+"""What the providers add to a base URL."""
+
+
 class Origin(NamedTuple):
     """A normalized origin. Immutable; equal if it is the same origin.
 
@@ -173,7 +177,15 @@ def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
             parameter=parameter,
             remedy="leave out what follows the path",
         )
-    return origin, url.rstrip("/")
+    base = url.rstrip("/")
+    for endpoint in _ENDPOINT_PATHS:
+        if base.endswith(endpoint):
+            raise ConfigurationError(
+                f"{parameter} must be the URL to which {endpoint} is added, not that of an endpoint",
+                parameter=parameter,
+                remedy=f"leave {endpoint} out",
+            )
+    return origin, base
 
 
 def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
@@ -262,6 +274,12 @@ def _check_characters(url: Any, parameter: str) -> None:
 
 
 def _check_host(origin: Origin, parameter: str) -> None:
+    if "*" in origin.host:
+        raise ConfigurationError(
+            f"{parameter} must name hosts, not a pattern such as {origin.host[:100]!r}",
+            parameter=parameter,
+            remedy=f"list each host; {ANY_ORIGIN!r} alone in api_origins means any https origin",
+        )
     if not _is_unambiguous(origin.host):
         raise ConfigurationError(
             f"{parameter}: not every client reads the host name {origin.host[:100]!r} alike",

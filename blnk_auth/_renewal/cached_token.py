@@ -115,6 +115,13 @@ class CachedToken:
         return self.prefix + self.token.access_token
 
 
+def how_to_pass(access_token: str, *, otherwise: str) -> str:
+    """The remedy for a token that cannot be sent; `otherwise` where nothing more is known."""
+    if access_token[:7].lower() == "bearer ":
+        return "pass it without the word Bearer, which is added to the header"
+    return otherwise
+
+
 def is_sendable(access_token: str) -> bool:
     """Whether an access token can be sent in a header."""
     return re.fullmatch(_SENDABLE, access_token) is not None

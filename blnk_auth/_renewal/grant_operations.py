@@ -10,7 +10,7 @@ from .._protocol.requests import ServerRequest, build_revocation
 from ..errors import ConfigurationError, kind_of
 from ..events import Event
 from ..token import Token
-from .cached_token import is_sendable
+from .cached_token import how_to_pass, is_sendable
 from .current_token import CurrentToken
 from .revocation import revoke_connection, revoke_tokens
 from .stored_record import GrantRecord, why_not_storable
@@ -62,7 +62,7 @@ def _check_adoptable(token: Token) -> None:
         raise ConfigurationError(
             "token.access_token is empty or has characters that no header can carry",
             parameter="token",
-            remedy="pass the access token as the server issued it",
+            remedy=how_to_pass(str(token.access_token), otherwise="pass the access token as the server issued it"),
         )
     why = why_not_storable(token)
     if why is not None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .._sign_in.interactive_settings import is_loopback_uri
-from .._sign_in.loopback import listen
 from ..config._document import is_open_to_others
 from ..errors import ConfigurationError
 from ..stores._token_store import TokenStore
@@ -98,6 +97,9 @@ def check_redirect(setup: CheckedSetup) -> Iterator[Finding]:
         detail = f"{uri} is not on this machine: use login with --paste, and any web application as usual"
         yield Finding("redirect", "ok", detail)
         return
+    # Imports asyncio, which `blnk-auth --help` has no use for.
+    from .._sign_in.loopback import listen
+
     parts = urlsplit(uri)
     try:
         for each in listen(parts.hostname or "", parts.port or 0):

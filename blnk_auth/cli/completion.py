@@ -8,11 +8,13 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from .options import Choice
+
 _PROGRAM, _VARIABLE = "blnk-auth", "_BLNK_AUTH_COMPLETE"
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.argument("shell", metavar="bash|zsh|fish", type=Choice(("bash", "zsh", "fish")))
 def command(shell: str) -> None:
     """Print the script that completes commands, options and profiles.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from ..config._settings import SECRETS
 from ..errors import BlnkAuthError, ProtocolError, SignInRequired, StoreError, TemporarilyUnavailable
 from .remedies import remedy_of
 from .terminal import printable
@@ -40,6 +41,12 @@ _KINDS = {
 # An argument that click quotes, since it was typed in the wrong place: a long word with a digit or a capital letter.
 _PERHAPS_A_SECRET = re.compile(r"(?<![^\s'\"(])(?=[^\s'\"()]*[0-9A-Z])[^\s'\"()]{12,}")
 _BEGINNING = 8
+
+# What click raises to show the help of a group that was called without a command; click 8.1 prints it by itself.
+_IS_HELP: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
+
+_IN_WORDS = {"a valid integer range": "a whole number", "a valid float range": "a number", "a valid float": "a number"}
+"""What click calls its types, and what everybody does."""
 
 _JSON = f"{__name__}.json"
 """The key in a click context's `meta`: whether the arguments have `--json`."""
@@ -97,13 +104,23 @@ def _data_of(error: BlnkAuthError) -> dict[str, Any]:
 
 
 def _failure_of_usage(error: click.UsageError) -> Failure:
-    problem = error.format_message().rstrip(".")
-    if "\n" in problem:
-        # The help of a group that was called without a command.
+    if isinstance(error, _IS_HELP):
         raise error
+    problem = " ".join(error.format_message().split()).rstrip(".")
+    for clicks, ours in _IN_WORDS.items():
+        problem = problem.replace(clicks, ours)
     called = error.ctx or click.get_current_context()
     remedy = f"see: {called.command_path} --help"
+    if isinstance(error, click.NoSuchOption) and (secret := _secret_of(error.option_name)) is not None:
+        # click would propose options that look alike.
+        problem = f"No such option {error.option_name!r}: other users of this machine can read a command line"
+        remedy = f"set the variable BLNK_AUTH_{secret.upper()}, or {secret} in the profile"
     return Failure(_PERHAPS_A_SECRET.sub(_cut, problem), CONFIGURATION, remedy=remedy, kind="usage")
+
+
+def _secret_of(option: str) -> str | None:
+    name = option.strip("-").replace("-", "_")
+    return name if name in SECRETS else None
 
 
 def _cut(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ line.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +29,12 @@ from .terminal import time_left, waiting
 
 Function = Callable[..., Any]
 
-# Generic since click 8.3.
+# Generic since click 8.2 and 8.3.
 if TYPE_CHECKING:
+    _Choice = click.Choice[str]
     _ParamType = click.ParamType[float]
 else:
-    _ParamType = click.ParamType
+    _Choice, _ParamType = click.Choice, click.ParamType
 
 _LONGEST = 1e10
 """Seconds that a duration may have: some 300 years."""
@@ -171,7 +173,7 @@ def _option(setting: Setting, *, in_help: bool) -> Callable[[Function], Function
     if setting.kind == "flag":
         names[0] = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
     elif setting.choices:
-        given["type"] = click.Choice(setting.choices)
+        given["type"] = Choice(setting.choices)
     elif setting.kind == "number":
         # All of them are durations, which the file has in seconds.
         given["type"] = Duration()
@@ -212,6 +214,17 @@ def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplet
     except BlnkAuthError:
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+class Choice(_Choice):
+    """A choice whose error names the most similar one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The choice. Fails with what to write instead."""
+        similar = difflib.get_close_matches(str(value), self.choices, n=1)
+        if value not in self.choices and similar:
+            self.fail(f"{value!r} is not known; did you mean {similar[0]!r}?", param, ctx)
+        return str(super().convert(value, param, ctx))
 
 
 class Duration(_ParamType):

@@ -22,6 +22,8 @@ _ANOTHER_PLACE = "or name another place with --store, or as store in the profile
 
 _BY_PARAMETER: Mapping[str, str] = {
     "backend": f"unlock the keyring, or sign in to a desktop session, {_ANOTHER_PLACE}",
+    "cert": "set cert to a PEM file with the certificate, cert_key to the file of its key if that is another, and "
+    "cert_password if the key has one",
     "check_permissions": "make it private to this user (chmod 700 a directory, 600 a file) if no one else has read it; "
     f"accept it unchanged by ?check_permissions=false at the end of the URL; {_ANOTHER_PLACE}",
     "client_secret": "set client_secret to the secret that the provider gave your application, without a line break at "

@@ -155,6 +155,8 @@ class Profile:
         """
         chosen = {name: self.settings[name] for name in ("verify", "proxy") if name in self.settings}
         cert = self.settings.get("cert")
+        if cert is None and "cert_key" in self.settings:
+            raise self.origin.error("cert_key", "has no effect without cert", "set cert to the certificate's file")
         if cert is not None:
             key, password = self.settings.get("cert_key", cert), self.settings.get("cert_password")
             chosen["cert"] = (cert, key) if password is None else (cert, key, _now(password))

@@ -14,6 +14,7 @@ from ..errors._extras import import_failure
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BARE = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 _KEYRING = "keyring:"
 
 
@@ -34,6 +35,9 @@ class UnresolvedReference(Exception):
 def expand(value: Any, environment: Mapping[str, str]) -> Any:
     """The value with each `${NAME}` in its strings replaced; `$${` becomes `${`. Raises `UnresolvedReference`."""
     if isinstance(value, str):
+        bare = _BARE.fullmatch(value)
+        if bare is not None and bare[1] in environment:
+            raise UnresolvedReference(f"is written ${bare[1]}, which is not replaced", f"write ${{{bare[1]}}}")
         return _REFERENCE.sub(lambda found: _variable(found, environment), value)
     if isinstance(value, list):
         return [expand(each, environment) for each in value]  # pyright: ignore[reportUnknownVariableType]

@@ -170,6 +170,12 @@ def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -
             parameter=parameter,
             remedy=f"pass one, such as {example!r}",
         )
+    if text.lower().startswith(("sqlite:/", "file:/")):
+        raise ConfigurationError(
+            f"{parameter} must be a path, not a URL",
+            parameter=parameter,
+            remedy=f"pass the path alone, such as {example!r}",
+        )
     if not text or "\0" in text:
         raise StoreError(
             f"{parameter} {text!r} is not a usable path", parameter=parameter, remedy=f"pass one, such as {example!r}"

@@ -74,8 +74,8 @@ def open_store(url: str, *, create: bool = True) -> TokenStore:
 
 
 def _suggestion(scheme: str, colon: str) -> str:
-    if not colon:
-        # Most likely a path.
+    if not colon or len(scheme) == 1:
+        # Most likely a path, of Windows if it begins with a drive.
         return "a file is written sqlite:///tokens.db; "
     similar = get_close_matches(scheme.lower().partition("+")[0], _OPENERS, 1)
     return f"did you mean {similar[0]}:? " if similar else ""

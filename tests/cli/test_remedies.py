@@ -30,7 +30,7 @@ ERRORS = {"BlnkAuthError", "ConfigurationError", "StoreError", "TemporarilyUnava
 PYTHON = re.compile(
     r"\w\((?!s\))"  # a call
     r"|(?<![\w?])\w+=([\"'(\w]|,)"  # a keyword argument
-    r"|\bcallable\b|\bfunction\b|\bNone\b|\bTrue\b|\bFalse\b"
+    r"|\bcallable\b|\btuple\b|\bfunction\b|\bNone\b|\bTrue\b|\bFalse\b"
     r"|\b(OAuthClient|Provider|TokenSource|Signer|SSLContext|Session|EncryptedStore)\b"
     r"|\bjudge_refusal\b|\bis_rejection\b|\bread_answer\b"
 )
