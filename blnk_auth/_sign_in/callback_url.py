@@ -107,7 +107,7 @@ def check_callback(callback: Callback, provider: Provider) -> None:
         raise ProtocolError(
             "callback_url has no iss, although this provider has sends_iss=True, so it may come from another server",
             parameter="callback_url",
-            remedy="start the sign-in again; if the provider sends no iss, set sends_iss=False",
+            remedy="start the sign-in again; if the provider sends no iss, switch sends_iss off for it",
         )
 
 

@@ -210,9 +210,7 @@ class Profile:
                 "set it to a URL such as sqlite:////var/lib/acme/tokens.db, or set HOME",
             )
         if not create and not path.exists():
-            raise self.origin.error(
-                "store", f"is not set, and there is no {str(path)!r}, the usual one", "sign in first, or set store"
-            )
+            raise self.origin.error("store", f"is not set, and there is no {str(path)!r}", "sign in first, or set it")
         return SQLiteStore(path)
 
     def _private_key(self, key: str | Callable[[], str]) -> Any:

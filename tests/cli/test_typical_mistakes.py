@@ -112,7 +112,7 @@ MISTAKES = {
         "$SANDBOX_SECRET",
     ),
     "an entry of the keyring without a name": Mistake(
-        "token", "client_secret", "must be written keyring:service/name", "${SANDBOX_SECRET}", "keyring:acme"
+        "token", "client_secret", "write keyring:service/name", "${SANDBOX_SECRET}", "keyring:acme"
     ),
     "a secret that others may read": Mistake(
         "token",
