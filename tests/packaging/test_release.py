@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.limits import PATIENCE
 
 import blnk_auth
 
@@ -80,6 +83,17 @@ def test_the_installed_distribution_is_this_version() -> None:
     """The wheel is built from `__version__`, so both agree."""
     if os.environ.get("BLNK_AUTH_TEST_WHEEL") == "1":
         assert metadata.version("blnk-auth") == blnk_auth.__version__
+
+
+def test_an_index_would_show_what_was_built() -> None:
+    """The README renders, and the metadata is valid; the packages that `make test` has just built are looked at."""
+    if os.environ.get("BLNK_AUTH_TEST_WHEEL") != "1":
+        return
+    packages = sorted(str(path) for path in (ROOT / "dist").iterdir())
+    assert [Path(path).suffix for path in packages] == [".whl", ".gz"]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
