@@ -4,6 +4,8 @@ A comment on the line before a block says how:
 
     <!-- test: sandbox -->                   BLNK_URL, BLNK_CLIENT_ID and BLNK_CLIENT_SECRET are a running sandbox's
     <!-- test: first steps -->               a program of its own, beside `blnk-auth sandbox`: see test_first_steps.py
+    <!-- test: file NAME -->                 written to that file, after the earlier blocks of that name; at the end
+                                             pytest runs the directory, with the plugin of blnk_auth
     <!-- test: skip because it needs ... --> not run; counted in NOT_RUN below
 
 A document is read from top to bottom in one session: its blocks share their names, a fresh directory and, if one of
@@ -17,6 +19,8 @@ import contextlib
 import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +47,7 @@ _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[^\
 _FENCE_BEHIND_A_MARK = re.compile(r"^\s*(>|[-*+]|\d+[.)])\s*(`{3,}|~{3,})")
 _DIRECTIVE = re.compile(r"^\s*<!--\s*test:\s*(?P<text>.*?)\s*-->\s*$")
 _SKIP = re.compile(r"skip because (?P<reason>\S.*)")
+_FILE = re.compile(r"file (?P<name>[a-z_]+\.py)")
 _ALIASES = {"py", "python3", "pycon", "py3", "Python", "ipython"}
 
 
@@ -55,6 +60,7 @@ class Block:
     needs_sandbox: bool = False
     is_program: bool = False
     skip_reason: str | None = None
+    file: str | None = None
 
 
 def python_blocks(text: str) -> list[Block]:
@@ -107,6 +113,8 @@ def _block(source: str, line: int, directive: str | None) -> Block:
         return Block(source, line, needs_sandbox=True)
     if directive == FIRST_STEPS:
         return Block(source, line, is_program=True)
+    if file := _FILE.fullmatch(directive):
+        return Block(source, line, file=file["name"])
     if skip := _SKIP.fullmatch(directive):
         return Block(source, line, skip_reason=skip["reason"])
     raise ValueError(
@@ -126,11 +134,37 @@ def read_along(text: str, *, name: str, directory: Path) -> str:
             sandbox = session.enter_context(Sandbox(redirect_uri=REDIRECT_URI))
             session.enter_context(environment(_of_the_sandbox(sandbox)))
             names["input"] = alice_at(screen, sandbox)
-        for block in blocks:
+        for block in (block for block in blocks if block.file is None):
             # The empty lines make a traceback point into the document.
             code = compile("\n" * (block.line - 1) + block.source, name, "exec", dont_inherit=True)
             exec(code, names)
+    run_files([block for block in blocks if block.file is not None], directory)
     return screen.getvalue()
+
+
+def run_files(blocks: list[Block], directory: Path) -> None:
+    """Write the files of a document, and run their tests as a reader would, if there are any."""
+    files: dict[str, str] = {}
+    for block in blocks:
+        name = str(block.file)
+        files[name] = f"{files[name]}\n\n{block.source}" if name in files else block.source
+    for name, source in files.items():
+        (directory / name).write_text(source, "utf-8")
+    if any(name.startswith("test_") for name in files):
+        (directory / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+        # A checkout has no entry point, so that the plugin is named.
+        options = [
+            "-q",
+            "--color=no",
+            "-p",
+            "blnk_auth.testing.pytest_plugin",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={directory}",
+        ]
+        command = [sys.executable, "-m", "pytest", *options, str(directory)]
+        finished = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
 def _of_the_sandbox(sandbox: Sandbox) -> dict[str, str]:
@@ -250,6 +284,19 @@ def test_a_block_that_would_be_missed_is_an_error(text: str, complaint: str) -> 
     """A misspelt language or comment does not quietly leave an example untested."""
     with pytest.raises(ValueError, match=complaint):
         python_blocks(text)
+
+
+@pytest.mark.parametrize("expected", [2, 3])
+def test_the_files_of_a_document_are_run_by_pytest(expected: int, tmp_path: Path) -> None:
+    """Blocks of one file are one file, one file imports another, and a test that fails is seen."""
+    application = "<!-- test: file app.py -->\n```python\nONE = 1\n```\n"
+    tests = (
+        "<!-- test: file test_app.py -->\n```python\nfrom app import ONE\n```\n\nText.\n\n"
+        "<!-- test: file test_app.py -->\n```python\ndef test_one(blnk_clock):\n"
+        f"    assert ONE + 1 == {expected}\n```\n"
+    )
+    with contextlib.nullcontext() if expected == 2 else pytest.raises(AssertionError, match="1 failed"):
+        read_along(application + tests, name="sample.md", directory=tmp_path)
 
 
 def test_a_block_inside_a_longer_fence_is_text() -> None:
