@@ -23,7 +23,7 @@ BIN = Path(sys.executable).parent
 sys.path[:0] = [str(HERE.parent / "docs"), str(HERE.parent)]
 
 NOT_CHECKED = {"django", "use-inside-api-clients", "mock-and-travel", "prove-it-survives"}
-"""Documents whose packages have no types, or are installed elsewhere, or whose examples are files of several modules."""
+"""Documents whose packages have no types or are installed elsewhere, and those whose examples are several modules."""
 
 RESULTS = {
     "choose-a-store": "store KeyValueStore, record Record, client OAuthClient, source_of(1) TokenSource",
