@@ -364,7 +364,7 @@ def test_f09_two_users_at_the_same_time_get_a_token_each(world: World, kind: Kin
     world.expire()
     world.sandbox.token_latency = 0.1
     with kind.open(alice) as hers, kind.open(bob) as his:
-        calls = [http.start("GET", world.url) for _ in range(10) for http in (hers, his)]
+        calls = [http.start("GET", world.url_of("/data/whoami")) for _ in range(10) for http in (hers, his)]
         bodies = [call.result(PATIENCE).body for call in calls]
     assert [b'"alice"' in body for body in bodies] == [True, False] * 10
     assert [b'"bob"' in body for body in bodies] == [False, True] * 10
