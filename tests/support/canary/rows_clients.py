@@ -7,14 +7,18 @@ import contextlib
 import copy
 import json
 import pickle
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import requests
+import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
+from support.certificates import Certificates
 
 from blnk_auth import (
     ApiAnswer,
@@ -60,11 +64,8 @@ from .world import CLIENT_ID, REDIRECT_URI, World
 # --- every way for a client to prove itself ---------------------------------------------------------------------------
 
 
-def private_key(world: World, password: bytes | None = None) -> str:
-    """A PEM, each line of which is a secret, and so is its private value as a JWK has it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+def mark_private_key(world: World, key: ec.EllipticCurvePrivateKey, pem: str) -> None:
+    """Search for each line of its PEM, and for its private value as a JWK has it."""
     lines = pem.splitlines()[1:-1]
     # The beginning is the same in every key: it names the kind of key.
     for line in [lines[0][36:], *lines[1:]]:
@@ -73,6 +74,14 @@ def private_key(world: World, password: bytes | None = None) -> str:
     value = key.private_numbers().private_value.to_bytes(32, "big")
     world.secrets.add("private key", base64.urlsafe_b64encode(value).decode().rstrip("="))
     world.secrets.add("private key", value.hex())
+
+
+def private_key(world: World, password: bytes | None = None) -> str:
+    """A PEM, each line of which is a secret, and so is its private value as a JWK has it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+    mark_private_key(world, key, pem)
     return pem
 
 
@@ -215,6 +224,30 @@ def _picklable(proxy: str) -> OAuthClient:
 
 
 _proxy_rows()
+
+
+@row("", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+def a_client_with_a_certificate(world: World) -> object:
+    """Mutual TLS: the file of its private key needs a password."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    certificates = Certificates(authority, world.directory)
+    certificate, key_file = certificates.files(CLIENT_ID)
+    key = serialization.load_pem_private_key(Path(key_file).read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    mark_private_key(world, key, Path(key_file).read_text())
+    password = world.secrets.new("password of a key")
+    sealed = serialization.BestAvailableEncryption(password.encode())
+    Path(key_file).write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed))
+    site = world.stack.enter_context(world.server.over_tls(certificates.server(client_certificate=ssl.CERT_REQUIRED)))
+    client = world.client(
+        world.provider(token_endpoint=f"{site.origin}/token"),
+        client_secret=None,
+        client_auth="tls_client_auth",
+        cert=(certificate, key_file, password),
+        verify=certificates.ca_file,
+    )
+    world.look_at(copy.copy(client), copy.deepcopy(client))
+    return world.expired(client).token()
 
 
 @row("", raises=True)

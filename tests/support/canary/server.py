@@ -7,6 +7,7 @@ A fault takes the place of an answer, for each request of one purpose, until the
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -93,6 +94,10 @@ class Server:
     @property
     def origin(self) -> str:
         return self.site.origin
+
+    def over_tls(self, tls: ssl.SSLContext) -> Site:
+        """The same server under an https origin, to be entered by the caller."""
+        return Site(self._answer, tls=tls)
 
     def reject_token(self, access_token: str) -> None:
         """Answer 401 to the API requests that carry it."""
