@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.command_line import SECRET, CommandLine
 from support.errors import raises
-from support.leaks import everything_in, leaks
 
 from blnk_auth import ConfigurationError, OAuthClient
 from blnk_auth._protocol.client_authentication import METHODS

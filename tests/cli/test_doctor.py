@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import trustme
+from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine
-from support.leaks import leaks
 from support.server_processes import RedisServer
 
 from blnk_auth import SQLiteStore

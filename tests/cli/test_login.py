@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pexpect
 import pytest
 from filelock import FileLock
+from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine, browser_command, read_until, started
-from support.leaks import leaks
 from support.processes import free_port
 
 from blnk_auth.testing.sandbox import Sandbox, browser

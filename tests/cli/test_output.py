@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine, finish
-from support.leaks import leaks
 from support.processes import free_port
 from support.waiting import wait_until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click.testing
 import pytest
 import trustme
+from support.canary.leaks import leaks
 from support.command_line import CommandLine
-from support.leaks import leaks
 from support.processes import free_port
 from support.sites import Reply, Site
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import rich.console
+from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine, command
-from support.leaks import leaks
 from support.limits import PATIENCE
 from support.providers import DAY
 from support.shared_servers import fresh_database

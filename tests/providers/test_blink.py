@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.certificates import Certificates
 from support.clients import HTTPX, Kind, through_every_client
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.providers import DAY, USER_AGENT
 from support.waiting import settle
 from support.worlds import World

@@ -6,9 +6,9 @@ import dataclasses
 import re
 
 import pytest
+from support.canary.leaks import leaks
 from support.clients import Kind, through_every_client
 from support.errors import raises
-from support.leaks import leaks
 from support.providers import DAY
 from support.worlds import World
 

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 from support.acme_server import Acme
+from support.canary.leaks import everything_in, leaks
 from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, Kind
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
 

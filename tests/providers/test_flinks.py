@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.clients import HTTPX, Kind, through_every_client
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.providers import DAY
 from support.sites import Reply, Site
 from support.worlds import World

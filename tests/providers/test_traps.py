@@ -17,10 +17,10 @@ import httpx
 import pytest
 import requests
 from support.acme_server import Acme
+from support.canary.leaks import everything_in, leaks
 from support.certificates import Certificates
 from support.clients import HTTPX, KINDS, REQUESTS, Kind, through_every_client
 from support.errors import LOST_REFRESH, raises
-from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.providers import DAY, NAMES, USER_AGENT, acme_at
 from support.sites import Reply, Site

@@ -21,8 +21,8 @@ import pytest
 import requests
 import trustme
 from requests.adapters import BaseAdapter
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.limits import PATIENCE
 from support.providers import acme_at
 

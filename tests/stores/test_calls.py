@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.scripted import ScriptedWorld
 from support.stores.scripted import AsyncMemoryStore
 from support.token_endpoint import pair

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.stores.scripted import AsyncMemoryStore
 from support.waiting import wait_until
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.scripted import ScriptedWorld
 from support.stores.encrypted import KEY, fetch_keys, open_encrypted
 from support.token_endpoint import pair

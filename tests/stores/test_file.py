@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.processes import in_forked_child, start_forked_child
 from support.scripted import ScriptedWorld
 from support.stores.kill_trial import check_that_kills_leave_old_or_new

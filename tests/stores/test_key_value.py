@@ -11,8 +11,8 @@ import pytest
 from key_value.aio.errors import DeserializationError
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from key_value.aio.wrappers.read_only import ReadOnlyWrapper
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.stores.key_value import DiskKeyValueStore, open_disk

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 from keyring.errors import KeyringLocked
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.stores.keyrings import (

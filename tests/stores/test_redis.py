@@ -19,8 +19,8 @@ import redis
 import redis.asyncio
 from redis.cluster import RedisCluster
 from redis.sentinel import Sentinel
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.processes import start_forked_child
 from support.server_processes import RedisServer

@@ -17,8 +17,8 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Engine
 from sqlalchemy.schema import CreateTable
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.server_processes import MariaDBServer, PostgresServer, Server
 from support.shared_servers import fresh_database

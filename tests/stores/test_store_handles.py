@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
+from support.canary.leaks import everything_in, leaks
 from support.errors import must_show
-from support.leaks import everything_in, leaks
 from support.stores.encrypted import KEY, fetch_keys
 
 import blnk_auth.stores

@@ -9,8 +9,8 @@ import httpx
 import httpx2
 import pytest
 import requests
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.providers import acme
 from support.scripted import ScriptedWorld
 

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.stores.scripted import ScriptedStore

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 
 from blnk_auth import ProtocolError
 from blnk_auth._protocol.http_messages import NoResponse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 
 from blnk_auth import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from blnk_auth._protocol.callables import call_setting

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth.errors import ConfigurationError

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import answer, pair, refusal

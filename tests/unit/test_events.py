@@ -6,7 +6,7 @@ import logging
 import re
 
 import pytest
-from support.leaks import leaks
+from support.canary.leaks import leaks
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 from support.waiting import settle

@@ -25,8 +25,8 @@ import httpx
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.providers import acme
 from support.scripted import ScriptedWorld

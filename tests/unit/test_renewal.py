@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.errors import LOST_REFRESH, raises
-from support.leaks import everything_in, leaks
 from support.providers import acme
 from support.stores.scripted import ScriptedStore
 from support.token_endpoint import ScriptedServer, answer, pair, refusal

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pytest
+from support.canary.leaks import leaks
 from support.errors import raises
-from support.leaks import leaks
 from support.providers import acme
 from support.token_endpoint import form
 

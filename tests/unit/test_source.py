@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import trio
+from support.canary.leaks import everything_in, leaks
 from support.errors import LOST_REFRESH, raises
-from support.leaks import everything_in, leaks
 from support.limits import PATIENCE
 from support.providers import acme
 from support.scripted import ScriptedWorld

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from support.canary.leaks import everything_in, leaks
 from support.errors import raises
-from support.leaks import everything_in, leaks
 
 from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
 from blnk_auth._protocol.origins import parse_origin

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.leaks import leaks
+from support.canary.leaks import leaks
 
 from blnk_auth import Token
 from blnk_auth._renewal.succession import merge_extra

@@ -15,8 +15,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.canary.leaks import leaks
 from support.errors import must_show, raises
-from support.leaks import leaks
 from support.providers import acme
 from support.token_endpoint import answer, refusal
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.leaks import PACKAGE_DIRECTORY, no_secret_shown
+from support.canary.leaks import PACKAGE_DIRECTORY, no_secret_shown
 
 from blnk_auth.errors import clears_locals
 

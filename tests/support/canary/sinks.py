@@ -108,7 +108,7 @@ def of_error(error: BaseException) -> Iterator[Shown]:
             if part is not None:
                 yield from of_value(part, f"error.{attribute}")
     yield Shown("traceback", "".join(traceback.format_exception(error)))
-    yield from _frames(error)
+    yield from frames_of(error)
     yield from _rich_frames(error)
 
 
@@ -127,7 +127,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
             queue += each.exceptions
 
 
-def _frames(error: BaseException) -> Iterator[Shown]:
+def frames_of(error: BaseException) -> Iterator[Shown]:
     """`TracebackException(capture_locals=True)`, which `logging`, `cgitb`'s successors and Sentry resemble."""
     for each in chain_of(error):
         shown = traceback.TracebackException.from_exception(each, capture_locals=True, max_group_width=1000)

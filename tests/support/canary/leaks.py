@@ -1,0 +1,52 @@
+"""The canary's search within another test: of an error, or of any texts.
+
+Used by tests whose subject is something else, and that look whether it shows a secret on the way. It looks where the
+canary looks (`sinks`), with its search (`marks`); but only at the frames of the package, and also for secrets that are
+too short for pieces of them to be searched for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+import blnk_auth
+
+from .marks import PIECE, Secrets
+from .sinks import Shown, chain_of, frames_of
+
+PACKAGE_DIRECTORY = str(Path(blnk_auth.__file__).parent)
+
+
+def everything_in(error: BaseException) -> Iterator[str]:
+    """All of an error that a log may show: strings, attributes, notes and our frames' locals, over the whole chain."""
+    for each in chain_of(error):
+        yield f"{each!r} {each} {each.args!r} {vars(each)!r}"
+    yield from (f"{shown.sink}: {shown.text}" for shown in _our_frames(error))
+
+
+def leaks(texts: Iterable[object], secrets: Iterable[str]) -> list[str]:
+    """The strings that contain one of the secrets; of a long one also in other encodings, and any piece of it."""
+    looked_for, marked = tuple(secrets), Secrets()
+    assert looked_for
+    for secret in looked_for:
+        if len(secret) >= PIECE:
+            marked.add("secret", secret)
+    return [text for text in map(str, texts) if any(each in text for each in looked_for) or marked.found_in(text)]
+
+
+@contextlib.contextmanager
+def no_secret_shown(secret: str) -> Iterator[None]:
+    """The block raises, and no frame of the package that the error shows has the secret in a local variable."""
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - which error it is, other tests ask
+        yield
+    error = raised.value
+    assert leaks([shown.text for shown in _our_frames(error)], [secret]) == []
+    assert secret not in f"{error} {error!r}"
+
+
+def _our_frames(error: BaseException) -> Iterator[Shown]:
+    return (shown for shown in frames_of(error) if " of blnk_auth." in shown.sink)
