@@ -1,4 +1,4 @@
-"""The canary's search within another test: of an error, or of any texts.
+"""The canary's search within another test: of an error, or of any strings.
 
 Used by tests whose subject is something else, and that look whether it shows a secret on the way. It looks where the
 canary looks (`sinks`), with its search (`marks`); but only at the frames of the package, and also for secrets that are
