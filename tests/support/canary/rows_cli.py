@@ -88,6 +88,8 @@ def _rows() -> None:
         add_row(f"blnk-auth {' '.join(arguments)} URL", partial(_requested, arguments), "", failures=FAULTS[:2])
     add_row("blnk-auth logout --forget", _ran("logout", "--forget", works=True), "")
     add_row("blnk-auth token --itself", _ran("token", "--itself", works=True), "", failures=FAULTS)
+    for shell in ("bash", "zsh", "fish"):
+        add_row(f"blnk-auth completion {shell}", _ran("completion", shell, works=True), "")
     add_row("blnk-auth store, and every other command with a damaged store", _damaged, "")
     for index, template in enumerate(URLS):
         # The stores' own rows have them all.
