@@ -1,19 +1,19 @@
 """Where tokens are kept: every store, and what authors of stores import.
 
-Used by users who choose a store, and by authors who write one. It promises that every name can be imported without the
-package that a store needs, which is imported when the store is made. It never imports a module before one of its names
-is first used (PEP 562).
+Used by users who choose a store, and by authors who write one. It promises that every name can be imported even if the
+package that a store needs is not installed: that package is imported when the store is made. It never imports a module
+before one of its names is first used (PEP 562).
 
 * `_token_store`: the protocol of a store, and helpers for authors. `_simple`: a base class. `_async_adapter`: stores in
   `async def`.
-* `_memory`, `_file`, `_sqlite`, `_sql`, `_redis`, `_keyring`, `_key_value`, `_encrypted`: one store each. What begins
-  with the same word is a part of that store, as `_sqlite_file`. `_sealing` is a part of `_encrypted`,
-  `_psycopg_deadline` of `_sql`, and `_system_keyring` of `_keyring`.
+* `_memory`, `_file`, `_sqlite`, `_sql`, `_redis`, `_keyring`, `_key_value`, `_encrypted`: one store each. A module
+  whose name begins with the same word is a part of that store: `_sqlite_file` is a part of `_sqlite`. `_sealing` is a
+  part of `_encrypted`, `_psycopg_deadline` of `_sql`, and `_system_keyring` of `_keyring`.
 * `_calls`: how the rest of the library calls any store. `_copying`, `_self_checking`: `copy_store` and `check_store`.
   `_urls`: a store by its URL.
-* `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_disk_room`: room for one
-  more record. `_process_lock`, `_key_locks`, `_lease`: locks between processes, threads and hosts. `_forks`: what is
-  done around a fork.
+* `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_disk_room`: room for one more
+  record. `_process_lock`, `_key_locks`, `_lease`: locks between processes, threads and hosts. `_forks`: what must be
+  done before and after a fork.
 * `_store_handle`, `_record_text`, `_entry_names`, `_pages`, `_server_url`: what several stores share.
 """
 

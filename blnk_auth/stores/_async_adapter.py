@@ -2,12 +2,13 @@
 
 Used wherever a store is accepted. A renewal is blocking code on its own thread, so that no caller can cancel it. That
 thread waits for the store's coroutines, which run on one private asyncio event loop, in a daemon thread. The first call
-starts that thread, and it serves every asynchronous store of the process. It is never the caller's loop, which may be
-blocked, closed or not asyncio's. Connections that the store opens belong to the private loop. So a store must connect
-when it is first called, not when it is made, and share its connections with no other code.
+starts the daemon thread, whose loop serves every asynchronous store of the process. The caller's loop is never used: it
+may be blocked, closed or not asyncio's. Connections that the store opens belong to the private loop. So a store must
+connect when it is first called, not when it is made, and must not share its connections with other code.
 
 It promises that a call that takes longer than 30 seconds is cancelled and raises `StoreError`. An error that a store
-raises never ends the loop. After a fork the child gets a new loop; if the store keeps connections, make it again there.
+raises never stops the loop. After a fork the child gets a new loop; if the store keeps connections, make a new store
+there.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ _METHODS = (*_AWAITED, "lock", "keys")
 class AsyncTokenStore(Protocol):
     """`TokenStore` in `async def`, accepted wherever a store is.
 
-    Every coroutine runs on one private asyncio event loop, several at the same time, and never on the loop of the
-    caller. One that takes longer than 30 seconds is cancelled, and the caller gets a `StoreError`. So connections must
-    be opened by the first call, not when the store is made, and be shared with no other loop.
+    Every coroutine runs on one private asyncio event loop, never on the caller's loop. Several coroutines may run at
+    the same time. A coroutine that takes longer than 30 seconds is cancelled, and the caller gets a `StoreError`. Open
+    connections in the first call, not when the store is made, and do not use them on another loop.
     """
 
     async def load(self, key: str) -> Record | None:
@@ -149,7 +150,10 @@ def as_token_store(store: TokenStore | AsyncTokenStore, parameter: str = "store"
 
 
 class AsyncStoreAdapter(TokenStore):
-    """A `TokenStore` in front of an `AsyncTokenStore`. Safe to use from many threads, but not by its own coroutines."""
+    """A `TokenStore` in front of an `AsyncTokenStore`.
+
+    Safe to use from many threads, but not from the store's own coroutines.
+    """
 
     def __init__(self, store: AsyncTokenStore, *, call_seconds: float = CALL_SECONDS) -> None:
         self._store = store
@@ -169,7 +173,7 @@ class AsyncStoreAdapter(TokenStore):
 
     @contextmanager
     def lock(self, key: str, *, timeout: float) -> Generator[None]:
-        # Entered and left by one task: a lock may belong to the task that took it.
+        # One task enters and leaves the lock, because a lock may belong to the task that took it.
         lock = _TaskLock(self._store.lock(key, timeout=timeout), self._call_seconds)
         lock.enter(max(timeout, 0.0) + self._call_seconds)
         try:
@@ -201,7 +205,7 @@ class _TaskLock:
         self._leave: Callable[[], object] = _do_nothing
 
     def enter(self, timeout: float) -> None:
-        """Take the lock. Raises the lock's own error, or `StoreError` if that takes longer than `timeout` seconds."""
+        """Take the lock. Raises the lock's own error, or `StoreError` after `timeout` seconds."""
         self._done = submit(self._hold())
         # If the lock fails before it is taken, `_entered` gets its error, and the wait below ends.
         self._done.add_done_callback(self._pass_on)
@@ -239,13 +243,13 @@ class _LoopThread:
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
-        """Called in the child of a fork, which has the parent's loop but not the thread that runs it."""
+        """Called in the child of a fork. The child has the parent's loop, but not the thread that runs it."""
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop. Raises `StoreError` when its own thread asks, which would wait for itself for ever."""
+        """The running loop. Raises `StoreError` on the loop's own thread, which would wait for itself for ever."""
         import asyncio
 
         with self._starting:

@@ -1,8 +1,8 @@
-"""Calls to stores, also to those of other authors.
+"""Calls to stores, including stores that others have written.
 
-Used by all code that reads or writes a token store. It promises that any exception of a store arrives as a
-`StoreError`, without the data that was to be stored, and that what a store returns is checked before it is used. It
-never retries.
+Used by all code that reads or writes a token store. It promises that any exception of a store is raised as a
+`StoreError`, without the data that was to be stored, and that the value a store returns is checked before it is used.
+It never retries.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def call_store(
     """The result of a call to a store.
 
     `done` completes "the token store could not be ...". Raises `StoreError`, or another `BlnkAuthError` that the store
-    raises by itself. An exception that is not an `Exception` is converted too, for example the `CancelledError` of a
-    store's own event loop: the caller has a token pair to keep. Only Ctrl-C and `SystemExit` on the main thread pass,
-    because they are meant for the program.
+    itself raises. A `BaseException` that is not an `Exception` is converted too, for example the `CancelledError` of a
+    store's own event loop, because the caller still has a token pair to save. Only Ctrl-C and `SystemExit` on the main
+    thread are not converted, because they are meant for the program.
     """
     try:
         return call(*args, **kwargs)
@@ -38,7 +38,8 @@ def call_store(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit) and _is_main_thread():
             raise
-        # Neither its text nor, by a chain, its frames: both may contain the data that was to be stored.
+        # The error's text is left out, and it is not chained, because its text and its frames may contain the data that
+        # was to be stored.
         why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and isinstance(error.errno, int) else ""
         failure = StoreError(
             f"the token store could not be {done} ({type(error).__name__}{why})",

@@ -1,4 +1,4 @@
-"""Copying records from one store to another, and looking for those that cannot be read.
+"""Copies records from one store to another, and finds records that cannot be read.
 
 Used by `blnk-auth store`, and by programs through `blnk_auth.stores`. It promises that a copy that was interrupted can
 be continued by calling it again. It never deletes a record, overwrites one only with `overwrite=True`, and never
@@ -21,7 +21,7 @@ _FAILURES = 10
 """How many keys in a row may fail with an error that does not name a key. After that, the store itself has failed."""
 
 OnProgress = Callable[[int, int], object]
-"""Called with how many records are done, and how many there are. What it returns is ignored."""
+"""Called with the number of records done and the number of all records. Its return value is ignored."""
 
 
 @public
@@ -34,7 +34,7 @@ class CopyReport:
     Attributes:
         copied: The keys that were written and read back.
         equal: The keys under which the target had the same data already.
-        different: The keys under which the target has other data, which was left.
+        different: The keys under which the target has other data. That data was not changed.
         failed: What could not be read or written.
     """
 
@@ -76,16 +76,16 @@ def copy_store(
 ) -> CopyReport:
     """Copy every record of `source` into `target`, and read each back.
 
-    First stop every process that renews tokens in the source: a pair that is renewed after it was copied is spent in
-    the target. A record that the target has already is skipped if it is equal. If it differs, it is left, and reported
-    as different, as is a record that changes in the source meanwhile. What cannot be read is reported as failed, also
-    where the source does not know its key. It blocks, and may be called from any thread; call it on a worker thread
-    where an event loop runs.
+    First stop every process that renews tokens in the source: if a pair is renewed after it was copied, the copy in the
+    target is already spent. A record that the target already has is skipped if it is equal. If it differs, it is not
+    changed, and is reported as different. So is a record that changes in the source during the copy. A record that
+    cannot be read is reported as failed, even if the source does not know its key. It blocks, and may be called from
+    any thread; call it on a worker thread where an event loop runs.
 
     Args:
         source: The store to read. It is not changed.
         target: The store to write.
-        on_progress: Called after each record, with how many are done, and how many there are. None: not called.
+        on_progress: Called after each record, with the number of records done and of all records. None: not called.
         overwrite: True replaces records of the target that differ. Default: False.
 
     Returns:
@@ -110,15 +110,15 @@ def copy_store(
 def check_store(store: TokenStore | AsyncTokenStore, on_progress: OnProgress | None = None) -> CheckReport:
     """Read every record of `store`, and report what cannot be read. Deletes nothing.
 
-    A store that can do so moves aside data that is not a record, so that it does not block its key. It blocks, and may
-    be called from any thread; call it on a worker thread where an event loop runs.
+    Some stores then move aside data that is not a record, so that it does not block its key. It blocks, and may be
+    called from any thread; call it on a worker thread where an event loop runs.
 
     Args:
         store: The store to read.
-        on_progress: Called after each record, with how many are done, and how many there are. None: not called.
+        on_progress: Called after each record, with the number of records done and of all records. None: not called.
 
     Returns:
-        How many records can be read, and what cannot.
+        The number of records that can be read, and everything that cannot.
 
     Raises:
         ConfigurationError: `store` is not a store.

@@ -1,12 +1,12 @@
 """Room on disk for one record, reserved together with the lock of its key.
 
-Used by the stores that keep files, through `process_lock`. A full disk can still be locked and read, so without this a
-renewal would spend a refresh token whose successor cannot be saved. It promises that the holder
-of the lock has room to save a record of the usual size, also if the disk becomes full before the save. It never waits
-for the disk.
+Used by the stores that keep files, through `process_lock`. On a full disk, files can still be locked and read. So
+without this, a renewal would spend a refresh token and then fail to save the new one. It promises that the holder of
+the lock has room to save a record of the usual size, even if the disk becomes full before the save. It never waits for
+the disk.
 
-On Windows, free space is only looked at, since a locked file cannot be written through another handle. A file system
-that compresses or copies on write may keep less than was reserved.
+On Windows, it only checks the free space, because a locked file cannot be written through another handle. A file system
+that compresses or copies on write may reserve less than was asked for.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ def is_no_room(error: BaseException) -> bool:
 
 
 def reserve_room(lock: Path) -> None:
-    """Reserve room for a record in the lock file, whose lock the caller has. Removing the file frees it.
+    """Reserve room for a record in the lock file. The caller must have its lock. Removing the file frees the room.
 
-    Raises `OSError`, for which `is_no_room` holds if there is none.
+    Raises `OSError`. `is_no_room` is true for it if there is no room.
     """
     if sys.platform == "win32":
         if shutil.disk_usage(lock.parent).free < RECORD_ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(lock))
         return
-    # Written, because `posix_fallocate` takes real blocks, whose release takes milliseconds on some file systems. Here
-    # most file systems count the room as taken immediately, and choose the blocks later, which is then never necessary.
+    # Bytes are written, because `posix_fallocate` takes real blocks, and to release them takes milliseconds on some
+    # file systems. For written bytes, most file systems count the room as taken immediately, and choose the blocks
+    # later. The file is removed before that is necessary.
     descriptor = os.open(lock, os.O_WRONLY | os.O_NOFOLLOW)
     try:
         left = memoryview(_FILLING)
@@ -59,7 +60,7 @@ def reserve_room(lock: Path) -> None:
 
 
 def with_reserved_room(lock: Path, write: Callable[[], Result], is_no_room: Callable[[Exception], bool]) -> Result:
-    """The result of `write`; if there is no room for it, it is called again with the room that was reserved.
+    """Call `write` and return its result. If there is no room, free the reserved room and call `write` again.
 
     `lock` is the lock file of the key; a caller without the lock has reserved nothing. Raises what `write` raises.
     """

@@ -1,8 +1,9 @@
-"""Files that are replaced wholly or not at all, and are on disk when the call returns.
+"""Replaces files atomically and durably: once a call returns, the new content is on disk.
 
 Used by `FileStore`, by `SQLiteStore` for its new file, and by the command line for its own files. It promises that
-every reader finds the old or the new content, also after a power cut or a kill at any moment. For that a new file is
-written beside the old one, flushed, moved over it, and the move is flushed too. It never writes through a symlink.
+every reader finds either the old or the new content, even after a power cut or a kill at any moment. To do so, it
+writes a new file beside the old one, flushes it, moves it over the old one, and flushes the directory. It never writes
+through a symlink.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SHARING_PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between the attempts, under two in all: a virus scanner or a backup closes the file within milliseconds."""
 
 _WRITE_SECONDS = 30.0
-"""How long another writer may take; it needs milliseconds."""
+"""Seconds to wait for another writer at most. A write takes milliseconds."""
 
 _WRITE_POLL_SECONDS = 0.002
 
@@ -43,7 +44,7 @@ _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None) if sys.platform != 
 
 
 def past_sharing_errors(action: Callable[[], Result], pause: Callable[[float], object] = time.sleep) -> Result:
-    """The result of `action`, repeated while Windows refuses it because another program has the file open.
+    """The result of `action`, which is repeated while Windows refuses it because another program has the file open.
 
     Raises the `OSError` of the last attempt after about two seconds, and any other immediately.
     """
@@ -98,17 +99,17 @@ def _private(path: str, flags: int) -> int:
 
 
 def _create(path: Path, access: Access) -> FileIO:
-    # O_EXCL: never through a symlink that somebody put there.
+    # The mode "x" (O_EXCL) never writes through a symlink that somebody put there.
     file = FileIO(path, "x", opener=_private)
     if sys.platform != "win32":
-        # The umask may have taken permissions away.
+        # The umask may have removed permissions.
         os.fchmod(file.fileno(), access.file_mode)
     return file
 
 
 def sync(descriptor: int) -> None:
-    """Wait until what was written is on disk."""
-    # macOS reports data as written that a power cut can still lose, unless asked for this.
+    """Wait until the written bytes are on disk."""
+    # Without F_FULLFSYNC, macOS reports data as written that a power cut can still lose.
     if sys.platform != "win32" and _FULL_SYNC is not None:
         with suppress(OSError):
             fcntl.fcntl(descriptor, _FULL_SYNC)
@@ -131,9 +132,9 @@ def sync_directory(directory: Path) -> None:
 def write_lock(lock: Path, written: Path, prepare: Callable[[], object], access: Access = PRIVATE) -> Generator[None]:
     """Keep all other writers, threads and processes, from the file `written` while the context is open.
 
-    `prepare` makes the directory of `lock` again if it was removed. The file `lock` stays, so that this takes
-    microseconds; `process_lock` would take a quarter of the time of a save. Raises `StoreError` if another process has
-    been writing for 30 s.
+    `prepare` makes the directory of `lock` again if it was removed. The file `lock` is not removed afterwards, so that
+    locking takes microseconds; `process_lock` would take a quarter of the time of a save. Raises `StoreError` if
+    another process has been writing for 30 s.
     """
     if sys.platform == "win32":
         if not lock.parent.exists():
@@ -148,7 +149,7 @@ def write_lock(lock: Path, written: Path, prepare: Callable[[], object], access:
         descriptor = os.open(lock, _LOCK_FLAGS, access.file_mode)
     try:
         if access.with_group:
-            # The umask may have taken permissions away. It fails where another user of the group made the file.
+            # The umask may have removed permissions. `chmod` fails if another user of the group made the file.
             with suppress(PermissionError):
                 os.fchmod(descriptor, access.file_mode)
         _await_lock(descriptor, lock, written)

@@ -1,14 +1,14 @@
-"""Encryption at rest, in front of any store: a reader of the file, the database or a backup sees no token.
+"""Encrypts records before any other store saves them: a reader of the file, the database or a backup sees no token.
 
-Used by users with a rule that tokens be encrypted. What it promises beyond the inner store:
+Used by users who must store tokens encrypted. It promises, in addition to the inner store's promises:
 
-* The data is sealed with AES-256-GCM, and the record's key with it: a record that is altered, or moved under another
-  key, cannot be opened. Keys, versions and sizes stay visible. An old record that is restored under its own key still
-  opens.
-* The first of `keys` writes, all of them read. To rotate, add a new one at the beginning, call `reencrypt`, and remove
-  the old one.
-* A record that cannot be opened is a `StoreError`, and is never changed. The same holds for a record that is not
-  encrypted: anyone who can write to the inner store still cannot add a token of their own.
+* The data is encrypted with AES-256-GCM and bound to the record's key: a record that is altered, or moved to another
+  key, cannot be decrypted. Keys, versions and sizes stay readable. An old record that is restored under its own key can
+  still be decrypted.
+* Records are written with the first of `keys`, and read with any of them. To rotate, add a new key at the beginning,
+  call `reencrypt`, and remove the old key.
+* A record that cannot be decrypted raises `StoreError`, and is never changed. So does a record that is not encrypted: a
+  user who can write to the inner store, but has no key, cannot add a token.
 
 This module never imports cryptography before a store is made.
 """
@@ -50,7 +50,8 @@ _LOCK_SECONDS = 60.0
 class EncryptedStore(PickledByArguments):
     """Encrypts records and keeps them in another store. Safe to use from as many threads and processes as that store.
 
-    A pickle carries no key that was given as bytes or text: give a callable to a store that must cross processes.
+    A pickle carries no key that was given as bytes or text. For a store that is passed to another process, give a
+    callable.
 
         store = EncryptedStore(SQLiteStore("tokens.db"), keys=[EncryptedStore.key_from_env("TOKEN_KEY")])
 
@@ -109,7 +110,7 @@ class EncryptedStore(PickledByArguments):
             ConfigurationError: The variable is not set, or its value is not a key.
         """
         if not name.isidentifier():
-            # It may be the key itself, and is not quoted.
+            # The value is not quoted, because it may be the key itself.
             raise ConfigurationError(
                 "name must be the name of an environment variable",
                 parameter="name",
@@ -142,7 +143,7 @@ class EncryptedStore(PickledByArguments):
         return self._inner.keys(prefix)
 
     def close(self) -> None:
-        """Close `inner`, if it can be closed. A later use opens it again."""
+        """Close `inner`, if it has a `close`. A later use opens it again."""
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()

@@ -1,9 +1,9 @@
 """A safe name for any key, for stores whose backend restricts names: files, keyrings, key-value services.
 
 Used by `FileStore`, `KeyringStore` and `KeyValueStore`. It promises that a name is lower-case ASCII of at most 57
-characters, so no file system and no backend changes it or confuses two. A name begins with the part of the key before
-its first slash, the kind of the record: a listing of one kind need not open the records of all others. A name never
-shows the rest of the key.
+characters, so no file system and no backend changes a name or confuses two names. A name begins with the kind of the
+record, which is the part of the key before its first slash. So a listing of one kind need not open records of other
+kinds. A name never shows the rest of the key.
 """
 
 from __future__ import annotations

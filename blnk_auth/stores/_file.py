@@ -1,15 +1,15 @@
-"""A store of one small JSON file for each key: survives restarts, is shared by the processes of one machine, and can be
-read with any editor.
+"""A store with one small JSON file for each key. It survives restarts, is shared by the processes of one machine, and
+can be read with any editor.
 
-Used by users who like to look at their files, and as the fallback of `KeyringStore`. What it promises beyond
-`_token_store`:
+Used by users who want to read the files themselves, and as the fallback of `KeyringStore`. It promises, in addition to
+what `_token_store` promises:
 
-* Once `save` returns, the record is on disk, also after a power cut; a kill at any moment leaves the old or the new
-  one.
-* Records have mode 0600 in a directory of mode 0700. A directory or file with more permissions, of another user, or a
-  symlink is refused, with what to do about it.
-* A file that is not a record is moved aside under another name. It is never taken for a missing one: its key raises
-  `StoreError` until somebody restores the file or calls `delete`. The other records stay usable.
+* Once `save` returns, the record is on disk, and survives a power cut. A kill at any moment leaves either the old or
+  the new record.
+* Records have mode 0600 in a directory of mode 0700. A directory or file that has more permissions, belongs to another
+  user, or is a symlink is refused; the error contains the remedy.
+* A file that is not a record is renamed ("moved aside"). It is not treated as a missing record: `load` of its key
+  raises `StoreError` until somebody restores the file or calls `delete`. The other records stay usable.
 * A record written by a newer blnk_auth is refused. It is never changed.
 
 The directory contains
@@ -67,19 +67,20 @@ class FileStore(PickledByArguments):
 
     What its methods do beyond `TokenStore`:
 
-    * `save`: once it returns, the record is on disk, also after a power cut.
+    * `save`: once it returns, the record is on disk, and survives a power cut.
     * `load`: a file that is not a record is moved aside and raises `StoreError`, until it is restored or deleted.
-    * `delete` also removes what was moved aside for the key.
-    * `lock` excludes every thread and process that uses the directory. The operating system frees it when its holder
-      ends, also by a crash. On a full disk it raises `StoreError`; once it is taken there is room to save a record.
+    * `delete` also removes the files that were moved aside for the key.
+    * `lock` excludes every thread and process that uses the directory. The operating system frees it when the process
+      that has it ends or crashes. On a full disk it raises `StoreError`; a caller that has the lock has room to save a
+      record.
     * `keys` opens every record of the kind asked for, and leaves out unreadable files, which `check` reports. Beyond
       some ten thousand records, prefer `SQLiteStore`.
 
     Args:
         directory: Where the files are. It may begin with `~`, and is created if it is missing.
         check_permissions: False accepts a directory and files that other users may read, that belong to another user,
-            or that are symlinks: for a volume whose permissions you cannot set. Then the group of the directory shares
-            what the store creates, if it may write to the directory.
+            or that are symlinks. Use it for a volume whose permissions you cannot set. If the group of the directory
+            may write to it, the group may then also read and write the files that the store creates.
 
     Raises:
         ConfigurationError: `directory` is not a path.
@@ -149,7 +150,7 @@ class FileStore(PickledByArguments):
         """Look for files that cannot be read, and move aside those that are not records. Deletes nothing.
 
         Returns:
-            Everything that cannot be read, also what was moved aside before.
+            Everything that cannot be read, including files that were moved aside earlier.
 
         Raises:
             StoreError: The directory itself cannot be read. It may be raised during the iteration.
@@ -167,9 +168,9 @@ class FileStore(PickledByArguments):
     # --- reading -------------------------------------------------------------------------------------------------
 
     def _current(self, path: Path, key: str | None) -> Record | None:
-        """What is stored, read under the write lock.
+        """Read the stored record under the write lock.
 
-        No other process is writing the file then, so one that is damaged stays damaged, and is moved aside.
+        No other process is writing the file then, so a damaged file will stay damaged, and is moved aside.
         """
         found = self._read(path, key)
         if not isinstance(found, Damage):
@@ -234,7 +235,7 @@ class FileStore(PickledByArguments):
                 break
 
     def _sweep(self) -> None:
-        """Remove what a kill left half written. Under the write lock of a file, no other process works on it."""
+        """Remove files that a killed process left half written. The write lock keeps other processes from the file."""
         with os.scandir(self._new) as entries:
             left = [entry.name for entry in entries]
         for name in left:
@@ -256,7 +257,7 @@ class FileStore(PickledByArguments):
         return [self._directory / name for name in sorted(names) if _is_ours(name, suffix)]
 
     def _refuse(self, path: Path, status: os.stat_result, is_kind: Any, kind: str, mode: str) -> None:
-        """Raise `StoreError` for what is not of the kind that belongs here, or not private."""
+        """Raise `StoreError` if `path` is not of the expected kind, or not private."""
         if stat.S_ISLNK(status.st_mode) and self._check_permissions:
             raise _symlink(path)
         if not is_kind(status.st_mode) and not stat.S_ISLNK(status.st_mode):
@@ -312,7 +313,7 @@ def _was_moved_aside(aside: Path, key: str | None, reason: str) -> StoreError:
 
 
 def _restored(aside: Path) -> Path:
-    """Where the record is expected that was moved aside."""
+    """The path to which the moved-aside record must be restored."""
     return aside.with_name(aside.name.partition(".")[0] + _SUFFIX)
 
 
@@ -325,7 +326,7 @@ def _symlink(path: Path) -> StoreError:
 
 
 def _asides(path: Path, *, also_the_next: bool = False) -> Iterator[Path]:
-    """Where copies of `path` were moved aside, first to last, and with `also_the_next` the first free name."""
+    """The paths of the moved-aside copies of `path`, first to last; with `also_the_next`, the first free name too."""
     number = 1
     while True:
         aside = path.with_suffix(_ASIDE + ("" if number == 1 else f"-{number}"))
@@ -343,5 +344,5 @@ def _is_ours(name: str, suffix: str) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is something of that name, also a symlink to nowhere."""
+    """Whether something has that name, even a symlink whose target is missing."""
     return os.path.lexists(path)

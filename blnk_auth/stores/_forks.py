@@ -1,8 +1,8 @@
 """The one registry of what must be done around a fork. No other module of this package registers with `os`.
 
 Used by every class that has locks, threads or connections. It promises that a forked child can use such an object.
-The child does not have its parent's threads, so a lock that one of them had at that moment would stay locked for ever.
-And it must not use its parent's connections.
+Without it, a lock that another thread of the parent had during the fork would stay locked for ever in the child,
+because that thread does not exist there. Nor may the child use its parent's connections.
 
 It never keeps an object alive, and does nothing on systems that cannot fork.
 """
@@ -27,7 +27,7 @@ class Pausable(Protocol):
     """Something that must not be in use while the process forks."""
 
     def pause_before_fork(self) -> None:
-        """Wait until no thread uses it, and let none begin."""
+        """Wait until no thread uses the object, and do not let another thread begin."""
         ...
 
     def resume_after_fork(self) -> None:
@@ -39,7 +39,7 @@ _resettables: weakref.WeakSet[Resettable] = weakref.WeakSet()
 _pausables: weakref.WeakSet[Pausable] = weakref.WeakSet()
 _paused: list[Pausable] = []
 _adding = threading.Lock()
-"""Locked during a fork, so that nothing is added that was not paused."""
+"""Locked during a fork, so that no object is added that was not paused."""
 
 
 def reset_in_child(resettable: Resettable) -> None:
@@ -63,7 +63,7 @@ def _before() -> None:
 def _resume() -> None:
     while _paused:
         _paused.pop().resume_after_fork()
-    # Not locked if a program forked without calling `_before` and then called this.
+    # The lock is not taken if a program forked without calling `_before`, and then called this.
     if _adding.locked():
         _adding.release()
 

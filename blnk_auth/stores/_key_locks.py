@@ -1,8 +1,8 @@
 """One lock per key for the threads of this process.
 
-Used by the stores, and by all code that must do one thing at a time for each key. It promises that a key costs memory
-only while a thread has or awaits its lock, so a million idle keys cost nothing. In a forked child every lock is free:
-the threads that had them do not exist there. It never excludes another process.
+Used by the stores, and by all code in which only one thread at a time may work on a key. It promises that a key uses
+memory only while a thread has or awaits its lock, so a million idle keys use none. In a forked child every lock is
+free, because the threads that had the locks do not exist there. It never excludes another process.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class _KeyLock:
 
 
 class KeyLocks:
-    """Locks by key, made by their first user and dropped with their last one. Safe to use from many threads.
+    """Locks by key, made for the first thread that needs one and removed after the last. Safe to use from many threads.
 
-    `len()` is the number of keys that a thread has or awaits. A copy or an unpickled one is new, with all locks free.
+    `len()` is the number of keys that a thread has or awaits. A copy, or an unpickled object, has no lock taken.
     """
 
     def __init__(self) -> None:

@@ -1,15 +1,16 @@
 """Any backend of py-key-value (Redis, DynamoDB, MongoDB, S3, Vault and more) as a token store.
 
-Used by users who have such a backend already. The backend can get, put and delete; a token store needs more. So by
-itself this store promises less than the others:
+Used by users who have such a backend already. The backend can only get, put and delete; a token store needs more. So
+without `lock_with` this store promises less than the others:
 
-* compare-and-set and `lock` work among the threads of this process only. If two processes save one key at the same
+* compare-and-set and `lock` work only between the threads of this process. If two processes save one key at the same
   moment, one record is lost without an error. Both may renew the same grant, and a server that rotates refresh tokens
-  may then end it.
-* Durability, and the state after a crash, are those of the backend.
+  may then end that grant.
+* Durability, and the state after a crash, depend on the backend.
 
-`lock_with`, another store that all processes share, supplies both: `lock` is its lock, and a save has it while it
-compares and sets. Use a `FileStore` on one host, or a `RedisStore` for many. It never contains a record.
+`lock_with` is another store that all processes share. It supplies both: `lock` is the lock of that store, and `save`
+takes it while it compares and sets. Use a `FileStore` on one host, or a `RedisStore` for several. It never contains a
+record.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ FORMAT = 1
 _METHODS = ("get", "put", "delete")
 _WRITING_SECONDS = 30.0
 _CUT_AT = (1_000, 10_000)
-"""Where the backends of py-key-value cut off a list of keys, without an error, and no call returns the rest."""
+"""The most keys that a backend of py-key-value lists. It cuts off the rest without an error, and no call returns it."""
 
 _PAGE = 100
 
@@ -62,10 +63,10 @@ class KeyValueStore(SimpleStore):
     * `keys` lists up to 1,000 records. It raises `StoreError` if the backend cannot list, or may list only a part.
 
     Args:
-        store: An `AsyncKeyValue` of py-key-value. Its coroutines run on a private event loop, so use it for this store
-            only.
-        lock_with: A store that supplies the lock; every process that shares `store` must have it. None: only one
-            process uses `store`.
+        store: An `AsyncKeyValue` of py-key-value. Its coroutines run on a private event loop, so do not use it
+            elsewhere.
+        lock_with: A store that supplies the lock. Every process that shares `store` must pass the same one. None: only
+            one process uses `store`.
         collection: The collection of `store` to keep the records in.
 
     Raises:
@@ -101,7 +102,7 @@ class KeyValueStore(SimpleStore):
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         version = new_version()
-        # The data as text: some backends change numbers, or refuse empty members.
+        # The data is stored as text, because some backends change numbers, or refuse empty members.
         value = {"blnk_auth": FORMAT, "key": key, "version": version, "data": to_json(data)}
         with self._writing(key):
             current = self.load(key)
@@ -129,7 +130,7 @@ class KeyValueStore(SimpleStore):
             The stored keys that begin with `prefix`, in ascending order of their code points.
 
         Raises:
-            StoreError: The backend cannot list, or may have listed only a part.
+            StoreError: The backend cannot list keys, or may have listed only some of them.
         """
         if not callable(getattr(self._store, "keys", None)):
             return super().keys(prefix)
@@ -152,7 +153,7 @@ class KeyValueStore(SimpleStore):
                     yield key
 
     def _writing(self, key: str) -> AbstractContextManager[None]:
-        # Not the lock of the key itself, which the caller of `save` has.
+        # Another lock than `lock(key)`, which the caller of `save` already has.
         if self._lock_with is not None:
             return self._lock_with.lock(f"writing/{key}", timeout=_WRITING_SECONDS)
         return self._writers.hold(key, timeout=_WRITING_SECONDS)

@@ -1,15 +1,15 @@
 """A store in the operating system's keyring: Windows Credential Manager, macOS Keychain, Secret Service, KWallet.
 
-Used by programs on a user's desktop. What it promises beyond `_token_store`:
+Used by programs on a user's desktop. It promises, in addition to what `_token_store` promises:
 
-* Only a keyring that keeps what is written to it is used: it is tried when the store is made, and one that keeps
-  nothing, or plain text, is refused. No other store is ever used instead, unless `fallback` names it.
-* A long token is cut into entries that Windows accepts, and replaced wholly or not at all.
-* The lock belongs to the keyring, not to a configuration directory: every process of this user on this machine that
-  names the same service is excluded.
+* The keyring is tested when the store is made. A keyring that does not keep what is written to it, or keeps it in plain
+  text, is refused. No other store is used instead, except `fallback`.
+* A long token is split into entries that Windows accepts, and is replaced atomically.
+* The lock belongs to the keyring, not to a configuration directory. It excludes every process of this user on this
+  machine that uses the same service.
 
-A keyring is for some tens of records: it lists no keys by itself, so one more entry lists them, and grows with them.
-This module never imports the package keyring before a store is made.
+A keyring is for some tens of records. It cannot list keys, so this store lists them in one more entry, which grows with
+each. This module never imports the package keyring before a store is made.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ class KeyringStore(PickledByArguments):
 
         store = KeyringStore("acme", fallback=FileStore("~/.local/state/acme/tokens"))
 
-    `lock` excludes every thread and process of this user that uses the service. The operating system frees it when its
-    holder ends, also by a crash.
+    `lock` excludes every thread and process of this user that uses the service. The operating system frees it when the
+    process that has it ends or crashes.
 
     Args:
         service: The name of your application, under which the keyring keeps the entries.
-        backend: A keyring backend to use without a check. None: the one that the package `keyring` finds, if it is
-            safe.
-        fallback: A store to use where there is no usable keyring, as in a container. None: that is an error. A record
-            that was stored in the fallback stays there, and is found there, also when the keyring is back.
+        backend: A keyring backend, which is used without checking that it is safe. None: the backend that the package
+            `keyring` finds, if it is safe.
+        fallback: A store to use where there is no usable keyring, as in a container. None: `StoreError` is raised
+            there. A record that was stored in the fallback stays there, and is still found when a keyring is available
+            again.
 
     Raises:
         ConfigurationError: The package `keyring` is missing, or `service` is not a name.
@@ -139,7 +140,7 @@ class KeyringStore(PickledByArguments):
             with ours:
                 yield
         else:
-            # Both: others may share only the keyring, or only the fallback.
+            # Both locks, because another process may share only the keyring, or only the fallback.
             with ours, self._fallback.lock(key, timeout=timeout):
                 yield
 
@@ -149,7 +150,8 @@ class KeyringStore(PickledByArguments):
         if entries is not None:
             with self._alone():
                 listed = [key for key in self._listed(entries) if key.startswith(prefix) and key not in found]
-                # A kill between listing and writing leaves a key that is listed and nothing else.
+                # If the process is killed between listing a key and writing its record, the key is listed but has no
+                # record.
                 found.update(key for key in listed if entries.has(name_of(key)))
         return iter(sorted(found))
 
@@ -167,7 +169,7 @@ class KeyringStore(PickledByArguments):
         return entries
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Exclude all other users of the keyring, also readers: many keyrings fail or crash under parallel requests."""
+        """Exclude all other users of the keyring, readers too: many keyrings fail or crash under parallel requests."""
         return self._lock_file("turn", f"the keyring service {self._service!r}", _USE_SECONDS)
 
     def _lock_file(self, name: str, purpose: str, timeout: float) -> AbstractContextManager[None]:
@@ -224,7 +226,7 @@ def _system_keyring() -> keyring_backend.KeyringBackend:
 
 
 def _lock_directory(service: str) -> Path:
-    """The directory of the locks: the same for all processes of this user on this machine, with any home directory.
+    """The directory of the locks: the same for all processes of this user on this machine, with any HOME.
 
     Raises `StoreError` if there is no such directory.
     """

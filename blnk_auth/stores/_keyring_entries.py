@@ -1,13 +1,13 @@
-"""Strings of any length in an operating system's keyring, each replaced wholly or not at all.
+"""Strings of any length in an operating system's keyring, each replaced atomically.
 
-Used by `KeyringStore`. Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer string is cut into parts.
-They are written first, as the generation, `a` or `b`, that is not in use; then the head that points to them, in one
-write; then the parts of the other generation are removed. It promises that a kill at any moment leaves the old or the
-new string, and at most some parts that the next long string or a removal removes. The head has a hash of the whole, so
-parts of two strings are never taken for one.
+Used by `KeyringStore`. Windows keeps at most 2,560 bytes of UTF-16 in an entry, so a longer string is split into parts.
+Two generations of parts, `a` and `b`, take turns. `write` first writes the parts of the generation that is not in use.
+Then it writes the head, one entry that points to these parts. Then it removes the parts of the other generation. It
+promises that a kill at any moment leaves either the old or the new string. Some unused parts may be left; the next long
+string, or a removal, removes them. The head has a hash of the whole string, so parts of two strings are never combined.
 
-Each entry has a service name of its own, `<service>/<name>`: under a shared one, Windows' backend moves entries about.
-This module never imports the package keyring; `_system_keyring` finds the backend.
+Each entry has its own service name, `<service>/<name>`: if entries share a service name, the Windows backend renames
+them. This module never imports the package keyring; `_system_keyring` finds the backend.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SMALL = 1_200
 """UTF-16 units for each entry, below the 1,280 of the Windows Credential Manager."""
 
 LARGE = 250_000
-"""The same for keyrings that are known to take far more."""
+"""The same for keyrings that are known to accept far longer entries."""
 
 _LARGE_BACKENDS = ("SecretService", "libsecret", "kwallet", "macOS")
 _USER = "blnk_auth"
@@ -106,7 +106,7 @@ class Entries:
         for number in range(head.parts):
             part = self._get(_part(name, head.generation, number))
             if part is None:
-                # A damaged head may name more of them than anybody could look for.
+                # Stop at the first missing part: a damaged head may claim any number of parts.
                 raise IncompleteText
             parts.append(part)
         text = "".join(parts)
@@ -147,7 +147,8 @@ class Entries:
         end = start
         while self._get(_part(name, generation, end)) is not None:
             end += 1
-        # The last part first: parts that a kill leaves are then found by counting from the first.
+        # The last part first. So if a kill leaves parts, the first ones are left, and counting from the first finds
+        # them all.
         for number in reversed(range(start, end)):
             self._remove(_part(name, generation, number))
 
@@ -160,7 +161,7 @@ class Entries:
         self._ask("write", lambda: self._backend.set_password(self._target(name), _USER, str(text)))
 
     def _remove(self, name: str) -> None:
-        # Backends differ in what they do for an entry that is not there.
+        # Backends differ in how they handle an entry that does not exist.
         if self._get(name) is not None:
             self._ask("remove", lambda: self._backend.delete_password(self._target(name), _USER))
 
@@ -171,7 +172,7 @@ class Entries:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - backends let errors of D-Bus, ctypes and pywin32 through
-            # Without its text and frames, which may contain what was to be stored.
+            # Without the error's text and frames, which may contain the string that was to be stored.
             failure = StoreError(
                 f"the keyring {self.name} could not {what} an entry ({type(error).__name__})",
                 remedy=REMEDY,

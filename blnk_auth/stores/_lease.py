@@ -1,17 +1,18 @@
 """A lock across hosts that expires: if its holder crashes, it is free after a few seconds.
 
-Used by the stores whose server keeps the leases, `SQLStore` and `RedisStore`. What it promises:
+Used by `SQLStore` and `RedisStore`, which keep the leases on their server. It promises:
 
 1. The threads of one process queue for a key here, so that only one thread at a time asks the server for a lease.
 2. Each lease has a new owner name, which is never used again. It expires by the server's clock, not by ours.
-3. While the holder works, a daemon thread renews the lease after each third of its time, and sooner if that failed. In
-   between, no connection is in use.
-4. Only its owner renews a lease or gives it back: no other process ever ends it.
-5. If a holder loses its lease, because it was paused for longer than that, leaving the context raises `StoreError`.
+3. While the holder works, a daemon thread renews the lease each time a third of it has passed, and sooner after a
+   failure. Between renewals, no connection is in use.
+4. Only the owner of a lease renews it or gives it back. No other process ever ends it.
+5. If a holder loses its lease, because it was paused for longer than the lease, leaving the context raises
+   `StoreError`.
 
 A lost lease cannot be prevented, so correctness must never depend on the lock alone. `save` names the version that it
-replaces, so a save after a lost lease never replaces the pair of the next holder. `delete` names no version: it sends
-the result of `LeaseLocks.owner_here` to the server, as a fencing token.
+replaces, so a save after a lost lease never replaces the pair of the next holder. `delete` names no version. Instead it
+sends the result of `LeaseLocks.owner_here` to the server, as a fencing token.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ..errors import ConfigurationError, StoreError, is_number, quoted
 from ._key_locks import KeyLocks
 
 LEASE_SECONDS = 10.0
-"""For how many seconds others wait after a holder crashed. It should be shorter than the policy's `lock_timeout`."""
+"""The seconds that others wait after a holder crashed. It should be shorter than the policy's `lock_timeout`."""
 
 _SHORTEST, _LONGEST = 0.1, 86_400.0
 _FIRST_PAUSE = 0.02
@@ -39,7 +40,7 @@ _LONGEST_PAUSE = 0.25
 """The most seconds between two attempts to take a lease. They grow, so that a long wait sends few requests."""
 
 _RETRIES_IN_A_LEASE = 30
-"""How many times in its length a lease that could not be renewed is tried again, at least."""
+"""The least number of attempts to renew a lease during its length, if they fail."""
 
 
 class Leases(Protocol):
@@ -53,15 +54,15 @@ class Leases(Protocol):
         ...
 
     def renew(self, key: str, owner: str) -> bool:
-        """Start the lease's time again; False if it is no longer this owner's."""
+        """Start the lease's time again; False if this owner no longer has it."""
         ...
 
     def give_back(self, key: str, owner: str) -> bool:
-        """End the lease; False if it was no longer this owner's."""
+        """End the lease; False if this owner no longer had it."""
         ...
 
     def describe(self, key: str) -> str:
-        """Where the name of the owner can be read; completes "... shows who has it"."""
+        """Where an operator can read the owner's name; completes "... shows who has it"."""
         ...
 
 
@@ -99,7 +100,7 @@ class LeaseLocks:
                 with self._renewed(key, holder.owner):
                     yield
             except BaseException:
-                # The error inside the context is raised, rather than the one of a lease that cannot be given back.
+                # If the context raised an error, that one is raised, and not the error from giving back the lease.
                 with suppress(StoreError):
                     self._give_back(key, holder)
                 raise
@@ -107,7 +108,7 @@ class LeaseLocks:
                 raise lease_lost(key)
 
     def owner_here(self, key: str) -> str | None:
-        """The owner in whose name the calling thread has the lock of `key`; None if it does not have it."""
+        """The owner name under which the calling thread has the lock of `key`; None if it does not have the lock."""
         holder = self._holders.get(key)
         here = (os.getpid(), threading.get_ident())
         return holder.owner if holder is not None and (holder.pid, holder.thread) == here else None

@@ -1,7 +1,7 @@
 """A store in this process's memory.
 
 Used by `OAuthClient` as its default store, and by tests. It promises everything that a store promises, while the
-process runs. No record outlives the process, and no other process sees it: a forked child gets a copy of its own, and a
+process runs. Its records end with the process, and no other process sees them: a forked child gets its own copy, and a
 pickle never carries records, because they are secrets.
 """
 
@@ -29,9 +29,9 @@ class MemoryStore(PickledByArguments, SimpleStore):
     """
 
     def __init__(self) -> None:
-        # JSON text, so that what is stored cannot be changed through what was passed in or returned.
+        # JSON text, so that a caller who changes a dict that it passed or received does not change the stored record.
         self._records: dict[str, tuple[Version, str]] = {}
-        # Apart from `lock`, whose holder saves too. By key, because these locks are free again after a fork.
+        # Not the locks of `lock`, whose holder also saves. Locks by key, because these are free again after a fork.
         self._writers = KeyLocks()
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class MemoryStore(PickledByArguments, SimpleStore):
             self._records.pop(key, None)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """List the keys of this moment.
+        """List the keys that are stored now.
 
         Args:
             prefix: What the keys begin with. The default, an empty text, lists all.

@@ -1,8 +1,8 @@
-"""Reading the rows of a table page by page, in the order of their keys.
+"""Reads the rows of a table page by page, in the order of their keys.
 
-Used by the stores in a database. It promises ascending keys, each once. A damaged index may return rows in a wrong
-order; that is an error, since the listing would otherwise never end, or leave keys out. It never has more than one page
-in memory.
+Used by the stores in a database. It promises ascending keys, each once. A damaged index may return rows in the wrong
+order, so that a listing would never end, or leave out keys; this is reported as an error. It never has more than one
+page in memory.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ def rows_in_order(
     start: str,
     out_of_order: Callable[[], StoreError],
 ) -> Iterator[Row]:
-    """Every row whose key is not below `start`. The key is the first column.
+    """Every row whose key is `start` or above. The key is the first column.
 
-    `first_page` reads rows from the given key on, `next_page` rows after the given key: ascending, `PAGE` at most. The
-    error that `out_of_order` returns is raised if a key is not above the one before it.
+    `first_page(key)` reads the row of that key and the rows after it; `next_page(key)` only the rows after it. Both
+    return at most `PAGE` rows, ascending. If a key is not above the one before it, the error that `out_of_order`
+    returns is raised.
     """
     page, last = first_page(start), None
     while page:
@@ -41,9 +42,9 @@ def rows_in_order(
 
 
 def keys_in_order(rows: Iterator[tuple[str]], prefix: str) -> Iterator[str]:
-    """The keys that begin with `prefix`, out of rows that begin at it."""
+    """The keys that begin with `prefix`. `rows` must start at the first of them."""
     for (key,) in rows:
-        # Keys with one prefix are next to each other in the order, so the first other one ends them.
+        # Keys with the same prefix follow one another, so the first key without it ends the listing.
         if not key.startswith(prefix):
             return
         yield key

@@ -1,11 +1,11 @@
-"""Files and directories, and who may use them.
+"""Creates files and directories with safe permissions, and checks who owns them.
 
 Used by every store that keeps files, and by the command line for its configuration. It promises that by default only
-this user may read what is made here, with any umask. With `check_permissions=False`, a store may share its files with a
-group, see `Access`. It never makes a file that all users can use.
+this user may read the files that are made here, with any umask. With `check_permissions=False`, a store may share its
+files with a group, see `Access`. It never makes a file that all users can use.
 
-On Windows, access follows the directory's access control list, as for every file of the user's profile. There,
-permission bits have no effect: these functions only create, and check nothing.
+On Windows, the directory's access control list decides about access, as for every file of the user's profile.
+Permission bits have no effect there: these functions create files, and check nothing.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _creating = KeyLocks()
 class Access:
     """Who may use the files of one store.
 
-    `is_checked`: refuse what belongs to another user, and what others may use. `with_group`: give the group the same
-    rights as the user, for what is made.
+    `is_checked`: refuse files that belong to another user, or that others may use. `with_group`: give the group the
+    same rights as the user, for new files.
     """
 
     is_checked: bool = True
@@ -42,8 +42,8 @@ class Access:
     def of(cls, directory: Path, *, check_permissions: bool) -> Access:
         """The access for a store in `directory`, which need not exist yet.
 
-        Without checks, the group shares what is made if it may write to the directory that exists already: that is how
-        an administrator allows it. All other users have no access in either case.
+        Without checks, new files are shared with the group if the group may write to the existing directory: that is
+        how an administrator allows it. All other users have no access in either case.
         """
         if check_permissions or sys.platform == "win32":
             return cls(is_checked=check_permissions)
@@ -51,7 +51,7 @@ class Access:
             existing = next(path for path in (directory, *directory.parents) if path.exists())
             return cls(is_checked=False, with_group=bool(existing.stat().st_mode & _GROUP_WRITES))
         except OSError:
-            # It is closed to this user, which will be an error when the store is opened.
+            # This user may not enter it. Opening the store will report that.
             return cls(is_checked=False)
 
     @property
@@ -97,7 +97,7 @@ def owner_of(status: os.stat_result) -> str:
 def owner_if_other(path: Path) -> str:
     """For a message about denied access: ` (owner ...)` if another user owns `path`, otherwise an empty string.
 
-    If `path` does not exist, the nearest directory above it that exists is meant.
+    If `path` does not exist, the nearest existing directory above it is used.
     """
     for existing in (path, *path.parents):
         try:
@@ -105,7 +105,7 @@ def owner_if_other(path: Path) -> str:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            # A directory above it is closed to this user: that one has the owner of interest.
+            # This user may not enter a directory above it: report the owner of that directory.
             continue
         if sys.platform == "win32" or status.st_uid == os.geteuid():
             return ""
@@ -114,20 +114,20 @@ def owner_if_other(path: Path) -> str:
 
 
 def make_directory(directory: Path, access: Access = PRIVATE) -> None:
-    """Create `directory` and its missing parents. What exists is left as it is."""
+    """Create `directory` and its missing parents. Existing directories are left as they are."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         with suppress(FileExistsError):
             path.mkdir(access.directory_mode)
-            # A umask may have taken away permissions. The set-group-ID bit, by which a directory hands its group down
-            # to what is made in it, stays.
+            # The umask may have removed permissions. The set-group-ID bit, by which new files get the group of their
+            # directory, is kept.
             path.chmod(access.directory_mode | path.stat().st_mode & stat.S_ISGID)
 
 
 def create_file(path: Path, access: Access = PRIVATE) -> None:
-    """Create an empty file. It never has more permissions than `access` gives. What exists is left, also a symlink."""
-    # One thread at a time: POSIX drops a process's locks on a file when any of its descriptors is closed. So a thread
-    # must not open the new file as a database before it is closed here.
+    """Create an empty file, never with more permissions than `access` gives. An existing one is not changed."""
+    # One thread at a time: POSIX removes a process's locks on a file when any of its descriptors is closed. So no other
+    # thread may open the new file as a database before this descriptor is closed.
     with _creating.hold(str(path), timeout=math.inf):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, access.file_mode)
@@ -141,7 +141,7 @@ def create_file(path: Path, access: Access = PRIVATE) -> None:
 
 
 def tighten(path: Path) -> None:
-    """Take the group's and the others' permissions off `path`.
+    """Remove the permissions of the group and of all others from `path`.
 
     Raises `PermissionError` if it is a symlink, whose target somebody else may choose, and `StoreError` if it belongs
     to another user.
@@ -157,10 +157,10 @@ def tighten(path: Path) -> None:
 
 
 def absolute_path(given: str | os.PathLike[str], parameter: str, example: str) -> Path:
-    """The path that was passed to a store, absolute, so that a later change of directory has no effect.
+    """The path that was passed to a store, made absolute, so that a later change of directory has no effect.
 
-    Symlinks among the parents are resolved, so that every spelling leads to the same locks; the path's own is not.
-    Raises, naming `parameter`: `ConfigurationError` if `given` is not a path, `StoreError` if it leads nowhere.
+    Symlinks in its parents are resolved, so that every spelling leads to the same locks. A symlink at the path itself
+    is not. Raises, naming `parameter`: `ConfigurationError` if `given` is not a path, `StoreError` if it leads nowhere.
     """
     given_at_all: object = given
     text: object = os.fspath(given) if isinstance(given_at_all, str | os.PathLike) else None

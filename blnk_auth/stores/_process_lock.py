@@ -1,4 +1,4 @@
-"""A lock that threads and processes of one machine respect, and that the operating system frees when its holder ends.
+"""A lock between the threads and processes of one machine. The operating system frees it when its holder ends.
 
 Used by the stores that keep files, and by `KeyringStore`. It promises that the lock file exists only while a thread or
 process has or awaits it, so a million keys do not leave a million files. It is never a marker file, which would stay
@@ -18,7 +18,7 @@ from ..errors import StoreError
 from ._disk_room import is_no_room, reserve_room
 from ._private_file import PRIVATE, Access, make_directory, owner_if_other, tighten
 
-# Not `filelock.FileLock`: it is a marker file where neither of these two exists.
+# Not `filelock.FileLock`, which uses a marker file where neither of these two works.
 if sys.platform == "win32":
     _OSLock = filelock.WindowsFileLock
 else:
@@ -33,12 +33,13 @@ def process_lock(
 ) -> Generator[None]:
     """Lock the file `path` while the context is open. Not re-entrant.
 
-    `purpose` completes "cannot lock ..." in messages. `timeout`: seconds to wait at most. `for_record`: a record may be
-    saved in the context, so room for it is reserved in the lock file, see `_disk_room`. The directory is made if it is
-    missing. Raises `StoreError` on entry if the lock is not free in time, cannot exist there, or has no such room.
+    `purpose` completes "cannot lock ..." in messages. `timeout`: seconds to wait at most. `for_record`: the caller may
+    save a record in the context, so room for it is reserved in the lock file, see `_disk_room`. The directory is made
+    if it is missing. Raises `StoreError` on entry if the lock is not free in time, the file cannot be locked there, or
+    there is no room for a record.
     """
-    # A new object each time, with no thread-local state: threads exclude each other as processes do, and the context
-    # may be closed by another thread than opened it.
+    # A new object each time, without thread-local state. So threads exclude each other as processes do, and another
+    # thread may close the context than the one that opened it.
     lock = _OSLock(path, mode=access.file_mode, poll_interval=_POLL_SECONDS, thread_local=False, fallback_to_soft=False)
     _acquire(lock, path, purpose, max(timeout, 0.0), access)
     try:
@@ -54,7 +55,7 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, purpose: str, timeout: flo
         try:
             _acquire_in_directory(lock, path, timeout, access)
         except FileNotFoundError:
-            # The directory was removed in between, as the user's runtime directory is at the end of a session.
+            # The directory was removed meanwhile. This happens to a user's runtime directory at the end of a session.
             _acquire_in_directory(lock, path, timeout, access)
     except filelock.Timeout:
         raise StoreError(
@@ -97,9 +98,9 @@ def _acquire_in_directory(lock: filelock.BaseFileLock, path: Path, timeout: floa
 
 
 def _release(lock: filelock.BaseFileLock, path: Path) -> None:
-    # Removed before it is released: a process that waits on the removed file detects, once it has the lock, that the
-    # file has no name any more, and starts again. A child forked meanwhile does not have the lock, and must not remove
-    # the file.
+    # The file is removed before the lock is released. A process that waits for the lock of the removed file then gets
+    # it, sees that the file no longer has a name, and starts again. A child forked meanwhile does not have the lock,
+    # and must not remove the file.
     if sys.platform != "win32" and lock.is_locked:
         with suppress(OSError):
             path.unlink()

@@ -1,10 +1,10 @@
-"""A psycopg connection on which no statement is waited for longer than a number of seconds.
+"""A psycopg connection with a time limit for each statement, kept by the client.
 
 Used by `_sql_database` for a store that was given a URL. It promises that a statement is answered in time, or that the
-connection is closed and an error raised; it never repeats a statement. PostgreSQL's own `statement_timeout` is not
-enough: it does not count a commit that waits for a synchronous standby, and a suspended server counts nothing. psycopg
-waits without an end then, and the thread of a renewal with it. This module needs psycopg 3.2.11: an older one wakes up
-only when the server answers, so that nothing ends its wait.
+connection is closed and an error is raised. It never repeats a statement. PostgreSQL's own `statement_timeout` is not
+enough: it does not apply to a commit that waits for a synchronous standby, nor on a suspended server. Without this
+module, psycopg and the thread of a renewal would then wait for ever. This module needs psycopg 3.2.11: an older one
+wakes up only when the server answers, so that nothing ends its wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class NoAnswerInTime(psycopg.OperationalError):
 
 
 def connect(*args: Any, seconds: float, **options: Any) -> psycopg.Connection[Any]:
-    """As `psycopg.connect`, with a connection that is closed when a statement is not answered within `seconds`."""
+    """As `psycopg.connect`, but the connection is closed when a statement is not answered within `seconds`."""
 
     class LimitedConnection(psycopg.Connection[Any]):
         def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
@@ -36,8 +36,8 @@ def connect(*args: Any, seconds: float, **options: Any) -> psycopg.Connection[An
 def _within(
     seconds: float, gen: Generator[Any, Any, Any], connection: psycopg.Connection[Any]
 ) -> Generator[Any, Any, Any]:
-    """The same exchange with the server, as psycopg writes one: it yields what it waits for, and is sent what is ready,
-    or nothing several times a second.
+    """The same generator with a deadline. It yields the events that psycopg must wait for, and receives those that are
+    ready, or nothing several times a second.
     """
     ends_at = time.monotonic() + seconds
     try:

@@ -1,8 +1,8 @@
-"""A record as one string that contains its key and its version too.
+"""Writes a record as one string, with its key and its version, and reads it back.
 
-Used by the stores that keep strings under names of their own: `FileStore` and `KeyringStore`. It promises that a string
-is read as what was written, or reported as damaged. The record of another key, or of a newer release, is never taken
-for the one asked for.
+Used by `FileStore` and `KeyringStore`, whose files and entries are not named by the key itself. It promises that a
+string is read exactly as it was written, or is reported as damaged. A record of another key, or of a newer release, is
+never returned.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write_record(key: str, version: Version, data: dict[str, Any]) -> str:
 
 
 def read_record(text: str | bytes, key: str, where: str) -> Record | Damage:
-    """What `write_record` wrote for `key`. Raises `StoreError`, naming `where`, if a newer release wrote it."""
+    """The record that `write_record` wrote. Raises `StoreError`, naming `where`, if a newer release wrote it."""
     members = from_json(text)
     if members is None:
         return Damage("it is cut short or not written by blnk_auth" if text.strip() else "it is empty")

@@ -1,15 +1,17 @@
 """A store in Redis or Valkey: shared by every host that reaches the server.
 
-Used by users of several hosts. What it promises beyond `_token_store`:
+Used by users with several hosts. It promises, in addition to what `_token_store` promises:
 
-* Each method is one Lua script and so one round trip; the server compares and sets. Lock and unlock are one each.
-* The lock is a key with an owner that expires by itself, renewed while the holder works, see `_lease`.
-* What belongs to one key of the store is in one hash slot, so a cluster is as good as a single server.
-* A server that cannot be reached is a `StoreError` within bounded time; no renewal proceeds without the lock.
+* Each method runs one Lua script on the server, so it needs one round trip, and `save` is atomic. Taking and releasing
+  a lock need one round trip each.
+* The lock is a key in the server that contains its owner's name and expires. It is renewed while the holder works, see
+  `_lease`.
+* The record and the lock of one key are in the same hash slot, so that a Redis Cluster can be used.
+* If the server cannot be reached, `StoreError` is raised within bounded time. No renewal is made without the lock.
 
-What it cannot promise, because Redis does not: a fail-over, or a restart without `appendfsync always`, may bring back
-the record before the last one, and forget a lock. Compare-and-set still keeps the records whole, but a refresh token
-may then be used twice. `docs/how-to/use-postgresql-or-redis.md` describes the settings that make that unlikely.
+It cannot promise that every saved record stays, because Redis does not: after a fail-over, or a restart without
+`appendfsync always`, an older record may be back, and a lock may be lost. No record is damaged, but a refresh token may
+then be used twice. `docs/how-to/use-postgresql-or-redis.md` describes the settings that make this unlikely.
 
 Keys in the server, for the key `alice` in the namespace `blnk_auth`: the hash `{blnk_auth/alice}` with the fields
 `version` and `data`, and while it is locked the string `{blnk_auth/alice}:lock` with the owner's name.
@@ -74,31 +76,32 @@ class _ServerKeys:
 class RedisStore(PickledByArguments):
     """Keeps tokens in a Redis or Valkey server. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries no records, and the URL only if it has no password: where a store must
-    cross processes, give a callable that returns the URL. A copy is the same store.
+    Connects when first used. A pickle carries no records, and the URL only if it has no password. For a store that is
+    passed to another process, give a callable that returns the URL. A copy is the same store.
 
         client = OAuthClient(BlnkCloud(), client_id="id", store=RedisStore("redis://cache.internal:6379/0"))
 
     What its methods do beyond `TokenStore`:
 
     * `save` is as durable as the server is set up to be.
-    * `lock` excludes everyone who shares the server and the namespace. The lock of a holder that crashed is free once
-      its lease has run out.
-    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it: the
-      process that has the lock now may have written the record.
+    * `lock` excludes everyone who shares the server and the namespace. If a holder crashes, its lock is free once the
+      lease has run out.
+    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it, because
+      the new holder of the lock may have written the record.
     * `keys` reads all keys before it returns the first. Keys written or deleted meanwhile may or may not appear.
 
     Args:
         url_or_client: `"redis://user:password@host:6379/0"`, `"rediss://..."` or `"unix://..."`, with time limits of a
             few seconds; or your own synchronous client of redis-py: `redis.Redis`, a Sentinel's `master_for(...)`, or
-            `redis.cluster.RedisCluster`, which brings its own limits. A client that is in use during a fork may hang in
-            the child. Or a callable that returns the URL: it is called when the store is first used in a process.
+            `redis.cluster.RedisCluster`, which brings its own limits. Such a client may hang in a forked child if it
+            was in use during the fork. Or a callable that returns the URL: it is called when the store is first used in
+            a process.
         namespace: What all keys in the server begin with, so that several stores can share it: 1 to 100 letters, digits
             and characters of `_.:-`.
         lease: Seconds after which the lock of a crashed holder is free, from 0.1 to 86,400.
         expire_with_refresh_token: True lets the server remove a record once neither its refresh token nor its access
-            token is valid any more. It applies to records whose refresh token expires at a known time and that are not
-            encrypted.
+            token is valid any more. It applies only to records that are not encrypted, and whose refresh token expires
+            at a known time.
 
     Raises:
         ConfigurationError: redis-py is missing, or a parameter cannot work.
@@ -161,7 +164,7 @@ class RedisStore(PickledByArguments):
         return (pickled_url(url, "url_or_client"),), self._options
 
     def close(self) -> None:
-        """Close idle connections. A client that was passed to the store is left to its owner.
+        """Close idle connections. A client that was passed to the store is not closed.
 
         May be called from any thread, and repeatedly. A later use connects again.
         """
@@ -242,7 +245,7 @@ class _RedisLeases:
 
 
 def _end_of_use(data: Mapping[str, Any]) -> int | str:
-    """When a record has no valid token any more, in milliseconds since 1970; "" if that is not known."""
+    """When the last token of a record expires, in milliseconds since 1970; "" if that is not known."""
     token = data.get("token")
     if not isinstance(token, Mapping):
         return ""
@@ -254,7 +257,7 @@ def _end_of_use(data: Mapping[str, Any]) -> int | str:
 
 
 def _time(value: object) -> float | None:
-    """A time that Redis understands."""
+    """`value` if it is a time that Redis accepts, else None."""
     return float(value) if is_number(value) and 0 < value < _YEAR_10000 else None
 
 
@@ -266,7 +269,7 @@ def _encoded(name: str) -> bytes:
 
 
 def _text(value: bytes | str) -> str | None:
-    """A reply as text; None if it is not UTF-8. The user's client may decode replies or not."""
+    """A reply as text; None if it is not UTF-8. A user's client may have decoded it already."""
     if isinstance(value, str):
         return value
     with suppress(UnicodeDecodeError):

@@ -10,18 +10,19 @@ import hashlib
 
 
 class Script:
-    """A Lua script, and the hash by which a server that has seen it finds it."""
+    """A Lua script, and the hash under which the server has cached it."""
 
     def __init__(self, text: str) -> None:
         self.text: str = text
         self.sha: str = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - the name that EVALSHA wants
 
 
-# A script, because a cluster client with read_from_replicas asks a replica for HMGET, which may be a pair behind.
+# A script, because a cluster client with read_from_replicas sends HMGET to a replica, which may still have an older
+# pair.
 LOAD = Script("return redis.call('HMGET', KEYS[1], 'version', 'data')")
 
-# ARGV: '' or '=' and the expected version; the new version; the data; '' or the time when the record may be removed.
-# Where the stored version is the new one already, the reply to the first attempt was lost.
+# ARGV: '' or '=' and the expected version; the new version; the data; '' or the time when the record may be removed. If
+# the stored version is already the new one, the reply to the first attempt was lost.
 SAVE = Script("""
 local version = redis.call('HGET', KEYS[1], 'version')
 if version == ARGV[2] then return 1 end
@@ -31,7 +32,7 @@ if ARGV[4] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIREAT'
 return 1
 """)
 
-# KEYS: the record and its lock. ARGV: the owner who must still have the lock, '' if none need.
+# KEYS: the record and its lock. ARGV: the owner that must still have the lock, or '' if no lock is needed.
 DELETE = Script("""
 if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])

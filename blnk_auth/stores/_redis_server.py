@@ -1,4 +1,4 @@
-"""The server or cluster behind a `RedisStore`: its client, and what its errors mean.
+"""The client of the server or cluster that a `RedisStore` uses, and the meaning of its errors.
 
 Used by `RedisStore`, when a store is made: this module needs redis-py. It promises that every call ends within bounded
 time. Its errors contain the server's error code and never the rest of a reply, because some replies quote the
@@ -44,13 +44,13 @@ _RETRIES = 2
 unreachable server is reported after ten seconds."""
 
 _ERRORS = (RedisError, RedisClusterException, UnicodeDecodeError)
-"""The last one comes from a user's client that decodes replies, and quotes the reply."""
+"""`UnicodeDecodeError` comes from a user's client that decodes replies; it quotes the reply."""
 
 _SCAN_COUNT = 1000
 _NO_EVICTION = "noeviction"
 
 _inherited: list[object] = []
-"""Clients of our parent process: kept, because collecting them would close what is not ours."""
+"""Clients of the parent process. They are kept, because collecting them would close the parent's connections."""
 
 _SIGN_IN = "check the user and the password in the url"
 _OTHER = "read the server's log for the cause"
@@ -58,7 +58,7 @@ _CONNECT = "check that the server runs and that the url leads to it"
 _NOT_TEXT = "a record was changed by another program: restore it from a backup, or delete it and sign in again"
 _WRONG_CLIENT = "the server is part of a cluster; give a redis.cluster.RedisCluster client"
 _REMEDIES: dict[str | type[RedisError], str] = {
-    # redis-py has classes for some of the server's error codes and strips those; the other codes begin the text.
+    # For some error codes redis-py has classes, and removes the code from the text. All other codes begin the text.
     MovedError: _WRONG_CLIENT,
     AskError: _WRONG_CLIENT,
     ClusterCrossSlotError: _WRONG_CLIENT,
@@ -91,23 +91,23 @@ class Server:
             self.client.close()
 
     def run(self, done: str, script: Script, keys: list[bytes], *args: str | int) -> Any:
-        """What a script returns. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
+        """Run a script and return its result. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
         try:
             try:
                 return self._evaluate(script, keys, args)
             except ReadOnlyError:
                 if isinstance(self.client, RedisCluster):
                     raise
-                # A master that was demoted keeps its connections: a new one may lead to the master of now.
+                # A master that was demoted keeps its connections: a new connection may lead to the current master.
                 self.client.connection_pool.disconnect(inuse_connections=False)
                 return self._evaluate(script, keys, args)
         except _ERRORS as error:
             problem, remedy = _judge(error)
-        # Outside of the except clause, or our error would be chained to that one and its frames, with the arguments.
+        # Raised outside of the except clause, so that it is not chained to an error whose frames have the arguments.
         raise StoreError(f"{self.name} cannot be {done}: {problem}", remedy=remedy)
 
     def scan(self, pattern: bytes) -> set[bytes | str]:
-        """The names of the keys that match a glob pattern, of a cluster those of every master. Raises `StoreError`."""
+        """The names of the keys that match a glob pattern, in a cluster from every master. Raises `StoreError`."""
         try:
             # A set, because SCAN may give a key twice.
             return set(cast("Any", self.client).scan_iter(match=pattern, count=_SCAN_COUNT))
@@ -130,7 +130,7 @@ class Server:
         try:
             return self.client.evalsha(script.sha, len(keys), *keys, *args)
         except NoScriptError:
-            # A server that restarted or took over has not seen it; EVAL shows it.
+            # A server that restarted or took over does not have the script in its cache; EVAL sends it.
             return self.client.eval(script.text, len(keys), *keys, *args)
 
     def reset_after_fork(self) -> None:
@@ -158,7 +158,7 @@ def _client_of(url_or_client: str | Client) -> Client:
     with suppress(ValueError, TypeError):
         # Limits in the URL have precedence.
         return cast("Client", cast("Any", redis.Redis).from_url(url_or_client, **limits))
-    # Outside of the except clause, because that error may quote a part of the password.
+    # Raised outside of the except clause, because that error may quote a part of the password.
     raise ConfigurationError(
         "url_or_client must be a Redis URL, or a client",
         parameter="url_or_client",
@@ -171,7 +171,7 @@ def _client_of(url_or_client: str | Client) -> Client:
 
 def _without_secrets(url: str) -> str:
     parts = urlsplit(url)
-    # Without the query, which may contain a password too, and so may the path of a URL that was pasted into another.
+    # Without the query, which may contain a password too. So may the path, if one URL was pasted into another.
     path = "" if may_hold_password(parts.path) else parts.path
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
@@ -186,6 +186,6 @@ def _judge(error: RedisError | RedisClusterException | UnicodeDecodeError) -> tu
     if isinstance(error, ResponseError):
         code = text.partition(" ")[0]
         remedy = _REMEDIES.get(type(error)) or _REMEDIES.get(code, _OTHER)
-        # The code in capitals is the server's; any other first word is part of a sentence.
+        # A first word in capitals is the server's error code; any other first word is part of a sentence.
         return f"{type(error).__name__}{f' {code}' if code.isupper() else ''}", remedy
     return text or type(error).__name__, _CONNECT

@@ -1,8 +1,8 @@
-"""Sealing data with AES-256-GCM, and opening it again.
+"""Encrypts ("seals") data with AES-256-GCM, and decrypts ("opens") it.
 
 Used by `EncryptedStore`, when a store is made: this module needs cryptography. It promises that sealed data is bound to
-the key id and the record's key, and never opens under another. Nonces are random: one key is good for 2**32 saves (NIST
-SP 800-38D section 8.3).
+the key id and the record's key, and never opens with another. Nonces are random, so one encryption key may be used for
+2**32 saves (NIST SP 800-38D section 8.3).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NONCE_BYTES = 12
 
 
 class Cipher:
-    """One key. Safe to use from many threads. `key_id` is the name that is stored beside what it seals."""
+    """One encryption key. Safe to use from many threads. `key_id` is stored beside the data that it seals."""
 
     def __init__(self, key_id: str, key: bytes) -> None:
         self.key_id: str = key_id
@@ -36,7 +36,7 @@ class Cipher:
         return base64.b64encode(sealed).decode("ascii")
 
     def open(self, key: str, sealed: object) -> dict[str, Any] | None:
-        """What `seal` sealed for `key`; None if it was altered, or sealed for another record."""
+        """The data that `seal` was given for `key`; None if it was altered, or sealed for another record."""
         if not isinstance(sealed, str):
             return None
         try:

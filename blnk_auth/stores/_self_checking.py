@@ -19,7 +19,7 @@ class Unreadable:
     """A report about something in a store that cannot be read. Immutable.
 
     Attributes:
-        where: The key, file or row, for readers.
+        where: The key, file or row, to show to users.
         problem: What is wrong and what to do, without a secret.
         moved_aside: True if the raw data now has another name, so that it does not block its key.
         key: The key of the record; None if it is not known, or if the report is not about one record.

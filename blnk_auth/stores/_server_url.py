@@ -1,7 +1,8 @@
-"""The URL of a server, which may contain a password: where it comes from, and what a pickle carries of it.
+"""The URL of a server, which may contain a password: how it is obtained, and when a pickle carries it.
 
-Used by `SQLStore` and `RedisStore`. It promises that a pickle never carries a URL with a password. For a store that
-must cross processes, pass a callable that returns the URL; it is called in each process, when the store is first used.
+Used by `SQLStore` and `RedisStore`. It promises that a pickle never carries a URL with a password. For a store that is
+passed to another process, give a callable that returns the URL; it is called in each process, when the store is first
+used.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def may_hold_password(path: str) -> bool:
 
 
 def pickled_url(url: str, parameter: str) -> str | NotPickled:
-    """What a pickle carries for a store that was given `url` as `parameter`."""
+    """What to pickle for a store that was given `url` as `parameter`."""
     try:
         parts = urlsplit(url)
         names = [name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)]

@@ -1,11 +1,11 @@
 """The base class for a store whose author has only load, save and delete.
 
-Used by authors of stores, and by `MemoryStore` and `KeyValueStore`. What it promises, and what it does not:
+Used by authors of stores, and by `MemoryStore` and `KeyValueStore`. Its limits:
 
 * `lock` excludes the threads of this process, and never another process. Processes and hosts that share the data may
-  renew the same grant at the same time. The compare-and-set of `save` keeps the records whole, but a server that
-  rotates refresh tokens may see one of them used twice and end the grant. Override `lock` if more than one process uses
-  the store.
+  renew the same grant at the same time. The compare-and-set of `save` still protects the records, but a server that
+  rotates refresh tokens may see a refresh token used twice, and end the grant. Override `lock` if more than one process
+  uses the store.
 * `keys` raises, because it does not know which keys exist. Override it if your backend can list them.
 
     class DictStore(SimpleStore):
@@ -32,17 +32,17 @@ from ._token_store import Record, Version
 
 @public
 class SimpleStore(StoreHandle, ABC):
-    """A token store of which only `load`, `save` and `delete` are left to write.
+    """A token store whose author writes only `load`, `save` and `delete`.
 
-    It supplies `lock`, for the threads of this process, and a `keys` that raises. A store is a handle to what it keeps,
-    so copying one, deep or not, gives the same store. The three methods may be called from any thread, from several at
-    the same time, and never on the thread of an event loop.
+    It supplies `lock`, for the threads of this process, and a `keys` that raises. A store is only a handle to its data,
+    so a copy, deep or not, is the same store. The three methods may be called from any thread, from several at the same
+    time, and never on the thread of an event loop.
     """
 
     _locks: KeyLocks
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
-        # Here rather than in `__init__`, which subclasses write without calling ours.
+        # Not in `__init__`, because subclasses may write their own without calling this one.
         store = super().__new__(cls)
         store._locks = KeyLocks()
         return store
@@ -65,7 +65,8 @@ class SimpleStore(StoreHandle, ABC):
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         """Replace one version of a record by another. Written by the author of the store.
 
-        Comparing and writing must be one: no other thread, process or host may write the key in between.
+        Comparing and writing must be one atomic operation: no other thread, process or host may write the key in
+        between.
 
         Args:
             key: Whose record it is.

@@ -1,14 +1,15 @@
 """A store in a PostgreSQL, MariaDB or MySQL database (or SQLite): shared by every host that reaches the database.
 
-Used by users of several hosts. What it promises beyond `_token_store`:
+Used by users with several hosts. It promises, in addition to what `_token_store` promises:
 
 * `save` is an UPDATE that names the version it replaces, so the database itself compares and sets; no transaction is
   open between a load and a save.
-* The lock is a row with an owner and an end by the database's clock, see `_lease`. No connection is in use meanwhile.
+* The lock is a row with an owner, which expires by the database's clock, see `_lease`. While a thread has the lock, no
+  connection is in use.
 * The tables have a version: a release refuses tables of a newer one, and `create_schema` brings older ones up to date.
 
-For the files of one machine `SQLiteStore` is the better choice: it needs no SQLAlchemy, and its lock ends with its
-holder's process. This module never imports SQLAlchemy before a store is made.
+On one machine, prefer `SQLiteStore`: it does not need SQLAlchemy, and its lock is free as soon as the process that has
+it ends. This module never imports SQLAlchemy before a store is made.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ __all__ = ["SQLStore"]
 class SQLStore(PickledByArguments):
     """Keeps tokens in a database. Safe to use from many threads, processes and hosts.
 
-    Connects when first used. A pickle carries no records, and the URL only if it has no password: where a store must
-    cross processes, give a callable that returns the URL. A copy is the same store.
+    Connects when first used. A pickle carries no records, and the URL only if it has no password. For a store that is
+    passed to another process, give a callable that returns the URL. A copy is the same store.
 
         store = SQLStore("postgresql+psycopg://acme@db.internal/acme")
         store.create_schema()
@@ -51,16 +52,17 @@ class SQLStore(PickledByArguments):
     What its methods do beyond `TokenStore`:
 
     * `save` is as durable as the database's commit.
-    * `lock` excludes everyone who shares the database. The lock of a holder that crashed is free once its lease has run
+    * `lock` excludes everyone who shares the database. If a holder crashes, its lock is free once the lease has run
       out.
-    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it: the
-      process that has the lock now may have written the record.
+    * `delete` raises `StoreError` and removes nothing if the calling thread had the key's lock and has lost it, because
+      the new holder of the lock may have written the record.
     * `keys` reads page by page: keys written or deleted during the iteration may or may not appear.
 
     Args:
         url_or_engine: A SQLAlchemy URL such as `"postgresql+psycopg://user:password@host/database"` or
-            `"mariadb+pymysql://..."`, or your own `Engine`. Neither's log shows a token. From a URL, connections have
-            time limits, unless the driver is an unusual one; an engine brings its own. Or a callable that returns the
+            `"mariadb+pymysql://..."`, or your own `Engine`. Their logs never show a token. Connections made from a URL
+            have time limits, unless the driver is an unusual one; an engine brings its own. Or a callable that returns
+            the
             URL: it is called when the store is first used in a process.
         lease: Seconds after which the lock of a crashed holder is free, from 0.1 to 86,400.
 
@@ -108,7 +110,7 @@ class SQLStore(PickledByArguments):
         return (pickled_url(url.render_as_string(hide_password=False), "url_or_engine"),), {"lease": self._lease}
 
     def close(self) -> None:
-        """Close idle connections. An engine that was passed to the store is left to its owner.
+        """Close idle connections. An engine that was passed to the store is not closed.
 
         May be called from any thread, and repeatedly. A later use connects again.
         """

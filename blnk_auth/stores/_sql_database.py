@@ -1,10 +1,10 @@
-"""The database behind a `SQLStore`: its engine, its statements, and what is repeated when one fails.
+"""The database that a `SQLStore` uses: its engine, its statements, and which of them are repeated after an error.
 
 Used by `SQLStore`, when a store is made: this module needs SQLAlchemy. It promises that every method is one statement
 in a transaction of its own. A statement that meets a deadlock, a connection that was closed by a restart, or a server
-that is no longer the primary, is repeated a few times, within seconds; a repeated save recognizes itself. Everything
-else is a `StoreError`, which never quotes a statement's parameters, because they contain tokens. No connection ever
-crosses a fork.
+that is no longer the primary, is repeated a few times, within seconds; a repeated save detects that the first attempt
+took effect. Every other error is raised as `StoreError`, which never quotes a statement's parameters, because they
+contain tokens. A forked child never uses its parent's connections.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ATTEMPTS = 5
 _PAUSE = 0.05
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 10
-"""How long one statement may take before we give up; ours touch one row and take milliseconds."""
+"""Seconds that one statement may take. The statements of a store touch one row and take milliseconds."""
 
 _TIME_LIMITS: dict[str, dict[str, Any]] = {
     "psycopg": {
@@ -72,7 +72,7 @@ _TIME_LIMITS["mysqldb"] = _TIME_LIMITS["pymysql"]
 _DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
 
 _inherited: list[object] = []
-"""Connection pools of our parent process: kept, because collecting them would end its connections."""
+"""Connection pools of the parent process. They are kept, because collecting them would close its connections."""
 
 
 class Database:
@@ -90,14 +90,14 @@ class Database:
             self.url = _parsed(url_or_engine)
             self._engine = _engine_for(self.url)
         _refuse_unsupported(self._engine)
-        # One statement, one transaction: also under REPEATABLE READ each sees what is stored now.
-        # The row count of an INSERT is not kept without being asked for.
+        # One statement, one transaction: also under REPEATABLE READ each sees what is stored now. Without this option,
+        # SQLAlchemy does not keep the row count of an INSERT.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
         self._is_version_checked = False
         reset_in_child(self)
 
     def __repr__(self) -> str:
-        # Without the query, where some drivers take a password too.
+        # Without the query, which has the password for some drivers.
         url = self._engine.url.set(query={})
         shown = url.set(database="***") if may_hold_password(url.database or "") else url
         return f"SQLStore({shown.render_as_string(hide_password=True)!r})"
@@ -124,7 +124,7 @@ class Database:
             statement = update(records).where(records.c.store_key == key, records.c.version == expected)
         if self._changed(statement.values(version=version, data=text)):
             return True
-        # A write whose first attempt was cut off after it took effect finds its own version.
+        # If the connection was lost after the first attempt took effect, the stored version is the one it wrote.
         return self.version(key) == version
 
     def version(self, key: str) -> str | None:
@@ -144,7 +144,7 @@ class Database:
         return bool(self._rows(of_owner))
 
     def keys_from(self, key: str) -> list[tuple[str]]:
-        """The first page of keys that are not below `key`."""
+        """The first page of keys from `key` on, `key` included."""
         return self._keys(records.c.store_key >= key)
 
     def keys_after(self, key: str) -> list[tuple[str]]:
@@ -177,17 +177,17 @@ class Database:
         if self._changed(insert_if_missing(leases, self._dialect).values(store_key=key, **lent)):
             return True
         has_run_out = leases.c.expires_at <= database_now()
-        # Or it is ours already: the reply to the first attempt was lost.
+        # Or this owner has it already: the reply to the first attempt was lost.
         free = has_run_out | (leases.c.owner == owner)
         return self._changed(update(leases).where(leases.c.store_key == key, free).values(**lent))
 
     def renew_lease(self, key: str, owner: str, microseconds: int) -> bool:
-        """Start the time of a lease again; False if it is no longer this owner's."""
+        """Start the time of a lease again; False if this owner no longer has it."""
         mine = update(leases).where(leases.c.store_key == key, leases.c.owner == owner)
         return self._changed(mine.values(expires_at=database_now() + microseconds))
 
     def end_lease(self, key: str, owner: str) -> bool:
-        """Remove a lease, so that no key leaves a row behind; False if it was no longer this owner's."""
+        """Remove a lease and its row; False if this owner no longer had it."""
         return self._changed(delete(leases).where(leases.c.store_key == key, leases.c.owner == owner))
 
     # --- statements ----------------------------------------------------------------------------------------------
@@ -219,16 +219,17 @@ class Database:
                         return work(connection)
                     except DBAPIError as error:
                         if is_read_only(error):
-                            # A primary that was demoted keeps its connections: a new one may lead to that of now.
+                            # A primary that was demoted keeps its connections: a new connection may lead to the current
+                            # primary.
                             connection.invalidate()
                         raise
             except SQLAlchemyError as error:
                 problem = judge(error, self._engine.url.password, connected=connected)
             except UnicodeDecodeError:
-                # Of a driver, or of a column of bytes: it quotes what was read.
+                # Raised by a driver, or by a column of bytes. It quotes the value that was read.
                 problem = NOT_TEXT
-            # Raised outside of the except clause: an error raised there would be chained to SQLAlchemy's, which has
-            # the statement's parameters. A statement that has used up its time is not repeated.
+            # Raised outside of the except clause, so that it is not chained to SQLAlchemy's error, which has the
+            # statement's parameters. A statement that has used up its time is not repeated.
             if not problem.is_transient or not attempts_left or time.monotonic() >= ends_at:
                 parameter = "schema" if problem.code in NO_TABLE else None
                 raise StoreError(
@@ -246,7 +247,7 @@ def _parsed(url: str | URL) -> URL:
     if not isinstance(url, str) or is_text(url):
         with suppress(ArgumentError, ValueError):
             return make_url(url)
-    # Outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
+    # Raised outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
     raise ConfigurationError(
         "url_or_engine must be a SQLAlchemy URL or an Engine",
         parameter="url_or_engine",
@@ -292,13 +293,13 @@ _DRIVER_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary
 
 
 def _create_privately(_dialect: Dialect, _record: object, args: list[str], _options: dict[str, Any]) -> None:
-    """Create a SQLite file for this user alone, before SQLite does so for everybody. What exists is left as it is."""
+    """Create a SQLite file for this user alone, before SQLite makes it readable for all. A file that exists is kept."""
     with suppress(OSError):
         create_file(Path(args[0]))
 
 
 def _connect_with_deadline(_dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
-    """Connect psycopg so that no statement is waited for without an end."""
+    """Connect psycopg with a time limit for each statement."""
     from ._psycopg_deadline import connect
 
     return connect(*args, seconds=_STATEMENT_SECONDS + 1, **options)

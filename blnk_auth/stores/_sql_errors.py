@@ -1,8 +1,9 @@
-"""What is wrong with a database and what to do, derived from its errors.
+"""Finds the problem and the remedy for each error of a database.
 
-Used by `_sql_database`; needs SQLAlchemy. It promises a remedy for every error. It never quotes a statement: a
-SQLAlchemy error prints its parameters, and a driver's error the row that could not be written; both contain tokens. So
-only the error's class and code are reported. Its text is reported only while connecting, before any statement was sent.
+Used by `_sql_database`; needs SQLAlchemy. It promises a remedy for every error. It never quotes a statement:
+SQLAlchemy's error text has the statement's parameters, and a driver's may have the row that could not be written. Both
+contain tokens. So only the error's class and code are reported. The text is reported only while connecting, before any
+statement was sent.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ _REMEDIES = {
 }
 
 _TRANSIENT = {
-    # A primary that was demoted: the next connection may lead to the primary of now.
+    # A primary that was demoted: the next connection may lead to the current primary.
     *_READ_ONLY,
-    # Deadlock, and a transaction that cannot be put in order: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    # Deadlock, and serialization failure: https://www.postgresql.org/docs/current/errcodes-appendix.html
     *("40001", "40P01", "1213"),
     # Two processes created a table at the same moment, for which PostgreSQL's IF NOT EXISTS is not enough.
     *("23505", "42P07"),
@@ -100,18 +101,18 @@ NOT_TEXT = DatabaseProblem(
 
 
 def is_read_only(error: DBAPIError) -> bool:
-    """Whether the server refused a write because it is not the primary, or not any more."""
+    """Whether the server refused a write because it is not, or is no longer, the primary."""
     return _code(error) in _READ_ONLY
 
 
 def judge(error: SQLAlchemyError, password: str | None = None, *, connected: bool = True) -> DatabaseProblem:
-    """What to report of an error, while connecting or afterwards. `password` is replaced where a driver quotes it."""
+    """The problem and the remedy for an error. `password` is replaced where a driver quotes it."""
     if isinstance(error, PoolTimeoutError):
         return DatabaseProblem("no connection of the pool was free in time", "make the pool larger")
     if not isinstance(error, DBAPIError):
         return DatabaseProblem(type(error).__name__, _OTHER)
     code = _code(error)
-    # Once connected, an error without a statement comes from reading the rows, which it may quote.
+    # Once connected, an error without a statement was raised while reading rows, and may quote them.
     if error.statement is None and not connected:
         text = _first_line(error)
         if password:
@@ -126,7 +127,7 @@ def judge(error: SQLAlchemyError, password: str | None = None, *, connected: boo
 
 def _code(error: DBAPIError) -> str:
     cause = error.orig
-    # SQLite has no code for this one.
+    # SQLite has no code for a missing table.
     if str(cause).startswith("no such table"):
         return "42P01"
     first = cause.args[0] if cause is not None and cause.args else None

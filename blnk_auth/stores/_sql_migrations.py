@@ -1,9 +1,9 @@
 """The version of `SQLStore`'s tables, and how the tables of an earlier version are brought up to date.
 
 Used by `_sql_database`: `create_schema()` runs the migrations, and the first use of a store reads the version. It
-promises that any number of processes may migrate at the same time: one does it, the others wait for it and find it
-done. A migration that is interrupted is finished by the next call. Tables of a newer version are never changed. This
-module needs SQLAlchemy.
+promises that any number of processes may migrate at the same time: one process migrates, and the others wait until it
+has finished. If a migration is interrupted, the next call completes it. Tables of a newer version are never changed.
+This module needs SQLAlchemy.
 
 The first release had no table `blnk_auth_schema`. Tables without it are those of version 1.
 """
@@ -35,8 +35,8 @@ def _first_tables(connection: Connection) -> None:
 
 
 MIGRATIONS: tuple[Migration, ...] = (_first_tables,)
-"""The change from each version to the next. Append only: the tables of users have had the earlier ones applied. Each
-can be run again, because MySQL commits after every change of a table, so that a crash may leave half of one."""
+"""The change from each version to the next. Only append to it, because the earlier ones were applied to users' tables.
+Each can be run again, because MySQL commits after every change of a table, so a crash may leave half of a migration."""
 
 _WITHOUT_VERSION = 1
 
@@ -84,7 +84,7 @@ def _refuse_newer(version: int, newest: int) -> None:
 
 
 def _create(connection: Connection, table: Table) -> None:
-    # Not metadata.create_all, which looks first and then fails if another process was faster.
+    # Not metadata.create_all: it checks first, and then fails if another process has created the table meanwhile.
     connection.execute(CreateTable(table, if_not_exists=True))
 
 
@@ -93,7 +93,7 @@ def _alone(connection: Connection) -> Generator[None]:
     """Keep all other processes from migrating while the context is open. `connection` commits each statement."""
     name = connection.dialect.name
     if name in MYSQL:
-        # It has no transactions for tables.
+        # MySQL has no transactions for changes of tables.
         if not _run(connection, f"SELECT GET_LOCK('{_LOCK}', {_LOCK_SECONDS})").scalar():
             raise StoreError(f"another process has been changing the tables for {_LOCK_SECONDS} s", remedy="try again")
         try:

@@ -1,11 +1,12 @@
-"""The tables of `SQLStore`, and what is different about them from one database to another.
+"""The tables of `SQLStore`, and how they differ between databases.
 
 Used by `_sql_database` and `_sql_migrations`; `metadata` is public, for the `target_metadata` of Alembic. It promises
-the same comparisons in every database. It never connects to one. This module needs SQLAlchemy.
+that keys are compared alike in every database. It never connects to one. This module needs SQLAlchemy.
 
-Keys must be compared byte by byte: MySQL takes "case" for "Case" and "trailing" for "trailing ", PostgreSQL sorts by a
-language's rules. So a key is VARBINARY in MySQL, and text with the collation "C" in PostgreSQL; both sort by code
-point. The key itself is the primary key: with a hash in its place, listing keys by prefix would need a second index.
+Keys must be compared byte by byte. By default, MySQL treats "case" and "Case" as equal, and "trailing" and "trailing ";
+PostgreSQL sorts by a language's rules. So a key is VARBINARY in MySQL, and text with the collation "C" in PostgreSQL;
+both sort by code point. The key itself is the primary key: if a hash were the primary key, listing keys by prefix would
+need a second index.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ MYSQL = ("mysql", "mariadb")
 SUPPORTED = ("postgresql", *MYSQL, "sqlite")
 
 MAX_KEY_BYTES = 2048
-"""What fits into an index entry of every supported database (PostgreSQL 2,704 bytes, InnoDB 3,072)."""
+"""Bytes that fit into an index entry of every supported database (PostgreSQL 2,704, InnoDB 3,072)."""
 
 
 class ExactText(TypeDecorator[str]):
-    """Text whose every byte counts in comparisons and which sorts by code point."""
+    """Text that is compared byte by byte, and sorted by code point."""
 
     impl = Text
     cache_ok = True
@@ -52,7 +53,7 @@ class ExactText(TypeDecorator[str]):
 
 
 class RecordText(TypeDecorator[str]):
-    """The JSON text of a record, which SQLAlchemy's log of parameters and of rows never shows."""
+    """The JSON text of a record. SQLAlchemy's logs of parameters and rows do not show it."""
 
     impl = Text
     cache_ok = True
@@ -77,7 +78,7 @@ records = Table(
     metadata,
     Column("store_key", ExactText, primary_key=True),
     Column("version", ExactText, nullable=False),
-    # JSON text, not a JSON type, which would round numbers and reorder members.
+    # JSON text, because a JSON type would round numbers and reorder members.
     Column("data", RecordText, nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",

@@ -1,10 +1,11 @@
 """A store in one SQLite file: survives restarts, and is shared by the threads and processes of one machine.
 
-Used by users of one machine; the default store of the `blnk-auth` command. What it promises beyond `_token_store`:
+Used by users with one machine; the default store of the `blnk-auth` command. It promises, in addition to what
+`_token_store` promises:
 
-* Once `save` returns, the record is on disk, also after a power cut; `_sqlite_file` has the rest about the file.
-* One unreadable record does not keep the others from being used. A damaged database is refused: all of it is checked
-  on opening if it is small, each page of it when it is read, and all of it by `check`.
+* Once `save` returns, the record is on disk, and survives a power cut. For more about the file, see `_sqlite_file`.
+* One unreadable record does not keep the others from being used. A damaged database is refused: a small one is checked
+  as a whole when it is opened. Each page is checked when it is read. `check` checks everything.
 * It never shows a record in an error, nor in a traceback with the local variables of this module.
 """
 
@@ -47,16 +48,17 @@ class SQLiteStore(PickledByArguments):
 
     What its methods do beyond `TokenStore`:
 
-    * `save`: once it returns, the record is on disk, also after a power cut.
-    * `lock` excludes every thread and process that uses the file. The operating system frees it when its holder ends,
-      also by a crash. On a full disk it raises `StoreError`; once it is taken there is room to save a record.
+    * `save`: once it returns, the record is on disk, and survives a power cut.
+    * `lock` excludes every thread and process that uses the file. The operating system frees it when the process that
+      has it ends or crashes. On a full disk it raises `StoreError`; a caller that has the lock has room to save a
+      record.
     * `keys` reads page by page: keys written or deleted during the iteration may or may not appear.
 
     Args:
         path: The database file. It may begin with `~`, and is created if it is missing.
-        check_permissions: False accepts a file that other users may read, or that belongs to another user: for a volume
-            whose permissions you cannot set. Then the group of the directory shares what the store creates, if it may
-            write to the directory.
+        check_permissions: False accepts a file that other users may read, or that belongs to another user. Use it for a
+            volume whose permissions you cannot set. If the group of the directory may write to it, the group may then
+            also read and write the files that the store creates.
 
     Raises:
         ConfigurationError: `path` is not a path.
@@ -72,7 +74,7 @@ class SQLiteStore(PickledByArguments):
         return f"SQLiteStore({str(self._file.path)!r})"
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        # A pickle of a store with the default can be read by earlier versions too.
+        # The default is left out, so that earlier versions can read the pickle too.
         options = {} if self._check_permissions else {"check_permissions": False}
         return (str(self._file.path),), options
 

@@ -1,15 +1,15 @@
-"""The file of a `SQLiteStore`: how it is created, opened, checked and shared by threads, processes and forks.
+"""Creates, opens and checks the file of a `SQLiteStore`, and shares it between threads, processes and forks.
 
-Used by `SQLiteStore`, which reads and writes records through it. What it promises:
+Used by `SQLiteStore`, which reads and writes records through it. It promises:
 
-* Once a transaction is committed, it is on disk (write-ahead log, synchronous=FULL), also after a power cut.
-* The file has mode 0600 from its first moment, and the directories made for it 0700; an older file with more
-  permissions loses them.
+* Once a transaction is committed, it is on disk and survives a power cut (write-ahead log, synchronous=FULL).
+* The file is created with mode 0600, and directories for it with mode 0700. If an existing file has more permissions,
+  they are removed.
 * A file of another application or of another user is refused, and never changed.
-* No database connection crosses a fork: SQLite keeps its file locks in process memory too. A child that inherits them
-  acts as if it had locks that it does not have, also for a connection that it opens itself. Another process may then
-  delete the write-ahead log that the child has just committed to, and a rotated token would be lost after its `save`
-  returned.
+* A forked child never uses its parent's connection. SQLite also records its file locks in process memory. A child that
+  inherits that memory acts as if it had locks that it does not have, even on a connection that it opens itself. Another
+  process may then delete the write-ahead log that the child has just committed to, and a rotated token would be lost
+  after its `save` returned.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ._process_lock import process_lock
 from ._sqlite_schema import MIGRATIONS, migrate, schema_version, transaction
 
 BUSY_SECONDS = 30.0
-"""How long another process may keep the database locked for writing before we give up; its writes take milliseconds."""
+"""Seconds to wait for another process that writes to the database. Its writes take milliseconds."""
 
 _CHECKED_ON_OPENING = 8 * 1024 * 1024
 """Bytes up to which the whole database is checked when a store is made: some 8,000 records in 20 ms. A million would
@@ -79,10 +79,10 @@ class SQLiteFile:
         pause_during_fork(self)
 
     def open_once(self) -> None:
-        """Open the file, raise what is wrong with it, and close it again.
+        """Open the file, raise an error if it cannot be used, and close it again.
 
-        Closed, so that a store that is made before a server forks carries no connection into the workers. uWSGI, for
-        example, forks without running fork hooks.
+        It is closed, so that the workers of a server inherit no connection from a store that was made before the fork.
+        uWSGI, for example, forks without running fork hooks.
         """
         with self.connected("opened") as connection:
             if self.path.stat().st_size <= _CHECKED_ON_OPENING:
@@ -101,7 +101,7 @@ class SQLiteFile:
             try:
                 yield self._current_connection()
             except UnicodeDecodeError:
-                # An error of SQLite's that quotes what it found in a damaged file.
+                # SQLite's error quotes the content of a damaged file.
                 failure = self.damaged("it has text that is not UTF-8", in_index=False)
             except (sqlite3.Error, OSError, UnicodeEncodeError) as error:
                 raise self._failure(purpose, error) from error
@@ -112,14 +112,14 @@ class SQLiteFile:
     def lock(self, name: str, purpose: str, timeout: float, *, for_record: bool = True) -> AbstractContextManager[None]:
         """An operating system lock on a file beside the database, with room for a record, see `_disk_room`.
 
-        Not a database transaction, so that the database stays readable and writable for everyone during a renewal.
+        It is not a database transaction, so that all processes can read and write the database during a renewal.
         """
         return process_lock(
             self._lock_path(name), purpose=purpose, timeout=timeout, access=self._access, for_record=for_record
         )
 
     def changed_rows(self, name: str, statement: str, parameters: tuple[str, ...]) -> int:
-        """Execute a statement in a transaction, for a record whose lock has that name. How many rows it has changed."""
+        """Execute a statement for the record whose lock is `name`, in a transaction; the number of rows it changed."""
 
         def execute() -> int:
             with transaction(connection):
@@ -130,8 +130,8 @@ class SQLiteFile:
 
     def check_pages(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the database is damaged. It reads all of it."""
-        # Not quick_check, which takes half as long and does not compare the index with the table: a record that the
-        # index does not find would be reported as missing.
+        # Not quick_check. It takes half as long, but does not compare the index with the table: a record that is not in
+        # the index would be reported as missing.
         [(verdict,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
         if verdict != "ok":
             what = str(verdict).splitlines()[-1]
@@ -155,7 +155,7 @@ class SQLiteFile:
                 remedy="use the store only after the fork (uWSGI: lazy-apps)",
             )
         if opened is not None and opened.file != _identity(self.path):
-            # The file was removed or replaced: a record that was written to the old one would be lost.
+            # The file was removed or replaced: records written through this connection would be lost.
             self._disconnect()
         if self._opened is None:
             self._opened = self._open()
@@ -185,7 +185,7 @@ class SQLiteFile:
             raise
 
     def _create(self) -> None:
-        """Make the database under another name, and move it into place. So an empty file is never an unfinished one.
+        """Make the database under another name, and move it into place. So an empty file is never a half-made database.
 
         A kill in between leaves the file with the other name, which the next call removes.
         """
@@ -199,7 +199,7 @@ class SQLiteFile:
             with closing(_connect(new)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
                 migrate(connection, self.path)
-            # Files that a lost database left there would be read as if they belonged to the new one.
+            # If a removed database left these files, SQLite would read them as parts of the new one.
             for companion in _COMPANIONS:
                 self._beside(companion).unlink(missing_ok=True)
             new.replace(self.path)
@@ -220,18 +220,18 @@ class SQLiteFile:
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
                 migrate(connection, self.path)
         if self._access.is_checked:
-            # Only now, when the file is known to be ours.
+            # Only after the check that the file is not another application's.
             for path in (self.path, *map(self._beside, _COMPANIONS)):
                 with suppress(FileNotFoundError):
                     tighten(path)
         connection.execute("PRAGMA synchronous = FULL")
-        # macOS reports data as written that a power cut can still lose, unless asked for this.
+        # Without it, macOS reports data as written that a power cut can still lose.
         connection.execute("PRAGMA fullfsync = ON")
-        # So that a damaged page is an error when it is read, and not a wrong record.
+        # With it, reading a damaged page raises an error, and does not return a wrong record.
         connection.execute("PRAGMA cell_size_check = ON")
         with transaction(connection):
-            # Raises if the file is read-only, for which BEGIN IMMEDIATE alone is not enough. Such a connection would
-            # stay read-only when the file is writable again, so a renewal would find that out only at its save.
+            # Raises if the file is read-only; BEGIN IMMEDIATE alone does not. A connection opened on a read-only file
+            # stays read-only when the file is writable again, and a renewal would notice only at its save.
             connection.execute("DELETE FROM records WHERE 0")
 
     def _version(self, connection: sqlite3.Connection) -> int:
@@ -248,7 +248,8 @@ class SQLiteFile:
         return self.path.with_name(self.path.name + suffix)
 
     def _disconnect(self) -> None:
-        # A connection of another process must not even be closed here: https://www.sqlite.org/howtocorrupt.html 2.6
+        # A connection that the parent process opened must not even be closed here:
+        # https://www.sqlite.org/howtocorrupt.html 2.6
         if self._opened is not None and self._opened.pid == os.getpid():
             self._opened.connection.close()
             self._opened = None
@@ -267,7 +268,7 @@ class SQLiteFile:
         else:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             remedy = _REMEDIES.get(code, _MOVE_ASIDE)
-            # The text of other errors quotes what SQLite has found in the file.
+            # The text of other errors may quote the content of the file.
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             reason, where = str(error) if code in _REMEDIES else f"the database is damaged ({name})", ""
         owner = owner_if_other(self.path) if remedy == _MAKE_WRITABLE else ""
@@ -286,7 +287,7 @@ class SQLiteFile:
 
 
 def _is_no_room(error: Exception) -> bool:
-    # SQLite has a code of its own for a full disk, but not for a quota that is used up.
+    # SQLite has a code for a full disk, but not for a used-up quota.
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED
 

@@ -1,7 +1,7 @@
 """The tables of a `SQLiteStore`'s file, their version, and how a file of an earlier version is brought up to date.
 
-Used by `SQLiteFile` when it opens the file. It promises that a migration is applied wholly or not at all. A file of
-another application, or of a newer version, is refused and never changed.
+Used by `SQLiteFile` when it opens the file. It promises that a migration is atomic. A file of another application, or
+of a newer version, is refused and never changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import StoreError
 
 APPLICATION_ID = 0x626C6E6B
-"""Marks the file as ours in SQLite's header: "blnk"."""
+"""Identifies a file of blnk_auth in SQLite's header: "blnk"."""
 
 MIGRATIONS: tuple[str, ...] = (
     # Not WITHOUT ROWID: rows of a kilobyte and more would fill that B-tree's inner pages, and spill over; measured, a
@@ -22,13 +22,13 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE TABLE records (key TEXT PRIMARY KEY NOT NULL, version TEXT NOT NULL, data TEXT NOT NULL)",
 )
 """The statement that leads from each schema version to the next; SQLite's user_version counts how many were applied.
-Append only: the files of users have had the earlier ones applied."""
+Only append to it, because the earlier ones were applied to users' files."""
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Bring a database to the schema that `migrations` lead to, wholly or not at all.
+    """Apply the `migrations` that the database does not have yet, all or none.
 
-    Raises `StoreError`, naming `path`, if it is not ours or already beyond that schema.
+    Raises `StoreError`, naming `path`, if it belongs to another application or has a newer schema.
     """
     with transaction(connection):
         for statement in migrations[schema_version(connection, len(migrations), path) :]:
@@ -59,7 +59,7 @@ def schema_version(connection: sqlite3.Connection, newest: int, path: Path) -> i
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
     """Commit what is done in the context, or roll it back if it raises."""
-    # IMMEDIATE waits for other writers at the beginning; a transaction that becomes a writer later fails instead.
+    # IMMEDIATE waits for other writers at the beginning. A transaction that starts to write later would fail instead.
     connection.execute(f"BEGIN {kind}")
     try:
         yield

@@ -1,8 +1,8 @@
 """What every store class of this package shares: how it is copied, pickled and closed.
 
-Used by the store classes. A store is a handle to what it keeps. It promises that a copy, deep or not, is the same
-store, and that a pickle carries what is needed to open the store again in another process. A pickle never carries a
-record, and never a private name of this package, so that later versions can read it.
+Used by the store classes. A store is only a handle to its data. It promises that a copy, deep or not, is the same
+store, and that a pickle carries the arguments that open the store in another process. A pickle never carries a record,
+and never a private name of this package, so that later versions can read it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class StoreHandle:
     def close(self) -> None:
         """Close the files and connections that the store keeps open. May be called from any thread, and repeatedly.
 
-        A later use opens them again, because a renewal under way must still be saved. A store that keeps nothing open
-        does nothing here.
+        A later use opens them again, because a renewal under way must still be saved. If the store keeps nothing open,
+        `close` does nothing.
         """
 
 
 class PickledByArguments(StoreHandle, TokenStore):
     """A store whose pickle carries the arguments that open it, and nothing else.
 
-    Its methods are documented where `TokenStore` declares them; a store documents what differs from that.
+    Its methods are documented where `TokenStore` declares them; a store documents only the differences.
     """
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Which keyring this machine has, and whether it is safe to use.
+"""Finds this machine's keyring, and checks that it is safe to use.
 
-Used by `KeyringStore` unless it is given a backend; needs the package keyring. It promises an error with a remedy where
-there is no safe keyring. It never returns a keyring that keeps plain text, or nothing.
+Used by `KeyringStore` unless it is given a backend; needs the package keyring. If there is no safe keyring, it raises
+an error with a remedy. It never returns a keyring that stores plain text, or stores nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 _RECOMMENDED = 1
-"""keyring gives backends that it does not recommend, plain text files among them, a lower priority."""
+"""The package keyring gives a lower priority to backends that it does not recommend, such as plain text files."""
 
 
 def system_keyring() -> KeyringBackend:
@@ -27,7 +27,7 @@ def system_keyring() -> KeyringBackend:
     try:
         backend = cast("Any", keyring.get_keyring())
         if isinstance(backend, ChainerBackend):
-            # It writes to the first of its keyrings and reads from all of them, so only the first is used.
+            # The chainer writes to the first of its keyrings and reads from all of them, so only the first is used.
             backend = cast("Any", backend.backends)[0]
         priority = float(backend.priority)
     except Exception as error:  # noqa: BLE001 - backends are plug-ins

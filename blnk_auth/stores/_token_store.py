@@ -33,7 +33,7 @@ class Record:
     """What `TokenStore.load` returns. Immutable.
 
     Attributes:
-        data: The stored JSON object. It is not in the repr, because it contains secrets.
+        data: The stored JSON object. The repr does not show it, because it contains secrets.
         version: The version to pass to `TokenStore.save` as `expected`.
     """
 
@@ -70,7 +70,7 @@ class TokenStore(Protocol):
 
         Args:
             key: Whose record it is.
-            data: A JSON object. It is not changed, and not kept.
+            data: A JSON object. The store neither changes nor keeps it.
             expected: The version to replace. None: the key must not exist yet.
 
         Returns:
@@ -200,7 +200,7 @@ def conflict(key: str) -> Conflict:
 
 @public
 def unreadable(key: str, why: str) -> StoreError:
-    """Make the error to raise in `TokenStore.load` when there is a record and it cannot be used.
+    """Make the error to raise in `TokenStore.load` when there is a record that cannot be used.
 
     May be called from any thread.
 

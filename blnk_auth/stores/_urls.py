@@ -82,7 +82,7 @@ def _suggestion(scheme: str, colon: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The database file that a URL names; None for another kind of store, and for a URL that is refused."""
+    """The database file that a URL names; None for another kind of store, and for an invalid URL."""
     if url.partition(":")[0].lower() != "sqlite":
         return None
     with suppress(ConfigurationError, RuntimeError):
@@ -100,7 +100,7 @@ def _file(url: str, create: bool) -> TokenStore:
     from ._file import FileStore
 
     path = _path(url)
-    # A home directory, and a drive letter of Windows, have no slash before them.
+    # Remove the slash before a home directory (`/~`) or a Windows drive letter (`/C:`).
     has_no_slash = path.startswith("/~") or path[2:3] == ":"
     directory = _existing(path.removeprefix("/") if has_no_slash else path, create)
     return FileStore(directory, check_permissions=_checks_permissions(url))
