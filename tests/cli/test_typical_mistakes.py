@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from support.canary.leaks import leaks
 from support.command_line import CommandLine
-from support.leaks import leaks
 
 PROFILE = """\
 [profiles.default]
