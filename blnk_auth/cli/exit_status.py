@@ -74,7 +74,7 @@ class Failure(Exception):
     ) -> None:
         super().__init__(problem if remedy is None else f"{problem}; {remedy}")
         self.status = status
-        self.members = {
+        self.members: dict[str, Any] = {
             "kind": kind or _KINDS.get(status, "configuration"),
             "exit_status": status,
             "problem": problem,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from .sandbox import Sandbox
 
-pytest_plugins = [f"{__package__}.pytest_plugin"]
+pytest_plugins: list[str] = [f"{__package__}.pytest_plugin"]
 
 
 @pytest.fixture
