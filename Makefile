@@ -37,9 +37,9 @@ demo: $(INSTALLED)
 test: lint types $(INSTALLED)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS)
 
-# What needs neither a socket nor a process, against this checkout: in seconds, while you write.
+# What needs neither a socket nor a process, against this checkout: in seconds, while you write. tests/quick.txt lists it.
 unit: $(LOCKED)
-	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 tests/unit -m "not real and not deep" $(PYTEST_FLAGS)
+	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 @tests/quick.txt -m "not real and not deep" $(PYTEST_FLAGS)
 
 # The branches that the tests leave out, of unit tests, scenarios, providers and stores, in one process, on this checkout.
 coverage: $(LOCKED)

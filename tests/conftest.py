@@ -1,5 +1,5 @@
-"""Fixtures that tests of several directories use; and with CI=true a skip is a failure, because a machine that is there
-to run every test must not pass by leaving some out.
+"""Fixtures that tests of several directories use; a watch over the tests of `make unit`; and with CI=true a skip is a
+failure, because a machine that is there to run every test must not pass by leaving some out.
 
 The code that tests share is in tests/support; fixtures here and in the directories only hand it out.
 """
@@ -11,6 +11,7 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
+from support.quick import mark_the_contract, watched
 
 _SKIP_IS_FAILURE = os.environ.get("CI") == "true"
 
@@ -43,6 +44,18 @@ def _shared(kind: str, factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with shared(kind, factory) as url:
         yield url
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Before markers are selected."""
+    mark_the_contract(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch the tests that `make unit` runs: they open no socket and start no process."""
+    with watched(item):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

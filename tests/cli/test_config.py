@@ -185,6 +185,7 @@ main()
 """
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,6 +210,7 @@ def test_without_a_home_directory_the_command_line_names_what_to_set(
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.real
 def test_without_a_home_directory_settings_can_name_everything(blnk_auth_cli: CommandLine) -> None:
     """With the client and the store in variables, neither a home directory nor a file is needed."""
     assert blnk_auth_cli.sandbox is not None
@@ -359,6 +361,7 @@ def test_the_path_given_has_precedence_over_the_usual_one(tmp_path: Path) -> Non
     assert config_path().name == "config.toml"
 
 
+@pytest.mark.real
 def test_code_gets_the_same_client_as_the_command_line(blnk_auth_cli: CommandLine) -> None:
     """A token that code stored through `from_config` is the one that the command line prints, and the other way."""
     client = blnk_auth_cli.client()

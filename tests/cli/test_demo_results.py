@@ -111,6 +111,7 @@ def test_the_record_since_an_earlier_one_has_only_what_was_added() -> None:
     assert later.since(earlier) == ServerRecord(Counts(token_requests=2, refreshes=2, reuses=1), (REVOKED, JUST_ISSUED))
 
 
+@pytest.mark.real
 def test_the_sandbox_records_why_each_token_was_superseded() -> None:
     """Renewals of an expired, a revoked and a just issued token are in the sandbox's record as what they are."""
     clock = Clock()

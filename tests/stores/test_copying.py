@@ -314,6 +314,7 @@ def test_a_misspelt_source_is_not_an_empty_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.real
 def test_an_interrupted_command_is_taken_up(tmp_path: Path) -> None:
     """Ctrl-C ends `store copy` with status 130 and one line with how to continue; the same command then does."""
     filled(FileStore(tmp_path / "old"), *(f"{number:02}" for number in range(40)))

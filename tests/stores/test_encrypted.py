@@ -229,6 +229,7 @@ def test_keys_may_be_bytes_text_or_a_callable(inner: MemoryStore) -> None:
         assert loaded(EncryptedStore(inner, keys=keys), "alice") == {"n": 1}
 
 
+@pytest.mark.real
 def test_a_key_may_come_from_the_environment() -> None:
     """The variable's text is the key; one that is missing or no key is an error that names it and shows nothing."""
     script = (

@@ -78,6 +78,7 @@ def test_any_timeout_gets_a_free_lock(timeout: float) -> None:
         pass
 
 
+@pytest.mark.real
 @forks_with_threads
 def test_a_lock_of_another_thread_is_free_in_a_forked_child() -> None:
     """A child forked while another thread holds a lock, and one inside a save, can lock, load and save."""
@@ -108,6 +109,7 @@ def test_a_lock_of_another_thread_is_free_in_a_forked_child() -> None:
         thread.join()
 
 
+@pytest.mark.real
 def test_a_child_forked_under_the_lock_can_leave_it() -> None:
     """The forking thread's own lock ends well on both sides of the fork."""
     store = MemoryStore()

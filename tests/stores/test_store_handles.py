@@ -206,6 +206,7 @@ def used_with(package: Path, use: str) -> str:
     return finished.stdout
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("extra", USES)
 @pytest.mark.parametrize(
     ("broken", "quoted"),
@@ -226,6 +227,7 @@ def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken
     assert "not installed" not in said
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("extra", USES)
 def test_a_missing_extra_is_named_when_it_is_needed(tmp_path: Path, extra: str) -> None:
     """Star imports work without it; the error of making the store names what to install."""

@@ -29,6 +29,7 @@ def test_paths(tmp_path: Path) -> None:
     assert isinstance(open_store("memory:"), MemoryStore)
 
 
+@pytest.mark.real
 def test_relative_and_home_paths(tmp_path: Path) -> None:
     """Three slashes before a sqlite path leave it relative, and ~ is the home directory."""
     script = (
@@ -105,6 +106,7 @@ def test_a_misspelt_path_makes_no_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("url", "unwanted"),
     [("memory:", "sqlite3 cryptography keyring redis sqlalchemy"), ("sqlite:///x.db", "keyring redis sqlalchemy")],
@@ -122,6 +124,7 @@ def test_only_what_is_needed_is_imported(tmp_path: Path, url: str, unwanted: str
     assert finished.stdout.strip() == ""
 
 
+@pytest.mark.real
 def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
     """A store whose package is not installed names the extra that brings it."""
     script = (
