@@ -54,14 +54,15 @@ def test_time_grows_linearly(name: str, part: int) -> None:
     assert slow == {}
 
 
+@pytest.mark.parametrize("part", [pytest.param(16, marks=pytest.mark.deep), 64])
 @pytest.mark.parametrize("name", list(PARSERS))
-def test_memory_stays_within_a_multiple_of_the_text(name: str) -> None:
+def test_memory_stays_within_a_multiple_of_the_text(name: str, part: int) -> None:
     """At most 48 bytes for each character, which is what Python's smallest objects need, and 256 KiB."""
     parse, longest = PARSERS[name]
     parse("")
     greedy = {}
     for which in ("letters", "brackets", "JSON lists", "JSON new members", "deep JSON", "parameters", "a long string"):
-        text = repeated(*PIECES[which])(longest // 16)
+        text = repeated(*PIECES[which])(longest // part)
         most = most_memory(parse, text)
         if most > 48 * len(text) + 2**18:
             greedy[which] = f"{most} bytes for {len(text)} characters"

@@ -33,9 +33,9 @@ _watched: list[str] = []
 
 def mark_the_contract(item: pytest.Item) -> None:
     """The tests of the store contract that start processes get the marker."""
-    if isinstance(item, pytest.Function) and item.function.__module__ == "blnk_auth.testing.store_contract":
-        if "process" in item.name or "killed" in item.name:
-            item.add_marker(pytest.mark.real)
+    in_contract = isinstance(item, pytest.Function) and item.function.__module__ == "blnk_auth.testing.store_contract"
+    if in_contract and ("process" in item.name or "killed" in item.name):
+        item.add_marker(pytest.mark.real)
 
 
 def _refuse(event: str, _arguments: tuple[object, ...]) -> None:
