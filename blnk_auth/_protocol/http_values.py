@@ -1,4 +1,4 @@
-"""Checks of what a user's setting, or a callable in it, gives to be sent: names and values that HTTP can carry.
+"""Checks that HTTP can carry the names and values that a user's setting, or a callable in it, gives.
 
 Used by `Provider` and by the builders of requests. It promises that each check names the setting in its error, and that
 everything is checked before anything is sent. If an HTTP client failed in the middle of a request instead, it would be
@@ -20,7 +20,7 @@ _OF_CLIENT_CREDENTIALS = (
     "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type".split()
 )
 
-# RFC 3986 section 4.3, as far as a mistake is likely: a scheme, and neither spaces nor a fragment.
+# RFC 3986 section 4.3, checked only for likely mistakes: it needs a scheme, and must not have spaces or a fragment.
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+")
 
 _A_STRING = "pass a string in valid Unicode, without lone surrogates"
@@ -98,7 +98,7 @@ def joined_scope(scope: str | Sequence[str] | None) -> str | None:
 
 
 def checked_resource(resource: str | None) -> str | None:
-    """What a token is for, RFC 8707 section 2: an absolute URI without a fragment. Raises `ConfigurationError`."""
+    """The resource of a token: an absolute URI without a fragment (RFC 8707 section 2). Raises `ConfigurationError`."""
     if resource is not None and not (is_text(resource) and _ABSOLUTE_URI.fullmatch(resource)):
         raise ConfigurationError(
             "resource must be None, or an absolute URI without a fragment",
@@ -109,7 +109,7 @@ def checked_resource(resource: str | None) -> str | None:
 
 
 def checked_audience(audience: str | None) -> str | None:
-    """Whom a token is for, in the server's own words. Raises `ConfigurationError`."""
+    """The audience that a token is for, by the name that the server uses. Raises `ConfigurationError`."""
     if audience is not None and not (is_text(audience) and audience.strip()):
         raise ConfigurationError(
             "audience must be None, or a string that is not empty",

@@ -35,7 +35,7 @@ _LONGEST_HOST = 253
 # section 3.2.2).
 _HOST_NAME = r"[a-z0-9]([a-z0-9._-]*[a-z0-9.])?"
 _HOST_AND_PORT = r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?"
-"""Neither is compiled here: every auth class imports this module, and none needs it."""
+"""Not compiled here, because every auth class imports this module without needing these patterns."""
 
 
 _ENDPOINT_PATHS = ("/oauth/token", "/oauth/authorize", "/oauth/revoke")
@@ -139,7 +139,7 @@ def parse_origin(url: str, parameter: str) -> Origin:
 def endpoint_origin(url: str, parameter: str, *, any_port: bool = False) -> Origin:
     """The origin of the endpoint at `url`. Raises `ConfigurationError` if a secret must not be sent there.
 
-    `any_port`: whether port 0 stands for one that is chosen later, as in a redirect URI of this machine.
+    `any_port`: accept port 0, which means a port that is chosen later, as in a loopback redirect URI.
     """
     origin, _ = _parse(url, parameter, tuple(_DEFAULT_PORTS))
     if not any_port:
@@ -148,9 +148,10 @@ def endpoint_origin(url: str, parameter: str, *, any_port: bool = False) -> Orig
 
 
 def origin_below(url: object, suffixes: Iterable[str]) -> Origin | None:
-    """The origin of a URL that a server sent, if a token may follow it; else None.
+    """The origin of a URL that a server sent, if a token may be sent there; else None.
 
-    It must be https, at a host that is one of `suffixes` or below one: so never an address, and never this machine.
+    It must be https, and its host must be one of `suffixes` or a name below one. So it is never an IP address or this
+    machine.
     """
     if not isinstance(url, str):
         return None
@@ -230,7 +231,7 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
             remedy="pass credentials separately",
         )
     if re.fullmatch(_HOST_AND_PORT, parts.netloc) is None:
-        # Python looks for the port behind a colon, and httpx behind the bracket.
+        # Python reads the port after a colon, and httpx after the bracket.
         raise ConfigurationError(
             f"{parameter}: not every client reads {_shown(parts.netloc)!r} alike",
             parameter=parameter,
@@ -247,7 +248,7 @@ def _split(url: str) -> tuple[SplitResult | None, int | None, str | None]:
         parts = urlsplit(url)
         return parts, parts.port, parts.hostname
     except ValueError:
-        # Not raised again: its text quotes a port, which may be a password with a slash in it.
+        # Not raised again, because its text quotes the port, which may be a part of a password that has a slash.
         return None, None, None
 
 
@@ -259,7 +260,7 @@ def _check_characters(url: Any, parameter: str) -> None:
             remedy="write it as 'https://host/path'",
         )
     if " " in url or not url.isprintable():
-        # Also those that a terminal obeys, or that reverse the direction of what is read.
+        # These include characters that control a terminal, or reverse the direction of text.
         raise ConfigurationError(
             f"{parameter} has spaces, control characters or invisible characters",
             parameter=parameter,
@@ -315,13 +316,13 @@ def _is_unambiguous(host: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    # What precedes an @ may be a password, and what follows a question mark a token.
+    # The part before an @ may contain a password, and the part after a question mark a token.
     shown = url.rsplit("@", 1)[-1].partition("?")[0]
     return repr(shown[:100]) if "://" in url else quoted(shown)
 
 
 def _in_ascii(host: str) -> str:
-    """The name as it is looked up: by IDNA 2008, as HTTP clients do, for which faß.de and fass.de are two hosts."""
+    """The name in ASCII by IDNA 2008, as HTTP clients look it up: faß.de and fass.de are two hosts."""
     if host.isascii() or len(host) > _LONGEST_HOST:
         return host
     import idna

@@ -1,14 +1,14 @@
-"""Converts a response of the authorization server, or the lack of one, to an error.
+"""Converts a response of the authorization server, or a missing one, to an error.
 
 Used by the judges of responses, and by all code that sends requests. Pure: it decides from values alone.
 
     SignInRequired           the server's verdict is `invalid_grant`: only this may end a grant
-    TemporarilyUnavailable   429, 5xx and their like, or no response; nothing is known to be wrong
+    TemporarilyUnavailable   429, 5xx and similar, or no response; nothing is known to be wrong
     ConfigurationError       the registration, the URL or the request is wrong, and stays wrong
     ProtocolError            the response is not a valid OAuth 2.0 response
 
-What this file promises: no text of a response enters an error except the server's code, description, link and
-correlation id, cleaned of every secret that was sent.
+It promises that an error contains only these parts of a response: the server's code, description, link and correlation
+id, without any secret that was sent.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .redaction import clean_code, clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
 
-# A gateway reports that the server behind it did not respond; that server may have done what it was asked.
+# A gateway reports that the server behind it did not respond. That server may have executed the request.
 _GATEWAY_STATUSES = frozenset({502, 504})
 
-# The server turned the request away before it looked at it: too many requests, overloaded.
+# The server refused the request without processing it: too many requests, or overloaded.
 _UNTOUCHED_STATUSES = frozenset({429, 503})
 
 _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
@@ -43,14 +43,14 @@ _LONGEST_DATE = 100
 
 
 def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
-    """The error for a request to which no complete response came."""
+    """The error for a request that got no complete response."""
     why = clean_text(failure.problem, request.secrets)
     problem = f"the authorization server gave no answer ({why})"
     return _temporarily_unavailable(problem, request.purpose, outcome_unknown=failure.sent)
 
 
 def after_lost_response(refusal: SignInRequired) -> SignInRequired:
-    """The same refusal, where the request before it had no response: with rotation, that is probably why."""
+    """The same refusal, which was probably caused by rotation: the previous request got no response."""
     lost = _lost("refresh_token")
     return refusal.replace(problem=f"{refusal.problem} ({lost}, and with it the rotated refresh token)")
 
@@ -58,7 +58,7 @@ def after_lost_response(refusal: SignInRequired) -> SignInRequired:
 def spent_nothing(error: BlnkAuthError) -> bool:
     """Whether the failed request provably had no effect, so that its code or token can be used again.
 
-    True if it was not sent, or if the server turned it away unread (429, 503).
+    True if it was not sent, or if the server refused it without processing it (429, 503).
     """
     return (
         isinstance(error, TemporarilyUnavailable)
@@ -75,7 +75,7 @@ def error_of(
     now: float,
     missing: str | None = None,
 ) -> BlnkAuthError:
-    """The error for a response that lacks what was asked for. `missing`: the member that it lacks."""
+    """The error for a response without the requested result. `missing`: the member that it lacks."""
     provider, status = request.provider, response.status_code
     fields = _fields(response, document, request)
     registered = fields["error"] if fields["error"] in REGISTERED_CODES else None
@@ -123,7 +123,7 @@ def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request:
     """The content of a response, as the fields of an error."""
     members, secrets = document or {}, request.secrets
     sent = members.get("error")
-    # A registered code holds no secret, even if a secret is so short that it is a part of one.
+    # A registered code is not redacted, even if a secret is so short that the code contains it.
     code = sent if isinstance(sent, str) and sent in REGISTERED_CODES else clean_code(sent, secrets)
     correlation_id = response.headers.get((request.provider.correlation_header or "").lower())
     return {
@@ -142,7 +142,7 @@ def _description(members: Mapping[str, Any], code: str | None) -> Any:
             return members[member]
     error = members.get("error")
     if code is None and isinstance(error, str):
-        # Prose where a code should be.
+        # Some servers send a sentence as the code.
         return error
     return ": ".join(part for part in _invented(members) if isinstance(part, str) and part)
 
@@ -175,7 +175,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
         until, sent_at = _http_date(value), _http_date(headers.get("date", ""))
         if until is None:
             return None
-        # By the server's clock if it sends its time: ours may be wrong.
+        # Computed with the server's clock if it sends its time, because this machine's clock may be wrong.
         seconds = until - (now if sent_at is None else sent_at)
     return max(seconds, 0.0)
 

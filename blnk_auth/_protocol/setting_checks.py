@@ -1,8 +1,8 @@
-"""What the settings of a provider must be.
+"""Checks the settings of a provider.
 
 Used by `Provider` when one is made: a typing error is found where it is written, and not at the first renewal. Each
-check raises `ConfigurationError` that names the setting. It never calls a user's callable; what those return is checked
-when they have returned it.
+check raises `ConfigurationError` that names the setting. It never calls a user's callable. The value that a callable
+returns is checked when it is called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 """The grant types that a provider may offer, of those that this library asks for (RFC 7591 section 2)."""
 
 ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
-"""The settings that are the URL of an endpoint, and nothing else."""
+"""The settings that must be the URL of an endpoint."""
 
 _LONGEST_SHOWN = 200
 """The most characters of a refused value in an error."""
@@ -34,7 +34,7 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 
 
 def check_settings(provider: Any, *, judges_by_challenge: bool) -> None:
-    """Raises `ConfigurationError` for the first setting of `provider` that cannot be meant.
+    """Raises `ConfigurationError` for the first setting of `provider` that is not valid.
 
     Args:
         provider: Has the settings as attributes.
@@ -149,7 +149,7 @@ def _check_issuer(provider: Any) -> None:
 
 
 def _check_rejections(provider: Any) -> None:
-    # The default takes each response of a listed status for a rejection, unless its challenge names another remedy.
+    # By default, each response with a listed status is a rejection, unless its challenge names another remedy.
     successes = sorted(status for status in provider.rejection_statuses if status < 400)
     if successes:
         raise ConfigurationError(
@@ -207,7 +207,7 @@ def _one_of(known: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value that is refused, as an error shows it: of a collection, its type and its strings."""
+    """A refused value, as an error shows it. A collection is shown by its type and its strings."""
     if not value or not isinstance(value, list | tuple | set | frozenset):
         return quoted(value)
     return f"{quoted(value)} of {', '.join(map(quoted, cast('Iterable[object]', value)))}"[:_LONGEST_SHOWN]

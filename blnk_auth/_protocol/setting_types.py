@@ -4,8 +4,8 @@ Used by `provider`, which makes them public, and by the providers that work by n
 editor shows each setting where a function takes them as `**settings`. Nothing is checked here: `setting_checks` does.
 It never has a default: `Provider` has.
 
-Annotations are evaluated here, unlike in the other files: a `TypedDict` compiles each that is text, and forty of them
-were a twentieth of the time that importing `OAuthClient` takes.
+Unlike in other files, annotations are evaluated here. A `TypedDict` compiles each annotation that is text; forty of
+them took a twentieth of the time that importing `OAuthClient` takes.
 """
 
 from collections.abc import Callable, Mapping

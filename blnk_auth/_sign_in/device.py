@@ -3,9 +3,10 @@
 Used by `OAuthClient.authorize_device`. It promises:
 
 * This file decides how long to wait between polls. The waiting itself is done by the caller's `wait`.
-* An outage does not end the sign-in. It ends when the server refuses it or the code expires.
-* Each poll runs on a worker thread. Cancelling the caller does not cancel a poll, since its response may be the tokens.
-* Text of the server is shown only if it is printable and short.
+* An outage does not end the sign-in. The sign-in ends when the server refuses it or the code expires.
+* Each poll runs on a worker thread. Cancelling the caller does not cancel a poll, because its response may contain the
+  tokens.
+* Text from the server is shown to the user only if it is printable and short.
 
 It never waits on a worker thread, and never polls faster than the server asked for.
 """
@@ -52,7 +53,7 @@ class DeviceAuthorization:
     Attributes:
         user_code: The code to enter.
         verification_uri: The page to open on a device with a browser.
-        verification_uri_complete: The same with the code in it, for a QR code; None if the server sent none.
+        verification_uri_complete: The same page with the code in its URL, for a QR code. None: the server sent none.
         expires_at: When the code expires, in UTC epoch seconds.
         interval: Seconds between two polls that the server asked for.
         device_code: The secret code with which this client polls.
@@ -89,7 +90,7 @@ def read_device_authorization(members: Mapping[str, Any], *, now: float) -> Devi
 
 
 def _text(members: Mapping[str, Any], *names: str) -> str:
-    """The first of these members that is there. What is shown in a terminal must not control it, nor flood it."""
+    """The first of these members that exists. It must be printable and short, because a terminal shows it."""
     value = _member(members, *names)
     if len(value) > _MAX_SHOWN:
         raise _unusable(names[0])
@@ -127,9 +128,10 @@ class DeviceSignIn:
 
     Args:
         state: The client's.
-        wanted: What the user is asked for. Its `parameters` are not sent.
+        wanted: The grant that the user is asked for. Its `parameters` are not sent.
         on_prompt: Shows the user what to do.
-        timeout: Seconds after which it ends, if the code does not expire earlier; None: when the code expires.
+        timeout: Seconds after which the sign-in ends, if the code does not expire earlier. None: it ends when the code
+            expires.
 
     Raises:
         ConfigurationError: An argument cannot work.

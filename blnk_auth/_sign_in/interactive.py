@@ -1,14 +1,14 @@
 """Signing in from a program that runs where the user is (RFC 8252): a browser, a loopback listener, a pasted URL.
 
-Used by `OAuthClient.authorize_interactively`. It runs on a worker thread with an event loop of its own, so it is the
-same for a blocking caller, asyncio and trio. It promises:
+Used by `OAuthClient.authorize_interactively`. It runs on a worker thread with its own event loop, so it works alike for
+a blocking caller, asyncio and trio. It promises:
 
 1. A request ends the sign-in only if it is a GET for the right path and a loopback host, with our `state` (compared in
-   constant time), the right `iss`, and a code or an error. Only the first such request counts. Everything else is
-   answered and ignored, prefetches of the browser included.
-2. The same is true of a pasted URL, with any host and path.
-3. The listener is on a loopback address only, and closes with the sign-in: also at Ctrl-C and cancellation, whenever
-   they come. It never listens on another one.
+   constant time), the right `iss`, and a code or an error. Only the first such request counts. Every other request is
+   answered and has no effect, even a browser's prefetch.
+2. The same checks apply to a pasted URL, but it may have any host and path.
+3. The listener never uses an address other than loopback. It is closed when the sign-in ends, and also on Ctrl-C or
+   cancellation at any moment.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class InteractiveSignIn:
         self._wanted = wanted
         self._settings = settings
         self._redirect_uri = settings.checked_redirect_uri(state.redirect_uri)
-        # Seconds beyond the timeout: for the start and the exchange, and for the browser to get its page.
+        # Seconds in addition to the timeout: for the start, the code exchange, and the browser's request for its page.
         self._patience = settings.timeout + 2 * state.wait_timeout + state.policy.request_deadline + 2 * _LINGER
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +104,7 @@ class InteractiveSignIn:
 
     def run(self) -> CurrentToken:
         """Block until the user has signed in. Ctrl-C closes the listener; an exchange under way is still saved."""
-        # The worker is started inside the `try`: Ctrl-C between its start and the wait must end it too.
+        # The worker is started inside the `try`, so that Ctrl-C between its start and the wait also stops it.
         try:
             return self._launch().wait(self._patience)
         finally:
@@ -188,7 +188,7 @@ class InteractiveSignIn:
         return current
 
     async def _exchange(self, callback_url: str) -> CurrentToken:
-        """Exchange the code; again if the server provably spent nothing, since nobody else could repeat it."""
+        """Exchange the code. Repeated if the code is certainly unspent, because the caller cannot repeat it."""
         time_left, pauses = self._state.policy.request_deadline, iter(_PAUSES)
         failure: TemporarilyUnavailable | None = None
         while True:
@@ -209,7 +209,7 @@ class InteractiveSignIn:
             time_left -= wait
 
     async def _wait_for_the_browser(self) -> None:
-        """Give the browser the time to fetch its page: once the call returns, nothing listens any more."""
+        """Wait until the browser has fetched its page, because the listener is closed afterwards."""
         if self._awaited_pages and not self._stopped:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER):
@@ -224,7 +224,8 @@ class InteractiveSignIn:
             check_callback(callback, self._state.provider)
             raise no_state(callback).replace(remedy="start the sign-in again")
         given = callback.state or ""
-        # Before anything else in it is believed. As bytes: compare_digest refuses strings that are not ASCII.
+        # The state is checked before anything else in the URL is used. As bytes, because compare_digest refuses strings
+        # that are not ASCII.
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._expected_state.encode()):
             raise ProtocolError(
                 "callback_url belongs to another sign-in (its state is not the one that was sent)",
@@ -253,14 +254,15 @@ class InteractiveSignIn:
         path, address = request.target.partition("?")[0], self._address
         host, port = _host_and_port(request.host)
         if address is None or not is_loopback(host):
-            # A page of another site whose name was made to point here (DNS rebinding) would send its own host.
+            # DNS rebinding: a page of another site, whose name was made to point here, would send that name as the
+            # host.
             return refusal(421, "Nothing here for this host.")
         if port != address.port:
             return self._page("wrong_address", f"{port} instead of {address.port}")
         if request.method != "GET":
             return refusal(405, "Only GET.", allow="GET")
         if _is_prefetch(request.headers):
-            # Nothing is used up: the page is for the request that the user makes.
+            # A prefetch does not use up the last page: it is for the request that the user makes.
             return refusal(503, "Not before the user asks for it.")
         if path != address.path:
             return self._last_page(path)
@@ -297,7 +299,7 @@ class InteractiveSignIn:
     # --- the user ------------------------------------------------------------------------------------------------
 
     def _on_a_thread(self, work: Callable[..., None], *args: Any) -> None:
-        """Run what may block for ever, such as reading a terminal, on a daemon thread, which does not delay exit."""
+        """Run work that may block for ever, such as reading a terminal, on a daemon thread: it does not delay exit."""
 
         def report_failure() -> None:
             try:
@@ -308,7 +310,7 @@ class InteractiveSignIn:
         threading.Thread(target=report_failure, name="blnk-auth sign-in", daemon=True).start()
 
     def _in_loop(self, call: Callable[..., object], *args: Any) -> None:
-        # A RuntimeError means that the sign-in is over and its loop closed.
+        # A RuntimeError means that the sign-in has ended and its loop is closed.
         with suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call, *args)
@@ -360,7 +362,7 @@ def _is_prefetch(headers: Mapping[str, str]) -> bool:
 
 
 def _opened_in_browser(url: str) -> bool:
-    # Without a screen only a text browser could open: in the terminal where the user is asked to paste.
+    # Without a screen, only a text browser could open, in the terminal in which the user is asked to paste.
     has_screen = sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     return (has_screen or "BROWSER" in os.environ) and webbrowser.open(url)
 

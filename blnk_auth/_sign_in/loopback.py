@@ -1,10 +1,11 @@
-"""The HTTP server that a browser is sent back to: HTTP/1.1 on a loopback address (RFC 8252 section 7.3).
+"""The HTTP server to which the browser is redirected: HTTP/1.1 on a loopback address (RFC 8252 section 7.3).
 
 Used by the interactive sign-in. h11 reads and writes the protocol; this file adds sockets and limits:
 
 * It listens on loopback addresses only, so no other machine can connect.
-* One request for each connection, at most 16 KiB of head, 10 seconds to send it, 32 connections at a time. When there
-  are more, the one that has waited longest without sending its request is closed, so idle connections keep nobody out.
+* It accepts one request for each connection, with a head of at most 16 KiB, sent within 10 seconds, and 32 connections
+  at a time. If there are more, the connection that has waited longest without sending its request is closed, so idle
+  connections cannot keep the browser out.
 * It never reads a request's body, and never decides what a request means: that is the caller's `respond`.
 """
 
@@ -25,7 +26,7 @@ from ..errors import ConfigurationError, redacted
 _MAX_HEAD_BYTES = 16_384
 _MAX_CONNECTIONS = 32
 _DEADLINE = 10.0
-"""Seconds in which a request must arrive, and again in which the client must take the response."""
+"""Seconds in which a request must arrive, and seconds in which the client must read the response."""
 
 _BACKLOG = 32
 _LOCALHOST = ("127.0.0.1", "::1")
@@ -82,7 +83,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that listen on a loopback host, all on one port.
 
     Args:
-        host: A loopback address, or `localhost`, which stands for both of its addresses.
+        host: A loopback address, or `localhost`, which means both 127.0.0.1 and ::1.
         port: 0 means any free port.
 
     Raises:
@@ -99,7 +100,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
         try:
             return _listen_on_all(addresses, port)
         except OSError as refused:
-            # A port that is free on one address may be taken on the other; then another one will do.
+            # A free port on one address may be in use on the other. Then another port is tried.
             if not attempts_left or refused.errno != errno.EADDRINUSE:
                 raise _cannot_listen(host, port, refused) from None
     raise AssertionError("the last attempt has returned or raised")
@@ -183,7 +184,8 @@ class _Connections:
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError:
-                # The client had closed the connection, or the process is out of files: neither may end the sign-in.
+                # The client has closed the connection, or the process has too many open files. Neither may end the
+                # sign-in.
                 await asyncio.sleep(0.05)
                 continue
             if len(self._open) >= _MAX_CONNECTIONS and not self._close_oldest_idle():
@@ -207,8 +209,8 @@ class _Connections:
     def _close_oldest_idle(self) -> bool:
         """Make room for a new connection; whether that was possible.
 
-        A program that holds idle connections must not keep the browser out. The browser sends its request as it
-        connects, so it is never the one that has waited longest.
+        A program that holds idle connections must not keep the browser out. The browser sends its request as soon as it
+        connects, so its connection is never the one that has waited longest.
         """
         oldest = next(iter(self._reading), None)
         if oldest is None:
@@ -218,7 +220,7 @@ class _Connections:
         return task.cancel()
 
     async def _converse(self, connection: socket.socket) -> None:
-        """One request and one response. A connection that fails concerns nobody else."""
+        """Read one request and send one response. A failure does not affect other connections."""
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
         with suppress(OSError, TimeoutError):
             request: Request | None = None
@@ -243,7 +245,7 @@ class _Connections:
 
 
 async def _read(connection: socket.socket, protocol: h11.Connection) -> Request | None:
-    """The head of the request; None if the client left without one, as browsers do that connect in advance."""
+    """The head of the request; None if the client sent none: some browsers connect in advance and disconnect."""
     loop = asyncio.get_running_loop()
     while True:
         event = protocol.next_event()

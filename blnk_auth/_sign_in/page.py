@@ -1,8 +1,7 @@
 """The pages that a browser shows at the end of a sign-in: what happened, and what to do next.
 
-Used by the interactive sign-in. A page is self-contained: no script, nothing loaded from elsewhere, and a
-Content-Security-Policy that enforces both. Its address never has the code or the state, and every text that is not
-written here is escaped.
+Used by the interactive sign-in. A page has no script and loads nothing; its Content-Security-Policy enforces both. Its
+address never contains the code or the state. Every text that is not written in this file is escaped.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ _CONTENT: Mapping[Page, _Content] = {
 
 
 def page(which: Page, *, provider: str, problem: str = "") -> Response:
-    """The page as a response. `provider` is the name that people read; `problem` is shown as it is, escaped."""
+    """The page as a response. `provider` is the display name; `problem` is shown unchanged, but escaped."""
     content = _CONTENT[which]
     body = Template(HTML).substitute(
         style=CSS,
@@ -98,7 +97,7 @@ def page(which: Page, *, provider: str, problem: str = "") -> Response:
         problem=f'<p class="problem">{escape(problem)}</p>' if problem else "",
         next=content.next,
     )
-    # A lone surrogate, as in the name of a file that is not UTF-8, must not cost the user the page.
+    # A lone surrogate, as in a file name that is not UTF-8, must not make the page fail.
     encoded = body.encode("utf-8", "replace")
     return Response(content.status, {**_headers(), "content-type": "text/html; charset=utf-8"}, encoded)
 

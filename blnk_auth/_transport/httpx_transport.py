@@ -1,8 +1,8 @@
 """The token endpoint through httpx or httpx2: a fresh client for each call, with a shared TLS context.
 
-Used by `transport_for`. A fresh client, because a kept one would share its connections across forks and idle hours;
-with the context shared it costs a fraction of a millisecond. It promises what `Transport` does. It never uses the auth,
-hooks or cookies of the caller's client.
+Used by `transport_for`. The client is fresh, because a kept one would share its connections across forks and idle
+hours. With a shared context, making one takes a fraction of a millisecond. It promises what `Transport` does. It never
+uses the auth, hooks or cookies of the caller's client.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class HttpxTransport:
         if network.client is not None:
             yield network.client
             return
-        # Not through a proxy that the environment names for all http: this request must not leave the machine.
+        # Ignore a proxy that the environment names for http, because this request must not leave the machine.
         trust_env = not stays_on_this_machine(request.url)
         try:
             tls = network.tls or _default_context(self._package)
@@ -68,7 +68,7 @@ class HttpxTransport:
     @contextmanager
     def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
         def trace(event: str, info: dict[str, Any]) -> None:
-            # The only public way to the socket before the headers of the response have arrived.
+            # No other public way leads to the socket before the headers of the response have arrived.
             if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
                 deadline.watch(info["return_value"].get_extra_info("socket"))
             elif event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
@@ -99,7 +99,7 @@ def _read(response: Any, limit: int, deadline: Deadline) -> bytes:
 
 
 def _ends_with_connection(response: Any) -> bool:
-    """Whether nothing else marks the end of the body (RFC 9112 section 6.3). A mock has no connection to break."""
+    """Whether only the end of the connection marks the end of the body (RFC 9112 section 6.3). Never so for a mock."""
     return (
         response.extensions.get("http_version", b"").startswith(b"HTTP/1")
         and "network_stream" in response.extensions
@@ -110,7 +110,7 @@ def _ends_with_connection(response: Any) -> bool:
 
 
 def _imported(package: Package) -> Any:
-    # By statements, so that tools that bundle an application find them.
+    # Import statements, so that tools that bundle an application find these packages.
     try:
         if package == "httpx2":
             import httpx2

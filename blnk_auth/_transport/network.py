@@ -1,8 +1,8 @@
-"""How the authorization server is reached: with an HTTP client of our own, of the package that the caller uses.
+"""How the authorization server is reached: with this library's own HTTP client, of the package that the caller uses.
 
-Used by `ClientState`, by discovery and by the command line. The same package, so that a user of `requests` needs no
-httpx and the caller's mocks see the request. A client of our own, so that the caller's hooks, cookies, redirects, pools
-and cancellation never affect a token request. See docs/explanation/renewal.md.
+Used by `ClientState`, by discovery and by the command line. It uses the same package, so that a user of `requests` need
+not import httpx, and the caller's mocks see the request. It uses its own client, so that the caller's hooks, cookies,
+redirects, pools and cancellation never affect a token request. See docs/explanation/renewal.md.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Network:
         policy: The limits of each exchange.
         verify: True, the path of a CA file, or an `ssl.SSLContext`.
         cert: A client certificate: a file, or a tuple of file, key file and optional password. None: none.
-        proxy: The URL of a proxy. None: the proxy that the environment names, but never for http on this machine.
-        client: A `requests.Session`, `httpx.Client` or `httpx2.Client` of the user's. None: one of our own each time.
+        proxy: The URL of a proxy. None: the proxy that the environment names; for http on this machine, no proxy.
+        client: A `requests.Session`, `httpx.Client` or `httpx2.Client` that the user passed. None: a new client for
+            each request.
         tls: The context for `verify` and `cert`. None where they are the defaults, which each package provides itself.
 
     Raises:
@@ -117,18 +118,18 @@ def transport_for(package: Package | None, network: Network) -> Transport:
 
 def _package_in_use() -> Package:
     in_use: list[Package] = [package for package in _PACKAGES if package in sys.modules]
-    # requests imports less, and nothing that an isolated sub-interpreter refuses, as httpx may with trio installed.
+    # requests imports less. httpx may import trio, which an isolated sub-interpreter refuses.
     return in_use[0] if in_use else "requests"
 
 
 def _package_of(client: Any) -> Package | None:
-    # A package is used only if it is needed: another thread may be importing it at this moment.
+    # Read a package only if it is needed, because another thread may be importing it at this moment.
     if client is None:
         return None
     return next((package for package in _PACKAGES if _is_client_of(package, client)), None)
 
 
 def _is_client_of(package: Package, client: Any) -> bool:
-    # A client of a package can only exist where the package was imported.
+    # If the package was not imported, no client of it can exist.
     module: Any = sys.modules.get(package)
     return module is not None and isinstance(client, module.Session if package == "requests" else module.Client)

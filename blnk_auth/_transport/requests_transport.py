@@ -1,7 +1,7 @@
 """The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx_transport`.
 
-Used by `transport_for`. It promises what `Transport` does, also where requests and http.client do not: the end of a
-connection is never taken for the end of a response's headers.
+Used by `transport_for`. It promises what `Transport` promises. Unlike requests and http.client, it never accepts the
+end of the connection as the end of a response's headers.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -52,7 +52,7 @@ class RequestsTransport:
             adapter = _WatchedAdapter(deadline, network.tls)
             session.mount("https://", adapter)
             session.mount("http://", adapter)
-            # Not through a proxy that the environment names for all http: this request must not leave the machine.
+            # Ignore a proxy that the environment names for http, because this request must not leave the machine.
             session.trust_env = not stays_on_this_machine(request.url)
             if network.proxy is not None:
                 session.proxies = {"http": network.proxy, "https": network.proxy}
@@ -84,13 +84,13 @@ def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
 
 
 def _pieces(raw: urllib3.HTTPResponse) -> Iterator[bytes]:
-    """The body in pieces, each as it arrives; `stream` would wait for pieces of full size, for any time."""
+    """The body in pieces, each as it arrives. `stream` would wait without limit for a piece of full size."""
     while piece := raw.read1(65536, decode_content=False):
         yield piece
 
 
 def _ends_with_connection(raw: urllib3.HTTPResponse) -> bool:
-    """Whether nothing else marks the end of the body (RFC 9112 section 6.3). A mock has no connection to break."""
+    """Whether only the end of the connection marks the end of the body (RFC 9112 section 6.3). Never so for a mock."""
     received = getattr(raw, "_original_response", None)
     return isinstance(received, http.client.HTTPResponse) and received.length is None and not received.chunked
 
@@ -111,7 +111,7 @@ def _was_certainly_not_sent(error: requests.RequestException, deadline: Deadline
     unsent = unsent or isinstance(
         reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError
     )
-    # Our own adapter reports it for certain: nothing is sent before a connection, TLS included, has been made.
+    # The adapter below knows for certain: nothing is sent before the connection, TLS included, has been made.
     return (unsent and not deadline.may_have_sent) or deadline.nothing_was_sent
 
 
@@ -137,7 +137,7 @@ class _WatchedAdapter(HTTPAdapter):
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
         if self._tls is not None:
-            # The same bundle again, this time from REQUESTS_CA_BUNDLE.
+            # requests would add the bundle here too, from REQUESTS_CA_BUNDLE.
             tls = {name: value for name, value in tls.items() if name not in ("ca_certs", "ca_cert_dir")}
         return host, tls
 
@@ -161,13 +161,14 @@ def _watched(connection_class: Any, deadline: Deadline) -> Any:
 
         def _new_conn(self) -> Any:
             connection: Any = super()._new_conn()
-            # Before the proxy is asked for a tunnel, and before TLS.
+            # This runs before the proxy is asked for a tunnel, and before TLS.
             deadline.watch(connection)
             return connection
 
         def _tunnel(self) -> None:
             super()._tunnel()
-            # http.client takes the end of a connection for the end of the proxy's headers, also where we cut it.
+            # http.client accepts the end of the connection as the end of the proxy's headers, even if the deadline cut
+            # it.
             if deadline.has_passed:
                 raise TimeoutError
 

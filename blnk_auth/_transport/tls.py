@@ -1,7 +1,7 @@
 """The TLS context for the authorization server.
 
-Used by `Network`, once for each client: to make one costs tens of milliseconds. It promises never to ask for a password
-on a terminal, and never to quote a path of `cert`: users pass the key itself by mistake.
+Used by `Network`, once for each client, because making a context takes tens of milliseconds. It promises never to ask
+for a password on a terminal, and never to quote a path of `cert`: users sometimes pass the key itself by mistake.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tup
 
 def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
     try:
-        # A callable in place of the password: without one OpenSSL would ask on the terminal.
+        # Pass a callable if there is no password. Otherwise OpenSSL would ask for one on the terminal.
         password = files[2] if len(files) > 2 else ""
         made.load_cert_chain(files[0], files[1] if len(files) > 1 else None, lambda: password)
     except (OSError, TypeError, IndexError, ValueError) as error:
@@ -53,7 +53,7 @@ def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:
 
 
 def _why(error: Exception, files: Sequence[str]) -> str:
-    """In words: OpenSSL's own are such as `[SSL] PEM lib`. It quotes no path: a key may have been passed instead."""
+    """The reason in plain words, because OpenSSL's is `[SSL] PEM lib`. No path is quoted: it may be the key itself."""
     if isinstance(error, ssl.SSLError):
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is not that of the certificate"
