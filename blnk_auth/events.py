@@ -73,8 +73,8 @@ class Event:
         error: The exception; None if there was none.
         subject: Whose grant it is; None for the client's own, or where it is not known.
         provider: The provider's name; None where there is none, as for a `StaticToken`.
-        seconds: How many seconds the operation took that the event is about, waiting for the store's lock included.
-            None for an event that is not about an operation, as `token_withheld`.
+        seconds: How many seconds the operation took, including the wait for the store's lock. None for an event without
+            an operation, such as `token_withheld`.
     """
 
     name: EventName
@@ -93,8 +93,8 @@ OnEvent = Callable[[Event], object]
 _WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back")
 
 
-# Its cache is the memory of what has been logged, for the whole process; bounded, so that after so many others one may
-# be logged again.
+# The cache remembers which warnings were logged in this process. It is bounded, so an old warning may be logged again
+# after many others.
 @functools.lru_cache(maxsize=1024)
 def _warn_once(*event: str) -> None:
     """Nothing is raised for a request that is sent without the token, so the log must explain the 401 that follows."""

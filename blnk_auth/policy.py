@@ -1,7 +1,7 @@
 """When to renew and how long to wait: every number of the renewal, in one value.
 
-Used by `OAuthClient`, the renewal and the transports of the token endpoint. What this file promises: a policy that was
-made is sound, so nothing else checks its numbers, and it is never changed. The reason for each default is in
+Used by `OAuthClient`, the renewal and the transports of the token endpoint. It promises that a policy is checked when
+it is made, so no other code checks its numbers, and that it is never changed. The reason for each default is in
 `docs/explanation/policy.md`.
 """
 
@@ -16,7 +16,7 @@ from .errors._pickling import pickled_by_name
 __all__ = ["RenewalPolicy"]
 
 _ENDLESS = 1e12
-"""More seconds than anybody means."""
+"""The largest number of seconds that is accepted."""
 
 _MOST_RETRIES = 10
 """More repetitions than fit in any deadline that somebody waits for."""

@@ -1,7 +1,7 @@
 """The grants of one client in its store: listing them, reading them, and deleting those that have ended.
 
-Used by `OAuthClient.subjects` and `prune`, by `keepalive`, and by the command line. It promises the grants of this
-client and of no other one. It never renews, and deletes only what has ended, under the store's lock.
+Used by `OAuthClient.subjects` and `prune`, by `keepalive`, and by the command line. It promises to return only grants
+of this client. It never renews a grant, and deletes only ended grants, under the store's lock.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _is_usable(state: ClientState, grant: AuthorizationGrant) -> bool:
 
 
 def _keys(state: ClientState, prefix: str) -> list[str]:
-    # A list, so that what a store raises during the iteration becomes a `StoreError` too.
+    # A list, so that an exception that a store raises during the iteration becomes a `StoreError` too.
     return call_store("read", lambda: list(state.store.keys(prefix)))
 
 
@@ -118,7 +118,7 @@ def _delete(state: ClientState, current: CurrentToken, before: float) -> bool:
     events: list[Event] = []
     stored = current.renewal(events=events).stored
     with stored.locked():
-        # Read again: a user may have signed in while the lock was not had yet.
+        # Read again, because a user may have signed in before the lock was taken.
         if current.unsaved is not None or not _has_ended(state, current.store_key, before):
             return False
         stored.delete()

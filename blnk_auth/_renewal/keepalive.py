@@ -35,7 +35,7 @@ OnProgress = Callable[[int, int | None], object]
 MOST_WORKERS = 64
 
 _YOUNG = 0.1
-"""The share of its lifetime in which a refresh token is young: renewing it again would gain nothing."""
+"""The share of a refresh token's lifetime in which it is too new to be worth renewing."""
 
 _GIVE_UP_AFTER = 20
 """After so many failures in a row the cause is the server or the store, not a grant."""
@@ -52,7 +52,7 @@ class KeepaliveSettings:
         idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's, which may be unknown.
         rate: Renewals per second, at most.
         workers: Concurrent renewals, at most.
-        shard: Which part of the grants, of how many parts: the first is 0.
+        shard: The part of the grants to visit, counted from 0, and the number of parts.
     """
 
     horizon: float
@@ -256,7 +256,7 @@ class KeepaliveRun:
             subjects.append(subject)
 
     def _record_failure(self, key: str, error: BlnkAuthError) -> None:
-        """Record a failure, and stop where every other grant would fail too, rather than fail 100,000 times."""
+        """Record a failure. Stop the run if every other grant would fail too."""
         with self._lock:
             self.report.failed.append(KeepaliveFailure(key, error.replace()))
             for kind in self._in_a_row:
