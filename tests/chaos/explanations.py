@@ -21,10 +21,9 @@ SAVED_WITHIN = 40.0
 _LOSING = frozenset({"reset after", "cut headers", "cut body", "late", "error after", "delayed request", "kill after"})
 """Faults of a request that took effect and whose answer the client did not get, or not in time."""
 
-_LAPSES_AFTER = LEASE / 3
-"""Seconds of a pause from which on a lease may run out: it is renewed every third of its time. One that fails is
-tried again soon, but a call to a server that does not answer takes a while until it fails."""
-
+_LAPSES_AFTER = LEASE / 2
+"""Seconds of a pause from which on a lease may run out. It is renewed every third of its time, so two thirds are left
+when a pause begins at the worst moment. A sixth is for the call that renews it, and for the one that failed before."""
 
 _PUT_BACK_WITHIN = 3.0
 """Seconds that it takes to put a backup back: a window ends when that is done."""
