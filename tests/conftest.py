@@ -13,6 +13,9 @@ from collections.abc import Generator, Iterator
 import pytest
 from support.quick import mark_the_contract, watched
 
+# As users have it from the installed wheel; a checkout has no entry point.
+pytest_plugins = ["blnk_auth.testing.pytest_plugin"]
+
 _SKIP_IS_FAILURE = os.environ.get("CI") == "true"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from support.api_clients import ClientWorld
 
@@ -9,8 +7,6 @@ from blnk_auth.testing import Clock, Sandbox
 
 
 @pytest.fixture
-def world() -> Iterator[ClientWorld]:
+def world(blnk_sandbox: Sandbox, blnk_clock: Clock) -> ClientWorld:
     """A new sandbox, store and clock for each test."""
-    clock = Clock()
-    with Sandbox(clock=clock) as sandbox:
-        yield ClientWorld(sandbox, clock)
+    return ClientWorld(blnk_sandbox, blnk_clock)

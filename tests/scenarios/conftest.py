@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.worlds import SharedWorld, World, a_world
+from support.worlds import SharedWorld, World
 
-from blnk_auth.testing import Sandbox
+from blnk_auth import MemoryStore
+from blnk_auth.testing import Clock, Sandbox
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    """A new sandbox, store and clock for each test."""
-    with a_world() as new:
-        yield new
+def world(blnk_sandbox: Sandbox, blnk_clock: Clock, blnk_store: MemoryStore) -> World:
+    """The plugin's sandbox, store and clock, which are new for each test."""
+    return World(blnk_sandbox, blnk_clock, store=blnk_store)
 
 
 @pytest.fixture

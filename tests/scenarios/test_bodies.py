@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from packaging.version import Version
 from support.clients import KINDS, REQUESTS, Kind, through_every_client
-from support.worlds import ONE_RENEWAL, World
+from support.worlds import World
 
-from blnk_auth.testing import RecordedRequest
+from blnk_auth.testing import RecordedRequest, assert_renewed_once
 
 PAYLOAD = b"0123456789" * 100
 OFFSET = 300
@@ -246,7 +246,7 @@ def test_f34_a_rejected_body_is_repeated_whole_or_not_at_all(
         if not body.repeated:
             assert b"expired token" in answer.body
         assert http.get(world.url).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
     assert world.sandbox.counts.api_rejected == 1
 
 
@@ -258,7 +258,7 @@ def test_f34_a_body_is_sent_once_if_the_token_was_renewed_first(
     with kind.open(world.expired()) as http, ExitStack() as stack:
         assert http.post(world.url, **body.make(payload_file, stack)).status == 201
     assert [body.payload in request.body for request in uploads(world)] == [True]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if httpx_any(kind)], ids=str)
@@ -282,7 +282,7 @@ def test_f34_a_stream_of_the_callers_own_is_never_repeated(world: World, kind: K
         response = http.portal.call(send, request) if kind.is_async else send(request)  # type: ignore[attr-defined]
     assert response.status_code == 401
     assert [request.body_length for request in uploads(world)] == [len(PAYLOAD)]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client

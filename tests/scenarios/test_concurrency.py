@@ -28,7 +28,7 @@ from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 from blnk_auth import BlnkAuthError, TemporarilyUnavailable
 from blnk_auth.events import Event
 from blnk_auth.stores._token_store import Version
-from blnk_auth.testing import Fault
+from blnk_auth.testing import Fault, assert_renewed_once
 
 
 def all_ok(answers: list[Any]) -> bool:
@@ -42,7 +42,7 @@ def test_f01_fifty_threads_with_an_expired_token_renew_it_once(world: World, kin
         world.sandbox.token_latency = 0.2
         answers = http.herd(world.url)
     assert all_ok(answers)
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
     assert world.sandbox.counts.api_requests == HERD
 
 
@@ -53,7 +53,7 @@ def test_f02_fifty_tasks_with_an_expired_token_renew_it_once(world: World, kind:
         world.sandbox.token_latency = 0.2
         answers = http.herd(world.url)
     assert all_ok(answers)
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
     assert world.sandbox.counts.api_requests == HERD
 
 
@@ -140,7 +140,7 @@ def test_f03_threads_and_tasks_share_one_renewal(world: World, kind: Kind) -> No
     with Kind("requests", "sync").open(alice) as threads, kind.open(alice) as tasks:
         calls = [http.start("GET", world.url) for _ in range(25) for http in (threads, tasks)]
         assert all_ok([call.result(10) for call in calls])
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def test_f03_all_clients_together_share_one_renewal(world: World) -> None:
@@ -151,7 +151,7 @@ def test_f03_all_clients_together_share_one_renewal(world: World) -> None:
         clients = [stack.enter_context(kind.open(alice)) for kind in KINDS]
         calls = [http.start("GET", world.url) for _ in range(8) for http in clients]
         assert all_ok([call.result(10) for call in calls])
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_tasks
@@ -282,7 +282,7 @@ def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Ki
     with Hold() as asking:
         world.sandbox.fail(Fault(rewrite=asking))
         assert run_a_loop(kind, main) == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_tasks
@@ -297,7 +297,7 @@ def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, ki
         asking.release()
         world.events.wait_for("renewed")
         assert http.get(world.url).token == world.stored(alice).token.access_token
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def cancel(call: Future[Any]) -> None:
@@ -319,7 +319,7 @@ def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind) -
         cancel(waiter)
         asking.release()
         assert leader.result(PATIENCE).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_tasks
@@ -390,7 +390,7 @@ def test_f10_an_event_callback_may_call_the_api(world: World, kind: Kind) -> Non
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
         assert done.result(PATIENCE) == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -411,7 +411,7 @@ def test_f10_a_store_that_asks_for_the_token_it_delays_gets_an_error(world: Worl
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
     assert len(refused) == 1
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client

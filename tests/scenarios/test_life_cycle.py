@@ -24,10 +24,10 @@ from support.clients import HTTPX, REQUESTS, Kind, through_every_client
 from support.errors import raises
 from support.limits import PATIENCE
 from support.waiting import Hold
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World, sandbox_secret
+from support.worlds import NO_RENEWAL, SharedWorld, World, sandbox_secret
 
 from blnk_auth import ConfigurationError, RequestsAuth, TokenSource
-from blnk_auth.testing import Fault
+from blnk_auth.testing import Fault, assert_renewed_once
 
 PACKAGES = ("httpx", "httpx2")
 has_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -123,7 +123,7 @@ def test_a_cancelled_task_leaves_and_the_renewal_continues(
         run(manner, main)
     other = "waiter" if role == "leader" else "leader"
     assert statuses == {other: 200, "next": 200}
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.parametrize("step", ["asking", "loading", "saving"])
@@ -154,7 +154,7 @@ def test_a_loop_that_ends_in_mid_renewal_loses_nothing(world: World, package: An
         world.events.wait_for("renewed")
     with kind.open(alice) as http:
         assert http.get(world.url).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -172,7 +172,7 @@ def test_a_loop_closed_under_a_waiting_task_loses_nothing(world: World) -> None:
         asking.release()
         assert other.result(PATIENCE).status == 200
         del waiting
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def test_a_sync_call_on_the_loops_thread_does_not_deadlock(world: World) -> None:
@@ -187,7 +187,7 @@ def test_a_sync_call_on_the_loops_thread_does_not_deadlock(world: World) -> None
         return blocking.access_token, (await leader).access_token
 
     assert len(set(asyncio.run(main()))) == 1
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 class HeldStore:
@@ -233,7 +233,7 @@ def test_ctrl_c_in_the_main_thread_does_not_stop_a_renewal(shared_world: SharedW
     new = shared_world.stored(alice).token
     assert written == {"status": 200, "token": new.access_token}
     assert new.refresh_token != old.refresh_token
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 def test_an_interpreter_that_exits_in_mid_renewal_saves_the_answer_first(shared_world: SharedWorld) -> None:
@@ -249,7 +249,7 @@ def test_an_interpreter_that_exits_in_mid_renewal_saves_the_answer_first(shared_
         assert child.ends() == 0
     assert shared_world.stored(alice).token.refresh_token != old.refresh_token
     assert alice.state == "fresh"
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 def test_a_renewal_behind_the_last_call_of_a_program_is_saved(shared_world: SharedWorld) -> None:
@@ -266,7 +266,7 @@ def test_a_renewal_behind_the_last_call_of_a_program_is_saved(shared_world: Shar
         assert child.says() == "leaving"
         assert child.ends() == 0
     assert shared_world.stored(alice).token.refresh_token != old.refresh_token
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 @pytest.mark.parametrize("kind", [REQUESTS, HTTPX], ids=str)
@@ -277,7 +277,7 @@ def test_a_token_can_be_renewed_while_the_interpreter_shuts_down(shared_world: S
         assert child.says() == "leaving"
         assert child.says() == {"status": 200, "token": shared_world.stored(alice).token.access_token}
         assert child.ends() == 0
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 # --- forked ------------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_f52_a_process_forked_in_mid_renewal_works_on(shared_world: SharedWorld,
         assert child.ends() == 0
     token = shared_world.stored(alice).token.access_token
     assert written == [{"who": who, "status": 200, "token": token} for who in ("child", "parent")]
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 GUNICORN_APP = """
@@ -346,7 +346,7 @@ def test_f52_a_pre_forking_server_renews_once_for_all_workers(
         answers = list(callers.map(lambda _: requests.get(server.url, headers=ONCE, timeout=PATIENCE), range(24)))
         assert {answer.headers["X-Status"] for answer in answers} == {"200"}
         assert len({answer.headers["X-Pid"] for answer in answers}) > 1
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 ONCE = {"Connection": "close"}
@@ -397,7 +397,7 @@ def test_f52_a_copy_shares_the_renewal(world: World, kind: Kind, copied: Callabl
     with kind.open(auth) as one, kind.open(copied(auth)) as other:
         calls = [http.start("GET", world.url) for _ in range(5) for http in (one, other)]
         assert {call.result(PATIENCE).status for call in calls} == {200}
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.parametrize("secret", ["text", "callable"])
@@ -417,7 +417,7 @@ def test_f52_a_pickle_carries_no_secret_and_works_again(shared_world: SharedWorl
         shared_world.sandbox.revoke_access_tokens()
         if secret == "callable":
             assert http.get(shared_world.url).status == 200
-            assert shared_world.renewals == ONE_RENEWAL
+            assert_renewed_once(shared_world.sandbox)
         else:
             with raises(ConfigurationError, parameter="client_secret"):
                 http.get(shared_world.url)
@@ -447,7 +447,7 @@ def test_f52_a_requests_session_that_holds_one_can_be_copied(
         with copied(session) as again:
             assert again.get(shared_world.url, timeout=PATIENCE).status_code == 200
         assert session.get(shared_world.url, timeout=PATIENCE).status_code == 200
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 @through_every_client

@@ -16,10 +16,11 @@ import trustme
 from support.clients import REQUESTS, Http, Kind, through_every_client
 from support.proxies import Everywhere
 from support.sites import Received, Reply
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
+from support.worlds import NO_RENEWAL, World
 
 from blnk_auth import StaticToken, Token, TokenSource
 from blnk_auth._renewal.credential import Source
+from blnk_auth.testing import assert_renewed_once
 
 KEY = "a-fixed-api-key"
 API = "https://api.acme.test"
@@ -413,7 +414,7 @@ def test_a_token_for_its_own_origin_is_renewed_and_follows_redirects_there(
     carried = [request.headers.get("authorization") for _, request in hosts.arrived]
     assert None not in carried
     assert carried[0] != carried[1] == carried[2] == f"Bearer {source.token().access_token}"
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client

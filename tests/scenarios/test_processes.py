@@ -11,10 +11,10 @@ import pytest
 from support.clients import HTTPX, KINDS, REQUESTS, Kind
 from support.limits import PATIENCE
 from support.waiting import Hold
-from support.worlds import ONE_RENEWAL, SharedWorld
+from support.worlds import SharedWorld
 
 from blnk_auth import SignInRequired
-from blnk_auth.testing import Fault
+from blnk_auth.testing import Fault, assert_renewed_once
 
 
 def test_f40_eight_processes_with_an_expired_token_renew_it_once(shared_world: SharedWorld) -> None:
@@ -30,7 +30,7 @@ def test_f40_eight_processes_with_an_expired_token_renew_it_once(shared_world: S
         written = [child.says() for child in children]
     token = shared_world.stored(shared_world.client().for_subject("alice")).token.access_token
     assert written == [{"status": 200, "token": token}] * 8
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
 
 
 BEFORE_THE_REQUEST = ("loading", "locking", "locked", "loading under the lock")
@@ -49,7 +49,7 @@ def test_f40_a_process_killed_at_any_other_step_costs_nothing(shared_world: Shar
         calls = [http.start("GET", shared_world.url) for _ in range(5)]
         child.kill()
         assert {call.result(PATIENCE).status for call in calls} == {200}
-    assert shared_world.renewals == ONE_RENEWAL
+    assert_renewed_once(shared_world.sandbox)
     assert survivor.state == "fresh"
 
 

@@ -11,10 +11,10 @@ from support.clients import Kind, through_every_client
 from support.errors import LOST_REFRESH, raises
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
+from support.worlds import NO_RENEWAL, World
 
 from blnk_auth import OAuthClient, RenewalPolicy, SignInRequired, TemporarilyUnavailable, Token
-from blnk_auth.testing import Fault
+from blnk_auth.testing import Fault, assert_renewed_once
 
 AT_ONCE = RenewalPolicy(lost_answer_delay=0)
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -77,7 +77,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_that_is_turned_off(
     with kind.open(alice) as http, pytest.raises(TemporarilyUnavailable) as caught:
         http.get(world.url)
     assert caught.value.outcome_unknown
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 # --- a remembered failure --------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_a_provider_that_refuses_early_renewals_is_not_asked_early(world: World,
         assert (world.renewals, alice.state) == (NO_RENEWAL, "fresh")
         world.clock.advance(22)
         assert http.get(world.url).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 # --- rejections ------------------------------------------------------------------------------------------------------

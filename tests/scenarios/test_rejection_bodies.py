@@ -20,11 +20,12 @@ from support.clients import REQUESTS, Kind, through_every_client
 from support.limits import PATIENCE
 from support.sites import Reply, Site
 from support.waiting import Hold
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
+from support.worlds import NO_RENEWAL, World
 
 from blnk_auth import ApiAnswer, RequestsAuth, TokenSource
 from blnk_auth._request import rejection_body
 from blnk_auth._request.rejection_body import MAX_REJECTION_BYTES, HttpxRejectionBody
+from blnk_auth.testing import assert_renewed_once
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 leaves_a_body = pytest.mark.filterwarnings(
@@ -72,7 +73,7 @@ def test_f39_a_compressed_body_is_judged_as_it_reads(world: World, kind: Kind) -
             assert http.get(api.origin).body == b"done"
         assert len(api.received) == 2
     assert judge.bodies == [b'{"error":"UNAUTHENTICATED"}', b"done"]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 TWICE = packed(64 << 20, 2)
@@ -105,7 +106,7 @@ def test_f39_a_compression_bomb_is_neither_judged_nor_unpacked(world: World, kin
         assert http.get(api.origin).status == 200
     assert judge.bodies == [None]
     assert peak < 10 << 20
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def stalled(hold: Hold, *beginning: bytes) -> Iterator[bytes]:
@@ -129,7 +130,7 @@ def test_f39_a_rejection_whose_body_never_comes_is_left(
             assert http.get(api.origin, timeout=None).body == b"done"
             assert http.get(api.origin, timeout=None).body == b"done"
         assert len(api.received) == 3
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @leaves_a_body
@@ -204,7 +205,7 @@ def test_f39_a_hook_of_the_callers_may_have_read_a_rejection_piece_by_piece(worl
         assert [each.status_code for each in response.history] == [401]
     assert seen == [b"expired", b"done"]
     assert judge.bodies == [None]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.parametrize("package", [httpx, httpx2])
@@ -284,7 +285,7 @@ def test_f39_a_body_that_only_a_coroutine_can_read_is_left_alone(world: World, i
             assert response.status_code == expected
     assert len(set(adapter.authorizations)) == 2
     assert judge.bodies == ([None] if is_judged else [])
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @leaves_a_body

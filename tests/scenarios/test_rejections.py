@@ -15,10 +15,10 @@ from support.limits import PATIENCE
 from support.providers import acme_at
 from support.sites import Received, Reply, Site, endless
 from support.waiting import Hold
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
+from support.worlds import NO_RENEWAL, World
 
 from blnk_auth import BlnkAuthError, ConfigurationError, Provider, SignInRequired, TokenSource
-from blnk_auth.testing import Fault
+from blnk_auth.testing import Fault, assert_renewed_once
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
@@ -32,7 +32,7 @@ def test_f30_fifty_rejected_calls_renew_once_and_are_repeated_once(world: World,
     with kind.open(alice) as http:
         answers = http.herd(world.url)
     assert {answer.status for answer in answers} == {200}
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
     counts = world.sandbox.counts
     assert 1 <= counts.api_rejected <= HERD
     assert counts.api_requests == HERD + counts.api_rejected
@@ -48,7 +48,7 @@ def test_f31_a_rejection_that_renewal_does_not_resolve_is_returned_unchanged(wor
     assert (answer.status, answer.body) == (401, b'{"error":"still no"}')
     assert answer.headers["x-trace"] == "second"
     assert answer.headers["www-authenticate"] == INVALID_TOKEN["WWW-Authenticate"]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
     assert world.sandbox.counts.api_requests == 2
 
 
@@ -59,7 +59,7 @@ def test_f31_an_api_that_always_rejects_causes_no_storm(world: World, kind: Kind
     with kind.open(world.signed_in()) as http:
         for _ in range(10):
             assert http.get(world.url).status == 401
-        assert world.renewals == ONE_RENEWAL
+        assert_renewed_once(world.sandbox)
         assert world.sandbox.counts.api_requests == 11
         world.clock.advance(11)
         assert http.get(world.url).status == 401
@@ -171,7 +171,7 @@ def test_f32_a_challenge_that_renewal_can_meet_is_met(world: World, kind: Kind, 
     with kind.open(world.signed_in()) as http:
         world.sandbox.fail(Fault(status=401, headers=headers), at="api")
         assert http.get(world.url).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -198,7 +198,7 @@ def test_f33_a_late_rejection_of_an_older_token_renews_nothing(world: World, kin
                 answers = [call.result(PATIENCE) for call in calls]
     assert {(answer.status, answer.token) for answer in answers} == {(200, new)}
     assert api.authorizations == [f"Bearer {old}"] * 5 + [f"Bearer {new}"] * 5
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -278,7 +278,7 @@ def test_f35_a_redirect_within_the_origin_keeps_the_token_and_is_repeated(world:
     assert None not in api.authorizations
     assert answer_.token is not None
     assert api.authorizations[-1] == f"Bearer {answer_.token}"
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -295,7 +295,7 @@ def test_f35_the_redirect_of_a_repeated_request_carries_the_new_token(world: Wor
     assert len(new) == 2
     assert len(set(new)) == 1
     assert old not in new
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def redirected_provider(world: World, token_site: Site) -> Provider:
@@ -416,7 +416,7 @@ def test_f39_a_pool_of_one_connection_never_deadlocks(world: World, kind: Kind, 
             assert http.get(api.origin).status == 200
             assert http.get(api.origin).status == 200
     assert len(api.received) == 3
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -486,4 +486,4 @@ def test_what_was_retried_is_distinguished_from_the_source(world: World) -> None
     old = alice.token()
     new = alice.renew(rejected=old)
     assert alice.renew(rejected=old) == new
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)

@@ -19,10 +19,11 @@ from requests.adapters import BaseAdapter
 from support.clients import KINDS, REQUESTS, Http, Kind, through_every_client, through_threads
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, SharedWorld, World
+from support.worlds import NO_RENEWAL, SharedWorld, World
 
 from blnk_auth import BlnkAuthError, RequestsAuth, StaticToken, TokenSource
 from blnk_auth.provider import PerCall
+from blnk_auth.testing import assert_renewed_once
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 PAYLOAD = b"0123456789" * 100
@@ -82,7 +83,7 @@ def test_f34_what_was_done_before_a_redirect_is_not_done_again(
             ("GET", "/end"),
         ]
         assert api.authorizations[2] not in api.authorizations[:2]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @pytest.mark.parametrize("status", [307, 308])
@@ -93,7 +94,7 @@ def test_f34_a_body_that_followed_a_redirect_is_repeated_whole(world: World, kin
         with kind.open(world.signed_in(api_origins=(api.origin,)), follow=True) as http:
             assert http.post(f"{api.origin}/start", data={"pay": "100"}).status == 200
         assert sent(api) == [("POST", path, b"pay=100") for path in ("/start", "/end", "/end")]
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 def with_api_headers(world: World, api: Site, headers: PerCall = CUSTOMER) -> TokenSource:
@@ -183,7 +184,7 @@ def test_f39_a_rejection_whose_body_breaks_off_is_resolved_all_the_same(
         with kind.open(world.signed_in(client=world.client(provider)), pool=1) as http:
             assert http.get(api.origin).status == 200
             assert http.get(api.origin).status == 200
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client
@@ -222,7 +223,7 @@ def test_f39_an_adapter_may_give_any_file_for_the_body_of_a_rejection(world: Wor
         http.native.mount("http://", InMemory(401, 200))
         answer = http.get(world.url)
     assert (answer.status, answer.body, answer.history) == (200, b"{}", (401,))
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 # --- cookies, hooks, history, elapsed ------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ def test_f39_hooks_of_the_callers_see_the_apis_answers_and_no_token_request(worl
         seen = watch(http)
         assert http.get(api.origin).status == 200
         assert seen == ([200] if kind == REQUESTS else [401, 200])
-    assert world.renewals == ONE_RENEWAL
+    assert_renewed_once(world.sandbox)
 
 
 @through_every_client

@@ -35,13 +35,18 @@ class World:
     """A sandbox with the personality of a provider, and clients of that provider."""
 
     def __init__(
-        self, sandbox: Sandbox, clock: Clock, name: str = "blnk_cloud", tls: Certificates | None = None
+        self,
+        sandbox: Sandbox,
+        clock: Clock,
+        name: str = "blnk_cloud",
+        tls: Certificates | None = None,
+        store: TokenStore | None = None,
     ) -> None:
         self.sandbox = sandbox
         self.name = name
         self.clock = clock
         self.tls = tls
-        self.store: TokenStore = MemoryStore()
+        self.store: TokenStore = MemoryStore() if store is None else store
         self.events = Events()
         self.scope = SCOPES[name]
 
