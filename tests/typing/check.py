@@ -47,6 +47,7 @@ RESULTS = {
 
 EXAMPLES_IN_PYRIGHT = {
     "typeCheckingMode": "strict",
+    "reportDuplicateImport": "none",  # a block may be a program of its own
     "reportMissingImports": "none",  # the packages of some clients are installed elsewhere
     "reportMissingTypeStubs": "none",  # not every package that an example uses has types
     "reportUnknownMemberType": "none",  # and some that have types leave parts of them open: flask, trustme
