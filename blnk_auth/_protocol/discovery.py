@@ -153,7 +153,8 @@ def _get(url: str, send: Send) -> HttpResponse:
         if response.status_code < 500 and response.status_code != 429:
             return response
         why = f"status {response.status_code}"
-    raise TemporarilyUnavailable(f"{url} sent no metadata ({why})", parameter="issuer", remedy="try again later")
+    remedy = "check the host and the port, and that the server runs; if it does, try again later"
+    raise TemporarilyUnavailable(f"{url} sent no metadata ({why})", parameter="issuer", remedy=remedy)
 
 
 def _document(response: HttpResponse) -> Mapping[str, Any] | None:

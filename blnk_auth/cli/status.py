@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from .exit_status import SIGN_IN, Failure, sign_in_command
 from .options import EPILOG, Duration, Selection, client_options, json_option
@@ -42,7 +43,9 @@ def command(selection: Selection, watch: bool, interval: float, as_json: bool) -
         raise click.UsageError("--watch and --json exclude each other; for scripts, repeat --json instead")
     profile = selection.load()
     client = selection.open(profile)
-    only = profile.subject if "subject" in profile.overridden else None
+    # BLNK_AUTH_SUBJECT is the usual subject of other commands, as `subject` in a profile is: it selects nothing here.
+    is_selected = click.get_current_context().get_parameter_source("subject") is ParameterSource.COMMANDLINE
+    only = profile.subject if is_selected else None
     if watch:
         with suppress(KeyboardInterrupt):
             _watch(lambda: status_table(grant_statuses(client, only)), interval)

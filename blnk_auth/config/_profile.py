@@ -246,8 +246,8 @@ def load_profile(
     Args:
         name: The name of the profile. Default: "default".
         path: The file. None: see `config_path`.
-        overrides: Settings that replace those of the file. If they name a provider, there need not be a file. None:
-            none.
+        overrides: Settings that replace those of the file. If they name a provider, there need not be a file, and a
+            profile of another provider is not used. None: none.
         environment: The variables that `${NAME}` refers to. Default: those of the process.
 
     Returns:
@@ -266,6 +266,9 @@ def load_profile(
     file = find_config(path)
     is_named = bool(path or os.environ.get("BLNK_AUTH_CONFIG"))
     table = _table(file, name, is_needed="provider" not in overrides, is_named=is_named)
+    if table is not None and overrides.get("provider", table.get("provider")) != table.get("provider"):
+        # A variable or an option names another provider: the profile describes another client.
+        table = None
     everything = frozenset(each.name for each in every_setting())
     origin = SettingsOrigin(file, name, everything if table is None else frozenset(overrides))
     table = table or {}

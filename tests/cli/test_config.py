@@ -249,6 +249,16 @@ def test_what_a_missing_profile_lacks_is_blamed_on_the_options(tmp_path: Path) -
         load_profile("other", tmp_path / "config.toml", overrides={"provider": "flinks", "client_id": "id"})
 
 
+def test_a_profile_of_another_provider_is_not_used(tmp_path: Path) -> None:
+    """Variables that describe a client of another provider, as `blnk-auth sandbox --env` prints them, describe all."""
+    load(tmp_path, BASE + 'base_url = "https://blnk.test"\nscope = "data:read"')
+    given = {"provider": "discover", "issuer": "https://as.test", "client_id": "other"}
+    profile = load_profile("default", tmp_path / "config.toml", overrides=given)
+    assert profile.settings == given
+    same = load_profile("default", tmp_path / "config.toml", overrides={"provider": "blnk_cloud", "client_id": "other"})
+    assert (same.settings["base_url"], same.scope) == ("https://blnk.test", "data:read")
+
+
 def test_references_are_replaced_anywhere_and_can_be_escaped(tmp_path: Path) -> None:
     """`${NAME}` is replaced inside strings, lists and tables, and `$${` stands for itself."""
     text = BASE + 'scope = "a:${X} $${X}"\napi_origins = ["https://${HOST}"]\nclient_secret = "${X}"'

@@ -146,6 +146,15 @@ def test_one_subject_can_be_asked_for(blnk_auth_cli: CommandLine) -> None:
     )
 
 
+def test_the_usual_subject_selects_nothing(blnk_auth_cli: CommandLine) -> None:
+    """`BLNK_AUTH_SUBJECT`, which sandbox --env prints, hides nobody: only the option selects."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    blnk_auth_cli.give(client, "bob")
+    shown = blnk_auth_cli.run("status", "--json", BLNK_AUTH_SUBJECT="alice")
+    assert [each["subject"] for each in json.loads(shown.stdout)] == ["alice", "bob"]
+
+
 def test_watching_is_for_people(blnk_auth_cli: CommandLine) -> None:
     """--watch and --json exclude each other, which is reported in one line."""
     result = blnk_auth_cli.run("status", "--watch", "--json")

@@ -87,7 +87,8 @@ class Control:
     def _act(self, request: RecordedRequest) -> Answer:
         action = self._actions.get((request.method, request.path.removeprefix("/_sandbox/")))
         if action is None:
-            known = ", ".join(f"{method} /_sandbox/{name}" for method, name in self._actions)
+            named = [*self._actions, ("GET", "superseded"), ("POST", "token")]
+            known = ", ".join(f"{method} /_sandbox/{name}" for method, name in named)
             return Answer.json(404, {"error": f"No such control; there are: {known}"})
         try:
             action(_query_of(request))
