@@ -210,7 +210,8 @@ def _shown(value: object) -> str:
     """A refused value, as an error shows it. A collection is shown by its type and its strings."""
     if not value or not isinstance(value, list | tuple | set | frozenset):
         return quoted(value)
-    return f"{quoted(value)} of {', '.join(map(quoted, cast('Iterable[object]', value)))}"[:_LONGEST_SHOWN]
+    values = cast("Iterable[object]", value)
+    return f"{quoted(values)} of {', '.join(map(quoted, values))}"[:_LONGEST_SHOWN]
 
 
 def _are(kind: type, value: object) -> bool:
