@@ -28,6 +28,10 @@ class Log:
             os.write(1, line.encode())
 
 
+CALLER = "caller"
+"""What the names of the threads begin with that call the API."""
+
+
 def heartbeat(log: Log, stop: threading.Event) -> None:
     """Notes when the process did not run, and how large it is."""
     last = measured = time.monotonic()
@@ -41,7 +45,8 @@ def heartbeat(log: Log, stop: threading.Event) -> None:
                 "size",
                 kilobytes=pages * os.sysconf("SC_PAGE_SIZE") // 1024,
                 blocks=sys.getallocatedblocks(),
-                threads=threading.active_count(),
+                # Without the pool of callers, which starts its threads as it needs them, up to its bound.
+                threads=sum(not each.name.startswith(CALLER) for each in threading.enumerate()),
                 descriptors=len(descriptors()),
             )
             measured = now

@@ -34,7 +34,7 @@ from chaos.plan import (
     store_of,
 )
 from chaos.stores import open_store
-from chaos.watching import Log, descriptors, heartbeat, left_over
+from chaos.watching import CALLER, Log, descriptors, heartbeat, left_over
 
 from blnk_auth import (
     BlnkAuthError,
@@ -174,7 +174,7 @@ class Worker:
         self._http2 = httpx2.Client(trust_env=False, timeout=API_TIMEOUT)
         self._requests = requests.Session()
         self._requests.trust_env = False
-        self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "caller")
+        self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, CALLER)
         self._loops = {"httpx-async": Loop(httpx, HttpxAuth), "httpx2-async": Loop(httpx2, Httpx2Auth)}
         self.pending: set[concurrent.futures.Future[Any]] = set()
 
