@@ -21,6 +21,7 @@ import click
 
 from .exit_status import CONFIGURATION, Failure
 from .extras import require
+from .options import Duration
 from .sandbox_address import SandboxAddress
 from .sandbox_files import CertificateFiles
 
@@ -103,8 +104,8 @@ class Choices:
 @click.option("--tls", is_flag=True, help="Serve https, with certificates that are made at each start.")
 @click.option(
     "--lifetime",
-    type=click.FloatRange(min=0),
-    help="Lifetime of access tokens, in seconds. [default: the provider's: 3600, 86400 or 299]",
+    type=Duration(),
+    help="Lifetime of access tokens, such as 90s. [default: the provider's: 1h, 24h or 299s]",
 )
 @click.option("--env", is_flag=True, help="Only print the variables that a client needs, as for a .env file.")
 @click.option(
@@ -114,8 +115,8 @@ class Choices:
 )
 @click.option(
     "--idle-exit",
-    type=click.FloatRange(min=0, min_open=True),
-    help="End after this many seconds without a request to the API or the token endpoint. [default: never]",
+    type=Duration(),
+    help="End after this time without a request to the API or the token endpoint, such as 30m. [default: never]",
 )
 @click.option(
     "--state-file",

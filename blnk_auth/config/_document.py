@@ -84,6 +84,12 @@ def user_directory(kind: Literal["config", "data", "state"]) -> Path | None:
     return found if found.is_absolute() else None
 
 
+def usual_store_path() -> Path | None:
+    """Where tokens are kept by a profile without `store`; None if this user has no home directory."""
+    directory = user_directory("data")
+    return None if directory is None else directory / "tokens.db"
+
+
 @public
 def profile_names(path: Path) -> list[str]:
     """List the profiles in a file.

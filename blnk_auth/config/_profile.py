@@ -21,7 +21,7 @@ from ..errors._pickling import public
 from ..provider import Provider
 from ..stores._token_store import TokenStore
 from . import _references as references
-from ._document import find_config, is_open_to_others, read_profiles, user_directory
+from ._document import find_config, is_open_to_others, read_profiles, usual_store_path
 from ._provider import make_provider
 from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
 
@@ -284,12 +284,6 @@ def load_profile(
     directory = Path() if file is None else file.parent
     resolved = {key: _resolve(known[key], value, directory, environment, origin) for key, value in merged.items()}
     return Profile(name, file, resolved, origin.overridden)
-
-
-def usual_store_path() -> Path | None:
-    """Where tokens are kept by a profile without `store`; None if this user has no home directory."""
-    directory = user_directory("data")
-    return None if directory is None else directory / "tokens.db"
 
 
 def _table(file: Path | None, name: str, *, is_needed: bool, is_named: bool) -> Mapping[str, Any] | None:

@@ -30,7 +30,7 @@ def printed_address(lines: list[str]) -> SandboxAddress:
 
 def test_what_it_prints_is_all_that_a_client_needs() -> None:
     """With what it prints, a user signs in and the API is called; Ctrl-C then ends it with 0."""
-    with started("sandbox", "--port", "0", "--lifetime", "77") as (process, output):
+    with started("sandbox", "--port", "0", "--lifetime", "77s") as (process, output):
         address = printed_address(read_until(output, "  )"))
         client = OAuthClient(
             BlnkCloud(base_url=address.origin),
@@ -98,7 +98,7 @@ def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(
 
 def test_it_ends_when_nobody_uses_it() -> None:
     """With `--idle-exit` it ends by itself, with 0."""
-    assert finish("sandbox", "--port", "0", "--idle-exit", "0.1").returncode == 0
+    assert finish("sandbox", "--port", "0", "--idle-exit", "0.1s").returncode == 0
 
 
 def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
@@ -112,7 +112,7 @@ def test_a_port_that_is_taken_is_an_error_in_one_line() -> None:
     assert finished.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("lifetime", ["-1", "nan", "soon"])
+@pytest.mark.parametrize("lifetime", ["-1s", "nan", "soon", "60"])
 def test_a_lifetime_that_is_not_valid_is_refused(lifetime: str) -> None:
     """A lifetime that is not a number of seconds ends it with 2 and one line that names the option."""
     finished = finish("sandbox", "--lifetime", lifetime)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text("utf-8")
 
 _QUOTED = re.compile(r"`([^`]+)`")
-_NOT_A_MESSAGE = {"reason", "outcome_unknown", "no response", *get_args(errors.SignInReason)}
+_NOT_A_MESSAGE = {"reason", "outcome_unknown", "unauthorized_client", *get_args(errors.SignInReason)}
 
 _NOT_YET_RAISED = {"step_up", "consent_ended"}
 """Reasons that nothing in the library gives so far."""

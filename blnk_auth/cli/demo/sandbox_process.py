@@ -63,7 +63,7 @@ class SandboxProcess:
         # Different for any two sandboxes: a token or an address of one is never valid at another.
         client = ("--client-id", f"sandbox-{secrets.token_hex(4)}", "--port", "0")
         secret = {"BLNK_AUTH_SANDBOX_CLIENT_SECRET": secrets.token_urlsafe(24)}
-        until = ("--idle-exit", str(_IDLE_EXIT), "--state-file", str(file))
+        until = ("--idle-exit", f"{_IDLE_EXIT}s", "--state-file", str(file))
         with self._state.sandbox_errors.open("wb") as errors:
             # In its own session (on Windows: process group), so that Ctrl-C in the terminal ends only the demo.
             self._process = subprocess.Popen(  # noqa: S603 - our own module

@@ -87,7 +87,7 @@ def blnk_auth_demo(world: World) -> object:
 @row("", deep=True)
 def blnk_auth_sandbox(world: World) -> object:
     """It prints the secret of the client that it has made for the user, and no token."""
-    with started("sandbox", "--port", "0", "--idle-exit", "1") as (process, output):
+    with started("sandbox", "--port", "0", "--idle-exit", "1s") as (process, output):
         text = "".join(iter(output.readline, ""))
         assert process.wait(60) == 0
     world.watch.shown.append(Shown("output of sandbox", text))
