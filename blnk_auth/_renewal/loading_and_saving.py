@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 _MOST_SUPERSEDED = 4
 """How many hashes are kept: a store that fails over loses its last write, one restored from a snapshot a few more."""
 
+_MOST_CONFLICTS = 2
+"""How often a pair is compared again with what another process has stored meanwhile."""
+
 _ROLLED_BACK = (
     "the store had an earlier pair of this grant than one that it had confirmed; the newer pair is saved again. If the "
     "store failed over or was restored, other grants may have lost their last pair: see "
@@ -55,6 +58,7 @@ class Predecessor(NamedTuple):
         token: The token whose refresh token was spent, or that a new sign-in replaces; None if there is none.
         sign_in: `GrantRecord.sign_in` of the stored record.
         renewals: `GrantRecord.renewals` of the stored record.
+        replaces: `GrantRecord.replaces` of the stored record.
         new_sign_in: `GrantRecord.sign_in` of the new pair, if a sign-in brought it; None if a renewal did.
         was_read: For a new sign-in: whether the store could be read, so that it is known what the sign-in replaces.
         superseded: `CachedToken.superseded` of `token`.
@@ -64,6 +68,7 @@ class Predecessor(NamedTuple):
     token: Token | None = None
     sign_in: str | None = None
     renewals: int | None = None
+    replaces: str | None = None
     new_sign_in: str | None = None
     was_read: bool = False
     superseded: tuple[int, ...] = ()
@@ -71,9 +76,13 @@ class Predecessor(NamedTuple):
     def successor(self, token: Token, ended: SignInReason | None = None, *, is_late: bool = False) -> GrantRecord:
         """The record of the new pair. `is_late`: it could not be saved in the renewal that it comes from."""
         if self.new_sign_in is not None:
-            return GrantRecord(token, ended, self.new_sign_in, renewals=0, was_saved_late=is_late)
+            return GrantRecord(
+                token, ended, self.new_sign_in, renewals=0, was_saved_late=is_late, replaces=self.sign_in
+            )
         renewals = None if self.renewals is None else self.renewals + 1
-        return GrantRecord(token, ended, self.sign_in, renewals=renewals, was_saved_late=is_late)
+        return GrantRecord(
+            token, ended, self.sign_in, renewals=renewals, was_saved_late=is_late, replaces=self.replaces
+        )
 
     def was_spent_for(self, new: Token, found: Token) -> bool:
         """Whether `found` has the refresh token that was spent for `new`, or one before it.
@@ -109,7 +118,12 @@ class Stored(NamedTuple):
         """What a renewal of this pair replaces."""
         record = self.record
         return Predecessor(
-            self.version, record.token, record.sign_in, record.renewals, superseded=self.cached.superseded
+            self.version,
+            record.token,
+            record.sign_in,
+            record.renewals,
+            record.replaces,
+            superseded=self.cached.superseded,
         )
 
 
@@ -241,6 +255,8 @@ class StoredGrant:
         """Save a new sign-in, replacing any stored pair. Raises `StoreError`."""
         with self.locked():
             stored = load_record(self.ports.store, self.key)
+            if stored is not None:
+                record = dataclasses.replace(record, replaces=sign_in_of(stored.data))
             version = self.write(record, None if stored is None else stored.version)
             return self.cache(record, version, predecessor=Predecessor(token=self._token_of(stored)))
 
@@ -250,6 +266,7 @@ class StoredGrant:
         try:
             with self.locked():
                 predecessor = self._before_sign_in(predecessor)
+                record = predecessor.successor(record.token, record.ended)
                 cached = self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
@@ -305,18 +322,19 @@ class StoredGrant:
 
         If another process has stored a pair since this one read the store, the pair that comes later wins.
         """
-        try:
-            return self.cache(record, self.write(record, predecessor.version), predecessor=predecessor)
-        except Conflict:
+        expected = predecessor.version
+        for _ in range(_MOST_CONFLICTS):
+            with contextlib.suppress(Conflict):
+                return self.cache(record, self.write(record, expected), predecessor=predecessor)
+            # Where the lock does not exclude, another process may store a pair between any two operations here.
             stored = self.load()
-        if stored is None:
-            if self.subject is not None and predecessor.new_sign_in is None:
+            if stored is None and self.subject is not None and predecessor.new_sign_in is None:
                 # The grant was forgotten meanwhile: the new pair must not bring it back.
                 raise sign_in_required("missing", self.subject)
-            return self.cache(record, self.write(record, None), predecessor=predecessor)
-        if not self._comes_after(record, predecessor, stored.record):
-            return stored.cached
-        return self.cache(record, self.write(record, stored.version), predecessor=predecessor)
+            if stored is not None and not self._comes_after(record, predecessor, stored.record):
+                return stored.cached
+            expected = None if stored is None else stored.version
+        return self.cache(record, self.write(record, expected), predecessor=predecessor)
 
     def _comes_after(self, ours: GrantRecord, predecessor: Predecessor, found: GrantRecord) -> bool:
         """Whether our new pair replaces one that another process has stored since we read the store.
@@ -334,8 +352,8 @@ class StoredGrant:
                 return found.sign_in != ours.sign_in
             return predecessor.version is not None and found.sign_in in (None, predecessor.sign_in)
         if found.sign_in is not None and found.sign_in != ours.sign_in:
-            # The user has signed in meanwhile.
-            return False
+            # The user has signed in meanwhile; or the store has lost our sign-in, and has the grant before it again.
+            return found.sign_in == ours.replaces and found.replaces != ours.sign_in
         if found.ended is not None:
             # The server refused the stored pair after we had spent it.
             return True

@@ -37,6 +37,7 @@ class GrantRecord:
         ended_at: When the end was noted, in UTC epoch seconds. None: not ended, or noted by an earlier version.
         renewals: How many renewals of that sign-in have led to the token. None if that is unknown, as for `sign_in`.
         was_saved_late: Whether it could not be saved in the renewal that it comes from, and was saved afterwards.
+        replaces: The `sign_in` of the grant that this sign-in replaced. None: there was none, or it is unknown.
     """
 
     token: Token
@@ -45,6 +46,7 @@ class GrantRecord:
     ended_at: float | None = field(default=None, compare=False)
     renewals: int | None = field(default=None, compare=False)
     was_saved_late: bool = field(default=False, compare=False)
+    replaces: str | None = field(default=None, compare=False)
 
     @classmethod
     def signed_in(cls, token: Token) -> GrantRecord:
@@ -76,6 +78,8 @@ class GrantRecord:
             data["renewals"] = self.renewals
         if self.was_saved_late:
             data["saved_late"] = True
+        if self.replaces is not None:
+            data["replaces"] = self.replaces
         return data
 
     @classmethod
@@ -104,13 +108,18 @@ class GrantRecord:
             ended_at if is_number(ended_at) else None,
             _renewals_of(data),
             data.get("saved_late") is True,
+            _text_of(data, "replaces"),
         )
 
 
 def sign_in_of(data: Mapping[str, Any]) -> str | None:
     """`GrantRecord.sign_in` of a stored object, even if the rest of that object cannot be read."""
-    sign_in = data.get("sign_in")
-    return sign_in if isinstance(sign_in, str) else None
+    return _text_of(data, "sign_in")
+
+
+def _text_of(data: Mapping[str, Any], member: str) -> str | None:
+    value = data.get(member)
+    return value if isinstance(value, str) else None
 
 
 def _renewals_of(data: Mapping[str, Any]) -> int | None:

@@ -7,6 +7,7 @@ another load on the machine cannot make it longer by much.
 from __future__ import annotations
 
 import gc
+import math
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -22,17 +23,18 @@ _WORST_RATIO = 8.0
 """Four times the input may take eight times as long; what grows with the square takes sixteen times."""
 
 
-def grows_too_fast(parse: Parse, make: Callable[[int], Any], longest: int, *, attempts: int = 4) -> str | None:
+def grows_too_fast(parse: Parse, make: Callable[[int], Any], longest: int, *, attempts: int = 8) -> str | None:
     """Why the time for `make(longest)` is not linear, compared with a quarter of it; None if it is.
 
-    Measured again before it is believed: each time with more runs.
+    Measured again before it is believed: each time with more runs, of which the shortest counts. A busy machine makes
+    the longer text slower than its length does, since the caches are shared.
     """
-    ratio = whole = 0.0
+    ratio, whole, quarter = 0.0, math.inf, math.inf
     for attempt in range(attempts):
-        whole = seconds(parse, make(longest), _RUNS * (attempt + 1))
+        whole = min(whole, seconds(parse, make(longest), _RUNS * (attempt + 1)))
         if whole < _MEASURABLE:
             return None
-        quarter = seconds(parse, make(longest // 4), _RUNS * (attempt + 1))
+        quarter = min(quarter, seconds(parse, make(longest // 4), _RUNS * (attempt + 1)))
         ratio = whole / max(quarter, 1e-6)
         if ratio < _WORST_RATIO:
             return None

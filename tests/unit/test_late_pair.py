@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.token_endpoint import pair
 from support.waiting import settle
 
 from blnk_auth import MemoryStore, SignInRequired, TokenSource
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._renewal.stored_record import GrantRecord
 
 with_any_clocks = pytest.mark.parametrize("ahead", [-900.0, -1.0, 0.0, 1.0, 900.0])
@@ -177,3 +179,43 @@ def write(world: ScriptedWorld, source: TokenSource, record: GrantRecord) -> Non
     key: Any = source.store_key
     stored = MemoryStore.load(world.store, key)
     MemoryStore.save(world.store, key, record.to_data(), expected=None if stored is None else stored.version)
+
+
+@with_any_clocks
+def test_a_store_that_loses_a_new_sign_in_while_it_is_renewed_gets_the_renewed_pair(ahead: float) -> None:
+    """The sign-in before it is in the store again, and is not taken for a later one."""
+    world = ScriptedWorld()
+    source = world.signed_in()
+    before = world.store.load(source.store_key)
+    assert before is not None
+    source.adopt(world.token(5))
+    other = world.another_process(ahead=ahead)
+
+    def lose(_request: HttpRequest) -> HttpResponse:
+        stored = world.store.load(source.store_key)
+        assert stored is not None
+        world.store.save(source.store_key, before.data, expected=stored.version)
+        return pair(6)
+
+    other.server.will(lose)
+    assert other.client.for_subject("alice").renew().access_token == "at6"
+    assert world.stored(source).token.refresh_token == "rt6"
+
+
+def test_a_sign_in_made_again_with_the_token_before_it_is_later() -> None:
+    """The same token, stored again: it was meant to replace the sign-in between."""
+    world = ScriptedWorld()
+    source = world.signed_in()
+    first = world.stored(source).token
+    source.adopt(world.token(5))
+    other = world.another_process()
+
+    def sign_in_again(_request: HttpRequest) -> HttpResponse:
+        stored = world.store.load(source.store_key)
+        assert stored is not None
+        again = dataclasses.replace(GrantRecord.signed_in(first), replaces=stored.data["sign_in"])
+        world.store.save(source.store_key, again.to_data(), expected=stored.version)
+        return pair(6)
+
+    other.server.will(sign_in_again)
+    assert other.client.for_subject("alice").renew().access_token == first.access_token

@@ -49,6 +49,14 @@ def test_members_of_a_later_version_are_ignored() -> None:
     assert GrantRecord.from_data({**GrantRecord(TOKEN).to_data(), "later": {"x": 1}}, "key") == GrantRecord(TOKEN)
 
 
+def test_what_a_sign_in_replaced_is_stored() -> None:
+    """And read back; anything but a string counts as unknown."""
+    record = GrantRecord(TOKEN, replaces="0123456789abcdef")
+    assert GrantRecord.from_data(record.to_data(), "key").replaces == "0123456789abcdef"
+    assert GrantRecord.from_data({**record.to_data(), "replaces": 7}, "key").replaces is None
+    assert "replaces" not in GrantRecord(TOKEN).to_data()
+
+
 def test_a_living_grant_has_no_mark() -> None:
     """Absent means alive."""
     assert "ended" not in GrantRecord(TOKEN).to_data()
