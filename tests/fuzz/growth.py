@@ -19,8 +19,9 @@ _RUNS = 3
 _MEASURABLE = 0.004
 """Seconds of CPU time. What takes less at its longest cannot keep anybody waiting."""
 
-_WORST_RATIO = 8.0
-"""Four times the input may take eight times as long; what grows with the square takes sixteen times."""
+_WORST_RATIO = 12.0
+"""What grows with the square takes sixteen times as long for four times the input. What is linear may take eight times
+as long, beside programs that use the same caches of the processor."""
 
 
 def grows_too_fast(parse: Parse, make: Callable[[int], Any], longest: int, *, attempts: int = 8) -> str | None:
