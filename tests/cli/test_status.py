@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,8 +98,8 @@ LONG = GrantStatus(
     "some-long-provider-name",
     "sign_in_required",
     "https://www.googleapis.com/auth/userinfo.email openid offline_access",
-    time.time() + DAY - 1,
-    time.time() + 300 * DAY,
+    None,
+    None,
     "https://mcp.example.com/a/very/long/resource",
     "urn:audience:of:the:client",
     "the refresh token expired",
@@ -108,7 +109,10 @@ LONG = GrantStatus(
 def test_the_table_fits_80_columns() -> None:
     """Long text is folded: nothing is cut off, and the times stay on one line."""
     output = io.StringIO()
-    rich.console.Console(file=output, width=80).print(status_table([LONG]))
+    # The times count from now, and not from when the tests were collected.
+    now = time.time()
+    shown = replace(LONG, expires_at=now + DAY - 1, refresh_expires_at=now + 300 * DAY - 1)
+    rich.console.Console(file=output, width=80).print(status_table([shown]))
     lines = [line.rstrip() for line in output.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
     assert re.search(r"23h 59m +299d 23h +sign in", output.getvalue())

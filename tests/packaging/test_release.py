@@ -85,6 +85,7 @@ def test_the_installed_distribution_is_this_version() -> None:
         assert metadata.version("blnk-auth") == blnk_auth.__version__
 
 
+@pytest.mark.real
 def test_an_index_would_show_what_was_built() -> None:
     """The README renders, and the metadata is valid; the packages that `make test` has just built are looked at."""
     if os.environ.get("BLNK_AUTH_TEST_WHEEL") != "1":

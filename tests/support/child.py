@@ -30,7 +30,8 @@ from blnk_auth import (
 
 
 def say(what: Any) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201 - this is how it speaks
+    # In one write, with its line break: a forked child may speak at the same moment.
+    print(json.dumps(what) + "\n", end="", flush=True)  # noqa: T201 - this is how it speaks
 
 
 def hear() -> None:

@@ -17,7 +17,7 @@ from blnk_auth.testing import Clock
 
 
 def say(what: Any) -> None:
-    print(json.dumps(what), flush=True)  # noqa: T201 - this is how it speaks
+    print(json.dumps(what) + "\n", end="", flush=True)  # noqa: T201 - this is how it speaks
 
 
 def main(settings: dict[str, Any]) -> None:
