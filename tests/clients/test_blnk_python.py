@@ -24,5 +24,5 @@ def test_the_sdk_creates_and_lists_ledgers(world: ClientWorld, ending: Ending) -
         world.end(ending)
         assert blnk.ledgers.create({"name": "second"}).status == 201
         listed = blnk.ledgers.list()
-    assert [ledger["name"] for ledger in listed.data] == ["first", "second"]
+    assert [ledger["name"] for ledger in listed.data][-2:] == ["first", "second"]
     assert world.story == RENEWED[ending]

@@ -58,7 +58,7 @@ def test_the_generated_client_creates_and_lists(world: ClientWorld, ending: Endi
         world.end(ending)
         call("create_ledger").sync(client=client, body=new_ledger(name="second"))
         listed = call("list_ledgers").sync(client=client)
-    assert [ledger.name for ledger in listed] == ["first", "second"]
+    assert [ledger.name for ledger in listed][-2:] == ["first", "second"]
     assert world.story == RENEWED[ending]
 
 
@@ -69,9 +69,9 @@ def test_the_generated_client_works_on_an_event_loop(world: ClientWorld, ending:
 
     async def main() -> None:
         async with generated.Client(base_url=world.sandbox.origin, **settings) as client:
-            assert await call("list_ledgers").asyncio(client=client) == []
+            first = await call("list_ledgers").asyncio(client=client)
             world.end(ending)
-            assert await call("list_ledgers").asyncio(client=client) == []
+            assert await call("list_ledgers").asyncio(client=client) == first != []
 
     asyncio.run(main())
     assert world.story == RENEWED[ending]
