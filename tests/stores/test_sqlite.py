@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from support.errors import raises
 from support.limits import PATIENCE
-from support.processes import fork_without_hooks, in_forked_child, start_forked_child
+from support.processes import in_forked_child, start_forked_child
 from support.stores.kill_trial import check_that_kills_leave_old_or_new
 from support.stores.workers import count_in_file, write_own_keys
 
@@ -805,17 +805,28 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
-def test_a_store_in_use_refuses_a_fork_without_hooks(store: SQLiteStore) -> None:
+def test_a_store_in_use_refuses_a_fork_without_hooks(path: Path, store: SQLiteStore) -> None:
     """Where its file locks cannot be trusted, the store raises an error instead of losing a token."""
-    store.save("alice", {}, expected=None)
-
-    def child() -> None:
-        with raises(StoreError, shows="lazy-apps"):
-            store.load("alice")
-        store.close()
-
-    in_forked_child(child, fork=fork_without_hooks)
+    subprocess.run([sys.executable, "-c", _REFUSED_IN_A_CHILD, str(path)], timeout=PATIENCE, check=True)
     assert data_of(store, "alice") == {}
+
+
+_REFUSED_IN_A_CHILD = """
+import ctypes, os, sys
+from blnk_auth import SQLiteStore, StoreError
+
+store = SQLiteStore(sys.argv[1])
+store.save("alice", {}, expected=None)
+child = ctypes.PyDLL(None).fork()
+if not child:
+    try:
+        store.load("alice")
+    except StoreError as error:
+        store.close()
+        os._exit("lazy-apps" not in str(error))
+    os._exit(2)
+sys.exit(os.waitpid(child, 0)[1])
+"""
 
 
 def test_the_contract_needs_no_http_client() -> None:
