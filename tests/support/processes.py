@@ -6,7 +6,6 @@ its `with` block ends.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import queue
@@ -87,14 +86,14 @@ class Child:
 # --- forked children -----------------------------------------------------------------------------------------------
 
 
-def in_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os.fork) -> None:
+def in_forked_child(work: Callable[[], None]) -> None:
     """Run `work` in a forked child; fails if it raises there."""
-    child = start_forked_child(work, fork=fork)
+    child = start_forked_child(work)
     assert os.waitpid(child, 0)[1] == 0, "the child failed; its traceback is on stderr"
 
 
-def start_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os.fork) -> int:
-    child = fork()
+def start_forked_child(work: Callable[[], None]) -> int:
+    child = os.fork()
     if child:
         return child
     status = 1
@@ -105,8 +104,3 @@ def start_forked_child(work: Callable[[], None], *, fork: Callable[[], int] = os
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def fork_without_hooks() -> int:
-    """Fork as a C program that embeds Python does, without `os.register_at_fork`."""
-    return ctypes.PyDLL(None).fork()
