@@ -24,23 +24,6 @@ pytestmark = pytest.mark.real
 NAMES = ("blnk_cloud", "blink", "flinks")
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sandbox(clock: Clock) -> Iterator[Sandbox]:
-    with Sandbox(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.origin, timeout=PATIENCE) as client:
-        yield client
-
-
 class Listener:
     """A live page's connection: its events, one after another, and the latest state."""
 
