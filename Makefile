@@ -28,7 +28,7 @@ unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -96,6 +96,10 @@ types: $(LOCKED)
 # Beside every peer, some 20 minutes; writes docs/explanation/performance.md. On a machine that does nothing else.
 bench: $(BENCH)/.installed
 	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py
+
+# How many requests the sandbox answers in a second of one core, and how long a test waits for a new sandbox.
+bench-sandbox: $(INSTALLED)
+	@$(BIN)/python benchmarks/sandbox.py
 
 # Against the limits and the baseline only, in under three minutes; fails if the hot path became over 2 % dearer.
 bench-quick: $(BENCH)/.installed

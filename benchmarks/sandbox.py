@@ -5,7 +5,7 @@ its own processor time. `per_second_together` is what one client on a kept conne
 the server, which is what a test suite sees on a small machine. Processor time does not depend on what else the machine
 does; the second figure does. The target is 500.
 
-Run: python benchmarks/sandbox.py [--quick]
+Run: make bench-sandbox, or python benchmarks/sandbox.py --quick
 """
 
 from __future__ import annotations

@@ -786,7 +786,8 @@ def test_a_child_forked_under_the_lock_does_not_free_it(store: SQLiteStore) -> N
 def test_a_store_not_yet_used_crosses_any_fork(path: Path, store: SQLiteStore) -> None:
     """A store made before a fork that runs no hooks works in the child.
 
-    In a process without other threads: one of them might have a lock that stays locked in the child.
+    In a process without other threads. Where another one waits for the interpreter's lock during such a fork, any child
+    hangs when it next releases that lock, since only Python's fork hook makes it again.
     """
     subprocess.run([sys.executable, "-c", _SAVED_BY_A_CHILD, str(path)], timeout=PATIENCE, check=True)
     assert data_of(store, "alice") == {"n": 1}
