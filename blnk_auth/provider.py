@@ -20,9 +20,9 @@ from ._protocol.http_messages import ApiAnswer, Call, HttpResponse, Purpose
 from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
 from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
 from ._protocol.refusals import Refusal, Verdict
-from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers
+from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers, checked_target
 from ._protocol.setting_types import DiscoverySettings, PerCall, ProviderSettings
-from .errors import ConfigurationError, clears_locals, constructor_clears_locals
+from .errors import clears_locals, constructor_clears_locals
 from .errors._extras import NamedInAnnotations
 from .errors._pickling import PICKLED, pickled_by_name
 from .token import Token
@@ -80,6 +80,9 @@ class Provider:
             can sign in there.
         revocation_endpoint: RFC 7009. None: the server has none.
         device_authorization_endpoint: RFC 8628 section 3.1. None: nobody can sign in there with a device code.
+        pushed_authorization_request_endpoint: RFC 9126 section 2. None: the server has none.
+        requires_pushed_authorization_requests: Whether every sign-in is pushed there first, because the server demands
+            it, or because you want it. Needs the endpoint.
         mtls_endpoint_aliases: Which URL takes the place of an endpoint for a client with a certificate, by the name of
             the setting: `{"token_endpoint": "https://mtls.example.com/token"}` (RFC 8705 section 5). Default: none.
         issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` must be at the
@@ -106,6 +109,12 @@ class Provider:
             those suffixes; others are ignored. It is kept with the grant.
         api_host_suffixes: The hosts of the provider at or below which such an origin may be: `("my.salesforce.com",)`.
         authorization_parameters: Further parameters of the authorization request.
+        authorization_details_types: The types of `authorization_details` that the server lists (RFC 9396 section 10);
+            a sign-in may ask for no other. Empty: not known.
+        grant_management_actions: The actions that the server lists (Grant Management for OAuth 2.0, section 7.1), such
+            as `("create", "merge", "replace")`; a sign-in may ask for no other. Empty: not known.
+        dpop_algorithms: The JWS algorithms of DPoP proofs that the server lists (RFC 9449 section 5.1). Empty: not
+            known.
         pkce: Whether the authorization request carries an S256 code challenge (RFC 7636).
         requires_scope: Whether the authorization request must name a scope.
         redirect_uri_on_refresh: Whether a refresh request repeats the redirect_uri. RFC 6749 does not.
@@ -144,6 +153,8 @@ class Provider:
     authorization_endpoint: str | Callable[[str], str] | None = None
     revocation_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
+    requires_pushed_authorization_requests: bool = False
     mtls_endpoint_aliases: Mapping[str, str] = field(default_factory=lambda: _NONE)
     issuer: str | None = None
     sends_iss: bool = False
@@ -163,6 +174,10 @@ class Provider:
     api_origins_from_token: tuple[str, ...] = ()
     api_host_suffixes: tuple[str, ...] = ()
     authorization_parameters: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    # Strings and not Literals, as above.
+    authorization_details_types: tuple[str, ...] = ()
+    grant_management_actions: tuple[str, ...] = ()
+    dpop_algorithms: tuple[str, ...] = ()
     pkce: bool = True
     requires_scope: bool = False
     redirect_uri_on_refresh: bool = False
@@ -230,7 +245,7 @@ class Provider:
             ProtocolError: The server publishes no metadata.
             TemporarilyUnavailable: The server did not respond.
         """
-        from ._protocol.discovery import discover
+        from ._protocol.discovery import discover, merged_settings
         from ._transport.network import Network, transport_for
         from .errors import redacted
         from .policy import RenewalPolicy
@@ -238,13 +253,7 @@ class Provider:
         cert, proxy = redacted(cert), redacted(proxy)
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
         found = discover(issuer, transport_for(None, network).send)
-        if cert is not None:
-            found |= found["mtls_endpoint_aliases"]
-        if "client_auth" in settings:
-            # A method that the caller names needs no choosing.
-            found["client_auth_supported"] = ()
-        found |= settings
-        return cls(**found)
+        return cls(**merged_settings(found, settings, with_certificate=cert is not None))
 
     def with_certificate(self) -> Provider:
         """The same provider as a client with a certificate reaches it: by its `mtls_endpoint_aliases`.
@@ -354,14 +363,7 @@ class Provider:
         target = self.target
         if target is None:
             return None
-        named = call_setting("target", lambda: target(subject))
-        if not isinstance(named, str) or not named:
-            raise ConfigurationError(
-                f"target: the callable returned {named!r} for the subject {subject!r}",
-                parameter="target",
-                remedy="return the name of a party",
-            )
-        return named
+        return checked_target(call_setting("target", lambda: target(subject)), subject)
 
     def authorization_endpoint_of(self, target: str | None) -> str | None:
         """Where a user signs in.

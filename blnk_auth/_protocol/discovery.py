@@ -20,6 +20,7 @@ from .documents import read_json_object
 from .exchange_log import log_exchange
 from .http_messages import HttpRequest, HttpResponse, NoResponse
 from .origins import endpoint_origin
+from .setting_checks import ENDPOINTS
 
 Send = Callable[[HttpRequest], HttpResponse]
 """Sends one request. Raises `NoResponse` if no response came."""
@@ -30,8 +31,6 @@ LIFETIME = 3600.0
 _MOST_KEPT = 64
 
 _WELL_KNOWN = "/.well-known/"
-
-_MTLS_ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
 
 
 class Documents:
@@ -105,15 +104,34 @@ def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
         "authorization_endpoint": document.get("authorization_endpoint"),
         "revocation_endpoint": document.get("revocation_endpoint"),
         "device_authorization_endpoint": document.get("device_authorization_endpoint"),
+        "pushed_authorization_request_endpoint": document.get("pushed_authorization_request_endpoint"),
+        "requires_pushed_authorization_requests": document.get("require_pushed_authorization_requests") is True,
         "mtls_endpoint_aliases": _aliases(document.get("mtls_endpoint_aliases")),
         "api_origins": (str(endpoint_origin(issuer, "issuer")),),
         "assertion_algorithms": _strings(document.get("token_endpoint_auth_signing_alg_values_supported")),
+        "authorization_details_types": _strings(document.get("authorization_details_types_supported")),
+        "grant_management_actions": _strings(document.get("grant_management_actions_supported")),
+        "dpop_algorithms": _strings(document.get("dpop_signing_alg_values_supported")),
         "client_auth_supported": _strings(document.get("token_endpoint_auth_methods_supported"))
         # RFC 8414 section 2: the default of a server that does not list its methods.
         or ("client_secret_basic",),
         # If a server does not list its challenge methods, PKCE is used: a server without it ignores the challenge.
         "pkce": not challenges or "S256" in challenges,
     }
+
+
+def merged_settings(found: Mapping[str, Any], given: Mapping[str, Any], *, with_certificate: bool) -> dict[str, Any]:
+    """The settings of the metadata, with those that the caller gives in their place.
+
+    `with_certificate`: the provider is for a client with a certificate, and its endpoints are those of the aliases.
+    """
+    settings = dict(found)
+    if with_certificate:
+        settings |= settings["mtls_endpoint_aliases"]
+    if "client_auth" in given:
+        # A method that the caller names needs no choosing.
+        settings["client_auth_supported"] = ()
+    return settings | dict(given)
 
 
 def _fetch(issuer: str, send: Send) -> Mapping[str, Any]:
@@ -191,7 +209,7 @@ def _aliases(listed: Any) -> dict[str, str]:
     if not isinstance(listed, Mapping):
         return {}
     aliases = cast("Mapping[str, Any]", listed)
-    return {name: url for name in _MTLS_ENDPOINTS if isinstance(url := aliases.get(name), str)}
+    return {name: url for name in ENDPOINTS if isinstance(url := aliases.get(name), str)}
 
 
 def _strings(value: Any) -> tuple[str, ...]:

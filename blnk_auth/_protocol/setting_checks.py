@@ -18,7 +18,10 @@ from .origins import endpoint_origin
 GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
 """The grant types that a provider may offer, of those that this library asks for (RFC 7591 section 2)."""
 
-ENDPOINTS = ("token_endpoint", "revocation_endpoint", "device_authorization_endpoint")
+ENDPOINTS = (
+    *("token_endpoint", "revocation_endpoint", "device_authorization_endpoint"),
+    "pushed_authorization_request_endpoint",
+)
 """The settings that must be the URL of an endpoint."""
 
 _LONGEST_SHOWN = 200
@@ -49,6 +52,7 @@ def check_settings(provider: Any, *, judges_by_challenge: bool) -> None:
             _check_kind(getattr(provider, parameter), parameter, is_right, kind)
     if judges_by_challenge:
         _check_rejections(provider)
+    _check_pushed(provider)
     _check_origins_from_token(provider)
     _check_sent(provider)
 
@@ -114,6 +118,15 @@ def _check_endpoints(provider: Any) -> None:
             "authorization_endpoint is a callable of the target, but target is missing",
             parameter="authorization_endpoint",
             remedy="pass target too, or a URL as authorization_endpoint",
+        )
+
+
+def _check_pushed(provider: Any) -> None:
+    if provider.requires_pushed_authorization_requests and provider.pushed_authorization_request_endpoint is None:
+        raise ConfigurationError(
+            "pushed_authorization_request_endpoint is missing, and requires_pushed_authorization_requests needs it",
+            parameter="pushed_authorization_request_endpoint",
+            remedy="pass the URL that the provider documents",
         )
 
 
@@ -202,6 +215,17 @@ def checked_api_headers(made: Any) -> Mapping[str, str]:
     return headers
 
 
+def checked_target(named: Any, subject: str | None) -> str:
+    """`named`, as the name of the party for `subject`. Raises `ConfigurationError`."""
+    if not isinstance(named, str) or not named:
+        raise ConfigurationError(
+            f"target: the callable returned {named!r} for the subject {subject!r}",
+            parameter="target",
+            remedy="return the name of a party",
+        )
+    return named
+
+
 def _one_of(known: Sequence[str]) -> str:
     return f"use one of {', '.join(known)}"
 
@@ -243,13 +267,16 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
         *_SWITCH,
         (
             *("pkce", "requires_scope", "sends_iss", "redirect_uri_on_refresh", "reads_rejection_body"),
-            "repeats_lost_refresh",
+            *("repeats_lost_refresh", "requires_pushed_authorization_requests"),
         ),
     ),
     (
         _are_strings,
         "a sequence of strings",
-        ("client_auth_supported", "assertion_algorithms", "api_origins_from_token", "api_host_suffixes"),
+        (
+            *("client_auth_supported", "assertion_algorithms", "api_origins_from_token", "api_host_suffixes"),
+            *("authorization_details_types", "grant_management_actions", "dpop_algorithms"),
+        ),
     ),
     (_are_statuses, "a set of HTTP statuses", ("rejection_statuses",)),
     (lambda value: value is None or is_text(value), "the name of a header, or None", ("correlation_header",)),

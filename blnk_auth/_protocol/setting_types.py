@@ -30,6 +30,8 @@ class ProviderSettings(TypedDict, total=False):
     authorization_endpoint: str | Callable[[str], str] | None
     revocation_endpoint: str | None
     device_authorization_endpoint: str | None
+    pushed_authorization_request_endpoint: str | None
+    requires_pushed_authorization_requests: bool
     mtls_endpoint_aliases: Mapping[str, str]
     sends_iss: bool
     grants: tuple[GrantType, ...]
@@ -47,6 +49,9 @@ class ProviderSettings(TypedDict, total=False):
     api_origins_from_token: tuple[str, ...]
     api_host_suffixes: tuple[str, ...]
     authorization_parameters: Mapping[str, str]
+    authorization_details_types: tuple[str, ...]
+    grant_management_actions: tuple[str, ...]
+    dpop_algorithms: tuple[str, ...]
     pkce: bool
     requires_scope: bool
     redirect_uri_on_refresh: bool

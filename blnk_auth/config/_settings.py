@@ -52,6 +52,7 @@ class Setting:
 
 _ORIGINS = "Further origins that may receive the tokens."
 _SIGN_IN = "Where users sign in."
+_PUSHED = "Whether each sign-in is pushed first (RFC 9126); default: as the server demands."
 _DISPLAY_NAME = "Name for readers; default: name."
 
 COMMON: tuple[Setting, ...] = (
@@ -104,6 +105,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("display_name", _DISPLAY_NAME),
         Setting("api_origins", "The origins that may receive the tokens; default: the issuer's.", "list"),
         Setting("grants", "The grant types that the server offers, where its metadata does not list them.", "list"),
+        Setting("requires_pushed_authorization_requests", _PUSHED, "flag"),
         Setting("authorization_parameters", "Further parameters of the sign-in.", "table"),
         Setting("refresh_idle_lifetime", "How long an unused refresh token lives; in the file: seconds.", "number"),
     ),
@@ -115,6 +117,8 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("authorization_endpoint", _SIGN_IN),
         Setting("revocation_endpoint", "Where tokens are revoked."),
         Setting("device_authorization_endpoint", "Where device codes are issued."),
+        Setting("pushed_authorization_request_endpoint", "Where sign-ins are pushed (RFC 9126)."),
+        Setting("requires_pushed_authorization_requests", _PUSHED, "flag"),
         Setting("issuer", "The issuer that sign-ins must name."),
         Setting("sends_iss", "Whether it always sends iss (RFC 9207); a response without it is then refused.", "flag"),
         Setting("grants", "The grant types that the server offers.", "list"),

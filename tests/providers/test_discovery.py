@@ -136,6 +136,8 @@ def test_the_issuer_must_match_to_the_letter(server: Described, suffix: str) -> 
         ({"authorization_endpoint": 7}, "authorization_endpoint"),
         ({"revocation_endpoint": "javascript:alert(1)"}, "revocation_endpoint"),
         ({"issuer": None}, "issuer"),
+        ({"require_pushed_authorization_requests": True}, "pushed_authorization_request_endpoint"),
+        ({"pushed_authorization_request_endpoint": "/par"}, "pushed_authorization_request_endpoint"),
     ],
 )
 def test_metadata_that_cannot_be_used_is_named(server: Described, members: dict[str, Any], member: str) -> None:
@@ -315,6 +317,40 @@ def test_the_algorithms_of_assertions_are_taken_over() -> None:
     """The algorithms that a server lists decide how an RSA key signs."""
     assert built(token_endpoint_auth_signing_alg_values_supported=["PS256", 7]).assertion_algorithms == ("PS256",)
     assert built().assertion_algorithms == ()
+
+
+def test_what_a_sign_in_may_ask_for_is_read() -> None:
+    """RFC 9126 section 5, RFC 9396 section 10, RFC 9449 section 5.1, grant management section 7.1."""
+    made = built(
+        pushed_authorization_request_endpoint=f"{ISSUER}/par",
+        require_pushed_authorization_requests=True,
+        authorization_details_types_supported=["payment", 7],
+        grant_management_actions_supported=["create", "merge", "query"],
+        dpop_signing_alg_values_supported=["ES256"],
+        mtls_endpoint_aliases={"pushed_authorization_request_endpoint": "https://mtls.acme.test/par"},
+    )
+    assert made.pushed_authorization_request_endpoint == f"{ISSUER}/par"
+    assert made.requires_pushed_authorization_requests
+    assert made.authorization_details_types == ("payment",)
+    assert made.grant_management_actions == ("create", "merge", "query")
+    assert made.dpop_algorithms == ("ES256",)
+    assert made.with_certificate().pushed_authorization_request_endpoint == "https://mtls.acme.test/par"
+
+
+@pytest.mark.parametrize("required", [None, False, "true", 1])
+def test_sign_ins_are_pushed_only_where_the_metadata_clearly_requires_it(required: Any) -> None:
+    """An endpoint alone is an offer. A caller may take it."""
+    offered = {"pushed_authorization_request_endpoint": f"{ISSUER}/par"}
+    assert not built(**offered, require_pushed_authorization_requests=required).requires_pushed_authorization_requests
+
+
+def test_a_caller_asks_for_pushed_sign_ins(server: Described) -> None:
+    """At a server that offers them and does not require them."""
+    server.members = {"pushed_authorization_request_endpoint": f"{server.issuer}/par"}
+    assert not Provider.discover(server.issuer).requires_pushed_authorization_requests
+    assert Provider.discover(
+        server.issuer, requires_pushed_authorization_requests=True
+    ).requires_pushed_authorization_requests
 
 
 def test_the_mtls_aliases_are_remembered() -> None:

@@ -91,6 +91,13 @@ def test_a_bad_setting_is_named_immediately(parameter: str, value: Any) -> None:
         ("mtls_endpoint_aliases", None),
         ("refresh_idle_lifetime", float("inf")),
         ("revocation_advice", None),
+        ("pushed_authorization_request_endpoint", "http://as.acme.test/par"),
+        ("pushed_authorization_request_endpoint", 7),
+        ("requires_pushed_authorization_requests", "yes"),
+        ("authorization_details_types", "payment"),
+        ("grant_management_actions", "create"),
+        ("dpop_algorithms", "ES256"),
+        ("dpop_algorithms", None),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -106,6 +113,7 @@ def test_a_typo_in_a_setting_is_named_immediately(parameter: str, value: Any) ->
         ("rejection_statuses", {200, 401}, "rejection_statuses"),
         ("api_origins_from_token", ("instance_url",), "api_host_suffixes"),
         ("api_host_suffixes", ("acme.test",), "api_origins_from_token"),
+        ("requires_pushed_authorization_requests", True, "pushed_authorization_request_endpoint"),
     ],
 )
 def test_a_setting_that_needs_another_names_the_one_to_change(parameter: str, value: Any, named: str) -> None:
