@@ -4,7 +4,7 @@ Used by everything that renews, stores or attaches a token. What this file promi
 
 * An event is emitted after the fact, outside every lock, on the thread where it happened (mostly a worker thread), so
   a callback may call back into the client.
-* A callback that raises is logged and does no harm.
+* If a callback raises, the exception is logged, and the operation continues.
 * An event never contains a secret.
 
 The log has each event at level DEBUG. Three are a WARNING, once for each source and reason, since nothing is raised and
@@ -97,12 +97,12 @@ _WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back")
 # after many others.
 @functools.lru_cache(maxsize=1024)
 def _warn_once(*event: str) -> None:
-    """Nothing is raised for a request that is sent without the token, so the log must explain the 401 that follows."""
+    """Log it as a warning: a request without the token raises nothing, so the log must explain the 401 that follows."""
     _logger.warning("%s %s %s", *event)
 
 
 def emit(on_event: OnEvent | None, event: Event) -> None:
-    """Log the event and pass it to the callback, whose failure is the callback's own."""
+    """Log the event and pass it to the callback. If the callback raises, that is logged and not raised again."""
     if event.name in _WARNINGS:
         _warn_once(event.name, event.store_key, event.detail)
     else:

@@ -1,7 +1,7 @@
 """When to renew and how long to wait: every number of the renewal, in one value.
 
 Used by `OAuthClient`, the renewal and the transports of the token endpoint. It promises that a policy is checked when
-it is made, so no other code checks its numbers, and that it is never changed. The reason for each default is in
+it is made, so no other code checks its numbers, and that it never changes. The reason for each default is in
 `docs/explanation/policy.md`.
 """
 
@@ -19,11 +19,11 @@ _ENDLESS = 1e12
 """The largest number of seconds that is accepted."""
 
 _MOST_RETRIES = 10
-"""More repetitions than fit in any deadline that somebody waits for."""
+"""More repetitions do not fit into any deadline that a caller would wait for."""
 
 _SHARES = ("advisory_fraction", "mandatory_fraction", "jitter")
 _NEEDED = ("connect_timeout", "read_timeout", "request_deadline", "max_answer_bytes")
-"""If one of these were 0, every token request would fail, and some only after the server has rotated."""
+"""If one of these were 0, every token request would fail, some of them only after the server has rotated."""
 
 
 @pickled_by_name

@@ -1,9 +1,9 @@
-"""What a provider is: data, namely its endpoints and its deviations from the RFCs.
+"""A provider as data: its endpoints, and where it deviates from the RFCs.
 
 Used by `OAuthClient`, and by authors of providers: a new provider is one short file that returns a `Provider`, and no
 other code branches on which one it is. A setting that may be a callable is called for each attempt, also for a retry,
-on the thread that makes the attempt. What it returns is checked before it is sent. This file never sends anything,
-except that `Provider.discover` asks a server for its metadata.
+on the thread that makes the attempt. What it returns is checked before it is sent. This file never uses the network,
+except for `Provider.discover`, which fetches a server's metadata.
 """
 
 from __future__ import annotations
@@ -83,22 +83,23 @@ class Provider:
         pushed_authorization_request_endpoint: RFC 9126 section 2. None: the server has none.
         requires_pushed_authorization_requests: Whether every sign-in is pushed there first, because the server demands
             it, or because you want it. Needs the endpoint.
-        mtls_endpoint_aliases: Which URL takes the place of an endpoint for a client with a certificate, by the name of
+        mtls_endpoint_aliases: The URLs that a client with a certificate uses in the place of endpoints, by the name of
             the setting: `{"token_endpoint": "https://mtls.example.com/token"}` (RFC 8705 section 5). Default: none.
-        issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` must be at the
-            origin of one of the endpoints.
-        sends_iss: Whether each authorization response brings `iss`, as the server's metadata may promise; one without
-            is then refused (RFC 9207 section 2.4). Needs `issuer`.
+        issuer: If given, an `iss` in the authorization response must equal it (RFC 9207). None: an `iss` must
+            have the origin of one of the endpoints.
+        sends_iss: Whether each authorization response has `iss`, as the server's metadata may state. If True, a
+            response without it is refused (RFC 9207 section 2.4). Needs `issuer`.
         grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token.
         client_auth: How a client authenticates unless `OAuthClient(client_auth=...)` is given.
         client_auth_supported: The methods that the server lists as supported. If given, the client's best method among
             them is the default.
-        basic_encoding: Whether id and secret are form-encoded inside the Basic header (RFC 6749 section 2.3.1), or raw.
+        basic_encoding: How id and secret are written in the Basic header. `rfc6749`: form-encoded first, as RFC 6749
+            section 2.3.1 demands. `raw`: as they are.
         assertion_audience: The `aud` of signed client assertions: `token_endpoint` or `issuer`. Servers accept the one,
             the other, or both (RFC 7523 section 3).
         assertion_algorithms: The JWS algorithms of assertions that the server lists as accepted. If given, an RSA key
             signs with one of them by default (FAPI servers refuse RS256).
-        token_body: How the body of a token request is written. RFC 6749 demands a form.
+        token_body: How the body of a token request is written: `form`, as RFC 6749 demands, or `json`.
         token_parameters: Further parameters of each token request and revocation.
         token_headers: Further headers of each token request and revocation.
         token_scheme: The authentication scheme before the token in the Authorization header of API requests. Some
@@ -135,15 +136,15 @@ class Provider:
             nothing is known.
         refresh_idle_lifetime: Seconds without use after which a refresh token expires. None: it does not, or that is
             not known.
-        earliest_renewal: Seconds before expiry from which on the server renews an access token, where it refuses
-            earlier renewals. None: at any time.
+        earliest_renewal: For a server that refuses early renewals: how many seconds before the access token expires it
+            begins to accept one. None: it accepts one at any time.
         repeats_lost_refresh: Whether a refresh whose response was lost may be sent again immediately. False for servers
             that revoke the grant when a refresh token is used twice, without a grace period.
         origins: `api_origins`, parsed.
         environment: The origin of the token endpoint: a test and a production server never share a stored token.
 
     Raises:
-        ConfigurationError: A setting cannot be meant; `parameter` names it.
+        ConfigurationError: A setting is wrong; `parameter` names it.
     """
 
     name: str
@@ -182,7 +183,7 @@ class Provider:
     requires_scope: bool = False
     redirect_uri_on_refresh: bool = False
     target: Callable[[str | None], str] | None = field(default=None, repr=False)
-    # What comes back.
+    # What is received.
     read_answer: Callable[[Mapping[str, Any], float], Mapping[str, Any]] = _as_it_is
     judge_refusal: Callable[[Refusal], Verdict | None] = _by_the_rfc
     correlation_header: str | None = None
@@ -240,8 +241,8 @@ class Provider:
             The provider.
 
         Raises:
-            ConfigurationError: The URL cannot be an issuer's, the metadata is of another issuer or cannot be used, or
-                the server's certificate is not trusted.
+            ConfigurationError: The URL cannot be that of an issuer, the metadata names another issuer or cannot be
+                used, or the server's certificate is not trusted.
             ProtocolError: The server publishes no metadata.
             TemporarilyUnavailable: The server did not respond.
         """
@@ -256,12 +257,12 @@ class Provider:
         return cls(**merged_settings(found, settings, with_certificate=cert is not None))
 
     def with_certificate(self) -> Provider:
-        """The same provider as a client with a certificate reaches it: by its `mtls_endpoint_aliases`.
+        """The provider with `mtls_endpoint_aliases` as its endpoints, for a client with a certificate.
 
         Its tokens are stored under the same keys.
 
         Returns:
-            That provider; this one if it has no aliases.
+            A changed copy; the same object if it has no aliases.
         """
         aliases: dict[str, Any] = {
             name: url for name, url in self.mtls_endpoint_aliases.items() if getattr(self, name) is not None
@@ -357,7 +358,7 @@ class Provider:
             Its name. None: there is only one party.
 
         Raises:
-            ConfigurationError: The callable returned something else than a name.
+            ConfigurationError: The callable did not return a name.
             TemporarilyUnavailable: The callable failed.
         """
         target = self.target
@@ -375,7 +376,7 @@ class Provider:
             The URL. None: no user can sign in there.
 
         Raises:
-            ConfigurationError: The callable returned something else than a URL that may receive secrets.
+            ConfigurationError: The callable did not return a URL that may receive secrets.
             TemporarilyUnavailable: The callable failed.
         """
         endpoint = self.authorization_endpoint

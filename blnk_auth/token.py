@@ -2,8 +2,9 @@
 
 Used by every layer. What this file promises:
 
-* Reading a server's response never raises over a secondary member. `access_token` and `refresh_token` are taken first;
-  what is odd about the rest becomes a note: a pair that is lost to a strange `expires_in` costs a user a sign-in.
+* Reading a server's response never raises because of a secondary member. `access_token` and `refresh_token` are taken
+  first, and what is odd about the rest becomes a note. If a strange `expires_in` cost the pair, its user would have to
+  sign in again.
 * What was read can be stored: `extra` is bounded, and holds only what JSON can express.
 * `Token.from_response` refuses what is ambiguous, because its caller can correct it.
 * A token shows no secret in its repr. Time comes in as an argument; `Token.from_response` reads the clock by default.
@@ -49,7 +50,7 @@ _EARLIEST_MILLISECONDS = 1e11
 _LATEST_MILLISECONDS = 1e14
 
 MOST_EXTRA = 65_536
-"""Characters of JSON, about: as much of unknown members is kept."""
+"""About how many characters of JSON are kept of unknown members."""
 
 _LONGEST_SCOPE = 16_384
 _LONGEST_TYPE = 64
@@ -101,10 +102,10 @@ class Token:
     def from_response(cls, response: Mapping[str, Any], *, now: float | None = None) -> Token:
         """Read a token response (RFC 6749 section 5.1), or a token dict that another library keeps.
 
-        What another library keeps states when the token expires: `expires_at` (authlib, requests-oauthlib), `expiry`
-        (google-auth, Go), `expiry_date`, `expires_on` or `expiresAt`. That wins over `expires_in`, whose starting point
-        is then past. It may be a number of seconds or milliseconds, as a number or a string; an ISO 8601 text with its
-        offset; or a `datetime` with its time zone.
+        A dict of another library has the time of expiry: `expires_at` (authlib, requests-oauthlib), `expiry`
+        (google-auth, Go), `expiry_date`, `expires_on` or `expiresAt`. It is preferred to `expires_in`, which counts
+        from a moment that is past. It may be UTC epoch seconds or milliseconds, as a number or a string; an ISO 8601
+        string with its offset; or a `datetime` with its time zone.
 
         Args:
             response: The members.
@@ -129,10 +130,10 @@ class Token:
         return token.replace(expires_at=expires_at, issued_at=read_seconds(response.get("issued_at")))
 
     def to_dict(self) -> dict[str, Any]:
-        """What a store may keep of it.
+        """The token as a JSON object, as a store keeps it.
 
         Returns:
-            A JSON object that `from_dict` reads back to an equal token. It has the secrets in clear.
+            The object, which `from_dict` reads back to an equal token. It contains the secrets in clear.
         """
         members = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         stored = {name: value for name, value in members.items() if value is not None}
@@ -348,7 +349,10 @@ def _expires_at_in(response: Mapping[str, Any], members: Iterable[str]) -> float
 
 
 def _moment(value: Any) -> float | str | None:
-    """UTC epoch seconds; None for Go's word for never; of what is not a time, what is wrong, to follow the name."""
+    """UTC epoch seconds; None for the year 1, by which Go means never.
+
+    If the value is not a time, a string that states what is wrong, to be written after the member's name.
+    """
     seconds = read_seconds(value)
     if seconds is not None:
         if seconds < _EARLIEST_MILLISECONDS:
@@ -362,7 +366,7 @@ def _moment(value: Any) -> float | str | None:
     if not isinstance(value, datetime):
         return "is not a time that can be read"
     if value.tzinfo is None:
-        return "has no time zone, so which moment it is is not known"
+        return "has no time zone, so its moment is unknown"
     return None if value.year == 1 else value.timestamp()
 
 

@@ -3,10 +3,10 @@
 Used by the command line and by `OAuthClient.from_config`. It is one TOML file with a table `[profiles.NAME]` for each
 client; `blnk-auth init` writes it. What it promises:
 
-* An unknown key, a value of the wrong type, a missing variable or profile: `ConfigurationError` names the file, the
-  profile and the key (`parameter`), and what is right instead (`remedy`).
+* For an unknown key, a value of the wrong type, or a missing variable or profile, the `ConfigurationError` names the
+  file, the profile and the key (`parameter`), and states how to correct it (`remedy`).
 * A secret need not be in the file: `${NAME}` is an environment variable, `keyring:service/name` an entry of the
-  keyring. A secret that is written out is accepted only if nobody else can read the file.
+  keyring. A secret in the file itself is accepted only if other users cannot read the file.
 * No secret appears in an error, a `repr` or a traceback.
 
 It never uses the network, except for a profile with `provider = "discover"` when its client is made.

@@ -1,7 +1,7 @@
 """The configuration file itself: where it is, and its profiles, read as TOML.
 
-Used by profiles and by the command line. It promises that everything wrong with the file is a `ConfigurationError` that
-names it. It never checks a profile, and never shows a value of the file: any of them may be a secret.
+Used by profiles and by the command line. It promises that a file that cannot be used raises a `ConfigurationError` that
+names the file. It never checks a profile, and never shows a value of the file, since any of them may be a secret.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def config_path(path: str | os.PathLike[str] | None = None) -> Path:
             user's configuration directory (`~/.config/blnk-auth/` on Linux).
 
     Returns:
-        The path. It may be relative, if `path` is.
+        The path. It is relative only if the given path is.
 
     Raises:
         ConfigurationError: The path is not a usable path, or this user has no home directory and no file is named.

@@ -47,8 +47,8 @@ class Profile:
             directory.
         settings: The settings by key, with `${NAME}` replaced, files made absolute, and references to the keyring as
             callables. It contains secrets, so it is not in the repr.
-        overridden: The keys that come from options or variables. Without a file, or without the profile in it: every
-            key there is.
+        overridden: The keys that come from options or variables. If there is no file, or the file does not have the
+            profile: every key.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Profile:
 
     @property
     def subject(self) -> str | None:
-        """The subject to use where none is named: whose tokens. None: not set."""
+        """Whose tokens are used if a command names no subject. None: not set."""
         return self.settings.get("subject")
 
     @property
@@ -151,7 +151,7 @@ class Profile:
             `verify`, `cert` and `proxy`, as far as they are set.
 
         Raises:
-            ConfigurationError: The password of the certificate's key is in the keyring, and cannot be read.
+            ConfigurationError: The password of the certificate's key is in the keyring and cannot be read.
         """
         chosen = {name: self.settings[name] for name in ("verify", "proxy") if name in self.settings}
         cert = self.settings.get("cert")
@@ -246,8 +246,8 @@ def load_profile(
     Args:
         name: The name of the profile. Default: "default".
         path: The file. None: see `config_path`.
-        overrides: Settings that replace those of the file. If they name a provider, there need not be a file, and a
-            profile of another provider is not used. None: none.
+        overrides: Settings that replace those of the file. If they name a provider, the file need not exist, and its
+            profile is not used if it is for another provider. None: nothing is replaced.
         environment: The variables that `${NAME}` refers to. Default: those of the process.
 
     Returns:
@@ -372,7 +372,7 @@ def _may_be_in_keyring(setting: Setting) -> bool:
 
 
 def _located(read: Callable[[], str], key: str, origin: SettingsOrigin) -> Callable[[], str]:
-    """The same callable, whose error names where the reference is."""
+    """A callable that does the same, and whose error names the place of the reference."""
 
     def read_or_raise() -> str:
         try:

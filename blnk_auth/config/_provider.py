@@ -1,7 +1,7 @@
-"""The provider of a profile, made of its settings.
+"""The provider of a profile, made from its settings.
 
-Used by `Profile.provider`. It promises the same checks as in Python code: the settings become the arguments of the
-provider's own function. It never uses the network, except for `provider = "discover"`.
+Used by `Profile.provider`. It promises the same checks as in Python code, since the settings become the arguments of
+the provider's own function. It never uses the network, except for `provider = "discover"`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _variable(found: re.Match[str], environment: Mapping[str, str]) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether the text contains anything but references."""
+    """Whether the text contains more than references."""
     return not is_in_keyring(text) and bool(_REFERENCE.sub("", text))
 
 
@@ -75,7 +75,7 @@ def is_in_keyring(text: str) -> bool:
 
 
 def from_keyring(reference: str) -> Callable[[], str]:
-    """A callable that reads the entry at each call. It raises `UnresolvedReference`, and so does this function."""
+    """A callable that reads the entry at each call. Both raise `UnresolvedReference`."""
     service, slash, name = reference.removeprefix(_KEYRING).rpartition("/")
     if not slash or not service.strip("/") or not name:
         raise UnresolvedReference("is not a complete reference to the keyring", "write keyring:service/name")

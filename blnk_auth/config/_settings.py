@@ -1,7 +1,7 @@
-"""Every key that a profile may have: its name, its meaning, its type; and the check of a profile against them.
+"""Every key that a profile may have, with its meaning and type, and the check of a profile against these tables.
 
 Used by profiles, and by the command line, which makes its options from the same tables. It promises that a setting has
-one name everywhere. It never reads a file or a variable, and never quotes a value that may be a secret.
+the same name everywhere. It never reads a file or a variable, and never quotes a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .._protocol.client_authentication import METHODS
 from ..errors import ConfigurationError, is_bool, is_number, quoted
 
 Kind = Literal["text", "file", "flag", "number", "list", "table"]
-"""The type of a setting. A `file` is a file name; a `list` and a `table` have text only."""
+"""The type of a setting. A `file` is a file name; the values of a `list` and of a `table` are strings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def settings_of(provider: str) -> Mapping[str, Setting]:
 
 
 class SettingError(ConfigurationError):
-    """A setting is wrong, found by the configuration itself: so the remedy names settings, not arguments of Python."""
+    """A setting is wrong, as this package found: so the remedy names settings, and not arguments of Python code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class SettingsOrigin:
         return SettingError(f"{self._where}: {key} {problem}", remedy=remedy, parameter=key)
 
     def located(self, error: ConfigurationError) -> ConfigurationError:
-        """An error of the library about `parameter`, with the place from which that setting came."""
+        """A copy of an error of the library that also names the place from which the setting `parameter` came."""
         where = _option_names(error.parameter) if error.parameter in self.overridden else self._where
         return error.replace(problem=f"{where}: {error.problem}")
 
@@ -208,7 +208,7 @@ def check(table: Mapping[str, Any], origin: SettingsOrigin) -> Mapping[str, Sett
         raise _no_provider(table, origin)
     _check_value(PROVIDER, table["provider"], origin)
     if table["provider"] not in PROVIDERS:
-        # Which settings there are must be known before any reference is resolved.
+        # The provider decides which settings exist, and references are resolved later.
         raise origin.error("provider", "cannot be a reference", f"write one of {', '.join(PROVIDERS)}")
     known = settings_of(table["provider"])
     for key, value in table.items():
@@ -222,7 +222,7 @@ def check(table: Mapping[str, Any], origin: SettingsOrigin) -> Mapping[str, Sett
 
 
 def did_you_mean(word: str, known: Iterable[str], *, all_of_them: str = "known are") -> str:
-    """The known word that is most similar, else all of them."""
+    """A question that names the most similar known word; if no word is similar, the list of all of them."""
     known = list(known)
     similar = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {similar[0]!r}?" if similar else f"{all_of_them}: {', '.join(known) or 'none'}"

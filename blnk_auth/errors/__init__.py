@@ -94,7 +94,7 @@ class BlnkAuthError(Exception):
         status_code: int | None = None,
         correlation_id: str | None = None,
     ) -> None:
-        # A damaged pickle may bring anything.
+        # In a damaged pickle they may be of any type.
         problem, remedy = on_one_line(str(problem)), None if remedy is None else on_one_line(str(remedy))
         super().__init__(problem if remedy is None else f"{problem}; {remedy}")
         self.problem = problem
@@ -125,7 +125,7 @@ class BlnkAuthError(Exception):
     def replace(self, **changes: Any) -> Self:
         """A changed copy, since an error is never changed after it was made.
 
-        It has no traceback and no chain: those hold other callers' frames.
+        It has no traceback and no chain, since those refer to the frames of other callers.
 
         Args:
             **changes: The fields to change, by name; `problem` is one of them.
@@ -137,8 +137,8 @@ class BlnkAuthError(Exception):
         return type(self)(problem, **{**self.fields(), **changes})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An auth class raises a subclass that is also its HTTP client's error and carries the request, whose headers
-        # may hold a token: what travels in a pickle is the plain error of this module.
+        # An auth class raises a subclass that is also its HTTP client's error and has the request, whose headers may
+        # contain a token. So a pickle contains the plain error of this module.
         return partial(core_type(type(self)), **self._pickled_fields()), (self.problem,)
 
     def _pickled_fields(self) -> dict[str, Any]:
@@ -214,8 +214,8 @@ class TemporarilyUnavailable(BlnkAuthError):
     Args:
         problem: What is wrong, in one sentence without a full stop.
         retry_after: Seconds to wait before the next attempt. None: not known.
-        outcome_unknown: Whether the request may have had its effect although no response came: the server may have
-            renewed, and with rotation the stored refresh token may be spent.
+        outcome_unknown: Whether the request may have succeeded although no response was received. The server may then
+            have issued a new pair and, if it rotates, have invalidated the stored refresh token.
         **fields: The further fields of every `BlnkAuthError`.
     """
 
@@ -239,8 +239,8 @@ class StoreError(BlnkAuthError):
 
     Args:
         problem: What is wrong, in one sentence without a full stop.
-        key: The key of the one record that is concerned, as where it is damaged or was written by another process. None
-            if the failure is not about one record, as where the server is down.
+        key: The store key, if one record is the problem: it is damaged, or another process has written it. None if the
+            failure is not about one record: the server is down.
         **fields: The further fields of every `BlnkAuthError`.
     """
 

@@ -1,6 +1,6 @@
-"""Type checks of values from users and servers, and what of them a message may show.
+"""Type checks of values from users and servers, and how much of such a value a message may show.
 
-Used wherever such a value is read. They never raise: each answers yes or no, and its caller raises what fits.
+Used wherever such a value is read. A check never raises: it returns True or False, and its caller raises the error.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import math
 from typing import TypeGuard
 
 _SECRET_FROM = 12
-"""Characters. Less of a secret betrays little."""
+"""Characters. A shorter piece of a secret is of little use."""
 _BEGINNING = 8
 _LONGEST_QUOTED = 100
 _OF_WORDS = "abcdefghijklmnopqrstuvwxyz_-.:/ "
-"""What a word or the name of a host is made of. A generated secret of this length has a digit or a capital letter."""
+"""The characters of words and host names. A generated secret of this length has a digit or a capital letter."""
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -32,8 +32,8 @@ def is_bool(value: object) -> TypeGuard[bool]:
 def quoted(value: object) -> str:
     """A value that is refused, as an error shows it. It may be a secret in the wrong place.
 
-    Numbers are shown, and strings that are short or lower-case words; of any other string the beginning, of any other
-    value the type.
+    Shown are: numbers and None; a string that is short or made of lower-case words; the beginning of any other string;
+    the type of any other value.
     """
     if isinstance(value, int | float) or value is None:
         return repr(value)[:_LONGEST_QUOTED]
@@ -64,8 +64,9 @@ _LONGEST = 2_000
 
 
 def on_one_line(text: str) -> str:
-    """The text with a space or an escape for each character that would end a line, control a terminal, or not be
-    written as UTF-8. One that is too long for a message is cut.
+    """The text as one printable line, cut at the length of a message.
+
+    A character that would end a line, control a terminal, or not be valid UTF-8 becomes a space or an escape.
     """
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."

@@ -1,10 +1,9 @@
 """Errors about the packages that an extra installs.
 
 Used where such a package is imported, and by the modules that list public names or name such a package in their
-annotations. What is missing and what is installed
-but broken are two different errors, since installing a broken one again may not resolve it. A module that cannot be
-imported is an `ImportError`, as in all of Python; an object that cannot be made is a `ConfigurationError`. It never
-imports such a package itself.
+annotations. A package that is missing and one that is installed but broken are two different errors, since installing a
+broken one again may not help. A module that cannot be imported raises `ImportError`, as everywhere in Python; an object
+that cannot be made raises `ConfigurationError`. This file never imports such a package itself.
 """
 
 from __future__ import annotations
@@ -73,8 +72,8 @@ class NamedInAnnotations:
     """Takes the place, at run time, of a module that a file names in its annotations only.
 
     `typing.get_type_hints` evaluates annotations in the namespace of their module, so a name that is imported for type
-    checkers alone raises `NameError` there. The module that this names is imported when a type in it is asked for, and
-    not before: nothing becomes dearer to import.
+    checkers alone raises `NameError` there. The module is imported when one of its types is asked for, and not
+    before, so no import takes longer.
 
     Args:
         module: The module by its full name: `sqlalchemy`.
@@ -131,13 +130,13 @@ def public_name(name: str, package: str, homes: Mapping[str, str]) -> Any:
     except Exception as error:  # noqa: BLE001 - a package that is broken may raise anything
         failure = error if isinstance(error, ImportError) else ImportError(f"{type(error).__name__}: {error}")
         return unavailable(name, package, failure)
-    # From now on it is found without being asked for here.
+    # From now on Python finds it in the package and does not call this function.
     vars(sys.modules[package])[name] = value
     return value
 
 
 def unavailable(name: str, module: str, error: ImportError) -> type:
-    """A class to stand for the public `name` of `module`, whose extra is not installed or is broken.
+    """A class that takes the place of the public `name` of `module`, whose extra is not installed or is broken.
 
     Listing the module's names, a star import and `help` work without the extra. Calling the name or making a subclass
     of it raises `error` again, which names the extra; reading one of its attributes raises an `AttributeError` that

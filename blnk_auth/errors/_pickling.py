@@ -1,4 +1,4 @@
-"""How values are pickled: by public names, so that a module can be moved without making anybody's pickles unreadable.
+"""How values are pickled: by public names, so that pickles stay readable when a module is moved.
 
 Used by the classes that users pickle. It promises that a pickle never names a private module. The stores open
 themselves again instead (`stores/_store_handle.py`).
@@ -14,15 +14,15 @@ Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 PICKLED = {"pickled": True}
-"""The metadata of a dataclass field that no argument sets, and that a pickle carries nevertheless."""
+"""The metadata of a dataclass field that no argument sets, but that a pickle contains."""
 
 
 def pickled_by_name(cls: type[Value]) -> type[Value]:
     """A class decorator: a frozen dataclass is copied and pickled as its constructor's arguments, by name.
 
-    So another version may add fields and reorder them. An argument that is its field's default is left out: private
-    functions are among the defaults, and a pickle names public paths only. What an unpickled value is made of is
-    checked as usual.
+    So another version may add fields and reorder them. An argument that is its field's default is left out, since
+    some defaults are private functions, and a pickle names public paths only. The constructor checks the arguments of
+    an unpickled value as usual.
     """
     fields: list[Any] = [*vars(cls)["__dataclass_fields__"].values()]
 
@@ -49,7 +49,7 @@ def pickled_by_name(cls: type[Value]) -> type[Value]:
 
 
 def unpickles(read: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
-    """A decorator: a function that pickle calls raises `pickle.UnpicklingError` for what is damaged.
+    """A decorator: a function that pickle calls raises `pickle.UnpicklingError` if the pickle is damaged.
 
     Errors of this library pass as they are. The error quotes nothing of the pickle, which may hold secrets.
     """

@@ -1,7 +1,7 @@
 """Assertions about what a sandbox saw: one renewal, no refresh token spent twice, no secret where it can be read.
 
 Used by tests of applications, as functions and as pytest fixtures of the same names. They promise an `AssertionError`
-with what happened instead and what to do. They never change the sandbox or its record.
+that states what happened instead and what to do. They never change the sandbox or its record.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def assert_no_reuse(sandbox: Sandbox) -> None:
 
 @public
 def assert_no_secret_in(shown: object, sandbox: Sandbox) -> None:
-    """Assert that something that people or programs can read shows no secret of the sandbox.
+    """Assert that output, such as a log or an error, contains no secret of the sandbox.
 
         assert_no_secret_in(caplog.records, blnk_sandbox)
         assert_no_secret_in(capsys.readouterr(), blnk_sandbox)
@@ -117,7 +117,7 @@ def _renewal_requests(counts: Counts) -> int:
 
 
 def _strings_of(shown: object) -> Iterator[str]:
-    """Each string in which a reader sees it, or a part of it; each part once."""
+    """Each string by which the value, or a part of it, may be shown; each part once."""
     seen: dict[int, object] = {}
     waiting = [shown]
     while waiting:

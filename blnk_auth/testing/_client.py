@@ -13,7 +13,7 @@ from .sandbox import Sandbox, blink, flinks
 
 
 def client_of(sandbox: Sandbox, *, store: TokenStore, clock: Callable[[], float]) -> OAuthClient:
-    """The registered client. A lost response is asked for again without a pause, so that no test waits."""
+    """The registered client. A request whose response was lost is repeated without a pause, so that no test waits."""
     from .sandbox import blink
 
     # bLink knows a client by its certificate, or, without TLS, by its id alone.

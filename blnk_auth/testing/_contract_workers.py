@@ -39,7 +39,7 @@ OpenStore = Callable[[], TokenStore]
 """Opens a handle to the data of a test."""
 
 LONG = 60.0
-"""Seconds after which something hangs: nothing else takes as long."""
+"""Seconds. Anything that takes as long hangs."""
 
 THREADS = 8
 PROCESSES = 4
@@ -117,7 +117,7 @@ def save_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) 
 
 
 def numbered(number: int) -> dict[str, Any]:
-    """A record that is so long that a writer is often killed while it writes."""
+    """A record that is long, so that the kill often comes while it is being written."""
     return {"n": number, "again": [number] * 1000}
 
 
@@ -145,8 +145,8 @@ def lock_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
 def _context() -> SpawnContext | ForkServerContext:
     """How a process is started: never as a fork of this one, whose handles a user's processes do not have.
 
-    On Linux as a fork of a server that has imported what a renewal needs, and nothing else: that takes a tenth of the
-    time of a new interpreter.
+    On Linux it is the fork of a server process that has imported only what a renewal needs. That takes a tenth of the
+    time that a new interpreter takes.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -156,7 +156,7 @@ def _context() -> SpawnContext | ForkServerContext:
 
 
 def _in_process(environment: dict[str, str], target: Callable[..., None], *args: Any) -> None:
-    # The server has the environment of the moment at which it was started.
+    # The server still has the environment with which it was started.
     os.environ.clear()
     os.environ.update(environment)
     target(*args)
@@ -223,7 +223,7 @@ def lock_once(store: TokenStore, key: str) -> None:
 
 
 def seconds_until_refused(store: TokenStore, key: str, *, timeout: float) -> float:
-    """How long it took until a lock that another holds was refused."""
+    """Seconds until the lock, which another has taken, was refused."""
     start = time.monotonic()
     with pytest.raises(StoreError), store.lock(key, timeout=timeout):
         pytest.fail("the lock was given to two at the same time")

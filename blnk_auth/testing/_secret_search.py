@@ -1,9 +1,9 @@
-"""The search for secrets in a text, in every form in which they may show there.
+"""The search for secrets in a text, in every encoding in which they may appear there.
 
 Used by `assert_no_secret_in`, and by this project's own canary. A secret is found by any twelve characters of it, or as
 a whole if it is shorter: as they are, percent-encoded, escaped as in JSON or HTML, in base64 of either alphabet, in
-hexadecimal, or in two of these. Case, padding and alignment make no difference. It never searches for fewer characters
-of a longer secret: a short piece is a piece of other words too.
+hexadecimal, or in two of these. Case, padding and alignment make no difference. It never searches for fewer than twelve
+characters of a longer secret, since a shorter piece also occurs in other words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PIECE = 12
 
 _KEY = 6
 _STRIDE = PIECE - _KEY + 1
-"""Of each twelve characters in a row, six that begin at a multiple of this are a part."""
+"""Twelve characters in a row contain six that begin at a multiple of this number."""
 
 _MOST = 300_000
 """Characters of one text that are searched in other encodings than plain."""
@@ -54,7 +54,7 @@ class Secrets:
         return iter(list(self._kinds.items()))
 
     def add(self, kind: str, secret: str) -> str:
-        """Search for it from now on; the secret itself, for the caller to use."""
+        """Search for the secret from now on. Returns it, so that a caller can add and use it in one expression."""
         if secret and secret not in self._kinds:
             self._kinds[secret] = kind
             if len(secret) < PIECE:

@@ -98,8 +98,8 @@ def blnk_sandbox(request: pytest.FixtureRequest, blnk_clock: Clock) -> Iterator[
 def blnk_client(blnk_sandbox: Sandbox, blnk_store: MemoryStore, blnk_clock: Clock) -> OAuthClient:
     """The client that is registered at `blnk_sandbox`, with the provider that it plays.
 
-    A lost response is asked for again without a pause. A sandbox with `tls=` needs a client of your own, which trusts
-    its certificate.
+    A request whose response was lost is repeated without a pause. For a sandbox with `tls=`, make your own client, one
+    that trusts the sandbox's certificate.
 
     Args:
         blnk_sandbox: The fixture of that name.

@@ -27,7 +27,7 @@ that needs many milliseconds for a save may lower `increments`.
 To see the values of a failed assertion, put this in your conftest.py:
 `pytest.register_assert_rewrite("blnk_auth.testing.store_contract")`.
 
-It never changes the store other than through its methods.
+It never changes the store other than through the store's methods.
 """
 
 # These are tests, so they assert. The docstring of each is one sentence about the store.
@@ -88,7 +88,7 @@ AWKWARD_KEYS = (
     "\u00e9",
     "k" * 500,
 )
-"""Keys that trip file names, SQL, globs, case-blind and Unicode-normalizing file systems. Each is a key of its own."""
+"""Keys that are difficult for file names, SQL, globs, and file systems that ignore case or normalize Unicode."""
 
 NESTED_DATA: dict[str, Any] = {
     "text": 'ünï©ödé 鍵 🔑 \u0000 \u2028 " \\ / \n',
@@ -116,7 +116,7 @@ class StoreContract:
 
     @pytest.fixture
     def open_store(self) -> OpenStore:
-        """The fixture to override, as the module's docstring shows. It raises `NotImplementedError` if it was not.
+        """The fixture to override, as the module's docstring shows; if it is not, it raises `NotImplementedError`.
 
         Returns:
             A callable without arguments that opens a store.
@@ -206,7 +206,7 @@ class StoreContract:
         store.save("alice", {"n": 2}, expected=None)
         assert loaded(store, "alice")[0] == {"n": 2}
 
-    def test_deleting_twice_is_no_error(self, store: TokenStore) -> None:
+    def test_deleting_twice_is_not_an_error(self, store: TokenStore) -> None:
         """Deleting a key that does not exist does nothing."""
         store.delete("alice")
         store.save("alice", {"n": 1}, expected=None)
@@ -263,7 +263,7 @@ class StoreContract:
         assert loaded(store, "alice")[0] == {"inner": {"n": 1}}
 
     @pytest.mark.parametrize("data", [{"x": object()}, {"x": b""}, {"x": math.nan}], ids=("object", "bytes", "nan"))
-    def test_data_that_is_no_json_is_refused(self, store: TokenStore, data: dict[str, Any]) -> None:
+    def test_data_that_is_not_json_is_refused(self, store: TokenStore, data: dict[str, Any]) -> None:
         """Data that JSON cannot hold raises StoreError, and what is stored stays."""
         version = store.save("alice", {"n": 1}, expected=None)
         with pytest.raises(StoreError):
@@ -283,7 +283,7 @@ class StoreContract:
         assert _SHORT * 0.9 <= waited < _SHORT + LONG / 6
         in_thread(lambda: lock_once(store, "alice"))
 
-    def test_a_lock_not_had_at_once_can_be_refused_at_once(self, store: TokenStore) -> None:
+    def test_a_timeout_of_0_does_not_wait_for_the_lock(self, store: TokenStore) -> None:
         """A timeout of 0 tries once: it takes a free lock, and raises for one that another holds."""
         with store.lock("alice", timeout=0):
             assert in_thread(lambda: seconds_until_refused(store, "alice", timeout=0)) < LONG / 6
@@ -295,32 +295,32 @@ class StoreContract:
         in_thread(lambda: lock_once(store, "alice"))
 
     def test_the_lock_of_one_key_leaves_others_free(self, store: TokenStore) -> None:
-        """Holding one key's lock does not keep anyone from another key's."""
+        """While one key is locked, another thread can lock every other key."""
         with store.lock("alice", timeout=LONG):
             for key in AWKWARD_KEYS:
                 in_thread(partial(lock_once, store, key))
 
-    def test_the_lock_does_not_keep_from_reading_and_writing(self, store: TokenStore) -> None:
-        """The lock is between those who take it: others load, save and delete meanwhile."""
+    def test_the_lock_does_not_prevent_reading_and_writing(self, store: TokenStore) -> None:
+        """The lock excludes only those who ask for it: others load, save and delete meanwhile."""
         with store.lock("alice", timeout=LONG):
             in_thread(lambda: store.save("alice", {"n": 1}, expected=None))
             assert in_thread(lambda: loaded(store, "alice")[0]) == {"n": 1}
             in_thread(lambda: store.delete("alice"))
 
     def test_threads_under_the_lock_lose_no_update(self, store: TokenStore) -> None:
-        """Threads that load and save under the lock meet no conflict and lose nothing."""
+        """Threads that load and save under the lock get no Conflict, and no update is lost."""
         store.save("counter", {"n": 0}, expected=None)
         in_threads(lambda: increment_under_lock(store, "counter", self.increments))
         assert loaded(store, "counter")[0] == {"n": THREADS * self.increments}
 
     def test_threads_without_the_lock_lose_no_update(self, store: TokenStore) -> None:
-        """Threads that only compare and set, and begin again after a Conflict, lose nothing either."""
+        """Threads that only compare and set, and try again after a Conflict, lose no update."""
         store.save("counter", {"n": 0}, expected=None)
         in_threads(lambda: increment_by_comparing(store, "counter", self.increments))
         assert loaded(store, "counter")[0] == {"n": THREADS * self.increments}
 
     def _keys(self, store: TokenStore, prefix: str, *, of: tuple[str, ...]) -> list[str]:
-        """What `keys` returns; for a store that cannot list, what it would return, after a check that it raises."""
+        """The keys that `keys` returns. If the store cannot list: checks that it raises, and returns those of `of`."""
         if self.lists_keys:
             return list(store.keys(prefix))
         with pytest.raises(StoreError):
@@ -335,7 +335,7 @@ class SharedStoreContract(StoreContract):
     """
 
     def test_data_survives_reopening(self, open_store: OpenStore) -> None:
-        """What one handle saved, one that is opened later loads, with the same version."""
+        """A handle that is opened later loads what an earlier one saved, with the same version."""
         with handle(open_store) as store:
             version = store.save("alice", NESTED_DATA, expected=None)
         with handle(open_store) as store:
@@ -356,13 +356,13 @@ class SharedStoreContract(StoreContract):
             in_thread(lambda: seconds_until_refused(other, "alice", timeout=_SHORT))
 
     def test_processes_under_the_lock_lose_no_update(self, store: TokenStore, open_store: OpenStore) -> None:
-        """Processes that load and save under the lock meet no conflict and lose nothing."""
+        """Processes that load and save under the lock get no Conflict, and no update is lost."""
         store.save("counter", {"n": 0}, expected=None)
         run_processes(PROCESSES, increment_in_process, open_store, increment_under_lock, self.increments)
         assert loaded(store, "counter")[0] == {"n": PROCESSES * self.increments}
 
     def test_processes_without_the_lock_lose_no_update(self, store: TokenStore, open_store: OpenStore) -> None:
-        """Processes that only compare and set, and begin again after a Conflict, lose nothing either."""
+        """Processes that only compare and set, and try again after a Conflict, lose no update."""
         store.save("counter", {"n": 0}, expected=None)
         run_processes(PROCESSES, increment_in_process, open_store, increment_by_comparing, self.increments)
         assert loaded(store, "counter")[0] == {"n": PROCESSES * self.increments}
@@ -377,7 +377,7 @@ class SharedStoreContract(StoreContract):
             lock_once(store, "alice")
 
     def test_a_killed_writer_leaves_the_old_or_the_new_record(self, store: TokenStore, open_store: OpenStore) -> None:
-        """A process killed at a random moment of saving leaves what it last knew as saved, or what it was saving."""
+        """A process killed while it saves leaves the record that it saved last, or the one that it was saving."""
         store.save("alice", numbered(0), expected=None)
         for delay in (0.0, 0.002):
             with one_process(save_for_ever_in_process, open_store, "alice") as (process, pipe):
@@ -392,7 +392,7 @@ class SharedStoreContract(StoreContract):
             assert loaded(store, "alice")[0] in (numbered(known), numbered(known + 1))
 
     def test_eight_processes_renew_an_expired_token_once(self, open_store: OpenStore) -> None:
-        """Processes that find one rotating token expired make one renewal, spend nothing twice, and get the same token.
+        """Processes with the same expired token renew it once, present no refresh token twice, and get the same token.
 
         Needs the extra `blnk-auth[sandbox]`.
         """
