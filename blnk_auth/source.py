@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from ._protocol.http_messages import Package
 from ._protocol.origins import AllowedOrigins, Origin, normalize
 from ._renewal.cached_token import BEARER, CachedToken, how_to_pass, is_sendable
-from ._renewal.credential import Credential, RequestRules, Source
-from ._renewal.current_token import CurrentToken, State, why_withheld
+from ._renewal.credential import Credential, RequestRules, Source, why_withheld
+from ._renewal.current_token import CurrentToken, State
 from ._renewal.grant_operations import adopt, forget, revoke
 from ._renewal.pickled_client import values_of
 from ._renewal.schedule import NEVER_RENEWED

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .._protocol.origins import is_below
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, on_one_line
 
 if TYPE_CHECKING:
     # Every auth class imports this module, which needs these for annotations only.
@@ -176,3 +176,20 @@ def credential_of(source: object) -> Credential:
         parameter="source",
         remedy=_WHAT_TO_PASS.get(name, _A_SOURCE),
     )
+
+
+def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
+    """Why a request was sent without the token, and what to do. `how` describes where to add an origin."""
+    if origin is None:
+        return (
+            f"the request has a header {header_name} of its own, so it was sent with that one and without the token; "
+            "if an SDK sets the header, configure the SDK to omit it (docs/how-to/use-inside-api-clients.md)"
+        )
+    # The origin comes from any URL that was requested, and it is logged. No host name has more characters than this.
+    named = on_one_line(str(origin)[:300])
+    remedy = (
+        f"if the token belongs there too, {how}: api_origins=({named!r},)"
+        if origin.is_secure
+        else "a token is sent over https only"
+    )
+    return f"{named} is not one of the api_origins; the request was sent without the token; {remedy}"

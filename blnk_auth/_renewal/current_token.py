@@ -20,18 +20,12 @@ from typing import TYPE_CHECKING, Literal
 from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.origins import Origin
 from .._protocol.response_errors import after_lost_response
-from ..errors import (
-    BlnkAuthError,
-    ConfigurationError,
-    SignInRequired,
-    TemporarilyUnavailable,
-    on_one_line,
-)
+from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token
 from .authorization_grants import AuthorizationGrant
 from .cached_token import CachedToken
-from .credential import RequestRules
+from .credential import RequestRules, why_withheld
 from .failure import Failure
 from .goal import Goal
 from .rejections import Rejections, in_words
@@ -381,20 +375,3 @@ class CurrentToken:
             jitter_position=self.state.ports(None).jitter_position(),
         )
         return self._failure.error_at(now)
-
-
-def why_withheld(origin: Origin | None, header_name: str, how: str) -> str:
-    """Why a request was sent without the token, and what to do. `how` describes where to add an origin."""
-    if origin is None:
-        return (
-            f"the request has a header {header_name} of its own, so it was sent with that one and without the token; "
-            "if an SDK sets the header, configure the SDK to omit it (docs/how-to/use-inside-api-clients.md)"
-        )
-    # The origin comes from any URL that was requested, and it is logged. No host name has more characters than this.
-    named = on_one_line(str(origin)[:300])
-    remedy = (
-        f"if the token belongs there too, {how}: api_origins=({named!r},)"
-        if origin.is_secure
-        else "a token is sent over https only"
-    )
-    return f"{named} is not one of the api_origins; the request was sent without the token; {remedy}"
