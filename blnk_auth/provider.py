@@ -292,7 +292,8 @@ class Provider:
         """Whether a new token could resolve a response of the API.
 
         Args:
-            answer: The response; its status is one of `rejection_statuses`.
+            answer: The response; its status is one of `rejection_statuses`. Its `scheme`, if there is one, has
+                precedence over `token_scheme`.
 
         Returns:
             What `is_rejection` decides.

@@ -4,17 +4,25 @@ Used by the request flow through `Provider.rejects_token`, and by providers that
 
 * By RFC 6750 section 3.1, a new token may help after `invalid_token`. It does not help after `insufficient_scope`,
   `invalid_request`, RFC 9470's `insufficient_user_authentication`, or a challenge for another scheme.
+* By RFC 9449 section 7.1, a token that was sent with a proof is rejected by a challenge with the scheme DPoP. A new
+  token does not help after `use_dpop_nonce` and `invalid_dpop_proof`: they are about the proof.
 * Reading a header takes time linear in its length, even if the server is hostile. It never raises.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .http_messages import ApiAnswer
 
-_OTHER_REMEDIES = frozenset({"insufficient_scope", "invalid_request", "insufficient_user_authentication"})
+_OTHER_REMEDIES = frozenset(
+    {
+        *("insufficient_scope", "invalid_request", "insufficient_user_authentication"),
+        *("use_dpop_nonce", "invalid_dpop_proof"),
+    }
+)
 """Error codes that ask for something else than a new token."""
 
 _CLEAR_REMEDIES = ("insufficient_scope", "insufficient_user_authentication")
@@ -75,14 +83,32 @@ def renewal_may_help(answer: ApiAnswer) -> bool:
 def names_no_other_remedy(answer: ApiAnswer, scheme: str = "Bearer") -> bool:
     """Whether the challenge of a rejection, of any status, allows that a new token resolves it.
 
-    `scheme` is how the token was sent. A 401 without any challenge breaks RFC 9110, yet many APIs send it for an
-    expired token, so it counts.
+    `scheme` is how the token was sent, unless the answer names it. A 401 without any challenge breaks RFC 9110, yet
+    many APIs send it for an expired token, so it counts.
     """
     header = answer.headers.get("www-authenticate", "")
     if not header.strip():
         return True
-    errors = [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == scheme.lower()]
+    errors = _errors(header, answer.scheme or scheme)
+    if answer.scheme == "DPoP" and not errors:
+        # Some APIs check the proof in a gateway, and the service behind it knows Bearer only.
+        errors = _errors(header, "Bearer")
     if any(code in header for code in _CLEAR_REMEDIES) and "invalid_token" not in errors:
         # Also in a malformed header: a renewal cannot widen the scope or repeat a sign-in.
         return False
     return any(error not in _OTHER_REMEDIES for error in errors)
+
+
+def asks_for_nonce(status_code: int, headers: Mapping[str, str]) -> bool:
+    """Whether an API did not accept a proof only because it wants its nonce in it (RFC 9449 section 9).
+
+    Args:
+        status_code: The HTTP status.
+        headers: Those of the response; looked up in lower case.
+    """
+    return status_code == 401 and "use_dpop_nonce" in _errors(headers.get("www-authenticate", ""), "DPoP")
+
+
+def _errors(header: str, scheme: str) -> list[str | None]:
+    """What each challenge with this scheme names as the error."""
+    return [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == scheme.lower()]

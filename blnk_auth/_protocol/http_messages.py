@@ -106,21 +106,30 @@ class ApiAnswer:
         headers: Names in lower case.
         path: The path of the request's URL, without its query.
         body: None when it was not read: the provider does not ask for it, or it is longer than 16 KiB.
+        scheme: How the token was sent: `"DPoP"` with a proof (RFC 9449); None: as the provider's `token_scheme`.
     """
 
-    __slots__ = ("body", "headers", "path", "status_code")
+    __slots__ = ("body", "headers", "path", "scheme", "status_code")
     status_code: int
     headers: Mapping[str, str]
     path: str
     body: bytes | None
+    scheme: str | None
 
     def __init__(
-        self, status_code: int, headers: Mapping[str, str], path: str = "/", body: bytes | None = None
+        self,
+        status_code: int,
+        headers: Mapping[str, str],
+        path: str = "/",
+        body: bytes | None = None,
+        *,
+        scheme: str | None = None,
     ) -> None:
         self.status_code = status_code
         self.headers = headers
         self.path = path
         self.body = body
+        self.scheme = scheme
 
     def __repr__(self) -> str:
         return f"<ApiAnswer {self.status_code} of {self.path}>"

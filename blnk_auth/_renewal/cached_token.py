@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BEARER = "Bearer "
 """What the header has before the access token (RFC 6750 section 2.1)."""
 
+DPOP = "DPoP "
+"""The same for a token that is bound to a key, and is sent with a proof of that key (RFC 9449 section 7.1)."""
+
 # The visible characters of a header field (RFC 9110 section 5.5). RFC 6750's b64token uses some of them. Not compiled
 # here: every auth class imports this module.
 _SENDABLE = r"[\x21-\x7e]+"
@@ -108,6 +111,11 @@ class CachedToken:
     def supersedes(self, found: Token) -> bool:
         """Whether `found` is an earlier token of this grant, so that its refresh token is spent."""
         return found.refresh_token is not None and hash(found.refresh_token) in self.superseded
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether the token is bound to a key, so that each request with it needs a proof of that key."""
+        return self.prefix == DPOP
 
     @property
     def header(self) -> str:

@@ -31,6 +31,7 @@ class RequestRules:
         origins: The origins that the token may be sent to.
         header_name: The header that carries it.
         has_api_headers: Whether further headers are sent beside the token.
+        proof: How requests prove that the client has the key of the token; None: tokens are sent without a proof.
         rejection_statuses: The statuses that may mean a rejection. All other responses are returned unchanged.
         reads_rejection_body: Whether the body of the response is needed to judge a rejection.
         wait_timeout: The longest that a caller waits for a renewal, in seconds.
@@ -44,6 +45,7 @@ class RequestRules:
         "host_suffixes",
         "origins",
         "origins_for",
+        "proof",
         "reads_rejection_body",
         "rejection_statuses",
         "wait_timeout",
@@ -55,6 +57,7 @@ class RequestRules:
         header_name: str = "Authorization",
         *,
         has_api_headers: bool = False,
+        proof: ProofOfPossession | None = None,
         rejection_statuses: frozenset[int] = frozenset(),
         reads_rejection_body: bool = False,
         wait_timeout: float = 0.0,
@@ -64,6 +67,7 @@ class RequestRules:
         self.origins: AllowedOrigins = origins
         self.header_name: str = header_name
         self.has_api_headers: bool = has_api_headers
+        self.proof: ProofOfPossession | None = proof
         self.rejection_statuses: frozenset[int] = rejection_statuses
         self.reads_rejection_body: bool = reads_rejection_body
         self.wait_timeout: float = wait_timeout
@@ -110,6 +114,36 @@ class Credential(Protocol):
         """Emit that a request was sent without the token.
 
         `origin`: the origin that may not have it; None if the request already had the header.
+        """
+        ...
+
+
+class ProofOfPossession(Protocol):
+    """Proves with each request that the client has the key that the token is bound to (DPoP, RFC 9449)."""
+
+    def prove(self, cached: CachedToken, method: str, url: str) -> Mapping[str, str]:
+        """The header with a proof for one attempt; empty if this token is not bound to a key.
+
+        Args:
+            cached: The token that is sent with it.
+            method: The method of the request.
+            url: Its absolute URL.
+
+        Raises:
+            BlnkAuthError: The key cannot sign.
+        """
+        ...
+
+    def observe(self, url: str, status_code: int, headers: Mapping[str, str]) -> bool:
+        """Keep the nonce and the time of the server that a response brings. Called for every response.
+
+        Args:
+            url: The URL of the answered request.
+            status_code: The HTTP status.
+            headers: Those of the response; looked up in lower case.
+
+        Returns:
+            Whether the API rejected the proof, and another one may be accepted: it asks for a nonce, and has sent one.
         """
         ...
 

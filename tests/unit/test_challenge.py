@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth._protocol import challenges
-from blnk_auth._protocol.challenges import Challenge, parse_challenges, renewal_may_help
+from blnk_auth._protocol.challenges import Challenge, asks_for_nonce, parse_challenges, renewal_may_help
 from blnk_auth._protocol.http_messages import ApiAnswer
 
 B = "bearer"
@@ -115,6 +115,53 @@ def test_f32_a_new_token_helps_only_if_no_other_remedy_is_named(header: str | No
     """F32: scope, request, step-up and other schemes call for something else; no challenge at all counts."""
     headers = {} if header is None else {"www-authenticate": header}
     assert renewal_may_help(ApiAnswer(401, headers)) is renewal_helps
+
+
+@pytest.mark.parametrize(
+    ("header", "renewal_helps"),
+    [
+        (None, True),
+        ("DPoP", True),
+        ('DPoP algs="ES256"', True),
+        ('DPoP error="invalid_token", algs="ES256"', True),
+        ('Bearer, DPoP error="invalid_token"', True),
+        ('Bearer error="invalid_token"', True),
+        ("Bearer", True),
+        ('DPoP error="use_dpop_nonce"', False),
+        ('DPoP error="invalid_dpop_proof"', False),
+        ('Bearer, DPoP error="use_dpop_nonce"', False),
+        ('Bearer error="invalid_token", DPoP error="invalid_dpop_proof"', False),
+        ('DPoP error="insufficient_scope"', False),
+        ('Bearer error="insufficient_scope"', False),
+        ('Basic realm="x"', False),
+    ],
+)
+def test_a_token_that_was_sent_with_a_proof_is_rejected_by_a_challenge_for_one(
+    header: str | None, renewal_helps: bool
+) -> None:
+    """RFC 9449 section 7.1: the scheme is DPoP, and errors of the proof call for another proof. An API that names only
+    Bearer in its challenges is understood too.
+    """
+    headers = {} if header is None else {"www-authenticate": header}
+    assert renewal_may_help(ApiAnswer(401, headers, scheme="DPoP")) is renewal_helps
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "asked"),
+    [
+        (401, 'DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"', True),
+        (401, 'Bearer error="invalid_token", DPoP error="use_dpop_nonce"', True),
+        (401, "dpop error=use_dpop_nonce", True),
+        (400, 'DPoP error="use_dpop_nonce"', False),
+        (200, 'DPoP error="use_dpop_nonce"', False),
+        (401, 'Bearer error="use_dpop_nonce"', False),
+        (401, 'DPoP error="invalid_token", error_description="use_dpop_nonce"', False),
+        (401, "", False),
+    ],
+)
+def test_an_api_asks_for_a_nonce_by_its_challenge(status: int, header: str, asked: bool) -> None:
+    """RFC 9449 section 9: a 401 with the scheme DPoP and the error use_dpop_nonce."""
+    assert asks_for_nonce(status, {"www-authenticate": header}) is asked
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 407, 500])
