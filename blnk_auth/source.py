@@ -8,21 +8,20 @@ to be safe to share between threads, event loops and tasks, and it never sends t
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from ._protocol.http_messages import Package
-from ._protocol.origins import AllowedOrigins, Origin, normalize
-from ._renewal.cached_token import BEARER, CachedToken, how_to_pass, is_sendable
-from ._renewal.credential import Credential, RequestRules, Source, why_withheld
+from ._protocol.origins import normalize
+from ._renewal.cached_token import CachedToken
+from ._renewal.credential import Credential, Source
 from ._renewal.current_token import CurrentToken, State
+from ._renewal.fixed_credential import FixedCredential
 from ._renewal.grant_operations import adopt, forget, revoke
 from ._renewal.pickled_client import values_of
-from ._renewal.schedule import NEVER_RENEWED
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, clears_locals, quoted, redacted
-from .events import Event, emit
+from .provider import Provider
 from .token import Token
 
 __all__ = ["State", "StaticToken", "TokenSource"]
@@ -248,42 +247,40 @@ class StaticToken(Source):
 
     Args:
         value: The key itself.
-        api_origins: The origins that may receive it, such as `("https://api.example.com",)`.
+        api_origins: The origins that may receive it, such as `("https://api.example.com",)`. Those of the `provider`
+            may always. Default: no others, so there must be a provider.
         header: The header that carries it. The default `Authorization` sends it as a Bearer token, any other header
             (`X-Blnk-Key` for Blnk Core) sends it as it is.
+        provider: The provider whose API it is for: its `api_headers` are sent too, made again for each attempt. None:
+            no other headers are sent.
+        subject: The user whose key it is, for the callables of the provider. None: it is nobody's in particular.
 
     Raises:
         ConfigurationError: An argument cannot work: the value is empty or cannot be sent in a header, `header` is not
-            the name of a header, or `api_origins` is not a list of origins.
+            the name of a header, `api_origins` is not a list of origins, or no origin is named.
+        TemporarilyUnavailable: The `target` callable of the provider failed.
     """
 
     __slots__ = ("_fixed",)
 
     @clears_locals
-    def __init__(self, value: str, *, api_origins: Iterable[str], header: str = "Authorization") -> None:
+    def __init__(
+        self,
+        value: str,
+        *,
+        api_origins: Iterable[str] = (),
+        header: str = "Authorization",
+        provider: Provider | None = None,
+        subject: str | None = None,
+    ) -> None:
         value = redacted(value.strip() if isinstance(value, str) else "")
-        if not is_sendable(value):
+        if provider is not None and not isinstance(provider, Provider):
             raise ConfigurationError(
-                "value must be a string that is not empty, in visible ASCII characters, without spaces",
-                parameter="value",
-                remedy=how_to_pass(value, otherwise="pass the key as the provider wrote it"),
+                f"provider must be a Provider, not {quoted(provider)}",
+                parameter="provider",
+                remedy="pass BLink(...), Provider(name=..., ...) or another provider, or leave it out",
             )
-        if (
-            not isinstance(header, str)
-            or not header
-            or not header.isascii()
-            or not header.replace("-", "").replace("_", "").isalnum()
-        ):
-            raise ConfigurationError(
-                f"header must be the name of an HTTP header, not {quoted(header)}",
-                parameter="header",
-                remedy="pass a name such as 'X-Blnk-Key', or leave it out for Authorization",
-            )
-        prefix = BEARER if header.lower() == "authorization" else ""
-        self._fixed = _StaticCredential(
-            RequestRules(AllowedOrigins(api_origins), header),
-            CachedToken(Token(value), NEVER_RENEWED, prefix=prefix),
-        )
+        self._fixed = FixedCredential.checked(value, api_origins, header, provider, subject)
 
     @property
     def _credential(self) -> Credential:
@@ -331,34 +328,6 @@ class StaticToken(Source):
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a StaticToken is a secret and is not pickled; make it again in the other process")
-
-
-class _StaticCredential:
-    """The credential behind a `StaticToken`; see `Credential`."""
-
-    __slots__ = ("cached", "rules")
-
-    after_rejection = None
-
-    def __init__(self, rules: RequestRules, cached: CachedToken) -> None:
-        self.rules = rules
-        self.cached = cached
-
-    def __repr__(self) -> str:
-        return f"<StaticToken in {self.rules.header_name} for {self.rules.origins!r}>"
-
-    def fresh(self) -> CachedToken:
-        return self.cached
-
-    def ready(self, package: Package | None) -> CachedToken:
-        return self.cached
-
-    def api_headers(self) -> Mapping[str, str]:
-        return {}
-
-    def report_withheld(self, origin: Origin | None) -> None:
-        detail = why_withheld(origin, self.rules.header_name, "add it to the StaticToken")
-        emit(None, Event("token_withheld", repr(self), detail))
 
 
 def _may_receive(credential: Credential, url: str, cached: CachedToken | None = None) -> bool:

@@ -189,9 +189,9 @@ def parse_base_url(url: str, parameter: str) -> tuple[Origin, str]:
     return origin, base
 
 
-def origins_of_provider(own: Origin, further: Iterable[str]) -> tuple[str, ...]:
-    """A provider's own origin and those that its user adds as `api_origins`. Raises `ConfigurationError`."""
-    return str(own), *_checked_sequence(further, "api_origins")
+def origins_of_provider(own: Iterable[Origin | str], further: Iterable[str]) -> tuple[str, ...]:
+    """A provider's own origins and those that its user adds as `api_origins`. Raises `ConfigurationError`."""
+    return (*map(str, own), *_checked_sequence(further, "api_origins"))
 
 
 def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:

@@ -101,7 +101,7 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         authorization_endpoint=authorization_endpoint,
         token_endpoint=f"{base_url}/oauth/token",
         revocation_endpoint=f"{base_url}/oauth/revoke",
-        api_origins=origins_of_provider(origin, api_origins),
+        api_origins=origins_of_provider((origin,), api_origins),
         grants=("authorization_code", "refresh_token") if renewable else ("authorization_code",),
         client_auth=client_auth,
         pkce=consent == "3.0",

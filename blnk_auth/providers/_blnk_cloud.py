@@ -46,7 +46,7 @@ def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()
         issuer=base_url,
         authorization_endpoint=f"{base_url}/oauth/authorize",
         token_endpoint=f"{base_url}/oauth/token",
-        api_origins=origins_of_provider(origin, api_origins),
+        api_origins=origins_of_provider((origin,), api_origins),
         grants=("authorization_code", "refresh_token"),
         client_auth="client_secret_basic",
         # Every page shows `curl -u`, which does not percent-encode.

@@ -68,7 +68,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
         token_endpoint=f"{origin}/api/v1/token",
         revocation_endpoint=f"{origin}/api/v1/revoke",
         revocation="connection",
-        api_origins=origins_of_provider(origin, api_origins),
+        api_origins=origins_of_provider((origin,), api_origins),
         client_auth=client_auth,
         token_body="json",
         pkce=False,

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from support.canary.leaks import everything_in, leaks
 from support.errors import raises
+from support.providers import API, acme
 
-from blnk_auth import ConfigurationError, HttpxAuth, StaticToken
+from blnk_auth import Call, ConfigurationError, HttpxAuth, Provider, StaticToken
 from blnk_auth._protocol.origins import parse_origin
 
 ORIGINS = ("https://api.acme.test",)
@@ -115,3 +116,75 @@ def test_f56_a_refused_key_is_not_in_the_locals_of_our_frames() -> None:
     with pytest.raises(ConfigurationError) as caught:
         StaticToken(KEY, api_origins=ORIGINS, header="two words")
     assert leaks(everything_in(caught.value), [KEY]) == []
+
+
+# --- with a provider ----------------------------------------------------------------------------------------------
+
+
+def requests_with(key: StaticToken, *urls: str, status: int = 200) -> list[httpx.Request]:
+    """What arrives at these URLs when the key is used."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(status)
+
+    with httpx.Client(auth=HttpxAuth(key), transport=httpx.MockTransport(answer)) as http:
+        for url in urls:
+            http.get(url)
+    return seen
+
+
+def test_a_key_of_a_provider_brings_the_providers_headers() -> None:
+    """Made again for each request, for the subject and its target; and for a client that takes headers only."""
+    calls: list[Call] = []
+
+    def api_headers(call: Call) -> dict[str, str]:
+        calls.append(call)
+        return {"X-Call": str(len(calls))}
+
+    made = acme(api_headers=api_headers, target=lambda subject: f"bank-of-{subject}")
+    key = StaticToken(KEY, provider=made, header="X-Key", subject="alice")
+    sent = requests_with(key, f"{API}/1", f"{API}/2")
+    assert [(each.headers["x-key"], each.headers["x-call"]) for each in sent] == [(KEY, "1"), (KEY, "2")]
+    assert key.headers(f"{API}/3") == {"X-Key": KEY, "X-Call": "3"}
+    assert asyncio.run(key.aheaders(f"{API}/4")) == {"X-Key": KEY, "X-Call": "4"}
+    assert calls == [Call("api", "alice", target="bank-of-alice")] * 4
+    assert "authorization" not in sent[0].headers
+
+
+def test_a_key_of_a_provider_is_sent_to_its_origins_and_those_that_are_added() -> None:
+    """And to no other: neither the key nor the headers."""
+    made = acme(api_headers={"X-App": "Acme"})
+    key = StaticToken(KEY, provider=made, api_origins=("https://further.acme.test",))
+    there, further, elsewhere = requests_with(key, API, "https://further.acme.test", "https://evil.test")
+    assert there.headers["authorization"] == further.headers["authorization"] == f"Bearer {KEY}"
+    assert elsewhere.headers.keys().isdisjoint({"authorization", "x-app"})
+
+
+def test_a_key_of_a_provider_has_the_providers_scheme() -> None:
+    """`token_scheme` is how its API reads the Authorization header."""
+    key = StaticToken(KEY, provider=acme(token_scheme="Zoho-oauthtoken"))
+    assert key.headers(API) == {"Authorization": f"Zoho-oauthtoken {KEY}"}
+
+
+def test_a_header_that_cannot_be_made_is_reported_as_the_clients_own_error() -> None:
+    """The request is not sent without it."""
+    key = StaticToken(KEY, provider=acme(api_headers=lambda call: {"X-Call": "two\nlines"}))
+    with raises(ConfigurationError, parameter="api_headers") as caught:
+        requests_with(key, API)
+    assert isinstance(caught.value, httpx.RequestError)
+    assert leaks(everything_in(caught.value), [KEY]) == []
+
+
+@pytest.mark.parametrize("provider", ["acme", 7, Provider], ids=repr)
+def test_what_is_no_provider_is_refused_by_name(provider: Any) -> None:
+    """A class, or a name."""
+    with raises(ConfigurationError, parameter="provider"):
+        StaticToken(KEY, provider=provider)
+
+
+def test_a_key_without_an_origin_is_refused() -> None:
+    """Neither a provider nor an origin is named."""
+    with raises(ConfigurationError, parameter="api_origins"):
+        StaticToken(KEY)
