@@ -9,7 +9,7 @@
 
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -41,6 +41,7 @@ await Promise.all([plain, secure].map((server) => new Promise((done) => server.l
 const issuer = `http://127.0.0.1:${plain.address().port}`;
 const secureOrigin = `https://127.0.0.1:${secure.address().port}`;
 
+const isFapi = (client) => Boolean(client?.clientId.startsWith('fapi-'));
 const certificateOf = (ctx) => ctx.socket.getPeerCertificate?.();
 
 const provider = new Provider(issuer, {
@@ -63,6 +64,7 @@ const provider = new Provider(issuer, {
   discovery: {
     mtls_endpoint_aliases: {
       token_endpoint: `${secureOrigin}/token`,
+      pushed_authorization_request_endpoint: `${secureOrigin}/request`,
       revocation_endpoint: `${secureOrigin}/token/revocation`,
       userinfo_endpoint: `${secureOrigin}/me`,
     },
@@ -72,6 +74,16 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: true },
+    // FAPI 2.0 for the clients whose names say so. Every proof needs a nonce, and the package's nonces step each minute.
+    fapi: { enabled: true, profile: (_ctx, client) => (isFapi(client) ? '2.0' : undefined) },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+    richAuthorizationRequests: {
+      enabled: true,
+      types: { account_information: { validate: () => {} } },
+      authorizationDetailsForGrantSource: (ctx) => ctx.oidc.entities.Grant.rar,
+      authorizationDetailsForAccessToken: (_ctx, _token, source) => source.rar,
+      authorizationDetailsForIntrospection: (_ctx, token) => token.rar,
+    },
     mTLS: {
       enabled: true,
       certificateBoundAccessTokens: true,
@@ -92,7 +104,9 @@ const provider = new Provider(issuer, {
 
 let counts;
 const reset = () => {
-  counts = { token_requests: 0, refreshes: 0, reuses: 0, refusals: [], revocations: 0, grants_revoked: 0, };
+  counts = {
+    token_requests: 0, refreshes: 0, reuses: 0, refusals: [], revocations: 0, grants_revoked: 0, pushed: 0, nonce_demands: 0,
+  };
 };
 reset();
 
@@ -100,8 +114,19 @@ provider.on('grant.success', (ctx) => {
   counts.refreshes += ctx.oidc.params.grant_type === 'refresh_token';
 });
 provider.on('grant.error', (_ctx, error) => {
+  if (error.error === 'use_dpop_nonce') {
+    return;
+  }
   counts.reuses += error.error_detail === 'refresh token already used';
   counts.refusals.push([error.error, error.error_detail ?? error.error_description ?? null]);
+});
+for (const name of ['grant.error', 'pushed_authorization_request.error', 'userinfo.error']) {
+  provider.on(name, (_ctx, error) => {
+    counts.nonce_demands += error.error === 'use_dpop_nonce';
+  });
+}
+provider.on('pushed_authorization_request.success', () => {
+  counts.pushed += 1;
 });
 provider.on('grant.revoked', () => {
   counts.grants_revoked += 1;

@@ -140,10 +140,12 @@ def test_f68_f40_eight_processes_share_one_store(world: RealWorld, tmp_path: Pat
 def _child(world: RealWorld, path: Path) -> Child:
     settings = {
         "issuer": world.server.issuer,
+        "api": world.api,
         "path": str(path),
-        "client_secret": AWKWARD_SECRET,
         "now": world.clock(),
         "step": STEP,
+        "provider": {},
+        "client": {"client_id": "basic", "client_secret": AWKWARD_SECRET},
     }
     return Child(sys.executable, str(CHILD), json.dumps(settings))
 

@@ -21,18 +21,18 @@ def say(what: Any) -> None:
 
 
 def main(settings: dict[str, Any]) -> None:
-    clock = Clock(settings["now"])
+    clock, client = Clock(settings["now"]), settings["client"]
     alice = OAuthClient(
-        Provider.discover(settings["issuer"]),
-        client_id="basic",
-        client_secret=settings["client_secret"],
+        Provider.discover(settings["issuer"], **settings["provider"]),
+        **client,
         store=SQLiteStore(settings["path"]),
         clock=clock,
     ).for_subject("alice")
+    tls = {name: client[name] for name in ("cert", "verify") if name in client}
     say("ready")
     while sys.stdin.readline():
         clock.advance(settings["step"])
-        answer = requests.get(f"{settings['issuer']}/me", auth=RequestsAuth(alice), timeout=60)
+        answer = requests.get(settings["api"], auth=RequestsAuth(alice), timeout=60, **tls)
         say({"status": answer.status_code, "token": alice.token().access_token})
 
 

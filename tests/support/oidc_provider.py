@@ -30,7 +30,11 @@ _NPM_IN_WHEEL = "lib/node_modules/npm/bin/npm-cli.js"
 
 @dataclass(frozen=True)
 class Counts:
-    """What the server has seen since the last reset. `refusals`: code and reason of each token request refused."""
+    """What the server has seen since the last reset.
+
+    `refusals`: code and reason of each token request refused, but for those that only asked for a nonce.
+    `nonce_demands`: how often it asked for one, at all its endpoints. `pushed`: requests pushed to it (RFC 9126).
+    """
 
     token_requests: int
     refreshes: int
@@ -38,6 +42,8 @@ class Counts:
     refusals: list[list[str | None]]
     revocations: int
     grants_revoked: int
+    pushed: int
+    nonce_demands: int
 
 
 class RealServer:

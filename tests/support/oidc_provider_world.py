@@ -120,6 +120,8 @@ def _registrations(certificates: Certificates, key: RSAKey) -> list[dict[str, An
     grants = ["authorization_code", "refresh_token", "client_credentials"]
     usual = {"redirect_uris": [REDIRECT_URI], "grant_types": grants}
     bound = {**usual, "tls_client_certificate_bound_access_tokens": True}
+    # What FAPI 2.0 asks of every client. The server puts clients whose names begin with it under that profile.
+    fapi = {"require_pushed_authorization_requests": True, "authorization_details_types": ["account_information"]}
     return [
         {**usual, "client_id": "basic", "client_secret": AWKWARD_SECRET},
         {
@@ -139,6 +141,22 @@ def _registrations(certificates: Certificates, key: RSAKey) -> list[dict[str, An
             "client_id": "self-signed",
             "token_endpoint_auth_method": "self_signed_tls_client_auth",
             "jwks": {"keys": [_certificate_as_jwk(certificates.files("self-signed")[0])]},
+        },
+        {
+            **usual,
+            **fapi,
+            "client_id": "fapi-dpop",
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_signing_alg": "PS256",
+            "dpop_bound_access_tokens": True,
+            "jwks": {"keys": [key.as_dict(private=False)]},
+        },
+        {
+            **bound,
+            **fapi,
+            "client_id": "fapi-mtls",
+            "token_endpoint_auth_method": "tls_client_auth",
+            "tls_client_auth_san_dns": CLIENT_NAME,
         },
         {
             "client_id": "inspector",
