@@ -1,4 +1,4 @@
-"""Open finance at npm's `oidc-provider` under its FAPI 2.0 profile: PAR, PKCE, and tokens that only their client can use.
+"""Open finance at npm's `oidc-provider` in its FAPI 2.0 profile: PAR, PKCE, and tokens that only their client can use.
 
 The profile refuses a sign-in that was not pushed, a client that proves itself with a secret, an assertion for another
 audience than the issuer, and a token that is bound to nothing. One client proves each request with DPoP, the other with
