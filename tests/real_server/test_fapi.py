@@ -108,7 +108,7 @@ def test_a_user_signs_in_by_a_pushed_request(fapi: Fapi) -> None:
 
 
 def test_the_server_insists_on_a_pushed_request(fapi: Fapi) -> None:
-    """A client that was not told to push is refused by the server: the error names the setting of the provider."""
+    """A client whose provider does not require pushed requests is refused by the server: the error names the setting of the provider."""
     client = fapi.world.client(fapi.how, fapi.world.provider(assertion_audience="issuer"), **fapi.settings())
     start = client.start_authorization("alice", scope="openid")
     with raises(ConfigurationError, parameter="pushed_authorization_request_endpoint"):
@@ -181,7 +181,7 @@ def _child(fapi: Fapi, path: Path) -> Child:
 
 @pytest.mark.parametrize("fapi", ["fapi-dpop"], indirect=True)
 def test_nonces_cost_one_more_request_each_time_they_have_aged(fapi: Fapi) -> None:
-    """A nonce is good for three steps of the server: calls between them need no second request."""
+    """The server accepts a nonce for three minutes, so calls within that time need no second request."""
     alice = fapi.signed_in()
     world = fapi.world
     with fapi.open(HTTPX, alice) as http:
