@@ -213,7 +213,7 @@ class OAuthClient(ClientSignIns):
         Blocks on the store; for asyncio and trio: `asubjects`.
 
         Args:
-            prefix: What their names begin with. The default, an empty text, lists all.
+            prefix: What their names begin with. Default: an empty string, which lists all.
 
         Returns:
             The subjects, ascending, each once.
@@ -225,18 +225,7 @@ class OAuthClient(ClientSignIns):
         return iter(subjects(self._state, _checked_prefix(prefix)))
 
     async def asubjects(self, prefix: str = "") -> AsyncIterator[str]:
-        """The same as `subjects`, for asyncio and trio: `async for subject in client.asubjects()`.
-
-        Args:
-            prefix: What their names begin with. The default, an empty text, lists all.
-
-        Returns:
-            The subjects, ascending, each once.
-
-        Raises:
-            ConfigurationError: `prefix` is not a string.
-            StoreError: The store cannot list its keys.
-        """
+        """The same as `subjects`, for asyncio and trio: `async for subject in client.asubjects()`."""
         operations, prefix = self._state.operations, _checked_prefix(prefix)
         for subject in await operations.await_for(operations.begin(lambda _events: subjects(self._state, prefix))):
             yield subject
@@ -365,7 +354,9 @@ class OAuthClient(ClientSignIns):
 def _checked_prefix(prefix: str) -> str:
     if not is_text(prefix):
         raise ConfigurationError(
-            "prefix must be a string", parameter="prefix", remedy='pass what the subjects begin with, or ""'
+            f"prefix must be a string, not {quoted(prefix)}",
+            parameter="prefix",
+            remedy='pass what the subjects begin with, or ""',
         )
     return prefix
 
@@ -373,7 +364,7 @@ def _checked_prefix(prefix: str) -> str:
 def _checked_moment(ended_before: float) -> float:
     if not is_number(ended_before):
         raise ConfigurationError(
-            "ended_before must be a number",
+            f"ended_before must be a number, not {quoted(ended_before)}",
             parameter="ended_before",
             remedy="pass UTC epoch seconds, such as time.time() - 90 * 86400",
         )

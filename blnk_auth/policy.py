@@ -106,7 +106,10 @@ class RenewalPolicy:
         if self.mandatory_fraction > self.advisory_fraction:
             raise _wrong("mandatory_fraction", "must not exceed advisory_fraction")
         if self.lost_answer_retries not in range(_MOST_RETRIES + 1):
-            raise _wrong("lost_answer_retries", f"must be a whole number, {_MOST_RETRIES} at most")
+            raise _wrong(
+                "lost_answer_retries",
+                f"must be a whole number of at most {_MOST_RETRIES}, not {self.lost_answer_retries}",
+            )
 
 
 def _wrong(name: str, why: str) -> ConfigurationError:

@@ -338,7 +338,9 @@ def _may_receive(credential: Credential, url: str, cached: CachedToken | None = 
         origin = None
     if origin is None or not origin.scheme or not origin.host:
         raise ConfigurationError(
-            "url must be an absolute URL", parameter="url", remedy="pass the whole URL, such as https://host/path"
+            f"url must be an absolute URL, not {quoted(url)}",
+            parameter="url",
+            remedy="pass the whole URL, such as https://host/path",
         )
     rules = credential.rules
     if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):

@@ -118,7 +118,7 @@ class ClientCredentials:
     def _check_id(self) -> None:
         if not isinstance(self.client_id, str) or not self.client_id.strip():
             raise ConfigurationError(
-                "client_id must be a string that is not empty",
+                f"client_id must be a non-empty string, not {quoted(self.client_id)}",
                 parameter="client_id",
                 remedy="pass the id that the provider gave your application",
             )

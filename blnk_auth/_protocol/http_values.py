@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from ..errors import ConfigurationError, is_text, kind_of
+from ..errors import ConfigurationError, is_text, kind_of, quoted
 
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -88,9 +88,10 @@ def joined_scope(scope: str | Sequence[str] | None) -> str | None:
     if scope is None:
         return None
     parts = tuple(scope) if isinstance(scope, list | tuple) else (scope,)
-    if not all(is_text(part) for part in parts):
+    wrong = [part for part in parts if not is_text(part)]
+    if wrong:
         raise ConfigurationError(
-            "scope must be a string, or a list or tuple of strings, that can be written as UTF-8",
+            f"scope must be a string of valid Unicode, or a list or tuple of such strings, not {quoted(wrong[0])}",
             parameter="scope",
             remedy="pass scope='first second' or scope=['first', 'second']; None lets the server decide",
         )
@@ -101,7 +102,7 @@ def checked_resource(resource: str | None) -> str | None:
     """The resource of a token: an absolute URI without a fragment (RFC 8707 section 2). Raises `ConfigurationError`."""
     if resource is not None and not (is_text(resource) and _ABSOLUTE_URI.fullmatch(resource)):
         raise ConfigurationError(
-            "resource must be None, or an absolute URI without a fragment",
+            f"resource must be None, or an absolute URI without a fragment, not {quoted(resource)}",
             parameter="resource",
             remedy="pass what the provider documents, such as resource='https://api.example.com'",
         )
@@ -112,7 +113,7 @@ def checked_audience(audience: str | None) -> str | None:
     """The audience that a token is for, by the name that the server uses. Raises `ConfigurationError`."""
     if audience is not None and not (is_text(audience) and audience.strip()):
         raise ConfigurationError(
-            "audience must be None, or a string that is not empty",
+            f"audience must be None, or a non-empty string, not {quoted(audience)}",
             parameter="audience",
             remedy="pass what the provider documents, or leave it out",
         )

@@ -87,7 +87,7 @@ def _check_kind(value: object, parameter: str, is_right: Callable[[Any], bool], 
 def _check_names(provider: Any) -> None:
     if not isinstance(provider.name, str) or not provider.name.strip():
         raise ConfigurationError(
-            "name must be a string that is not empty",
+            f"name must be a non-empty string, not {_shown(provider.name)}",
             parameter="name",
             remedy="pass a short name that never changes, such as 'acme'",
         )

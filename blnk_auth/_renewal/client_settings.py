@@ -157,7 +157,7 @@ def _check_redirect_uri(redirect_uri: str) -> None:
     scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
     if not scheme or "#" in redirect_uri:
         raise ConfigurationError(
-            "redirect_uri must be an absolute URI without a fragment",
+            f"redirect_uri must be an absolute URI without a fragment, not {quoted(redirect_uri)}",
             parameter="redirect_uri",
             remedy="pass the one that is registered at the provider",
         )

@@ -89,7 +89,7 @@ def _prefix(header: str, provider: Provider | None) -> str:
 def _check_value(value: str) -> None:
     if not is_sendable(value):
         raise ConfigurationError(
-            "value must be a string that is not empty, in visible ASCII characters, without spaces",
+            "value must be a non-empty string of visible ASCII characters, without spaces",
             parameter="value",
             remedy=how_to_pass(value, otherwise="pass the key as the provider wrote it"),
         )

@@ -20,7 +20,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, StoreError, TemporarilyUnavailable, is_number
+from ..errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    SignInRequired,
+    StoreError,
+    TemporarilyUnavailable,
+    is_number,
+    quoted,
+)
 from ..errors._pickling import public
 from ..token import Token
 from .client_grants import grant_at, grant_keys, refresh_expiry, stored_record
@@ -69,11 +77,15 @@ class KeepaliveSettings:
         for parameter, value in (("horizon", horizon), ("idle_lifetime", idle_lifetime), ("rate", rate)):
             if not (is_number(value) and value > 0) and not (value is None and parameter == "idle_lifetime"):
                 unit = "renewals per second" if parameter == "rate" else "seconds"
-                raise _wrong(parameter, f"{parameter} must be a positive number", f"pass a number of {unit}")
+                problem = f"{parameter} must be a positive number, not {quoted(value)}"
+                raise _wrong(parameter, problem, f"pass a number of {unit}")
         if not _is_whole(workers) or not 1 <= workers <= MOST_WORKERS:
-            raise _wrong("workers", f"workers must be a whole number from 1 to {MOST_WORKERS}", "pass such a number")
+            problem = f"workers must be a whole number from 1 to {MOST_WORKERS}, not {quoted(workers)}"
+            raise _wrong("workers", problem, "pass such a number")
         if not isinstance(shard, tuple) or len(shard) != 2 or not all(map(_is_whole, shard)):
-            raise _wrong("shard", "shard must be two whole numbers", "pass (0, 4) for the first of four parts")
+            shown = ", ".join(map(quoted, shard[:3])) if isinstance(shard, tuple) else quoted(shard)
+            problem = f"shard must be a tuple of two whole numbers, not {shown}"
+            raise _wrong("shard", problem, "pass (0, 4) for the first of four parts")
         if not 0 <= shard[0] < shard[1]:
             problem = f"shard names part {shard[0]} of {shard[1]}, and there is no such part"
             raise _wrong("shard", problem, "count parts from 0: (0, 4) is the first of four and (3, 4) the last")

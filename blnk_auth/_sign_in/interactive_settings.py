@@ -100,11 +100,11 @@ def _checked_redirect_uri(redirect_uri: str | None, pasted: Pasted | None) -> st
         )
     if not is_loopback_uri(redirect_uri) and pasted is None:
         raise ConfigurationError(
-            "redirect_uri must be an http address of this machine, so that the browser can be sent back here",
+            f"redirect_uri must be an http address of this machine, not {quoted(redirect_uri)}",
             parameter="redirect_uri",
             remedy=(
-                "register one such as http://127.0.0.1/callback, or pass pasted= to let the user paste the address "
-                "that the browser was sent to"
+                "register one such as http://127.0.0.1/callback, so that the browser can be sent back here, or pass "
+                "pasted= to let the user paste the address that the browser was sent to"
             ),
         )
     return redirect_uri

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .._protocol.http_values import checked_authorization_parameters, checked_resource, joined_scope
 from .._renewal.authorization_grants import RefreshTokenGrant
-from ..errors import ConfigurationError, is_text
+from ..errors import ConfigurationError, is_text, quoted
 
 
 class WantedGrant(NamedTuple):
@@ -52,7 +52,7 @@ def _checked_subject(subject: str) -> str:
     """The subject, if it is a string that is not empty; else raise `ConfigurationError`."""
     if not is_text(subject) or not subject.strip():
         raise ConfigurationError(
-            "subject must be a string in valid Unicode that is not empty",
+            f"subject must be a non-empty string of valid Unicode, not {quoted(subject)}",
             parameter="subject",
             remedy="pass your own lasting id of the user who gave the grant",
         )

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from ..errors import ConfigurationError, redacted
 from ..errors._pickling import public
-from ._settings import did_you_mean
+from ._settings import did_you_mean, type_in_toml
 
 _PROFILES = "profiles"
 _OTHERS = 0o077
@@ -123,7 +123,8 @@ def read_profiles(path: Path) -> Mapping[str, Any] | None:
     profiles = document.get(_PROFILES, {})
     if not isinstance(profiles, dict):
         raise ConfigurationError(
-            f"{path}: profiles must be tables", remedy="add a heading for each, such as [profiles.default]"
+            f"{path}: profiles must be a table, not {type_in_toml(profiles)}",
+            remedy="add a heading for each profile, such as [profiles.default]",
         )
     return cast("dict[str, Any]", profiles)
 

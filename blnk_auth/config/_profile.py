@@ -23,7 +23,7 @@ from ..stores._token_store import TokenStore
 from . import _references as references
 from ._document import find_config, is_open_to_others, read_profiles, usual_store_path
 from ._provider import make_provider
-from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting
+from ._settings import COMMON, Setting, SettingsOrigin, check, every_setting, type_in_toml
 
 Client = TypeVar("Client")
 
@@ -307,7 +307,8 @@ def _table(file: Path | None, name: str, *, is_needed: bool, is_named: bool) -> 
         return None
     if not isinstance(table, dict):
         raise ConfigurationError(
-            f"{file}: profiles.{name} must be a table", remedy=f"add the heading [profiles.{name}]"
+            f"{file}: profiles.{name} must be a table, not {type_in_toml(table)}",
+            remedy=f"add the heading [profiles.{name}]",
         )
     return cast("dict[str, Any]", table)
 

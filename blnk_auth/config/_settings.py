@@ -245,7 +245,7 @@ def _no_provider(table: Mapping[str, Any], origin: SettingsOrigin) -> Configurat
 def _check_value(setting: Setting, value: Any, origin: SettingsOrigin) -> None:
     is_right, right = _KINDS[setting.kind]
     if not is_right(value):
-        raise origin.error(setting.name, f"must be {right}, not {_named(value)}")
+        raise origin.error(setting.name, f"must be {right}, not {type_in_toml(value)}")
     if setting.choices and "${" not in value and value not in setting.choices:
         raise origin.error(setting.name, f"{quoted(str(value))} is unknown", did_you_mean(value, setting.choices))
 
@@ -272,8 +272,8 @@ _KINDS: Mapping[Kind, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _named(value: Any) -> str:
-    # The type and not the value, which may be a secret under the wrong key.
+def type_in_toml(value: Any) -> str:
+    """The type of a value that is refused. The value is not shown: it may be a secret under the wrong key."""
     types = {"str": "a string", "Redacted": "a string", "bool": "true or false", "list": "a list", "dict": "a table"}
     kind = str(type(value).__name__)
     return types.get(kind, "a number" if is_number(value) else f"a {kind}")

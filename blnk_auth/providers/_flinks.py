@@ -19,7 +19,7 @@ from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.origins import Origin, origins_of_provider, parse_origin
 from .._protocol.refusals import Refusal, Verdict
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, quoted
 from ..errors._pickling import public
 from ..provider import Provider
 from ..token import read_seconds
@@ -89,7 +89,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
 def _origin(host: str) -> Origin:
     if not isinstance(host, str) or not host:
         raise ConfigurationError(
-            "host must be a string that is not empty",
+            f"host must be a non-empty string, not {quoted(host)}",
             parameter="host",
             remedy=f"pass the host that Flinks gave you, such as {FLINKS_PRODUCTION!r}",
         )

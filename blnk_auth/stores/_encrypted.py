@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals
+from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals, kind_of
 from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
@@ -279,8 +279,9 @@ def _cipher_type() -> type[Cipher]:
 def _list_of(keys: Any) -> Keys:
     """The list that was given as `keys`. Raises `ConfigurationError` if it is not one."""
     if isinstance(keys, (str, bytes)) or not isinstance(keys, Sequence) or not keys:
+        given = "an empty one" if isinstance(keys, Sequence) and not keys else kind_of(cast("object", keys))
         raise ConfigurationError(
-            "keys must be a list of at least one key, newest first",
+            f"keys must be a list of at least one key, newest first, not {given}",
             parameter="keys",
             remedy="make a key with EncryptedStore.new_key(), store it with your other secrets, and pass keys=[key]",
         )

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, StoreError, clears_locals
+from ..errors import ConfigurationError, StoreError, clears_locals, kind_of
 from ..errors._extras import NamedInAnnotations
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store, run
@@ -82,10 +82,11 @@ class KeyValueStore(SimpleStore):
     ) -> None:
         missing = [method for method in _METHODS if not callable(getattr(store, method, None))]
         if missing or isinstance(store, type):
+            given = f"the class {store.__name__}" if isinstance(store, type) else kind_of(store)
             raise ConfigurationError(
-                "store must be a store of py-key-value (the package py-key-value-aio), with get, put and delete",
+                f"store must be a store of py-key-value, with get, put and delete, not {given}",
                 parameter="store",
-                remedy="make an instance of one of its classes, such as key_value.aio.stores.memory.MemoryStore()",
+                remedy="make one with the package py-key-value-aio, such as key_value.aio.stores.memory.MemoryStore()",
             )
         self._store = store
         self._collection = collection

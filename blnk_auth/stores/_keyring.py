@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from platformdirs import user_runtime_path
 
-from ..errors import ConfigurationError, StoreError, clears_locals
+from ..errors import ConfigurationError, StoreError, clears_locals, quoted
 from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
@@ -80,7 +80,7 @@ class KeyringStore(PickledByArguments):
     ) -> None:
         if not isinstance(service, str) or not service.strip():
             raise ConfigurationError(
-                "service must be a string that is not empty",
+                f"service must be a non-empty string, not {quoted(service)}",
                 parameter="service",
                 remedy="pass the name of your application",
             )

@@ -11,7 +11,7 @@ import inspect
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -99,14 +99,20 @@ def _docstring_of(function: Callable[..., Any], owner: type | None) -> str | Non
     return None
 
 
+def _is_async(function: Any) -> bool:
+    """Whether it is an `async def`: one that returns a coroutine, or an asynchronous generator."""
+    plain = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+
+
 def _same_kind(described: object, function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(described) == inspect.iscoroutinefunction(function)
+    return _is_async(described) == _is_async(function)
 
 
 def _twin_of(function: Callable[..., Any], owner: type | None, found: Documented) -> Callable[..., Any] | None:
     """The blocking method that the docstring of an async one refers to."""
     name = function.__name__
-    if owner is None or not inspect.iscoroutinefunction(function) or not name.startswith("a"):
+    if owner is None or not _is_async(function) or not name.startswith("a"):
         return None
     twin = getattr(owner, name[1:], None)
     return twin if twin is not None and f"same as `{name[1:]}`" in found.text else None
@@ -223,6 +229,30 @@ def problems_of(value: Any) -> list[str]:
 def test_a_public_name_is_documented_in_full(name: str) -> None:
     """Each parameter, field, result, and error of this library."""
     assert problems_of(public_definitions()[name]) == []
+
+
+def repeats_its_twin(cls: type) -> list[str]:
+    """The async methods that describe again what the blocking method of the same name describes.
+
+    Not the two that httpx calls: what they differ in, how the caller waits, is all that their descriptions are about.
+    """
+    return [
+        name
+        for name in public_members(cls)
+        if isinstance(function := inspect.getattr_static(cls, name, None), FunctionType)
+        and _is_async(function)
+        and name.startswith("a")
+        and name != "async_auth_flow"
+        and hasattr(cls, name[1:])
+        and (found := documented(function.__doc__)).text
+        and (_twin_of(function, cls, found) is None or {"Returns", "Yields", "Raises"} & found.sections.keys())
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, value in public_definitions().items() if inspect.isclass(value)])
+def test_an_async_method_refers_to_its_blocking_twin(name: str) -> None:
+    """So there is one description of both, and it cannot differ."""
+    assert repeats_its_twin(public_definitions()[name]) == []
 
 
 # --- threads and tasks, and sources ----------------------------------------------------------------------------------
@@ -344,6 +374,31 @@ class Example:
         """The same as `incomplete`, for asyncio and trio."""
         return value + further
 
+    def listed(self) -> Iterator[str]:
+        """List the names.
+
+        Returns:
+            The names.
+        """
+        return iter(())
+
+    async def alisted(self) -> AsyncIterator[str]:
+        """The same as `listed`, for asyncio and trio."""
+        for each in self.listed():
+            yield each
+
+    async def acomplete(self, value: int, *names: str) -> int:
+        """Do it, for asyncio and trio.
+
+        Args:
+            value: How many.
+            *names: Whose.
+
+        Returns:
+            How many there are.
+        """
+        return value
+
     def complete(self, value: int, *names: str) -> int:
         """Do it.
 
@@ -387,3 +442,8 @@ def test_what_is_missing_is_seen() -> None:
         "aincomplete: parameter further, which incomplete has not in this form",
     }
     assert problems_of(ExampleRecord) == ["field unknown"]
+
+
+def test_a_description_that_is_written_twice_is_seen() -> None:
+    """In a coroutine; and an asynchronous generator that refers to its blocking twin is not objected to."""
+    assert repeats_its_twin(Example) == ["acomplete"]

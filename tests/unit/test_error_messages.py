@@ -6,6 +6,7 @@ Elsewhere tests look at fields, so a message can be reworded; here the rewording
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from support.messages import FILE, NAMED, Message, messages, named_parts, written
@@ -22,10 +23,22 @@ WITHOUT_REMEDY = {
         "config._references",
         "{str(import_failure('refers to the keyring, which', 'keyring', 'keyring', error))}",
     ): "the text of an import error has both parts",
-    ("config._settings", "must be {right}, not {_named(value)}"): "what to write is in the problem",
+    ("config._settings", "must be {right}, not {type_in_toml(value)}"): "what to write is in the problem",
     ("config._settings", "{*_unknown(key, str(table['provider']), known)}"): "the function returns both parts",
 }
 """Messages whose remedy is not written where they are raised, each with the reason."""
+
+WITHOUT_VALUE = {
+    "value": "a secret",
+    "callback_url": "it may contain the code",
+    "proxy": "it may contain a password",
+    "url_or_client": "it may contain a password",
+    "url_or_engine": "it may contain a password",
+    "name": "it may be the key itself",
+    "data": "it contains tokens",
+    "{parameter}": "a URL that cannot be read may contain a password",
+}
+"""Parameters of which a message does not show what was passed, each with the reason."""
 
 FORMS = {
     r"ARGUMENT:? is (not |neither |empty|\{)": "for a value of the wrong kind: `name` must be ..., not ...",
@@ -78,6 +91,28 @@ def test_every_exception_is_a_message_without_remedy() -> None:
 def test_messages_of_one_kind_have_one_form(message: Message) -> None:
     """An argument of the wrong kind is described in the same words everywhere, and a string is called a string."""
     assert other_forms(message.problem, message.remedy, message.parameter) == []
+
+
+def lacks_value(message: Message) -> bool:
+    """Whether it describes what an argument must be, and not what it is instead."""
+    named = re.escape(message.parameter or "")
+    described = re.match(rf"{named} must be (a|an|the|one|two|from|None)\b", message.problem)
+    return bool(named and described) and ", not " not in message.problem
+
+
+def test_a_message_shows_what_was_passed() -> None:
+    """`name` must be ..., not ...; except where what was passed may be a secret."""
+    lacking = {message.parameter for message in ALL if lacks_value(message)}
+    assert lacking - set(WITHOUT_VALUE) == set()
+    assert set(WITHOUT_VALUE) - lacking == set()
+
+
+def test_a_message_without_the_value_is_found() -> None:
+    """For an argument that is named by a variable too."""
+    other = Message("client", "ConfigurationError", "prefix must be a string", "pass one", "prefix")
+    assert lacks_value(other)
+    assert lacks_value(replace(other, problem="{parameter} must be a URL", parameter="{parameter}"))
+    assert not lacks_value(replace(other, problem="prefix must be a string, not {quoted(prefix)}"))
 
 
 @pytest.mark.parametrize(

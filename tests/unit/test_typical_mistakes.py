@@ -172,12 +172,15 @@ MISTAKES = {
         "Token.from_response(...)",
     ),
     "no subject": Mistake(
-        lambda: client().for_subject(""), "subject", "subject must be a string", "your own lasting id of the user"
+        lambda: client().for_subject(""),
+        "subject",
+        "subject must be a non-empty string",
+        "your own lasting id of the user",
     ),
     "a subject that is a number": Mistake(
         lambda: client().for_subject(42),  # type: ignore[arg-type]
         "subject",
-        "subject must be a string",
+        "subject must be a non-empty string",
         "your own lasting id of the user",
     ),
     "a sign-in without a redirect": Mistake(
