@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-    from ._protocol.assertions import Signer
     from ._protocol.http_messages import ApiAnswer, Call
     from ._protocol.refusals import Refusal, Verdict
+    from ._protocol.signing import Signer
     from ._renewal.keepalive import KeepaliveFailure, KeepaliveReport
     from ._sign_in.device import DeviceAuthorization
     from ._sign_in.start_authorization import AuthorizationRequest
@@ -137,7 +137,7 @@ _HOME = {
     "SQLiteStore": "stores",
     "SignInReason": "errors",
     "SignInRequired": "errors",
-    "Signer": "_protocol.assertions",
+    "Signer": "_protocol.signing",
     "SimpleStore": "stores",
     "StaticToken": "source",
     "StoreError": "errors",

@@ -20,7 +20,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 _NAMES = {
     "authorization.AuthorizationRequest": "_sign_in.start_authorization.AuthorizationRequest",
-    "assertion.Signer": "_protocol.assertions.Signer",
+    "assertion.Signer": "_protocol.signing.Signer",
     "challenge.is_curable": "provider._by_the_challenge",
     "client_auth.ClientCredentials": "_pickles.Credentials",
     "device.DeviceAuthorization": "_sign_in.device.DeviceAuthorization",

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ._protocol.assertions import PrivateKey, SigningAlgorithm
 from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
+from ._protocol.signing import PrivateKey, SigningAlgorithm
 from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_grants import delete_ended, subjects
 from ._renewal.client_settings import checked_state

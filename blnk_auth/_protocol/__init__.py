@@ -6,7 +6,8 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
 
 * `requests`: builds the requests. `authlib`: the functions of authlib that are used. `http_values`: checks of the names
   and values that are sent.
-* `client_authentication`, `assertions`: how the client authenticates.
+* `client_authentication`, `assertions`: how the client authenticates. `dpop`, `dpop_key`: proofs of possession.
+  `signing`: the keys and JWTs of both.
 * `token_response`, `documents`: reads a response, and its body. `refusals`, `response_errors`: what a response without
   a token means, and which error it leads to. `redaction`: removes secrets from a server's text.
 * `challenges`: whether a new token can resolve a rejection by an API. `origins`: which URLs may get a token.

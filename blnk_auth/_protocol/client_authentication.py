@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import quote_plus
 
 from ..errors import ConfigurationError, is_text, kind_of, quoted, redacted
-from .assertions import KeyMaterial, PrivateKey, Signer, hmac_digest, sign_assertion, sign_by_secret
+from .assertions import hmac_digest, sign_assertion, sign_by_secret
 from .callables import call_setting
+from .signing import KeyMaterial, PrivateKey, Signer
 
 ClientAuthMethod = Literal[
     "client_secret_basic",

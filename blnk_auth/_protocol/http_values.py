@@ -23,6 +23,8 @@ _OF_CLIENT_CREDENTIALS = (
 # RFC 3986 section 4.3, checked only for likely mistakes: it needs a scheme, and must not have spaces or a fragment.
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+")
 
+_LONGEST_DATE = 100
+
 _A_STRING = "pass a string in valid Unicode, without lone surrogates"
 
 _OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
@@ -130,6 +132,19 @@ def without_reserved(made: Mapping[str, str], reserved: Iterable[str], setting: 
                 remedy="leave it out",
             )
     return made
+
+
+def read_http_date(value: str) -> float | None:
+    """A moment in one of the three formats of RFC 9110 section 5.6.7, in UTC epoch seconds; None for anything else."""
+    import email.utils
+    from datetime import UTC
+
+    try:
+        moment = email.utils.parsedate_to_datetime(value[:_LONGEST_DATE])
+        # It is in UTC, although the oldest of the three formats names no time zone.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _fault(value: object) -> str:

@@ -13,14 +13,13 @@ id, without any secret that was sent.
 
 from __future__ import annotations
 
-import email.utils
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any, cast
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..token import read_seconds
 from .http_messages import HttpResponse, NoResponse, Purpose
+from .http_values import read_http_date
 from .redaction import clean_code, clean_identifier, clean_text
 from .refusals import REGISTERED_CODES, BadJudge, Refusal, verdict_on, what_to_check
 from .requests import ServerRequest
@@ -38,8 +37,6 @@ _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "client_credentials": "issued a token",
     "revocation": "revoked the token",
 }
-
-_LONGEST_DATE = 100
 
 
 def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
@@ -172,18 +169,9 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     seconds = read_seconds(value)
     if seconds is None:
-        until, sent_at = _http_date(value), _http_date(headers.get("date", ""))
+        until, sent_at = read_http_date(value), read_http_date(headers.get("date", ""))
         if until is None:
             return None
         # Computed with the server's clock if it sends its time, because this machine's clock may be wrong.
         seconds = until - (now if sent_at is None else sent_at)
     return max(seconds, 0.0)
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(value[:_LONGEST_DATE])
-        # RFC 9110 section 5.6.7: it is in UTC, although the oldest of the three formats names no time zone.
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._protocol.assertions import PrivateKey, SigningAlgorithm
 from .._protocol.client_authentication import (
     BY_CERTIFICATE,
     ClientAuthMethod,
@@ -20,6 +19,7 @@ from .._protocol.client_authentication import (
     choose_method,
 )
 from .._protocol.origins import endpoint_origin
+from .._protocol.signing import PrivateKey, SigningAlgorithm
 from .._transport.network import Network
 from ..errors import ConfigurationError, is_number, quoted
 from ..events import OnEvent

@@ -22,8 +22,7 @@ from support.oidc_provider import sign_in
 from support.oidc_provider_world import AWKWARD_SECRET, STEP, RealWorld
 from support.processes import Child
 
-from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, SignInRequired, SQLiteStore, TokenSource
-from blnk_auth._protocol.assertions import Signer
+from blnk_auth import ConfigurationError, OAuthClient, ProtocolError, Signer, SignInRequired, SQLiteStore, TokenSource
 
 EXPIRIES = 10
 PROCESSES = 8
