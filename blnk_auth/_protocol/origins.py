@@ -38,7 +38,7 @@ _HOST_AND_PORT = r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::[0-9]*)?"
 """Not compiled here, because every auth class imports this module without needing these patterns."""
 
 
-_ENDPOINT_PATHS = ("/oauth/token", "/oauth/authorize", "/oauth/revoke")
+_ENDPOINT_PATHS = ("/oauth/token", "/oauth/authorize", "/oauth/revoke", "/oauth/par")
 """What the providers add to a base URL."""
 
 

@@ -52,6 +52,7 @@ class Setting:
 
 _ORIGINS = "Further origins that may receive the tokens."
 _SIGN_IN = "Where users sign in."
+_PUSH_ENDPOINT = "Where sign-ins are pushed (RFC 9126)."
 _PUSHED = "Whether each sign-in is pushed first (RFC 9126); default: as the server demands."
 _DISPLAY_NAME = "Name for readers; default: name."
 
@@ -90,6 +91,8 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("psu_user_agent", "The user's user agent; default: AUTO."),
         Setting("psu_headers_for_api", "Send these two with API requests too; default: yes.", "flag"),
         Setting("consent", "Version of the consent flow; default: 2.0.", choices=("2.0", "3.0")),
+        Setting("pushed_authorization_request_endpoint", _PUSH_ENDPOINT),
+        Setting("instance_id", "The X-Instance-ID of your software at a customer, if SIX has registered one."),
         Setting("renewable", "Whether the tokens are renewed; default: yes.", "flag"),
         Setting("api_origins", _ORIGINS, "list"),
     ),
@@ -117,7 +120,7 @@ PROVIDERS: Mapping[str, tuple[Setting, ...]] = {
         Setting("authorization_endpoint", _SIGN_IN),
         Setting("revocation_endpoint", "Where tokens are revoked."),
         Setting("device_authorization_endpoint", "Where device codes are issued."),
-        Setting("pushed_authorization_request_endpoint", "Where sign-ins are pushed (RFC 9126)."),
+        Setting("pushed_authorization_request_endpoint", _PUSH_ENDPOINT),
         Setting("requires_pushed_authorization_requests", _PUSHED, "flag"),
         Setting("issuer", "The issuer that sign-ins must name."),
         Setting("sends_iss", "Whether it always sends iss (RFC 9207); a response without it is then refused.", "flag"),

@@ -5,6 +5,7 @@ are public because a user's own `Provider` may use one, and because a pickle of 
 a module before one of its names is first used (PEP 562).
 
 * `_blink`, `_blnk_cloud`, `_flinks`, `_mastercard_open_finance_europe`, `_truelayer`: one provider each.
+* `_blink_answers`: what the answers of bLink mean.
 * `_uk_open_banking`: any bank of UK Open Banking.
 """
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._blink import AUTO, BLink, BLinkCustomer, is_blink_rejection, judge_blink_refusal
+    from ._blink import AUTO, BLink, BLinkCustomer, blink_permission_url
+    from ._blink_answers import is_blink_rejection, judge_blink_refusal
     from ._blnk_cloud import BLNK_CLOUD_URL, BlnkCloud, is_blnk_cloud_rejection
     from ._flinks import (
         FLINKS_PREPRODUCTION,
@@ -39,6 +41,7 @@ __all__ = [
     "MastercardOpenFinanceEurope",
     "TrueLayer",
     "UKOpenBanking",
+    "blink_permission_url",
     "is_blink_rejection",
     "is_blnk_cloud_rejection",
     "is_flinks_rejection",
@@ -60,8 +63,9 @@ _HOME = {
     "TrueLayer": "_truelayer",
     "UKOpenBanking": "_uk_open_banking",
     "BLinkCustomer": "_blink",
-    "is_blink_rejection": "_blink",
-    "judge_blink_refusal": "_blink",
+    "blink_permission_url": "_blink",
+    "is_blink_rejection": "_blink_answers",
+    "judge_blink_refusal": "_blink_answers",
     "is_blnk_cloud_rejection": "_blnk_cloud",
     "is_flinks_rejection": "_flinks",
     "judge_flinks_refusal": "_flinks",

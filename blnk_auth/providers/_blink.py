@@ -1,28 +1,30 @@
 """bLink by SIX: Swiss banks behind one authenticating proxy.
 
-Used by users of bLink, as `blnk_auth.BLink`. It promises requests as SIX documents them. The tokens are the bank's,
-which a header selects; the client authenticates with its certificate (mutual TLS), never with a secret. Sources:
-docs.blink.six-group.com, api-reference/base-module/consent (oauth-token, oauth-revoke, oauth-username),
-api-reference/authentication (token-management, custom-headers, tls-certificates), api-reference/error-codes.
+Used by users of bLink, as `blnk_auth.BLink`. It promises requests as SIX documents them. The tokens are issued by the
+bank, which a header selects; the client authenticates with its certificate (mutual TLS), never with a secret. It never
+guesses a host. Sources: docs.blink.six-group.com, api-reference/base-module/consent (oauth-token, oauth-revoke,
+create-permission), api-reference/authentication (token-management, consent-management-3, custom-headers,
+tls-certificates), api-reference/error-codes.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from .._protocol.callables import call_setting
-from .._protocol.challenges import renewal_may_help
 from .._protocol.client_authentication import ClientAuthMethod
-from .._protocol.http_messages import ApiAnswer, Call
+from .._protocol.http_messages import Call
 from .._protocol.origins import origins_of_provider, parse_base_url
-from .._protocol.refusals import Refusal, Verdict
-from .._protocol.setting_checks import check_switch
+from .._protocol.setting_checks import GrantType, check_switch
 from ..errors import ConfigurationError
 from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
+from ._blink_answers import is_blink_rejection, judge_blink_refusal
 
 AUTO = "AUTO"
 """The value of the PSU headers when no user is present."""
@@ -34,6 +36,11 @@ OfCall = str | Callable[[Call], str]
 """A value for every call, or a callable of the `Call`."""
 
 _MAX_USERNAME = 64
+_MAX_INSTANCE_ID = 64
+_USER_ID = r"[a-zA-Z0-9\-.]{1,250}"
+_ACTIONS = ("create", "merge", "replace")
+"""What `grant_management_action` may be in Consent 3.0."""
+
 _IDLE_LIFETIME = 30 * 86_400.0
 
 
@@ -49,6 +56,9 @@ def BLink(  # noqa: N802 - reads as the name of a provider
     psu_user_agent: OfCall = AUTO,
     psu_headers_for_api: bool = True,
     consent: Literal["2.0", "3.0"] = "2.0",
+    pushed_authorization_request_endpoint: str | None = None,
+    permission_mode: bool = False,
+    instance_id: str | None = None,
     renewable: bool = True,
     client_auth: ClientAuthMethod = "tls_client_auth",
     api_origins: Iterable[str] = (),
@@ -70,17 +80,26 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         target_id: The bank (`IIDP99999`), or a callable of the subject, which is called when a source is made: a source
             is for one bank, and tokens of different banks are stored apart.
         user_agent: Name and version of your software.
-        username: The user's e-banking name, at most 64 characters, or a callable of the subject. Needed for Consent
-            2.0. None: not sent.
+        username: The user's e-banking name, at most 64 characters, or a callable of the subject. Needed for the tokens
+            of Consent 2.0, and not sent otherwise. None: not sent.
         authorization_endpoint: The bank's, from the bLink directory, or a callable of the `target_id`. None: users do
             not sign in through this client.
         psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO` (the default: no user is present), or a callable
             of the `Call`.
         psu_user_agent: The header `X-PSU-User-Agent`, likewise.
-        psu_headers_for_api: Whether the two headers are sent to the API too, as the published client modules require
-            (AIS 3.1.0.7 and 4.0.0.4, PSS 4.0.0.3, OpenWealth order placement). False: with token requests only.
-        consent: The version of the consent module; "3.0" sends PKCE and no username.
-        renewable: False for clients whose tokens bLink renews.
+        psu_headers_for_api: Whether the two headers are sent to the API too, in place of any that a request has. The
+            published client modules require them (AIS 3.1.0.7 and 4.0.0.4, PSS 4.0.0.3, OpenWealth order placement).
+            False: with token requests only, for a module that has none, or for an API client that sends its own.
+        consent: The version of the consent module. "3.0" pushes each sign-in (PAR), sends a code challenge (PKCE) and
+            no username, and its tokens bring a `grant_id`.
+        pushed_authorization_request_endpoint: For Consent 3.0: where sign-ins are pushed. None: `{base_url}/oauth/par`,
+            which is a guess, since SIX has not published the path.
+        permission_mode: True if bLink keeps and renews the tokens, and API requests carry a `Permission-ID` instead:
+            pass `StaticToken(permission_id, header="Permission-ID", provider=...)` to the auth class. The client then
+            gets no tokens by itself.
+        instance_id: The header `X-Instance-ID`, at most 64 characters, for a copy of your software at a customer that
+            uses a certificate of the old kind. SIX has deprecated it. None: not sent.
+        renewable: False for tokens that the client does not renew.
         client_auth: The default is mutual TLS; "none" is for the closed network that needs no certificate.
         api_origins: Further origins that may receive the tokens. Default: none.
 
@@ -91,19 +110,30 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         ConfigurationError: A value that bLink would refuse; `parameter` names it.
     """
     origin, base_url = parse_base_url(base_url, "base_url")
-    customer = BLinkCustomer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent)
-    customer.check()
     check_switch(psu_headers_for_api, "psu_headers_for_api")
+    check_switch(permission_mode, "permission_mode")
     check_switch(renewable, "renewable")
+    customer = BLinkCustomer(target_id, user_agent, username, psu_ip_address, psu_user_agent, consent, instance_id)
+    customer.check(needs_username=not permission_mode)
+    if permission_mode and not psu_headers_for_api:
+        raise ConfigurationError(
+            "psu_headers_for_api is False, and bLink requires both PSU headers with each Permission-ID",
+            parameter="psu_headers_for_api",
+            remedy="leave it out in permission mode",
+        )
+    grants: tuple[GrantType, ...] = ("authorization_code", "refresh_token") if renewable else ("authorization_code",)
     return Provider(
         name="blink",
         display_name="bLink",
-        authorization_endpoint=authorization_endpoint,
+        authorization_endpoint=None if permission_mode else authorization_endpoint,
         token_endpoint=f"{base_url}/oauth/token",
         revocation_endpoint=f"{base_url}/oauth/revoke",
+        pushed_authorization_request_endpoint=_push_endpoint(consent, base_url, pushed_authorization_request_endpoint),
+        requires_pushed_authorization_requests=consent == "3.0",
         api_origins=origins_of_provider((origin,), api_origins),
-        grants=("authorization_code", "refresh_token") if renewable else ("authorization_code",),
+        grants=() if permission_mode else grants,
         client_auth=client_auth,
+        grant_management_actions=_ACTIONS if consent == "3.0" else (),
         pkce=consent == "3.0",
         token_parameters=customer.parameters,
         token_headers=customer.token_headers,
@@ -114,6 +144,50 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         is_rejection=is_blink_rejection,
         refresh_idle_lifetime=_IDLE_LIFETIME,
     )
+
+
+def _push_endpoint(consent: str, base_url: str, endpoint: str | None) -> str | None:
+    if consent == "3.0":
+        return f"{base_url}/oauth/par" if endpoint is None else endpoint
+    if endpoint is not None:
+        raise ConfigurationError(
+            "pushed_authorization_request_endpoint is set, and Consent 2.0 has no such endpoint",
+            parameter="pushed_authorization_request_endpoint",
+            remedy='leave it out, or pass consent="3.0"',
+        )
+    return None
+
+
+@public
+def blink_permission_url(base_url: str, *, target_id: str, user_id: str) -> str:
+    """The URL at which a permission is created, with a POST: permission mode, `BLink(permission_mode=True)`.
+
+    A user has one valid permission at a bank: a new one revokes the former. The request needs the client's certificate
+    and the headers that `Provider.api_headers_of` makes. SIX documents its body and its response.
+
+    May be called from any thread. Source: https://docs.blink.six-group.com/ (create-permission)
+
+    Args:
+        base_url: The URL of the consent module.
+        target_id: The bank (`IIDP99999`).
+        user_id: Your own lasting id of the user: 1 to 250 letters, digits, hyphens and dots.
+
+    Returns:
+        The URL.
+
+    Raises:
+        ConfigurationError: A value that bLink would refuse; `parameter` names it.
+    """
+    _, base_url = parse_base_url(base_url, "base_url")
+    _check_header("target_id", target_id)
+    # "." and ".." fit the pattern, and HTTP clients would take them out of the path.
+    if not isinstance(user_id, str) or not re.fullmatch(_USER_ID, user_id) or not user_id.strip("."):
+        raise ConfigurationError(
+            "user_id must have 1 to 250 letters without accents, digits, hyphens and dots, and not only dots",
+            parameter="user_id",
+            remedy="pass your own lasting id of the user, or a hash of it",
+        )
+    return f"{base_url}/permissions/{quote(target_id, safe='')}/{user_id}"
 
 
 @public
@@ -133,6 +207,7 @@ class BLinkCustomer:
         psu_ip_address: The header `X-PSU-IP-Address`: a value, `AUTO`, or a callable of the `Call`.
         psu_user_agent: The header `X-PSU-User-Agent`, likewise.
         consent: The version of the consent module: "2.0" or "3.0".
+        instance_id: The header `X-Instance-ID`, at most 64 characters. None: not sent.
     """
 
     target_id: OfSubject
@@ -141,9 +216,13 @@ class BLinkCustomer:
     psu_ip_address: OfCall
     psu_user_agent: OfCall
     consent: str
+    instance_id: str | None = None
 
-    def check(self) -> None:
+    def check(self, *, needs_username: bool = True) -> None:
         """Check the values that are not callables, which every call would need.
+
+        Args:
+            needs_username: Whether the username must be given for Consent 2.0. Default: it must.
 
         Raises:
             ConfigurationError: bLink would refuse a value; `parameter` names it.
@@ -155,7 +234,7 @@ class BLinkCustomer:
         _check_header("user_agent", self.user_agent)
         if not callable(self.target_id):
             _check_header("target_id", self.target_id)
-        if self.consent == "2.0" and self.username is None:
+        if needs_username and self.consent == "2.0" and self.username is None:
             raise ConfigurationError(
                 "username is missing, and bLink Consent 2.0 asks for it with each token request",
                 parameter="username",
@@ -163,6 +242,12 @@ class BLinkCustomer:
             )
         if self.username is not None and not callable(self.username):
             _check_username(self.username)
+        if self.instance_id is not None and len(_check_header("instance_id", self.instance_id)) > _MAX_INSTANCE_ID:
+            raise ConfigurationError(
+                f"instance_id must have at most {_MAX_INSTANCE_ID} characters",
+                parameter="instance_id",
+                remedy="pass the id that SIX has registered, or leave it out",
+            )
         for parameter in ("psu_ip_address", "psu_user_agent"):
             if not callable(value := getattr(self, parameter)):
                 _check_header(parameter, value)
@@ -205,7 +290,8 @@ class BLinkCustomer:
             call: The call.
 
         Returns:
-            `X-Correlation-ID`, a new one for each call, `X-CorAPI-Target-ID` and `User-Agent`.
+            `X-Correlation-ID`, a new one for each call, `X-CorAPI-Target-ID`, `User-Agent`, and `X-Instance-ID` if
+            there is one.
 
         Raises:
             ConfigurationError: The target cannot be sent as a header.
@@ -216,6 +302,7 @@ class BLinkCustomer:
             # The bank that the grant was given for, even if `target_id` returns another one now.
             "X-CorAPI-Target-ID": _check_header("target_id", call.target),
             "User-Agent": self.user_agent,
+            **({} if self.instance_id is None else {"X-Instance-ID": self.instance_id}),
         }
 
     def token_headers(self, call: Call) -> Mapping[str, str]:
@@ -235,56 +322,6 @@ class BLinkCustomer:
             "X-PSU-IP-Address": _of_call("psu_ip_address", self.psu_ip_address, call),
             "X-PSU-User-Agent": _of_call("psu_user_agent", self.psu_user_agent, call),
         }
-
-
-@public
-def judge_blink_refusal(refusal: Refusal) -> Verdict | None:
-    """Judge a response without a token by bLink's rules (api-reference/error-codes). Used as `Provider.judge_refusal`.
-
-    The header `X-CorAPI-Source` names the sender: the platform judges our certificate, the bank judges the grant.
-
-    May be called from any thread. Source: https://docs.blink.six-group.com/ (api-reference/error-codes)
-
-    Args:
-        refusal: The response.
-
-    Returns:
-        "sign_in" if the bank refuses the grant; "configuration" if the platform refuses the client, or if the request
-        is malformed; None: RFC 6749 applies.
-    """
-    status, problem = refusal.response.status_code, _problem_type(refusal.document)
-    if status in (406, 415, 501) or problem in ("INVALID_PAYLOAD", "MALFORMED_PAYLOAD"):
-        return "configuration"
-    if status >= 500 or refusal.error is not None:
-        return None
-    source = refusal.response.headers.get("x-corapi-source", "").upper()
-    if status in (401, 403) and source == "PLATFORM":
-        return "configuration"
-    if status in (400, 401) and source == "PROVIDER" and refusal.is_legible:
-        return "sign_in"
-    return None
-
-
-@public
-def is_blink_rejection(answer: ApiAnswer) -> bool:
-    """Whether a response of the API is a rejection that a new token may resolve. Used as `Provider.is_rejection`.
-
-    Documented in api-reference/error-codes.
-
-    May be called from any thread. Source: https://docs.blink.six-group.com/ (api-reference/error-codes)
-
-    Args:
-        answer: The response, with a rejection status.
-
-    Returns:
-        True for a 401 by the bank. A 401 by the platform is about the certificate, so a new token does not help.
-    """
-    return renewal_may_help(answer) and answer.headers.get("x-corapi-source", "").upper() != "PLATFORM"
-
-
-def _problem_type(document: Mapping[str, object] | None) -> str:
-    kind = document.get("type") if document is not None else None
-    return kind.rsplit("/", 1)[-1] if isinstance(kind, str) else ""
 
 
 def _of_subject(parameter: str, value: OfSubject, subject: str | None) -> str:

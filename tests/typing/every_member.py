@@ -68,6 +68,7 @@ from blnk_auth.providers import (
     MastercardOpenFinanceEurope,
     TrueLayer,
     UKOpenBanking,
+    blink_permission_url,
     is_blink_rejection,
     is_blnk_cloud_rejection,
     is_flinks_rejection,
@@ -515,6 +516,7 @@ assert_type(TrueLayer(), Provider)
 assert_type(
     UKOpenBanking(name="name", issuer="https://as.example.com", token_endpoint="https://as.example.com/token"), Provider
 )
+assert_type(blink_permission_url("https://b.example.com", target_id="IIDX1", user_id="alice"), str)
 assert_type(is_blink_rejection(ANSWER), bool)
 assert_type(is_blnk_cloud_rejection(ANSWER), bool)
 assert_type(is_flinks_rejection(ANSWER), bool)

@@ -123,6 +123,9 @@ assert_type(
         authorization_endpoint=lambda target: f"https://{target}.example.com",
         user_agent="Acme 1.0",
         psu_ip_address=lambda call: call.subject or "AUTO",
+        consent="3.0",
+        pushed_authorization_request_endpoint=None,
+        instance_id=None,
     ),
     Provider,
 )
@@ -371,6 +374,7 @@ assert_type(Token("at").expires_in, float | None)
 assert_type(Token("at").is_expired, bool)
 
 key = StaticToken("key", api_origins=("https://api.example.com",), header="X-Blnk-Key")
+permission = StaticToken("id", provider=BlnkCloud(), header="Permission-ID", subject="alice")
 assert_type(key.token(), Token)
 assert_type(key.headers("https://api.example.com"), dict[str, str])
 
