@@ -127,7 +127,7 @@ def repeated(before: str, piece: str, after: str) -> Callable[[int], str]:
 
 
 def check_growth(value: tuple[str, str, str, str]) -> None:
-    """Four times the text takes about four times as long."""
+    """Twice the text takes about twice as long."""
     name, before, piece, after = value
     if not piece or name not in PARSERS:
         return

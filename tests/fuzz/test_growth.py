@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,7 @@ PIECES: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("part", [pytest.param(1, marks=pytest.mark.deep), 4])
 @pytest.mark.parametrize("name", list(PARSERS))
 def test_time_grows_linearly(name: str, part: int) -> None:
-    """Four times the text takes about four times as long, with anything in it, up to the longest or a quarter of it."""
+    """Twice the text takes about twice as long, with anything in it, up to the longest or a quarter of it."""
     parse, longest = PARSERS[name]
     slow = {
         which: why
@@ -82,6 +83,45 @@ def test_what_grows_with_the_square_is_found(parse: Callable[[str], Any]) -> Non
     """The measurement itself, with the two usual causes: a copy for each position, and a pattern that backtracks."""
     assert grows_too_fast(parse, repeated(*PIECES["letters"]), 16_000, attempts=1) is not None
     assert grows_too_fast(len, repeated(*PIECES["letters"]), 16_000) is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "is_found"),
+    [
+        (lambda n: n, False),
+        (lambda n: n * math.log2(n), False),
+        (lambda n: n * (3 if n > 1_000 else 1), False),
+        (lambda n: n**1.45, False),
+        (lambda n: n**1.55, True),
+        (lambda n: n * n, True),
+        (lambda n: n + 5 * n * n / 16_000, True),
+    ],
+    ids=["linear", "sorted", "out of the cache", "below the limit", "above the limit", "square", "square in part"],
+)
+def test_where_the_limit_is(cost: Callable[[int], float], is_found: bool) -> None:
+    """The measurement itself, with a clock that only the cost moves: no load can move the limit."""
+    now = 0.0
+
+    def parse(text: str) -> None:
+        nonlocal now
+        now += cost(len(text)) / 1_000
+
+    found = grows_too_fast(parse, lambda length: "a" * length, 16_000, clock=lambda: now)
+    assert (found is not None) == is_found
+
+
+def test_a_busy_moment_is_measured_again() -> None:
+    """A parser that was slow for the long text is found only if it is slow each time."""
+    now, runs = 0.0, 0
+
+    def parse(text: str) -> None:
+        nonlocal now, runs
+        runs += 1
+        now += len(text) / 1_000 * (1 if len(text) < 2_000 or runs > 100 else 20)
+
+    assert grows_too_fast(parse, lambda length: "a" * length, 16_000, clock=lambda: now) is None
+    runs = 0
+    assert grows_too_fast(parse, lambda length: "a" * length, 16_000, attempts=1, clock=lambda: now) is not None
 
 
 def test_what_keeps_too_much_is_found() -> None:
