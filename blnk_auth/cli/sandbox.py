@@ -26,7 +26,7 @@ from .sandbox_address import SandboxAddress
 from .sandbox_files import CertificateFiles
 
 if TYPE_CHECKING:
-    from ..testing.sandbox import Sandbox
+    from ..testing.sandbox import Extension, Sandbox
     from ..testing.sandbox._client_settings import ClientSettings
 
 Personality = Literal["blnk_cloud", "blink", "flinks"]
@@ -63,6 +63,7 @@ class Choices:
     client_secret: str = field(repr=False)
     redirect_uri: tuple[str, ...]
     device: bool
+    extension: tuple[Extension, ...]
     tls: bool
     lifetime: float | None
     idle_exit: float | None
@@ -100,6 +101,12 @@ class Choices:
 )
 @click.option(
     "--device", is_flag=True, help="Also issue device codes, and tokens for the client itself (blnk_cloud only)."
+)
+@click.option(
+    "--extension",
+    multiple=True,
+    metavar="NAME, repeated",
+    help="Also play what the provider does not have, such as par, rar or grant_management. An unknown NAME lists all.",
 )
 @click.option("--tls", is_flag=True, help="Serve https, with certificates that are made at each start.")
 @click.option(
@@ -195,10 +202,13 @@ def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
             redirect_uri=choices.redirect_uri,
             tls=tls,
             device_flow=choices.device,
+            extensions=choices.extension,
         )
         return running.enter_context(sandbox)
     except SettingError as wrong:
-        raise click.UsageError(f"--{wrong.parameter.replace('_', '-')} {wrong.problem}") from wrong
+        # The option is repeated, and the argument is a list.
+        option = wrong.parameter.replace("extensions", "extension").replace("_", "-")
+        raise click.UsageError(f"--{option} {wrong.problem}") from wrong
     except OSError as wrong:
         raise Failure(_port_problem(choices, wrong), CONFIGURATION) from wrong
 

@@ -85,6 +85,21 @@ def test_an_unknown_personality_is_refused() -> None:
     assert "flinks" in finished.stderr
 
 
+def test_extensions_are_switched_on_by_name() -> None:
+    """The metadata of the sandbox lists them; a name that there is not ends it with 2, and the error lists all."""
+    with started("sandbox", "--port", "0", "--extension", "par_required", "--extension", "rar") as (_, output):
+        address = printed_address(read_until(output, "  )"))
+        announced = httpx.get(f"{address.origin}/.well-known/oauth-authorization-server").json()
+        assert announced["require_pushed_authorization_requests"] is True
+        assert "authorization_details_types_supported" in announced
+        assert "grant_management_endpoint" not in announced
+    finished = finish("sandbox", "--port", "0", "--extension", "pra")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith(
+        "blnk-auth: --extension 'pra' is not an extension of 'blnk_cloud'; known are: par,"
+    )
+
+
 def test_the_state_file_is_for_another_program_and_its_removal_ends_the_sandbox(tmp_path: Path) -> None:
     """The state file holds the same address as is printed, for this user only; the sandbox ends when it is removed."""
     file = tmp_path / "sandbox.json"

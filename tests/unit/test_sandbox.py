@@ -15,61 +15,24 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
+from support.by_hand import (
+    VERIFIER,
+    authorization_url,
+    bearer,
+    code_for,
+    exchange,
+    members,
+    refresh,
+)
 from support.limits import PATIENCE
 
 from blnk_auth.testing import Clock, Counts, Fault, Sandbox
 
 pytestmark = pytest.mark.real
-
-VERIFIER = "a" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-
-
-def authorization_url(sandbox: Sandbox, **changes: str | None) -> str:
-    query = {
-        "response_type": "code",
-        "client_id": sandbox.client_id,
-        "redirect_uri": sandbox.redirect_uri,
-        "state": "s t&te",
-        "code_challenge": CHALLENGE,
-        "code_challenge_method": "S256",
-        **changes,
-    }
-    return f"{sandbox.origin}/oauth/authorize?{urlencode({k: v for k, v in query.items() if v is not None})}"
-
-
-def members(callback_url: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(callback_url).query).items()}
-
-
-def code_for(sandbox: Sandbox, **changes: str | None) -> str:
-    return members(sandbox.sign_in(authorization_url(sandbox, **changes)))["code"]
-
-
-def exchange(sandbox: Sandbox, http: httpx.Client, code: str | None, **changes: str | None) -> httpx.Response:
-    form = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": sandbox.redirect_uri,
-        "code_verifier": VERIFIER,
-        **changes,
-    }
-    sent = {name: value for name, value in form.items() if value is not None}
-    return http.post("/oauth/token", data=sent, auth=(sandbox.client_id, sandbox.client_secret))
-
-
-def refresh(sandbox: Sandbox, http: httpx.Client, refresh_token: str) -> httpx.Response:
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return http.post("/oauth/token", data=form, auth=(sandbox.client_id, sandbox.client_secret))
-
-
-def bearer(answer: dict[str, Any]) -> dict[str, str]:
-    return {"Authorization": f"Bearer {answer['access_token']}"}
-
 
 # --- authorization endpoint ---------------------------------------------------------------------------------------
 

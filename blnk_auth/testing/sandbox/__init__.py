@@ -13,7 +13,9 @@ Where to find it, from the outside to the inside:
 * `_http_server`: the socket and its thread. `_endpoint`: one request, from its bytes to its response, with its fault.
 * `_blnk_cloud`, `_blink`, `_flinks`: the personalities. Each is a list of endpoints, and a new one is one more file,
   its name in `Sandbox._make_personality`, and a row of `PersonalityName`.
-* `_authorization_page`, `_token_request`, `_device`: endpoints that several personalities have.
+* `_authorization_page`, `_token_request`, `_device`, `_pushed_requests`, `_grant_management`: endpoints that several
+  personalities have. `_authorization_request`, `_authorization_details`: what a client asks for. `_extensions`: what is
+  switched on beyond the provider. `_metadata`: the document that lists it.
 * `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
 * `_issued`: what such a server issues, as values. `_recent_grants`: the latest grants, to show and to change.
 * `_pages`, `_page_templates`: the HTML that a user sees. `_browser`: a user who signs in.
@@ -39,6 +41,7 @@ try:
     from . import _blnk_cloud as blnk_cloud
     from . import _browser as browser
     from . import _flinks as flinks
+    from ._extensions import Extension
     from ._faults import Fault
     from ._journal import Counts, RecordedRequest
     from ._sandbox import Sandbox
@@ -46,4 +49,4 @@ except ImportError as _error:
     _package = (_error.name or "starlette").partition(".")[0]
     raise import_failure("the sandbox", _package, "sandbox", _error) from _error
 
-__all__ = ["Counts", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]
+__all__ = ["Counts", "Extension", "Fault", "RecordedRequest", "Sandbox", "blink", "blnk_cloud", "browser", "flinks"]

@@ -20,8 +20,10 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from ._authorization_details import granted_to, merged, part_of
 from ._issued import (
     ITSELF,
     AccessState,
@@ -34,6 +36,7 @@ from ._issued import (
     RefreshTokenReuse,
     RegisteredClient,
     Superseded,
+    Terms,
 )
 
 Issued = TypeVar("Issued")
@@ -108,18 +111,25 @@ class AuthorizationServer:
         code_challenge: CodeChallenge | None,
         target: str | None = None,
         redirect_uri: str | None = None,
+        terms: Terms = Terms(),  # noqa: B008 - a frozen value
     ) -> str:
         """A code for one exchange within `code_lifetime` seconds, by the client and redirect URI it was issued to.
 
-        `redirect_uri` None is the registered one.
+        `redirect_uri` None is the registered one. Raises `invalid_grant_id` if the terms name another user's grant.
         """
         code = f"blnk_ac_{secrets.token_urlsafe(24)}"
         with self._lock:
+            details = granted_to(subject, terms.authorization_details)
+            granted = replace(terms, authorization_details=details)
+            if terms.grant is not None and (terms.grant.subject, terms.grant.target) != (subject, target):
+                raise OAuthError("invalid_grant_id", "The grant is another user's, or at another bank")
+            grant = terms.grant or self._new_grant(client, subject, scope, target, granted)
             issued = Code(
-                self._new_grant(client, subject, scope, target),
+                grant,
                 client.redirect_uri if redirect_uri is None else redirect_uri,
                 code_challenge,
                 expires_at=self._clock() + self.code_lifetime,
+                change=None if terms.grant is None else (scope, granted),
             )
             _keep(self._codes, code, issued)
             self._on_issue("authorization code", code)
@@ -140,17 +150,30 @@ class AuthorizationServer:
                 raise OAuthError("invalid_grant", "The authorization code was used before; its tokens are now revoked")
             issued.spent = True
             self._check_code(issued, redirect_uri, code_verifier)
+            if issued.change is not None:
+                _change(issued.grant, *issued.change)
             return self._new_pair(issued.grant, None)
 
-    def refresh(self, client: RegisteredClient, *, refresh_token: str) -> dict[str, Any]:
-        """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`."""
+    def refresh(
+        self,
+        client: RegisteredClient,
+        *,
+        refresh_token: str,
+        authorization_details: tuple[dict[str, Any], ...] = (),
+    ) -> dict[str, Any]:
+        """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`.
+
+        `authorization_details`: those of the grant that the access token is for; empty means all.
+        """
         with self._lock:
             presented = self._usable(client, refresh_token)
+            details = part_of(presented.grant.authorization_details, authorization_details)
             presented.used_at = self._clock()
             presented.spent = self.rotates
             presented.grant.refreshes += 1
             self._note_superseded(presented.access_token)
-            return self._new_pair(presented.grant, None, None if self.rotates else refresh_token)
+            pair = self._new_pair(presented.grant, None, None if self.rotates else refresh_token)
+            return {**pair, "authorization_details": list(details)} if details else pair
 
     def issue(
         self,
@@ -165,10 +188,12 @@ class AuthorizationServer:
         with self._lock:
             return self._new_pair(self._new_grant(client, subject, scope, target), lifetime)
 
-    def issue_to_itself(self, client: RegisteredClient, *, scope: str) -> dict[str, Any]:
+    def issue_to_itself(
+        self, client: RegisteredClient, *, scope: str, authorization_details: tuple[dict[str, Any], ...] = ()
+    ) -> dict[str, Any]:
         """The response of the client credentials grant: an access token only (RFC 6749 section 4.4.3)."""
         with self._lock:
-            grant = self._new_grant(client, ITSELF, scope)
+            grant = self._new_grant(client, ITSELF, scope, terms=Terms(authorization_details))
             return self._new_access_token(grant, self.lifetime)[1]
 
     def check(self, access_token: str) -> Grant | None:
@@ -245,8 +270,15 @@ class AuthorizationServer:
         elif code_verifier is None or not issued.code_challenge.accepts(code_verifier):
             raise OAuthError("invalid_grant", "code_verifier does not fit the code_challenge")
 
-    def _new_grant(self, client: RegisteredClient, subject: str, scope: str, target: str | None = None) -> Grant:
-        grant = Grant(client.client_id, subject, scope, target)
+    def _new_grant(
+        self,
+        client: RegisteredClient,
+        subject: str,
+        scope: str,
+        target: str | None = None,
+        terms: Terms = Terms(),  # noqa: B008 - a frozen value
+    ) -> Grant:
+        grant = Grant(client.client_id, subject, scope, target, terms.authorization_details)
         if subject not in self._grants:
             _keep(self._grants, subject, deque(maxlen=_MOST_GRANTS_OF_ONE))
         self._grants[subject].append(grant)
@@ -269,12 +301,24 @@ class AuthorizationServer:
         self._on_issue("access token", access_token)
         grant.access_token = access_token
         grant.access_tokens.append(issued)
-        return issued, {
+        members: dict[str, Any] = {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": int(expires_in) if float(expires_in).is_integer() else expires_in,
             "scope": grant.scope,
         }
+        if grant.authorization_details:
+            members["authorization_details"] = list(grant.authorization_details)
+        return issued, members
+
+
+def _change(grant: Grant, scope: str, terms: Terms) -> None:
+    """Merge with the grant, or replace it (Grant Management for OAuth 2.0, section 5.2)."""
+    details = terms.authorization_details
+    if terms.grant_management_action == "merge":
+        added = [each for each in scope.split() if each not in grant.scope.split()]
+        scope, details = " ".join([*grant.scope.split(), *added]), merged(grant.authorization_details, details)
+    grant.scope, grant.authorization_details = scope, details
 
 
 def _keep(issued: dict[str, Issued], name: str, value: Issued) -> None:

@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from ._answer import Answer
 from ._authorization_page import AuthorizationPage
+from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
 from ._endpoint import EndpointSpec
 from ._faults import Fault
@@ -122,7 +123,7 @@ class BLink:
         self._correlation_ids: dict[str, None] = {}
         self._page = AuthorizationPage(
             server,
-            demanded=lambda: ("code_challenge",) if self.consent == "3.0" else (),
+            AuthorizationRules(server, demanded=lambda: ("code_challenge",) if self.consent == "3.0" else ()),
             target_of=lambda request: request.path.split("/")[2],
         )
         server.code_lifetime = CODE_LIFETIME

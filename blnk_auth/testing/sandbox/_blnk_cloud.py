@@ -12,17 +12,24 @@ API. It never plays Blnk Core, except for the rejection that `core_rejects` swit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ._answer import Answer
 from ._authorization_page import AuthorizationPage
+from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
-from ._device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT, DeviceFlow
+from ._device import DEVICE_GRANT, DeviceFlow
 from ._endpoint import EndpointSpec
-from ._issued import CODE_CHALLENGE_METHODS, Grant, OAuthError, RegisteredClient
+from ._extensions import Extension
+from ._grant_management import PATH as GRANTS_PATH
+from ._grant_management import GrantManagement
+from ._issued import ITSELF, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
+from ._managed_grants import ManagedGrants
+from ._metadata import PAR_PATH, metadata
+from ._pushed_requests import PushedRequests
 from ._sample_data import ID_FIELDS, Workspace
 from ._token_request import authenticated_client, perform_grant, required, token_form
 
@@ -45,7 +52,8 @@ class BlnkCloud:
 
     `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, also with a valid token.
-    `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials.
+    `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials. `extensions` add
+    what Blnk Cloud does not have either. `grants`: those that clients manage. `clock` is in seconds.
     """
 
     display_name = "Blnk Cloud"
@@ -57,14 +65,24 @@ class BlnkCloud:
         *,
         origin: Callable[[], str],
         count: Callable[[str], None],
+        clock: Callable[[], float],
         device_flow: DeviceFlow | None = None,
+        extensions: Collection[Extension] = (),
+        grants: ManagedGrants,
     ) -> None:
         self.core_rejects = False
         self._server = server
         self._origin = origin
         self._count = count
-        self._page = AuthorizationPage(server, issuer=origin)
+        self._extensions = extensions
         self._device_flow = device_flow
+        self._managed_grants = grants if "grant_management" in extensions else None
+        rules = AuthorizationRules(server, extensions=extensions, grants=self._managed_grants)
+        self._pushed: PushedRequests | None = None
+        if "par" in extensions:
+            is_required = "par_required" in extensions
+            self._pushed = PushedRequests(rules, clock=clock, count=count, required=lambda: is_required)
+        self._page = AuthorizationPage(server, rules, issuer=origin, pushed=self._pushed)
         self._workspace = Workspace()
 
     @property
@@ -81,34 +99,49 @@ class BlnkCloud:
             EndpointSpec("/oauth/authorize", "page", self._page.respond),
             EndpointSpec("/oauth/token", "token", self._token),
             *(() if self._device_flow is None else self._device_flow.endpoints()),
+            *self._further_endpoints(),
             EndpointSpec("/{path:path}", "api", self._api),
         ]
 
+    def _further_endpoints(self) -> list[EndpointSpec]:
+        further: list[EndpointSpec] = []
+        if self._pushed is not None:
+            further.append(EndpointSpec(PAR_PATH, "par", self._push))
+        if self._managed_grants is not None:
+            endpoint = GrantManagement(self._managed_grants, count=self._count, grant_of=self._grant_of)
+            further.append(EndpointSpec(f"{GRANTS_PATH}/{{grant_id}}", "api", endpoint.respond))
+        return further
+
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
         """The token response of a new grant, as if the user had just signed in."""
-        return self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime)
+        return self._with_grant_id(self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime))
+
+    def _with_grant_id(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Grant Management for OAuth 2.0, section 5.4: a response for a user has the id of the grant."""
+        grant = self._server.grant_of(answer["access_token"])
+        has_id = self._managed_grants is not None and grant.subject != ITSELF
+        return {**answer, "grant_id": grant.grant_id} if has_id else answer
 
     def _metadata(self, request: RecordedRequest) -> Answer:
         if request.method not in ("GET", "HEAD"):
             return _method_not_allowed("GET")
-        origin = self._origin()
-        members: dict[str, Any] = {
-            "issuer": origin,
-            "authorization_endpoint": f"{origin}/oauth/authorize",
-            "token_endpoint": f"{origin}/oauth/token",
-            "response_types_supported": ["code"],
-            "grant_types_supported": list(_GRANTS),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-            "code_challenge_methods_supported": list(CODE_CHALLENGE_METHODS),
-            # Not in Blnk's document; RFC 9207 section 3 obliges a server that sends `iss`, as this one does.
-            "authorization_response_iss_parameter_supported": True,
-        }
-        if self._device_flow is not None:
-            members["device_authorization_endpoint"] = f"{origin}{DEVICE_AUTHORIZATION_PATH}"
-            members["grant_types_supported"] = [*_FURTHER_GRANTS, DEVICE_GRANT]
-        return Answer.json(200, members)
+        return Answer.json(
+            200,
+            metadata(
+                self._origin(),
+                grants=self._grants,
+                has_device_flow=self._device_flow is not None,
+                extensions=self._extensions,
+            ),
+        )
 
-    # --- token endpoint -------------------------------------------------------------------------------------------
+    # --- token endpoint and PAR endpoint ----------------------------------------------------------------------------
+
+    @property
+    def _grants(self) -> tuple[str, ...]:
+        """The grant types, beside that of device codes; clients manage grants with a token of their own."""
+        has_further = self._device_flow is not None or self._managed_grants is not None
+        return _FURTHER_GRANTS if has_further else _GRANTS
 
     def _token(self, request: RecordedRequest) -> Answer:
         if request.method != "POST":
@@ -119,19 +152,37 @@ class BlnkCloud:
             if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
                 answer = self._device_flow.exchange(client, required(form, "device_code"))
             else:
-                offered = _GRANTS if self._device_flow is None else _FURTHER_GRANTS
-                asked = {"scope": DEFAULT_SCOPE, **form}
-                answer = perform_grant(self._server, client, asked, offered=offered, count=self._count)
-            return Answer.json(200, answer, {"pragma": "no-cache"})
+                answer = perform_grant(
+                    self._server,
+                    client,
+                    {"scope": DEFAULT_SCOPE, **form},
+                    offered=self._grants,
+                    count=self._count,
+                    reads_details="rar" in self._extensions,
+                )
+            return Answer.json(200, self._with_grant_id(answer), {"pragma": "no-cache"})
         except OAuthError as refusal:
-            members = {"error": refusal.error, "error_description": refusal.description}
-            if refusal.error != "invalid_client":
-                return Answer.json(400, members)
-            return Answer.json(401, members, {"www-authenticate": 'Basic realm="blnk"'})
+            return _refused(refusal)
+
+    def _push(self, request: RecordedRequest) -> Answer:
+        if request.method != "POST":
+            return _method_not_allowed("POST")
+        # Only with PAR is there such an endpoint.
+        assert self._pushed is not None  # noqa: S101
+        try:
+            form = token_form(request)
+            return self._pushed.push(authenticated_client(self._server, request, form), form)
+        except OAuthError as refusal:
+            return _refused(refusal)
 
     # --- API ------------------------------------------------------------------------------------------------------
 
     def _api(self, request: RecordedRequest) -> Answer:
+        grant = self._grant_of(request)
+        return grant if isinstance(grant, Answer) else self._resource(request, grant)
+
+    def _grant_of(self, request: RecordedRequest) -> Grant | Answer:
+        """The grant of the access token of a request; otherwise the response that rejects it."""
         authorization = request.headers.get("authorization")
         if authorization is None:
             return Answer.json(401, {"error": "Authorization header is required"})
@@ -140,7 +191,7 @@ class BlnkCloud:
         if grant is None:
             challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
             return Answer.json(401, {"error": "Invalid or expired token"}, challenge)
-        return self._resource(request, grant)
+        return grant
 
     def _resource(self, request: RecordedRequest, grant: Grant) -> Answer:
         match request.path.strip("/").split("/"):
@@ -183,6 +234,13 @@ def _echo(request: RecordedRequest, grant: Grant) -> Answer:
         "body_sha256": request.body_sha256,
     }
     return Answer.json(201 if request.method == "POST" else 200, members)
+
+
+def _refused(refusal: OAuthError) -> Answer:
+    members = {"error": refusal.error, "error_description": refusal.description}
+    if refusal.error != "invalid_client":
+        return Answer.json(400, members)
+    return Answer.json(401, members, {"www-authenticate": 'Basic realm="blnk"'})
 
 
 def _method_not_allowed(allowed: str) -> Answer:

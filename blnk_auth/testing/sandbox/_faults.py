@@ -68,7 +68,7 @@ class Fault:
 
 NO_FAULT = Fault()
 
-FaultKind = Literal["token", "api", "revocation"]
+FaultKind = Literal["token", "api", "revocation", "par"]
 """The kinds of requests that can be made to fail."""
 
 MAX_QUEUED_FAULTS = 10_000

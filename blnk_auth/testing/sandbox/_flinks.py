@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl
 
 from ._answer import Answer
 from ._authorization_page import AuthorizationPage
+from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
 from ._endpoint import EndpointSpec
 from ._faults import Fault
@@ -100,7 +101,7 @@ class Flinks:
         self._server = server
         self._origin = origin
         self._count = count
-        self._page = AuthorizationPage(server, demanded=lambda: ("state", "scope"))
+        self._page = AuthorizationPage(server, AuthorizationRules(server, demanded=lambda: ("state", "scope")))
         server.rotates = False
         server.refresh_idle_lifetime = IDLE_LIFETIME
         server.name_access_token = _access_token

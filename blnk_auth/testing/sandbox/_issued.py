@@ -10,9 +10,10 @@ import base64
 import hashlib
 import hmac
 import re
+import secrets
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ._setting_checks import check_client
 
@@ -90,6 +91,16 @@ class CodeChallenge:
         return hmac.compare_digest(derived, self.value.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an authorization request asks for beside a scope. Immutable."""
+
+    authorization_details: tuple[dict[str, Any], ...] = ()
+    grant_management_action: str | None = None
+    grant: Grant | None = None
+    """The grant that is merged with, or replaced by, what is asked for; None: a new one."""
+
+
 @dataclass(slots=True)
 class Grant:
     """The access that one user allowed one client, and the family of all tokens that were issued for it."""
@@ -99,6 +110,9 @@ class Grant:
     scope: str
     target: str | None = None
     """The party behind the server that it is for, where there are several."""
+    authorization_details: tuple[dict[str, Any], ...] = ()
+    """As granted (RFC 9396 section 7)."""
+    grant_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     revoked: bool = False
     number: int = 0
     refreshes: int = 0
@@ -116,6 +130,8 @@ class Code:
     redirect_uri: str
     code_challenge: CodeChallenge | None
     expires_at: float
+    change: tuple[str, Terms] | None = None
+    """The scope and the terms by which the exchange merges with or replaces the grant; None: it is a new grant."""
     spent: bool = False
 
 

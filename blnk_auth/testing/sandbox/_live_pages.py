@@ -24,7 +24,7 @@ from ._named_faults import FAULTS
 
 _TEMPLATES = Environment(loader=DictLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
-_KINDS = {"token": "token endpoint", "api": "API", "revocation": "revocation"}
+_KINDS = {"token": "token endpoint", "api": "API", "revocation": "revocation", "par": "PAR endpoint"}
 
 _CALLS = {
     "blnk_cloud": (

@@ -7,6 +7,7 @@ has a script, and never loads anything from another place.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -25,9 +26,13 @@ _PERMISSIONS = {
 }
 
 
-def consent_page(*, client_id: str, scope: str, redirect_uri: str) -> Answer:
-    """Ask for the name of the user, and whether the client may have the scope; the form posts to the page's own URL."""
+def consent_page(*, client_id: str, scope: str, details: Sequence[str], redirect_uri: str) -> Answer:
+    """Ask for the name of the user, and whether the client may have what it asks for.
+
+    `details` are the types of the authorization details. The form posts to the page's own URL.
+    """
     permissions = [_PERMISSIONS.get(value, value) for value in scope.split()]
+    permissions += [value.replace("_", " ") for value in details]
     return _page(
         200,
         "consent.html",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, cast, get_args
 
@@ -28,12 +28,14 @@ from ._control import Control
 from ._device import DeviceFlow
 from ._endpoint import Endpoint, EndpointSpec
 from ._event_stream import EVENTS_PATH, EventStream
+from ._extensions import Extension, checked_extensions
 from ._faults import Fault, FaultKind, FaultQueue
 from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
-from ._issued import IssuedCredentials, RegisteredClient
+from ._issued import Grant, IssuedCredentials, RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
 from ._live_pages import Front, LivePages
+from ._managed_grants import ManagedGrants
 from ._named_faults import NamedFault, named_fault
 from ._recent_grants import RecentGrants
 from ._setting_checks import checked_lifetime
@@ -73,6 +75,9 @@ class Sandbox:
             the client certificates. None: http.
         device_flow: Whether "blnk_cloud" also has two grants that Blnk Cloud itself does not have: device codes and
             client credentials.
+        extensions: What "blnk_cloud" can do beyond Blnk Cloud, by name: "par" (pushed authorization requests, RFC
+            9126), "par_required", "rar" (`authorization_details`, RFC 9396) and "grant_management". Its metadata lists
+            them. Empty, the default: nothing.
 
     Attributes:
         clock: The time by which tokens expire, as it was passed.
@@ -97,15 +102,16 @@ class Sandbox:
         redirect_uri: str | Sequence[str] = "http://127.0.0.1:8765/oauth/callback",
         tls: ssl.SSLContext | None = None,
         device_flow: bool = False,
+        extensions: Collection[Extension] = (),
     ) -> None:
         self.clock = clock
         self.token_latency: float = 0.0
-        self._grants = RecentGrants(clock)
+        self._grants, self._managed_grants = RecentGrants(clock), ManagedGrants()
         self._issued = IssuedCredentials()
         self._authorization_server = AuthorizationServer(
             clock=clock,
             lifetime=checked_lifetime(lifetime, "lifetime"),
-            on_grant=self._grants.add,
+            on_grant=self._add_grant,
             on_issue=self._issued.add,
         )
         self._journal = Journal()
@@ -123,6 +129,7 @@ class Sandbox:
                 on_issue=self._issued.add,
             )
         self._name = personality
+        self._extensions = checked_extensions(extensions, personality)
         self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
         first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
         scope = self.personality.default_scope
@@ -132,7 +139,15 @@ class Sandbox:
     def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
         server, count = self._authorization_server, self._journal.count
         if name == "blnk_cloud":
-            return BlnkCloud(server, origin=lambda: self.origin, count=count, device_flow=self._device_flow)
+            return BlnkCloud(
+                server,
+                origin=lambda: self.origin,
+                count=count,
+                clock=self.clock,
+                device_flow=self._device_flow,
+                extensions=self._extensions,
+                grants=self._managed_grants,
+            )
         if self._device_flow is not None:
             raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
         if name == "blink":
@@ -140,6 +155,10 @@ class Sandbox:
         if name == "flinks":
             return Flinks(server, origin=lambda: self.origin, count=count)
         raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
+
+    def _add_grant(self, grant: Grant) -> None:
+        self._grants.add(grant)
+        self._managed_grants.add(grant)
 
     def __enter__(self) -> Self:
         if self._http is not None:

@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ._authorization_details import read_details
 from ._authorization_page import single_valued
 from ._authorization_server import AuthorizationServer
 from ._issued import OAuthError, RefreshTokenReuse, RegisteredClient
@@ -60,17 +61,25 @@ def perform_grant(
     *,
     offered: Collection[str],
     count: Callable[[str], None],
+    reads_details: bool = False,
 ) -> dict[str, Any]:
-    """The token response for the requested grant; otherwise `OAuthError`. `count` adds one to a figure."""
+    """The token response for the requested grant; otherwise `OAuthError`. `count` adds one to a figure.
+
+    `reads_details`: whether `authorization_details` are understood (RFC 9396 section 6).
+    """
     grant_type = members.get("grant_type")
     if grant_type is None:
         raise OAuthError("invalid_request", "grant_type is missing")
     if grant_type not in offered:
         raise OAuthError("unsupported_grant_type", f"Use one of {', '.join(offered)}")
+    details = read_details(members.get("authorization_details")) if reads_details else ()
     if grant_type == "client_credentials":
-        answer, figure = server.issue_to_itself(client, scope=required(members, "scope")), "client_credentials"
+        scope = required(members, "scope")
+        answer = server.issue_to_itself(client, scope=scope, authorization_details=details)
+        figure = "client_credentials"
     elif grant_type == "refresh_token":
-        answer, figure = _refresh(server, client, required(members, "refresh_token"), count), "refreshes"
+        refresh_token = required(members, "refresh_token")
+        answer, figure = _refresh(server, client, refresh_token, details, count), "refreshes"
     else:
         answer, figure = _exchange_code(server, client, members), "code_exchanges"
     count(figure)
@@ -94,10 +103,14 @@ def _exchange_code(server: AuthorizationServer, client: RegisteredClient, member
 
 
 def _refresh(
-    server: AuthorizationServer, client: RegisteredClient, refresh_token: str, count: Callable[[str], None]
+    server: AuthorizationServer,
+    client: RegisteredClient,
+    refresh_token: str,
+    details: tuple[dict[str, Any], ...],
+    count: Callable[[str], None],
 ) -> dict[str, Any]:
     try:
-        return server.refresh(client, refresh_token=refresh_token)
+        return server.refresh(client, refresh_token=refresh_token, authorization_details=details)
     except RefreshTokenReuse:
         count("reuses")
         raise

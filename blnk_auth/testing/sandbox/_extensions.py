@@ -1,0 +1,50 @@
+"""What a sandbox can do beyond its provider: the extensions of OAuth 2.0 that a test switches on by name.
+
+Used by `Sandbox`, by `blnk-auth sandbox` and by the personalities. It promises a `SettingError` for a name that the
+personality does not have. It never switches on what nobody asked for: by default, a sandbox plays its provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Literal, cast, get_args
+
+from ._setting_checks import SettingError
+
+Extension = Literal[
+    "par",
+    "par_required",
+    "rar",
+    "grant_management",
+]
+"""The name of an extension.
+
+* "par": authorization requests may be pushed (RFC 9126). "par_required": they must be.
+* "rar": `authorization_details` are understood (RFC 9396).
+* "grant_management": responses have a `grant_id`, and grants can be merged, replaced, queried and revoked (OpenID).
+"""
+
+IMPLIED: Mapping[Extension, tuple[Extension, ...]] = {
+    "par_required": ("par",),
+}
+"""What is on as well when an extension is."""
+
+OF_PERSONALITY: Mapping[str, tuple[Extension, ...]] = {
+    "blnk_cloud": get_args(Extension),
+    "blink": (),
+    "flinks": (),
+}
+"""The extensions that each personality has."""
+
+
+def checked_extensions(names: Collection[str], personality: str) -> frozenset[Extension]:
+    """The extensions of these names, with what they imply; otherwise `SettingError`."""
+    if isinstance(names, str):
+        raise SettingError("extensions", f"must be a list of names, such as ({names!r},)")
+    known = OF_PERSONALITY.get(personality, ())
+    for name in names:
+        if name not in known:
+            there = f"known are: {', '.join(known)}" if known else "it has none"
+            raise SettingError("extensions", f"{name!r} is not an extension of {personality!r}; {there}")
+    chosen = cast("Collection[Extension]", names)
+    return frozenset([*chosen, *(implied for name in chosen for implied in IMPLIED.get(name, ()))])
