@@ -18,7 +18,7 @@ from ._protocol.challenges import names_no_other_remedy
 from ._protocol.client_authentication import AssertionAudience, BasicEncoding, ClientAuthMethod
 from ._protocol.http_messages import ApiAnswer, Call, HttpResponse, Purpose
 from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
-from ._protocol.origins import AllowedOrigins, endpoint_origin, origin_below
+from ._protocol.origins import AllowedOrigins, Origin, endpoint_origin, origin_below
 from ._protocol.refusals import Refusal, Verdict
 from ._protocol.setting_checks import GrantType, check_endpoint, check_settings, checked_api_headers, checked_target
 from ._protocol.setting_types import DiscoverySettings, PerCall, ProviderSettings
@@ -33,12 +33,14 @@ else:
     ssl = NamedInAnnotations("ssl")
 
 __all__ = [
+    "AllowedOrigins",
     "ApiAnswer",
     "Call",
     "ClientAuthMethod",
     "DiscoverySettings",
     "GrantType",
     "HttpResponse",
+    "Origin",
     "PerCall",
     "Provider",
     "ProviderSettings",

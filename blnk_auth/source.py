@@ -24,7 +24,7 @@ from .errors import ConfigurationError, clears_locals, quoted, redacted
 from .provider import Provider
 from .token import Token
 
-__all__ = ["State", "StaticToken", "TokenSource"]
+__all__ = ["Source", "State", "StaticToken", "TokenSource"]
 
 
 class _ReadsEarlierPickles(type):

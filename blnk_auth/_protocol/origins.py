@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigurationError, kind_of, quoted
+from ..errors._pickling import public_in
 
 ANY_ORIGIN = "*"
 """In a list of origins: any https origin."""
@@ -42,6 +43,7 @@ _ENDPOINT_PATHS = ("/oauth/token", "/oauth/authorize", "/oauth/revoke", "/oauth/
 """What the providers add to a base URL."""
 
 
+@public_in("provider")
 class Origin(NamedTuple):
     """A normalized origin. Immutable; equal if it is the same origin.
 
@@ -81,8 +83,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@public_in("provider")
 class AllowedOrigins:
-    """The origins that a token may be sent to. Immutable; thread- and task-safe.
+    """The origins that a token may be sent to. Immutable; may be shared between threads and tasks.
 
     Attributes:
         any_https: Whether any https origin may receive the token.
@@ -116,7 +119,14 @@ class AllowedOrigins:
             )
 
     def permits(self, origin: Origin) -> bool:
-        """Whether a token may be sent to `origin`."""
+        """Whether a token may be sent to an origin.
+
+        Args:
+            origin: Where a request is sent.
+
+        Returns:
+            True if it is listed, or if it is https and any https origin is allowed.
+        """
         return origin in self.listed or (self.any_https and origin.scheme == "https")
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .._protocol.origins import is_below
 from ..errors import ConfigurationError, on_one_line
+from ..errors._pickling import public_in
 
 if TYPE_CHECKING:
     # Every auth class imports this module, which needs these for annotations only.
@@ -180,8 +181,12 @@ class RenewalAfterRejection(Protocol):
         ...
 
 
+@public_in("source")
 class Source:
-    """The base class of what users pass to the auth classes. It has a credential."""
+    """What an auth class accepts: the base class of `TokenSource` and `StaticToken`.
+
+    May be shared between threads and tasks. It is for annotations; an application does not derive from it.
+    """
 
     __slots__ = ()
 

@@ -20,5 +20,6 @@ from __future__ import annotations
 
 from ._document import config_path, profile_names
 from ._profile import Profile, load_profile
+from ._settings import SettingsOrigin
 
-__all__ = ["Profile", "config_path", "load_profile", "profile_names"]
+__all__ = ["Profile", "SettingsOrigin", "config_path", "load_profile", "profile_names"]

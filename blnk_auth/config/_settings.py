@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from .._protocol.client_authentication import METHODS
 from ..errors import ConfigurationError, is_bool, is_number, quoted
+from ..errors._pickling import public
 
 Kind = Literal["text", "file", "flag", "number", "list", "table"]
 """The type of a setting. A `file` is a file name; the values of a `list` and of a `table` are strings."""
@@ -170,9 +171,10 @@ class SettingError(ConfigurationError):
     """A setting is wrong, as this package found: so the remedy names settings, and not arguments of Python code."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class SettingsOrigin:
-    """Where the settings of a profile come from, so that an error names the right place.
+    """Where the settings of a profile come from, so that an error names the right place. Immutable; may be shared.
 
     Attributes:
         file: The configuration file; None if there is none, and this user has no home directory for one.
@@ -184,14 +186,30 @@ class SettingsOrigin:
     profile: str
     overridden: frozenset[str]
 
-    def error(self, key: str, problem: str, remedy: str | None = None) -> SettingError:
-        """The error for a setting. `problem` is read after its name."""
+    def error(self, key: str, problem: str, remedy: str | None = None) -> ConfigurationError:
+        """Make the error for a setting.
+
+        Args:
+            key: The setting.
+            problem: What is wrong, to be written after the name of the setting.
+            remedy: What to do about it. None: nothing can be advised.
+
+        Returns:
+            The error; its `parameter` is the key.
+        """
         if key in self.overridden:
             return SettingError(f"{_option_names(key)} {problem}", remedy=remedy, parameter=key)
         return SettingError(f"{self._where}: {key} {problem}", remedy=remedy, parameter=key)
 
     def located(self, error: ConfigurationError) -> ConfigurationError:
-        """A copy of an error of the library that also names the place from which the setting `parameter` came."""
+        """Add the place from which a setting came to an error of the library.
+
+        Args:
+            error: The error; its `parameter` is the setting.
+
+        Returns:
+            A copy, whose `problem` begins with the place.
+        """
         where = _option_names(error.parameter) if error.parameter in self.overridden else self._where
         return error.replace(problem=f"{where}: {error.problem}")
 

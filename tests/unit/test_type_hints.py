@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import typing
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from typing import Any
 
 import httpx
 import httpx2
 import pytest
-from support.public_names import public_definitions, public_functions
+from support.public_names import is_public, names_of, public_definitions, public_functions, public_modules
 
 import blnk_auth
 from blnk_auth import Httpx2Auth, HttpxAuth, OAuthClient, SignInRequired
@@ -29,6 +31,49 @@ def test_the_attributes_of_a_public_class_have_types_at_run_time(path: str) -> N
 def test_a_public_function_has_types_at_run_time(path: str) -> None:
     """Each parameter and the result of each function, constructor, method and property."""
     assert None not in typing.get_type_hints(FUNCTIONS[path]).values()
+
+
+CONSTRUCTORS = {"blnk_auth.source.TokenSource.__init__": "applications do not call it"}
+"""Public functions that may have parameters of private types, each with the reason."""
+
+
+def public_annotations() -> Iterator[tuple[str, Any]]:
+    """Each annotation that users see, with its place: of attributes, parameters, results, and of aliases."""
+    for path, value in CLASSES.items():
+        hints = typing.get_type_hints(value)
+        yield from ((f"{path}.{name}", hint) for name, hint in hints.items() if not name.startswith("_"))
+    for path, function in FUNCTIONS.items():
+        if path not in CONSTRUCTORS:
+            yield from ((f"{path}: {name}", hint) for name, hint in typing.get_type_hints(function).items())
+    for path in public_modules():
+        module = importlib.import_module(path)
+        yield from ((f"{path}.{name}", getattr(module, name)) for name in names_of(module))
+
+
+def private_types(hint: Any) -> Iterator[str]:
+    """The classes of the package in an annotation that no public module lists."""
+    is_ours = inspect.isclass(hint) and hint.__module__.partition(".")[0] == blnk_auth.__name__
+    if is_ours and not is_public(hint.__module__, hint.__name__):
+        yield f"{hint.__module__}.{hint.__name__}"
+    for part in hint if isinstance(hint, list) else typing.get_args(hint):
+        yield from private_types(part)
+
+
+def test_a_type_in_a_public_annotation_has_a_public_home() -> None:
+    """So a user can import each type that a public function takes or returns, and a public class has."""
+    found = {place: [*private_types(hint)] for place, hint in public_annotations()}
+    assert {place: types for place, types in found.items() if types} == {}
+
+
+def test_a_private_type_is_found_wherever_it_is() -> None:
+    """Alone, in a union, in a collection, and among the arguments of a callable."""
+
+    class Private:
+        __module__ = "blnk_auth._protocol.example"
+
+    for hint in (Private, Private | None, dict[str, list[Private]], Callable[[int, Private], None], type[Private]):
+        assert [*private_types(hint)] == ["blnk_auth._protocol.example.Private"]
+    assert [*private_types(blnk_auth.Token | None)] == []
 
 
 def test_all_of_them_are_looked_at() -> None:
