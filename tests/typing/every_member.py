@@ -58,11 +58,9 @@ from blnk_auth import (
     TokenStore,
     Verdict,
 )
-from blnk_auth._protocol.origins import AllowedOrigins
-from blnk_auth.config import Profile, config_path, load_profile, profile_names
-from blnk_auth.config._settings import SettingsOrigin
+from blnk_auth.config import Profile, SettingsOrigin, config_path, load_profile, profile_names
 from blnk_auth.errors import NotPickled
-from blnk_auth.provider import HttpResponse
+from blnk_auth.provider import AllowedOrigins, HttpResponse, Origin
 from blnk_auth.providers import (
     BLinkCustomer,
     MastercardOpenFinanceEurope,
@@ -110,9 +108,15 @@ PROVIDER = Provider(name="acme", token_endpoint="https://as.example.com/token", 
 SOURCE = StaticToken("key", api_origins=("https://api.example.com",))
 TOKEN = Token("at")
 CALL = Call("api", "alice")
+ORIGIN = Origin("https", "api.example.com", 443)
 ANSWER = ApiAnswer(401, {})
 RESPONSE = HttpResponse(400, {}, b"")
 REFUSAL = Refusal(RESPONSE, None, None)
+
+
+def of_allowed_origins(it: AllowedOrigins) -> None:
+    assert_type(AllowedOrigins(("https://api.example.com",)), AllowedOrigins)
+    assert_type(it.permits(ORIGIN), bool)
 
 
 def of_api_answer(it: ApiAnswer) -> None:
@@ -260,6 +264,11 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(it.subjects(), Iterator[str])
 
 
+def of_origin(it: Origin) -> None:
+    assert_type(Origin("https", "api.example.com", 443), Origin)
+    assert_type(it.is_secure, bool)
+
+
 def of_protocol_error(it: ProtocolError) -> None:
     assert_type(ProtocolError("it is full"), ProtocolError)
 
@@ -330,6 +339,12 @@ def of_sqlite_store(it: SQLiteStore) -> None:
 def of_sign_in_required(it: SignInRequired) -> None:
     assert_type(SignInRequired("it is full", reason="missing"), SignInRequired)
     assert_type(it.fields(), dict[str, Any])
+
+
+def of_settings_origin(it: SettingsOrigin) -> None:
+    assert_type(SettingsOrigin(None, "default", frozenset()), SettingsOrigin)
+    assert_type(it.error("key", "is missing"), ConfigurationError)
+    assert_type(it.located(ConfigurationError("it is full")), ConfigurationError)
 
 
 def of_signer(it: Signer) -> None:
