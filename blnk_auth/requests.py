@@ -20,7 +20,7 @@ from ._request.client_errors import wrong_auth_class
 from ._request.requests_hook import (
     ResponseHook,
     as_requests_error,
-    attach_api_headers,
+    attach_more,
     origin_of,
     unpickled_hook,
     was_attached,
@@ -58,7 +58,7 @@ class RequestsAuth(AuthBase):
         self._source = source
         self._credential = credential = credential_of(source)
         self._header_name = credential.rules.header_name
-        self._has_api_headers = credential.rules.has_api_headers
+        self._sends_more = credential.rules.has_api_headers or credential.rules.proof is not None
         # A prepared URL spells its origin in lower case and always has a path.
         self._listed = tuple(f"{origin}/" for origin in credential.rules.origins.listed)
         self._hook: ResponseHook | None = None
@@ -99,8 +99,8 @@ class RequestsAuth(AuthBase):
         hook = self._hook
         if hook is None or hook.sent is not cached:
             self._hook = hook = ResponseHook(credential, cached)
-        if self._has_api_headers:
-            hook = ResponseHook(credential, cached, attach_api_headers(credential, request))
+        if self._sends_more:
+            hook = attach_more(credential, cached, request)
         hooks: list[Any] = request.hooks["response"]
         if hooks:
             # One for each prepared request, however often it is prepared.

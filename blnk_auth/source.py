@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ._protocol.origins import normalize
 from ._renewal.cached_token import CachedToken
-from ._renewal.credential import Credential, Source
+from ._renewal.credential import Credential, Source, headers_to_attach
 from ._renewal.current_token import CurrentToken, State
 from ._renewal.fixed_credential import FixedCredential
 from ._renewal.grant_operations import adopt, forget, revoke
@@ -106,14 +106,16 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return (await self._await(self._current.ready(None))).token
 
     @clears_locals
-    def headers(self, url: str) -> dict[str, str]:
-        """The headers that a request to `url` needs: the token's, and the provider's own.
+    def headers(self, url: str, method: str = "GET") -> dict[str, str]:
+        """The headers that one request to `url` needs: the token's, its proof, and the provider's own.
 
         For everything that takes headers and no auth object: websockets, pandas, gRPC metadata, curl. Blocks while a
-        renewal is needed; for asyncio and trio: `aheaders`.
+        renewal is needed; for asyncio and trio: `aheaders`. With `OAuthClient(dpop=...)` they are for this one request:
+        a proof (RFC 9449) is accepted once, for its method and URL, and for a short time.
 
         Args:
             url: Where the request is sent to, absolute.
+            method: The method of the request, which a proof names. For a websocket: GET.
 
         Returns:
             Names and values. Empty, with the event `token_withheld`, if the URL may not have the token.
@@ -123,13 +125,15 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             BlnkAuthError: There is no valid token.
         """
         current = self._current
-        return _headers(current, url, self._wait(current.ready(None))) if _may_receive(current, url) else {}
+        return _headers(current, url, method, self._wait(current.ready(None))) if _may_receive(current, url) else {}
 
     @clears_locals
-    async def aheaders(self, url: str) -> dict[str, str]:
+    async def aheaders(self, url: str, method: str = "GET") -> dict[str, str]:
         """The same as `headers`, for asyncio and trio."""
         current = self._current
-        return _headers(current, url, await self._await(current.ready(None))) if _may_receive(current, url) else {}
+        if not _may_receive(current, url):
+            return {}
+        return _headers(current, url, method, await self._await(current.ready(None)))
 
     @clears_locals
     def renew(self, *, rejected: Token | None = None) -> Token:
@@ -301,11 +305,12 @@ class StaticToken(Source):
         """The same as `token`, for asyncio and trio."""
         return self._fixed.cached.token
 
-    def headers(self, url: str) -> dict[str, str]:
+    def headers(self, url: str, method: str = "GET") -> dict[str, str]:
         """The header that a request to `url` needs. Does not block.
 
         Args:
             url: Where the request is sent to, absolute.
+            method: As for `TokenSource.headers`; a key is sent in the same way with every method.
 
         Returns:
             Its name and value. Empty, with the event `token_withheld`, if the URL may not have the key.
@@ -314,11 +319,11 @@ class StaticToken(Source):
             ConfigurationError: `url` is not an absolute URL.
         """
         credential = self._fixed
-        return _headers(credential, url, credential.cached)
+        return _headers(credential, url, method, credential.cached)
 
-    async def aheaders(self, url: str) -> dict[str, str]:
+    async def aheaders(self, url: str, method: str = "GET") -> dict[str, str]:
         """The same as `headers`, for asyncio and trio."""
-        return self.headers(url)
+        return self.headers(url, method)
 
     def __copy__(self) -> StaticToken:
         return self
@@ -349,7 +354,5 @@ def _may_receive(credential: Credential, url: str, cached: CachedToken | None = 
     return False
 
 
-def _headers(credential: Credential, url: str, cached: CachedToken) -> dict[str, str]:
-    if not _may_receive(credential, url, cached):
-        return {}
-    return {credential.rules.header_name: cached.header, **credential.api_headers()}
+def _headers(credential: Credential, url: str, method: str, cached: CachedToken) -> dict[str, str]:
+    return headers_to_attach(credential, cached, method, url) if _may_receive(credential, url, cached) else {}

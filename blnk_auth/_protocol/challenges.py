@@ -17,12 +17,10 @@ from typing import NamedTuple
 
 from .http_messages import ApiAnswer
 
-_OTHER_REMEDIES = frozenset(
-    {
-        *("insufficient_scope", "invalid_request", "insufficient_user_authentication"),
-        *("use_dpop_nonce", "invalid_dpop_proof"),
-    }
-)
+_ABOUT_PROOF = frozenset({"use_dpop_nonce", "invalid_dpop_proof"})
+"""Error codes that ask for another proof (RFC 9449 sections 7.1 and 9)."""
+
+_OTHER_REMEDIES = _ABOUT_PROOF | {"insufficient_scope", "invalid_request", "insufficient_user_authentication"}
 """Error codes that ask for something else than a new token."""
 
 _CLEAR_REMEDIES = ("insufficient_scope", "insufficient_user_authentication")
@@ -99,14 +97,15 @@ def names_no_other_remedy(answer: ApiAnswer, scheme: str = "Bearer") -> bool:
     return any(error not in _OTHER_REMEDIES for error in errors)
 
 
-def asks_for_nonce(status_code: int, headers: Mapping[str, str]) -> bool:
-    """Whether an API did not accept a proof only because it wants its nonce in it (RFC 9449 section 9).
+def refusal_of_proof(status: int, headers: Mapping[str, str]) -> str | None:
+    """The code with which an API refuses a proof, and not the token (RFC 9449 section 7.1); None if it does not.
 
-    Args:
-        status_code: The HTTP status.
-        headers: Those of the response; looked up in lower case.
+    `headers`: with names in lower case, or a mapping that ignores case.
     """
-    return status_code == 401 and "use_dpop_nonce" in _errors(headers.get("www-authenticate", ""), "DPoP")
+    if status != 401:
+        return None
+    codes = _errors(headers.get("www-authenticate", ""), "DPoP")
+    return next((code for code in codes if code in _ABOUT_PROOF), None)
 
 
 def _errors(header: str, scheme: str) -> list[str | None]:

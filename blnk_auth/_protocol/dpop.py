@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .challenges import parse_challenges
+from .challenges import refusal_of_proof
 from .dpop_key import DpopKey
 from .http_values import read_http_date
 from .signing import base64url, signed
@@ -103,18 +103,6 @@ def _without_dots(path: str) -> str:
         elif segment != ".":
             kept.append(segment)
     return "/" + "/".join((*kept, "") if segments[-1] in (".", "..") and kept else kept)
-
-
-def refusal_of_proof(status: int, headers: Mapping[str, str]) -> str | None:
-    """The code with which an API refuses a proof, and not the token (RFC 9449 section 7.1); None if it does not.
-
-    `headers`: with names in lower case, or a mapping that ignores case.
-    """
-    if status != 401:
-        return None
-    challenges = parse_challenges(headers.get("www-authenticate", ""))
-    codes = (each.parameters.get("error") for each in challenges if each.scheme == "dpop")
-    return next((code for code in codes if code in (USE_NONCE, _INVALID_PROOF)), None)
 
 
 def asks_for_nonce(status: int, headers: Mapping[str, str]) -> bool:

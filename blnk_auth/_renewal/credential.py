@@ -195,6 +195,25 @@ class Source:
         raise NotImplementedError
 
 
+def headers_to_attach(credential: Credential, cached: CachedToken, method: str, url: str) -> dict[str, str]:
+    """The headers of one attempt: the token's, the provider's own, and the proof if the token needs one.
+
+    Args:
+        credential: Supplied the token.
+        cached: The token.
+        method: The method of the request.
+        url: Its absolute URL.
+
+    Raises:
+        BlnkAuthError: A header cannot be made.
+    """
+    rules = credential.rules
+    headers = {rules.header_name: cached.header, **credential.api_headers()}
+    if rules.proof is not None:
+        headers |= rules.proof.prove(cached, method, url)
+    return headers
+
+
 _A_SOURCE = "pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken"
 _WHAT_TO_PASS = {
     "OAuthClient": "specify whose token: pass client.for_subject(...), or client.for_itself() for the client's own",

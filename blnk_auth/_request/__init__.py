@@ -4,6 +4,7 @@ Used by the auth classes (`blnk_auth.httpx`, `httpx2`, `requests`), which transl
 It promises that all of them decide in the same way. It never calls the authorization server itself: `_renewal` does.
 
 * `before_sending`: which request gets a token, and which one.
+* `attempts`: how often a request is sent, and what a response means for the next attempt.
 * `after_rejection`: what happens after a 401.
 * `rejection_body`: how the body of a rejection is read or discarded.
 * `resumed`: response bodies that the caller can still read after their beginning was read here.

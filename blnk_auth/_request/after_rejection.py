@@ -1,8 +1,9 @@
 """What happens after a rejection, such as a 401: judge it, renew, and choose the token to repeat the request with.
 
-Used by all auth classes, which only translate between this file and their HTTP package. It promises:
+Used by `attempts`, for all auth classes. It promises:
 
-* A request is repeated at most once, and only if it carried our token and its body can provably be sent again.
+* A request is repeated with another token at most once, and only if it carried our token and its body can provably be
+  sent again.
 * A response that is not repeated reaches the caller unchanged.
 
 It never sends a request itself.
@@ -48,43 +49,64 @@ def after(*, renewal_helps: bool, is_current: bool, replayable: bool) -> After:
 
 
 class ApiRejection:
-    """A response with one of the provider's rejection statuses, as an auth class presents it.
+    """A response that is looked at, as an auth class presents it.
+
+    It has one of the provider's rejection statuses, or any status if the token is sent with a proof.
 
     Attributes:
         method: The method of the answered request.
+        url: Its URL.
         status_code: The HTTP status.
         headers: Names in any case; looked up in lower case.
         path: The path of the request's URL, without its query.
         carried_ours: The answered request carried the token that we attached, to an origin that may have it.
+        carried_proof: It carried a proof that was made for this attempt. A redirected request does not, and neither
+            does one that the user sends again.
         is_replayable: Returns whether the request's body can provably be sent again; called only when it matters.
         read_body: Reads the decoded body, up to a limit, and leaves the response readable; see `rejection_body`.
     """
 
-    __slots__ = ("carried_ours", "headers", "is_replayable", "method", "path", "read_body", "status_code")
+    __slots__ = (
+        "carried_ours",
+        "carried_proof",
+        "headers",
+        "is_replayable",
+        "method",
+        "path",
+        "read_body",
+        "status_code",
+        "url",
+    )
     method: str
+    url: str
     status_code: int
     headers: Mapping[str, str]
     path: str
     carried_ours: bool
+    carried_proof: bool
     is_replayable: Callable[[], bool]
     read_body: Wait
 
     def __init__(
         self,
         method: str,
+        url: str,
         status_code: int,
         headers: Mapping[str, str],
         path: str,
         *,
         carried_ours: bool,
+        carried_proof: bool,
         is_replayable: Callable[[], bool],
         read_body: Wait,
     ) -> None:
         self.method = method
+        self.url = url
         self.status_code = status_code
         self.headers = headers
         self.path = path
         self.carried_ours = carried_ours
+        self.carried_proof = carried_proof
         self.is_replayable = is_replayable
         self.read_body = read_body
 
@@ -118,7 +140,7 @@ def retry_after_rejection(
     renewal = credential.after_rejection
     if renewal is None or not rejection.carried_ours:
         return None
-    renewal_helps = yield from _may_renewal_help(credential, renewal, rejection)
+    renewal_helps = yield from _may_renewal_help(credential, renewal, sent, rejection)
     decision = after(
         renewal_helps=renewal_helps,
         is_current=renewal.is_current(sent),
@@ -164,7 +186,7 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
     if rejection is None:
         renewal.note_retry(retry.cached, retry.cause, accepted=True)
         return
-    if not rejection.carried_ours or not (yield from _may_renewal_help(credential, renewal, rejection)):
+    if not rejection.carried_ours or not (yield from _may_renewal_help(credential, renewal, retry.cached, rejection)):
         return
     if renewal.note_retry(retry.cached, retry.cause, accepted=False):
         with contextlib.suppress(BlnkAuthError):
@@ -182,6 +204,11 @@ def _renewed(
     return None if flight is None else (yield FlightWait(flight, credential.rules.wait_timeout))
 
 
-def _may_renewal_help(credential: Credential, renewal: RenewalAfterRejection, rejection: ApiRejection) -> Waits[bool]:
+def _may_renewal_help(
+    credential: Credential, renewal: RenewalAfterRejection, sent: CachedToken, rejection: ApiRejection
+) -> Waits[bool]:
     body = (yield rejection.read_body) if credential.rules.reads_rejection_body else None
-    return renewal.is_rejection(ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body))
+    scheme = "DPoP" if sent.needs_proof else None
+    return renewal.is_rejection(
+        ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body, scheme=scheme)
+    )

@@ -18,6 +18,7 @@ from .blocking_and_async import FlightWait, Waits
 if TYPE_CHECKING:
     # Imported for type checkers only: every auth class imports this module.
     from .._protocol.http_messages import Package
+    from ..errors import ConfigurationError
 
 
 def may_carry_token(credential: Credential, origin: Origin, cached: CachedToken | None = None) -> bool:
@@ -46,3 +47,14 @@ def token_to_send(credential: Credential, package: Package) -> Waits[CachedToken
     if isinstance(ready, Flight):
         return (yield FlightWait(ready, credential.rules.wait_timeout))  # type: ignore[no-any-return]  # what a wait returns is untyped
     return ready
+
+
+def own_proof_error() -> ConfigurationError:
+    """The error for a request that has a proof of the user's own, but no token of the user's own."""
+    from ..errors import ConfigurationError
+
+    return ConfigurationError(
+        "the request has a DPoP header of its own, and its proof does not fit the token",
+        parameter="headers",
+        remedy="leave the header out: a proof is made for each attempt",
+    )

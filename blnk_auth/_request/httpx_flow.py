@@ -11,15 +11,15 @@ programs import this module at their start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Container, Generator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.origins import normalize
 from .._renewal.cached_token import CachedToken
-from .._renewal.credential import Credential, Source, credential_of
+from .._renewal.credential import Credential, Source, credential_of, headers_to_attach
 from ..errors import BlnkAuthError, constructor_clears_locals
-from .before_sending import may_carry_token, token_to_send
+from .before_sending import may_carry_token, own_proof_error, token_to_send
 from .blocking_and_async import Waits, arun, run
 from .client_errors import as_client_error, wrong_auth_class
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import httpx
 
     from .._protocol.http_messages import Package
-    from .after_rejection import ApiRejection, Retry
+    from .after_rejection import ApiRejection
+    from .attempts import Attempts
     from .rejection_body import HttpxRejectionBody
 
 _ATTACHED = "blnk_auth"
@@ -57,8 +58,10 @@ class HttpxFlow:
         self._source = source
         self._credential: Credential = credential_of(source)
         rules = self._credential.rules
-        self._rejection_statuses = rules.rejection_statuses
-        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers
+        proves = rules.proof is not None
+        # Each response may bring a nonce.
+        self._looked_at: Container[int] = range(1000) if proves else rules.rejection_statuses
+        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers and not proves
         # In the form of the package's own types, so that no request's URL is parsed or decoded to compare it.
         self._header_name = rules.header_name.lower().encode("ascii")
         self._listed = {
@@ -79,7 +82,7 @@ class HttpxFlow:
             raise wrong_auth_class(type(self).__name__, request)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a request with the token, at most twice. Called by the client, on the caller's thread.
+        """Send a request with the token, at most three times. Called by the client, on the caller's thread.
 
         It blocks while the token must be renewed.
 
@@ -87,7 +90,8 @@ class HttpxFlow:
             request: The request, whose headers get the token.
 
         Yields:
-            The request; and once more, with a newer token, if the API rejected the first one.
+            The request; once more with a newer token, if the API rejected the first one; and once more with another
+            proof, if the token is sent with one and the API did not accept it.
 
         Raises:
             BlnkAuthError: There is no valid token. It is also the package's `RequestError`, and has `.request`.
@@ -99,18 +103,17 @@ class HttpxFlow:
                 yield request
                 return
         response = yield request
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._looked_at:
             if not sent.was_accepted:
                 self._note_accepted(sent, response)
             return
-        retry = run(self._attach_after_rejection(request, sent, response))
-        if retry is not None:
+        attempts = self._attempts(sent)
+        while run(self._attach_again(request, attempts, response)):
             # After redirects, the last request: the first one has taken effect, for example a POST answered with 303.
             response = yield response.request
-            run(self._judge_retry(request, retry, response))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Send a request with the token, at most twice. Called by the client, in the caller's task: asyncio or trio.
+        """Send a request with the token, at most three times. Called by the client, in the caller's task.
 
         Other tasks run while the token must be renewed. Cancelling the caller does not cancel the renewal.
 
@@ -118,7 +121,8 @@ class HttpxFlow:
             request: The request, whose headers get the token.
 
         Yields:
-            The request; and once more, with a newer token, if the API rejected the first one.
+            The request; once more with a newer token, if the API rejected the first one; and once more with another
+            proof, if the token is sent with one and the API did not accept it.
 
         Raises:
             BlnkAuthError: There is no valid token. It is also the package's `RequestError`, and has `.request`.
@@ -130,14 +134,13 @@ class HttpxFlow:
                 yield request
                 return
         response = yield request
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._looked_at:
             if not sent.was_accepted:
                 self._note_accepted(sent, response)
             return
-        retry = await arun(self._attach_after_rejection(request, sent, response))
-        if retry is not None:
+        attempts = self._attempts(sent)
+        while await arun(self._attach_again(request, attempts, response)):
             response = yield response.request
-            await arun(self._judge_retry(request, retry, response))
 
     def _attach_fresh(self, request: httpx.Request) -> CachedToken | None:
         """The hot path: attach a fresh token to a request that may have it and has no such header yet.
@@ -162,10 +165,12 @@ class HttpxFlow:
         """Whether the request may have the token, and the user has not set that header."""
         if not self._is_permitted(request):
             return False
-        for name, _ in request.headers.raw:
-            if name.lower() == self._header_name and not self._was_attached(request):
-                self._credential.report_withheld(None)
-                return False
+        names = {name.lower() for name, _ in request.headers.raw}
+        if self._header_name in names and not self._was_attached(request):
+            self._credential.report_withheld(None)
+            return False
+        if b"dpop" in names and self._credential.rules.proof is not None and not self._was_attached(request):
+            raise self._as_client_error(own_proof_error(), request)
         return True
 
     def _is_permitted(self, request: httpx.Request, cached: CachedToken | None = None) -> bool:
@@ -187,36 +192,30 @@ class HttpxFlow:
         self._attach(request, cached)
         return cached
 
-    def _attach_after_rejection(
-        self, request: httpx.Request, sent: CachedToken, response: httpx.Response
-    ) -> Waits[Retry | None]:
-        """Attach the token to repeat the request with; None if the response is returned to the caller."""
-        from .after_rejection import retry_after_rejection
+    def _attempts(self, sent: CachedToken) -> Attempts:
+        from .attempts import Attempts
+
+        return Attempts(self._credential, sent, self._package)
+
+    def _attach_again(self, request: httpx.Request, attempts: Attempts, response: httpx.Response) -> Waits[bool]:
+        """Attach what the request is repeated with; False if the response is returned to the caller."""
         from .rejection_body import DiscardedBody, HttpxRejectionBody
 
+        for hop in response.history[attempts.answered :]:
+            # The history of an attempt has the responses to those before it, and then its own redirects.
+            attempts.observe(self._presented(request, attempts.sent, hop, HttpxRejectionBody(self._httpx, hop)))
+            _remove_proof(self._httpx, hop.request)
         body = HttpxRejectionBody(self._httpx, response)
-        rejection = self._rejection(request, sent, response, body)
         try:
-            retry = yield from retry_after_rejection(self._credential, sent, rejection, self._package)
+            cached = yield from attempts.after_response(self._presented(request, attempts.sent, response, body))
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        if retry is not None and not self._is_permitted(response.request, retry.cached):
-            return None
-        if retry is not None:
-            yield DiscardedBody(body)
-            self._attach(response.request, retry.cached)
-            self._carry_cookies(response)
-        return retry
-
-    def _judge_retry(self, request: httpx.Request, retry: Retry, response: httpx.Response) -> Waits[None]:
-        """After the second response: note whether the newer token was accepted."""
-        from .after_rejection import judge_retry
-        from .rejection_body import HttpxRejectionBody
-
-        rejection = None
-        if response.status_code in self._rejection_statuses:
-            rejection = self._rejection(request, retry.cached, response, HttpxRejectionBody(self._httpx, response))
-        yield from judge_retry(self._credential, retry, rejection, self._package)
+        if cached is None or not self._is_permitted(response.request, cached):
+            return False
+        yield DiscardedBody(body)
+        self._attach(response.request, cached)
+        self._carry_cookies(response)
+        return True
 
     def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.
@@ -232,9 +231,8 @@ class HttpxFlow:
         if self._is_plain:
             request.headers["Authorization"] = cached.header
         else:
-            credential = self._credential
             try:
-                own = {credential.rules.header_name: cached.header, **credential.api_headers()}
+                own = headers_to_attach(self._credential, cached, request.method, str(request.url))
             except BlnkAuthError as error:
                 raise self._as_client_error(error, request) from None
             from .redirects import unredirected
@@ -250,7 +248,7 @@ class HttpxFlow:
             cookies.extract_cookies(rejected)
             cookies.set_cookie_header(rejected.request)
 
-    def _rejection(
+    def _presented(
         self, request: httpx.Request, sent: CachedToken, response: httpx.Response, body: HttpxRejectionBody
     ) -> ApiRejection:
         from .after_rejection import ApiRejection
@@ -258,6 +256,7 @@ class HttpxFlow:
         answered = response.request
         return ApiRejection(
             answered.method,
+            str(answered.url),
             response.status_code,
             response.headers,
             answered.url.path,
@@ -265,6 +264,7 @@ class HttpxFlow:
                 answered.headers.get(self._credential.rules.header_name) == sent.header
                 and _origin(answered.url) == _origin(request.url)
             ),
+            carried_proof="DPoP" in answered.headers,
             is_replayable=lambda: self._is_replayable(answered, request),
             read_body=body,
         )
@@ -294,6 +294,12 @@ def _annotate(cls: type, name: str, *, request: type, returned: tuple[Any, tuple
     generator, parameters = returned
     own.__annotations__ = {"request": request, "return": generator[parameters]}
     setattr(cls, name, own)
+
+
+def _remove_proof(package: Any, request: httpx.Request) -> None:
+    """Remove the proof from a request of the history. A copy of its headers does not have it; see `redirects`."""
+    if "DPoP" in request.headers:
+        request.headers = package.Headers(request.headers)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -2,76 +2,99 @@
 
 Used by `RequestsAuth`, which appends a hook to each request with the token. requests calls it for every response, also
 for redirects. It promises to act only on a response to a request that carried our token to an allowed origin. The first
-rejection imports `requests_retry`, which handles rejections. It never sends a request itself.
+rejection imports `requests_retry`, which sends requests again. It never sends a request itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import partial
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.utils import requote_uri
 from urllib3.util import parse_url
 
 from .._protocol.origins import Origin, normalize
 from .._renewal.cached_token import CachedToken
-from .._renewal.credential import Credential
+from .._renewal.credential import Credential, headers_to_attach
 from ..errors import BlnkAuthError
+from .before_sending import own_proof_error
 from .client_errors import as_client_error
 
 
 class ResponseHook:
-    """The response hook of the requests with one token. Immutable, since they share it.
+    """The response hook of the requests with one token. They share it if nothing else is attached to them.
 
     Attributes:
         credential: Supplied the token.
         sent: The token in the requests.
         header_name: The name of the header with the token.
         further: The names of the other headers that we attached, which differ from request to request.
+        proved: The method and the URL that the attached proof is for; None if there is none, or it has been sent.
     """
 
-    __slots__ = ("_rejection_statuses", "credential", "further", "header_name", "sent")
+    __slots__ = ("_looked_at", "credential", "further", "header_name", "proved", "sent")
     credential: Credential
     sent: CachedToken
     header_name: str
     further: tuple[str, ...]
+    proved: tuple[str, str] | None
 
     def __init__(self, credential: Credential, sent: CachedToken, further: tuple[str, ...] = ()) -> None:
+        rules = credential.rules
         self.credential = credential
         self.sent = sent
-        self.header_name = credential.rules.header_name
+        self.header_name = rules.header_name
         self.further = further
-        self._rejection_statuses = credential.rules.rejection_statuses
+        self.proved = None
+        # Each response may bring a nonce.
+        self._looked_at: Container[int] = rules.rejection_statuses if rules.proof is None else range(1000)
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         """Act on a response; None leaves it as it is. Called by requests; blocks while a renewal is needed."""
-        if response.status_code in self._rejection_statuses:
-            from .requests_retry import repeat_after_rejection
+        if response.status_code in self._looked_at:
+            from .requests_retry import after_response
 
-            return repeat_after_rejection(self, response, kwargs)
-        self.note_not_rejected(response)
-        return None
-
-    def note_not_rejected(self, response: requests.Response) -> None:
-        """After a response that is not a rejection: note it, and strip our headers before a redirect elsewhere."""
+            return after_response(self, response, kwargs)
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.
         if not self.sent.was_accepted and response.request.headers.get(self.header_name) == self.sent.header:
             self.sent.was_accepted = True
         if response.is_redirect:
-            self._strip_before_redirect(response)
+            self.before_redirect(response)
+        return None
 
-    def is_rejection_status(self, status_code: int) -> bool:
-        """Whether a response with this status is judged."""
-        return status_code in self._rejection_statuses
+    def before_redirect(self, response: requests.Response) -> None:
+        """Remove our headers, unless the redirect leads to an allowed origin; see `redirects`.
 
-    def _strip_before_redirect(self, response: requests.Response) -> None:
-        """Remove our headers, unless the redirect leads to an allowed origin; see `redirects`."""
+        A proof is replaced by one for the new URL within the origin, and removed for all others.
+        """
         from .redirects import leads_to
 
-        target = leads_to(origin_of(response.request.url), response.headers.get("location", ""))
+        request = response.request
+        origin = origin_of(request.url)
+        target = leads_to(origin, response.headers.get("location", ""))
         if target is None or not self.credential.rules.permits(target, self.sent.token):
             for name in (self.header_name, *self.further):
-                response.request.headers.pop(name, None)
+                request.headers.pop(name, None)
+        elif "DPoP" in self.further:
+            # The session makes the redirected request from the answered one, which the history does not show then.
+            response.request = redacted_copy(request, "DPoP")
+            del request.headers["DPoP"]
+            if target == origin:
+                self._prove_redirected(request, response)
+
+    def _prove_redirected(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        method, url = _redirected(request, response)
+        proof = self.credential.rules.proof
+        try:
+            request.headers.update(proof.prove(self.sent, method, url) if proof is not None else {})
+        except BlnkAuthError as error:
+            raise as_requests_error(error, request) from None
+        hook = ResponseHook(self.credential, self.sent, self.further)
+        hook.proved = proof_target(method, url)
+        replace_hook(request, self, hook)
 
     def __deepcopy__(self, memo: object) -> ResponseHook:
         # A copy of a request that requests makes shares the hooks, so a deep copy does too.
@@ -88,14 +111,52 @@ def was_attached(request: requests.PreparedRequest, header: str | bytes) -> bool
     return any(header == hook.sent.header for hook in hooks if type(hook) is ResponseHook)
 
 
-def attach_api_headers(credential: Credential, request: requests.PreparedRequest) -> tuple[str, ...]:
-    """Add the headers that are sent in addition to the token, and return their names."""
+def attach_more(credential: Credential, cached: CachedToken, request: requests.PreparedRequest) -> ResponseHook:
+    """Add the token and the headers that are sent in addition to it, and return the hook of this one request."""
+    rules = credential.rules
     try:
-        further = credential.api_headers()
+        if rules.proof is not None and "DPoP" in request.headers and not _has_hook(request):
+            raise own_proof_error()
+        attached = headers_to_attach(credential, cached, request.method or "GET", request.url or "")
     except BlnkAuthError as error:
         raise as_requests_error(error, request) from None
-    request.headers.update(further)
-    return tuple(further)
+    request.headers.update(attached)
+    hook = ResponseHook(credential, cached, tuple(name for name in attached if name != rules.header_name))
+    hook.proved = proof_target(request.method, request.url) if "DPoP" in attached else None
+    return hook
+
+
+def _has_hook(request: requests.PreparedRequest) -> bool:
+    return any(type(hook) is ResponseHook for hook in request.hooks["response"])
+
+
+def replace_hook(request: requests.PreparedRequest, old: ResponseHook, new: ResponseHook) -> None:
+    """Replace our hook of a request."""
+    # A new list, since copies of this request share the old one, and they still have the old token and proof.
+    hooks: list[Any] = [new if each is old else each for each in request.hooks["response"]]
+    request.hooks = {**request.hooks, "response": hooks}
+
+
+def redacted_copy(request: requests.PreparedRequest, *names: str) -> requests.PreparedRequest:
+    """The request as the history shows it, without what these headers contain."""
+    copy = request.copy()
+    for name in names:
+        if name in copy.headers:
+            copy.headers[name] = "[redacted]"
+    return copy
+
+
+def proof_target(method: str | None, url: str | None) -> tuple[str, str]:
+    """What a proof is for: the method and the URL without its fragment."""
+    return method or "GET", (url or "").partition("#")[0]
+
+
+def _redirected(request: requests.PreparedRequest, response: requests.Response) -> tuple[str, str]:
+    """The method and the URL with which requests follows a redirect, made by its own functions."""
+    following, prepared = requests.sessions.SessionRedirectMixin(), request.copy()
+    following.rebuild_method(prepared, response)
+    location = following.get_redirect_target(response) or ""
+    return prepared.method or "GET", urljoin(response.url, requote_uri(urlsplit(location).geturl()))
 
 
 def origin_of(url: str | None) -> Origin:

@@ -26,7 +26,7 @@ from blnk_auth import (
     Token,
 )
 from blnk_auth._protocol.origins import AllowedOrigins, Origin
-from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.cached_token import BEARER, DPOP, CachedToken
 from blnk_auth._renewal.credential import Credential, RequestRules, Source
 from blnk_auth._renewal.schedule import NEVER_RENEWED
 from blnk_auth._renewal.single_flight import Flight
@@ -51,6 +51,36 @@ class Response:
 
 OK = Response()
 REJECTED = Response(401, EXPIRED, b"expired")
+DPOP_EXPIRED = Response(401, {"www-authenticate": 'DPoP error="invalid_token", algs="ES256"', "dpop-nonce": "late"})
+
+
+def asks_for(nonce: str | None) -> Response:
+    """The API wants this nonce in the proof (RFC 9449 section 9)."""
+    brought = {} if nonce is None else {"dpop-nonce": nonce}
+    return Response(401, {"www-authenticate": 'DPoP error="use_dpop_nonce"', **brought}, b"a nonce")
+
+
+class Proofs:
+    """Proofs in words: a number, and what each is for. Keeps the newest nonce."""
+
+    def __init__(self, failure: BlnkAuthError | None) -> None:
+        self.failure = failure
+        self.made = 0
+        self.nonce = "none"
+
+    def prove(self, cached: CachedToken, method: str, url: str) -> Mapping[str, str]:
+        if self.failure is not None:
+            raise self.failure
+        if not cached.needs_proof:
+            return {}
+        self.made += 1
+        target = url.removeprefix(API).partition("?")[0]
+        return {"DPoP": f"{self.made}: {method} {target} {cached.token.access_token} {self.nonce}"}
+
+    def observe(self, url: str, status_code: int, headers: Mapping[str, str]) -> bool:
+        assert url.startswith(API)
+        self.nonce = headers.get("dpop-nonce", self.nonce)
+        return "use_dpop_nonce" in headers.get("www-authenticate", "") and "dpop-nonce" in headers
 
 
 class Scripted(Source):
@@ -62,10 +92,12 @@ class Scripted(Source):
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.proofs = None if row.proofs is None else Proofs(row.unprovable)
         self.rules = RequestRules(
             AllowedOrigins((API,) if row.origins is None else row.origins),
             row.header_name,
             has_api_headers=bool(row.api_headers),
+            proof=self.proofs,
             rejection_statuses=frozenset({401}),
             reads_rejection_body=row.reads_body,
             wait_timeout=1.0,
@@ -73,7 +105,8 @@ class Scripted(Source):
         self.after_rejection: Scripted | None = None if row.is_static else self
         self.log: list[object] = []
         self.causes: set[str] = set()
-        self.tokens = {name: CachedToken(Token(name), NEVER_RENEWED) for name in ("at1", "at2", "at3")}
+        prefix = DPOP if row.proofs is not None and row.is_bound else BEARER
+        self.tokens = {name: CachedToken(Token(name), NEVER_RENEWED, prefix=prefix) for name in ("at1", "at2", "at3")}
         self._ready = list(row.ready)
         self._replace = list(row.replace)
 
@@ -100,6 +133,7 @@ class Scripted(Source):
         self.log.append(f"withheld: {origin}")
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
+        assert (answer.scheme == "DPoP") is (self.proofs is not None and self.row.is_bound)
         self.log.append(("judge", answer.status_code, answer.path, answer.body) if self.row.reads_body else "judge")
         if isinstance(self.row.judge, BlnkAuthError):
             raise self.row.judge
@@ -168,12 +202,22 @@ class Row:
     """Whether a first attempt that was not rejected shows that the API accepts the token."""
     also_sent: Mapping[str, str] = field(default_factory=dict)
     """Further headers of the last attempt."""
+    proofs: tuple[str | None, ...] | None = None
+    """The proof of each attempt; None: of a source whose tokens are sent without one."""
+    is_bound: bool = True
+    """Whether the tokens are bound to a key."""
+    unprovable: BlnkAuthError | None = None
+    """What happens when a proof is made."""
+    nonce: str = "none"
+    """The nonce that the next request will have."""
 
     def __str__(self) -> str:
         return self.name
 
 
 B1, B2, B3 = "Bearer at1", "Bearer at2", "Bearer at3"
+D1, D2 = "DPoP at1", "DPoP at2"
+OWN_PROOF = {"DPoP": "of the user's own"}
 RENEW = ("judge", "replace at1")
 
 ROWS = (
@@ -246,6 +290,78 @@ ROWS = (
     Row("accepted after a redirect within the origin", (B1,), 200, responses=(Response(redirected_to=f"{API}/new"),)),
     Row("what another origin answers shows nothing", (B1,), 200, responses=(Response(redirected_to=ELSEWHERE),),
         was_accepted=False),
+    # Attaching a proof
+    Row("a bound token is sent with a proof", (D1,), 200, proofs=("1: POST /accounts at1 none",)),
+    Row("a proof is made once the token is there", (D2,), 200, ("ready",), fresh=None, ready=("at2",),
+        proofs=("1: POST /accounts at2 none",)),
+    Row("a token that is not bound yet is sent without", (B1,), 200, proofs=(None,), is_bound=False),
+    Row("a proof beside further headers", (D1,), 200, proofs=("1: POST /accounts at1 none",),
+        api_headers={"X-Customer": "7"}, also_sent={"x-customer": "7"}),
+    Row("another origin gets no proof", (None,), 200, ("withheld: https://evil.test",), url=ELSEWHERE, proofs=(None,)),
+    Row("a key that cannot sign", (), ConfigurationError, proofs=(), unprovable=ConfigurationError("the key is gone")),
+    Row("a proof of the user's own is refused", (), ConfigurationError, proofs=(), own_headers=OWN_PROOF),
+    Row("it stays where the token is the user's own too", ("DPoP own",), 200, ("withheld: None",),
+        proofs=("of the user's own",), own_headers={"Authorization": "DPoP own", **OWN_PROOF}),
+    Row("it stays at another origin", (None,), 200, ("withheld: https://evil.test",), url=ELSEWHERE,
+        proofs=("of the user's own",), own_headers=OWN_PROOF),
+    Row("it stays where no proofs are made", (B1,), 200, own_headers=OWN_PROOF,
+        also_sent={"dpop": "of the user's own"}),
+    # Nonces that the API asks for
+    Row("the nonce of a success is kept", (D1,), 200, responses=(Response(headers={"dpop-nonce": "n1"}),),
+        proofs=("1: POST /accounts at1 none",), nonce="n1"),
+    Row("a nonce is asked for: one more attempt, with the same token", (D1, D1), 200, (), (asks_for("n1"), OK),
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1"), nonce="n1"),
+    Row("asked for a nonce without end", (D1, D1), 401, (), (asks_for("n1"), asks_for("n2")),
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1"), nonce="n2"),
+    Row("asked for a nonce that does not come", (D1,), 401, (), (asks_for(None),),
+        proofs=("1: POST /accounts at1 none",)),
+    Row("asked for a nonce, with a body that cannot be repeated", (D1,), 401, (), (asks_for("n1"),),
+        proofs=("1: POST /accounts at1 none",), nonce="n1", is_replayable=False),
+    Row("asked for a nonce by another origin", (D1,), 401, (),
+        (Response(401, asks_for("evil").headers, redirected_to=ELSEWHERE),), proofs=("1: POST /accounts at1 none",)),
+    Row("a token that is not bound yet, and a nonce", (B1,), 401, ("judge",), (asks_for("n1"),), proofs=(None,),
+        nonce="n1", is_bound=False),
+    Row("a judge that takes every 401 is not asked about a nonce", (D1, D1), 401, (), (asks_for("n1"), asks_for("n2")),
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1"), nonce="n2", judge=lambda _: True),
+    Row("a proof that is not accepted is no rejection of the token", (D1,), 401, (),
+        (Response(401, {"www-authenticate": 'DPoP error="invalid_dpop_proof"'}),),
+        proofs=("1: POST /accounts at1 none",), judge=lambda _: True),
+    # At most three attempts
+    Row("rejected, renewed, repeated with a proof for the new token", (D1, D2), 200, (*RENEW, "at2 accepted"),
+        (DPOP_EXPIRED, OK), replace=("at2",), nonce="late",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at2 late")),
+    Row("a nonce, then a token", (D1, D1, D2), 200, (*RENEW, "at2 accepted"), (asks_for("n1"), DPOP_EXPIRED, OK),
+        replace=("at2",), nonce="late",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1", "3: POST /accounts at2 late")),
+    Row("a token, then a nonce", (D1, D2, D2), 200, (*RENEW, "at2 accepted"), (DPOP_EXPIRED, asks_for("n1"), OK),
+        replace=("at2",), nonce="n1",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at2 late", "3: POST /accounts at2 n1")),
+    Row("a nonce, a token, and no fourth attempt", (D1, D1, D2), 401, RENEW,
+        (asks_for("n1"), DPOP_EXPIRED, asks_for("n2")), replace=("at2",), nonce="n2",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1", "3: POST /accounts at2 late")),
+    Row("a token, a nonce, and no fourth attempt", (D1, D2, D2), 401, (*RENEW, "judge", "at2 rejected again"),
+        (DPOP_EXPIRED, asks_for("n1"), DPOP_EXPIRED), replace=("at2",), nonce="late",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at2 late", "3: POST /accounts at2 n1")),
+    Row("rejected again without a nonce", (D1, D2), 401, (*RENEW, "judge", "at2 rejected again"),
+        (DPOP_EXPIRED, DPOP_EXPIRED), replace=("at2",), nonce="late",
+        proofs=("1: POST /accounts at1 none", "2: POST /accounts at2 late")),
+    Row("a nonce, and the renewal fails", (D1, D1), TemporarilyUnavailable, RENEW, (asks_for("n1"), DPOP_EXPIRED),
+        replace=(OUTAGE,), nonce="late", proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1")),
+    Row("a bound token, and a body that cannot be repeated", (D1,), 401, RENEW, (DPOP_EXPIRED,), replace=("at2",),
+        is_replayable=False, nonce="late", proofs=("1: POST /accounts at1 none",)),
+    # Redirects, which take the proof
+    Row("a redirect within the origin has taken the proof", (D1, D1), 200, (),
+        (Response(401, redirected_to=f"{API}/new"), OK),
+        proofs=("1: POST /accounts at1 none", "2: POST /new at1 none")),
+    Row("it shows nothing about the token", (D1, D1, D2), 200, (*RENEW, "at2 accepted"),
+        (Response(401, EXPIRED, redirected_to=f"{API}/new"), DPOP_EXPIRED, OK), replace=("at2",), cause="POST /new",
+        nonce="late", proofs=("1: POST /accounts at1 none", "2: POST /new at1 none", "3: POST /new at2 late")),
+    Row("redirected twice", (D1, D1), 401, (),
+        (Response(401, EXPIRED, redirected_to=f"{API}/new"), Response(401, EXPIRED, redirected_to=f"{API}/newer")),
+        proofs=("1: POST /accounts at1 none", "2: POST /new at1 none")),
+    Row("a nonce after a redirect within the origin", (D1, D1), 200, (),
+        (Response(401, asks_for("n1").headers, redirected_to=f"{API}/new"), OK), nonce="n1",
+        proofs=("1: POST /accounts at1 none", "2: POST /new at1 n1")),
 )  # fmt: skip
 
 
@@ -377,6 +493,7 @@ def test_a_request_takes_the_path_of_its_row(row: Row, driver: str) -> None:
         name = row.header_name.lower()
         assert tuple(sent.get(name) for sent in exchange.sent) == row.sent
         assert exchange.status == row.result
+        assert_proofs(row, source, exchange)
         assert row.also_sent.items() <= (exchange.sent[-1] if row.also_sent else {}).items()
     else:
         with pytest.raises(row.result) as caught:
@@ -389,6 +506,14 @@ def test_a_request_takes_the_path_of_its_row(row: Row, driver: str) -> None:
         assert source.tokens["at1"].was_accepted is (row.was_accepted and row.responses[0].status != 401)
     assert not source._replace
     assert not source._ready
+
+
+def assert_proofs(row: Row, source: Scripted, exchange: Exchange) -> None:
+    """Each attempt has a proof of its own, and the newest nonce is kept."""
+    if source.proofs is not None:
+        assert tuple(sent.get("dpop") for sent in exchange.sent) == row.proofs
+        assert source.proofs.nonce == row.nonce
+        assert source.proofs.made == len([proof for proof in row.proofs or () if proof and proof[0].isdigit()])
 
 
 def test_no_two_rows_have_the_same_name() -> None:

@@ -1,0 +1,91 @@
+"""How often one request is sent: what each response means for the next attempt.
+
+Used by all auth classes, which present each response to a request with our token (`ApiRejection`), and send the request
+again or return the response. It promises:
+
+* A request is sent at most three times: once more with another token, and once more with another proof, because the API
+  asks for its nonce or a redirect took the proof. In either order, each time with a fresh proof.
+* It is repeated only if it carried our token and its body can provably be sent again.
+* A response that is about the proof never leads to a renewal, and shows nothing about the token.
+* The nonce of each response is kept, of a success too (RFC 9449 section 8.2).
+
+It never sends a request itself.
+"""
+
+from __future__ import annotations
+
+from .._protocol.challenges import refusal_of_proof
+from .._protocol.http_messages import Package
+from .._renewal.cached_token import CachedToken
+from .._renewal.credential import Credential
+from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
+from .blocking_and_async import Waits
+
+
+class Attempts:
+    """The attempts of one request with our token. Made for each request, and never shared.
+
+    Attributes:
+        sent: The token of the last attempt.
+        answered: How many attempts have been answered.
+    """
+
+    __slots__ = ("_credential", "_has_proved_again", "_package", "_retry", "answered", "sent")
+    sent: CachedToken
+    answered: int
+
+    def __init__(self, credential: Credential, sent: CachedToken, package: Package) -> None:
+        self.sent = sent
+        self.answered = 0
+        self._credential = credential
+        self._package: Package = package
+        self._has_proved_again = False
+        self._retry: Retry | None = None
+
+    def after_response(self, response: ApiRejection) -> Waits[CachedToken | None]:
+        """The token to send the request with once more; None if the response is returned to the caller.
+
+        Raises:
+            BlnkAuthError: The request can be repeated, and there is no token to repeat it with.
+        """
+        self.answered += 1
+        wants_another = self.observe(response)
+        if self.sent.needs_proof and response.carried_ours and (wants_another or _is_about_proof(response)):
+            return self._prove_again(response, may_help=wants_another or not response.carried_proof)
+        return (yield from self._after_judging(response))
+
+    def observe(self, response: ApiRejection) -> bool:
+        """Keep the nonce of a response, also of a redirect. Whether the API may accept another proof."""
+        proof = self._credential.rules.proof
+        if proof is None or not response.carried_ours:
+            return False
+        return proof.observe(response.url, response.status_code, response.headers)
+
+    def _prove_again(self, response: ApiRejection, *, may_help: bool) -> CachedToken | None:
+        if not may_help or self._has_proved_again or not response.is_replayable():
+            return None
+        self._has_proved_again = True
+        return self.sent
+
+    def _after_judging(self, response: ApiRejection) -> Waits[CachedToken | None]:
+        rejection = response if response.status_code in self._credential.rules.rejection_statuses else None
+        if self._retry is not None:
+            yield from judge_retry(self._credential, self._retry, rejection, self._package)
+            return None
+        if rejection is None:
+            # After a redirect to another origin, the answered request did not have the token.
+            if response.carried_ours:
+                self.sent.was_accepted = True
+            return None
+        self._retry = yield from retry_after_rejection(self._credential, self.sent, rejection, self._package)
+        if self._retry is None:
+            return None
+        self.sent = self._retry.cached
+        return self.sent
+
+
+def _is_about_proof(response: ApiRejection) -> bool:
+    """Whether a response to a request whose token needs a proof is about that proof, and not about the token."""
+    if response.status_code == 401 and not response.carried_proof:
+        return True
+    return refusal_of_proof(response.status_code, response.headers) is not None
