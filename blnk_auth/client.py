@@ -293,14 +293,14 @@ class OAuthClient(ClientSignIns):
         return KeepaliveRun(self._state, KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard))
 
     def prune(self, ended_before: float) -> int:
-        """Delete the records of grants that ended long ago, and sign-ins that nobody finished.
+        """Delete the records of grants that ended long ago, sign-ins that nobody finished, and old exchanges.
 
         A grant has ended when the server refused its refresh token, or when nothing can renew it any more. The client's
         own tokens are left, and so is a record that cannot be read. Blocks; for asyncio and trio: `aprune`.
 
         Args:
-            ended_before: UTC epoch seconds. A grant that ended before is deleted. Sign-ins are deleted if their time
-                is over.
+            ended_before: UTC epoch seconds. A grant that ended before is deleted, and so is the note of an exchange
+                that was made before. Sign-ins are deleted if their time is over.
 
         Returns:
             How many records were deleted.
@@ -317,11 +317,12 @@ class OAuthClient(ClientSignIns):
         return await self._state.operations.begin(lambda _events: self._prune(ended_before)).wait_async(math.inf)
 
     def _prune(self, ended_before: float) -> int:
+        from ._sign_in.one_time_exchange import delete_exchanges
         from ._sign_in.pending_sign_ins import PendingSignIns
 
         state = self._state
-        sign_ins = PendingSignIns(state.store, state.registration)
-        return delete_ended(state, ended_before) + sign_ins.delete_expired(state.clock())
+        sign_ins = PendingSignIns(state.store, state.registration).delete_expired(state.clock())
+        return delete_ended(state, ended_before) + sign_ins + delete_exchanges(state, ended_before)
 
     def __copy__(self) -> OAuthClient:
         return self

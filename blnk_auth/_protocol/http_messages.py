@@ -19,7 +19,9 @@ from ..errors._pickling import public, public_in
 Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
-Purpose = Literal["authorization_code", "refresh_token", "client_credentials", "device_code", "revocation", "api"]
+Purpose = Literal[
+    "authorization_code", "refresh_token", "client_credentials", "device_code", "exchange", "revocation", "api"
+]
 """Why a request is sent: for a token by one of the grants, for a revocation, or to the API."""
 
 

@@ -16,9 +16,8 @@ from ..errors import ConfigurationError, is_text, kind_of, quoted
 # RFC 9110 section 5.1: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-_OF_CLIENT_CREDENTIALS = (
-    "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type".split()
-)
+_OF_TOKEN_REQUEST = "grant_type client_id client_secret client_assertion client_assertion_type".split()
+_OF_CLIENT_CREDENTIALS = (*_OF_TOKEN_REQUEST, "scope", "resource", "audience")
 
 # RFC 3986 section 4.3, checked only for likely mistakes: it needs a scheme, and must not have spaces or a fragment.
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]+")
@@ -79,6 +78,18 @@ def checked_authorization_parameters(made: Any, setting: str) -> Mapping[str, st
 def checked_token_parameters(made: Any) -> Mapping[str, str]:
     """Further `parameters` of a client credentials request. Raises as `checked_authorization_parameters`."""
     return without_reserved(checked_parameters(made, "parameters"), _OF_CLIENT_CREDENTIALS, "parameters")
+
+
+def checked_exchange_parameters(made: Any) -> Mapping[str, str]:
+    """The `parameters` of a one-time exchange. Raises as `checked_authorization_parameters`, also if there are none."""
+    given = without_reserved(checked_parameters(made, "parameters"), _OF_TOKEN_REQUEST, "parameters")
+    if not any(given.values()):
+        raise ConfigurationError(
+            "parameters must name what is exchanged, with a value that is not empty",
+            parameter="parameters",
+            remedy="pass what the provider documents, such as {'permission_id': permission_id}",
+        )
+    return given
 
 
 def joined_scope(scope: str | Sequence[str] | None) -> str | None:

@@ -119,6 +119,21 @@ def build_code_exchange(
     return _build_token_request(provider, credentials, "authorization_code", parameters, call=call, now=now)
 
 
+def build_one_time_exchange(
+    provider: ServerSettings,
+    credentials: ClientCredentials,
+    grant_type: str,
+    parameters: Mapping[str, str],
+    *,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The request for tokens by a grant of the provider's own, RFC 6749 section 4.5."""
+    return _build_token_request(
+        provider, credentials, grant_type, parameters, secrets=_perhaps_secret(parameters), call=call, now=now
+    )
+
+
 def build_device_exchange(
     provider: ServerSettings,
     credentials: ClientCredentials,
@@ -248,6 +263,7 @@ def _build_token_request(
     grant_type: str,
     parameters: Mapping[str, str | None],
     *,
+    secrets: tuple[str, ...] = (),
     call: Call,
     now: float,
 ) -> ServerRequest:
@@ -266,7 +282,7 @@ def _build_token_request(
         provider.token_endpoint,
         ("grant_type", *present),
         json_object if in_json else form,
-        secrets=tuple(present[name] for name in _SECRET_PARAMETERS if name in present),
+        secrets=(*secrets, *(present[name] for name in _SECRET_PARAMETERS if name in present)),
         media_type=_JSON if in_json else _FORM,
         call=call,
         now=now,

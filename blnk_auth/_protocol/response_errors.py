@@ -33,6 +33,7 @@ _UNTOUCHED_STATUSES = frozenset({429, 503})
 _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "authorization_code": "used up the authorization code",
     "device_code": "processed the device code",
+    "exchange": "spent what was exchanged",
     "refresh_token": "renewed",
     "client_credentials": "issued a token",
     "revocation": "revoked the token",

@@ -3,6 +3,7 @@
     token/<provider>/<environment>/<client_id>/subject/<subject>[/<target>][;resource=...;audience=...]
     token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...;parameters=...]
     authorization/<provider>/<environment>/<client_id>/<hash of the state of a sign-in that was started>
+    exchange/<provider>/<environment>/<client_id>/<hash of what was exchanged once>
 
 Used by everything that reads or writes a store. What this file promises:
 
@@ -14,6 +15,7 @@ Used by everything that reads or writes a store. What this file promises:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -36,6 +38,11 @@ class Registration(NamedTuple):
     def sign_ins(self) -> str:
         """The prefix that the keys of all sign-ins that it started have, and no other keys."""
         return f"authorization/{self._quoted}/"
+
+    @property
+    def exchanges(self) -> str:
+        """The prefix that the keys of all its one-time exchanges have, and no other keys."""
+        return f"exchange/{self._quoted}/"
 
     @property
     def _quoted(self) -> str:
@@ -82,7 +89,17 @@ def subjects_prefix(registration: Registration, prefix: str) -> str:
 def sign_in_key(registration: Registration, state: str) -> str:
     """The key of a sign-in that was started with this `state` (RFC 6749 section 4.1.1)."""
     # Hashed: somebody who can list keys must not be able to finish a sign-in, and looking up a hash leaks no timing.
-    return registration.sign_ins + hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
+    return registration.sign_ins + _hash(state)
+
+
+def exchange_key(registration: Registration, grant_type: str, parameters: Mapping[str, str]) -> str:
+    """The key of a one-time exchange of these parameters."""
+    # Hashed, because what is exchanged is a secret.
+    return registration.exchanges + _hash(urlencode((("grant_type", grant_type), *sorted(parameters.items()))))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _quote(part: str) -> str:

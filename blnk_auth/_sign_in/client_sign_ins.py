@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .finish_authorization import AuthorizationFinish
     from .interactive import InteractiveSignIn
     from .interactive_settings import InteractiveSettings
+    from .one_time_exchange import OneTimeExchange
     from .start_authorization import AuthorizationStart
 else:
     # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
@@ -244,6 +245,46 @@ class ClientSignIns:
         """
         wanted = WantedGrant.checked(subject, scope, resource)
         return source_of(await self._device(wanted, on_prompt, timeout).arun(wait))
+
+    def authorize_by_exchange(self, subject: str, *, grant_type: str, parameters: Mapping[str, str]) -> TokenSource:
+        """Exchange something that may be used once for the tokens of a user, and return their source.
+
+        For a grant of the provider's own (RFC 6749 section 4.5), such as one that turns a permission of bLink into
+        tokens. All processes that share the store send the same parameters once, whether or not a response comes; they
+        are sent again only if the server certainly issued nothing. Cancelling the caller does not cancel the exchange.
+        Blocks; for asyncio and trio: `aauthorize_by_exchange`.
+
+        Args:
+            subject: The application's own lasting id of the user.
+            grant_type: The `grant_type` of the request, as the provider documents it.
+            parameters: Its other parameters, among them what is exchanged. Only a hash of them is stored, until `prune`
+                deletes it.
+
+        Returns:
+            The source of the user's tokens.
+
+        Raises:
+            SignInRequired: The server refused, or the same was exchanged before (`restart`).
+            TemporarilyUnavailable: The server cannot answer now; `remedy` specifies whether the same may be tried
+                again.
+            ConfigurationError: The registration or an argument is wrong. The same may be tried again.
+            ProtocolError: The server's response is not valid.
+            StoreError: The store fails.
+        """
+        parameters = redacted(parameters)
+        return source_of(self._exchange(subject, grant_type, parameters).run())
+
+    async def aauthorize_by_exchange(
+        self, subject: str, *, grant_type: str, parameters: Mapping[str, str]
+    ) -> TokenSource:
+        """The same as `authorize_by_exchange`, for asyncio and trio."""
+        parameters = redacted(parameters)
+        return source_of(await self._exchange(subject, grant_type, parameters).arun())
+
+    def _exchange(self, subject: str, grant_type: str, parameters: Mapping[str, str]) -> OneTimeExchange:
+        from .one_time_exchange import Exchange, OneTimeExchange
+
+        return OneTimeExchange(self._state, Exchange.checked(subject, grant_type, parameters))
 
     def _start(self, wanted: WantedGrant) -> AuthorizationStart:
         from .start_authorization import AuthorizationStart

@@ -243,6 +243,7 @@ def of_memory_store(it: MemoryStore) -> None:
 
 async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(OAuthClient(PROVIDER, client_id="id"), OAuthClient)
+    assert_type(await it.aauthorize_by_exchange("alice", grant_type="urn:x", parameters={"id": "x"}), TokenSource)
     assert_type(await it.aauthorize_device("alice", on_prompt=print), TokenSource)
     assert_type(await it.aauthorize_interactively("alice"), TokenSource)
     assert_type(await it.afinish_authorization("https://app.example.com/callback"), TokenSource)
@@ -250,6 +251,7 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(await it.aprune(0.0), int)
     assert_type(await it.astart_authorization("alice"), AuthorizationRequest)
     assert_type(it.asubjects(), AsyncIterator[str])
+    assert_type(it.authorize_by_exchange("alice", grant_type="urn:x", parameters={"id": "x"}), TokenSource)
     assert_type(it.authorize_device("alice", on_prompt=print), TokenSource)
     assert_type(it.authorize_interactively("alice"), TokenSource)
     assert_type(it.finish_authorization("https://app.example.com/callback"), TokenSource)

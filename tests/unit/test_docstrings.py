@@ -292,6 +292,7 @@ FOLLOW_A_SOURCE = (
     # grants, sign-ins and revocation
     "OAuthClient OAuthClient.for_itself OAuthClient.for_subject OAuthClient.start_authorization "
     "OAuthClient.finish_authorization OAuthClient.authorize_interactively OAuthClient.authorize_device "
+    "OAuthClient.authorize_by_exchange "
     "Provider.discover Token.from_response TokenSource.revoke"
 ).split()
 """What follows a standard, and so names the section. So does everything in `blnk_auth.providers`, which follows the

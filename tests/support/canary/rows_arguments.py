@@ -68,6 +68,7 @@ CALLS: dict[str, Call] = {
     "StaticToken() with a line break": lambda world, value: StaticToken(
         f"{value}\n x", api_origins=("https://a.test",)
     ),
+    "StaticToken(provider=)": lambda world, value: StaticToken("k", provider=value),
     "StaticToken() without origins": lambda world, value: StaticToken(value, api_origins=()),
     "StaticToken() as bytes": lambda world, value: StaticToken(value.encode(), api_origins=("https://a.test",)),
     "for_subject() of a list": lambda world, value: world.client().for_subject([value]),  # type: ignore[arg-type]
@@ -79,6 +80,12 @@ CALLS: dict[str, Call] = {
     "start_authorization(parameters=)": lambda world, value: world.client().start_authorization("a", parameters=value),
     "start_authorization(parameters={state:})": lambda world, value: world.client().start_authorization(
         "a", parameters={"state": value}
+    ),
+    "authorize_by_exchange(parameters=)": lambda world, value: world.client().authorize_by_exchange(
+        "a", grant_type="urn:acme:permission", parameters=value
+    ),
+    "authorize_by_exchange(parameters={client_secret:})": lambda world, value: world.client().authorize_by_exchange(
+        "a", grant_type="urn:acme:permission", parameters={"client_secret": value}
     ),
     "authorize_device(on_prompt=)": lambda world, value: world.client().authorize_device("a", on_prompt=value),
     "authorize_interactively(pasted=)": lambda world, value: world.client().authorize_interactively(

@@ -224,6 +224,23 @@ async def signing_in_by_device_in_a_task(world: World) -> object:
     return await world.client().aauthorize_device("alice", on_prompt=world.look_at, wait=wait, timeout=60)
 
 
+# --- by an exchange --------------------------------------------------------------------------------------------------
+
+
+@row("OAuthClient.authorize_by_exchange", failures=(*TOKEN_REQUEST, *STORE))
+def signing_in_by_an_exchange(world: World) -> object:
+    """What is exchanged is a secret, of which a hash is stored."""
+    parameters = {"permission_id": world.secrets.new("permission")}
+    return world.client().authorize_by_exchange("alice", grant_type="urn:acme:permission", parameters=parameters)
+
+
+@row("OAuthClient.aauthorize_by_exchange", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+async def signing_in_by_an_exchange_in_a_task(world: World) -> object:
+    """The same, awaited."""
+    parameters = {"permission_id": world.secrets.new("permission")}
+    return await world.client().aauthorize_by_exchange("alice", grant_type="urn:acme:permission", parameters=parameters)
+
+
 def _few(seconds: list[float]) -> Any:
     """Does not wait; gives up after some polls."""
 
