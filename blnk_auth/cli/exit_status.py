@@ -168,6 +168,15 @@ def _print(failure: Failure) -> None:
         click.echo(f"blnk-auth: {printable(' '.join(str(failure).split()))}", err=True)
 
 
+def print_warning(problem: str, remedy: str) -> None:
+    """Print a problem that does not end the command, in the form of those that do."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.get(_JSON):
+        click.echo(json.dumps({"warning": {"problem": problem, "remedy": remedy}}), err=True)
+    else:
+        click.echo(f"blnk-auth: {printable(problem)}; {printable(remedy)}", err=True)
+
+
 def _encode_anything() -> None:
     # A terminal without UTF-8 shows an escape for a character that it lacks, instead of a traceback.
     for stream in (sys.stdout, sys.stderr):

@@ -26,6 +26,7 @@ from ..events import OnEvent
 from ..source import TokenSource
 from .log import show_log
 from .terminal import time_left, waiting
+from .variables import report_misspelt
 
 Function = Callable[..., Any]
 
@@ -108,6 +109,7 @@ def client_options(*visible: str) -> Callable[[Function], Function]:
         @functools.wraps(function)
         def command(profile: str, config: Path | None, **values: Any) -> Any:
             click.get_current_context().meta["profile"] = profile
+            report_misspelt(os.environ)
             return function(Selection(profile, config, take_settings(values)), **values)
 
         return _verbose_option(profile_options(setting_options(visible)(command)))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..config import Profile
-from ..errors import ConfigurationError
+from ..errors import BlnkAuthError, ConfigurationError
 from ..stores._self_checking import Unreadable
 from ..stores._token_store import TokenStore
 from .exit_status import INTERRUPTED, Failure
@@ -56,9 +56,8 @@ def copy_command(selection: Selection, *, urls: tuple[str | None, str], overwrit
     different ones are reported and left. It ends with status 1 unless TO then has every record of FROM.
     """
     from ..stores._copying import copy_store
-    from ..stores._urls import open_store
 
-    opened = _opened(urls[0], selection), open_store(urls[1])
+    opened = _opened(urls[0], selection, argument="FROM"), _opened(urls[1], selection, create=True, argument="TO")
     try:
         with progress("Copying", enabled=not as_json) as on_progress:
             report = copy_store(*opened, on_progress, overwrite=overwrite)
@@ -135,12 +134,18 @@ def migrate_command(selection: Selection, url: str | None) -> None:
     click.echo(f"{opened!r} is up to date.")
 
 
-def _opened(url: str | None, selection: Selection, *, create: bool = False) -> TokenStore:
-    """The store that the URL names; None: that of the profile."""
+def _opened(url: str | None, selection: Selection, *, create: bool = False, argument: str | None = None) -> TokenStore:
+    """The store that the URL names; None: that of the profile. `argument`: which of two, for the error."""
     from ..stores._urls import open_store
 
     with waiting("Opening the store"):
-        return _of_profile(selection).open_store(create=create) if url is None else open_store(url, create=create)
+        if url is None:
+            return _of_profile(selection).open_store(create=create)
+        try:
+            return open_store(url, create=create)
+        except BlnkAuthError as error:
+            failure = error if argument is None else error.replace(problem=f"{argument}: {error.problem}")
+    raise failure
 
 
 def _of_profile(selection: Selection) -> Profile:

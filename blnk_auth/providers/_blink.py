@@ -153,7 +153,7 @@ def _push_endpoint(consent: str, base_url: str, endpoint: str | None) -> str | N
         raise ConfigurationError(
             "pushed_authorization_request_endpoint is set, and Consent 2.0 has no such endpoint",
             parameter="pushed_authorization_request_endpoint",
-            remedy='leave it out, or pass consent="3.0"',
+            remedy="leave it out, or set consent to 3.0",
         )
     return None
 

@@ -59,8 +59,9 @@ UNREACHABLE = {
 """Modules whose errors no command can meet, each with the reason."""
 
 UNREACHABLE_PARAMETERS = {
-    "scope": "the scope of a profile is text, and where one is missing the remedy names no Python",
     "resource": "the command line passes none",
+    "dpop": "the command line passes none",
+    "public_jwk": "the command line passes no Signer",
     "token": "what is passed to adopt",
     "for_itself": "--itself has an error of its own",
     "judge_refusal": "no profile has one, and those of the package are right",

@@ -56,6 +56,14 @@ def test_a_copy_needs_a_place_to_copy_to(signed_in: CommandLine, urls: tuple[str
     assert "name the store to copy to by its URL" in refused.stderr
 
 
+@pytest.mark.parametrize(("urls", "named"), [(("tokens.db", "memory:"), "FROM"), (("memory:", "tokens.db"), "TO")])
+def test_a_copy_names_the_url_that_is_wrong(offline: CommandLine, urls: tuple[str, str], named: str) -> None:
+    """As the help calls it: the two may look alike."""
+    refused = offline.run("store", "copy", *urls)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"blnk-auth: {named}: a string without a colon does not name a kind of store; ")
+
+
 def test_a_store_that_does_not_exist_is_not_made(blnk_auth_cli: CommandLine, tmp_path: Path) -> None:
     """Listing and checking create nothing; the message names the file."""
     for settings in ({"store": f'"sqlite:///{tmp_path}/none.db"'}, {}):
