@@ -59,7 +59,7 @@ PUSH = "https://six.test/as/push"
 def test_what_differs_between_the_versions_of_consent(
     settings: dict[str, Any], expected: dict[str, Any], parameters: dict[str, str]
 ) -> None:
-    """PAR and PKCE are mandatory in 3.0, a grant is named by its id, and the username is gone."""
+    """PAR and PKCE are mandatory in 3.0, a grant is named by its id, and no username is sent."""
     made = provider(**settings)
     assert {name: getattr(made, name) for name in expected} == expected
     purposes: tuple[Purpose, ...] = ("authorization_code", "refresh_token")
@@ -176,7 +176,7 @@ def test_where_a_permission_is_created(user_id: str, target_id: str, url: str) -
     ids=repr,
 )
 def test_a_user_that_blink_would_refuse_is_named(parameter: str, value: Any) -> None:
-    """Letters, digits, hyphens and dots, up to 250: an e-mail address is none, and nothing is added to the path."""
+    """Letters, digits, hyphens and dots, up to 250: an e-mail address is refused, and nothing is added to the path."""
     given: dict[str, Any] = {"base_url": BASE, "target_id": "IIDX99999", "user_id": "alice", parameter: value}
     with raises(ConfigurationError, parameter=parameter):
         blink_permission_url(given.pop("base_url"), **given)

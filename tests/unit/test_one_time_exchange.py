@@ -134,7 +134,7 @@ def test_what_was_exchanged_is_not_sent_again(world: ScriptedWorld) -> None:
 def test_what_may_be_spent_is_never_sent_again(
     world: ScriptedWorld, answers: tuple[Any, ...], kind: type[BlnkAuthError]
 ) -> None:
-    """Whatever came, or nothing: the server may have acted. The remedy is another sign-in."""
+    """With any response, or none, the server may have acted. The remedy is another sign-in."""
     world.server.will(*answers)
     with pytest.raises(kind):
         exchange(world)
@@ -201,7 +201,7 @@ def test_a_mark_that_cannot_be_removed_stays(world: ScriptedWorld) -> None:
 
 
 def test_tokens_that_cannot_be_saved_are_used(world: ScriptedWorld) -> None:
-    """What was exchanged is spent: the pair stays in memory, and is saved later."""
+    """The exchanged value is spent: the pair stays in memory, and is saved later."""
     world.server.will(pair(1))
     world.store.interfere("save", None, OSError("disk full"))
     assert exchange(world).token().access_token == "at1"

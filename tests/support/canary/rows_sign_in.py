@@ -229,7 +229,7 @@ async def signing_in_by_device_in_a_task(world: World) -> object:
 
 @row("OAuthClient.authorize_by_exchange", failures=(*TOKEN_REQUEST, *STORE))
 def signing_in_by_an_exchange(world: World) -> object:
-    """What is exchanged is a secret, of which a hash is stored."""
+    """The exchanged value is a secret; a hash of it is stored."""
     parameters = {"permission_id": world.secrets.new("permission")}
     return world.client().authorize_by_exchange("alice", grant_type="urn:acme:permission", parameters=parameters)
 
