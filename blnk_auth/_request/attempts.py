@@ -3,8 +3,9 @@
 Used by all auth classes, which present each response to a request with our token (`ApiRejection`), and send the request
 again or return the response. It promises:
 
-* A request is sent at most three times: once more with another token, and once more with another proof, because the API
-  asks for its nonce or a redirect took the proof. In either order, each time with a fresh proof.
+* A request is sent at most three times: once more with another token, and once more with the nonce that the API asks
+  for. In either order, each time with a fresh proof.
+* A redirected request is another request. If it has lost its proof on the way, it is sent once more with one.
 * It is repeated only if it carried our token and its body can provably be sent again.
 * A response that is about the proof never leads to a renewal, and shows nothing about the token.
 * The nonce of each response is kept, of a success too (RFC 9449 section 8.2).
@@ -21,6 +22,9 @@ from .._renewal.credential import Credential
 from .after_rejection import ApiRejection, Retry, judge_retry, retry_after_rejection
 from .blocking_and_async import Waits
 
+MOST_TIMES = 3
+"""How often one request is sent: the method and the URL."""
+
 
 class Attempts:
     """The attempts of one request with our token. Made for each request, and never shared.
@@ -30,7 +34,7 @@ class Attempts:
         answered: How many attempts have been answered.
     """
 
-    __slots__ = ("_credential", "_has_proved_again", "_package", "_retry", "answered", "sent")
+    __slots__ = ("_credential", "_package", "_proved_again", "_retry", "_target", "_times", "answered", "sent")
     sent: CachedToken
     answered: int
 
@@ -39,8 +43,11 @@ class Attempts:
         self.answered = 0
         self._credential = credential
         self._package: Package = package
-        self._has_proved_again = False
         self._retry: Retry | None = None
+        self._proved_again: set[bool] = set()
+        """Whether the proof that was replaced had been sent: once each."""
+        self._target = ("", "")
+        self._times = 0
 
     def after_response(self, response: ApiRejection) -> Waits[CachedToken | None]:
         """The token to send the request with once more; None if the response is returned to the caller.
@@ -49,10 +56,18 @@ class Attempts:
             BlnkAuthError: The request can be repeated, and there is no token to repeat it with.
         """
         self.answered += 1
+        self._count(response)
         wants_another = self.observe(response)
         if self.sent.needs_proof and response.carried_ours and (wants_another or _is_about_proof(response)):
             return self._prove_again(response, may_help=wants_another or not response.carried_proof)
         return (yield from self._after_judging(response))
+
+    def _count(self, response: ApiRejection) -> None:
+        target = response.method, response.url
+        self._times = self._times + 1 if target == self._target else 1
+        self._target = target
+        if self._times >= MOST_TIMES:
+            response.is_replayable = _never
 
     def observe(self, response: ApiRejection) -> bool:
         """Keep the nonce of a response, also of a redirect. Whether the API may accept another proof."""
@@ -62,9 +77,9 @@ class Attempts:
         return proof.observe(response.url, response.status_code, response.headers)
 
     def _prove_again(self, response: ApiRejection, *, may_help: bool) -> CachedToken | None:
-        if not may_help or self._has_proved_again or not response.is_replayable():
+        if not may_help or response.carried_proof in self._proved_again or not response.is_replayable():
             return None
-        self._has_proved_again = True
+        self._proved_again.add(response.carried_proof)
         return self.sent
 
     def _after_judging(self, response: ApiRejection) -> Waits[CachedToken | None]:
@@ -82,6 +97,10 @@ class Attempts:
             return None
         self.sent = self._retry.cached
         return self.sent
+
+
+def _never() -> bool:
+    return False
 
 
 def _is_about_proof(response: ApiRejection) -> bool:
