@@ -92,6 +92,11 @@ def fields_of(name: str, values: list[Any]) -> dict[str, Any]:
     if name == "Provider":
         advice = fields["revocation_advice"]
         fields["revocation_advice"] = _ADVICE.get(advice, advice)
+        if fields["name"] == "flinks":
+            # It was added later.
+            from .providers import ends_flinks_consent
+
+            fields["ends_consent"] = ends_flinks_consent
     return fields
 
 

@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
 from ._protocol.signing import PrivateKey, SigningAlgorithm
@@ -74,6 +74,10 @@ class OAuthClient(ClientSignIns):
         verify: For the authorization server: True, a CA file, or an `ssl.SSLContext`.
         proxy: The URL of a proxy for the authorization server. None: as the environment specifies.
         clock: Returns UTC epoch seconds. None: `time.time`.
+        step_up: What follows when the API asks for more than a grant gives (RFC 9470, RFC 6750 `insufficient_scope`).
+            There is always the event `step_up_required`. `event`: the caller gets the response of the API. `raise`:
+            `SignInRequired` with the reason `step_up` in its place.
+        consent_ended: The same for a response by which the provider reports that the user's consent has ended.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -98,6 +102,8 @@ class OAuthClient(ClientSignIns):
         verify: Any = True,
         proxy: str | None = None,
         clock: Callable[[], float] | None = None,
+        step_up: Literal["event", "raise"] = "event",
+        consent_ended: Literal["event", "raise"] = "event",
     ) -> None:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
         if not isinstance(provider, Provider):
@@ -122,6 +128,8 @@ class OAuthClient(ClientSignIns):
                 verify=verify,
                 proxy=proxy,
                 clock=clock,
+                step_up=step_up,
+                consent_ended=consent_ended,
             )
         )
 

@@ -7,8 +7,9 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * If a callback raises, the exception is logged, and the operation continues.
 * An event never contains a secret.
 
-The log has each event at level DEBUG. Three are a WARNING, once for each source and reason, since nothing is raised and
-they would go unnoticed: `token_withheld`, `rejection_unresolved` and `store_rolled_back`.
+The log has each event at level DEBUG. Some are a WARNING, once for each source and reason, since often nothing is
+raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`
+and `consent_ended`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ EventName = Literal[
     "revoked",
     "token_withheld",
     "rejection_unresolved",
+    "step_up_required",
+    "consent_ended",
 ]
 """The names of all events; see `Event`."""
 
@@ -65,6 +68,8 @@ class Event:
     * `signed_in`, `forgotten`, `revoked`: a user signed in, the record was deleted, the provider ended the grant.
     * `token_withheld`: a request was sent to an origin that may not have the token, or had a header of its own.
     * `rejection_unresolved`: the API rejected a renewed token too, so such rejections cause fewer renewals for a while.
+    * `step_up_required`: the API asks for more than the grant gives; `error` has what to ask for in a new sign-in.
+    * `consent_ended`: the provider reports that the user's consent has ended; `error` is what may be raised for it.
 
     Attributes:
         name: What happened, as above.
@@ -90,7 +95,7 @@ OnEvent = Callable[[Event], object]
 """A user's callback for events. What it returns is ignored."""
 
 
-_WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back")
+_WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back", "step_up_required", "consent_ended")
 
 
 # The cache remembers which warnings were logged in this process. It is bounded, so an old warning may be logged again

@@ -14,7 +14,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ._protocol.callables import call_setting
-from ._protocol.challenges import names_no_other_remedy
+from ._protocol.challenges import names_no_other_remedy, never_ends_consent
 from ._protocol.client_authentication import AssertionAudience, BasicEncoding, ClientAuthMethod
 from ._protocol.http_messages import ApiAnswer, Call, HttpResponse, Purpose
 from ._protocol.http_values import checked_headers, checked_parameters, without_reserved
@@ -132,7 +132,9 @@ class Provider:
         rejection_statuses: The statuses of the API that may reject the token. All others are passed on untouched.
         is_rejection: Whether a new token could resolve such a response. Default: if its challenge names no other remedy
             (RFC 6750 section 3.1). Must be pure; sees the body if `reads_rejection_body`.
-        reads_rejection_body: Whether `is_rejection` needs the body of the response (up to 16 KiB of it).
+        ends_consent: Whether a response with such a status, or with 401 or 403, reports that the user's consent has
+            ended, so that only a new sign-in helps. Must be pure. Default: never.
+        reads_rejection_body: Whether `is_rejection` or `ends_consent` needs the body of the response (up to 16 KiB).
         revocation: `tokens`: RFC 7009, one POST for each token. `connection`: one DELETE with the access token.
         revocation_advice: What the user can do at the provider instead, where there is no revocation endpoint. Empty:
             nothing is known.
@@ -191,6 +193,7 @@ class Provider:
     correlation_header: str | None = None
     rejection_statuses: frozenset[int] = frozenset({401})
     is_rejection: Callable[[ApiAnswer], bool] = _by_the_challenge
+    ends_consent: Callable[[ApiAnswer], bool] = never_ends_consent
     reads_rejection_body: bool = False
     # How a grant ends, and how it is renewed.
     revocation: Literal["tokens", "connection"] = "tokens"

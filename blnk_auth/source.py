@@ -17,7 +17,7 @@ from ._renewal.cached_token import CachedToken
 from ._renewal.credential import Credential, Source, headers_to_attach
 from ._renewal.current_token import CurrentToken, State
 from ._renewal.fixed_credential import FixedCredential
-from ._renewal.grant_operations import adopt, forget, revoke
+from ._renewal.grant_operations import adopt, forget, revoke, state_of
 from ._renewal.pickled_client import values_of
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, clears_locals, quoted, redacted
@@ -82,7 +82,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._current.status()
+        return state_of(self._current)
 
     def token(self) -> Token:
         """A valid token, renewed first if needed. Blocks; for asyncio and trio: `atoken`.

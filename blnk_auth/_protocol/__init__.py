@@ -10,7 +10,8 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
   `signing`: the keys and JWTs of both.
 * `token_response`, `documents`: reads a response, and its body. `refusals`, `response_errors`: what a response without
   a token means, and which error it leads to. `redaction`: removes secrets from a server's text.
-* `challenges`: whether a new token can resolve a rejection by an API. `origins`: which URLs may get a token.
+* `challenges`: whether a new token can resolve a rejection by an API. `demands`: whether it asks for a new sign-in.
+  `origins`: which URLs may get a token.
 * `discovery`: finds the endpoints of an authorization server.
 * `server_settings`: what the builders need to know of a provider. `setting_types`, `setting_checks`: the types and
   checks of a provider's settings.

@@ -111,3 +111,8 @@ def refusal_of_proof(status: int, headers: Mapping[str, str]) -> str | None:
 def _errors(header: str, scheme: str) -> list[str | None]:
     """What each challenge with this scheme names as the error."""
     return [each.parameters.get("error") for each in parse_challenges(header) if each.scheme == scheme.lower()]
+
+
+def never_ends_consent(_answer: ApiAnswer) -> bool:
+    """The default of `Provider.ends_consent`: no response reports that the consent has ended."""
+    return False

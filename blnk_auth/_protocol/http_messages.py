@@ -99,7 +99,7 @@ class HttpResponse:
 
 @public
 class ApiAnswer:
-    """A response of the API, as `Provider.is_rejection` may judge it.
+    """A response of the API, as `Provider.is_rejection` and `Provider.ends_consent` may judge it.
 
     This library never changes one, so it may be shared between threads and tasks.
 
@@ -109,14 +109,16 @@ class ApiAnswer:
         path: The path of the request's URL, without its query.
         body: None when it was not read: the provider does not ask for it, or it is longer than 16 KiB.
         scheme: How the token was sent: `"DPoP"` with a proof (RFC 9449); None: as the provider's `token_scheme`.
+        was_renewed: Whether a renewal after such a rejection has not helped: the new token was rejected too.
     """
 
-    __slots__ = ("body", "headers", "path", "scheme", "status_code")
+    __slots__ = ("body", "headers", "path", "scheme", "status_code", "was_renewed")
     status_code: int
     headers: Mapping[str, str]
     path: str
     body: bytes | None
     scheme: str | None
+    was_renewed: bool
 
     def __init__(
         self,
@@ -126,12 +128,14 @@ class ApiAnswer:
         body: bytes | None = None,
         *,
         scheme: str | None = None,
+        was_renewed: bool = False,
     ) -> None:
         self.status_code = status_code
         self.headers = headers
         self.path = path
         self.body = body
         self.scheme = scheme
+        self.was_renewed = was_renewed
 
     def __repr__(self) -> str:
         return f"<ApiAnswer {self.status_code} of {self.path}>"

@@ -260,7 +260,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], str, Sequence[str]], ...] = (
     (
         callable,
         "a callable",
-        ("read_answer", "judge_refusal", "is_rejection"),
+        ("read_answer", "judge_refusal", "is_rejection", "ends_consent"),
     ),
     (lambda value: value is None or callable(value), "a callable of the subject, or None", ("target",)),
     (

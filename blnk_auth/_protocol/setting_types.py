@@ -61,6 +61,7 @@ class ProviderSettings(TypedDict, total=False):
     correlation_header: str | None
     rejection_statuses: frozenset[int]
     is_rejection: Callable[[ApiAnswer], bool]
+    ends_consent: Callable[[ApiAnswer], bool]
     reads_rejection_body: bool
     revocation: Literal["tokens", "connection"]
     revocation_advice: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..errors import SignInReason
     from ..stores._token_store import Version
     from ..token import Token
-    from .loading_and_saving import Predecessor
+    from .predecessor import Predecessor
     from .schedule import Schedule
 
 BEARER = "Bearer "

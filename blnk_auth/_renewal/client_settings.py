@@ -28,6 +28,7 @@ from ..stores._async_adapter import AsyncTokenStore, as_token_store
 from ..stores._memory import MemoryStore
 from ..stores._token_store import TokenStore
 from .client_state import ClientState
+from .credential import OnDemand
 
 if TYPE_CHECKING:
     from ..provider import Provider
@@ -51,6 +52,8 @@ def checked_state(
     verify: Any,
     proxy: str | None,
     clock: Callable[[], float] | None,
+    step_up: OnDemand,
+    consent_ended: OnDemand,
 ) -> ClientState:
     """The state of a new client. Raises `ConfigurationError`."""
     policy = RenewalPolicy() if policy is None else policy
@@ -67,6 +70,8 @@ def checked_state(
                 parameter=parameter,
                 remedy="pass a function, or None",
             )
+    _check_on_demand("step_up", step_up)
+    _check_on_demand("consent_ended", consent_ended)
     if clock is not None:
         _check_clock(clock)
     if redirect_uri is not None:
@@ -93,6 +98,8 @@ def checked_state(
         network=Network(policy=policy, verify=verify, cert=cert, proxy=proxy, client=token_http),
         on_event=on_event,
         clock=clock,
+        step_up=step_up,
+        consent_ended=consent_ended,
     )
 
 
@@ -137,6 +144,15 @@ def _best_method(provider: Provider, key: object, secret: object, cert: object, 
             remedy="pass the client_secret, private_key or cert that one of them needs",
         )
     return best
+
+
+def _check_on_demand(parameter: str, value: object) -> None:
+    if value not in ("event", "raise"):
+        raise ConfigurationError(
+            f'{parameter} must be "event" or "raise", not {quoted(value)}',
+            parameter=parameter,
+            remedy='pass "raise" for a SignInRequired in place of the response of the API, or leave it out',
+        )
 
 
 def _check_clock(clock: Callable[[], object]) -> None:

@@ -12,14 +12,16 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._protocol.challenges import never_ends_consent
 from .._protocol.client_authentication import ClientCredentials
+from .._protocol.demands import DEMAND_STATUSES
 from .._protocol.http_messages import Package
 from .._transport.network import Network, transport_for
 from ..events import OnEvent
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
 from .authorization_grants import Attempt, AuthorizationGrant
-from .credential import RequestRules
+from .credential import OnDemand, RequestRules
 from .current_token import CurrentToken
 from .operations import Operations
 from .ports import Ports
@@ -71,6 +73,8 @@ class ClientState:
         network: Network,
         on_event: OnEvent | None,
         clock: Callable[[], float] | None,
+        step_up: OnDemand = "event",
+        consent_ended: OnDemand = "event",
     ) -> None:
         self.provider = provider
         self.credentials = credentials
@@ -92,6 +96,9 @@ class ClientState:
             has_api_headers=bool(provider.api_headers),
             rejection_statuses=provider.rejection_statuses,
             reads_rejection_body=provider.reads_rejection_body,
+            judged_statuses=DEMAND_STATUSES,
+            judges_consent=provider.ends_consent is not never_ends_consent,
+            on_demand={"step_up": step_up, "consent_ended": consent_ended},
             wait_timeout=self.wait_timeout,
             host_suffixes=provider.api_host_suffixes,
             origins_for=provider.origins_for if provider.api_origins_from_token else None,

@@ -8,7 +8,7 @@ called from any thread or task. A member never blocks: slow work is returned as 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from .._protocol.origins import is_below
 from ..errors import ConfigurationError, on_one_line
@@ -16,11 +16,16 @@ from ..errors._pickling import public_in
 
 if TYPE_CHECKING:
     # Every auth class imports this module, which needs these for annotations only.
+    from .._protocol.demands import Demand
     from .._protocol.http_messages import ApiAnswer, Package
     from .._protocol.origins import AllowedOrigins, Origin
+    from ..errors import SignInRequired
     from ..token import Token
     from .cached_token import CachedToken
     from .single_flight import Flight
+
+OnDemand = Literal["event", "raise"]
+"""What follows when the API asks for a new sign-in, beside the event: nothing, or an error in place of its response."""
 
 
 class RequestRules:
@@ -35,6 +40,9 @@ class RequestRules:
         proof: How requests prove that the client has the key of the token; None: tokens are sent without a proof.
         rejection_statuses: The statuses that may mean a rejection. All other responses are returned unchanged.
         reads_rejection_body: Whether the body of the response is needed to judge a rejection.
+        judged_statuses: `rejection_statuses`, and those with which an API may ask for a new sign-in.
+        judges_consent: Whether the provider reports in a way of its own that a consent has ended.
+        on_demand: What follows when the API asks for a new sign-in, by the reason; empty: nothing is raised.
         wait_timeout: The longest that a caller waits for a renewal, in seconds.
         host_suffixes: A token may name further origins for itself, if their host is one of these or a subdomain.
         origins_for: Returns the further origins of one token; None if tokens name no origins.
@@ -44,6 +52,9 @@ class RequestRules:
         "has_api_headers",
         "header_name",
         "host_suffixes",
+        "judged_statuses",
+        "judges_consent",
+        "on_demand",
         "origins",
         "origins_for",
         "proof",
@@ -61,6 +72,9 @@ class RequestRules:
         proof: ProofOfPossession | None = None,
         rejection_statuses: frozenset[int] = frozenset(),
         reads_rejection_body: bool = False,
+        judged_statuses: frozenset[int] = frozenset(),
+        judges_consent: bool = False,
+        on_demand: Mapping[str, OnDemand] | None = None,
         wait_timeout: float = 0.0,
         host_suffixes: tuple[str, ...] = (),
         origins_for: Callable[[Token], AllowedOrigins] | None = None,
@@ -71,6 +85,9 @@ class RequestRules:
         self.proof: ProofOfPossession | None = proof
         self.rejection_statuses: frozenset[int] = rejection_statuses
         self.reads_rejection_body: bool = reads_rejection_body
+        self.judged_statuses: frozenset[int] = rejection_statuses | judged_statuses
+        self.judges_consent: bool = judges_consent
+        self.on_demand: Mapping[str, OnDemand] = on_demand or {}
         self.wait_timeout: float = wait_timeout
         self.host_suffixes: tuple[str, ...] = host_suffixes
         self.origins_for: Callable[[Token], AllowedOrigins] | None = origins_for
@@ -156,6 +173,11 @@ class RenewalAfterRejection(Protocol):
         """Whether a new token may resolve this response. Raises `ConfigurationError` if the provider's judge fails."""
         ...
 
+    @property
+    def demands(self) -> SignInDemands:
+        """What follows when the API asks for a new sign-in."""
+        ...
+
     def is_current(self, cached: CachedToken) -> bool:
         """Whether this is still the newest token that this process has."""
         ...
@@ -178,6 +200,22 @@ class RenewalAfterRejection(Protocol):
         Returns:
             Whether the token must be renewed now: it was rejected, and is not the answer to a rejection itself.
         """
+        ...
+
+
+class SignInDemands(Protocol):
+    """What follows when the API asks for a new sign-in: see `sign_in_demands`."""
+
+    def find(self, answer: ApiAnswer, sent: CachedToken) -> Demand | None:
+        """What the response asks for that only a sign-in gives; None if it asks for nothing of that kind."""
+        ...
+
+    def newer_token(self, sent: CachedToken, package: Package) -> CachedToken | Flight[CachedToken | None] | None:
+        """Another valid token than the one that was sent, or a look at the store for one. Never a renewal."""
+        ...
+
+    def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
+        """Report and remember a demand. Returns the error to raise; None if the caller gets the API's response."""
         ...
 
 

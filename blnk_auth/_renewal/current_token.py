@@ -37,6 +37,7 @@ from .stored_record import GrantRecord
 
 if TYPE_CHECKING:
     from .client_state import ClientState
+    from .sign_in_demands import SignInDemands
 
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
@@ -47,6 +48,7 @@ class CurrentToken:
     __slots__ = (
         "__weakref__",
         "_clock",
+        "_demands",
         "_epoch",
         "_failure",
         "_rejections",
@@ -63,6 +65,7 @@ class CurrentToken:
         """None means `time.time`, looked up at each call. Using `state.clock` would cost one more function call."""
         self._failure: Failure | None = None
         self._rejections: Rejections | None = None
+        self._demands: SignInDemands | None = None
         self._epoch = 0
 
     def __repr__(self) -> str:
@@ -137,6 +140,25 @@ class CurrentToken:
         self._warn_of_unresolved(cause, before)
         return False
 
+    @property
+    def demands(self) -> SignInDemands:
+        # Imported for responses with status 401 and 403 only.
+        from .sign_in_demands import SignInDemands
+
+        with self.state.sources.installing:
+            if self._demands is None:
+                self._demands = SignInDemands(self, self._install_instead)
+            return self._demands
+
+    def _install_instead(self, old: CachedToken, found: CachedToken) -> bool:
+        """Begin to use a token that was found in the store, if `old` is still the current one."""
+        with self.state.sources.installing:
+            if not self.is_current(old):
+                return False
+            self._cache(found)
+            self._failure = None
+        return True
+
     def _warn_of_unresolved(self, cause: str, before: Rejections) -> None:
         """Emit, the first time, that renewals do not resolve the rejections of this cause."""
         rejections = self._rejections
@@ -145,24 +167,6 @@ class CurrentToken:
             self.state.operations.emit([Event("rejection_unresolved", self.store_key, detail)])
 
     # --- for users: see `TokenSource` ----------------------------------------------------------------------------
-
-    def status(self) -> State:
-        """See `TokenSource.state`. Reads the store."""
-        cached, known = self.unsaved, self.cached
-        if cached is None:
-            stored = self.renewal().stored.load()
-            if stored is None:
-                return "missing"
-            # The store has lost a write if it has a pair that this one has replaced.
-            is_newer = known is not None and known.supersedes(stored.token)
-            cached = known if known is not None and is_newer else stored.cached
-        if cached.ended is not None:
-            return "sign_in_required"
-        action = cached.schedule.action_at(self.state.clock())
-        if action is Action.RENEW_FIRST:
-            can_renew = self.grant.is_renewable(cached.token, self.state.attempt())
-            return "expired" if can_renew else "sign_in_required"
-        return "fresh" if action is Action.USE else "stale"
 
     def renew_by_hand(self, rejected: Token | None) -> CachedToken | Flight[CachedToken]:
         """See `TokenSource.renew`: a newer token if there is one already, else the flight that brings one."""
@@ -219,7 +223,7 @@ class CurrentToken:
         with self.state.sources.installing:
             self._epoch += 1
             self._cache(cached)
-            self._failure, self._rejections = None, None
+            self._failure, self._rejections, self._demands = None, None, None
 
     # --- flights -------------------------------------------------------------------------------------------------
 

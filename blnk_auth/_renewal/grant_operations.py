@@ -1,4 +1,4 @@
-"""What users do with a grant by hand: store a token obtained elsewhere, revoke the grant, delete its record.
+"""What users do with a grant by hand: read its state, store a token obtained elsewhere, revoke it, delete its record.
 
 Used by `TokenSource`, on a worker thread. Each function appends its events. It promises that memory changes only after
 the store has changed. It never renews, except for a revocation that needs a valid access token.
@@ -11,9 +11,29 @@ from ..errors import ConfigurationError, kind_of
 from ..events import Event
 from ..token import Token
 from .cached_token import how_to_pass, is_sendable
-from .current_token import CurrentToken
+from .current_token import CurrentToken, State
 from .revocation import revoke_connection, revoke_tokens
+from .schedule import Action
 from .stored_record import GrantRecord, why_not_storable
+
+
+def state_of(current: CurrentToken) -> State:
+    """See `TokenSource.state`. Reads the store. Raises `StoreError`."""
+    cached, known = current.unsaved, current.cached
+    if cached is None:
+        stored = current.renewal().stored.load()
+        if stored is None:
+            return "missing"
+        # The store has lost a write if it has a pair that this one has replaced.
+        is_newer = known is not None and known.supersedes(stored.token)
+        cached = known if known is not None and is_newer else stored.cached
+    if cached.ended is not None:
+        return "sign_in_required"
+    action = cached.schedule.action_at(current.state.clock())
+    if action is Action.RENEW_FIRST:
+        can_renew = current.grant.is_renewable(cached.token, current.state.attempt())
+        return "expired" if can_renew else "sign_in_required"
+    return "fresh" if action is Action.USE else "stale"
 
 
 def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:

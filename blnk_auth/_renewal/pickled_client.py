@@ -44,6 +44,7 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "verify": network.verify,
         "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
         "clock": state.given_clock,
+        **state.rules.on_demand,
         # Also true if the certificate belongs to the `token_http`, which is left out.
         "has_certificate": credentials.has_certificate,
     }
@@ -86,6 +87,8 @@ def _state_of(settings: Mapping[str, Any]) -> ClientState:
         network=Network(policy, settings["verify"], settings["cert"], settings["proxy"]),
         on_event=None,
         clock=settings["clock"],
+        step_up=settings.get("step_up", "event"),
+        consent_ended=settings.get("consent_ended", "event"),
     )
 
 

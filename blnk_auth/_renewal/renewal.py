@@ -31,8 +31,9 @@ from ..token import Token
 from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
 from .cached_token import CachedToken
 from .goal import Goal
-from .loading_and_saving import Predecessor, Stored, StoredGrant
+from .loading_and_saving import Stored, StoredGrant
 from .ports import Ports
+from .predecessor import Predecessor
 from .stored_record import GrantRecord
 from .token_endpoint import TokenEndpoint
 
@@ -143,7 +144,9 @@ class Renewal:
         return self.issued
 
     def _adopt(self, found: CachedToken, goal: Goal) -> CachedToken:
-        if goal.known is not None and goal.known.version != found.version:
+        # What the API asked for is stored beside a token, which changes the version and not the token.
+        known = goal.known
+        if known is not None and known.version != found.version and not known.is_same_token(found):
             self.events.append(Event("adopted", self.stored.key, repr(found.token)))
         return found
 

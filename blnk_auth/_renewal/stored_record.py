@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from .._protocol.demands import Demands
 from ..errors import SignInReason, StoreError, is_number
 from ..stores._token_store import to_json
 from ..token import Token
@@ -38,6 +39,7 @@ class GrantRecord:
         renewals: How many renewals of that sign-in have led to the token. None if that is unknown, as for `sign_in`.
         was_saved_late: Whether it could not be saved in the renewal that it comes from, and was saved afterwards.
         replaces: The `sign_in` of the grant that this sign-in replaced. None: there was none, or it is unknown.
+        demands: What the API has asked for since that sign-in, and only another one gives. None: nothing.
     """
 
     token: Token
@@ -47,6 +49,7 @@ class GrantRecord:
     renewals: int | None = field(default=None, compare=False)
     was_saved_late: bool = field(default=False, compare=False)
     replaces: str | None = field(default=None, compare=False)
+    demands: Demands | None = field(default=None, compare=False)
 
     @classmethod
     def signed_in(cls, token: Token) -> GrantRecord:
@@ -80,6 +83,8 @@ class GrantRecord:
             data["saved_late"] = True
         if self.replaces is not None:
             data["replaces"] = self.replaces
+        if self.demands is not None:
+            data["demands"] = self.demands.to_data()
         return data
 
     @classmethod
@@ -109,6 +114,7 @@ class GrantRecord:
             _renewals_of(data),
             data.get("saved_late") is True,
             _text_of(data, "replaces"),
+            Demands.from_data(data.get("demands")),
         )
 
 

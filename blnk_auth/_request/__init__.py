@@ -5,7 +5,7 @@ It promises that all of them decide in the same way. It never calls the authoriz
 
 * `before_sending`: which request gets a token, and which one.
 * `attempts`: how often a request is sent, and what a response means for the next attempt.
-* `after_rejection`: what happens after a 401.
+* `after_rejection`: what happens after a 401. `after_demand`: what happens if the API asks for a new sign-in.
 * `rejection_body`: how the body of a rejection is read or discarded.
 * `resumed`: response bodies that the caller can still read after their beginning was read here.
 * `redirects`: how a redirected request loses the token.

@@ -14,14 +14,17 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._protocol.http_messages import ApiAnswer, Package
 from .._renewal.cached_token import CachedToken
-from .._renewal.credential import Credential, RenewalAfterRejection
+from .._renewal.credential import Credential, RenewalAfterRejection, SignInDemands
 from ..errors import BlnkAuthError
 from .before_sending import token_to_send
 from .blocking_and_async import FlightWait, Wait, Waits
+
+if TYPE_CHECKING:
+    from .._protocol.demands import Demand
 
 
 class After(enum.Enum):
@@ -117,10 +120,12 @@ class Retry(NamedTuple):
     Attributes:
         cached: The token to repeat it with.
         cause: Identifies the request, in case this token is rejected too: see `rejections.cause_of`.
+        was_renewed: Whether the token is the result of a renewal because of the rejection.
     """
 
     cached: CachedToken
     cause: str
+    was_renewed: bool = False
 
 
 def retry_after_rejection(
@@ -135,12 +140,33 @@ def retry_after_rejection(
         package: The caller's HTTP package, through which a renewal is sent.
 
     Raises:
+        SignInRequired: The API asks for a new sign-in, and the user wants this error in place of its response.
         BlnkAuthError: The request can be repeated, and there is no token to repeat it with.
     """
     renewal = credential.after_rejection
     if renewal is None or not rejection.carried_ours:
         return None
-    renewal_helps = yield from _may_renewal_help(credential, renewal, sent, rejection)
+    answer = yield from _answer(credential, sent, rejection)
+    is_rejection_status = rejection.status_code in credential.rules.rejection_statuses
+    if not is_rejection_status:
+        sent.was_accepted = True
+    demand = renewal.demands.find(answer, sent)
+    if demand is not None:
+        newer = yield from _after_demand(renewal.demands, demand, answer, sent, package)
+        return Retry(newer, _cause_of(rejection)) if newer is not None and rejection.is_replayable() else None
+    if not is_rejection_status:
+        return None
+    return (yield from _retry_renewed(credential, sent, rejection, answer, package))
+
+
+def _retry_renewed(
+    credential: Credential, sent: CachedToken, rejection: ApiRejection, answer: ApiAnswer, package: Package
+) -> Waits[Retry | None]:
+    """How to repeat the request after a response that may be a rejection: with a newer token, or not at all."""
+    renewal = credential.after_rejection
+    if renewal is None:
+        return None
+    renewal_helps = renewal.is_rejection(answer)
     decision = after(
         renewal_helps=renewal_helps,
         is_current=renewal.is_current(sent),
@@ -148,24 +174,43 @@ def retry_after_rejection(
     )
     if decision is After.ACCEPT:
         return None
-    # Imported here, since every auth class imports this module. A source that renews has imported `rejections` already.
-    from .._renewal.rejections import cause_of
-
-    cause = cause_of(rejection.method, rejection.path, rejection.headers)
+    cause = _cause_of(rejection)
     if decision is After.RETRY_WITH_CURRENT:
         return Retry((yield from token_to_send(credential, package)), cause)
     try:
-        newer = yield from _renewed(credential, renewal, sent, cause, package)
-        if newer is not None and newer.is_same_token(sent):
-            # We joined a renewal in the background, which failed and left the old token in use. Renew once more.
-            newer = yield from _renewed(credential, renewal, sent, cause, package)
+        newer = yield from _another_token(credential, renewal, sent, cause, package)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:
             return None
         raise
+    if newer is None:
+        # Renewals have not helped lately.
+        _report_if_demanded(renewal, answer, sent)
     if newer is None or newer.is_same_token(sent):
         return None
-    return Retry(newer, cause) if decision is After.RENEW_AND_RETRY else None
+    return Retry(newer, cause, was_renewed=True) if decision is After.RENEW_AND_RETRY else None
+
+
+def _after_demand(
+    demands: SignInDemands, demand: Demand, answer: ApiAnswer, sent: CachedToken, package: Package
+) -> Waits[CachedToken | None]:
+    """The token of a newer sign-in than the one that was sent, after a response that asks for one; None: reported."""
+    from .after_demand import newer_token, report
+
+    newer = yield from newer_token(demands, sent, package)
+    if newer is None:
+        report(demands, demand, answer, sent)
+    return newer
+
+
+def _report_if_demanded(renewal: RenewalAfterRejection, answer: ApiAnswer, sent: CachedToken) -> None:
+    """Report a response that asks for a new sign-in because a renewal has not helped."""
+    from .after_demand import report
+
+    renewed = _after_renewal(answer)
+    demand = renewal.demands.find(renewed, sent)
+    if demand is not None:
+        report(renewal.demands, demand, renewed, sent)
 
 
 def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | None, package: Package) -> Waits[None]:
@@ -179,18 +224,46 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
         retry: How the request was repeated.
         rejection: The second response; None if it is not a rejection.
         package: The caller's HTTP package, through which a renewal is sent.
+
+    Raises:
+        SignInRequired: The API asks for a new sign-in, and the user wants this error in place of its response.
     """
     renewal = credential.after_rejection
     if renewal is None:
         return
-    if rejection is None:
+    if rejection is None or rejection.status_code not in credential.rules.rejection_statuses:
         renewal.note_retry(retry.cached, retry.cause, accepted=True)
+    if rejection is None or not rejection.carried_ours:
         return
-    if not rejection.carried_ours or not (yield from _may_renewal_help(credential, renewal, retry.cached, rejection)):
-        return
-    if renewal.note_retry(retry.cached, retry.cause, accepted=False):
+    answer = yield from _answer(credential, retry.cached, rejection)
+    answer = _after_renewal(answer) if retry.was_renewed else answer
+    demand = renewal.demands.find(answer, retry.cached)
+    if (
+        rejection.status_code in credential.rules.rejection_statuses
+        and renewal.is_rejection(answer)
+        and renewal.note_retry(retry.cached, retry.cause, accepted=False)
+        and demand is None
+    ):
         with contextlib.suppress(BlnkAuthError):
             yield from _renewed(credential, renewal, retry.cached, retry.cause, package)
+    if demand is not None:
+        from .after_demand import report
+
+        report(renewal.demands, demand, answer, retry.cached)
+
+
+def _another_token(
+    credential: Credential,
+    renewal: RenewalAfterRejection,
+    rejected: CachedToken,
+    cause: str,
+    package: Package,
+) -> Waits[CachedToken | None]:
+    newer = yield from _renewed(credential, renewal, rejected, cause, package)
+    if newer is not None and newer.is_same_token(rejected):
+        # We joined a renewal in the background, which failed and left the old token in use. Renew once more.
+        newer = yield from _renewed(credential, renewal, rejected, cause, package)
+    return newer
 
 
 def _renewed(
@@ -204,11 +277,24 @@ def _renewed(
     return None if flight is None else (yield FlightWait(flight, credential.rules.wait_timeout))
 
 
-def _may_renewal_help(
-    credential: Credential, renewal: RenewalAfterRejection, sent: CachedToken, rejection: ApiRejection
-) -> Waits[bool]:
-    body = (yield rejection.read_body) if credential.rules.reads_rejection_body else None
+def _answer(credential: Credential, sent: CachedToken, rejection: ApiRejection) -> Waits[ApiAnswer]:
+    """The response as the provider judges it. Its body is read only if the provider needs it for this status."""
+    rules = credential.rules
+    is_judged = rejection.status_code in rules.rejection_statuses or rules.judges_consent
+    body = (yield rejection.read_body) if rules.reads_rejection_body and is_judged else None
     scheme = "DPoP" if sent.needs_proof else None
-    return renewal.is_rejection(
-        ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body, scheme=scheme)
+    return ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body, scheme=scheme)
+
+
+def _after_renewal(answer: ApiAnswer) -> ApiAnswer:
+    """The same response, as one that a renewal has not helped against."""
+    return ApiAnswer(
+        answer.status_code, answer.headers, answer.path, answer.body, scheme=answer.scheme, was_renewed=True
     )
+
+
+def _cause_of(rejection: ApiRejection) -> str:
+    # Imported here, since every auth class imports this module. A source that renews has imported `rejections` already.
+    from .._renewal.rejections import cause_of
+
+    return cause_of(rejection.method, rejection.path, rejection.headers)

@@ -53,6 +53,7 @@ class Attempts:
         """The token to send the request with once more; None if the response is returned to the caller.
 
         Raises:
+            SignInRequired: The API asks for a new sign-in, and the user wants this error in place of its response.
             BlnkAuthError: The request can be repeated, and there is no token to repeat it with.
         """
         self.answered += 1
@@ -83,7 +84,7 @@ class Attempts:
         return self.sent
 
     def _after_judging(self, response: ApiRejection) -> Waits[CachedToken | None]:
-        rejection = response if response.status_code in self._credential.rules.rejection_statuses else None
+        rejection = response if response.status_code in self._credential.rules.judged_statuses else None
         if self._retry is not None:
             yield from judge_retry(self._credential, self._retry, rejection, self._package)
             return None

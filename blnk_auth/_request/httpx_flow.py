@@ -60,7 +60,7 @@ class HttpxFlow:
         rules = self._credential.rules
         proves = rules.proof is not None
         # Each response may bring a nonce.
-        self._looked_at: Container[int] = range(1000) if proves else rules.rejection_statuses
+        self._looked_at: Container[int] = range(1000) if proves else rules.judged_statuses
         self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers and not proves
         # In the form of the package's own types, so that no request's URL is parsed or decoded to compare it.
         self._header_name = rules.header_name.lower().encode("ascii")

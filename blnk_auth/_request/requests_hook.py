@@ -50,7 +50,7 @@ class ResponseHook:
         self.further = further
         self.proved = None
         # Each response may bring a nonce.
-        self._looked_at: Container[int] = rules.rejection_statuses if rules.proof is None else range(1000)
+        self._looked_at: Container[int] = rules.judged_statuses if rules.proof is None else range(1000)
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         """Act on a response; None leaves it as it is. Called by requests; blocks while a renewal is needed."""

@@ -6,6 +6,7 @@ Used by `blnk-auth status`. It promises to show no secret. It only reads the sto
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,8 +14,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from .._protocol.demands import Demands
 from .._renewal.client_grants import grant_at, grant_keys, refresh_expiry, stored_record
 from .._renewal.current_token import CurrentToken
+from .._renewal.grant_operations import state_of as current_state
 from ..client import OAuthClient
 from ..errors import StoreError
 from .options import state_of
@@ -49,6 +52,8 @@ class GrantStatus:
         resource: The resource that its tokens are for (RFC 8707); None if none was named.
         audience: The audience of its tokens; None if none was named.
         last_error: Why the grant has ended, or why it cannot be read; None if neither.
+        step_up: What the API has asked for since the last sign-in: `scope`, `acr_values`, `max_age`. None: nothing.
+        consent_ended: Whether the provider has reported since then that the consent has ended.
     """
 
     subject: str | None
@@ -60,6 +65,8 @@ class GrantStatus:
     resource: str | None = None
     audience: str | None = None
     last_error: str | None = None
+    step_up: dict[str, Any] | None = None
+    consent_ended: bool = False
 
 
 def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
@@ -74,12 +81,12 @@ def _grant_status(current: CurrentToken) -> GrantStatus | None:
     provider, grant = current.state.provider, current.grant
     whose = GrantStatus(grant.subject, provider.name, "unreadable", resource=grant.resource, audience=grant.audience)
     try:
-        record, state = stored_record(current.state, current.store_key), current.status()
+        record, state = stored_record(current.state, current.store_key), current_state(current)
     except StoreError as error:
         return replace(whose, last_error=message_of(error))
     if record is None:
         return None
-    token = record.token
+    token, demands = record.token, record.demands or Demands()
     return replace(
         whose,
         state=state,
@@ -87,7 +94,16 @@ def _grant_status(current: CurrentToken) -> GrantStatus | None:
         expires_at=token.expires_at,
         refresh_expires_at=refresh_expiry(token, provider.refresh_idle_lifetime),
         last_error=None if record.ended is None else _ENDED.get(record.ended, record.ended),
+        step_up=_asked_for(demands),
+        consent_ended=demands.consent_ended,
     )
+
+
+def _asked_for(demands: Demands) -> dict[str, Any] | None:
+    step_up = demands.step_up
+    if step_up is None:
+        return None
+    return {"scope": step_up.scope, "acr_values": step_up.acr_values, "max_age": step_up.max_age}
 
 
 def json_members(status: GrantStatus) -> dict[str, Any]:
@@ -109,6 +125,8 @@ def status_table(found: list[GrantStatus]) -> Table:
         state = Text(each.state.replace("_", " "), style=_STYLES.get(each.state, ""))
         if each.last_error is not None:
             state.append(f": {printable(each.last_error)}")
+        for demand in _demands_in_words(each):
+            state.append(f"\n{printable(demand)}", style="bold red")
         table.add_row(
             Text("\n".join([subject_label(each.subject), *_purpose(each)])),
             Text(printable(each.scope or "").replace(" ", "\n")),
@@ -117,6 +135,19 @@ def status_table(found: list[GrantStatus]) -> Table:
             state,
         )
     return table
+
+
+def _demands_in_words(status: GrantStatus) -> Iterator[str]:
+    """What the API has asked for, which a new sign-in gives."""
+    if status.consent_ended:
+        yield "the provider reports that the consent has ended"
+    if status.step_up is not None:
+        named = (
+            f"{name} {value:g}" if name == "max_age" else f"{name} {value}"
+            for name, value in status.step_up.items()
+            if value is not None
+        )
+        yield f"the API asks for a sign-in with {', '.join(named) or 'more'}"
 
 
 def _purpose(status: GrantStatus) -> list[str]:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._blink import AUTO, BLink, BLinkCustomer, blink_permission_url
-    from ._blink_answers import is_blink_rejection, judge_blink_refusal
+    from ._blink_answers import ends_blink_consent, is_blink_rejection, judge_blink_refusal
     from ._blnk_cloud import BLNK_CLOUD_URL, BlnkCloud, is_blnk_cloud_rejection
     from ._flinks import (
         FLINKS_PREPRODUCTION,
         FLINKS_PRODUCTION,
         Flinks,
+        ends_flinks_consent,
         is_flinks_rejection,
         judge_flinks_refusal,
         read_flinks_answer,
@@ -42,6 +43,8 @@ __all__ = [
     "TrueLayer",
     "UKOpenBanking",
     "blink_permission_url",
+    "ends_blink_consent",
+    "ends_flinks_consent",
     "is_blink_rejection",
     "is_blnk_cloud_rejection",
     "is_flinks_rejection",
@@ -64,6 +67,8 @@ _HOME = {
     "UKOpenBanking": "_uk_open_banking",
     "BLinkCustomer": "_blink",
     "blink_permission_url": "_blink",
+    "ends_blink_consent": "_blink_answers",
+    "ends_flinks_consent": "_flinks",
     "is_blink_rejection": "_blink_answers",
     "judge_blink_refusal": "_blink_answers",
     "is_blnk_cloud_rejection": "_blnk_cloud",

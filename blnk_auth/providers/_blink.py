@@ -24,7 +24,7 @@ from .._protocol.setting_checks import GrantType, check_switch
 from ..errors import ConfigurationError
 from ..errors._pickling import pickled_by_name, public
 from ..provider import Provider
-from ._blink_answers import is_blink_rejection, judge_blink_refusal
+from ._blink_answers import ends_blink_consent, is_blink_rejection, judge_blink_refusal
 
 AUTO = "AUTO"
 """The value of the PSU headers when no user is present."""
@@ -142,6 +142,8 @@ def BLink(  # noqa: N802 - reads as the name of a provider
         judge_refusal=judge_blink_refusal,
         correlation_header="x-correlation-id",
         is_rejection=is_blink_rejection,
+        ends_consent=ends_blink_consent,
+        reads_rejection_body=True,
         refresh_idle_lifetime=_IDLE_LIFETIME,
     )
 

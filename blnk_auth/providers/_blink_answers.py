@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._protocol.challenges import renewal_may_help
+from .._protocol.documents import read_json_object
 from .._protocol.http_messages import ApiAnswer
 from .._protocol.refusals import Refusal, Verdict
 from ..errors._pickling import public
@@ -57,6 +58,28 @@ def is_blink_rejection(answer: ApiAnswer) -> bool:
         True for a 401 by the bank. A 401 by the platform is about the certificate, so a new token does not help.
     """
     return renewal_may_help(answer) and answer.headers.get("x-corapi-source", "").upper() != "PLATFORM"
+
+
+@public
+def ends_blink_consent(answer: ApiAnswer) -> bool:
+    """Whether a response of the API reports that the consent has ended. Used as `Provider.ends_consent`.
+
+    bLink has no error of its own for it. After `INVALID_TOKEN` one renewal is to be tried, and if that does not help, a
+    new consent is needed (api-reference/error-codes).
+
+    May be called from any thread. Source: https://docs.blink.six-group.com/ (api-reference/error-codes)
+
+    Args:
+        answer: The response.
+
+    Returns:
+        True for an `INVALID_TOKEN` of the bank that a renewal has not helped against.
+    """
+    return (
+        answer.was_renewed
+        and is_blink_rejection(answer)
+        and _problem_type(read_json_object(answer.body or b"")) == "INVALID_TOKEN"
+    )
 
 
 def _problem_type(document: Mapping[str, object] | None) -> str:

@@ -81,6 +81,7 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
         # Data endpoints answer 401 or 403, partner endpoints 400, for the same expired token.
         rejection_statuses=frozenset({400, 401, 403}),
         is_rejection=is_flinks_rejection,
+        ends_consent=ends_flinks_consent,
         reads_rejection_body=True,
         refresh_idle_lifetime=_IDLE_LIFETIME,
     )
@@ -176,6 +177,25 @@ def is_flinks_rejection(answer: ApiAnswer) -> bool:
         return renewal_may_help(answer)
     # FDX error 602 and similar ones are about consent; for an expired token there is only a message.
     return document.get("code") is None and document.get("debugMessage") is None
+
+
+@public
+def ends_flinks_consent(answer: ApiAnswer) -> bool:
+    """Whether a response of the API reports that the consent has ended. Used as `Provider.ends_consent`.
+
+    It is error 602 of the FDX specification, "customer not authorized": the consent was revoked, has expired, or does
+    not cover the request. A renewal does not help.
+
+    May be called from any thread. Source: https://docs.flinks.com/api/outbound (endpoints/fdx/fdx-errors)
+
+    Args:
+        answer: The response.
+
+    Returns:
+        True for a 401 or 403 with the code 602.
+    """
+    document = _document(answer.body) if answer.status_code in (401, 403) else None
+    return document is not None and document.get("code") in (602, "602")
 
 
 def _document(body: bytes | None) -> dict[str, Any] | None:

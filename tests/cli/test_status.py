@@ -18,6 +18,7 @@ from support.providers import DAY
 from support.shared_servers import fresh_database
 
 from blnk_auth import Token
+from blnk_auth._protocol.demands import Demand, Demands
 from blnk_auth.cli.grant_status import GrantStatus, status_table
 from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
@@ -74,6 +75,32 @@ def test_everybody_is_listed_with_what_will_happen(blnk_auth_cli: CommandLine) -
     assert "sign in required: the provider ended the grant" in shown
     assert "4d 23h" in shown
     assert leaks([shown, blnk_auth_cli.run("status", "--json").stdout], ["blnk_at_", "blnk_rt_"]) == []
+
+
+def test_what_the_api_has_asked_for_is_shown(blnk_auth_cli: CommandLine) -> None:
+    """For readers and for scripts, until the user signs in again; the state stays as it is."""
+    client = blnk_auth_cli.client()
+    blnk_auth_cli.give(client, "alice")
+    blnk_auth_cli.give(client, "bob")
+    for subject, demand in (
+        ("alice", Demand("step_up", "insufficient_scope", "data:read data:write", "loa3", 60.0)),
+        ("bob", Demand("consent_ended")),
+    ):
+        key = client.for_subject(subject).store_key
+        record = client.store.load(key)
+        assert record is not None
+        data = {**record.data, "demands": Demands().including(demand).to_data()}
+        client.store.save(key, data, expected=record.version)
+    found = statuses(blnk_auth_cli)
+    assert (found["alice"]["state"], found["bob"]["state"]) == ("fresh", "fresh")
+    asked = {"scope": "data:read data:write", "acr_values": "loa3", "max_age": 60.0}
+    assert (found["alice"]["step_up"], found["alice"]["consent_ended"]) == (asked, False)
+    assert (found["bob"]["step_up"], found["bob"]["consent_ended"]) == (None, True)
+    shown = " ".join(blnk_auth_cli.run("status").stdout.split())
+    for words in ("asks for", "data:write", "loa3", "consent has"):
+        assert words in shown
+    blnk_auth_cli.give(client, "alice")
+    assert statuses(blnk_auth_cli)["alice"]["step_up"] is None
 
 
 def test_idle_death_is_foretold(blnk_auth_cli: CommandLine) -> None:

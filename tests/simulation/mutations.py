@@ -19,7 +19,8 @@ from blnk_auth._protocol.http_messages import HttpResponse
 from blnk_auth._protocol.requests import ServerRequest
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.goal import Goal
-from blnk_auth._renewal.loading_and_saving import Predecessor, Stored, StoredGrant
+from blnk_auth._renewal.loading_and_saving import Stored, StoredGrant
+from blnk_auth._renewal.predecessor import Predecessor
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._renewal.token_endpoint import TokenEndpoint

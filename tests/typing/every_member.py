@@ -67,6 +67,8 @@ from blnk_auth.providers import (
     TrueLayer,
     UKOpenBanking,
     blink_permission_url,
+    ends_blink_consent,
+    ends_flinks_consent,
     is_blink_rejection,
     is_blnk_cloud_rejection,
     is_flinks_rejection,
@@ -534,6 +536,8 @@ assert_type(
     UKOpenBanking(name="name", issuer="https://as.example.com", token_endpoint="https://as.example.com/token"), Provider
 )
 assert_type(blink_permission_url("https://b.example.com", target_id="IIDX1", user_id="alice"), str)
+assert_type(ends_blink_consent(ANSWER), bool)
+assert_type(ends_flinks_consent(ANSWER), bool)
 assert_type(is_blink_rejection(ANSWER), bool)
 assert_type(is_blnk_cloud_rejection(ANSWER), bool)
 assert_type(is_flinks_rejection(ANSWER), bool)

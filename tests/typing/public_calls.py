@@ -64,6 +64,8 @@ from blnk_auth.errors import NotPickled
 from blnk_auth.events import OnEvent
 from blnk_auth.provider import DiscoverySettings, HttpResponse, ProviderSettings
 from blnk_auth.providers import (
+    ends_blink_consent,
+    ends_flinks_consent,
     is_blink_rejection,
     is_blnk_cloud_rejection,
     is_flinks_rejection,
@@ -151,6 +153,7 @@ STRICT = Provider(
     is_rejection=is_blink_rejection,
 )
 RULES = (is_blnk_cloud_rejection, is_flinks_rejection)
+CONSENT_RULES = (ends_blink_consent, ends_flinks_consent)
 JUDGES = (judge, judge_flinks_refusal)
 SETTINGS: ProviderSettings = {"client_auth": "none", "sends_iss": False}
 DISCOVERED: DiscoverySettings = {"name": "acme", "api_origins": ("*",)}
@@ -268,6 +271,8 @@ client = OAuthClient(
     on_event=LISTENER,
     token_http=requests.Session(),
     clock=Clock(),
+    step_up="raise",
+    consent_ended="event",
 )
 source = client.for_subject("alice", resource="https://api.example.com")
 assert_type(client.for_itself(scope=["client:admin"], audience="api", parameters={"a": "b"}), TokenSource)

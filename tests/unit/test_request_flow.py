@@ -25,6 +25,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
+from blnk_auth._protocol.demands import DEMAND_STATUSES, Demand, step_up_in
 from blnk_auth._protocol.origins import AllowedOrigins, Origin
 from blnk_auth._renewal.cached_token import BEARER, DPOP, CachedToken
 from blnk_auth._renewal.credential import Credential, RequestRules, Source
@@ -50,6 +51,9 @@ class Response:
 
 
 OK = Response()
+SCOPE = Response(403, {"www-authenticate": 'Bearer error="insufficient_scope", scope="payments"'})
+ASKED = "challenge: bearer error=insufficient_scope scope=payments"
+STEP_UP = Response(401, {"www-authenticate": 'Bearer error="insufficient_user_authentication", acr_values="loa3"'})
 REJECTED = Response(401, EXPIRED, b"expired")
 DPOP_EXPIRED = Response(401, {"www-authenticate": 'DPoP error="invalid_token", algs="ES256"', "dpop-nonce": "late"})
 
@@ -100,6 +104,8 @@ class Scripted(Source):
             proof=self.proofs,
             rejection_statuses=frozenset({401}),
             reads_rejection_body=row.reads_body,
+            judged_statuses=frozenset() if row.is_static else DEMAND_STATUSES,
+            judges_consent=row.ended_status is not None,
             wait_timeout=1.0,
         )
         self.after_rejection: Scripted | None = None if row.is_static else self
@@ -138,6 +144,28 @@ class Scripted(Source):
         if isinstance(self.row.judge, BlnkAuthError):
             raise self.row.judge
         return self.row.judge(answer)
+
+    @property
+    def demands(self) -> Scripted:
+        return self
+
+    def find(self, answer: ApiAnswer, sent: CachedToken) -> Demand | None:
+        demand = step_up_in(answer, sent.prefix.strip(), ())
+        if demand is None and answer.status_code == self.row.ended_status and answer.was_renewed >= self.row.ended_late:
+            demand = Demand("consent_ended")
+        if demand is not None:
+            self.log.append(f"{sent.token.access_token} {demand.reason}")
+        return demand
+
+    def newer_token(self, sent: CachedToken, package: str) -> CachedToken | Flight[CachedToken | None] | None:
+        newer = self.row.newer
+        if newer is None or newer.startswith("="):
+            return None if newer is None else self.tokens[newer[1:]]
+        return self._landed(newer)
+
+    def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
+        self.log.append("reported")
+        return SignInRequired("more is asked for", reason=demand.reason) if self.row.raises else None
 
     def is_current(self, cached: CachedToken) -> bool:
         return self.row.is_current
@@ -188,6 +216,14 @@ class Row:
     replace: tuple[str | BlnkAuthError | None, ...] = ()
     judge: Callable[[ApiAnswer], bool] | BlnkAuthError = names_invalid_token
     reads_body: bool = False
+    ended_status: int | None = None
+    """The status by which the provider reports that the consent has ended."""
+    ended_late: bool = False
+    """Whether it does so only after a renewal that did not help."""
+    newer: str | None = None
+    """The token of a newer sign-in: in the store; with `=` before it, in memory."""
+    raises: bool = False
+    """Whether the user wants an error when a new sign-in is asked for."""
     is_current: bool = True
     is_static: bool = False
     is_replayable: bool = True
@@ -239,7 +275,10 @@ ROWS = (
         also_sent={"x-customer": "7"}),
     Row("further headers that cannot be made", (), ConfigurationError, api_headers=ConfigurationError("not callable")),
     # Judging
-    Row("another status is returned unjudged", (B1,), 403, responses=(Response(403, EXPIRED),)),
+    Row("another status is returned unjudged", (B1,), 500, responses=(Response(500, EXPIRED),)),
+    Row("a 403 is no rejection here, whatever its challenge says", (B1,), 403, responses=(Response(403, EXPIRED),)),
+    Row("the body of a 403 is not read where nothing judges it", (B1,), 403, responses=(Response(403),),
+        reads_body=True),
     Row("a 401 that no token resolves is returned", (B1,), 401, ("judge",),
         (Response(401, {"www-authenticate": "Basic"}),)),
     Row("a 401 for a fixed key is returned", (B1,), 401, (), (REJECTED,), is_static=True),
@@ -287,6 +326,39 @@ ROWS = (
     Row("a challenge that names its cause", (B1, B2), 200, (*RENEW, "at2 accepted"),
         (Response(401, {"www-authenticate": 'Bearer error="invalid_token", scope="admin"'}), OK), replace=("at2",),
         cause="challenge: bearer error=invalid_token scope=admin"),
+    # Asking for a new sign-in
+    Row("more scope is asked for: reported, and nothing is renewed", (B1,), 403, ("at1 step_up", "reported"), (SCOPE,)),
+    Row("a stronger sign-in is asked for", (B1,), 401, ("at1 step_up", "reported"), (STEP_UP,)),
+    Row("a consent has ended", (B1,), 403, ("at1 consent_ended", "reported"), (Response(403),), ended_status=403),
+    Row("a consent has ended, by a status that may be a rejection", (B1,), 401, ("at1 consent_ended", "reported"),
+        (REJECTED,), ended_status=401),
+    Row("raised in place of the response", (B1,), SignInRequired, ("at1 step_up", "reported"), (SCOPE,), raises=True),
+    Row("a consent has ended, raised", (B1,), SignInRequired, ("at1 consent_ended", "reported"), (REJECTED,),
+        ended_status=401, raises=True),
+    Row("a newer sign-in is in the store: repeated with it", (B1, B2), 200, ("at1 step_up", "at2 accepted"),
+        (SCOPE, OK), newer="at2", cause=ASKED),
+    Row("a newer sign-in is in memory: repeated with it", (B1, B2), 200, ("at1 step_up", "at2 accepted"),
+        (SCOPE, OK), newer="=at2", raises=True, cause=ASKED),
+    Row("the newer sign-in gives too little as well", (B1, B2), 403,
+        ("at1 step_up", "at2 accepted", "at2 step_up", "reported"), (SCOPE, SCOPE), newer="at2", cause=ASKED),
+    Row("the newer sign-in gives too little as well, raised", (B1, B2), SignInRequired,
+        ("at1 step_up", "at2 accepted", "at2 step_up", "reported"), (SCOPE, SCOPE), newer="at2", raises=True,
+        cause=ASKED),
+    Row("a newer sign-in, and a body that cannot be repeated", (B1,), 403, ("at1 step_up",), (SCOPE,), newer="at2",
+        is_replayable=False, raises=True),
+    Row("renewed, and then more scope is asked for", (B1, B2), 403,
+        (*RENEW, "at2 accepted", "at2 step_up", "reported"), (REJECTED, SCOPE), replace=("at2",)),
+    Row("renewed, and then a stronger sign-in is asked for", (B1, B2), SignInRequired,
+        (*RENEW, "at2 step_up", "judge", "reported"), (REJECTED, STEP_UP), replace=("at2",), raises=True),
+    Row("a consent that a renewal shows to have ended", (B1, B2), 401,
+        (*RENEW, "at2 consent_ended", "judge", "at2 rejected again", "reported"), (REJECTED, REJECTED),
+        replace=("at2",), ended_status=401, ended_late=True),
+    Row("the same while renewals do not help", (B1,), SignInRequired, (*RENEW, "at1 consent_ended", "reported"),
+        (REJECTED,), replace=(None,), ended_status=401, ended_late=True, raises=True),
+    Row("another origin asks for more scope", (None,), 403, ("withheld: https://evil.test",), (SCOPE,), url=ELSEWHERE),
+    Row("more scope is asked for after a redirect to another origin", (B1,), 403, (),
+        (Response(403, SCOPE.headers, redirected_to=ELSEWHERE),), was_accepted=False),
+    Row("more scope is asked for with a fixed key", (B1,), 403, (), (SCOPE,), is_static=True),
     Row("accepted after a redirect within the origin", (B1,), 200, responses=(Response(redirected_to=f"{API}/new"),)),
     Row("what another origin answers shows nothing", (B1,), 200, responses=(Response(redirected_to=ELSEWHERE),),
         was_accepted=False),

@@ -49,6 +49,8 @@ from blnk_auth.providers import (
     TrueLayer,
     UKOpenBanking,
     blink_permission_url,
+    ends_blink_consent,
+    ends_flinks_consent,
     is_blink_rejection,
     is_blnk_cloud_rejection,
     is_flinks_rejection,
@@ -342,7 +344,8 @@ _provider_rows()
     "Provider.target_of Provider.token_headers_of Provider.token_parameters_of Provider.with_certificate TrueLayer "
     "BLinkCustomer.check BLinkCustomer.headers BLinkCustomer.parameters BLinkCustomer.target "
     "BLinkCustomer.token_headers ApiAnswer Call HttpResponse Refusal Refusal.is_legible is_blnk_cloud_rejection "
-    "blink_permission_url is_blink_rejection judge_blink_refusal is_flinks_rejection judge_flinks_refusal"
+    "blink_permission_url is_blink_rejection judge_blink_refusal is_flinks_rejection judge_flinks_refusal "
+    "ends_blink_consent ends_flinks_consent"
 )
 def what_a_provider_computes(world: World) -> object:
     """A provider has no secret; what it judges may have one, in a body or a header."""
@@ -360,6 +363,7 @@ def what_a_provider_computes(world: World) -> object:
         world.look_at(provider.authorization_endpoint_of("IIDP99999"))
     world.look_at(blink_permission_url(f"{world.server.origin}/consent", target_id="IIDX1", user_id="alice"))
     judged = [is_blink_rejection(answer), is_blnk_cloud_rejection(answer), is_flinks_rejection(answer)]
+    judged += [ends_blink_consent(answer), ends_flinks_consent(answer)]
     world.look_at(judge_blink_refusal(refusal), judge_flinks_refusal(refusal), uk_open_banking_interaction(call))
     assert read_flinks_answer(token.to_dict(), 0.0)
     return judged
