@@ -41,29 +41,11 @@ def code_challenge(code_verifier: str) -> str:
     return cast("Callable[[str], str]", create_s256_code_challenge)(code_verifier)
 
 
-def authorization_url(
-    endpoint: str,
-    client_id: str,
-    *,
-    redirect_uri: str,
-    scope: str | None,
-    state: str,
-    parameters: Mapping[str, str],
-    further: Mapping[str, str],
-) -> str:
-    """The URL of an authorization request (RFC 6749 section 4.1.1).
-
-    The endpoint's own query is kept. `further` may repeat a name that authlib's signature reserves.
-    """
+def url_with_parameters(endpoint: str, parameters: Mapping[str, str]) -> str:
+    """The endpoint's URL with parameters added to its query, which is kept (RFC 6749 section 3.1)."""
     with _importing():
         from authlib.common.urls import add_params_to_uri
-
-        # Its stub has no return type.
-        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # pyright: ignore[reportUnknownVariableType]
-    url = cast("Callable[..., str]", prepare_grant_uri)(
-        endpoint, client_id, "code", redirect_uri=redirect_uri, scope=scope, state=state, **parameters
-    )
-    return add_params_to_uri(url, list(further.items()))
+    return add_params_to_uri(endpoint, list(parameters.items()))
 
 
 @contextlib.contextmanager

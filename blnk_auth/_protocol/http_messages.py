@@ -20,9 +20,16 @@ Package = Literal["httpx", "httpx2", "requests"]
 """An HTTP package that a caller uses."""
 
 Purpose = Literal[
-    "authorization_code", "refresh_token", "client_credentials", "device_code", "exchange", "revocation", "api"
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "device_code",
+    "exchange",
+    "pushed_authorization_request",
+    "revocation",
+    "api",
 ]
-"""Why a request is sent: for a token by one of the grants, for a revocation, or to the API."""
+"""Why a request is sent: for a token by one of the grants, to begin a sign-in, for a revocation, or to the API."""
 
 
 @public

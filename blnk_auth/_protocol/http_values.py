@@ -26,7 +26,11 @@ _LONGEST_DATE = 100
 
 _A_STRING = "pass a string in valid Unicode, without lone surrogates"
 
-_OF_AUTHORIZATION = "response_type client_id redirect_uri scope state code_challenge code_challenge_method".split()
+_OF_AUTHORIZATION = (
+    "response_type client_id redirect_uri scope state code_challenge code_challenge_method "
+    # These prove the client, and never belong into a URL.
+    "client_secret client_assertion client_assertion_type"
+).split()
 
 
 def checked_parameters(made: Any, setting: str) -> Mapping[str, str]:
@@ -95,18 +99,25 @@ def checked_exchange_parameters(made: Any) -> Mapping[str, str]:
 def joined_scope(scope: str | Sequence[str] | None) -> str | None:
     """A scope as it is sent, RFC 6749 section 3.3: space-separated. None or empty: none is sent.
 
-    The one rule for every method that takes a scope: a string, or a list or tuple of strings, which are joined in this
-    order. Raises `ConfigurationError` for anything else.
+    The one rule for every method that takes a scope. Raises `ConfigurationError` as `joined` does.
     """
-    if scope is None:
+    return joined(scope, "scope")
+
+
+def joined(values: str | Sequence[str] | None, parameter: str) -> str | None:
+    """A string, or a list or tuple of strings joined with spaces in this order. None or empty: none is sent.
+
+    Raises `ConfigurationError` for anything else.
+    """
+    if values is None:
         return None
-    parts = tuple(scope) if isinstance(scope, list | tuple) else (scope,)
+    parts = tuple(values) if isinstance(values, list | tuple) else (values,)
     wrong = [part for part in parts if not is_text(part)]
     if wrong:
         raise ConfigurationError(
-            f"scope must be a string of valid Unicode, or a list or tuple of such strings, not {quoted(wrong[0])}",
-            parameter="scope",
-            remedy="pass scope='first second' or scope=['first', 'second']; None lets the server decide",
+            f"{parameter} must be a string of valid Unicode, or a list or tuple of these, not {quoted(wrong[0])}",
+            parameter=parameter,
+            remedy=f"pass {parameter}='first second' or {parameter}=['first', 'second']; None lets the server decide",
         )
     return " ".join(cast("tuple[str, ...]", parts)) or None
 

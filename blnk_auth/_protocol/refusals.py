@@ -42,14 +42,15 @@ class Refusal:
 
 _CONFIGURATION_CODES = frozenset(
     "invalid_request invalid_client unauthorized_client unsupported_grant_type unsupported_response_type invalid_scope "
-    "invalid_target unsupported_token_type access_denied invalid_dpop_proof use_dpop_nonce".split()
+    "invalid_target unsupported_token_type access_denied invalid_dpop_proof use_dpop_nonce "
+    "invalid_authorization_details invalid_grant_id".split()
 )
 _TRANSIENT_CODES = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 REGISTERED_CODES = _CONFIGURATION_CODES | _TRANSIENT_CODES | {"invalid_grant"}
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 # These do not pass with time: wrong URL, method or media type, not implemented.
-_LASTING_STATUSES = frozenset({404, 405, 406, 415, 501})
+_LASTING_STATUSES = frozenset({404, 405, 406, 413, 415, 501})
 
 _CREDENTIALS = (
     "client_id, client_auth, and the client_secret, private_key or cert that belongs to it (with a signed assertion "
@@ -80,25 +81,32 @@ def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | No
     )
 
 
-def what_to_check(status: int, code: str | None, *, refreshing: bool) -> str:
-    """The remedy for a refusal that ends no grant. `refreshing`: whether a refresh token was refused."""
+def what_to_check(status: int, code: str | None, endpoint: str, *, refreshing: bool) -> str:
+    """The remedy for a refusal that ends no grant.
+
+    Args:
+        status: The HTTP status.
+        code: The registered error code; None if there is none.
+        endpoint: The setting that names the endpoint.
+        refreshing: Whether a refresh token was refused.
+    """
     if 300 <= status < 400:
-        return (
-            "a redirect is never followed, since it would carry the secrets along; set token_endpoint to the final URL"
-        )
-    check = _what_to_check(status, code)
+        return f"a redirect is never followed, since it would carry the secrets along; set {endpoint} to the final URL"
+    check = _what_to_check(status, code, endpoint)
     # For a refresh token that is no longer valid, many servers send a code of their own, `invalid_request`, or no code.
     if refreshing and code in (None, "invalid_request") and status not in _LASTING_STATUSES:
         return f"{check}; {_MAY_HAVE_ENDED}"
     return check
 
 
-def _what_to_check(status: int, code: str | None) -> str:
+def _what_to_check(status: int, code: str | None, endpoint: str) -> str:
     if code is not None:
         return f"check {_WHAT_TO_CHECK.get(code, _REGISTRATION)}"
     if status in (401, 403):
         return f"check {_CREDENTIALS}"
-    return "check that token_endpoint is the right URL"
+    if status == 413:
+        return "ask for less in one request: it was too large for the server"
+    return f"check that {endpoint} is the right URL"
 
 
 def _verdict_of_provider(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | None]) -> Verdict | None:

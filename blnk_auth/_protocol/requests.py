@@ -1,4 +1,4 @@
-"""Requests to the authorization server: for a token, for a device code, for revocation, and the URL of a sign-in.
+"""Requests to the authorization server: for a token, a device code or a revocation, and those that begin a sign-in.
 
 Used by all code that calls the server: the renewal, the sign-ins, a client's `revoke`. What this file promises:
 
@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 from . import authlib
 from .client_authentication import ClientCredentials
 from .http_messages import Call, HttpRequest, Purpose
-from .http_values import checked_authorization_parameters, without_reserved
+from .http_values import without_reserved
 
 if TYPE_CHECKING:
     from .server_settings import ServerSettings
@@ -211,7 +211,7 @@ def build_revocation(
     )
 
 
-def build_authorization_url(
+def authorization_parameters(
     provider: ServerSettings,
     client_id: str,
     *,
@@ -219,13 +219,37 @@ def build_authorization_url(
     scope: str | None,
     state: str,
     code_verifier: str | None,
-    parameters: Mapping[str, str],
-    target: str | None,
-    resource: str | None = None,
-) -> str:
-    """The URL at which the user signs in, RFC 6749 section 4.1.1, with an S256 code challenge if there is a verifier.
+    further: Mapping[str, str],
+) -> dict[str, str]:
+    """The parameters of an authorization request, RFC 6749 section 4.1.1; with a verifier also its S256 challenge.
 
-    Raises `ConfigurationError` if the provider has no authorization endpoint or wants a scope that is not given.
+    `further` has no name that the request itself has, and replaces the provider's own `authorization_parameters`.
+    Raises `ConfigurationError` if the provider wants a scope and none is given.
+    """
+    if provider.requires_scope and not scope:
+        raise ConfigurationError(
+            f"scope is missing, and {provider.display_name} needs one in every authorization request",
+            parameter="scope",
+            remedy="pass the scopes that the provider documents",
+        )
+    named = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "scope": scope,
+        "state": state,
+    }
+    challenge: dict[str, str] = {}
+    if code_verifier is not None:
+        challenge = {"code_challenge": authlib.code_challenge(code_verifier), "code_challenge_method": "S256"}
+    present = {name: value for name, value in named.items() if value}
+    return {**present, **challenge, **provider.authorization_parameters, **further}
+
+
+def build_authorization_url(provider: ServerSettings, target: str | None, parameters: Mapping[str, str]) -> str:
+    """The URL at which the user signs in, with these parameters: all, or the reference to those that were pushed.
+
+    Raises `ConfigurationError` if the provider has no authorization endpoint.
     """
     endpoint = provider.authorization_endpoint_of(target)
     if endpoint is None:
@@ -234,26 +258,40 @@ def build_authorization_url(
             parameter="authorization_endpoint",
             remedy="set it on the provider, or sign in with a device code",
         )
-    if provider.requires_scope and not scope:
+    return authlib.url_with_parameters(endpoint, parameters)
+
+
+def build_pushed_authorization(
+    provider: ServerSettings,
+    credentials: ClientCredentials,
+    parameters: Mapping[str, str],
+    *,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The request that pushes the parameters of an authorization request, RFC 9126 section 2.1.
+
+    Raises `ConfigurationError` if the provider has no endpoint for it.
+    """
+    endpoint = provider.pushed_authorization_request_endpoint
+    if endpoint is None:
         raise ConfigurationError(
-            f"scope is missing, and {provider.display_name} needs one in every authorization request",
-            parameter="scope",
-            remedy="pass the scopes that the provider documents",
+            f"{provider.display_name} has no pushed_authorization_request_endpoint",
+            parameter="pushed_authorization_request_endpoint",
+            remedy="set it on the provider",
         )
-    challenge: dict[str, str] = {}
-    if code_verifier is not None:
-        challenge = {"code_challenge": authlib.code_challenge(code_verifier), "code_challenge_method": "S256"}
-    further = {**provider.authorization_parameters, **checked_authorization_parameters(parameters, "parameters")}
-    if resource is not None:
-        further = {**without_reserved(further, ("resource",), "parameters"), "resource": resource}
-    return authlib.authorization_url(
+    # "The request_uri authorization request parameter is one exception, and it MUST NOT be provided."
+    own = without_reserved(parameters, ("request_uri",), "parameters")
+    return _build_proven(
+        provider,
+        credentials,
         endpoint,
-        client_id,
-        redirect_uri=redirect_uri,
-        scope=scope,
-        state=state,
-        parameters=challenge,
-        further=further,
+        (),
+        # The parameters of the request replace equal ones among the provider's own: both may name an `audience`.
+        lambda further: urlencode({**further, **own}),
+        secrets=(own["state"],),
+        call=call,
+        now=now,
     )
 
 

@@ -36,8 +36,15 @@ _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "exchange": "spent what was exchanged",
     "refresh_token": "renewed",
     "client_credentials": "issued a token",
+    "pushed_authorization_request": "accepted the request",
     "revocation": "revoked the token",
 }
+
+_ENDPOINTS: Mapping[Purpose, str] = {
+    "pushed_authorization_request": "pushed_authorization_request_endpoint",
+    "revocation": "revocation_endpoint",
+}
+"""The setting that names the endpoint, where it is not the token endpoint."""
 
 
 def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
@@ -98,7 +105,8 @@ def error_of(
             **fields,
         )
     refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
-    remedy = what_to_check(status, registered, refreshing=refreshing)
+    endpoint = _ENDPOINTS.get(request.purpose, "token_endpoint")
+    remedy = what_to_check(status, registered, endpoint, refreshing=refreshing)
     if verdict == "configuration":
         return ConfigurationError(answered, remedy=remedy, **fields)
     return ProtocolError(f"{answered}, which is not a valid OAuth 2.0 response", remedy=remedy, **fields)

@@ -73,7 +73,7 @@ def is_usable_type(token_type: str, scheme: str) -> bool:
 
 def judge_device_authorization(response: HttpResponse, request: ServerRequest, *, now: float) -> Mapping[str, Any]:
     """The members of the response of RFC 8628 section 3.2. Raises the `BlnkAuthError` that the response means."""
-    judged = _members_or_error(response, request, now=now)
+    judged = members_or_error(response, request, now=now)
     if isinstance(judged, BlnkAuthError):
         raise judged
     return judged
@@ -98,7 +98,7 @@ def judge_revocation_response(response: HttpResponse, request: ServerRequest, *,
 
 
 def _issued_or_error(response: HttpResponse, request: ServerRequest, *, now: float) -> Issued | BlnkAuthError:
-    document = _members_or_error(response, request, now=now)
+    document = members_or_error(response, request, now=now)
     if isinstance(document, BlnkAuthError):
         return document
     members, notes = _members_of_the_rfc(request.provider, document, now)
@@ -129,9 +129,10 @@ def _error_of_type(token: Token, provider: ServerSettings, secrets: tuple[str, .
     )
 
 
-def _members_or_error(
+def members_or_error(
     response: HttpResponse, request: ServerRequest, *, now: float
 ) -> Mapping[str, Any] | BlnkAuthError:
+    """The members of a successful response, else the error that it means."""
     document = read_document(response.body)
     if 200 <= response.status_code < 300 and document is not None and not document.get("error"):
         return document

@@ -8,6 +8,7 @@ renews a token.
   from the client's state and the wanted grant, and then run once, by `run` or `arun`.
 * `callback_url`: reads the URL that the browser comes back with. `pending_sign_ins`: stores the sign-ins that were
   started.
-* `loopback`, `page`, `template`: the listener of an interactive sign-in, and the page that the browser shows.
+* `loopback`, `listener_address`, `page`, `template`: the listener of an interactive sign-in, and the page that the
+  browser shows.
 * `wanted_grant`, `interactive_settings`: what a sign-in asks for, and its checked arguments.
 """

@@ -6,31 +6,32 @@ Anybody can send a callback, so nothing in it is trusted before its `state` is k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from .._protocol.origins import endpoint_origin
+from .._protocol.pushed_authorization import MISCONFIGURED, demands_pushed_requests
 from .._protocol.redaction import clean_text
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired
 from ..provider import Provider
 
 _PARAMETERS = ("state", "code", "iss", "error", "error_description")
 
-_MISCONFIGURED: Mapping[str, tuple[str | None, str]] = {
-    "invalid_request": (None, "compare scope, redirect_uri and parameters with what the provider documents"),
-    "unauthorized_client": (None, "have the provider allow the authorization code grant for this client_id"),
-    "unsupported_response_type": (None, "have the provider allow response_type=code for this client_id"),
-    "invalid_scope": ("scope", "ask for scopes that this client may have"),
-    "invalid_target": ("resource", "name a resource that the provider knows"),
-    "invalid_authorization_details": ("authorization_details", "send what the provider documents"),
-}
-"""Error codes that another attempt does not change, with the wrong parameter and the remedy: RFC 6749 section 4.1.2.1,
-RFC 8707 section 2, RFC 9396 section 5."""
-
 _KNOWN_CODES = frozenset(
-    (*_MISCONFIGURED, "access_denied", "server_error", "temporarily_unavailable", "login_required", "consent_required")
-) | {"interaction_required", "account_selection_required"}
+    (*MISCONFIGURED, "access_denied", "server_error", "temporarily_unavailable", "login_required", "consent_required")
+) | {
+    *("interaction_required", "account_selection_required", "unmet_authentication_requirements"),
+    # RFC 9101 section 7: what was pushed has expired, or was used already.
+    "invalid_request_uri",
+}
+
+
+PUSH_IT = (
+    "pass the provider's pushed_authorization_request_endpoint, and requires_pushed_authorization_requests=True; "
+    "Provider.discover() reads both"
+)
+"""The remedy where the server accepts only requests that were pushed (RFC 9126 section 5), and the provider does not
+state that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _is_at_an_endpoint(issuer: str, provider: Provider) -> bool:
     return any(origin == endpoint_origin(url, "endpoint") for url in endpoints if isinstance(url, str))
 
 
-def code_of(callback: Callback, *, subject: str) -> str:
+def code_of(callback: Callback, provider: Provider, *, subject: str) -> str:
     """The code of a callback whose `state` was right.
 
     Raises:
@@ -149,10 +150,10 @@ def code_of(callback: Callback, *, subject: str) -> str:
     """
     if callback.error is None and callback.code is not None:
         return callback.code
-    raise _refused(callback, subject)
+    raise _refused(callback, provider, subject)
 
 
-def _refused(callback: Callback, subject: str) -> BlnkAuthError:
+def _refused(callback: Callback, provider: Provider, subject: str) -> BlnkAuthError:
     # The server may quote the state, or a code.
     secrets = tuple(filter(None, (callback.state, callback.code)))
     error = callback.known_error or clean_text(callback.error, secrets)
@@ -167,8 +168,10 @@ def _refused(callback: Callback, subject: str) -> BlnkAuthError:
             error_description=description,
         )
     problem = f"the authorization server ended the sign-in with {': '.join(filter(None, (error, description)))}"
-    if error is not None and error in _MISCONFIGURED:
-        parameter, remedy = _MISCONFIGURED[error]
+    if error is not None and error in MISCONFIGURED:
+        parameter, remedy = MISCONFIGURED[error]
+        if not provider.requires_pushed_authorization_requests and demands_pushed_requests(description):
+            parameter, remedy = "pushed_authorization_request_endpoint", PUSH_IT
         return ConfigurationError(
             problem, remedy=remedy, parameter=parameter, error=error, error_description=description
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._renewal.client_state import ClientState
 from ..errors import clears_locals, redacted
@@ -45,28 +45,66 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
+        authorization_details: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        grant_management_action: str | None = None,
+        grant_id: str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        login_hint: str | None = None,
+        acr_values: str | Sequence[str] | None = None,
+        max_age: float | None = None,
+        claims: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> blnk_auth.AuthorizationRequest:
         """Begin a sign-in: send the user to the returned `url`, then pass the callback to `finish_authorization`.
 
-        Any process that shares the store may finish it, once, within 10 minutes. Blocks on the store; for asyncio and
-        trio: `astart_authorization`.
+        Any process that shares the store may finish it, once, within 10 minutes. If the provider requires pushed
+        authorization requests (RFC 9126), the request is sent to the server first. Blocks; for asyncio and trio:
+        `astart_authorization`.
 
         Args:
             subject: The application's own lasting id of the user.
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
             resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            authorization_details: What exactly is asked for (RFC 9396): a JSON object with a `type`, or a list of
+                these. What was granted is in `token().extra["authorization_details"]`. None: nothing but the scope.
+            grant_management_action: What the sign-in does with a grant of the user (Grant Management for OAuth 2.0):
+                `create` makes another one, `merge` adds to that of `grant_id`, `replace` changes it. None: the server
+                decides.
+            grant_id: That grant: `token().extra["grant_id"]` of an earlier sign-in. None: none, as for `create`.
+            prompt: What the server shows the user (OpenID Connect Core section 3.1.2.1), such as `login` or `consent`:
+                space-separated, or a list. None: the server decides.
+            login_hint: Who is about to sign in, such as an email address. None: not specified.
+            acr_values: How the user must authenticate, the best first: space-separated, or a list. None: the server
+                decides.
+            max_age: Seconds. Who authenticated longer ago must do so again. None: the server decides.
+            claims: Single claims that are asked for, as a JSON object (OpenID Connect Core section 5.5). None: none.
             parameters: Further parameters of the authorization request, such as Flinks' `provider_id`.
 
         Returns:
             Where to send the user.
 
         Raises:
-            ConfigurationError: There is no redirect_uri, the provider has no authorization endpoint, or an argument
-                cannot work.
+            ConfigurationError: There is no redirect_uri, the provider has no authorization endpoint, an argument
+                cannot work, or the server refused the pushed request.
+            ProtocolError: The server's response to the pushed request is not valid.
+            TemporarilyUnavailable: The server cannot take the pushed request now.
             StoreError: The store fails.
         """
-        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        wanted = WantedGrant.of_authorization(
+            self._state.provider,
+            subject,
+            scope=scope,
+            resource=resource,
+            authorization_details=authorization_details,
+            grant_management_action=grant_management_action,
+            grant_id=grant_id,
+            prompt=prompt,
+            login_hint=login_hint,
+            acr_values=acr_values,
+            max_age=max_age,
+            claims=claims,
+            parameters=parameters,
+        )
         return self._start(wanted).run()
 
     async def astart_authorization(
@@ -75,10 +113,32 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
+        authorization_details: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        grant_management_action: str | None = None,
+        grant_id: str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        login_hint: str | None = None,
+        acr_values: str | Sequence[str] | None = None,
+        max_age: float | None = None,
+        claims: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> blnk_auth.AuthorizationRequest:
         """The same as `start_authorization`, for asyncio and trio."""
-        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        wanted = WantedGrant.of_authorization(
+            self._state.provider,
+            subject,
+            scope=scope,
+            resource=resource,
+            authorization_details=authorization_details,
+            grant_management_action=grant_management_action,
+            grant_id=grant_id,
+            prompt=prompt,
+            login_hint=login_hint,
+            acr_values=acr_values,
+            max_age=max_age,
+            claims=claims,
+            parameters=parameters,
+        )
         return await self._start(wanted).arun()
 
     def finish_authorization(self, callback_url: str, *, unechoed_state: str | None = None) -> TokenSource:
@@ -119,6 +179,14 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
+        authorization_details: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        grant_management_action: str | None = None,
+        grant_id: str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        login_hint: str | None = None,
+        acr_values: str | Sequence[str] | None = None,
+        max_age: float | None = None,
+        claims: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -136,8 +204,16 @@ class ClientSignIns:
 
         Args:
             subject: The application's own lasting id of the user.
-            scope: Space-separated, or a list or tuple of scopes. None: the server decides.
-            resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
+            scope: This and the next ten are described at `start_authorization`.
+            resource: What the tokens are for.
+            authorization_details: What exactly is asked for.
+            grant_management_action: What the sign-in does with a grant of the user.
+            grant_id: That grant.
+            prompt: What the server shows the user.
+            login_hint: Who is about to sign in.
+            acr_values: How the user must authenticate.
+            max_age: Seconds since the user authenticated, at most.
+            claims: Single claims that are asked for.
             parameters: Further parameters of the authorization request.
             port: The port to listen on. None: the one in redirect_uri; if it has none, any free one, as with 0.
             timeout: Seconds to wait for the user, at most 600.
@@ -161,7 +237,21 @@ class ClientSignIns:
         from .interactive_settings import InteractiveSettings
 
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
-        wanted = WantedGrant.checked(subject, scope, resource, parameters)
+        wanted = WantedGrant.of_authorization(
+            self._state.provider,
+            subject,
+            scope=scope,
+            resource=resource,
+            authorization_details=authorization_details,
+            grant_management_action=grant_management_action,
+            grant_id=grant_id,
+            prompt=prompt,
+            login_hint=login_hint,
+            acr_values=acr_values,
+            max_age=max_age,
+            claims=claims,
+            parameters=parameters,
+        )
         return source_of(self._interactive(wanted, settings).run())
 
     async def aauthorize_interactively(
@@ -170,6 +260,14 @@ class ClientSignIns:
         *,
         scope: str | Sequence[str] | None = None,
         resource: str | None = None,
+        authorization_details: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        grant_management_action: str | None = None,
+        grant_id: str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        login_hint: str | None = None,
+        acr_values: str | Sequence[str] | None = None,
+        max_age: float | None = None,
+        claims: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
         port: int | None = None,
         timeout: float = 300.0,
@@ -183,9 +281,22 @@ class ClientSignIns:
         from .interactive_settings import InteractiveSettings
 
         settings = InteractiveSettings(port, timeout, open_browser, listen, pasted, on_url, on_problem)
-        return source_of(
-            await self._interactive(WantedGrant.checked(subject, scope, resource, parameters), settings).arun()
+        wanted = WantedGrant.of_authorization(
+            self._state.provider,
+            subject,
+            scope=scope,
+            resource=resource,
+            authorization_details=authorization_details,
+            grant_management_action=grant_management_action,
+            grant_id=grant_id,
+            prompt=prompt,
+            login_hint=login_hint,
+            acr_values=acr_values,
+            max_age=max_age,
+            claims=claims,
+            parameters=parameters,
         )
+        return source_of(await self._interactive(wanted, settings).arun())
 
     def authorize_device(
         self,

@@ -12,8 +12,13 @@ It never begins a sign-in: `start_authorization` does.
 
 from __future__ import annotations
 
-from .._protocol.requests import build_code_exchange
+from functools import partial
+from types import MappingProxyType
+
+from .._protocol.http_messages import HttpResponse
+from .._protocol.requests import ServerRequest, build_code_exchange
 from .._protocol.response_errors import spent_nothing
+from .._protocol.token_response import Issued, judge_token_response
 from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
@@ -82,7 +87,7 @@ class AuthorizationFinish:
 
     def _finish(self, events: list[Event]) -> CurrentToken:
         claim = self._pending.claim(self._request_state, self._state.clock())
-        pending, code = claim.pending, code_of(self._callback, subject=claim.pending.subject)
+        pending, code = claim.pending, code_of(self._callback, self._state.provider, subject=claim.pending.subject)
         # The target that the user was sent to, where the code is valid. A callable may return another one by now.
         current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
         try:
@@ -104,7 +109,7 @@ class AuthorizationFinish:
         )
         exchange = current.renewal()
         try:
-            return exchange.exchange(request)
+            return exchange.exchange(request, partial(_judge, pending))
         finally:
             events.extend(exchange.events)
 
@@ -113,3 +118,22 @@ class AuthorizationFinish:
         if spent_nothing(error) and self._pending.give_back(claim):
             return error.replace(remedy=CODE_IS_UNSPENT)
         return error.replace(remedy=CODE_MAY_BE_SPENT)
+
+
+def _judge(pending: PendingSignIn, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
+    """The token, with what a response may leave out because the client knows it.
+
+    That is the scope, where it is "identical to the scope requested by the client" (RFC 6749 section 5.1), and the
+    `grant_id` of a grant that the client asked to change. What the server should have sent and did not is a note.
+    """
+    issued = judge_token_response(response, request, now=now)
+    token = issued.token
+    if token is None:
+        return issued
+    known = {"grant_id": pending.grant_id} if pending.grant_id is not None else {}
+    missing = [name for name in (pending.expected or "").split() if name not in token.extra]
+    completed = token.replace(
+        scope=token.scope or pending.scope, extra=MappingProxyType({**known, **token.extra}) if known else token.extra
+    )
+    notes = tuple(f"the sign-in asked for {name}, and the response has none" for name in missing)
+    return issued._replace(token=completed, notes=(*issued.notes, *notes))

@@ -9,6 +9,9 @@ a blocking caller, asyncio and trio. It promises:
 2. The same checks apply to a pasted URL, but it may have any host and path.
 3. The listener never uses an address other than loopback. It is closed when the sign-in ends, and also on Ctrl-C or
    cancellation at any moment.
+4. If the provider requires pushed requests (RFC 9126), the address that is shown does not expire before the sign-in
+   does: it is one of the listener, and the request is pushed when the browser opens it. A pasted URL may come from a
+   browser on another machine, which cannot reach the listener; so with `pasted` the request is pushed immediately.
 """
 
 from __future__ import annotations
@@ -16,15 +19,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import secrets
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from .._protocol.origins import is_loopback
 from .._renewal.client_state import ClientState
@@ -43,6 +46,7 @@ from ..events import Event
 from .callback_url import check_callback, no_state, parse_callback
 from .finish_authorization import AuthorizationFinish
 from .interactive_settings import InteractiveSettings, is_loopback_uri
+from .listener_address import Address, host_and_port, is_prefetch
 from .loopback import Request, Response, listen, serve
 from .page import Page, Result, page, redirect, refusal
 from .start_authorization import AuthorizationStart
@@ -55,24 +59,10 @@ _PAUSES = tuple(doubled(1.0, times) for times in range(3))
 """Seconds before a code exchange is repeated, if the code is unspent and the server sent no Retry-After."""
 
 _DONE = "/done/"
+_BEGIN = "/begin/"
 
-_PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
-"""Headers of browsers that fetch a page before the user opens it: Chromium, older Chromium, Safari, older Firefox."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the browser is sent back to: a loopback redirect URI with the port of this sign-in."""
-
-    host: str
-    port: int
-    path: str
-    query: str
-
-    @property
-    def redirect_uri(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return urlunsplit(("http", f"{host}:{self.port}", self.path, self.query, ""))
+_MOST_BEGINNINGS = 10
+"""How often the address that is shown may be opened. Each time a request is pushed."""
 
 
 class InteractiveSignIn:
@@ -98,7 +88,9 @@ class InteractiveSignIn:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[CurrentToken] | None = None
         self._address: Address | None = None
-        self._expected_state = ""
+        self._expected_states: list[str] = []
+        # Nobody can guess it, so no page of another site can make the client push requests.
+        self._begin_path = _BEGIN + secrets.token_urlsafe(16)
         self._problem = ""
         self._awaited_pages = 0
 
@@ -154,16 +146,30 @@ class InteractiveSignIn:
         self._result: asyncio.Future[Result] = self._loop.create_future()
         self._shown = asyncio.Event()
         redirect_uri = self._redirect_uri if self._address is None else self._address.redirect_uri
-        request = await AuthorizationStart(self._state, self._wanted, redirect_uri).arun()
-        self._expected_state = request.state
+        self._start = AuthorizationStart(self._state, self._wanted, redirect_uri)
+        url = await (self._later(self._address) if self._address and self._pushes_later() else self._begin())
         server = asyncio.create_task(serve(listening, self._respond))
         server.add_done_callback(self._server_ended)
         try:
-            self._on_a_thread(self._show_url, request.url)
+            self._on_a_thread(self._show_url, url)
             return await self._conclude(await self._first_callback())
         finally:
             server.cancel()
             await asyncio.wait({server})
+
+    def _pushes_later(self) -> bool:
+        return self._state.provider.requires_pushed_authorization_requests and self._settings.pasted is None
+
+    async def _later(self, address: Address) -> str:
+        """The address of the listener at which the sign-in begins. What cannot work is raised now."""
+        await self._start.acheck()
+        return address.url(self._begin_path)
+
+    async def _begin(self) -> str:
+        """Begin a sign-in, and return the URL at the server. Each opened tab has a `state` of its own."""
+        request = await self._start.arun()
+        self._expected_states.append(request.state)
+        return request.url
 
     async def _first_callback(self) -> str:
         try:
@@ -223,10 +229,10 @@ class InteractiveSignIn:
         if callback.state is None and callback.error is not None:
             check_callback(callback, self._state.provider)
             raise no_state(callback).replace(remedy="start the sign-in again")
-        given = callback.state or ""
         # The state is checked before anything else in the URL is used. As bytes, because compare_digest refuses strings
         # that are not ASCII.
-        if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._expected_state.encode()):
+        given = (callback.state or "").encode("utf-8", "surrogatepass")
+        if not any(hmac.compare_digest(given, each.encode()) for each in self._expected_states):
             raise ProtocolError(
                 "callback_url belongs to another sign-in (its state is not the one that was sent)",
                 parameter="callback_url",
@@ -252,7 +258,7 @@ class InteractiveSignIn:
 
     async def _respond(self, request: Request) -> Response:
         path, address = request.target.partition("?")[0], self._address
-        host, port = _host_and_port(request.host)
+        host, port = host_and_port(request.host)
         if address is None or not is_loopback(host):
             # DNS rebinding: a page of another site, whose name was made to point here, would send that name as the
             # host.
@@ -261,13 +267,31 @@ class InteractiveSignIn:
             return self._page("wrong_address", f"{port} instead of {address.port}")
         if request.method != "GET":
             return refusal(405, "Only GET.", allow="GET")
-        if _is_prefetch(request.headers):
+        if is_prefetch(request.headers):
             # A prefetch does not use up the last page: it is for the request that the user makes.
             return refusal(503, "Not before the user asks for it.")
+        if path.startswith(_BEGIN) and hmac.compare_digest(path.encode(), self._begin_path.encode()):
+            return await self._respond_with_the_server()
         if path != address.path:
             return self._last_page(path)
         callback_url = redacted(f"{address.redirect_uri.partition('?')[0]}?{request.target.partition('?')[2]}")
         return await self._respond_to_callback(callback_url)
+
+    async def _respond_with_the_server(self) -> Response:
+        """Push the request, now that the user is here, and send the browser to the server."""
+        if self._callback.done() or not self._pushes_later() or len(self._expected_states) >= _MOST_BEGINNINGS:
+            return self._page("invalid_link")
+        try:
+            return redirect(await self._begin())
+        except BlnkAuthError as error:
+            failure = error.replace()
+        shown = self._page("not_begun", str(failure))
+        if self._expected_states:
+            # The user may be at the server in another tab.
+            return shown
+        # The browser gets its page first, unless it has left.
+        asyncio.get_running_loop().call_later(_LINGER, self._give_up, failure)
+        return Response(shown.status, shown.headers, shown.body, lambda: self._give_up(failure))
 
     async def _respond_to_callback(self, callback_url: str) -> Response:
         try:
@@ -345,20 +369,6 @@ class InteractiveSignIn:
             return False
         self._in_loop(self._accept, line)
         return True
-
-
-def _host_and_port(host_header: str) -> tuple[str, int | None]:
-    """The parts of a `Host` header (RFC 9110 section 7.2), an IPv6 address without its brackets."""
-    try:
-        parts = urlsplit(f"//{host_header}")
-        return (parts.hostname or ""), 80 if parts.port is None else parts.port
-    except ValueError:
-        return "", None
-
-
-def _is_prefetch(headers: Mapping[str, str]) -> bool:
-    purposes = " ".join(headers.get(name, "").lower() for name in _PREFETCH_HEADERS)
-    return any(word in purposes for word in ("prefetch", "prerender", "preview"))
 
 
 def _opened_in_browser(url: str) -> bool:

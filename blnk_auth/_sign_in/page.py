@@ -21,8 +21,8 @@ from .template import CSS, HTML
 Result = Literal["success", "denied", "failed"]
 """How a sign-in ended."""
 
-Page = Literal["success", "denied", "failed", "invalid_link", "no_state", "wrong_address"]
-"""A page for each result, and for requests that cannot end the sign-in."""
+Page = Literal["success", "denied", "failed", "not_begun", "invalid_link", "no_state", "wrong_address"]
+"""A page for each result, and for requests that cannot begin or end the sign-in."""
 
 _TICK = "M14 25l7 7 13-15"
 _BAR = "M15 24h18"
@@ -57,6 +57,13 @@ _CONTENT: Mapping[Page, _Content] = {
         200,
         "Signing in did not work",
         "<strong>$provider</strong> sent you back, but then something went wrong:",
+        "Go back to the application and start again. If it happens again, send this message to its support.",
+        _CROSS,
+    ),
+    "not_begun": _Content(
+        200,
+        "Signing in did not begin",
+        "The application could not ask <strong>$provider</strong> for access:",
         "Go back to the application and start again. If it happens again, send this message to its support.",
         _CROSS,
     ),

@@ -24,6 +24,9 @@ from ..stores._token_store import Record, TokenStore, Version
 PENDING_LIFETIME = 600.0
 """Seconds in which the user must come back. Authorization codes expire after 30 seconds to 10 minutes."""
 
+_ADDED = ("resource", "scope", "grant_id", "expected")
+"""Members that records of earlier versions do not have. They are left out where they are None."""
+
 _MAX_SWEPT = 10_000
 """The most records that one sweep reads."""
 
@@ -39,6 +42,10 @@ class PendingSignIn:
         code_verifier: The verifier of PKCE (RFC 7636); None if the provider does not use PKCE.
         target: The party behind the server that the user was sent to; None if there is only one.
         resource: What the tokens are for (RFC 8707); None if that was not specified.
+        scope: The scope that was asked for; None if the server decides.
+        grant_id: The grant that the user was asked to change; None if that was not specified.
+        expected: The members that the token response must have, because of what was asked for: `authorization_details`
+            and `grant_id`, separated by spaces. None if there are none.
     """
 
     subject: str
@@ -47,6 +54,9 @@ class PendingSignIn:
     code_verifier: str | None = field(repr=False)
     target: str | None = None
     resource: str | None = None
+    scope: str | None = None
+    grant_id: str | None = None
+    expected: str | None = None
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
@@ -57,13 +67,14 @@ class PendingSignIn:
             "code_verifier": self.code_verifier,
             "target": self.target,
         }
-        return data if self.resource is None else {**data, "resource": self.resource}
+        later = ((name, getattr(self, name)) for name in _ADDED)
+        return {**data, **{name: value for name, value in later if value is not None}}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> PendingSignIn:
         """Read the result of `to_data`. Raises `SignInRequired` if it cannot be read."""
         subject, redirect_uri, expires_at = (data.get(name) for name in ("subject", "redirect_uri", "expires_at"))
-        further = tuple(data.get(name) for name in ("code_verifier", "target", "resource"))
+        further = tuple(data.get(name) for name in ("code_verifier", "target", *_ADDED))
         if not (is_text(subject) and is_text(redirect_uri) and is_number(expires_at)) or not all(
             each is None or is_text(each) for each in further
         ):

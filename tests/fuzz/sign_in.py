@@ -19,8 +19,9 @@ from support.scripted import ScriptedWorld
 
 from blnk_auth import BlnkAuthError, SignInRequired
 from blnk_auth._sign_in.callback_url import check_callback, code_of, no_state, parse_callback
-from blnk_auth._sign_in.interactive import Address, InteractiveSignIn
+from blnk_auth._sign_in.interactive import InteractiveSignIn
 from blnk_auth._sign_in.interactive_settings import InteractiveSettings
+from blnk_auth._sign_in.listener_address import Address
 from blnk_auth._sign_in.loopback import _Connections
 from blnk_auth._sign_in.page import page
 from blnk_auth._sign_in.wanted_grant import WantedGrant
@@ -114,7 +115,7 @@ def _waiting(loop: asyncio.AbstractEventLoop) -> InteractiveSignIn:
     state = ScriptedWorld(redirect_uri="http://127.0.0.1:8123/callback").client._state
     sign_in = InteractiveSignIn(state, WantedGrant("alice", None), settings)
     sign_in._address = Address("127.0.0.1", 8123, "/callback", "")
-    sign_in._expected_state = "state-that-nobody-knows"
+    sign_in._expected_states = ["state-that-nobody-knows"]
     sign_in._callback, sign_in._result = loop.create_future(), loop.create_future()
     return sign_in
 

@@ -203,11 +203,11 @@ def authorization_url(endpoint: str = "https://as.acme.test/authorize", **change
         "scope": "data:read proxy:write",
         "state": "st+te",
         "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
-        "parameters": {},
-        "target": None,
+        "further": {},
         **changes,
     }
-    return requests.build_authorization_url(acme(authorization_endpoint=endpoint), "i d", **asked)
+    provider = acme(authorization_endpoint=endpoint)
+    return requests.build_authorization_url(provider, None, requests.authorization_parameters(provider, "i d", **asked))
 
 
 def test_pkce_is_the_example_of_rfc_7636() -> None:
