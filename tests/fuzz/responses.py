@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from support.providers import acme
 from support.scripted import ScriptedWorld
 
-from blnk_auth import BLink, BlnkAuthError, BlnkCloud, Flinks, Provider, Token
+from blnk_auth import BLink, BlnkAuthError, BlnkCloud, Flinks, Provider, SignInRequired, Token
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.discovery import _kept
 from blnk_auth._protocol.http_messages import Call, HttpResponse, Purpose
-from blnk_auth._protocol.requests import build_refresh
+from blnk_auth._protocol.pushed_authorization import judge_pushed_authorization
+from blnk_auth._protocol.requests import build_pushed_authorization, build_refresh
 from blnk_auth._protocol.response_errors import _retry_after
 from blnk_auth._protocol.token_response import (
     judge_device_token_response,
@@ -238,6 +239,41 @@ def check_device_authorization(body: bytes) -> None:
         assert drawn is None or len(drawn) < 20_000
 
 
+# --- pushed authorization requests -----------------------------------------------------------------------------------
+
+PUSHED_DOCUMENTS: list[dict[str, Any]] = [
+    {"request_uri": "urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c", "expires_in": 60},
+    {"request_uri": "urn:example:1", "expires_in": "90"},
+    {"error": "invalid_authorization_details", "error_description": "state-0f-alice and s3cret-of-client"},
+    *ERROR_DOCUMENTS,
+]
+
+
+def check_pushed_authorization(value: tuple[str, int, dict[str, str], bytes]) -> None:
+    """An answer is a reference that a URL can carry, with a positive lifetime, or an error without what was sent."""
+    name, status, headers, body = value
+    credentials = ClientCredentials("id", "s3cret-of-client", "client_secret_post", "raw")
+    request = build_pushed_authorization(
+        acme(pushed_authorization_request_endpoint=f"{ISSUER}/par"),
+        credentials,
+        {"client_id": "id", "state": "state-0f-alice"},
+        call=Call("pushed_authorization_request", "alice", target="IIDX99999"),
+        now=NOW,
+    )
+    request = request._replace(provider=PROVIDERS[name])
+    try:
+        pushed = judge_pushed_authorization(HttpResponse(status, headers, body), request, now=NOW)
+    except BlnkAuthError as error:
+        check_message(str(error))
+        assert not isinstance(error, SignInRequired), "no grant has ended"
+        assert not any(secret in str(error) for secret in ("state-0f-alice", "s3cret-of-client"))
+        return
+    assert pushed.request_uri.strip()
+    assert len(pushed.request_uri.encode()) < 20_000
+    assert pushed.lifetime is None or 0 < pushed.lifetime < math.inf
+    assert pushed.request_uri not in repr(pushed)
+
+
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 METADATA: dict[str, Any] = {
@@ -252,6 +288,11 @@ METADATA: dict[str, Any] = {
     "code_challenge_methods_supported": ["S256"],
     "authorization_response_iss_parameter_supported": True,
     "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.acme.test/token"},
+    "pushed_authorization_request_endpoint": f"{ISSUER}/par",
+    "require_pushed_authorization_requests": True,
+    "authorization_details_types_supported": ["account_information"],
+    "grant_management_actions_supported": ["create", "merge", "query"],
+    "dpop_signing_alg_values_supported": ["ES256"],
 }
 
 
@@ -350,6 +391,17 @@ TARGETS = (
     Target("renewal", st.tuples(STATUSES, HEADERS, TOKEN_BODIES | ERROR_BODIES | FORMS), check_renewal),
     Target(
         "device_authorization", json_bodies(DEVICE_DOCUMENTS, list(DEVICE_DOCUMENTS[0])), check_device_authorization
+    ),
+    Target(
+        "pushed_authorization",
+        st.tuples(
+            st.sampled_from(list(PROVIDERS)),
+            STATUSES,
+            HEADERS,
+            json_bodies(PUSHED_DOCUMENTS, ["request_uri", *MEMBERS]) | st.binary(max_size=60),
+        ),
+        check_pushed_authorization,
+        _WORDS,
     ),
     Target(
         "metadata", st.tuples(one_of_these([200], STATUSES), json_bodies([METADATA], list(METADATA))), check_metadata

@@ -58,7 +58,7 @@ def check_callback_url(callback_url: str) -> None:
             with only_our_errors():
                 check_callback(callback, provider)
                 assert callback.issuer in (None, provider.issuer) or provider.issuer is None
-                assert code_of(callback, subject="alice") == callback.code
+                assert code_of(callback, provider, subject="alice") == callback.code
 
 
 def check_finished(callback_url: str) -> None:
@@ -224,7 +224,7 @@ def check_page_of_refusal(query: str) -> None:
     with only_our_errors():
         callback = parse_callback(f"{CALLBACK}?{query}")
         try:
-            code_of(callback, subject="alice")
+            code_of(callback, PROVIDERS[0], subject="alice")
         except BlnkAuthError as error:
             reading = read_page("Acme", str(error))
             assert reading.tags == _ORDINARY
