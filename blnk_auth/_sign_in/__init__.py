@@ -3,7 +3,7 @@
 Used by `client`. It promises that the tokens of a sign-in are stored in the same way as renewed ones. A sign-in never
 renews a token.
 
-* `client_sign_ins`: the methods of `OAuthClient` for them.
+* `client_sign_ins`, `client_authorizations`: the methods of `OAuthClient` for them.
 * `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins. Each is a class that is made
   from the client's state and the wanted grant, and then run once, by `run` or `arun`.
 * `callback_url`: reads the URL that the browser comes back with. `pending_sign_ins`: stores the sign-ins that were

@@ -124,7 +124,7 @@ def _authorization_details(provider: Provider, details: Any) -> str | None:
 def _listed(details: Any) -> Sequence[object]:
     if not isinstance(details, list | tuple) or not details:
         raise ConfigurationError(
-            "authorization_details must be a JSON object, or a list of these that is not empty",
+            f"authorization_details must be a JSON object, or a list of these that is not empty, not {quoted(details)}",
             parameter="authorization_details",
             remedy="pass such as {'type': 'account_information'}, or leave it out",
         )
