@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +27,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
-from blnk_auth.provider import ApiAnswer, Call, HttpResponse, Refusal
+from blnk_auth.provider import ApiAnswer, Call, HttpResponse, Provider, Refusal
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._blink import DEFAULT_TARGET, authorize_path, problem
 
@@ -343,6 +344,10 @@ def test_a_look_up_that_fails_is_reported_without_its_text(blink: World) -> None
             blink.client(made).start_authorization("alice")
 
 
+def not_pushed(provider: Provider) -> Provider:
+    return replace(provider, requires_pushed_authorization_requests=False)
+
+
 # --- permission mode, Consent 3.0 -----------------------------------------------------------------------------------
 
 
@@ -362,7 +367,7 @@ def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
 def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: World) -> None:
     """S256 is mandatory there, there is no username, and `grant_id` must be persisted."""
     blink.sandbox.personality.consent = "3.0"
-    source = blink.sign_in(blink.client(blink.provider(consent="3.0", username=None)))
+    source = blink.sign_in(blink.client(not_pushed(blink.provider(consent="3.0", username=None))))
     assert "username" not in blink.token_request.form
     assert len(blink.token_request.form["code_verifier"]) >= 43
     blink.expire()
@@ -383,7 +388,7 @@ def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: Worl
 
 def test_grant_management_parameters_can_be_sent(blink: World) -> None:
     """`grant_management_action` is a parameter of the authorization request."""
-    client = blink.client(blink.provider(consent="3.0", username=None))
+    client = blink.client(not_pushed(blink.provider(consent="3.0", username=None)))
     start = client.start_authorization("alice", parameters={"grant_management_action": "replace", "grant_id": "g1"})
     query = parse_qs(urlsplit(start.url).query)
     assert (query["grant_management_action"], query["grant_id"]) == (["replace"], ["g1"])
