@@ -27,7 +27,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
     Token,
 )
-from blnk_auth.provider import ApiAnswer, Call, HttpResponse, Provider, Refusal
+from blnk_auth.provider import ApiAnswer, Call, HttpResponse, Refusal
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._blink import DEFAULT_TARGET, authorize_path, problem
 
