@@ -106,7 +106,7 @@ class Choices:
     "--extension",
     multiple=True,
     metavar="NAME, repeated",
-    help="Also play what the provider does not have, such as par, rar or grant_management. An unknown NAME lists all.",
+    help="Also play what the provider does not have, such as par, rar or dpop. An unknown NAME lists all.",
 )
 @click.option("--tls", is_flag=True, help="Serve https, with certificates that are made at each start.")
 @click.option(

@@ -82,7 +82,10 @@ class AuthorizationRules:
             details = read_details(members.get("authorization_details"))
         if self._grants is not None:
             action, grant = self._grants.to_change(client, members)
-        return Terms(details, action, grant)
+        dpop_jkt = members.get("dpop_jkt") if "dpop" in self._extensions else None
+        if dpop_jkt is not None and not re.fullmatch("[A-Za-z0-9_-]{43}", dpop_jkt):
+            raise OAuthError("invalid_request", "dpop_jkt must be the SHA-256 thumbprint of a key")
+        return Terms(details, action, grant, dpop_jkt)
 
 
 def _code_challenge(members: Mapping[str, str]) -> CodeChallenge | None:

@@ -30,6 +30,7 @@ from ._issued import (
     AccessToken,
     Code,
     CodeChallenge,
+    Confirmation,
     Grant,
     OAuthError,
     RefreshToken,
@@ -40,6 +41,9 @@ from ._issued import (
 )
 
 Issued = TypeVar("Issued")
+
+_UNBOUND = Confirmation()
+_NO_TERMS = Terms()
 
 _MOST_GRANTS_OF_ONE = 1000
 
@@ -111,7 +115,7 @@ class AuthorizationServer:
         code_challenge: CodeChallenge | None,
         target: str | None = None,
         redirect_uri: str | None = None,
-        terms: Terms = Terms(),  # noqa: B008 - a frozen value
+        terms: Terms = _NO_TERMS,
     ) -> str:
         """A code for one exchange within `code_lifetime` seconds, by the client and redirect URI it was issued to.
 
@@ -130,15 +134,25 @@ class AuthorizationServer:
                 code_challenge,
                 expires_at=self._clock() + self.code_lifetime,
                 change=None if terms.grant is None else (scope, granted),
+                dpop_jkt=terms.dpop_jkt,
             )
             _keep(self._codes, code, issued)
             self._on_issue("authorization code", code)
         return code
 
     def exchange_code(
-        self, client: RegisteredClient, *, code: str, redirect_uri: str | None, code_verifier: str | None
+        self,
+        client: RegisteredClient,
+        *,
+        code: str,
+        redirect_uri: str | None,
+        code_verifier: str | None,
+        confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
-        """The token response for a code; otherwise `invalid_grant`. A failed attempt spends the code too."""
+        """The token response for a code; otherwise `invalid_grant`. A failed attempt spends the code too.
+
+        `confirmation`: what the request proves, and the tokens are bound to; in the next methods too.
+        """
         with self._lock:
             issued = self._codes.get(code)
             if issued is None or issued.grant.client_id != client.client_id:
@@ -150,9 +164,12 @@ class AuthorizationServer:
                 raise OAuthError("invalid_grant", "The authorization code was used before; its tokens are now revoked")
             issued.spent = True
             self._check_code(issued, redirect_uri, code_verifier)
+            if issued.dpop_jkt not in (None, confirmation.jkt):
+                # RFC 9449 section 10: "If they do not match, it MUST reject the request."
+                raise OAuthError("invalid_grant", "The code is bound to another key (dpop_jkt)")
             if issued.change is not None:
                 _change(issued.grant, *issued.change)
-            return self._new_pair(issued.grant, None)
+            return self._new_pair(client, issued.grant, confirmation=confirmation)
 
     def refresh(
         self,
@@ -160,6 +177,7 @@ class AuthorizationServer:
         *,
         refresh_token: str,
         authorization_details: tuple[dict[str, Any], ...] = (),
+        confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
         """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`.
 
@@ -167,12 +185,15 @@ class AuthorizationServer:
         """
         with self._lock:
             presented = self._usable(client, refresh_token)
+            if not presented.confirmation.covers(confirmation):
+                raise OAuthError("invalid_grant", "The refresh token is bound to another key or certificate")
             details = part_of(presented.grant.authorization_details, authorization_details)
             presented.used_at = self._clock()
             presented.spent = self.rotates
             presented.grant.refreshes += 1
             self._note_superseded(presented.access_token)
-            pair = self._new_pair(presented.grant, None, None if self.rotates else refresh_token)
+            same = None if self.rotates else refresh_token
+            pair = self._new_pair(client, presented.grant, refresh_token=same, confirmation=confirmation)
             return {**pair, "authorization_details": list(details)} if details else pair
 
     def issue(
@@ -183,28 +204,35 @@ class AuthorizationServer:
         scope: str,
         lifetime: float | None = None,
         target: str | None = None,
+        confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
         """The token response of a new grant. `lifetime`: of this access token, in seconds; None is the server's."""
         with self._lock:
-            return self._new_pair(self._new_grant(client, subject, scope, target), lifetime)
+            grant = self._new_grant(client, subject, scope, target)
+            return self._new_pair(client, grant, lifetime=lifetime, confirmation=confirmation)
 
     def issue_to_itself(
-        self, client: RegisteredClient, *, scope: str, authorization_details: tuple[dict[str, Any], ...] = ()
+        self,
+        client: RegisteredClient,
+        *,
+        scope: str,
+        authorization_details: tuple[dict[str, Any], ...] = (),
+        confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
         """The response of the client credentials grant: an access token only (RFC 6749 section 4.4.3)."""
         with self._lock:
             grant = self._new_grant(client, ITSELF, scope, terms=Terms(authorization_details))
-            return self._new_access_token(grant, self.lifetime)[1]
+            return self._new_access_token(grant, self.lifetime, confirmation)[1]
 
     def check(self, access_token: str) -> Grant | None:
         """The grant of a valid access token; None if it is unknown, expired or revoked."""
         state, grant = self.look_up(access_token)
         return grant if state == "valid" else None
 
-    def grant_of(self, access_token: str) -> Grant:
-        """The grant of an access token of this server, valid or not."""
+    def issued(self, access_token: str) -> AccessToken:
+        """An access token of this server, valid or not. Raises `KeyError` for any other text."""
         with self._lock:
-            return self._access_tokens[access_token].grant
+            return self._access_tokens[access_token]
 
     def look_up(self, access_token: str) -> tuple[AccessState, Grant | None]:
         """The state of an access token, and its grant."""
@@ -276,7 +304,7 @@ class AuthorizationServer:
         subject: str,
         scope: str,
         target: str | None = None,
-        terms: Terms = Terms(),  # noqa: B008 - a frozen value
+        terms: Terms = _NO_TERMS,
     ) -> Grant:
         grant = Grant(client.client_id, subject, scope, target, terms.authorization_details)
         if subject not in self._grants:
@@ -285,25 +313,37 @@ class AuthorizationServer:
         self._on_grant(grant)
         return grant
 
-    def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
-        issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime)
+    def _new_pair(
+        self,
+        client: RegisteredClient,
+        grant: Grant,
+        *,
+        lifetime: float | None = None,
+        refresh_token: str | None = None,
+        confirmation: Confirmation,
+    ) -> dict[str, Any]:
+        issued, answer = self._new_access_token(grant, self.lifetime if lifetime is None else lifetime, confirmation)
         refresh_token = refresh_token or f"blnk_rt_{secrets.token_urlsafe(32)}"
-        _keep(self._refresh_tokens, refresh_token, RefreshToken(grant, issued, self._clock()))
+        # RFC 9449 section 5: only the refresh tokens of public clients are bound. RFC 8705 section 4 likewise.
+        bound_to = _UNBOUND if client.client_secret else confirmation
+        _keep(self._refresh_tokens, refresh_token, RefreshToken(grant, issued, self._clock(), confirmation=bound_to))
         self._on_issue("refresh token", refresh_token)
         grant.refresh_token = refresh_token
         return {**answer, "refresh_token": refresh_token, "scope": grant.scope}
 
-    def _new_access_token(self, grant: Grant, expires_in: float) -> tuple[AccessToken, dict[str, Any]]:
+    def _new_access_token(
+        self, grant: Grant, expires_in: float, confirmation: Confirmation
+    ) -> tuple[AccessToken, dict[str, Any]]:
         now = self._clock()
         access_token = self.name_access_token(grant, now + expires_in)
-        issued = AccessToken(grant, now, now + expires_in)
+        issued = AccessToken(grant, now, now + expires_in, confirmation=confirmation)
         _keep(self._access_tokens, access_token, issued)
         self._on_issue("access token", access_token)
         grant.access_token = access_token
         grant.access_tokens.append(issued)
         members: dict[str, Any] = {
             "access_token": access_token,
-            "token_type": "Bearer",
+            "token_type": "Bearer" if confirmation.jkt is None else "DPoP",
             "expires_in": int(expires_in) if float(expires_in).is_integer() else expires_in,
             "scope": grant.scope,
         }

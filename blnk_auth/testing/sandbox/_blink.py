@@ -144,7 +144,7 @@ class BLink:
     def issue(self, client: RegisteredClient, *, subject: str, scope: str, lifetime: float | None) -> dict[str, Any]:
         """The token response of a new grant, as if the user had just signed in at `DEFAULT_TARGET`."""
         answer = self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET)
-        return self._with_grant_id(answer, self._server.grant_of(answer["access_token"]))
+        return self._with_grant_id(answer, self._server.issued(answer["access_token"]).grant)
 
     # --- the platform ---------------------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class BLink:
             answer = perform_grant(
                 self._server, client, form, offered=("authorization_code", "refresh_token"), count=self._count
             )
-            grant = self._server.grant_of(answer["access_token"])
+            grant = self._server.issued(answer["access_token"]).grant
             if not self._fits(grant, request, username):
                 self._server.revoke_token(answer["access_token"])
                 raise OAuthError("invalid_grant", "The grant is another user's, or at another bank")

@@ -28,9 +28,10 @@ from ._grant_management import GrantManagement
 from ._issued import ITSELF, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._managed_grants import ManagedGrants
-from ._metadata import PAR_PATH, metadata
+from ._metadata import PAR_PATH, TOKEN_PATH, metadata
 from ._pushed_requests import PushedRequests
 from ._sample_data import ID_FIELDS, Workspace
+from ._token_binding import MTLS_PREFIX, TokenBinding
 from ._token_request import authenticated_client, perform_grant, required, token_form
 
 DEFAULT_SCOPE = "data:read data:write proxy:write"
@@ -53,7 +54,8 @@ class BlnkCloud:
     `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, also with a valid token.
     `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials. `extensions` add
-    what Blnk Cloud does not have either. `grants`: those that clients manage. `clock` is in seconds.
+    what Blnk Cloud does not have either. `grants`: those that clients manage. `is_public`: whether the client has no
+    secret. `clock` is in seconds.
     """
 
     display_name = "Blnk Cloud"
@@ -69,6 +71,7 @@ class BlnkCloud:
         device_flow: DeviceFlow | None = None,
         extensions: Collection[Extension] = (),
         grants: ManagedGrants,
+        is_public: bool,
     ) -> None:
         self.core_rejects = False
         self._server = server
@@ -76,6 +79,9 @@ class BlnkCloud:
         self._count = count
         self._extensions = extensions
         self._device_flow = device_flow
+        self._binding = TokenBinding(extensions, clock=clock, count=count)
+        self._is_public = is_public
+        self._has_mtls = "mtls" in extensions
         self._managed_grants = grants if "grant_management" in extensions else None
         rules = AuthorizationRules(server, extensions=extensions, grants=self._managed_grants)
         self._pushed: PushedRequests | None = None
@@ -97,16 +103,17 @@ class BlnkCloud:
             # Blnk serves the same bytes here, although it is not an OpenID provider.
             EndpointSpec("/.well-known/openid-configuration", "page", self._metadata),
             EndpointSpec("/oauth/authorize", "page", self._page.respond),
-            EndpointSpec("/oauth/token", "token", self._token),
+            EndpointSpec(TOKEN_PATH, "token", self._token),
             *(() if self._device_flow is None else self._device_flow.endpoints()),
             *self._further_endpoints(),
             EndpointSpec("/{path:path}", "api", self._api),
         ]
 
     def _further_endpoints(self) -> list[EndpointSpec]:
-        further: list[EndpointSpec] = []
+        further = [EndpointSpec(f"{MTLS_PREFIX}{TOKEN_PATH}", "token", self._token)] if self._has_mtls else []
         if self._pushed is not None:
             further.append(EndpointSpec(PAR_PATH, "par", self._push))
+            further.append(EndpointSpec(f"{MTLS_PREFIX}{PAR_PATH}", "par", self._push))
         if self._managed_grants is not None:
             endpoint = GrantManagement(self._managed_grants, count=self._count, grant_of=self._grant_of)
             further.append(EndpointSpec(f"{GRANTS_PATH}/{{grant_id}}", "api", endpoint.respond))
@@ -118,7 +125,7 @@ class BlnkCloud:
 
     def _with_grant_id(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Grant Management for OAuth 2.0, section 5.4: a response for a user has the id of the grant."""
-        grant = self._server.grant_of(answer["access_token"])
+        grant = self._server.issued(answer["access_token"]).grant
         has_id = self._managed_grants is not None and grant.subject != ITSELF
         return {**answer, "grant_id": grant.grant_id} if has_id else answer
 
@@ -132,6 +139,8 @@ class BlnkCloud:
                 grants=self._grants,
                 has_device_flow=self._device_flow is not None,
                 extensions=self._extensions,
+                proof_algorithms=self._binding.algorithms,
+                is_public=self._is_public,
             ),
         )
 
@@ -148,9 +157,10 @@ class BlnkCloud:
             return _method_not_allowed("POST")
         try:
             form = token_form(request)
-            client = authenticated_client(self._server, request, form)
+            client = self._authenticated(request, form)
+            confirmation = self._binding.of_request(request, must_prove=True)
             if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
-                answer = self._device_flow.exchange(client, required(form, "device_code"))
+                answer = self._device_flow.exchange(client, required(form, "device_code"), confirmation)
             else:
                 answer = perform_grant(
                     self._server,
@@ -159,10 +169,24 @@ class BlnkCloud:
                     offered=self._grants,
                     count=self._count,
                     reads_details="rar" in self._extensions,
+                    confirmation=confirmation,
                 )
-            return Answer.json(200, self._with_grant_id(answer), {"pragma": "no-cache"})
         except OAuthError as refusal:
-            return _refused(refusal)
+            return self._binding.with_nonce(_refused(refusal), refusal)
+        return self._binding.with_nonce(Answer.json(200, self._with_grant_id(answer), {"pragma": "no-cache"}))
+
+    def _authenticated(self, request: RecordedRequest, form: dict[str, str]) -> RegisteredClient:
+        """The client that authenticates by its secret, or where certificates are asked for by its certificate."""
+        if not self._binding.asks_for_certificate(request):
+            return authenticated_client(self._server, request, form)
+        if request.certificate is None:
+            raise OAuthError("invalid_client", "This endpoint needs a client certificate")
+        if "authorization" in request.headers or "client_secret" in form:
+            return authenticated_client(self._server, request, form)
+        client = self._server.client(form.get("client_id", ""))
+        if client is None or client.client_id != request.certificate:
+            raise OAuthError("invalid_client", "The certificate is another client's")
+        return client
 
     def _push(self, request: RecordedRequest) -> Answer:
         if request.method != "POST":
@@ -171,26 +195,36 @@ class BlnkCloud:
         assert self._pushed is not None  # noqa: S101
         try:
             form = token_form(request)
-            return self._pushed.push(authenticated_client(self._server, request, form), form)
+            client = self._authenticated(request, form)
+            jkt = self._binding.of_request(request).jkt
+            if jkt is not None and form.setdefault("dpop_jkt", jkt) != jkt:
+                # RFC 9449 section 10.1: both name the key, so they must be the same.
+                raise OAuthError("invalid_request", "dpop_jkt is not the key of the proof")
+            return self._binding.with_nonce(self._pushed.push(client, form))
         except OAuthError as refusal:
-            return _refused(refusal)
+            return self._binding.with_nonce(_refused(refusal), refusal)
 
     # --- API ------------------------------------------------------------------------------------------------------
 
     def _api(self, request: RecordedRequest) -> Answer:
         grant = self._grant_of(request)
-        return grant if isinstance(grant, Answer) else self._resource(request, grant)
+        return grant if isinstance(grant, Answer) else self._binding.with_nonce(self._resource(request, grant))
 
     def _grant_of(self, request: RecordedRequest) -> Grant | Answer:
         """The grant of the access token of a request; otherwise the response that rejects it."""
         authorization = request.headers.get("authorization")
         if authorization is None:
-            return Answer.json(401, {"error": "Authorization header is required"})
+            return self._binding.rejection(None, "", "Authorization header is required")
         scheme, _, access_token = authorization.partition(" ")
-        grant = self._server.check(access_token.strip()) if scheme.lower() == "bearer" else None
-        if grant is None:
-            challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
-            return Answer.json(401, {"error": "Invalid or expired token"}, challenge)
+        state, grant = self._server.look_up(access_token.strip())
+        try:
+            issued = None if grant is None else self._server.issued(access_token.strip())
+            self._binding.check_use(request, scheme.lower(), access_token.strip(), issued)
+        except OAuthError as refusal:
+            return self._binding.rejection(refusal, scheme.lower(), refusal.description)
+        if grant is None or state != "valid":
+            invalid = OAuthError("invalid_token", "Invalid or expired token")
+            return self._binding.rejection(invalid, scheme.lower(), invalid.description)
         return grant
 
     def _resource(self, request: RecordedRequest, grant: Grant) -> Answer:

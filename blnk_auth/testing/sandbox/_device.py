@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote
 from ._answer import Answer
 from ._authorization_server import AuthorizationServer
 from ._endpoint import EndpointSpec
-from ._issued import OAuthError, RegisteredClient
+from ._issued import Confirmation, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._pages import device_page, done_page, error_page
 from ._token_request import authenticated_client, token_form
@@ -83,8 +83,11 @@ class DeviceFlow:
                 raise ValueError("user_code: no device waits with this code")
             waiting[0].subject, waiting[0].denied = subject, not approve
 
-    def exchange(self, client: RegisteredClient, device_code: str) -> dict[str, Any]:
-        """The token response once the user has approved; otherwise one of the errors of RFC 8628 section 3.5."""
+    def exchange(self, client: RegisteredClient, device_code: str, confirmation: Confirmation) -> dict[str, Any]:
+        """The token response once the user has approved; otherwise one of the errors of RFC 8628 section 3.5.
+
+        `confirmation`: what the request proves, and the tokens are bound to.
+        """
         with self._lock:
             device = self._devices.get(device_code)
             if device is None or device.client is not client:
@@ -93,7 +96,7 @@ class DeviceFlow:
             del self._devices[device_code]
             subject = str(device.subject)
         self._count("device_exchanges")
-        return self._server.issue(client, subject=subject, scope=device.scope)
+        return self._server.issue(client, subject=subject, scope=device.scope, confirmation=confirmation)
 
     def _check(self, device: _Device) -> None:
         now, asked_at = self._clock(), device.asked_at

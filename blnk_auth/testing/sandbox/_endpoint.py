@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from types import MappingProxyType
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from ._answer import Answer
 from ._faults import Fault, FaultQueue
+from ._http_server import ClientCertificate
 from ._journal import MAX_RECORDED_BODY, Journal, Kind, RecordedRequest
 from ._same_origin import refuse_foreign
 
@@ -41,7 +43,8 @@ class Endpoint:
     """An `EndpointSpec` as an ASGI application.
 
     `latency` returns how many seconds each response is delayed; `cut` closes the connection of a client's address, and
-    `certificate_of` returns the common name in its client certificate.
+    `certificate_of` returns the certificate that the client has shown.
+    `clock`, in seconds, is what the header `Date` is made of; None: there is none.
     """
 
     def __init__(
@@ -52,7 +55,8 @@ class Endpoint:
         faults: FaultQueue,
         latency: Callable[[], float],
         cut: Callable[[tuple[str, int]], None],
-        certificate_of: Callable[[tuple[str, int]], str | None],
+        certificate_of: Callable[[tuple[str, int]], ClientCertificate | None],
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._spec = spec
         self._journal = journal
@@ -60,6 +64,7 @@ class Endpoint:
         self._latency = latency
         self._cut = cut
         self._certificate_of = certificate_of
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -96,6 +101,8 @@ class Endpoint:
         return ", ".join(filter(None, notes))
 
     async def _deliver(self, answer: Answer, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._clock is not None:
+            answer = replace(answer, headers={"date": formatdate(self._clock(), usegmt=True), **answer.headers})
         if fault.drip is None:
             await send_answer(answer, scope, receive, send)
         else:
@@ -122,7 +129,7 @@ def _apply_fault(fault: Fault, genuine: Answer | None) -> Answer:
     return replace(genuine, headers={**genuine.headers, **fault.headers})
 
 
-async def read_request(request: Request, certificate: str | None) -> RecordedRequest:
+async def read_request(request: Request, certificate: ClientCertificate | None) -> RecordedRequest:
     """Read the whole body, but keep only its beginning: an upload may be larger than memory."""
     digest, length, recorded = hashlib.sha256(), 0, bytearray()
     async for chunk in request.stream():
@@ -140,7 +147,9 @@ async def read_request(request: Request, certificate: str | None) -> RecordedReq
         body_length=length,
         body=bytes(recorded),
         body_sha256=digest.hexdigest(),
-        certificate=certificate,
+        certificate=None if certificate is None else certificate.common_name,
+        certificate_thumbprint=None if certificate is None else certificate.thumbprint,
+        url=f"{request.scope['scheme']}://{headers.get('host', '')}{request.scope['raw_path'].decode('latin-1')}",
     )
 
 

@@ -16,16 +16,29 @@ Extension = Literal[
     "par_required",
     "rar",
     "grant_management",
+    "dpop",
+    "dpop_required",
+    "dpop_nonce",
+    "dpop_nonce_changes",
+    "mtls",
 ]
 """The name of an extension.
 
 * "par": authorization requests may be pushed (RFC 9126). "par_required": they must be.
 * "rar": `authorization_details` are understood (RFC 9396).
 * "grant_management": responses have a `grant_id`, and grants can be merged, replaced, queried and revoked (OpenID).
+* "dpop": tokens that are asked for with a proof are bound to its key (RFC 9449). "dpop_required": a token request must
+  have a proof.
+* "dpop_nonce": each proof must have a nonce, which stays the same. "dpop_nonce_changes": there is a new nonce in each
+  second of the sandbox's clock.
+* "mtls": tokens that are asked for with a client certificate are bound to it (RFC 8705). Needs TLS.
 """
 
 IMPLIED: Mapping[Extension, tuple[Extension, ...]] = {
     "par_required": ("par",),
+    "dpop_required": ("dpop",),
+    "dpop_nonce": ("dpop",),
+    "dpop_nonce_changes": ("dpop", "dpop_nonce"),
 }
 """What is on as well when an extension is."""
 
@@ -37,7 +50,7 @@ OF_PERSONALITY: Mapping[str, tuple[Extension, ...]] = {
 """The extensions that each personality has."""
 
 
-def checked_extensions(names: Collection[str], personality: str) -> frozenset[Extension]:
+def checked_extensions(names: Collection[str], personality: str, *, has_tls: bool) -> frozenset[Extension]:
     """The extensions of these names, with what they imply; otherwise `SettingError`."""
     if isinstance(names, str):
         raise SettingError("extensions", f"must be a list of names, such as ({names!r},)")
@@ -46,5 +59,7 @@ def checked_extensions(names: Collection[str], personality: str) -> frozenset[Ex
         if name not in known:
             there = f"known are: {', '.join(known)}" if known else "it has none"
             raise SettingError("extensions", f"{name!r} is not an extension of {personality!r}; {there}")
+    if "mtls" in names and not has_tls:
+        raise SettingError("extensions", "'mtls' needs tls, over which clients show their certificates")
     chosen = cast("Collection[Extension]", names)
     return frozenset([*chosen, *(implied for name in chosen for implied in IMPLIED.get(name, ()))])

@@ -68,6 +68,9 @@ class Fault:
 
 NO_FAULT = Fault()
 
+NONCE_OF_FAULT = "nonce-of-a-fault"
+"""The nonce that the fault "use_dpop_nonce" asks for: every sandbox accepts it."""
+
 FaultKind = Literal["token", "api", "revocation", "par"]
 """The kinds of requests that can be made to fail."""
 

@@ -6,12 +6,15 @@ Used by `Sandbox`. It promises that after `stop` no connection is open. It never
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import itertools
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -25,6 +28,14 @@ _KEEP_ALIVE = 3600
 """Seconds. With a shorter time, a client could reuse a connection at the moment when it is closed."""
 
 _STOP_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificate that a client has shown: its common name, and its `x5t#S256` (RFC 8705 section 3.1)."""
+
+    common_name: str
+    thumbprint: str
 
 
 class HTTPServer:
@@ -62,8 +73,8 @@ class HTTPServer:
         if self._server is not None:
             self._server.cut(client)
 
-    def certificate_of(self, client: tuple[str, int]) -> str | None:
-        """The common name in the certificate of the client at this address. To be called on the server's own loop."""
+    def certificate_of(self, client: tuple[str, int]) -> ClientCertificate | None:
+        """The certificate of the client at this address. To be called on the server's own loop."""
         return None if self._server is None or self._tls is None else self._server.certificate_of(client)
 
     def _run(self, server: _Server) -> None:
@@ -109,12 +120,13 @@ class _Server(uvicorn.Server):
         for transport in self._transports(client):
             transport.abort()
 
-    def certificate_of(self, client: tuple[str, int]) -> str | None:
+    def certificate_of(self, client: tuple[str, int]) -> ClientCertificate | None:
         for transport in self._transports(client):
             certificate: Mapping[str, Any] = transport.get_extra_info("peercert") or {}
             for name, value in itertools.chain.from_iterable(certificate.get("subject", ())):
                 if name == "commonName":
-                    return str(value)
+                    encoded: bytes = transport.get_extra_info("ssl_object").getpeercert(True)
+                    return ClientCertificate(str(value), _thumbprint(encoded))
         return None
 
     def _transports(self, client: tuple[str, int]) -> list[Any]:
@@ -139,6 +151,10 @@ class _Server(uvicorn.Server):
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _thumbprint(certificate: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
 
 
 def _listen(port: int) -> socket.socket:

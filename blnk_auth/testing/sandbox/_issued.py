@@ -92,6 +92,22 @@ class CodeChallenge:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a token is bound to: the members of `cnf` (RFC 7800). Immutable.
+
+    `jkt`: the thumbprint of a key (RFC 9449 section 6.1). `x5t`: that of a certificate, `x5t#S256` (RFC 8705 section
+    3.1). None: not bound.
+    """
+
+    jkt: str | None = None
+    x5t: str | None = None
+
+    def covers(self, shown: Confirmation) -> bool:
+        """Whether a request that proves `shown` may use what is bound to this."""
+        return self.jkt in (None, shown.jkt) and self.x5t in (None, shown.x5t)
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What an authorization request asks for beside a scope. Immutable."""
 
@@ -99,6 +115,8 @@ class Terms:
     grant_management_action: str | None = None
     grant: Grant | None = None
     """The grant that is merged with, or replaced by, what is asked for; None: a new one."""
+    dpop_jkt: str | None = None
+    """The thumbprint of the key that the code is bound to (RFC 9449 section 10)."""
 
 
 @dataclass(slots=True)
@@ -132,6 +150,7 @@ class Code:
     expires_at: float
     change: tuple[str, Terms] | None = None
     """The scope and the terms by which the exchange merges with or replaces the grant; None: it is a new grant."""
+    dpop_jkt: str | None = None
     spent: bool = False
 
 
@@ -141,6 +160,7 @@ class AccessToken:
     issued_at: float
     expires_at: float
     revoked: bool = False
+    confirmation: Confirmation = Confirmation()
 
     def state(self, now: float) -> AccessState:
         """What an API that is asked now makes of it."""
@@ -158,6 +178,8 @@ class RefreshToken:
     used_at: float
     spent: bool = False
     revoked: bool = False
+    confirmation: Confirmation = Confirmation()
+    """What a public client must prove with it. That of a confidential client is bound to the client itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,12 @@ class Counts:
         api_requests: Requests that arrived at the API, with any result.
         api_rejected: API requests to which the response was a 401.
         pushed_requests: Authorization requests that were pushed and accepted (RFC 9126).
+        proofs: DPoP proofs that were accepted, at any endpoint (RFC 9449).
+        refused_proofs: DPoP proofs that were wrong, used before or missing. Those without the current nonce are not
+            among them.
+        proof_reuses: How often a `jti` came again. A correct client causes none.
+        nonce_challenges: Responses `use_dpop_nonce`, because a proof did not have the current nonce.
+        bearer_downgrades: How often a token that is bound to a key was sent as Bearer. A correct client causes none.
         request_uri_reuses: How often a `request_uri` was presented after a user had decided. A correct client causes
             none.
     """
@@ -62,6 +68,11 @@ class Counts:
     api_rejected: int = 0
     pushed_requests: int = 0
     request_uri_reuses: int = 0
+    proofs: int = 0
+    refused_proofs: int = 0
+    proof_reuses: int = 0
+    nonce_challenges: int = 0
+    bearer_downgrades: int = 0
 
 
 @public
@@ -78,6 +89,8 @@ class RecordedRequest:
         body: The first 64 KiB of the body.
         body_sha256: The hexadecimal hash of the whole body.
         certificate: The common name of the client certificate of the connection; None if there was none.
+        certificate_thumbprint: The `x5t#S256` of that certificate (RFC 8705 section 3.1).
+        url: The URL as sent, without its query.
     """
 
     method: str
@@ -88,6 +101,8 @@ class RecordedRequest:
     body: bytes = b""
     body_sha256: str = ""
     certificate: str | None = None
+    certificate_thumbprint: str | None = None
+    url: str = ""
 
     def __repr__(self) -> str:
         return f"<RecordedRequest {self.method} {self.path} body_length={self.body_length}>"

@@ -67,7 +67,7 @@ class Sandbox:
         clock: The time by which tokens expire, in UTC epoch seconds: `time.time`, or a `Clock` to move.
         port: The port on 127.0.0.1; 0 means any free one.
         client_id: The id of the registered client. There is one client.
-        client_secret: Its secret.
+        client_secret: Its secret. Empty: a public client, which authenticates by its id alone.
         redirect_uri: Its redirect URI, or several. One on loopback without a port matches every port (RFC 8252 section
             7.3).
         tls: A server's `ssl.SSLContext`, for https. bLink's personality then requires a client certificate whose
@@ -75,9 +75,8 @@ class Sandbox:
             the client certificates. None: http.
         device_flow: Whether "blnk_cloud" also has two grants that Blnk Cloud itself does not have: device codes and
             client credentials.
-        extensions: What "blnk_cloud" can do beyond Blnk Cloud, by name: "par" (pushed authorization requests, RFC
-            9126), "par_required", "rar" (`authorization_details`, RFC 9396) and "grant_management". Its metadata lists
-            them. Empty, the default: nothing.
+        extensions: What it can do beyond its provider, by the names that `Extension` lists, such as "par" or "dpop".
+            Its metadata lists them. Empty, the default: nothing.
 
     Attributes:
         clock: The time by which tokens expire, as it was passed.
@@ -129,14 +128,14 @@ class Sandbox:
                 on_issue=self._issued.add,
             )
         self._name = personality
-        self._extensions = checked_extensions(extensions, personality)
-        self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality)
+        self._extensions = checked_extensions(extensions, personality, has_tls=tls is not None)
+        self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality, is_public=not client_secret)
         first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
         scope = self.personality.default_scope
         self._client = RegisteredClient(client_id, client_secret, first, scope, tuple(further))
         self._authorization_server.register(self._client)
 
-    def _make_personality(self, name: PersonalityName) -> BlnkCloud | BLink | Flinks:
+    def _make_personality(self, name: PersonalityName, *, is_public: bool) -> BlnkCloud | BLink | Flinks:
         server, count = self._authorization_server, self._journal.count
         if name == "blnk_cloud":
             return BlnkCloud(
@@ -147,6 +146,7 @@ class Sandbox:
                 device_flow=self._device_flow,
                 extensions=self._extensions,
                 grants=self._managed_grants,
+                is_public=is_public,
             )
         if self._device_flow is not None:
             raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
@@ -382,6 +382,8 @@ class Sandbox:
             latency=lambda: self.token_latency if spec.kind == "token" else 0.0,
             cut=http.cut,
             certificate_of=http.certificate_of,
+            # A client of DPoP corrects its clock by this header.
+            clock=self.clock if "dpop" in self._extensions else None,
         )
 
 

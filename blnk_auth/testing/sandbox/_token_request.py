@@ -14,7 +14,7 @@ from typing import Any
 from ._authorization_details import read_details
 from ._authorization_page import single_valued
 from ._authorization_server import AuthorizationServer
-from ._issued import OAuthError, RefreshTokenReuse, RegisteredClient
+from ._issued import Confirmation, OAuthError, RefreshTokenReuse, RegisteredClient
 from ._journal import RecordedRequest
 
 
@@ -62,10 +62,12 @@ def perform_grant(
     offered: Collection[str],
     count: Callable[[str], None],
     reads_details: bool = False,
+    confirmation: Confirmation = Confirmation(),  # noqa: B008 - immutable
 ) -> dict[str, Any]:
     """The token response for the requested grant; otherwise `OAuthError`. `count` adds one to a figure.
 
-    `reads_details`: whether `authorization_details` are understood (RFC 9396 section 6).
+    `reads_details`: whether `authorization_details` are understood (RFC 9396 section 6). `confirmation`: what the
+    request proves, and the tokens are bound to.
     """
     grant_type = members.get("grant_type")
     if grant_type is None:
@@ -75,13 +77,17 @@ def perform_grant(
     details = read_details(members.get("authorization_details")) if reads_details else ()
     if grant_type == "client_credentials":
         scope = required(members, "scope")
-        answer = server.issue_to_itself(client, scope=scope, authorization_details=details)
+        answer = server.issue_to_itself(client, scope=scope, authorization_details=details, confirmation=confirmation)
         figure = "client_credentials"
     elif grant_type == "refresh_token":
-        refresh_token = required(members, "refresh_token")
-        answer, figure = _refresh(server, client, refresh_token, details, count), "refreshes"
+        try:
+            answer = _refresh(server, client, members, details, confirmation)
+        except RefreshTokenReuse:
+            count("reuses")
+            raise
+        figure = "refreshes"
     else:
-        answer, figure = _exchange_code(server, client, members), "code_exchanges"
+        answer, figure = _exchange_code(server, client, members, confirmation), "code_exchanges"
     count(figure)
     return answer
 
@@ -93,24 +99,28 @@ def required(members: Mapping[str, str], name: str) -> str:
     return members[name]
 
 
-def _exchange_code(server: AuthorizationServer, client: RegisteredClient, members: Mapping[str, str]) -> dict[str, Any]:
+def _exchange_code(
+    server: AuthorizationServer, client: RegisteredClient, members: Mapping[str, str], confirmation: Confirmation
+) -> dict[str, Any]:
     return server.exchange_code(
         client,
         code=required(members, "code"),
         redirect_uri=members.get("redirect_uri"),
         code_verifier=members.get("code_verifier"),
+        confirmation=confirmation,
     )
 
 
 def _refresh(
     server: AuthorizationServer,
     client: RegisteredClient,
-    refresh_token: str,
+    members: Mapping[str, str],
     details: tuple[dict[str, Any], ...],
-    count: Callable[[str], None],
+    confirmation: Confirmation,
 ) -> dict[str, Any]:
-    try:
-        return server.refresh(client, refresh_token=refresh_token, authorization_details=details)
-    except RefreshTokenReuse:
-        count("reuses")
-        raise
+    return server.refresh(
+        client,
+        refresh_token=required(members, "refresh_token"),
+        authorization_details=details,
+        confirmation=confirmation,
+    )
