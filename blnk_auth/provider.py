@@ -259,7 +259,8 @@ class Provider:
         cert, proxy = redacted(cert), redacted(proxy)
         network = Network(RenewalPolicy(), verify=verify, cert=cert, proxy=proxy, client=token_http)
         found = discover(issuer, transport_for(None, network).send)
-        return cls(**merged_settings(found, settings, with_certificate=cert is not None))
+        made = cls(**merged_settings(found, settings))
+        return made if cert is None else made.with_certificate()
 
     def with_certificate(self) -> Provider:
         """The provider with `mtls_endpoint_aliases` as its endpoints, for a client with a certificate.

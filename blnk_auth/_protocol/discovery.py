@@ -120,14 +120,12 @@ def settings_in(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def merged_settings(found: Mapping[str, Any], given: Mapping[str, Any], *, with_certificate: bool) -> dict[str, Any]:
-    """The settings of the metadata, with those that the caller gives in their place.
-
-    `with_certificate`: the provider is for a client with a certificate, and its endpoints are those of the aliases.
-    """
+def merged_settings(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the metadata, with those that the caller gives in their place."""
     settings = dict(found)
-    if with_certificate:
-        settings |= settings["mtls_endpoint_aliases"]
+    # An endpoint that the caller names is used by every client, also by one with a certificate.
+    aliases = settings["mtls_endpoint_aliases"]
+    settings["mtls_endpoint_aliases"] = {name: url for name, url in aliases.items() if name not in given}
     if "client_auth" in given:
         # A method that the caller names needs no choosing.
         settings["client_auth_supported"] = ()

@@ -77,7 +77,8 @@ def checked_state(
     if redirect_uri is not None:
         _check_redirect_uri(redirect_uri)
     method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
-    if cert is not None or method in BY_CERTIFICATE:
+    # A `requests.Session` shows its certificate; an httpx client does not.
+    if cert is not None or method in BY_CERTIFICATE or getattr(token_http, "cert", None):
         provider = provider.with_certificate()
     return ClientState(
         provider=provider,

@@ -1,0 +1,201 @@
+"""Mutual TLS (RFC 8705): every request to the authorization server takes the alias of its endpoint.
+
+Two real servers over TLS. The plain one asks for no certificate, and describes itself; the other one, which
+`mtls_endpoint_aliases` names, refuses a handshake without a certificate.
+"""
+
+from __future__ import annotations
+
+import pickle
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from support.certificates import Certificates
+from support.sites import Received, Reply, Site
+
+from blnk_auth import OAuthClient, Provider, SQLiteStore, Token, TokenSource
+
+PATHS = {
+    "token_endpoint": "/token",
+    "revocation_endpoint": "/revoke",
+    "device_authorization_endpoint": "/device",
+    "pushed_authorization_request_endpoint": "/par",
+}
+
+
+@dataclass
+class Server:
+    """The two sites, and the settings of a client that trusts them."""
+
+    plain: Site
+    mtls: Site
+    certificates: Certificates
+    store: SQLiteStore
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "client_id": "id",
+            "redirect_uri": "https://app.test/callback",
+            "store": self.store,
+            "verify": self.certificates.ca_file,
+        }
+
+    @property
+    def cert(self) -> tuple[str, str]:
+        return self.certificates.files("id")
+
+    def discovered(self, **settings: Any) -> Provider:
+        return Provider.discover(self.plain.origin, verify=self.certificates.ca_file, **settings)
+
+    def client(self, provider: Provider, **settings: Any) -> OAuthClient:
+        return OAuthClient(provider, **{**self.settings, "cert": self.cert, **settings})
+
+
+def answered(request: Received) -> Reply:
+    """What an authorization server answers."""
+    if request.path == "/device":
+        return Reply.json(
+            {
+                "device_code": "dc",
+                "user_code": "uc",
+                "verification_uri": "https://as.test/d",
+                "expires_in": 600,
+                "interval": 1,
+            }
+        )
+    if request.path == "/par":
+        return Reply.json({"request_uri": "urn:ietf:params:oauth:request_uri:1", "expires_in": 60}, 201)
+    if request.path == "/revoke":
+        return Reply(200)
+    return Reply.json({"access_token": "at1", "token_type": "Bearer", "expires_in": 60, "refresh_token": "rt1"})
+
+
+@pytest.fixture
+def server(certificates: Certificates, tmp_path: Path) -> Iterator[Server]:
+    mtls = Site(answered, tls=certificates.server(client_certificate=ssl.CERT_REQUIRED))
+
+    def described(request: Received) -> Reply:
+        if not request.path.startswith("/.well-known/"):
+            return Reply.json({"error": "invalid_client", "error_description": "no certificate"}, 401)
+        endpoints = {name: plain.origin + path for name, path in PATHS.items()}
+        aliases = {name: mtls.origin + path for name, path in PATHS.items()}
+        return Reply.json(
+            {
+                "issuer": plain.origin,
+                "authorization_endpoint": f"{plain.origin}/authorize",
+                "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+                "mtls_endpoint_aliases": aliases,
+                **endpoints,
+            }
+        )
+
+    plain = Site(described, tls=certificates.server(client_certificate=ssl.CERT_NONE))
+    with plain, mtls:
+        yield Server(plain, mtls, certificates, SQLiteStore(tmp_path / "tokens.db"))
+
+
+def discovered_without(server: Server, _: Path) -> OAuthClient:
+    return server.client(server.discovered())
+
+
+def discovered_with(server: Server, _: Path) -> OAuthClient:
+    return server.client(server.discovered(cert=server.cert))
+
+
+def pickled(server: Server, _: Path) -> OAuthClient:
+    again: OAuthClient = pickle.loads(pickle.dumps(server.client(server.discovered())))
+    return again
+
+
+def pickled_provider(server: Server, _: Path) -> OAuthClient:
+    return server.client(pickle.loads(pickle.dumps(server.discovered())))
+
+
+def with_session(server: Server, _: Path) -> OAuthClient:
+    session = requests.Session()
+    # Otherwise a bundle that the environment names would replace `verify`.
+    session.trust_env = False
+    session.verify, session.cert = server.certificates.ca_file, server.cert
+    return server.client(server.discovered(), cert=None, verify=True, token_http=session)
+
+
+def from_profile(server: Server, directory: Path) -> OAuthClient:
+    cert, key = server.cert
+    config = directory / "config.toml"
+    config.write_text(
+        f"""
+[profiles.default]
+provider = "discover"
+issuer = "{server.plain.origin}"
+client_id = "id"
+redirect_uri = "https://app.test/callback"
+verify = "{server.certificates.ca_file}"
+cert = "{cert}"
+cert_key = "{key}"
+store = "sqlite:///{directory / "tokens.db"}"
+"""
+    )
+    config.chmod(0o600)
+    return OAuthClient.from_config(path=config)
+
+
+WAYS: tuple[Callable[[Server, Path], OAuthClient], ...] = (
+    *(discovered_without, discovered_with, pickled, pickled_provider, with_session, from_profile),
+)
+through_every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+def signed_in(client: OAuthClient) -> TokenSource:
+    alice = client.for_subject("alice")
+    alice.adopt(Token("at0", refresh_token="rt0"))
+    return alice
+
+
+@through_every_way
+def test_every_request_takes_the_alias(
+    server: Server, tmp_path: Path, way: Callable[[Server, Path], OAuthClient]
+) -> None:
+    """However the provider was discovered: the plain site gets the question for its metadata, and nothing else."""
+    client = way(server, tmp_path)
+    alice = signed_in(client)
+    assert alice.renew().access_token == "at1"
+    alice.revoke()
+    signed_in(client)
+    assert {request.path for request in server.mtls.received} == {"/token", "/revoke"}
+    assert all(request.path.startswith("/.well-known/") for request in server.plain.received)
+
+
+def test_a_device_sign_in_takes_the_alias(server: Server) -> None:
+    """Both of its endpoints."""
+    client = server.client(server.discovered())
+    client.authorize_device("alice", on_prompt=lambda _: None)
+    assert [request.path for request in server.mtls.received] == ["/device", "/token"]
+
+
+def test_each_alias_is_one_of_the_endpoints_that_are_used(server: Server) -> None:
+    """So that a new endpoint gets its row here."""
+    assert set(server.discovered().mtls_endpoint_aliases) == set(PATHS)
+
+
+@through_every_way
+def test_the_store_key_is_the_same_for_all(
+    server: Server, tmp_path: Path, way: Callable[[Server, Path], OAuthClient]
+) -> None:
+    """A token is found again, whether or not a client has a certificate, and however the provider was made."""
+    plain = OAuthClient(server.discovered(client_auth="client_secret_basic"), **server.settings, client_secret="s")
+    assert way(server, tmp_path).for_subject("alice").store_key == plain.for_subject("alice").store_key
+
+
+def test_an_endpoint_that_the_caller_names_is_used(server: Server) -> None:
+    """Its alias in the metadata is not, neither by discovery with a certificate nor by the client."""
+    own = f"{server.mtls.origin}/own/token"
+    for made in (server.discovered(token_endpoint=own), server.discovered(token_endpoint=own, cert=server.cert)):
+        client = server.client(made)
+        assert client.provider.token_endpoint == own
+        assert client.provider.revocation_endpoint == f"{server.mtls.origin}/revoke"
