@@ -178,6 +178,14 @@ def test_a_device_sign_in_takes_the_alias(server: Server) -> None:
     assert [request.path for request in server.mtls.received] == ["/device", "/token"]
 
 
+def test_a_pushed_sign_in_takes_the_alias(server: Server) -> None:
+    """RFC 9126 section 2.1: the client authenticates there as at the token endpoint. The user visits the plain one."""
+    client = server.client(server.discovered(requires_pushed_authorization_requests=True))
+    start = client.start_authorization("alice", scope="accounts")
+    assert start.url.startswith(f"{server.plain.origin}/authorize")
+    assert [request.path for request in server.mtls.received] == ["/par"]
+
+
 def test_each_alias_is_one_of_the_endpoints_that_are_used(server: Server) -> None:
     """So that a new endpoint gets its row here."""
     assert set(server.discovered().mtls_endpoint_aliases) == set(PATHS)
