@@ -52,8 +52,8 @@ LAYERS = (
         "testing cli __main__",
         "programs and test tools on top of the public API",
         third_party=(
-            "blnk_sdk click cryptography httpx httpx2 jinja2 platformdirs pytest requests rich segno starlette tomlkit "
-            "trio uvicorn"
+            "blnk_sdk click cryptography httpx httpx2 jinja2 joserfc platformdirs pytest requests rich segno starlette "
+            "tomlkit trio uvicorn"
         ),
     ),
 )
