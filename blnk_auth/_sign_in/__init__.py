@@ -6,6 +6,7 @@ renews a token.
 * `client_sign_ins`, `client_authorizations`: the methods of `OAuthClient` for them.
 * `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins. Each is a class that is made
   from the client's state and the wanted grant, and then run once, by `run` or `arun`.
+* `one_time_exchange`: exchanges what may be used once, obtained outside of OAuth, for a user's tokens.
 * `callback_url`: reads the URL that the browser comes back with. `pending_sign_ins`: stores the sign-ins that were
   started.
 * `loopback`, `listener_address`, `page`, `template`: the listener of an interactive sign-in, and the page that the

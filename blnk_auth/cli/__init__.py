@@ -14,8 +14,8 @@ Where to find it:
   `grant_status`. Of `login` and `renew`: `token_summary`. Of `login`: `pasted_lines` and `qr_code`; `redirect`, which
   `init` and `doctor` use too. Of `sandbox`: `sandbox_address` and `sandbox_files`. Of `request` and
   `token`: `api_url`.
-* What all share: `options`, `terminal` (printing), `exit_status` and `remedies` (errors), `groups` (suggestions),
-  `extras` (missing packages), `log` (of `--verbose`).
+* What all share: `options`, `variables` (misspelt ones), `terminal` (printing), `exit_status` and `remedies` (errors),
+  `groups` (suggestions), `extras` (missing packages), `log` (of `--verbose`).
 """
 
 from __future__ import annotations

@@ -95,9 +95,9 @@ def test_messages_of_one_kind_have_one_form(message: Message) -> None:
 
 def lacks_value(message: Message) -> bool:
     """Whether it describes what an argument must be, and not what it is instead."""
-    named = re.escape(message.parameter or "")
-    described = re.match(rf"{named} must be (a|an|the|one|two|from|None)\b", message.problem)
-    return bool(named and described) and ", not " not in message.problem
+    written, named = message.problem, re.escape(message.parameter or "")
+    described = re.match(rf"{named} must be (a|an|the|one|two|from|None)\b", written)
+    return bool(named and described) and ", not " not in written
 
 
 def test_a_message_shows_what_was_passed() -> None:

@@ -19,6 +19,7 @@ Where to find it, from the outside to the inside:
 * `_token_binding`: tokens that only their owner can use. `_proofs`, `_proof_url`, `_nonces`: the check of DPoP proofs.
 * `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
 * `_issued`: what such a server issues, as values. `_recent_grants`: the latest grants, to show and to change.
+  `_managed_grants`: those that clients refer to by their ids.
 * `_pages`, `_page_templates`: the HTML that a user sees. `_browser`: a user who signs in.
 * `_live_pages`, `_live_templates`, `_event_stream`: the pages about the sandbox itself, and their live events.
   `_same_origin`: refuses what another site sends to them. `_answer`: a response as a value.

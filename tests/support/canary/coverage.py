@@ -25,6 +25,7 @@ NO_ROW: dict[str, str] = {
     "DiscoverySettings": "the type of keyword arguments",
     "ProviderSettings": "the type of keyword arguments",
     "Clock": "a time, which is no secret",
+    "Source": "a base class without members",
     "Version": "a type of text",
     "unpickled_hook": "named in pickles of requests' sessions only",
 }

@@ -343,6 +343,7 @@ _provider_rows()
     "Provider Provider.api_headers_of Provider.authorization_endpoint_of Provider.origins_for Provider.rejects_token "
     "Provider.target_of Provider.token_headers_of Provider.token_parameters_of Provider.with_certificate TrueLayer "
     "BLinkCustomer.check BLinkCustomer.headers BLinkCustomer.parameters BLinkCustomer.target "
+    "AllowedOrigins AllowedOrigins.permits Origin Origin.is_secure "
     "BLinkCustomer.token_headers ApiAnswer Call HttpResponse Refusal Refusal.is_legible is_blnk_cloud_rejection "
     "blink_permission_url is_blink_rejection judge_blink_refusal is_flinks_rejection judge_flinks_refusal "
     "ends_blink_consent ends_flinks_consent"
@@ -358,6 +359,8 @@ def what_a_provider_computes(world: World) -> object:
         world.look_at(
             provider, provider.rejects_token(answer), provider.origins_for(token), provider.target_of("alice")
         )
+        origins = provider.origins_for(token)
+        world.look_at(*((origin, origin.is_secure, origins.permits(origin)) for origin in origins.listed))
         world.look_at(provider.api_headers_of(call), provider.token_headers_of(call))
         world.look_at(provider.token_parameters_of(call, reserved=()), provider.with_certificate())
         world.look_at(provider.authorization_endpoint_of("IIDP99999"))
@@ -470,6 +473,7 @@ def _configuration_rows() -> None:
                 profile = world.look_at(load_profile("default", file))
                 world.look_at(profile.client_settings(), profile.network_settings(), profile.provider(), profile.origin)
                 world.look_at(profile.subject, profile.scope, profile.resource, profile.audience, profile.store_file())
+                world.look_at(profile.origin.located(profile.origin.error("client_secret", "is wrong")))
             try:
                 profile_names(config_path(file))
                 return OAuthClient.from_config("default", file)
@@ -479,7 +483,8 @@ def _configuration_rows() -> None:
         drives = (
             "OAuthClient.from_config Profile Profile.client_settings Profile.make Profile.network_settings "
             "Profile.open_store Profile.provider Profile.store_file Profile.audience Profile.origin Profile.resource "
-            "Profile.scope Profile.subject config_path load_profile profile_names"
+            "Profile.scope Profile.subject SettingsOrigin SettingsOrigin.error SettingsOrigin.located config_path "
+            "load_profile profile_names"
         )
         add_row(f"a configuration with {name}", loaded, drives if name == "a secret" else "")
 
