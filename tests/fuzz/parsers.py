@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from fuzz.growth import grows_too_fast
 from fuzz.responses import ISSUER, NOW, judged
 from fuzz.settings import ENVIRONMENT
 from fuzz.strategies import HOSTILE_TEXTS, URL_PIECES
 from fuzz.target import Target
 from hypothesis import strategies as st
+from support.growth import grows_too_fast
 
 from blnk_auth import ApiAnswer, BlnkAuthError, RenewalPolicy, StaticToken
 from blnk_auth._protocol.challenges import renewal_may_help

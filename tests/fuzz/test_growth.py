@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fuzz.growth import grows_too_fast, most_memory
 from fuzz.parsers import PARSERS, repeated
+from support.growth import grows_too_fast, most_memory
 
 PIECES: dict[str, tuple[str, str, str]] = {
     "letters": ("", "a", ""),

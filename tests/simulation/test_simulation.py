@@ -19,8 +19,9 @@ SERVERS: tuple[Server, ...] = ("revokes", "single use", "grace")
 LOCKS: tuple[Lock, ...] = ("exclusive", "lease", "none")
 ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
 
-# Each rule has a world here that takes a second or two. The world of the promise, three processes with two renewals
-# each and one fault anywhere, takes twenty: it is the first of the deep ones.
+# Each rule has a world here that takes a second or two, most of them with one call for each process. The same with two
+# calls are among the deep ones. So is the world of the promise, three processes with two renewals each and one fault
+# anywhere, which takes twenty seconds.
 WORLDS: dict[str, Setup] = {
     "one fault": Setup(calls=ONCE),
     "one fault, grace": Setup(server="grace", calls=ONCE),
@@ -28,13 +29,13 @@ WORLDS: dict[str, Setup] = {
     "stale at first": Setup(workers=2, age=STALE),
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
     "every token rejected": Setup(workers=2, age=FRESH, calls=(TOKEN, REVOKED), expiries=0),
-    "lease, single use": Setup(lock="lease", server="single use", workers=2),
-    "no lock, single use": Setup(lock="none", server="single use", workers=2, faults=0),
+    "lease, single use": Setup(lock="lease", server="single use", workers=2, calls=ONCE),
+    "no lock, single use": Setup(lock="none", server="single use", workers=2, calls=ONCE, faults=0),
     "a new sign-in": Setup(signs_in=True, workers=2, calls=ONCE),
-    "asking again": Setup(policy=REPEATING, workers=2),
-    "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2),
-    "a lost write": Setup(loses_writes=True, workers=2),
-    "clocks that differ": Setup(ahead=150, server="grace", workers=2),
+    "asking again": Setup(policy=REPEATING, workers=2, calls=ONCE),
+    "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2, calls=ONCE),
+    "a lost write": Setup(loses_writes=True, workers=2, calls=ONCE),
+    "clocks that differ": Setup(ahead=150, server="grace", workers=2, calls=ONCE),
     "cooling down": Setup(policy=COOLING_DOWN, workers=2),
 }
 
@@ -54,11 +55,14 @@ DEEP_WORLDS: dict[str, Setup] = {
     "a new sign-in, two calls": Setup(signs_in=True, workers=2),
     "a new sign-in, three processes": Setup(signs_in=True, calls=ONCE),
     "a new sign-in, two faults": Setup(signs_in=True, workers=2, calls=ONCE, faults=2),
+    "asking again, two calls": Setup(policy=REPEATING, workers=2),
+    "asking again, two calls, grace": Setup(policy=REPEATING, server="grace", workers=2),
     "asking again, three processes, grace": Setup(policy=REPEATING, server="grace", calls=ONCE),
     "asking again, two faults, grace": Setup(policy=REPEATING, server="grace", workers=2, calls=ONCE, faults=2),
     "asking again, lease, single use": Setup(policy=REPEATING, lock="lease", server="single use", workers=2),
     "cooling down, three calls": Setup(policy=COOLING_DOWN, workers=2, calls=(TOKEN,) * 3, age=STALE),
     "cooling down, lease": Setup(policy=COOLING_DOWN, lock="lease", server="single use", workers=2, calls=ONCE),
+    "a lost write, two calls": Setup(loses_writes=True, workers=2),
     "a lost write, a new sign-in": Setup(loses_writes=True, signs_in=True, workers=2),
     "a lost write, three processes": Setup(loses_writes=True, calls=ONCE),
     "lost writes, two faults": Setup(loses_writes=True, workers=2, calls=ONCE, faults=2),
@@ -73,6 +77,7 @@ DEEP_WORLDS: dict[str, Setup] = {
         for lock in ("exclusive", "lease")
         for ahead in (-150, 10)
     },
+    "clocks that differ, two calls": Setup(ahead=150, server="grace", workers=2),
     "clocks that differ, three processes": Setup(ahead=10, server="grace", calls=ONCE),
     "clocks that differ, a new sign-in": Setup(ahead=150, signs_in=True, workers=2),
     "suspended, asking again, two faults": Setup(

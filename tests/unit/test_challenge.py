@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.growth import grows_too_fast
 
 from blnk_auth._protocol import challenges
 from blnk_auth._protocol.challenges import Challenge, parse_challenges, renewal_may_help
@@ -197,24 +196,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 def test_the_time_to_read_a_header_grows_with_its_length_only(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the characters cost about twice the time: a rejection is judged on the caller's thread or event loop."""
     monkeypatch.setattr(challenges, "_LONGEST_HEADER", sys.maxsize)
-
-    def seconds(length: int) -> float:
-        header = HOSTILE[case](length)
-        taken: list[float] = []
-        # The best of three, without collecting garbage, which looks at all objects of all other tests too.
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(3):
-                began_at = time.thread_time()
-                parse_challenges(header)
-                taken.append(time.thread_time() - began_at)
-        finally:
-            gc.enable()
-        return min(taken)
-
-    # Quadratic, the second would take 16 times as long as the first, and many seconds.
-    assert seconds(32_000) < 8 * seconds(8_000) + 0.1
+    assert grows_too_fast(parse_challenges, HOSTILE[case], 16_000) is None
 
 
 def test_what_a_server_sends_beyond_reason_is_not_read() -> None:

@@ -1,8 +1,8 @@
 """What a parser costs: how the time grows with the text, and the most memory for one.
 
-Used by `test_growth` and by the target `growth`. Time is this thread's CPU time, the least of several runs, so that
-another load on the machine cannot make it longer by much. The limits leave a factor of four for the rest, on both
-sides: a busy machine fails no linear parser, and no parser that grows with the square passes.
+Used by the tests of parsers, and by the target `growth` of `make fuzz`. Time is this thread's CPU time, the least of
+several runs, so that another load on the machine cannot make it longer by much. The limits leave a factor of four for
+the rest, on both sides: a busy machine fails no linear parser, and no parser that grows with the square passes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ def seconds(parse: Parse, value: Any, runs: int, clock: Callable[[], float] = ti
 
 def most_memory(parse: Parse, value: Any) -> int:
     """The bytes that Python allocates at most at the same time while a value is parsed, the value not counted."""
-    gc.collect()
     tracemalloc.start()
     try:
         parse(value)
