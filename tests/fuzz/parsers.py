@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from fuzz.responses import ISSUER, NOW, judged
+from fuzz.responses import ISSUER, NOW, PROVIDERS, judged
 from fuzz.settings import ENVIRONMENT
 from fuzz.strategies import HOSTILE_TEXTS, URL_PIECES
 from fuzz.target import Target
@@ -73,7 +73,7 @@ def _loaded(text: str) -> Any:
 
 
 def _refused(text: str) -> object:
-    return code_of(parse_callback(text), subject="alice")
+    return code_of(parse_callback(text), PROVIDERS["acme"], subject="alice")
 
 
 _API = Origin("https", "api.acme.test", 443)
