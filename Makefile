@@ -26,6 +26,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 # in pytest or in the processes that tests start.
 unexport PYTHONPATH
 export PYTHONSAFEPATH := 1
+# pytest keeps the byte code of tests, whose asserts it rewrites. Without it, each of its processes does this again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
 .PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick bench-sandbox lock clean
@@ -33,9 +35,15 @@ export PYTHONSAFEPATH := 1
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
 
-# Two processes, because many tests wait for sockets; one after another with PYTEST_FLAGS=-n0.
-test: lint types $(INSTALLED)
-	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS)
+# Four processes, because many tests wait for sockets, disks and other processes; one after another with
+# PYTEST_FLAGS=-n0. The types are checked meanwhile.
+test: lint $(INSTALLED)
+	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
+	@$(MAKE) --no-print-directory types >$(VENV)/types.log 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n4 --dist=worksteal $(PYTEST_FLAGS); tests=$$?; \
+	wait $$types || { cat $(VENV)/types.log; exit 1; }; \
+	exit $$tests
 
 # What needs neither a socket nor a process, against this checkout: in seconds, while you write. tests/quick.txt lists it.
 unit: $(LOCKED)

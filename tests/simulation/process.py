@@ -369,10 +369,12 @@ def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) 
         challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
         return ApiRejection(
             "GET",
+            "https://api.acme.test/",
             401,
             challenge,
             "/",
             carried_ours=True,
+            carried_proof=False,
             is_replayable=lambda: True,
             read_body=WaitForFlight(Flight(), 0.0),
         )

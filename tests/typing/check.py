@@ -126,6 +126,9 @@ def main() -> int:
                 mypy,
                 "--config-file",
                 os.devnull,
+                # Its options are others than those of the package, whose cache it would make useless.
+                "--cache-dir",
+                ROOT / ".mypy_cache" / "examples",
                 "--check-untyped-defs",
                 "--allow-redefinition",
                 "--ignore-missing-imports",
