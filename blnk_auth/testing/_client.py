@@ -41,6 +41,7 @@ def provider_of(sandbox: Sandbox, **settings: Any) -> Provider:
             "user_agent": "Acme/1.0",
             "username": _own_name,
             "client_auth": "none",
+            "consent": sandbox.personality.consent,
         }
         return BLink(**{**usual, **settings})
     if sandbox.personality.has_device_flow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -344,15 +343,11 @@ def test_a_look_up_that_fails_is_reported_without_its_text(blink: World) -> None
             blink.client(made).start_authorization("alice")
 
 
-def not_pushed(provider: Provider) -> Provider:
-    return replace(provider, requires_pushed_authorization_requests=False)
+# --- tokens that are not renewed, see test_blink_consent_3.py for permission mode and Consent 3.0 ------------------
 
 
-# --- permission mode, Consent 3.0 -----------------------------------------------------------------------------------
-
-
-def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
-    """A client in permission mode needs a new token from outside when its token expires."""
+def test_a_client_that_does_not_renew_sends_no_refresh(blink: World) -> None:
+    """It needs a new token from outside when its token expires."""
     source = blink.signed_in(client=blink.client(blink.provider(renewable=False)))
     assert blink.get(HTTPX, source).status == 200
     blink.clock.advance(DAY - 1)
@@ -362,36 +357,6 @@ def test_in_permission_mode_nothing_is_refreshed(blink: World) -> None:
         source.token()
     assert caught.value.reason == "no_refresh_token"
     assert blink.token_requests == []
-
-
-def test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id(blink: World) -> None:
-    """S256 is mandatory there, there is no username, and `grant_id` must be persisted."""
-    blink.sandbox.personality.consent = "3.0"
-    source = blink.sign_in(blink.client(not_pushed(blink.provider(consent="3.0", username=None))))
-    assert "username" not in blink.token_request.form
-    assert len(blink.token_request.form["code_verifier"]) >= 43
-    blink.expire()
-    assert source.token().extra["grant_id"] == "grant-of-alice"
-    assert "username" not in blink.token_request.form
-
-
-def test_a_consent_2_client_gets_its_grant_id_with_the_first_refresh(blink: World) -> None:
-    """As documented for the migration; it is kept through the next answer, which may lack it."""
-    source = blink.signed_in()
-    assert "grant_id" not in blink.stored(source).token.extra
-    blink.sandbox.personality.consent = "3.0"
-    source.renew()
-    blink.sandbox.personality.consent = "2.0"
-    source.renew()
-    assert blink.stored(source).token.extra["grant_id"] == "grant-of-alice"
-
-
-def test_grant_management_parameters_can_be_sent(blink: World) -> None:
-    """`grant_management_action` is a parameter of the authorization request."""
-    client = blink.client(not_pushed(blink.provider(consent="3.0", username=None)))
-    start = client.start_authorization("alice", parameters={"grant_management_action": "replace", "grant_id": "g1"})
-    query = parse_qs(urlsplit(start.url).query)
-    assert (query["grant_management_action"], query["grant_id"]) == (["replace"], ["g1"])
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """bLink's personality: an authenticating proxy in front of banks, which issue the tokens.
 
-Used by `Sandbox(personality="blink")`. It promises what SIX documents for Consent 2.0:
+Used by `Sandbox(personality="blink")`. It promises what SIX documents for Consent 2.0, and for 3.0 where `consent` is
+assigned:
 
 * form bodies with `client_id` and `username` on both grants, and a client that is authenticated only by its
   certificate;
@@ -8,9 +9,12 @@ Used by `Sandbox(personality="blink")`. It promises what SIX documents for Conse
 * `bearer` in lower case, codes with a lifetime of 30 seconds, refresh tokens that expire 30 days after their last use,
   and revocation of single tokens;
 * problem documents (RFC 7807), challenges in single quotes, and `X-CorAPI-Source` to name the platform or the bank as
-  the sender.
+  the sender;
+* permission mode: all five headers and `Permission-ID` with each request to the API, and no token;
+* Consent 3.0: pushed requests and PKCE only, no `username`, grant management, and a permission is exchanged for tokens.
 
-Where nothing is published, the RFC decides: a bank refuses a grant with an error code of RFC 6749.
+Where nothing is published, the RFC decides: a bank refuses a grant with an error code of RFC 6749. The path of the PAR
+endpoint and the form of the exchange are invented.
 
     Sandbox(personality="blink")                # BLink(base_url=sandbox.origin + blink.BASE_PATH, client_auth="none",
     Sandbox(personality="blink", tls=context)   #       authorization_endpoint=sandbox.origin + blink.authorize_path())
@@ -28,15 +32,23 @@ from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
+from ._blink_permissions import Permissions
 from ._endpoint import EndpointSpec
 from ._faults import Fault
 from ._issued import Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
+from ._managed_grants import ManagedGrants
+from ._pushed_requests import PushedRequests
 from ._sample_data import swiss_accounts, swiss_transactions
 from ._token_request import media_type, perform_grant, required, token_form
 
 BASE_PATH = "/consent/v2"
 """The path of the consent module, which is appended to the origin in the base URL."""
+
+PAR_PATH = f"{BASE_PATH}/oauth/par"
+
+PERMISSION_GRANT_TYPE = "urn:blnk-auth:sandbox:permission"
+"""The `grant_type` by which a client exchanges the permission `permission_id`: invented, since SIX publishes none."""
 
 DEFAULT_TARGET = "IIDX99999"
 """The bank at which `Sandbox.issue` signs users in; any other id is another bank."""
@@ -107,25 +119,36 @@ class BLink:
     """The endpoints of bLink and of the banks behind it.
 
     `demands_certificate`: whether the connection is TLS, on which each client must show the certificate whose common
-    name is its `client_id`. `count` adds one to the figure of that name.
+    name is its `client_id`. `count` adds one to the figure of that name. `clock` is in seconds. `grants`: those that a
+    request of Consent 3.0 may change.
     """
 
     display_name = "bLink"
     default_scope = "urn:blink:xs2a:ais"
 
-    def __init__(self, server: AuthorizationServer, *, demands_certificate: bool, count: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server: AuthorizationServer,
+        *,
+        demands_certificate: bool,
+        count: Callable[[str], None],
+        clock: Callable[[], float],
+        grants: ManagedGrants,
+    ) -> None:
         self.consent: Literal["2.0", "3.0"] = "2.0"
-        """Assign "3.0" for no username, required PKCE, and a `grant_id` in each response."""
+        """Assign "3.0" for pushed requests with PKCE, no username, and a `grant_id` in each response."""
         self._server = server
         self._demands_certificate = demands_certificate
         self._count = count
         # A dict has an order: the oldest can be forgotten.
         self._correlation_ids: dict[str, None] = {}
-        self._page = AuthorizationPage(
-            server,
-            AuthorizationRules(server, demanded=lambda: ("code_challenge",) if self.consent == "3.0" else ()),
-            target_of=lambda request: request.path.split("/")[2],
-        )
+        self._permissions = Permissions(clock)
+        rules = AuthorizationRules(server, demanded=lambda: ("code_challenge",), grants=grants)
+        self._pushed = PushedRequests(rules, clock=clock, count=count, required=lambda: True)
+        self._pages = {
+            "2.0": AuthorizationPage(server, AuthorizationRules(server), target_of=_bank_of),
+            "3.0": AuthorizationPage(server, rules, target_of=_bank_of, pushed=self._pushed),
+        }
         server.code_lifetime = CODE_LIFETIME
         server.refresh_idle_lifetime = IDLE_LIFETIME
         server.name_access_token = lambda _grant, _expires_at: f"at-{secrets.token_urlsafe(32)}"
@@ -133,10 +156,16 @@ class BLink:
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints."""
         return [
-            EndpointSpec("/banks/{target}/authorize", "page", self._page.respond),
+            EndpointSpec("/banks/{target}/authorize", "page", self._sign_in),
+            EndpointSpec(PAR_PATH, "par", self._through_platform(self._push, _TOKEN_HEADERS)),
             EndpointSpec(f"{BASE_PATH}/oauth/token", "token", self._through_platform(self._token, _TOKEN_HEADERS)),
             EndpointSpec(
                 f"{BASE_PATH}/oauth/revoke", "revocation", self._through_platform(self._revoke, _TOKEN_HEADERS)
+            ),
+            EndpointSpec(
+                f"{BASE_PATH}/permissions/{{target}}/{{user_id}}",
+                "api",
+                self._through_platform(self._create_permission, _TOKEN_HEADERS),
             ),
             EndpointSpec("/{path:path}", "api", self._through_platform(self._api, _API_HEADERS)),
         ]
@@ -145,6 +174,9 @@ class BLink:
         """The token response of a new grant, as if the user had just signed in at `DEFAULT_TARGET`."""
         answer = self._server.issue(client, subject=subject, scope=scope, lifetime=lifetime, target=DEFAULT_TARGET)
         return self._with_grant_id(answer, self._server.issued(answer["access_token"]).grant)
+
+    def _sign_in(self, request: RecordedRequest) -> Answer:
+        return self._pages[self.consent].respond(request)
 
     # --- the platform ---------------------------------------------------------------------------------------------
 
@@ -205,9 +237,11 @@ class BLink:
             username = form.get("username", "")
             if self.consent == "2.0" and not 0 < len(username) <= _MAX_LENGTH:
                 return _payload("username: must not be null and have at most 64 characters")
-            client = self._server.client(form["client_id"])
-            # Looked up by _read_form a moment ago.
-            assert client is not None  # noqa: S101
+            if self.consent == "3.0" and "username" in form:
+                return _payload("username: is not a parameter of Consent 3.0")
+            client = self._client_of(form)
+            if self.consent == "3.0" and form.get("grant_type") == PERMISSION_GRANT_TYPE:
+                return _from_bank(200, self._exchange_permission(client, request, required(form, "permission_id")))
             answer = perform_grant(
                 self._server, client, form, offered=("authorization_code", "refresh_token"), count=self._count
             )
@@ -224,8 +258,33 @@ class BLink:
         return is_owner and grant.target == request.headers["x-corapi-target-id"]
 
     def _with_grant_id(self, answer: dict[str, Any], grant: Grant) -> dict[str, Any]:
-        grant_id = {"grant_id": f"grant-of-{grant.subject}"} if self.consent == "3.0" else {}
+        grant_id = {"grant_id": grant.grant_id} if self.consent == "3.0" else {}
         return {**answer, "token_type": "bearer", **grant_id}
+
+    def _push(self, request: RecordedRequest) -> Answer:
+        if self.consent == "2.0":
+            return _problem("NOT_IMPLEMENTED", source="PLATFORM", status=404)
+        try:
+            form = self._read_form(request)
+            if isinstance(form, Answer):
+                return form
+            return self._pushed.push(self._client_of(form), form, request.headers["x-corapi-target-id"])
+        except OAuthError as refusal:
+            return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
+
+    def _client_of(self, form: Mapping[str, str]) -> RegisteredClient:
+        client = self._server.client(form["client_id"])
+        # Looked up by _read_form a moment ago.
+        assert client is not None  # noqa: S101
+        return client
+
+    def _exchange_permission(
+        self, client: RegisteredClient, request: RecordedRequest, permission_id: str
+    ) -> dict[str, Any]:
+        permission = self._permissions.exchange(permission_id, request.headers["x-corapi-target-id"])
+        answer = self._server.issue(client, subject=permission.user_id, scope=client.scope, target=permission.target)
+        permission.grant = self._server.issued(answer["access_token"]).grant
+        return self._with_grant_id(answer, permission.grant)
 
     def _revoke(self, request: RecordedRequest) -> Answer:
         try:
@@ -241,20 +300,52 @@ class BLink:
     # --- API ------------------------------------------------------------------------------------------------------
 
     def _api(self, request: RecordedRequest) -> Answer:
+        owner = self._permitted(request) if "permission-id" in request.headers else self._authorized(request)
+        if isinstance(owner, Answer):
+            return owner
+        if request.method != "GET":
+            return _problem("WRONG_METHOD", source="PROVIDER")
+        if request.path.endswith("/healthcheck"):
+            return _from_bank(200, {"headers": dict(request.headers)})
+        return _accounts(request.path, owner, request.headers["x-corapi-target-id"])
+
+    def _authorized(self, request: RecordedRequest) -> str | Answer:
+        """Whose access token a request has; otherwise the response that rejects it."""
         scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
         state, grant = self._server.look_up(access_token.strip())
         is_elsewhere = grant is None or grant.target != request.headers["x-corapi-target-id"]
         if scheme.lower() != "bearer" or state != "valid" or grant is None or is_elsewhere:
             return _rejection("EXPIRED_TOKEN" if state == "expired" else "INVALID_TOKEN")
-        if request.method != "GET":
-            return _problem("WRONG_METHOD", source="PROVIDER")
-        if request.path.endswith("/healthcheck"):
-            return _from_bank(200, {"headers": dict(request.headers)})
-        return _accounts(request.path, grant)
+        self._permissions.note_use(grant)
+        return grant.subject
+
+    def _permitted(self, request: RecordedRequest) -> str | Answer:
+        """Whose permission a request has; otherwise the response that rejects it. bLink has the tokens."""
+        for name in _TOKEN_HEADERS:
+            if not request.headers.get(name):
+                return _payload(f"{name}: must not be null")
+        target = request.headers["x-corapi-target-id"]
+        permission = self._permissions.find(request.headers["permission-id"], target)
+        if permission is None:
+            return _problem("INSUFFICIENT_PRIVILEGES", source="PLATFORM", detail="no valid permission for this bank")
+        return permission.user_id
+
+    def _create_permission(self, request: RecordedRequest) -> Answer:
+        if request.method != "POST":
+            return _problem("WRONG_METHOD", source="PLATFORM")
+        *_, target, user_id = request.path.split("/")
+        permission = self._permissions.create(target, user_id)
+        if permission is None:
+            return _payload("userId: must have 1 to 250 letters, digits, hyphens and dots")
+        return Answer.json(201, {"permissionId": permission.permission_id}, {"x-corapi-source": "PLATFORM"})
 
 
-def _accounts(path: str, grant: Grant) -> Answer:
-    accounts = swiss_accounts(grant.subject, grant.target or DEFAULT_TARGET)
+def _bank_of(request: RecordedRequest) -> str:
+    return request.path.split("/")[2]
+
+
+def _accounts(path: str, owner: str, target: str) -> Answer:
+    accounts = swiss_accounts(owner, target)
     match path.removeprefix("/ais/v6/").split("/"):
         case ["accounts"]:
             return _from_bank(200, {"accounts": accounts})

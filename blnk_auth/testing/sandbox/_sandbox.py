@@ -151,7 +151,8 @@ class Sandbox:
         if self._device_flow is not None:
             raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
         if name == "blink":
-            return BLink(server, demands_certificate=self._tls is not None, count=count)
+            shown = self._tls is not None
+            return BLink(server, demands_certificate=shown, count=count, clock=self.clock, grants=self._managed_grants)
         if name == "flinks":
             return Flinks(server, origin=lambda: self.origin, count=count)
         raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
