@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.provider_table import PAGE, PROVIDERS, ROWS, Row, render
+from support.provider_table import CONSENT, PAGE, PROVIDERS, ROWS, Difference, Row, render
 
 TESTS = Path(__file__).parents[1]
 OF_A_PROVIDER = (
     ("providers/test_blnk_cloud.py", "unit/test_blnk_cloud.py"),
-    ("providers/test_blink.py",),
+    ("providers/test_blink.py", "providers/test_blink_consent_3.py"),
     ("providers/test_flinks.py",),
 )
 """Where the tests of each provider are."""
@@ -40,6 +40,13 @@ def test_each_cell_has_its_test(row: Row) -> None:
         known = frozenset[str]().union(*map(named_in, (*files, *OF_ALL)))
         assert names
         assert set(names) <= known
+
+
+@pytest.mark.parametrize("difference", CONSENT, ids=lambda difference: difference.behaviour)
+def test_each_difference_of_consent_has_its_test(difference: Difference) -> None:
+    """Among those of Consent 3.0."""
+    assert difference.tests
+    assert set(difference.tests.split()) <= named_in("providers/test_blink_consent_3.py")
 
 
 def test_no_cell_is_empty_and_no_behaviour_comes_twice() -> None:

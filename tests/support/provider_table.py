@@ -6,7 +6,7 @@ Each cell names the test that would fail if it were wrong; test_provider_table.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +137,7 @@ ROWS = (
             "test_signing_in_sends_s256_and_state",
             (
                 "test_the_authorization_request_is_sent_to_the_bank_without_a_challenge "
-                "test_consent_3_sends_pkce_and_no_username_and_keeps_the_grant_id"
+                "test_tokens_have_a_grant_id_and_need_no_username"
             ),
             "test_signing_in_sends_what_flinks_demands",
         ),
@@ -292,16 +292,116 @@ ROWS = (
         "Static key instead",
         (
             '`StaticToken`: a Cloud API key, or Core\'s with `header="X-Blnk-Key"`',
-            "none; for permission mode `renewable=False`",
+            '`StaticToken(permission_id, header="Permission-ID", provider=BLink(..., permission_mode=True))`',
             "none",
         ),
         (
             "test_a_static_key_is_sent_to_its_origin_only",
-            "test_a_fixed_key_is_sent_and_never_renewed test_in_permission_mode_nothing_is_refreshed",
+            (
+                "test_a_fixed_key_is_sent_and_never_renewed "
+                "test_a_permission_is_sent_with_everything_that_blink_requires"
+            ),
             "test_a_fixed_key_is_sent_and_never_renewed",
         ),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference between the two versions of bLink's consent, and the test (or tests, by spaces) behind it."""
+
+    behaviour: str
+    two: str
+    three: str
+    tests: str
+
+
+CONSENT = (
+    Difference(
+        "A sign-in",
+        "goes to the bank through the browser",
+        "is pushed through bLink first (RFC 9126), for the bank that `X-CorAPI-Target-ID` names",
+        "test_a_sign_in_is_pushed_through_the_platform test_one_client_pushes_for_each_users_bank",
+    ),
+    Difference("PKCE", "none", "S256", "test_what_differs_between_the_versions_of_consent"),
+    Difference(
+        "`username`",
+        "in each token request",
+        "not sent, even if it is set",
+        "test_tokens_have_a_grant_id_and_need_no_username",
+    ),
+    Difference(
+        "The consent",
+        "has no name",
+        "is named by `grant_id`, in `source.token().extra`",
+        "test_tokens_have_a_grant_id_and_need_no_username",
+    ),
+    Difference(
+        "To change a consent",
+        "sign in again",
+        '`start_authorization(..., grant_management_action="merge", grant_id=...)`, or `"replace"`',
+        "test_a_grant_is_changed_by_its_id test_create_makes_another_grant",
+    ),
+    Difference(
+        "Users who signed in with Consent 2.0",
+        "stay signed in",
+        "stay signed in: the store keys are the same, and the first refresh brings the `grant_id`",
+        "test_a_user_who_signed_in_with_consent_2_stays_signed_in",
+    ),
+    Difference(
+        "A permission",
+        "is sent as `Permission-ID`",
+        "can be exchanged for tokens, once: `client.authorize_by_exchange(...)`",
+        "test_a_permission_is_sent_with_everything_that_blink_requires test_a_permission_is_exchanged_for_tokens_once",
+    ),
+)
+
+UNPUBLISHED = (
+    ("bLink: the base URLs of the consent module", "no default", "`base_url`"),
+    (
+        "bLink: the path for pushed requests (Consent 3.0 is not live)",
+        "`{base}/oauth/par`, which is a guess",
+        "`pushed_authorization_request_endpoint`",
+    ),
+    (
+        "bLink: how a permission is exchanged: endpoint, `grant_type` and parameters",
+        "sent to the token endpoint; the rest has no default",
+        "`authorize_by_exchange(grant_type=..., parameters=...)`, `dataclasses.replace(provider, token_endpoint=...)`",
+    ),
+    (
+        "bLink: the base URL of `/permissions/{providerId}/{userId}`",
+        "that of the consent module; your application sends the request",
+        "`base_url` of `blink_permission_url`",
+    ),
+    (
+        "bLink: which of the newest modules (AIS 5 and 6) require the PSU headers",
+        "both are sent to every module",
+        "`psu_headers_for_api=False`",
+    ),
+    ("bLink: the scopes", "none is sent unless you name it", "`scope`"),
+    ("bLink: whether a bank rotates refresh tokens", "a new one replaces the old one if it comes", "none"),
+    (
+        "bLink: the error body of the token endpoint",
+        "RFC 6749 and problem documents are read",
+        "`dataclasses.replace(provider, judge_refusal=...)`",
+    ),
+    ('bLink: what "base64 encoded" means for the access token', "it is sent as issued", "none"),
+    (
+        "Blnk Cloud: how long a refresh token lives, and whether an old one has a grace period",
+        "unknown",
+        "`idle_lifetime`",
+    ),
+    ("Blnk Cloud: whether `state` is returned", "it must be", "`unechoed_state`"),
+    ("Blnk Cloud: the error of a client whose expiry date has passed", "as for wrong client credentials", "none"),
+    (
+        "Flinks: where the client credentials are sent",
+        "in the JSON body",
+        "`client_auth`",
+    ),
+    ("Flinks: the host", "no default", "`host`"),
+)
+"""What no public page states, what is done, and the setting that changes it."""
 
 _HEAD = """\
 # Providers
@@ -314,6 +414,19 @@ Each cell has a test, against a server that does the same.
 
 """
 
+_CONSENT_HEAD = (
+    "## bLink: Consent 3.0 and permission mode",
+    "",
+    "[How to use them](../how-to/blink.md).",
+    "Consent 3.0 is planned and not live: SIX documents it, and the sandbox plays it.",
+)
+
+_UNPUBLISHED_HEAD = (
+    "## What is not published",
+    "",
+    "No public page states these facts, so most of them are settings.",
+)
+
 
 def render() -> str:
     """The page."""
@@ -321,10 +434,33 @@ def render() -> str:
     lines = [_line("behaviour", *names), _line(*["---"] * 4)]
     lines += [_line(row.behaviour, *row.values()) for row in ROWS]
     tests = ["", "## The tests behind it", "", _line("behaviour", *names), _line(*["---"] * 4)]
-    tests += [
-        _line(row.behaviour, *(", ".join(f"`{name}`" for name in names) for names in row.named())) for row in ROWS
+    tests += [_line(row.behaviour, *(_tests(names) for names in row.named())) for row in ROWS]
+    return _HEAD + "\n".join([*lines, *_consent(), *_unpublished(), *tests]) + "\n"
+
+
+def _consent() -> list[str]:
+    rows = [_line(row.behaviour, row.two, row.three, _tests(row.tests.split())) for row in CONSENT]
+    head = _line("behaviour", "Consent 2.0, permission mode", 'Consent 3.0, `consent="3.0"`', "test")
+    return ["", *_CONSENT_HEAD, "", head, _line(*["---"] * 4), *rows]
+
+
+def _unpublished() -> list[str]:
+    rows = [_line(what, done, setting) for what, done, setting in UNPUBLISHED]
+    head = _line("not published", "what this library does", "what changes it")
+    return [
+        "",
+        "## What is not published",
+        "",
+        "No public page states these facts, so they are settings where that is possible.",
+        "",
+        head,
+        _line(*["---"] * 3),
+        *rows,
     ]
-    return _HEAD + "\n".join([*lines, *tests]) + "\n"
+
+
+def _tests(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _line(*cells: str) -> str:

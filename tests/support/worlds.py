@@ -20,7 +20,7 @@ from support.processes import Child
 from support.providers import API_PATHS, LIFETIMES, SCOPES, acme_at, provider_at
 from support.waiting import Events, settle
 
-from blnk_auth import MemoryStore, OAuthClient, Provider, RenewalPolicy, SQLiteStore, Token, TokenSource
+from blnk_auth import MemoryStore, OAuthClient, Provider, RenewalPolicy, SQLiteStore, StaticToken, Token, TokenSource
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, RecordedRequest, Sandbox
@@ -115,7 +115,7 @@ class World:
     def url_of(self, path: str | None = None) -> str:
         return self.sandbox.origin + (path or API_PATHS[self.name])
 
-    def open(self, kind: Kind, source: TokenSource, **settings: Any) -> Http:
+    def open(self, kind: Kind, source: TokenSource | StaticToken, **settings: Any) -> Http:
         """An HTTP client that carries the source's token; with a client certificate where the world has TLS."""
         verify = None if self.tls is None else self.tls.context(self.sandbox.client_id)
         return kind.open(source, verify=verify, **settings)
