@@ -8,8 +8,8 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * An event never contains a secret.
 
 The log has each event at level DEBUG. Some are a WARNING, once for each source and reason, since often nothing is
-raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`
-and `consent_ended`.
+raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`,
+`consent_ended`, `certificate_expiring` and `certificate_unreadable`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ EventName = Literal[
     "rejection_unresolved",
     "step_up_required",
     "consent_ended",
+    "certificate_expiring",
+    "certificate_renewed",
+    "certificate_unreadable",
 ]
 """The names of all events; see `Event`."""
 
@@ -70,10 +73,14 @@ class Event:
     * `rejection_unresolved`: the API rejected a renewed token too, so such rejections cause fewer renewals for a while.
     * `step_up_required`: the API asks for more than the grant gives; `error` has what to ask for in a new sign-in.
     * `consent_ended`: the provider reports that the user's consent has ended; `error` is what may be raised for it.
+    * `certificate_expiring`: the client's certificate (`OAuthClient(cert=...)`) expires within three weeks, or has
+      expired. At most once a day in each process.
+    * `certificate_renewed`, `certificate_unreadable`: the file of that certificate has changed. It is used from now on,
+      or it cannot be read, and the certificate that was loaded before stays in use.
 
     Attributes:
         name: What happened, as above.
-        store_key: Whose token it is, as the store names it.
+        store_key: Whose token it is, as the store names it. For a certificate: what the keys of its client begin with.
         detail: A human-readable detail; empty where the name is enough.
         error: The exception; None if there was none.
         subject: Whose grant it is; None for the client's own, or where it is not known.
@@ -95,7 +102,10 @@ OnEvent = Callable[[Event], object]
 """A user's callback for events. What it returns is ignored."""
 
 
-_WARNINGS = ("token_withheld", "rejection_unresolved", "store_rolled_back", "step_up_required", "consent_ended")
+_WARNINGS = (
+    *("token_withheld", "rejection_unresolved", "store_rolled_back", "step_up_required", "consent_ended"),
+    *("certificate_expiring", "certificate_unreadable"),
+)
 
 
 # The cache remembers which warnings were logged in this process. It is bounded, so an old warning may be logged again

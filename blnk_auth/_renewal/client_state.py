@@ -6,6 +6,7 @@ attempt of every source uses the same settings. It never waits while it has a lo
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 import weakref
@@ -17,7 +18,7 @@ from .._protocol.client_authentication import ClientCredentials
 from .._protocol.demands import DEMAND_STATUSES
 from .._protocol.http_messages import Package
 from .._transport.network import Network, transport_for
-from ..events import OnEvent
+from ..events import Event, EventName, OnEvent
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
 from .authorization_grants import Attempt, AuthorizationGrant
@@ -42,6 +43,10 @@ _SWEEP_INTERVAL = 60.0
 
 def _now() -> float:
     return time.time()
+
+
+def _note_certificate(operations: Operations, key: str, name: EventName, detail: str) -> None:
+    operations.note(Event(name, key, detail))
 
 
 class ClientState:
@@ -103,6 +108,11 @@ class ClientState:
             host_suffixes=provider.api_host_suffixes,
             origins_for=provider.origins_for if provider.api_origins_from_token else None,
         )
+        if network.cert is not None:
+            # Not a method of this object, which the network would keep alive.
+            report = functools.partial(_note_certificate, self.operations, self.registration.tokens)
+            network.watch_certificate(self.clock, report)
+            self.operations.emit(())
 
     def shared_by(self, client: object, make: Callable[[ClientState], object]) -> None:
         """Remember the `OAuthClient` that has this state: a pickle of one of its sources includes that client.

@@ -13,7 +13,8 @@ It never decides what an operation does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ from .store_keys import parse_token_key
 
 Result = TypeVar("Result")
 
+_MOST_NOTED = 100
+"""Events that wait for the next operation to end. Each operation takes all of them."""
+
 
 class Operations:
     """Runs the operations of one client. May be used from any thread or task."""
@@ -31,6 +35,7 @@ class Operations:
         self._provider = provider
         self._on_event = on_event
         self._wait_timeout = wait_timeout
+        self._noted: deque[Event] = deque(maxlen=_MOST_NOTED)
 
     def begin(
         self, work: Callable[[list[Event]], Result], afterwards: Callable[[], object] | None = None
@@ -63,12 +68,25 @@ class Operations:
         """Wait in a task until an operation has ended, and return its result."""
         return await flight.wait_async(self._wait_timeout)
 
+    def note(self, event: Event) -> None:
+        """Keep an event that happens where none may be emitted, as under a lock of the store, for the next `emit`."""
+        self._noted.append(event)
+
     def emit(self, events: Iterable[Event], *, seconds: float | None = None) -> None:
         """Add the subject and the provider to each event, log it, and pass it to `on_event`.
 
         `seconds`: how long the operation took; None if that was not measured.
         """
-        for event in events:
+        for event in (*self._taken(), *events):
             known = parse_token_key(event.store_key)
             subject = None if known is None else known[1].subject
             emit(self._on_event, replace(event, subject=subject, provider=self._provider, seconds=seconds))
+
+    def _taken(self) -> Iterator[Event]:
+        """The events that were noted; each is taken once."""
+        while self._noted:
+            try:
+                yield self._noted.popleft()
+            except IndexError:
+                # Another thread has taken the last one.
+                return

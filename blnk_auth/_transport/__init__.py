@@ -5,5 +5,6 @@ only if it arrived whole. It never decides what a response means.
 
 * `network`: the settings, and the choice of the package.
 * `requests_transport`, `httpx_transport`: one transport for each kind of package.
-* `exchange`, `deadline`, `body`, `failures`, `tls`: used by both transports.
+* `exchange`, `deadline`, `body`, `failures`, `tls`: used by both transports. `client_certificate`: the client's own
+  certificate, and its renewal.
 """

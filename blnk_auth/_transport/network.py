@@ -8,6 +8,8 @@ redirects, pools and cancellation never affect a token request. See docs/explana
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from .._protocol.http_messages import Transport
+    from .client_certificate import ClientCertificate, Report
 
 USER_AGENT = f"blnk-auth/{__version__}"
 
@@ -30,7 +33,7 @@ _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
 
 
 class Network:
-    """How the authorization server is reached. Never changed; may be used from any thread.
+    """How the authorization server is reached. May be used from any thread.
 
     Attributes:
         policy: The limits of each exchange.
@@ -39,7 +42,6 @@ class Network:
         proxy: The URL of a proxy. None: the proxy that the environment names; for http on this machine, no proxy.
         client: A `requests.Session`, `httpx.Client` or `httpx2.Client` that the user passed. None: a new client for
             each request.
-        tls: The context for `verify` and `cert`. None where they are the defaults, which each package provides itself.
 
     Raises:
         ConfigurationError: A setting cannot be used; `parameter` names it as `OAuthClient` does.
@@ -58,15 +60,47 @@ class Network:
         self.cert = cert
         self.proxy = proxy
         self.client = client
-        self.tls: SSLContext | None = None
+        self._tls: SSLContext | None = None
+        self._certificate: ClientCertificate | None = None
+        self._clock: Callable[[], float] = time.time
+        self._report: Report = _nothing
         if client is not None:
             self._check_client()
         if proxy is not None:
             _check_proxy(redacted(proxy))
-        if verify is not True or cert is not None:
+        if cert is not None:
+            from .client_certificate import ClientCertificate
+
+            self._certificate = ClientCertificate(verify, redacted(cert))
+        elif verify is not True:
             from .tls import context
 
-            self.tls = context(verify, redacted(cert))
+            self._tls = context(verify, None)
+
+    @property
+    def tls(self) -> SSLContext | None:
+        """The context for `verify` and `cert`, with a renewed certificate if there is one.
+
+        None where they are the defaults, which each package provides itself.
+        """
+        certificate = self._certificate
+        return self._tls if certificate is None else certificate.look(self._clock(), self._report)
+
+    @property
+    def certificate_expires_at(self) -> float | None:
+        """When the client certificate expires, in UTC epoch seconds; None if there is none, or it cannot be read."""
+        return None if self._certificate is None else self._certificate.expires_at
+
+    def watch_certificate(self, clock: Callable[[], float], report: Report) -> None:
+        """Report what happens to the certificate from now on, beginning with its end, if that is near.
+
+        Args:
+            clock: Returns the time, in UTC epoch seconds.
+            report: Called with the name and the detail of an event, on any thread, also under a lock of the store.
+        """
+        self._clock, self._report = clock, report
+        if self._certificate is not None:
+            self._certificate.look(clock(), report)
 
     def _check_client(self) -> None:
         if _package_of(self.client) is None:
@@ -82,6 +116,10 @@ class Network:
                 parameter="token_http",
                 remedy="set verify, cert and proxy of that client, and leave them out here",
             )
+
+
+def _nothing(_name: str, _detail: str) -> None:
+    """What is reported of a certificate before anybody wants to know."""
 
 
 def stays_on_this_machine(url: str) -> bool:

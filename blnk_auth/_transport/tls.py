@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import ConfigurationError, redacted
 
 
-def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None) -> ssl.SSLContext:
+def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | Sequence[str] | None) -> ssl.SSLContext:
     """The context for these settings. Raises `ConfigurationError` for a certificate, key or CA file it cannot use."""
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
@@ -32,8 +32,13 @@ def context(verify: bool | str | PathLike[str] | ssl.SSLContext, cert: str | tup
         )
     made = ssl.create_default_context() if verify is True else _with_authorities(fspath(verify))
     if cert is not None:
-        _load_certificate(made, redacted((cert,) if isinstance(cert, str | PathLike) else cert))
+        _load_certificate(made, redacted(files_of(cert)))
     return made
+
+
+def files_of(cert: str | Sequence[str]) -> Sequence[str]:
+    """A `cert` as file, key file and password, as far as they are given."""
+    return (cert,) if isinstance(cert, str | PathLike) else cert
 
 
 def _load_certificate(made: ssl.SSLContext, files: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from .._protocol.http_messages import HttpRequest, NoResponse
 from .._protocol.origins import Origin
+from .._transport.client_certificate import EXPIRY_WARNING, expiry_of
 from .._transport.network import transport_for
 from ..client import OAuthClient
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, SignInRequired
@@ -31,7 +32,6 @@ from .remedies import remedy_of
 from .terminal import time_left, waiting
 
 _SKEW_WARNING, _SKEW_FAILURE = 30.0, 300.0
-_CERTIFICATE_WARNING = 21 * 86_400.0
 LIMIT = 30.0
 """Seconds for one check."""
 
@@ -91,22 +91,19 @@ def _handshake(origin: Origin, context: ssl.SSLContext) -> Finding:
 
 def _own_certificate(path: Path) -> Finding:
     try:
-        from cryptography import x509
-    except ImportError:
-        remedy = "pip install cryptography, to see its dates"
-        return Finding("certificate", "warning", f"{path}: its dates were not read", remedy)
-    try:
-        loaded = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
+        expires_at = expiry_of(path.read_bytes())
+    except OSError as error:
         return Finding("certificate", "failed", f"{path} cannot be read ({type(error).__name__})", "give a PEM file")
-    return _certificate_finding(str(path), loaded.not_valid_after_utc.timestamp(), "renew it and register the new one")
+    if expires_at is None:
+        return Finding("certificate", "failed", f"{path} cannot be read (it has no certificate)", "give a PEM file")
+    return _certificate_finding(str(path), expires_at, "renew it and register the new one")
 
 
 def _certificate_finding(what: str, expires_at: float, remedy: str) -> Finding:
     left = expires_at - time.time()
     if left <= 0:
         return Finding("certificate", "failed", f"{what} has expired", remedy)
-    verdict: FindingVerdict = "ok" if left > _CERTIFICATE_WARNING else "warning"
+    verdict: FindingVerdict = "ok" if left > EXPIRY_WARNING else "warning"
     return Finding("certificate", verdict, f"{what} is valid for {time_left(left)}", "" if verdict == "ok" else remedy)
 
 

@@ -18,6 +18,7 @@ from .._protocol.demands import Demands
 from .._renewal.client_grants import grant_at, grant_keys, refresh_expiry, stored_record
 from .._renewal.current_token import CurrentToken
 from .._renewal.grant_operations import state_of as current_state
+from .._transport.client_certificate import EXPIRY_WARNING
 from ..client import OAuthClient
 from ..errors import StoreError
 from .options import state_of
@@ -54,6 +55,7 @@ class GrantStatus:
         last_error: Why the grant has ended, or why it cannot be read; None if neither.
         step_up: What the API has asked for since the last sign-in: `scope`, `acr_values`, `max_age`. None: nothing.
         consent_ended: Whether the provider has reported since then that the consent has ended.
+        certificate_expires_at: When the client's certificate expires, in UTC epoch seconds; None if there is none.
     """
 
     subject: str | None
@@ -67,6 +69,7 @@ class GrantStatus:
     last_error: str | None = None
     step_up: dict[str, Any] | None = None
     consent_ended: bool = False
+    certificate_expires_at: float | None = None
 
 
 def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
@@ -79,7 +82,14 @@ def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
 
 def _grant_status(current: CurrentToken) -> GrantStatus | None:
     provider, grant = current.state.provider, current.grant
-    whose = GrantStatus(grant.subject, provider.name, "unreadable", resource=grant.resource, audience=grant.audience)
+    whose = GrantStatus(
+        grant.subject,
+        provider.name,
+        "unreadable",
+        resource=grant.resource,
+        audience=grant.audience,
+        certificate_expires_at=current.state.network.certificate_expires_at,
+    )
     try:
         record, state = stored_record(current.state, current.store_key), current_state(current)
     except StoreError as error:
@@ -134,7 +144,17 @@ def status_table(found: list[GrantStatus]) -> Table:
             _left(each.refresh_expires_at, now),
             state,
         )
+    table.caption = _certificate_in_words(found, now)
     return table
+
+
+def _certificate_in_words(found: list[GrantStatus], now: float) -> str | None:
+    """The end of the client's certificate, if it is near."""
+    expires_at = found[0].certificate_expires_at if found else None
+    if expires_at is None or expires_at - now > EXPIRY_WARNING:
+        return None
+    end = "has expired" if expires_at <= now else f"expires in {time_left(expires_at - now)}"
+    return f"The client's certificate {end}: renew it."
 
 
 def _demands_in_words(status: GrantStatus) -> Iterator[str]:

@@ -103,6 +103,19 @@ def test_what_the_api_has_asked_for_is_shown(blnk_auth_cli: CommandLine) -> None
     assert statuses(blnk_auth_cli)["alice"]["step_up"] is None
 
 
+@pytest.mark.parametrize(
+    ("days", "shown"), [(30, None), (20, "certificate expires in 19d"), (-1, "certificate has expired"), (None, None)]
+)
+def test_the_end_of_the_clients_certificate_is_shown(days: float | None, shown: str | None) -> None:
+    """Below the table, from three weeks before it on."""
+    at = None if days is None else time.time() + days * DAY
+    output = io.StringIO()
+    table = status_table([GrantStatus("alice", "acme", "fresh", certificate_expires_at=at)])
+    rich.console.Console(file=output, width=80).print(table)
+    text = " ".join(output.getvalue().split())
+    assert (shown is None and "certificate" not in text) or (shown is not None and shown in text)
+
+
 def test_idle_death_is_foretold(blnk_auth_cli: CommandLine) -> None:
     """Where a provider's unused refresh tokens expire, the status shows when."""
     blnk_auth_cli.configure("flinks")

@@ -3,6 +3,7 @@
 A comment on the line before a block says how:
 
     <!-- test: sandbox -->                   BLNK_URL, BLNK_CLIENT_ID and BLNK_CLIENT_SECRET are a running sandbox's
+    <!-- test: certificate -->               client.pem and client.key are in its directory
     <!-- test: first steps -->               a program of its own, beside `blnk-auth sandbox`: see test_first_steps.py
     <!-- test: file NAME -->                 written to that file, after the earlier blocks of that name; at the end
                                              pytest runs the directory, with the plugin of blnk_auth
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from blnk_auth.testing import Sandbox
 
@@ -60,6 +62,7 @@ class Block:
     source: str
     line: int
     needs_sandbox: bool = False
+    needs_certificate: bool = False
     is_program: bool = False
     skip_reason: str | None = None
     file: str | None = None
@@ -113,6 +116,8 @@ def _block(source: str, line: int, directive: str | None) -> Block:
         return Block(source, line)
     if directive == "sandbox":
         return Block(source, line, needs_sandbox=True)
+    if directive == "certificate":
+        return Block(source, line, needs_certificate=True)
     if directive == FIRST_STEPS:
         return Block(source, line, is_program=True)
     if file := _FILE.fullmatch(directive):
@@ -120,7 +125,8 @@ def _block(source: str, line: int, directive: str | None) -> Block:
     if skip := _SKIP.fullmatch(directive):
         return Block(source, line, skip_reason=skip["reason"])
     raise ValueError(
-        f"line {line}: <!-- test: {directive} --> is none of `sandbox`, `first steps` and `skip because <reason>`"
+        f"line {line}: <!-- test: {directive} --> is none of `sandbox`, `certificate`, `first steps` and "
+        "`skip because <reason>`"
     )
 
 
@@ -136,6 +142,10 @@ def read_along(text: str, *, name: str, directory: Path) -> str:
             sandbox = session.enter_context(Sandbox(redirect_uri=REDIRECT_URI))
             session.enter_context(environment(_of_the_sandbox(sandbox)))
             names["input"] = alice_at(screen, sandbox)
+        if any(block.needs_certificate for block in blocks):
+            issued = trustme.CA().issue_cert("client.example.com")
+            issued.cert_chain_pems[0].write_to_path(str(directory / "client.pem"))
+            issued.private_key_pem.write_to_path(str(directory / "client.key"))
         for block in (block for block in blocks if block.file is None):
             # The empty lines make a traceback point into the document.
             code = compile("\n" * (block.line - 1) + block.source, name, "exec", dont_inherit=True)

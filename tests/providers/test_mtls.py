@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 import requests
+import trustme
 from support.certificates import Certificates
 from support.sites import Received, Reply, Site
 
-from blnk_auth import OAuthClient, Provider, SQLiteStore, Token, TokenSource
+from blnk_auth import ConfigurationError, OAuthClient, Provider, RenewalPolicy, SQLiteStore, Token, TokenSource
+from blnk_auth._protocol.http_messages import HttpRequest, NoResponse, Package
+from blnk_auth._transport.network import Network, transport_for
 
 PATHS = {
     "token_endpoint": "/token",
@@ -207,3 +210,35 @@ def test_an_endpoint_that_the_caller_names_is_used(server: Server) -> None:
         client = server.client(made)
         assert client.provider.token_endpoint == own
         assert client.provider.revocation_endpoint == f"{server.mtls.origin}/revoke"
+
+
+# --- a renewed certificate -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", ["requests", "httpx", "httpx2"])
+def test_a_renewed_certificate_is_sent_without_a_restart(
+    certificates: Certificates, tmp_path: Path, package: Package
+) -> None:
+    """The server accepts certificates of one authority. The client begins with one of another authority."""
+    accepted, cert, key = trustme.CA(), tmp_path / "client.pem", tmp_path / "client.key"
+
+    def issue(authority: trustme.CA) -> None:
+        issued = authority.issue_cert("client.test")
+        issued.cert_chain_pems[0].write_to_path(str(cert))
+        issued.private_key_pem.write_to_path(str(key))
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates.authority.issue_cert("127.0.0.1").configure_cert(tls)
+    accepted.configure_trust(tls)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    issue(trustme.CA())
+    with Site(answered, tls=tls) as site:
+        network = Network(RenewalPolicy(), verify=certificates.ca_file, cert=(str(cert), str(key)))
+        request = HttpRequest("POST", f"{site.origin}/token", {}, b"")
+        transport = transport_for(package, network)
+        with pytest.raises((NoResponse, ConfigurationError)):
+            transport.send(request)
+        issue(accepted)
+        assert transport.send(request).status_code == 200
+        cert.write_bytes(cert.read_bytes()[:200])
+        assert transport.send(request).status_code == 200

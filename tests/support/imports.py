@@ -39,7 +39,7 @@ LAYERS = (
     layer(
         "_transport provider providers",
         "what a provider is, and how it is reached",
-        third_party="httpx httpx2 requests urllib3",
+        third_party="cryptography httpx httpx2 requests urllib3",
     ),
     layer("_renewal", "renews a grant; knows no API request", third_party="trio"),
     layer(
