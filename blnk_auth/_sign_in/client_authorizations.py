@@ -62,7 +62,7 @@ class ClientAuthorizations:
             scope: Space-separated, or a list or tuple of scopes. None: the server decides.
             resource: What the tokens are for (RFC 8707): an absolute URI, as for `for_subject`. None: not specified.
             authorization_details: What exactly is asked for (RFC 9396): a JSON object with a `type`, or a list of
-                these. What was granted is in `token().extra["authorization_details"]`. None: nothing but the scope.
+                these. `token().extra["authorization_details"]` has the granted ones. None: nothing but the scope.
             grant_management_action: What the sign-in does with a grant of the user (Grant Management for OAuth 2.0):
                 `create` makes another one, `merge` adds to that of `grant_id`, `replace` changes it. None: the server
                 decides.

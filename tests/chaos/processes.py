@@ -1,7 +1,7 @@
 """The processes of a chaos run: workers that are killed and started again, and the server.
 
 Used by `run`. Each line that a worker writes is copied to a file of the run's directory, and wakes those who wait
-for it. What is done to a process is written into the fault log. It never judges what it reads.
+for it. Each action on a process is written into the fault log. It never judges what it reads.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ def server(databases: None) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _frozen() -> Iterator[None]:
+def _frozen() -> None:
     """When garbage is collected after a trial, the objects that were there before the first are left out."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()

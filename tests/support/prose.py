@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +23,12 @@ _INLINE_CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
 _LINK_TARGET = re.compile(r"\]\([^)]*\)|<?https?://[^\s)>]+>?")
 _HTML = re.compile(r"<!--.*?-->|</?[a-z]+[^<>]*>", re.DOTALL)
 _SENTENCE_END = re.compile(r"""(?<=[.!?])["')*_]*\s+(?=["'(*_`]*[A-Z0-9`])""")
+# Python's own tokenizer finds the same comments in ten times the time.
+_STRING_OR_COMMENT = re.compile(
+    r""""{3}(?:[^"\\]|\\.|"(?!""))*"{3}|'{3}(?:[^'\\]|\\.|'(?!''))*'{3}"""
+    r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(\#[^\n]*)""",
+    re.DOTALL,
+)
 _NO_SENTENCE_END = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|No|St)\.$")
 
 
@@ -99,10 +103,12 @@ def _of_messages(nodes: list[ast.AST], documentation: set[int]) -> Iterator[Para
 def _of_comments(source: str) -> Iterator[Paragraph]:
     """Comments, those on neighbouring lines as one."""
     block: list[tuple[int, int, str]] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline) if "#" in source else ():
-        if token.type != tokenize.COMMENT:
+    line, position = 1, 0
+    for match in _STRING_OR_COMMENT.finditer(source):
+        if match[1] is None:
             continue
-        (line, column), text = token.start, token.string.lstrip("#")
+        line, position = line + source.count("\n", position, match.start()), match.start()
+        column, text = position - source.rfind("\n", 0, position), match[1].lstrip("#")
         if block and (block[-1][:2] != (line - 1, column) or _ITEM.match(text)):
             yield _joined(block)
             block = []

