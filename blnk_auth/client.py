@@ -66,6 +66,9 @@ class OAuthClient(ClientSignIns):
         key_id: The `kid` of assertions. None: that of the JWK.
         signing_algorithm: The `alg` of assertions. None: that of the JWK, else one that fits the key and the provider's
             `assertion_algorithms`; HS256 for `client_secret_jwt`.
+        dpop: True binds the tokens of each grant to a key of their own (DPoP, RFC 9449), which is stored with them. Or
+            one key for all grants: a PEM, a JWK, a `Signer` with `public_jwk`, or a callable that returns one of these.
+            The callable is called once, because tokens stay bound to their key. None: tokens are not bound.
         policy: When to renew, and how long to wait. None: `RenewalPolicy()`.
         on_event: Called after something happened to a token, see `Event`. None: events are only logged.
         token_http: A `requests.Session`, `httpx.Client` or `httpx2.Client` for the authorization server. None: the
@@ -95,6 +98,7 @@ class OAuthClient(ClientSignIns):
         private_key: PrivateKey | None = None,
         key_id: str | None = None,
         signing_algorithm: SigningAlgorithm | None = None,
+        dpop: PrivateKey | Literal[True] | None = None,
         policy: RenewalPolicy | None = None,
         on_event: OnEvent | None = None,
         token_http: Any = None,
@@ -106,6 +110,7 @@ class OAuthClient(ClientSignIns):
         consent_ended: Literal["event", "raise"] = "event",
     ) -> None:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
+        dpop = redacted(dpop)
         if not isinstance(provider, Provider):
             remedy = "pass BlnkCloud(), Provider(name=..., ...) or Provider.discover(...)"
             problem = f"provider must be a Provider, not {quoted(provider)}"
@@ -121,6 +126,7 @@ class OAuthClient(ClientSignIns):
                 private_key=private_key,
                 key_id=key_id,
                 signing_algorithm=signing_algorithm,
+                dpop=dpop,
                 policy=policy,
                 on_event=on_event,
                 token_http=token_http,

@@ -219,10 +219,10 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         await operations.await_for(operations.begin(functools.partial(forget, self._current)))
 
     def _wait(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
-        return ready.wait(self._current.state.wait_timeout) if isinstance(ready, Flight) else ready
+        return ready.wait(self._current.rules.wait_timeout) if isinstance(ready, Flight) else ready
 
     async def _await(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
-        return await ready.wait_async(self._current.state.wait_timeout) if isinstance(ready, Flight) else ready
+        return await ready.wait_async(self._current.rules.wait_timeout) if isinstance(ready, Flight) else ready
 
     # Copies are the same source: a second one for the same grant would renew a second time.
 

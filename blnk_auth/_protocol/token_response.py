@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from ..token import Token, read_refresh_token, read_token
 from .documents import read_document
+from .dpop import DPOP
 from .http_messages import HttpResponse
 from .redaction import clean_text, holds_piece
 from .requests import ServerRequest
@@ -71,6 +72,45 @@ def is_usable_type(token_type: str, scheme: str) -> bool:
     return token_type.lower() in ("bearer", scheme.lower())
 
 
+def is_dpop_type(token_type: str) -> bool:
+    """Whether a token of this type is bound to a DPoP key (RFC 9449 section 5)."""
+    return token_type.lower() == DPOP.lower()
+
+
+def judge_binding(issued: Issued, request: ServerRequest, current: Token | None, *, now: float) -> Issued:
+    """What was issued for a request with a DPoP proof: a token that is not bound to the key is not used.
+
+    The refresh token beside it is kept, because the one that was sent may be spent: with the token before it, or with
+    the new token as expired. Raises `ConfigurationError` if there is none.
+
+    Args:
+        issued: What the response has.
+        request: The request.
+        current: The token that is renewed; None if there is none.
+        now: When the response arrived.
+    """
+    token = issued.token
+    if token is None:
+        return issued
+    if is_dpop_type(token.token_type):
+        return issued._replace(unusable=None)
+    secrets = (*request.secrets, token.access_token, token.refresh_token or "")
+    token_type = clean_text(token.token_type, tuple(secret for secret in secrets if secret))
+    refused = ConfigurationError(
+        f"the token endpoint issued a token of the type {token_type!r} for a request with a DPoP proof, so anyone who "
+        "has the token could use it",
+        parameter="dpop",
+        remedy="switch DPoP on for this client at the server; if the server does not have it, make the client without "
+        "dpop and sign in again",
+    )
+    if token.refresh_token is None:
+        raise refused
+    if current is None:
+        return issued._replace(token=token.replace(expires_at=now), unusable=refused)
+    kept = current.replace(refresh_token=token.refresh_token, refresh_expires_at=token.refresh_expires_at)
+    return issued._replace(token=kept, unusable=refused)
+
+
 def judge_device_authorization(response: HttpResponse, request: ServerRequest, *, now: float) -> Mapping[str, Any]:
     """The members of the response of RFC 8628 section 3.2. Raises the `BlnkAuthError` that the response means."""
     judged = members_or_error(response, request, now=now)
@@ -122,6 +162,12 @@ def _error_of_type(token: Token, provider: ServerSettings, secrets: tuple[str, .
     if is_usable_type(token.token_type, provider.token_scheme):
         return None
     token_type = clean_text(token.token_type, tuple(secret for secret in secrets if secret))
+    if is_dpop_type(token.token_type):
+        return ConfigurationError(
+            "the token endpoint issued a token that is bound to a DPoP key, although no proof was sent",
+            parameter="dpop",
+            remedy="pass dpop=True to the client",
+        )
     return ConfigurationError(
         f"the token endpoint issued a token of the type {token_type!r}, which is not Bearer",
         parameter="token_scheme",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Every auth class imports this module, and none needs these to be imported.
+    from .._protocol.dpop_key import DpopKey
     from ..errors import SignInReason
     from ..stores._token_store import Version
     from ..token import Token
@@ -34,6 +35,8 @@ class CachedToken:
     Attributes:
         token: The token.
         ended: Why its grant has ended; None while it has not.
+        dpop: The key that the grant is bound to (RFC 9449); None if it is not bound. The token may be older than the
+            binding: `needs_proof`.
         prefix: The beginning of the header's value, such as `Bearer `. The access token follows it.
         version: The store's version of the record; None if the token has not been saved yet.
         predecessor: What the token must replace in the store, if it has not been saved yet; else None.
@@ -48,6 +51,7 @@ class CachedToken:
     """
 
     __slots__ = (
+        "dpop",
         "ended",
         "expires_at",
         "must_renew_at",
@@ -61,6 +65,7 @@ class CachedToken:
         "written_here",
     )
     token: Token
+    dpop: DpopKey | None
     ended: SignInReason | None
     prefix: str
     version: Version | None
@@ -77,6 +82,7 @@ class CachedToken:
         token: Token,
         schedule: Schedule,
         *,
+        dpop: DpopKey | None = None,
         ended: SignInReason | None = None,
         prefix: str = BEARER,
         version: Version | None = None,
@@ -85,6 +91,7 @@ class CachedToken:
         written_here: bool = False,
     ) -> None:
         self.token = token
+        self.dpop = dpop
         self.ended = ended
         self.prefix = prefix
         self.version = version

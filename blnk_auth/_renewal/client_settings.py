@@ -29,6 +29,7 @@ from ..stores._memory import MemoryStore
 from ..stores._token_store import TokenStore
 from .client_state import ClientState
 from .credential import OnDemand
+from .proofs import DpopSetting
 
 if TYPE_CHECKING:
     from ..provider import Provider
@@ -54,6 +55,7 @@ def checked_state(
     clock: Callable[[], float] | None,
     step_up: OnDemand,
     consent_ended: OnDemand,
+    dpop: DpopSetting,
 ) -> ClientState:
     """The state of a new client. Raises `ConfigurationError`."""
     policy = RenewalPolicy() if policy is None else policy
@@ -101,6 +103,7 @@ def checked_state(
         clock=clock,
         step_up=step_up,
         consent_ended=consent_ended,
+        dpop=dpop,
     )
 
 

@@ -26,6 +26,7 @@ from .credential import OnDemand, RequestRules
 from .current_token import CurrentToken
 from .operations import Operations
 from .ports import Ports
+from .proofs import DpopSetting, Proofs
 from .single_flight import SingleFlight
 from .sources import Sources
 from .store_keys import Registration
@@ -80,6 +81,7 @@ class ClientState:
         clock: Callable[[], float] | None,
         step_up: OnDemand = "event",
         consent_ended: OnDemand = "event",
+        dpop: DpopSetting = None,
     ) -> None:
         self.provider = provider
         self.credentials = credentials
@@ -90,21 +92,22 @@ class ClientState:
         # `time.time` is looked up at each call: a test that replaces it then moves the time here too.
         self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
         self.clock: Callable[[], float] = self.given_clock or _now
+        self.proofs: Proofs = Proofs(dpop, provider.dpop_algorithms, self.clock)
         self.flights: SingleFlight = SingleFlight()
         self.sources: Sources = Sources()
-        self.operations: Operations = Operations(
-            provider=provider.name, on_event=on_event, wait_timeout=self.wait_timeout
-        )
+        wait_timeout = policy.lock_timeout + policy.request_deadline + _SAVE_GRACE
+        self.operations: Operations = Operations(provider=provider.name, on_event=on_event, wait_timeout=wait_timeout)
         self._swept_at: float | None = None
         self.rules: RequestRules = RequestRules(
             provider.origins,
             has_api_headers=bool(provider.api_headers),
+            proof=self.proofs if self.proofs.are_wanted else None,
             rejection_statuses=provider.rejection_statuses,
             reads_rejection_body=provider.reads_rejection_body,
             judged_statuses=DEMAND_STATUSES,
             judges_consent=provider.ends_consent is not never_ends_consent,
             on_demand={"step_up": step_up, "consent_ended": consent_ended},
-            wait_timeout=self.wait_timeout,
+            wait_timeout=wait_timeout,
             host_suffixes=provider.api_host_suffixes,
             origins_for=provider.origins_for if provider.api_origins_from_token else None,
         )
@@ -133,11 +136,6 @@ class ClientState:
         """What all store keys of this client begin with."""
         return Registration(self.provider.name, self.provider.environment, self.credentials.client_id)
 
-    @property
-    def wait_timeout(self) -> float:
-        """The longest that a caller waits for a renewal, in seconds."""
-        return self.policy.lock_timeout + self.policy.request_deadline + _SAVE_GRACE
-
     def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
         """The current token of this grant: the same object for all callers."""
         return self.sources.current_token(grant, lambda: CurrentToken(self, grant))
@@ -152,6 +150,7 @@ class ClientState:
             wait=time.sleep,
             jitter_position=random.random,
             policy=self.policy,
+            proofs=self.proofs,
         )
 
     def attempt(self, *, in_background: bool = False) -> Attempt:

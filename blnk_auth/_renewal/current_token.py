@@ -361,7 +361,7 @@ class CurrentToken:
             # The unsaved pair has been saved by now, or another process has stored a pair: the store decides.
             self._cache(None)
         elif cached.ended is None:
-            record = GrantRecord(cached.token, error.reason)
+            record = GrantRecord(cached.token, error.reason, dpop=cached.dpop)
             self._cache(self.renewal().stored.cache(record, cached.version, known=cached))
         last = None if failure is None else failure.error
         was_lost = isinstance(last, TemporarilyUnavailable) and last.outcome_unknown

@@ -6,7 +6,9 @@ the store has changed. It never renews, except for a revocation that needs a val
 
 from __future__ import annotations
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.requests import ServerRequest, build_revocation
+from .._protocol.token_response import is_dpop_type
 from ..errors import ConfigurationError, kind_of
 from ..events import Event
 from ..token import Token
@@ -18,12 +20,14 @@ from .stored_record import GrantRecord, why_not_storable
 
 
 def state_of(current: CurrentToken) -> State:
-    """See `TokenSource.state`. Reads the store. Raises `StoreError`."""
+    """See `TokenSource.state`. Reads the store. Raises `StoreError`, and `ConfigurationError` without the DPoP key."""
     cached, known = current.unsaved, current.cached
     if cached is None:
-        stored = current.renewal().stored.load()
+        grant = current.renewal().stored
+        stored = grant.load()
         if stored is None:
             return "missing"
+        grant.key_of(stored.record)
         # The store has lost a write if it has a pair that this one has replaced.
         is_newer = known is not None and known.supersedes(stored.token)
         cached = known if known is not None and is_newer else stored.cached
@@ -40,9 +44,24 @@ def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
     """Store a token that was obtained elsewhere, in place of any other. Raises `ConfigurationError`, `StoreError`."""
     now = current.state.clock()
     _check_adoptable(token)
-    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now))
+    key = _key_of_adopted(current, token)
+    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now), key)
     current.start_over(current.renewal(events=events).stored.put(record))
     events.append(Event("signed_in", current.store_key, repr(token)))
+
+
+def _key_of_adopted(current: CurrentToken, token: Token) -> DpopKey | None:
+    """The key that an adopted token is bound to; None if it is not bound. Raises `ConfigurationError`."""
+    if not is_dpop_type(token.token_type) or is_dpop_type(current.state.provider.token_scheme):
+        return None
+    key = current.state.proofs.new_key()
+    if key is not None and key.is_own:
+        return key
+    raise ConfigurationError(
+        "the token is bound to a DPoP key that this client does not have",
+        parameter="token",
+        remedy="pass that key to the client as dpop; a sign-in of this client makes a key by itself",
+    )
 
 
 def revoke(current: CurrentToken, events: list[Event]) -> None:

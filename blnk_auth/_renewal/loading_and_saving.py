@@ -4,6 +4,7 @@ Used by `renewal` and `revocation`. What this file promises:
 
 * A stored pair is replaced only by compare-and-set. An older pair never replaces a live one (`_comes_after`).
 * A renewal never replaces a sign-in that was made after the renewal began.
+* A pair and the key that it is bound to are replaced together. A renewal never replaces a key.
 * If the store has a pair that this process has seen replaced, the store has lost a write. That pair is not used, and
   the newer one is written again.
 * A new pair that cannot be saved is not lost: it is returned as an unsaved `CachedToken`, to be saved later.
@@ -19,9 +20,11 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .._protocol.token_response import is_usable_type
+from .._protocol.dpop import DPOP
+from .._protocol.dpop_key import DpopKey
+from .._protocol.token_response import is_dpop_type, is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, save_record
@@ -30,7 +33,7 @@ from ..token import Token
 from .authorization_grants import sign_in_required
 from .cached_token import CachedToken, is_sendable
 from .ports import Ports
-from .predecessor import Predecessor
+from .predecessor import Predecessor, Stored
 from .schedule import UNUSABLE, schedule_of
 from .stored_record import GrantRecord, sign_in_of
 
@@ -49,39 +52,6 @@ _ROLLED_BACK = (
     "store failed over or was restored, other grants may have lost their last pair: see "
     "docs/how-to/use-postgresql-or-redis.md"
 )
-
-
-class Stored(NamedTuple):
-    """What is stored of a grant.
-
-    Attributes:
-        record: As it is stored.
-        version: The store's version of it.
-        cached: As it is cached in memory.
-    """
-
-    record: GrantRecord
-    version: Version
-    cached: CachedToken
-
-    @property
-    def token(self) -> Token:
-        """Its token."""
-        return self.record.token
-
-    @property
-    def predecessor(self) -> Predecessor:
-        """What a renewal of this pair replaces."""
-        record = self.record
-        return Predecessor(
-            self.version,
-            record.token,
-            record.sign_in,
-            record.renewals,
-            record.replaces,
-            superseded=self.cached.superseded,
-            demands=record.demands,
-        )
 
 
 class StoredGrant:
@@ -137,14 +107,31 @@ class StoredGrant:
             return stored
         # The new record has no `sign_in`: `known` may come from another sign-in than the stored record.
         # It has no `ended` either: a refusal that this process remembers may have been about the older pair.
-        record = GrantRecord(known.token)
+        record = GrantRecord(known.token, dpop=known.dpop)
         version = self.write(record, stored.version)
         self.events.append(Event("store_rolled_back", self.key, _ROLLED_BACK))
         return Stored(record, version, self.cache(record, version, known=known))
 
-    def exists(self) -> bool:
-        """Whether something is stored, even if it cannot be read."""
-        return load_record(self.ports.store, self.key) is not None
+    def key_of(self, record: GrantRecord) -> DpopKey | None:
+        """The key that a grant is bound to; None if it is not bound. Raises as `Proofs.key_of`."""
+        whose = "the client" if self.subject is None else f"subject {self.subject!r}"
+        return self.ports.proofs.key_of(record.dpop, whose)
+
+    def bind(self, stored: Stored, key: DpopKey) -> Stored:
+        """Store the key that the next renewal will bind the grant to, before the server sees it.
+
+        The server may then bind the refresh token to that key even if its response is lost. By compare-and-set all
+        processes use one key. Raises `Conflict` if another process has stored something meanwhile. If the store fails
+        otherwise, the key is stored together with the new pair.
+        """
+        record, version = dataclasses.replace(stored.record, dpop=key), stored.version
+        try:
+            version = self.write(record, version)
+        except Conflict:
+            raise
+        except StoreError as failure:
+            self.note_failure("save_failed", failure)
+        return Stored(record, version, self.cache(record, version, known=stored.cached))
 
     def cache(
         self,
@@ -167,10 +154,8 @@ class StoredGrant:
             jitter_position=self.ports.jitter_position(),
             earliest_renewal=self.provider.earliest_renewal,
         )
-        if not (
-            is_sendable(record.token.access_token)
-            and is_usable_type(record.token.token_type, self.provider.token_scheme)
-        ):
+        scheme, key, is_usable = self._usable(record)
+        if not is_usable:
             schedule = UNUSABLE
         elif version is None:
             # Not saved yet: each call tries again in the background, but not during the cool-down.
@@ -178,14 +163,27 @@ class StoredGrant:
         return CachedToken(
             record.token,
             schedule,
+            dpop=key,
             ended=record.ended,
             # There may be very many tokens: they share one string.
-            prefix=sys.intern(f"{self.provider.token_scheme} "),
+            prefix=sys.intern(f"{scheme} "),
             version=version,
             predecessor=predecessor if version is None else None,
             superseded=() if before is None else _superseded(record.token, before.token, before.superseded),
             written_here=predecessor is not None,
         )
+
+    def _usable(self, record: GrantRecord) -> tuple[str, DpopKey | None, bool]:
+        """The scheme of the token, the key that the grant is bound to, and whether the token may be sent."""
+        token, scheme = record.token, self.provider.token_scheme
+        try:
+            key = self.key_of(record)
+        except BlnkAuthError:
+            # Raised when the token is needed: a pair that is saved now must not be lost for it.
+            return scheme, None, False
+        if key is not None and is_dpop_type(token.token_type):
+            return DPOP, key, is_sendable(token.access_token)
+        return scheme, key, is_sendable(token.access_token) and is_usable_type(token.token_type, scheme)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -219,7 +217,7 @@ class StoredGrant:
 
     def put_or_keep(self, record: GrantRecord) -> CachedToken:
         """Like `put`. If saving fails, the pair is still returned, and stays in memory until it can be saved."""
-        predecessor = Predecessor(new_sign_in=record.sign_in)
+        predecessor = Predecessor(new_sign_in=record.sign_in, dpop=record.dpop)
         try:
             with self.locked():
                 predecessor = self._before_sign_in(predecessor)
@@ -259,7 +257,7 @@ class StoredGrant:
         """Save a renewed pair. If saving fails, it is still returned, and stays in memory until it can be saved."""
         record = predecessor.successor(token)
         try:
-            cached = self.replace(record, predecessor)
+            cached = self._replace(record, predecessor)
         except StoreError as failure:
             self.note_failure("save_failed", failure)
             return self.cache(record, None, predecessor=predecessor)
@@ -270,11 +268,11 @@ class StoredGrant:
         """Save a pair that could not be saved before. Raises `StoreError` if it still cannot be."""
         predecessor = unsaved.predecessor or Predecessor()
         record = predecessor.successor(unsaved.token, unsaved.ended, is_late=True)
-        cached = self.replace(record, predecessor)
+        cached = self._replace(record, predecessor)
         self.events.append(Event("saved", self.key, repr(cached.token)))
         return cached
 
-    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+    def _replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         """Save by compare-and-set, and return the token to use from now on.
 
         If another process has stored a pair since this one read the store, the pair that comes later wins.

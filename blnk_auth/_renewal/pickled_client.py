@@ -45,6 +45,7 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
         "clock": state.given_clock,
         **state.rules.on_demand,
+        "dpop": state.proofs.pickled,
         # Also true if the certificate belongs to the `token_http`, which is left out.
         "has_certificate": credentials.has_certificate,
     }
@@ -89,6 +90,8 @@ def _state_of(settings: Mapping[str, Any]) -> ClientState:
         clock=settings["clock"],
         step_up=settings.get("step_up", "event"),
         consent_ended=settings.get("consent_ended", "event"),
+        # Earlier versions had no such setting.
+        dpop=settings.get("dpop"),
     )
 
 

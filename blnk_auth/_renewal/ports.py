@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .._protocol.http_messages import Transport
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
+from .proofs import Proofs
 
 
 class Ports(NamedTuple):
@@ -26,6 +27,7 @@ class Ports(NamedTuple):
         jitter_position: Returns a random number from 0 to 1, a new one at each call. It decides when in a span of time
             this process acts, so that many processes do not act at the same moment.
         policy: Every number of the renewal.
+        proofs: The DPoP keys of the client, and the nonces of the servers.
     """
 
     store: TokenStore
@@ -35,3 +37,4 @@ class Ports(NamedTuple):
     wait: Callable[[float], object]
     jitter_position: Callable[[], float]
     policy: RenewalPolicy
+    proofs: Proofs

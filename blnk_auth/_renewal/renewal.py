@@ -3,7 +3,8 @@
 Used by `current_token`, on a worker thread that no caller can cancel. These invariants hold at every failure:
 
 1. The server is asked only under the store's lock, and only after the stored pair has been read again under it.
-2. A new pair is saved before anyone may use it. If saving fails, the pair stays in memory and is saved later.
+2. A new pair is saved before anyone may use it. If saving fails, the pair stays in memory and is saved later. The key
+   that a grant will be bound to is saved before the server sees it, and never replaced by a renewal.
 3. A stored pair is replaced only by compare-and-set. An older pair never replaces a live one. If the store has a pair
    that this process has seen replaced, the store has lost a write: that pair is not sent to the server.
 4. Only the server can end a grant. Before its refusal counts, the store is read again: another process may have saved
@@ -17,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.requests import ServerRequest
 from .._protocol.token_response import Judge, judge_token_response
 from ..errors import (
     BlnkAuthError,
     ConfigurationError,
+    Conflict,
     ProtocolError,
     SignInRequired,
     TemporarilyUnavailable,
@@ -31,9 +34,9 @@ from ..token import Token
 from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
 from .cached_token import CachedToken
 from .goal import Goal
-from .loading_and_saving import Stored, StoredGrant
+from .loading_and_saving import StoredGrant
 from .ports import Ports
-from .predecessor import Predecessor
+from .predecessor import Predecessor, Stored
 from .stored_record import GrantRecord
 from .token_endpoint import TokenEndpoint
 
@@ -114,7 +117,11 @@ class Renewal:
             if not attempts_left:
                 break
             try:
-                renewed = self._ask(None if stored is None else stored.record.token)
+                stored, key = self._bound(stored)
+                renewed = self._ask(None if stored is None else stored.record.token, key)
+            except Conflict:
+                stored = self.stored.load_newest(None if stored is None else stored.cached)
+                continue
             except SignInRequired as verdict:
                 again = self.stored.load_newest(goal.known if stored is None else stored.cached)
                 if again is None or (stored is not None and again.record == stored.record):
@@ -122,24 +129,49 @@ class Renewal:
                 # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
                 stored = again
                 continue
-            return self.stored.save(renewed, Predecessor() if stored is None else stored.predecessor)
+            predecessor = Predecessor() if stored is None else stored.predecessor
+            return self.stored.save(renewed, predecessor._replace(dpop=key))
         raise TemporarilyUnavailable(
             "another process renewed the token during each attempt to renew it here, although this process had the "
             "store's lock",
             remedy="try again, and check that the store's lock excludes every process that shares the store",
         )
 
-    def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> CachedToken:
-        """Exchange a code and store the grant. The code is then used up: if saving fails, the pair stays in memory."""
-        cached = self.stored.put_or_keep(GrantRecord.signed_in(self.endpoint.exchange(request, judge)))
+    def exchange(
+        self, build: Callable[[], ServerRequest], judge: Judge = judge_token_response, *, key: DpopKey | None = None
+    ) -> CachedToken:
+        """Exchange a code and store the grant. The code is then used up: if saving fails, the pair stays in memory.
+
+        `build` makes the request; called again if the server refuses only the proof of `key`, the key that the grant
+        will be bound to. None: it will not be bound.
+        """
+        token = self.endpoint.exchange(build, judge, key=key)
+        cached = self.stored.put_or_keep(GrantRecord.signed_in(token, key))
         self.endpoint.check_usable()
         return cached
 
-    def _ask(self, current: Token | None) -> Token:
+    def _bound(self, stored: Stored | None) -> tuple[Stored | None, DpopKey | None]:
+        """The grant as it is asked for: with the key that it is bound to, or will be. None: it is not bound.
+
+        Raises `Conflict` if another process has stored something since it was read.
+        """
+        key = None if stored is None else self.stored.key_of(stored.record)
+        if key is not None:
+            return stored, key
+        key = self.ports.proofs.new_key()
+        # A client's own grant has no refresh token: nothing that the server binds is lost with the key.
+        is_bound_first = (
+            stored is not None and self.grant.subject is not None and self.stored.is_renewable(stored.token)
+        )
+        if key is None or stored is None or not is_bound_first:
+            return stored, key
+        return self.stored.bind(stored, key), key
+
+    def _ask(self, current: Token | None, key: DpopKey | None) -> Token:
         # A client's own token needs no refresh token, so asking for it a second time is always safe.
         repeats_lost = self.grant.subject is None or self.attempt().provider.repeats_lost_refresh
         self.issued = self.endpoint.renew(
-            lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost
+            lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost, key=key
         )
         return self.issued
 

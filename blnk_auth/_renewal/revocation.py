@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._protocol.http_messages import HttpRequest
 from .._protocol.requests import ServerRequest
 from ..errors import SignInRequired
 from .cached_token import CachedToken
@@ -50,7 +51,7 @@ def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
     """
     stored = renewal.stored
     with stored.locked():
-        if not stored.exists():
+        if stored.load() is None:
             return
         current = renewal.run_locked(Goal(None))
         try:
@@ -63,4 +64,11 @@ def revoke_connection(renewal: Renewal, build: BuildRevocation) -> None:
 
 def _revoke_with(renewal: Renewal, current: CachedToken, build: BuildRevocation) -> None:
     renewal.endpoint.check_usable()
-    renewal.endpoint.revoke(build(current.token.access_token, "access_token"))
+    request = build(current.token.access_token, "access_token")
+    if current.needs_proof:
+        # As in a request to the API: a token that is bound to a key is never sent as Bearer.
+        made = request.request
+        proof = renewal.ports.proofs.prove(current, made.method, made.url)
+        headers = {**made.headers, "Authorization": current.header, **proof}
+        request = request._replace(request=HttpRequest(made.method, made.url, headers, made.body))
+    renewal.endpoint.revoke(request)

@@ -1,4 +1,4 @@
-"""The stored form of a grant: a JSON object with the token, its origin and, if the grant has ended, the reason.
+"""The stored form of a grant: a JSON object with the token, its origin, its key if it is bound to one, and its end.
 
 Used by everything that reads or writes a grant. The object has a schema version. It promises that a record of a newer
 schema, or a broken one, raises a `StoreError` that names the key. Such a record is never treated as "nothing stored",
@@ -14,11 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from .._protocol.demands import Demands
+from .._protocol.dpop_key import DpopKey
 from ..errors import SignInReason, StoreError, is_number
 from ..stores._token_store import to_json
 from ..token import Token
+from .proofs import Binding
 
 SCHEMA = 1
+
+BOUND_SCHEMA = 2
+"""Of a record with a DPoP key. A version that does not know DPoP refuses it, and so never renews it without a proof."""
 
 _HASH_LENGTH = 16
 
@@ -40,6 +45,8 @@ class GrantRecord:
         was_saved_late: Whether it could not be saved in the renewal that it comes from, and was saved afterwards.
         replaces: The `sign_in` of the grant that this sign-in replaced. None: there was none, or it is unknown.
         demands: What the API has asked for since that sign-in, and only another one gives. None: nothing.
+        dpop: The key that its tokens are bound to (RFC 9449), or the thumbprint of the application's own key. None:
+            they are not bound.
     """
 
     token: Token
@@ -50,13 +57,14 @@ class GrantRecord:
     was_saved_late: bool = field(default=False, compare=False)
     replaces: str | None = field(default=None, compare=False)
     demands: Demands | None = field(default=None, compare=False)
+    dpop: Binding = None
 
     @classmethod
-    def signed_in(cls, token: Token) -> GrantRecord:
+    def signed_in(cls, token: Token, dpop: Binding = None) -> GrantRecord:
         """The record of a new sign-in, or of a token obtained elsewhere."""
         first = token.refresh_token or token.access_token
         name = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
-        return cls(token, sign_in=name, renewals=0)
+        return cls(token, sign_in=name, renewals=0, dpop=dpop)
 
     @property
     def rank(self) -> tuple[int, bool] | None:
@@ -70,38 +78,38 @@ class GrantRecord:
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
-        data: dict[str, Any] = {"schema": SCHEMA, "token": self.token.to_dict()}
-        if self.ended is not None:
-            data["ended"] = self.ended
-        if self.sign_in is not None:
-            data["sign_in"] = self.sign_in
-        if self.ended_at is not None:
-            data["ended_at"] = self.ended_at
-        if self.renewals is not None:
-            data["renewals"] = self.renewals
-        if self.was_saved_late:
-            data["saved_late"] = True
-        if self.replaces is not None:
-            data["replaces"] = self.replaces
-        if self.demands is not None:
-            data["demands"] = self.demands.to_data()
-        return data
+        further = {
+            "ended": self.ended,
+            "sign_in": self.sign_in,
+            "ended_at": self.ended_at,
+            "renewals": self.renewals,
+            "saved_late": self.was_saved_late or None,
+            "replaces": self.replaces,
+            "demands": None if self.demands is None else self.demands.to_data(),
+            "dpop": None if self.dpop is None else binding_to_data(self.dpop),
+        }
+        return {
+            "schema": SCHEMA if self.dpop is None else BOUND_SCHEMA,
+            "token": self.token.to_dict(),
+            **{name: value for name, value in further.items() if value is not None},
+        }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], key: str) -> GrantRecord:
         """Read what `to_data` wrote. Raises `StoreError` if it is broken or of a newer schema."""
         schema = data.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
+        if isinstance(schema, int) and schema > BOUND_SCHEMA:
             raise StoreError(
-                f"the record {key!r} was written by a newer blnk_auth (schema {schema}, this one reads {SCHEMA})",
+                f"the record {key!r} was written by a newer blnk_auth (schema {schema}, this one reads {BOUND_SCHEMA})",
                 remedy="upgrade blnk_auth on this machine",
                 key=key,
             )
         stored, ended = data.get("token"), data.get("ended")
-        if schema != SCHEMA or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
+        if schema not in (SCHEMA, BOUND_SCHEMA) or not isinstance(stored, Mapping) or not isinstance(ended, str | None):
             raise _unreadable(key, "it is not a token record")
         try:
             token = Token.from_dict(cast("Mapping[str, Any]", stored))
+            dpop = None if schema == SCHEMA else binding_of_data(data.get("dpop"))
         except ValueError as error:
             raise _unreadable(key, str(error)) from None
         # A later version may have written a reason that this one does not know: it is kept.
@@ -115,7 +123,28 @@ class GrantRecord:
             data.get("saved_late") is True,
             _text_of(data, "replaces"),
             Demands.from_data(data.get("demands")),
+            dpop,
         )
+
+
+def binding_to_data(binding: DpopKey | str) -> dict[str, Any]:
+    """As it is stored: the private key, or the thumbprint of a key that the application has given."""
+    if isinstance(binding, str):
+        return {"jkt": binding}
+    jwk = binding.to_private_jwk()
+    return {"jkt": binding.thumbprint} if jwk is None else {"jwk": jwk}
+
+
+def binding_of_data(data: Any) -> DpopKey | str:
+    """The inverse of `binding_to_data`. Raises `ValueError`."""
+    if isinstance(data, Mapping):
+        stored = cast("Mapping[str, Any]", data)
+        jwk, thumbprint = stored.get("jwk"), stored.get("jkt")
+        if isinstance(jwk, Mapping):
+            return DpopKey.from_private_jwk(cast("Mapping[str, Any]", jwk))
+        if isinstance(thumbprint, str):
+            return thumbprint
+    raise ValueError("its DPoP key cannot be read")
 
 
 def sign_in_of(data: Mapping[str, Any]) -> str | None:

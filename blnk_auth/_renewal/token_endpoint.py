@@ -4,6 +4,8 @@ Used by `renewal`, `revocation` and the sign-ins. What this file promises:
 
 * Any exception of a user's callable or HTTP client is raised as a `BlnkAuthError` that contains no secret.
 * What a token response leaves out keeps its old value. A member that cannot be read causes the event `odd_answer`.
+* Each attempt has a client assertion and a DPoP proof of its own. An attempt whose proof the server refuses is repeated
+  at most once, with the nonce that it asks for or by its clock.
 
 It never reads or writes the store.
 """
@@ -13,11 +15,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
+from .._protocol.documents import read_document
+from .._protocol.dpop import DPOP
+from .._protocol.dpop_key import DpopKey
 from .._protocol.exchange_log import log_exchange
-from .._protocol.http_messages import HttpResponse, NoResponse
+from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
 from .._protocol.requests import ServerRequest
 from .._protocol.response_errors import after_lost_response, no_response
-from .._protocol.token_response import Issued, Judge, judge_revocation_response, judge_token_response
+from .._protocol.token_response import (
+    Issued,
+    Judge,
+    judge_binding,
+    judge_revocation_response,
+    judge_token_response,
+)
 from ..errors import BlnkAuthError, ProtocolError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token
@@ -49,15 +60,24 @@ class TokenEndpoint:
         self.events = events
         self.unusable: BlnkAuthError | None = None
 
-    def renew(self, build: Callable[[], ServerRequest], current: Token | None, *, repeats_lost: bool) -> Token:
+    def renew(
+        self,
+        build: Callable[[], ServerRequest],
+        current: Token | None,
+        *,
+        repeats_lost: bool,
+        key: DpopKey | None = None,
+    ) -> Token:
         """The token that follows `current`.
 
         Args:
             build: Makes the request. Called again for each attempt.
             current: The token that is renewed; None if there is none.
             repeats_lost: Whether to send the request again if the response is lost.
+            key: The key that the token is bound to (RFC 9449); None: it is not bound.
         """
-        request, issued = self._ask_until_answered(build, self.ports.policy.lost_answer_retries if repeats_lost else 0)
+        retries = self.ports.policy.lost_answer_retries if repeats_lost else 0
+        request, issued = self._ask_until_answered(build, current, key, retries)
         if issued.token is None:
             return self._with_refresh_token(issued, current)
         renewed = succeed(issued.token, current, slides=request.provider.refresh_idle_lifetime is not None)
@@ -66,14 +86,26 @@ class TokenEndpoint:
         self._warn_of_expiry(renewed, current)
         return renewed
 
-    def exchange(self, request: ServerRequest, judge: Judge = judge_token_response) -> Token:
+    def exchange(
+        self, build: Callable[[], ServerRequest], judge: Judge = judge_token_response, *, key: DpopKey | None = None
+    ) -> Token:
         """The token that the server issues for a request, such as one with a code.
 
-        The request is sent once, even if its response is lost: the second use of a code may revoke the grant (RFC 6749
-        section 4.1.2).
+        The request is not sent again if its response is lost: the second use of a code may revoke the grant (RFC 6749
+        section 4.1.2). `build` and `key`: as for `renew`.
         """
-        issued = self._ask(request, judge)
+        issued = self._judge(*self.ask(build, key=key), judge, None, key)
         return self._with_refresh_token(issued, None) if issued.token is None else issued.token
+
+    def ask(
+        self, build: Callable[[], ServerRequest], *, key: DpopKey | None = None
+    ) -> tuple[ServerRequest, HttpResponse]:
+        """Send a request, with a proof of `key` if there is one, and return it with the server's response.
+
+        If the server refuses the proof, another request is made and sent, within the same deadline. Raises
+        `BlnkAuthError`, or the `AssertionError` of a mock.
+        """
+        return self._send_proven(self._build(build), build, key, self.ports.monotonic() + self._deadline)
 
     def revoke(self, request: ServerRequest) -> None:
         """Send a request that makes the server revoke a token or end the grant."""
@@ -84,18 +116,22 @@ class TokenEndpoint:
         if self.unusable is not None:
             raise self.unusable
 
-    def _ask_until_answered(self, build: Callable[[], ServerRequest], retries: int) -> tuple[ServerRequest, Issued]:
+    def _ask_until_answered(
+        self, build: Callable[[], ServerRequest], current: Token | None, key: DpopKey | None, retries: int
+    ) -> tuple[ServerRequest, Issued]:
         """Send the request, and send it again if its response is lost.
 
         A server with a grace period then issues the lost pair again. All attempts share one deadline, so that the
-        store's lock is not kept any longer, and no caller waits any longer.
+        store's lock is not kept any longer, and no caller waits any longer. Each attempt may be sent once more for its
+        proof, so there are at most twice as many requests.
         """
         request, now, repeated = self._build(build), self.ports.monotonic, 0
-        ends_at = now() + self.ports.policy.request_deadline
+        ends_at = now() + self._deadline
         lost: TemporarilyUnavailable | None = None
         while True:
             try:
-                return request, self._ask(request, judge_token_response, ends_at - now())
+                request, response = self._send_proven(request, build, key, ends_at)
+                return request, self._judge(request, response, judge_token_response, current, key)
             except SignInRequired as verdict:
                 raise (verdict.replace() if lost is None else after_lost_response(verdict)) from None
             except TemporarilyUnavailable as error:
@@ -156,8 +192,47 @@ class TokenEndpoint:
             lost = NoResponse(f"the HTTP client for the token endpoint raised {type(error).__name__}", sent=True)
         raise no_response(lost, request)
 
-    def _ask(self, request: ServerRequest, judge: Judge, seconds: float | None = None) -> Issued:
-        issued = judge(self.send(request, seconds), request, now=self.ports.clock())
+    def _send_proven(
+        self, request: ServerRequest, build: Callable[[], ServerRequest], key: DpopKey | None, ends_at: float
+    ) -> tuple[ServerRequest, HttpResponse]:
+        """Send a request before `ends_at`; if the server refuses only its proof, another one from `build`, once."""
+        left = ends_at - self.ports.monotonic()
+        if key is None:
+            return request, self.send(request, left)
+        response = self.send(self._with_proof(request, key), left)
+        refused = self._observe(request, response)
+        if refused and ends_at - self.ports.monotonic() >= _LEAST_TIME:
+            request = self._build(build)
+            response = self.send(self._with_proof(request, key), ends_at - self.ports.monotonic())
+            self._observe(request, response)
+        return request, response
+
+    def _with_proof(self, request: ServerRequest, key: DpopKey) -> ServerRequest:
+        made = request.request
+        proof = self.ports.proofs.nonces.proof(key, method=made.method, url=made.url, now=self.ports.clock())
+        headers = {**made.headers, DPOP: proof}
+        return request._replace(request=HttpRequest(made.method, made.url, headers, made.body))
+
+    def _observe(self, request: ServerRequest, response: HttpResponse) -> bool:
+        """Keep the server's nonce and clock. Returns whether it refused the proof, and may accept another one."""
+        # RFC 9449 section 8: the code is in the body here, and in a challenge at an API.
+        document = read_document(response.body) if response.status_code in (400, 401) else None
+        refusal = None if document is None else document.get("error")
+        return self.ports.proofs.nonces.observe(
+            request.request.url, response.headers, self.ports.clock(), refusal=refusal
+        )
+
+    @property
+    def _deadline(self) -> float:
+        return self.ports.policy.request_deadline
+
+    def _judge(
+        self, request: ServerRequest, response: HttpResponse, judge: Judge, current: Token | None, key: DpopKey | None
+    ) -> Issued:
+        now = self.ports.clock()
+        issued = judge(response, request, now=now)
+        if key is not None:
+            issued = judge_binding(issued, request, current, now=now)
         self._note(issued.notes)
         self.unusable = issued.unusable
         return issued

@@ -17,8 +17,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.origins import endpoint_origin
-from .._protocol.requests import build_device_authorization, build_device_exchange
+from .._protocol.requests import ServerRequest, build_device_authorization, build_device_exchange
 from .._protocol.token_response import judge_device_authorization, judge_device_token_response
 from .._renewal.client_state import ClientState
 from .._renewal.cooldown import doubled
@@ -159,6 +160,7 @@ class DeviceSignIn:
         self._on_prompt = on_prompt
         self._timeout = timeout
         self._device_code = ""
+        self._key: DpopKey | None = None
         self._interval = _DEFAULT_INTERVAL
         self._deadline = 0.0
 
@@ -195,6 +197,7 @@ class DeviceSignIn:
         now = state.clock()
         members = judge_device_authorization(response, request, now=now)
         authorization = read_device_authorization(members, now=now)
+        self._key = state.proofs.new_key()
         self._device_code, self._interval = authorization.device_code, authorization.interval
         self._deadline = min(
             authorization.expires_at, now + (_MAX_LIFETIME if self._timeout is None else self._timeout)
@@ -215,16 +218,19 @@ class DeviceSignIn:
     def _poll(self, events: list[Event]) -> bool:
         """Whether the user has given access; if so, the tokens are stored."""
         state, exchange = self._state, self._current.renewal()
-        request = build_device_exchange(
-            state.provider,
-            state.credentials,
-            self._device_code,
-            resource=self._wanted.resource,
-            call=self._current.grant.call("device_code"),
-            now=state.clock(),
-        )
+
+        def build() -> ServerRequest:
+            return build_device_exchange(
+                state.provider,
+                state.credentials,
+                self._device_code,
+                resource=self._wanted.resource,
+                call=self._current.grant.call("device_code"),
+                now=state.clock(),
+            )
+
         try:
-            self._current.start_over(exchange.exchange(request, judge_device_token_response))
+            self._current.start_over(exchange.exchange(build, judge_device_token_response, key=self._key))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return False

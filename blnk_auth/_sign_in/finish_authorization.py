@@ -15,6 +15,7 @@ from __future__ import annotations
 from functools import partial
 from types import MappingProxyType
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.http_messages import HttpResponse
 from .._protocol.requests import ServerRequest, build_code_exchange
 from .._protocol.response_errors import spent_nothing
@@ -24,7 +25,7 @@ from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight
-from ..errors import ConfigurationError, TemporarilyUnavailable, is_text, kind_of
+from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable, is_text, kind_of
 from ..events import Event
 from .callback_url import check_callback, code_of, no_state, parse_callback
 from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
@@ -90,26 +91,41 @@ class AuthorizationFinish:
         pending, code = claim.pending, code_of(self._callback, self._state.provider, subject=claim.pending.subject)
         # The target that the user was sent to, where the code is valid. A callable may return another one by now.
         current = self._state.current_token(RefreshTokenGrant(pending.subject, pending.target, pending.resource))
+        key = self._key_of(claim)
         try:
-            current.start_over(self._exchange(current, pending, code, events))
+            current.start_over(self._exchange(current, pending, code, key, events))
         except TemporarilyUnavailable as error:
             raise self._after_outage(error, claim) from None
         return current
 
-    def _exchange(self, current: CurrentToken, pending: PendingSignIn, code: str, events: list[Event]) -> CachedToken:
-        request = build_code_exchange(
-            self._state.provider,
-            self._state.credentials,
-            code=code,
-            redirect_uri=pending.redirect_uri,
-            code_verifier=pending.code_verifier,
-            resource=pending.resource,
-            call=current.grant.call("authorization_code"),
-            now=self._state.clock(),
-        )
+    def _key_of(self, claim: Claim) -> DpopKey | None:
+        """The key that the tokens will be bound to: the one that the code is bound to; None: they will not be bound."""
+        proofs, pending = self._state.proofs, claim.pending
+        try:
+            return proofs.key_of(pending.dpop, f"subject {pending.subject!r}") or proofs.new_key()
+        except BlnkAuthError:
+            # Nothing was sent: a client that has the key can still finish the sign-in.
+            self._pending.give_back(claim)
+            raise
+
+    def _exchange(
+        self, current: CurrentToken, pending: PendingSignIn, code: str, key: DpopKey | None, events: list[Event]
+    ) -> CachedToken:
+        def build() -> ServerRequest:
+            return build_code_exchange(
+                self._state.provider,
+                self._state.credentials,
+                code=code,
+                redirect_uri=pending.redirect_uri,
+                code_verifier=pending.code_verifier,
+                resource=pending.resource,
+                call=current.grant.call("authorization_code"),
+                now=self._state.clock(),
+            )
+
         exchange = current.renewal()
         try:
-            return exchange.exchange(request, partial(_judge, pending))
+            return exchange.exchange(build, partial(_judge, pending), key=key)
         finally:
             events.extend(exchange.events)
 

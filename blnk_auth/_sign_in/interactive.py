@@ -83,7 +83,7 @@ class InteractiveSignIn:
         self._settings = settings
         self._redirect_uri = settings.checked_redirect_uri(state.redirect_uri)
         # Seconds in addition to the timeout: for the start, the code exchange, and the browser's request for its page.
-        self._patience = settings.timeout + 2 * state.wait_timeout + state.policy.request_deadline + 2 * _LINGER
+        self._patience = settings.timeout + 2 * state.rules.wait_timeout + state.policy.request_deadline + 2 * _LINGER
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[CurrentToken] | None = None

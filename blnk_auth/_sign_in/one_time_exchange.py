@@ -11,9 +11,10 @@ It never stores what is exchanged, only its hash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.http_values import checked_exchange_parameters
 from .._protocol.requests import ServerRequest, build_one_time_exchange
 from .._protocol.response_errors import spent_nothing
@@ -102,9 +103,10 @@ class OneTimeExchange:
     def _exchange(self, events: list[Event]) -> CurrentToken:
         state, subject = self._state, self._wanted.subject
         current = state.current_token(RefreshTokenGrant(subject, state.provider.target_of(subject)))
-        request = self._request(current)
+        # Made before the mark: what cannot be asked for is not marked as used.
+        first, key = [self._request(current)], state.proofs.new_key()
         self._mark()
-        current.start_over(self._send(current, request, events))
+        current.start_over(self._send(current, lambda: first.pop() if first else self._request(current), key, events))
         return current
 
     def _request(self, current: CurrentToken) -> ServerRequest:
@@ -117,10 +119,12 @@ class OneTimeExchange:
             now=self._state.clock(),
         )
 
-    def _send(self, current: CurrentToken, request: ServerRequest, events: list[Event]) -> CachedToken:
+    def _send(
+        self, current: CurrentToken, build: Callable[[], ServerRequest], key: DpopKey | None, events: list[Event]
+    ) -> CachedToken:
         renewal = current.renewal()
         try:
-            return renewal.exchange(request)
+            return renewal.exchange(build, key=key)
         except BlnkAuthError as error:
             # A token that was issued and cannot be used is stored: that it was issued is what counts here.
             refused = isinstance(error, ConfigurationError) and renewal.endpoint.unusable is None

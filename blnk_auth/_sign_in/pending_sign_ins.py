@@ -13,10 +13,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from .._renewal.proofs import Binding
 from .._renewal.store_keys import Registration, sign_in_key
+from .._renewal.stored_record import binding_of_data, binding_to_data
 from ..errors import Conflict, SignInRequired, StoreError, is_number, is_text
 from ..stores._calls import call_store, load_record, save_record
 from ..stores._token_store import Record, TokenStore, Version
@@ -46,6 +48,7 @@ class PendingSignIn:
         grant_id: The grant that the user was asked to change; None if that was not specified.
         expected: The members that the token response must have, because of what was asked for: `authorization_details`
             and `grant_id`, separated by spaces. None if there are none.
+        dpop: The key that the tokens will be bound to (RFC 9449), or its thumbprint; None: they will not be bound.
     """
 
     subject: str
@@ -57,10 +60,11 @@ class PendingSignIn:
     scope: str | None = None
     grant_id: str | None = None
     expected: str | None = None
+    dpop: Binding = None
 
     def to_data(self) -> dict[str, Any]:
         """The JSON object that is stored."""
-        data = {
+        data: dict[str, Any] = {
             "subject": self.subject,
             "redirect_uri": self.redirect_uri,
             "expires_at": self.expires_at,
@@ -68,18 +72,23 @@ class PendingSignIn:
             "target": self.target,
         }
         later = ((name, getattr(self, name)) for name in _ADDED)
-        return {**data, **{name: value for name, value in later if value is not None}}
+        data |= {name: value for name, value in later if value is not None}
+        return data if self.dpop is None else {**data, "dpop": binding_to_data(self.dpop)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> PendingSignIn:
         """Read the result of `to_data`. Raises `SignInRequired` if it cannot be read."""
         subject, redirect_uri, expires_at = (data.get(name) for name in ("subject", "redirect_uri", "expires_at"))
-        further = tuple(data.get(name) for name in ("code_verifier", "target", *_ADDED))
+        further = [data.get(name) for name in ("code_verifier", "target", *_ADDED)]
         if not (is_text(subject) and is_text(redirect_uri) and is_number(expires_at)) or not all(
             each is None or is_text(each) for each in further
         ):
             raise _restart("the record of this sign-in cannot be read")
-        return cls(subject, redirect_uri, expires_at, *further)
+        try:
+            dpop = None if data.get("dpop") is None else binding_of_data(data["dpop"])
+        except ValueError:
+            raise _restart("the record of this sign-in cannot be read") from None
+        return replace(cls(subject, redirect_uri, expires_at, *further), dpop=dpop)
 
 
 class Claim(NamedTuple):

@@ -19,8 +19,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .._protocol.dpop_key import DpopKey
 from .._protocol.pushed_authorization import PushedRequest, judge_pushed_authorization
-from .._protocol.requests import authorization_parameters, build_authorization_url, build_pushed_authorization
+from .._protocol.requests import (
+    ServerRequest,
+    authorization_parameters,
+    build_authorization_url,
+    build_pushed_authorization,
+)
 from .._renewal.client_state import ClientState
 from .._renewal.single_flight import Flight
 from ..errors import ConfigurationError
@@ -107,10 +113,11 @@ class AuthorizationStart:
         request_state = secrets.token_urlsafe(32)
         code_verifier = secrets.token_urlsafe(48) if provider.pkce else None
         target = provider.target_of(wanted.subject)
-        parameters = self._parameters(request_state, code_verifier)
+        key = state.proofs.new_key()
+        parameters = self._parameters(request_state, code_verifier, key)
         url, ends_at = build_authorization_url(provider, target, parameters), math.inf
         if provider.requires_pushed_authorization_requests:
-            pushed = self._push(parameters, target, events)
+            pushed = self._push(parameters, target, key, events)
             reference = {"client_id": parameters["client_id"], "request_uri": pushed.request_uri}
             url = build_authorization_url(provider, target, reference)
             ends_at = math.inf if pushed.lifetime is None else state.clock() + pushed.lifetime
@@ -125,15 +132,17 @@ class AuthorizationStart:
             scope=wanted.scope,
             grant_id=wanted.parameters.get("grant_id"),
             expected=_expected(wanted.parameters),
+            dpop=key,
         )
         self._pending.add(request_state, pending)
         return AuthorizationRequest(url, request_state, min(expires_at, ends_at))
 
     def _check(self, _events: list[Event]) -> None:
         provider = self._state.provider
-        build_authorization_url(provider, provider.target_of(self._wanted.subject), self._parameters("", None))
+        build_authorization_url(provider, provider.target_of(self._wanted.subject), self._parameters("", None, None))
 
-    def _parameters(self, request_state: str, code_verifier: str | None) -> dict[str, str]:
+    def _parameters(self, request_state: str, code_verifier: str | None, key: DpopKey | None) -> dict[str, str]:
+        # `dpop_jkt`: the server then gives the code to no other key (RFC 9449 section 10).
         return authorization_parameters(
             self._state.provider,
             self._state.credentials.client_id,
@@ -141,23 +150,28 @@ class AuthorizationStart:
             scope=self._wanted.scope,
             state=request_state,
             code_verifier=code_verifier,
-            further=self._wanted.parameters,
+            further={**self._wanted.parameters, **({} if key is None else {"dpop_jkt": key.thumbprint})},
         )
 
-    def _push(self, parameters: Mapping[str, str], target: str | None, events: list[Event]) -> PushedRequest:
-        """Send the request to the server (RFC 9126 section 2)."""
+    def _push(
+        self, parameters: Mapping[str, str], target: str | None, key: DpopKey | None, events: list[Event]
+    ) -> PushedRequest:
+        """Send the request to the server (RFC 9126 section 2), with a proof of `key` (RFC 9449 section 10.1)."""
         state = self._state
         current = state.current_token(self._wanted.grant(target))
-        request = build_pushed_authorization(
-            state.provider,
-            state.credentials,
-            parameters,
-            call=current.grant.call("pushed_authorization_request"),
-            now=state.clock(),
-        )
+
+        def build() -> ServerRequest:
+            return build_pushed_authorization(
+                state.provider,
+                state.credentials,
+                parameters,
+                call=current.grant.call("pushed_authorization_request"),
+                now=state.clock(),
+            )
+
         exchange = current.renewal()
         try:
-            response = exchange.endpoint.send(request)
+            request, response = exchange.endpoint.ask(build, key=key)
         finally:
             events.extend(exchange.events)
         return judge_pushed_authorization(response, request, now=state.clock())

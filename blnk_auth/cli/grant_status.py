@@ -20,7 +20,7 @@ from .._renewal.current_token import CurrentToken
 from .._renewal.grant_operations import state_of as current_state
 from .._transport.client_certificate import EXPIRY_WARNING
 from ..client import OAuthClient
-from ..errors import StoreError
+from ..errors import ConfigurationError, StoreError
 from .options import state_of
 from .remedies import message_of
 from .terminal import printable, subject_label, time_left
@@ -92,7 +92,7 @@ def _grant_status(current: CurrentToken) -> GrantStatus | None:
     )
     try:
         record, state = stored_record(current.state, current.store_key), current_state(current)
-    except StoreError as error:
+    except (StoreError, ConfigurationError) as error:
         return replace(whose, last_error=message_of(error))
     if record is None:
         return None

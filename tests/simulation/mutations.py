@@ -15,12 +15,13 @@ from typing import Any
 from simulation.process import COOLING_DOWN, REPEATING, REVOKED, TOKEN, SimulatedToken
 from simulation.world import FRESH, STALE, Setup
 
+from blnk_auth._protocol.dpop_key import DpopKey
 from blnk_auth._protocol.http_messages import HttpResponse
 from blnk_auth._protocol.requests import ServerRequest
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.goal import Goal
-from blnk_auth._renewal.loading_and_saving import Stored, StoredGrant
-from blnk_auth._renewal.predecessor import Predecessor
+from blnk_auth._renewal.loading_and_saving import StoredGrant
+from blnk_auth._renewal.predecessor import Predecessor, Stored
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._renewal.token_endpoint import TokenEndpoint
@@ -88,14 +89,18 @@ class RenewsPastAnUnsavedPair(Renewal):
 
 
 class DropsTheRotatedRefreshToken(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
-        return super().renew(build, current, repeats_lost=repeats_lost).replace(refresh_token=None)
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool, key: DpopKey | None = None) -> Token:
+        return super().renew(build, current, repeats_lost=repeats_lost, key=key).replace(refresh_token=None)
 
 
 class KeepsTheOldRefreshToken(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool, key: DpopKey | None = None) -> Token:
         assert current is not None
-        return super().renew(build, current, repeats_lost=repeats_lost).replace(refresh_token=current.refresh_token)
+        return (
+            super()
+            .renew(build, current, repeats_lost=repeats_lost, key=key)
+            .replace(refresh_token=current.refresh_token)
+        )
 
 
 class WritesBlindly(StoredGrant):
@@ -109,7 +114,7 @@ class WritesBlindly(StoredGrant):
 class OverwritesALivePair(StoredGrant):
     """A conflict is overcome by writing again."""
 
-    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+    def _replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
             return self.cache(record, self.write(record, predecessor.version))
         except Conflict:
@@ -121,7 +126,7 @@ class OverwritesALivePair(StoredGrant):
 class BowsToAnEndedPair(StoredGrant):
     """Another process's mark, made because we had spent its token, is taken for the end of our new pair too."""
 
-    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+    def _replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
         try:
             return self.cache(record, self.write(record, predecessor.version))
         except Conflict:
@@ -133,8 +138,8 @@ class BowsToAnEndedPair(StoredGrant):
 class RevivesItsOwnEndedPair(StoredGrant):
     """Another process's mark on the very pair that is to be saved is overwritten."""
 
-    def replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
-        cached = super().replace(record, predecessor)
+    def _replace(self, record: GrantRecord, predecessor: Predecessor) -> CachedToken:
+        cached = super()._replace(record, predecessor)
         if cached.ended is None or cached.version is None:
             return cached
         return self.cache(record, self.write(record, cached.version))
@@ -149,9 +154,9 @@ class TakesATimeoutForAVerdict(TokenEndpoint):
 
 
 class TakesA503ForAVerdict(TokenEndpoint):
-    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool, key: DpopKey | None = None) -> Token:
         try:
-            return super().renew(build, current, repeats_lost=repeats_lost)
+            return super().renew(build, current, repeats_lost=repeats_lost, key=key)
         except TemporarilyUnavailable as failure:
             raise SignInRequired(failure.problem, reason="refused") from None
 
@@ -188,7 +193,7 @@ class NoLookAfterInvalidGrant(Renewal):
             return self._adopt(stored.cached, goal)
         self._refuse_if_ended(stored, goal)
         try:
-            token = self._ask(stored.record.token)
+            token = self._ask(stored.record.token, None)
         except SignInRequired as verdict:
             raise self._mark_ended(verdict, stored) from None
         return self.stored.save(token, stored.predecessor)
@@ -236,8 +241,8 @@ class _SavesAnEndedPairForEver(SimulatedToken):
 class NeverAsksAgain(TokenEndpoint):
     """A lost answer is left to the next caller, who comes after the grace period."""
 
-    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool) -> Token:
-        return super().renew(build, current, repeats_lost=False)
+    def renew(self, build: Build, current: Token | None, *, repeats_lost: bool, key: DpopKey | None = None) -> Token:
+        return super().renew(build, current, repeats_lost=False, key=key)
 
 
 class AsksAgainWithoutTheLock(Renewal):
@@ -258,16 +263,16 @@ class AsksAgainWithoutTheLock(Renewal):
 class AsksAgainTooOften(TokenEndpoint):
     """Once more than the policy allows."""
 
-    def _ask_until_answered(self, build: Build, retries_left: int) -> Any:
-        return super()._ask_until_answered(build, retries_left + 1)
+    def _ask_until_answered(self, build: Build, current: Token | None, key: DpopKey | None, retries: int) -> Any:
+        return super()._ask_until_answered(build, current, key, retries + 1)
 
 
 class AsksAgainHoweverLate(TokenEndpoint):
     """Each attempt has a deadline of its own, also after the process was suspended."""
 
-    def _ask_until_answered(self, build: Build, retries_left: int) -> Any:
+    def _ask_until_answered(self, build: Build, current: Token | None, key: DpopKey | None, retries: int) -> Any:
         self.ports = self.ports._replace(monotonic=lambda: 0.0)
-        return super()._ask_until_answered(build, retries_left)
+        return super()._ask_until_answered(build, current, key, retries)
 
 
 class TrustsAStoreThatLostAWrite(StoredGrant):

@@ -239,6 +239,7 @@ class ScriptedState(ClientState):
             wait=self.script.wait,
             jitter_position=lambda: 0.5,
             policy=self.policy,
+            proofs=self.proofs,
         )
 
 
@@ -351,7 +352,7 @@ def _perform(call: str, current: CurrentToken, issued: int) -> Token:
     if call == REVOKED:
         return _request(current, lambda sent: generation_of(sent.token) < issued).token
     if call == SIGN_IN:
-        current.start_over(current.renewal().exchange(EXCHANGE))
+        current.start_over(current.renewal().exchange(lambda: EXCHANGE))
         assert current.cached is not None
         return current.cached.token
     if call == REJECTED and cached is not None and generation_of(cached.token) == 0:
@@ -359,7 +360,7 @@ def _perform(call: str, current: CurrentToken, issued: int) -> Token:
         assert flight is not None
         return flight.wait(0.0).token
     ready = current.ready(None)
-    return (ready.wait(current.state.wait_timeout) if isinstance(ready, Flight) else ready).token
+    return (ready.wait(current.rules.wait_timeout) if isinstance(ready, Flight) else ready).token
 
 
 def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) -> CachedToken:

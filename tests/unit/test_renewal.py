@@ -20,6 +20,7 @@ from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGr
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.ports import Ports
+from blnk_auth._renewal.proofs import Proofs
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.revocation import revoke_tokens
 from blnk_auth._renewal.schedule import UNUSABLE
@@ -59,6 +60,7 @@ class Scene:
         self.provider = acme(revocation_endpoint="https://as.acme.test/revoke")
         self.credentials = ClientCredentials("id", "client-s3cret", "client_secret_basic")
         self.policy = ONCE
+        self.proofs = Proofs()
         self.events: list[str] = []
 
     def token(self, number: int = 0, **changes: Any) -> Token:
@@ -82,6 +84,7 @@ class Scene:
                 wait=self.wait,
                 jitter_position=lambda: 0.5,
                 policy=self.policy,
+                proofs=self.proofs,
             ),
             attempt=lambda: Attempt(self.provider, self.credentials, None, self.clock()),
         )
@@ -977,7 +980,8 @@ def test_an_event_about_a_store_that_failed_does_not_lead_to_the_data(expired: S
 @pytest.mark.parametrize(
     ("data", "parameter"),
     [
-        ({"schema": 2, "token": {"access_token": "x"}}, None),
+        ({"schema": 3, "token": {"access_token": "x"}}, None),
+        ({"schema": 2, "token": {"access_token": "x"}}, "record"),
         ({"schema": 1, "token": {"access_token": ""}}, "record"),
         ({"schema": 1, "token": "at0"}, "record"),
         ({"schema": 1, "token": {"access_token": "x", "expires_at": "soon"}}, "record"),
@@ -1065,7 +1069,7 @@ def exchange(scene: Scene, renewal: Renewal) -> CachedToken:
         call=Call("authorization_code", "alice"),
         now=scene.clock(),
     )
-    return renewal.exchange(call)
+    return renewal.exchange(lambda: call)
 
 
 def test_a_code_is_exchanged_and_its_grant_stored() -> None:

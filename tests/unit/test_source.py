@@ -543,7 +543,8 @@ def test_a_token_of_a_type_that_cannot_be_sent_is_saved_and_not_used(world: Scri
     source = world.signed_in()
     world.clock.advance(4000)
     world.server.will(pair(1, token_type=token_type))
-    with raises(ConfigurationError, parameter="token_scheme", shows=token_type):
+    parameter = "dpop" if token_type == "DPoP" else "token_scheme"
+    with raises(ConfigurationError, parameter=parameter, shows=token_type):
         source.token()
     stored = world.stored(source)
     assert (stored.token.refresh_token, stored.token.token_type, stored.ended) == ("rt1", token_type, None)

@@ -65,7 +65,12 @@ def test_a_living_grant_has_no_mark() -> None:
 @pytest.mark.parametrize(
     ("data", "parameter"),
     [
-        ({"schema": 2}, None),
+        ({"schema": 3}, None),
+        ({"schema": 2}, "record"),
+        ({"schema": 2, "token": {"access_token": "a"}}, "record"),
+        ({"schema": 2, "token": {"access_token": "a"}, "dpop": "key"}, "record"),
+        ({"schema": 2, "token": {"access_token": "a"}, "dpop": {"jkt": 1}}, "record"),
+        ({"schema": 2, "token": {"access_token": "a"}, "dpop": {"jwk": {"kty": "EC"}}}, "record"),
         ({"schema": 0, "token": {"access_token": "a"}}, "record"),
         ({"schema": "1", "token": {"access_token": "a"}}, "record"),
         ({"schema": 1}, "record"),
