@@ -27,7 +27,12 @@ OAUTH = {
     "invalid_scope": CONFIGURATION,
 }
 RENEWALS = {
-    "blnk_cloud": {**EVERYWHERE, **OAUTH, "invalid_client": CONFIGURATION},
+    "blnk_cloud": {
+        **EVERYWHERE,
+        **OAUTH,
+        # This client has no key.
+        **dict.fromkeys(("invalid_client", "use_dpop_nonce", "invalid_dpop_proof"), CONFIGURATION),
+    },
     "blink": {
         **EVERYWHERE,
         **OAUTH,
@@ -47,8 +52,12 @@ RENEWALS = {
 RENEWED = (200, 1)
 """The status that the caller gets, and the number of renewals: the rejection was answered with a new token."""
 
+STEP_UP = {"insufficient_scope": (403, 0), "insufficient_user_authentication": (401, 0)}
+"""A renewal makes no difference to these."""
+
 API = {
     "blnk_cloud": {
+        **STEP_UP,
         **dict.fromkeys(("authorization_required", "invalid_token"), RENEWED),
         # The key that Cloud has at Core is wrong, which no token of a user changes.
         **dict.fromkeys(("AUTH_MISSING_API_KEY", "AUTH_INVALID_API_KEY", "AUTH_EXPIRED_API_KEY"), (401, 0)),
@@ -59,6 +68,7 @@ API = {
         "QUEUE_BACKPRESSURE": (503, 0),
     },
     "blink": {
+        **STEP_UP,
         **dict.fromkeys(("EXPIRED_TOKEN", "INVALID_TOKEN"), RENEWED),
         "INSUFFICIENT_PRIVILEGES": (403, 0),
         **dict.fromkeys(("INVALID_PAYLOAD", "MALFORMED_PAYLOAD"), (400, 0)),
@@ -67,6 +77,7 @@ API = {
         "NOT_IMPLEMENTED": (501, 0),
     },
     "flinks": {
+        **STEP_UP,
         **dict.fromkeys(("unauthorized", "forbidden"), RENEWED),
         "bad_request": (400, 0),
         "customer_not_authorized": (401, 0),
@@ -115,7 +126,9 @@ def test_what_a_request_makes_of_each_fault(personality: str, name: str, wanted:
 def test_every_name_is_in_these_tables(personality: str) -> None:
     """At the kind of request that the name belongs to."""
     revocations = {name for name, each in FAULTS[personality].items() if each.at == "revocation"}
-    assert {name for name, each in FAULTS[personality].items() if each.at == "token"} == RENEWALS[personality].keys()
+    renewals = {name for name, each in FAULTS[personality].items() if each.at == "token"}
+    # The response is a success, which only a client that wanted DPoP refuses.
+    assert renewals - {"answers_bearer"} == RENEWALS[personality].keys()
     assert {name for name, each in FAULTS[personality].items() if each.at == "api"} == API[personality].keys()
     assert revocations == ({"unsupported_token_type"} if personality == "flinks" else set())
 

@@ -17,7 +17,8 @@ Where to find it, from the outside to the inside:
 * `_authorization_page`, `_token_request`, `_device`, `_pushed_requests`, `_grant_management`: endpoints that several
   personalities have. `_authorization_request`, `_authorization_details`: what a client asks for. `_extensions`: what is
   switched on beyond the provider. `_metadata`: the document that lists it.
-* `_token_binding`: tokens that only their owner can use. `_proofs`, `_proof_url`, `_nonces`: the check of DPoP proofs.
+* `_demands`: an API that asks for another scope or a better sign-in. `_token_binding`: tokens that only their owner can
+  use. `_proofs`, `_proof_url`, `_nonces`: the check of DPoP proofs.
 * `_authorization_server`: the state behind them: clients, codes, grants and tokens, without HTTP.
 * `_issued`: what such a server issues, as values. `_recent_grants`: the latest grants, to show and to change.
   `_managed_grants`: those that clients refer to by their ids.

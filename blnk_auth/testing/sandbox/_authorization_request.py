@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ._authorization_details import Detail, read_details
 from ._authorization_server import AuthorizationServer
+from ._demands import acr_of
 from ._extensions import Extension
 from ._issued import CODE_CHALLENGE_METHODS, CodeChallenge, OAuthError, RegisteredClient, Terms
 from ._managed_grants import ManagedGrants
@@ -85,7 +86,10 @@ class AuthorizationRules:
         dpop_jkt = members.get("dpop_jkt") if "dpop" in self._extensions else None
         if dpop_jkt is not None and not re.fullmatch("[A-Za-z0-9_-]{43}", dpop_jkt):
             raise OAuthError("invalid_request", "dpop_jkt must be the SHA-256 thumbprint of a key")
-        return Terms(details, action, grant, dpop_jkt)
+        max_age = members.get("max_age")
+        if max_age is not None and not re.fullmatch("[0-9]{1,9}", max_age):
+            raise OAuthError("invalid_request", "max_age must be a number of seconds")
+        return Terms(details, action, grant, dpop_jkt, acr_of(members.get("acr_values", "")))
 
 
 def _code_challenge(members: Mapping[str, str]) -> CodeChallenge | None:

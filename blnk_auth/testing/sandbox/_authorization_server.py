@@ -168,7 +168,7 @@ class AuthorizationServer:
                 # RFC 9449 section 10: "If they do not match, it MUST reject the request."
                 raise OAuthError("invalid_grant", "The code is bound to another key (dpop_jkt)")
             if issued.change is not None:
-                _change(issued.grant, *issued.change)
+                _change(issued.grant, *issued.change, now=self._clock())
             return self._new_pair(client, issued.grant, confirmation=confirmation)
 
     def refresh(
@@ -306,7 +306,8 @@ class AuthorizationServer:
         target: str | None = None,
         terms: Terms = _NO_TERMS,
     ) -> Grant:
-        grant = Grant(client.client_id, subject, scope, target, terms.authorization_details)
+        now = self._clock()
+        grant = Grant(client.client_id, subject, scope, target, terms.authorization_details, terms.acr, now)
         if subject not in self._grants:
             _keep(self._grants, subject, deque(maxlen=_MOST_GRANTS_OF_ONE))
         self._grants[subject].append(grant)
@@ -352,13 +353,14 @@ class AuthorizationServer:
         return issued, members
 
 
-def _change(grant: Grant, scope: str, terms: Terms) -> None:
+def _change(grant: Grant, scope: str, terms: Terms, *, now: float) -> None:
     """Merge with the grant, or replace it (Grant Management for OAuth 2.0, section 5.2)."""
     details = terms.authorization_details
     if terms.grant_management_action == "merge":
         added = [each for each in scope.split() if each not in grant.scope.split()]
         scope, details = " ".join([*grant.scope.split(), *added]), merged(grant.authorization_details, details)
     grant.scope, grant.authorization_details = scope, details
+    grant.acr, grant.authenticated_at = terms.acr, now
 
 
 def _keep(issued: dict[str, Issued], name: str, value: Issued) -> None:

@@ -20,6 +20,7 @@ from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
+from ._demands import Demands
 from ._device import DEVICE_GRANT, DeviceFlow
 from ._endpoint import EndpointSpec
 from ._extensions import Extension
@@ -82,6 +83,7 @@ class BlnkCloud:
         self._binding = TokenBinding(extensions, clock=clock, count=count)
         self._is_public = is_public
         self._has_mtls = "mtls" in extensions
+        self._demands = Demands(clock=clock, count=count) if "step_up" in extensions else None
         self._managed_grants = grants if "grant_management" in extensions else None
         rules = AuthorizationRules(server, extensions=extensions, grants=self._managed_grants)
         self._pushed: PushedRequests | None = None
@@ -208,7 +210,10 @@ class BlnkCloud:
 
     def _api(self, request: RecordedRequest) -> Answer:
         grant = self._grant_of(request)
-        return grant if isinstance(grant, Answer) else self._binding.with_nonce(self._resource(request, grant))
+        if isinstance(grant, Answer):
+            return grant
+        demand = None if self._demands is None else self._demands.demand(request, grant)
+        return self._binding.with_nonce(demand or self._resource(request, grant))
 
     def _grant_of(self, request: RecordedRequest) -> Grant | Answer:
         """The grant of the access token of a request; otherwise the response that rejects it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 from ._answer import Answer
@@ -29,7 +29,7 @@ class Control:
     * `GET counts`; `GET superseded`, which also lists what each refresh replaced.
     * `POST clear-record`, `revoke-access-tokens?subject=`, `lifetime?seconds=`, `rotation?on=true`; without `subject`,
       all access tokens are revoked.
-    * `POST fail?name=`, `clear-faults`: faults by name.
+    * `POST fail?name=&at=`, `clear-faults`: faults by name; without `at`, where the provider documents it.
     * `POST issue?subject=`; `expire`, `reject`, `rotate` and `revoke`, each with `?grant=` and the number of a grant.
     * `POST token?subject=` issues a grant too, and responds with its access token as text, for a shell.
 
@@ -106,8 +106,11 @@ class Control:
 
     def _fail(self, query: Query) -> None:
         name = query.get("name", "")
-        fault = named_fault(self._personality, name)
-        self._faults[fault.at].add(name, fault.fault)
+        known: dict[str, FaultKind] = {kind: kind for kind in get_args(FaultKind)}
+        if "at" in query and query["at"] not in known:
+            raise ValueError(f"at must be one of {', '.join(known)}")
+        kind, fault = named_fault(self._personality, name).for_requests(known.get(query.get("at", "")))
+        self._faults[kind].add(name, fault)
 
     def _clear_faults(self, _query: Query) -> None:
         for queue in self._faults.values():

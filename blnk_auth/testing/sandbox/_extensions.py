@@ -21,6 +21,7 @@ Extension = Literal[
     "dpop_nonce",
     "dpop_nonce_changes",
     "mtls",
+    "step_up",
 ]
 """The name of an extension.
 
@@ -32,6 +33,7 @@ Extension = Literal[
 * "dpop_nonce": each proof must have a nonce, which stays the same. "dpop_nonce_changes": there is a new nonce in each
   second of the sandbox's clock.
 * "mtls": tokens that are asked for with a client certificate are bound to it (RFC 8705). Needs TLS.
+* "step_up": the API wants the documented scope, and for changes a recent and stronger sign-in (RFC 9470).
 """
 
 IMPLIED: Mapping[Extension, tuple[Extension, ...]] = {

@@ -117,6 +117,7 @@ class Terms:
     """The grant that is merged with, or replaced by, what is asked for; None: a new one."""
     dpop_jkt: str | None = None
     """The thumbprint of the key that the code is bound to (RFC 9449 section 10)."""
+    acr: str = ""
 
 
 @dataclass(slots=True)
@@ -130,6 +131,9 @@ class Grant:
     """The party behind the server that it is for, where there are several."""
     authorization_details: tuple[dict[str, Any], ...] = ()
     """As granted (RFC 9396 section 7)."""
+    acr: str = ""
+    """How the user signed in, and when: what RFC 9470 is about."""
+    authenticated_at: float = 0.0
     grant_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     revoked: bool = False
     number: int = 0

@@ -52,6 +52,7 @@ class Counts:
         proof_reuses: How often a `jti` came again. A correct client causes none.
         nonce_challenges: Responses `use_dpop_nonce`, because a proof did not have the current nonce.
         bearer_downgrades: How often a token that is bound to a key was sent as Bearer. A correct client causes none.
+        step_ups: Responses of the API that ask for another scope (RFC 6750) or a better sign-in (RFC 9470).
         request_uri_reuses: How often a `request_uri` was presented after a user had decided. A correct client causes
             none.
     """
@@ -73,6 +74,7 @@ class Counts:
     proof_reuses: int = 0
     nonce_challenges: int = 0
     bearer_downgrades: int = 0
+    step_ups: int = 0
 
 
 @public

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ._authorization_details import TYPES
+from ._demands import ACRS
 from ._device import DEVICE_AUTHORIZATION_PATH, DEVICE_GRANT
 from ._extensions import Extension
 from ._grant_management import PATH as GRANTS_PATH
@@ -59,6 +60,8 @@ def metadata(
         members["grant_management_actions_supported"] = list(ACTIONS)
     if proof_algorithms:
         members["dpop_signing_alg_values_supported"] = list(proof_algorithms)
+    if "step_up" in extensions:
+        members["acr_values_supported"] = list(ACRS)
     if "mtls" in extensions:
         members["tls_client_certificate_bound_access_tokens"] = True
         members["token_endpoint_auth_methods_supported"].append("tls_client_auth")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._answer import Answer
 from ._blink import problem
-from ._faults import Fault, FaultKind
+from ._faults import NONCE_OF_FAULT, Fault, FaultKind
 from ._flinks import fdx_error, refusal, upstream_expired
 
 
@@ -23,6 +23,12 @@ class NamedFault:
 
     at: FaultKind
     fault: Fault
+    elsewhere: Mapping[FaultKind, Fault] = field(default_factory=dict[FaultKind, Fault])
+    """What it is at other kinds of requests, where that differs."""
+
+    def for_requests(self, at: FaultKind | None) -> tuple[FaultKind, Fault]:
+        """The kind of requests that it is for, and what it is there. `at` None: where the provider documents it."""
+        return at or self.at, self.fault if at is None else self.elsewhere.get(at, self.fault)
 
 
 def _json(status: int, members: Mapping[str, object], **headers: str) -> Fault:
@@ -35,6 +41,19 @@ def _oauth(error: str, status: int = 400, **headers: str) -> NamedFault:
     """A refusal of RFC 6749 section 5.2."""
     members = {"error": error, "error_description": f"Made to fail with {error}"}
     return NamedFault("token", _json(status, members, **headers))
+
+
+def _challenged(status: int, challenge: str) -> NamedFault:
+    """A response of the API that asks for something by its challenge."""
+    return NamedFault("api", _json(status, {"error": "Made to fail"}, www_authenticate=challenge))
+
+
+def _about_proof(error: str, headers: Mapping[str, str]) -> NamedFault:
+    """A refusal of RFC 9449: section 5 at the token endpoint, section 7.1 at the API."""
+    refused = _json(400, {"error": error, "error_description": f"Made to fail with {error}"}, **headers)
+    challenge = f'DPoP error="{error}", algs="ES256"'
+    rejected = _json(401, {"error": "Made to fail"}, www_authenticate=challenge, **headers)
+    return NamedFault("token", refused, {"api": rejected})
 
 
 def _core(code: str, status: int) -> NamedFault:
@@ -61,6 +80,24 @@ _NETWORK: Mapping[str, NamedFault] = {
     }.items()
 }
 """What any server or network does. At the token endpoint, unless another is named."""
+
+_DEMANDS: Mapping[str, NamedFault] = {
+    "insufficient_scope": _challenged(403, 'Bearer error="insufficient_scope", scope="more"'),
+    "insufficient_user_authentication": _challenged(
+        401, 'Bearer error="insufficient_user_authentication", acr_values="mfa", max_age="300"'
+    ),
+}
+"""What an API asks for by RFC 6750 section 3.1 and RFC 9470."""
+
+_EXTENSIONS: Mapping[str, NamedFault] = {
+    "invalid_authorization_details": NamedFault("par", _oauth("invalid_authorization_details").fault),
+    "invalid_grant_id": NamedFault("par", _oauth("invalid_grant_id").fault),
+    "invalid_dpop_proof": _about_proof("invalid_dpop_proof", {}),
+    "use_dpop_nonce": _about_proof("use_dpop_nonce", {"dpop_nonce": NONCE_OF_FAULT}),
+    # The tokens are issued and bound, and the response names the wrong type.
+    "answers_bearer": NamedFault("token", Fault(rewrite=lambda members: {**members, "token_type": "Bearer"})),
+}
+"""What a server with one of the extensions answers."""
 
 _OAUTH = ("invalid_request", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope")
 
@@ -125,9 +162,9 @@ _FLINKS: Mapping[str, NamedFault] = {
 }
 
 FAULTS: Mapping[str, Mapping[str, NamedFault]] = {
-    "blnk_cloud": {**_NETWORK, **_BLNK_CLOUD},
-    "blink": {**_NETWORK, **_BLINK},
-    "flinks": {**_NETWORK, **_FLINKS},
+    "blnk_cloud": {**_NETWORK, **_DEMANDS, **_EXTENSIONS, **_BLNK_CLOUD},
+    "blink": {**_NETWORK, **_DEMANDS, **_BLINK},
+    "flinks": {**_NETWORK, **_DEMANDS, **_FLINKS},
 }
 """By personality and name."""
 

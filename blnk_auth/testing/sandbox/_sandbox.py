@@ -310,8 +310,8 @@ class Sandbox:
         """
         found = [(each, named_fault(self._name, each)) if isinstance(each, str) else ("", each) for each in faults]
         for name, fault in found:
-            kind, plain = (fault.at, fault.fault) if isinstance(fault, NamedFault) else ("token", fault)
-            self._faults[at or kind].add(name or _named_after(plain), plain)
+            kind, plain = fault.for_requests(at) if isinstance(fault, NamedFault) else (at or "token", fault)
+            self._faults[kind].add(name or _named_after(plain), plain)
 
     # --- what happened --------------------------------------------------------------------------------------------
 
