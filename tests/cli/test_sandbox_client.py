@@ -293,7 +293,8 @@ def test_the_commands_of_the_page_run(offline: CommandLine) -> None:
 
 def test_the_page_lists_every_fault() -> None:
     """Those that every provider has in one row, the others by provider and endpoint, all in the order of the code."""
-    rows = re.findall(r"^\| (each|Blnk Cloud|bLink|Flinks) \| (token|api|revocation|par) \| (.*) \|$", PAGE, re.MULTILINE)
+    row = r"^\| (each|Blnk Cloud|bLink|Flinks) \| (token|api|revocation|par) \| (.*) \|$"
+    rows = re.findall(row, PAGE, re.MULTILINE)
     listed = {(who, at): re.findall("`([^`]+)`", names) for who, at, names in rows}
     shared = [name for at in ("token", "api") for name in listed.pop(("each", at))]
     personalities = {"Blnk Cloud": "blnk_cloud", "bLink": "blink", "Flinks": "flinks"}
