@@ -9,7 +9,7 @@ Used by everything that renews, stores or attaches a token. What this file promi
 
 The log has each event at level DEBUG. Some are a WARNING, once for each source and reason, since often nothing is
 raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`,
-`consent_ended`, `certificate_expiring` and `certificate_unreadable`.
+`consent_ended`, `certificate_expiring`, `certificate_unreadable` and `certificate_missing`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ EventName = Literal[
     "certificate_expiring",
     "certificate_renewed",
     "certificate_unreadable",
+    "certificate_missing",
 ]
 """The names of all events; see `Event`."""
 
@@ -77,6 +78,8 @@ class Event:
       expired. At most once a day in each process.
     * `certificate_renewed`, `certificate_unreadable`: the file of that certificate has changed. It is used from now on,
       or it cannot be read, and the certificate that was loaded before stays in use.
+    * `certificate_missing`: the API rejected a token that is bound to the client's certificate, or may be, and the HTTP
+      client visibly has none. Only requests shows that.
 
     Attributes:
         name: What happened, as above.
@@ -104,7 +107,7 @@ OnEvent = Callable[[Event], object]
 
 _WARNINGS = (
     *("token_withheld", "rejection_unresolved", "store_rolled_back", "step_up_required", "consent_ended"),
-    *("certificate_expiring", "certificate_unreadable"),
+    *("certificate_expiring", "certificate_unreadable", "certificate_missing"),
 )
 
 

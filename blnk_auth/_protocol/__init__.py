@@ -10,7 +10,7 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
   `signing`: the keys and JWTs of both.
 * `token_response`, `documents`: reads a response, and its body. `refusals`, `response_errors`: what a response without
   a token means, and which error it leads to. `pushed_authorization`: the answer to a request that begins a sign-in.
-  `redaction`: removes secrets from a server's text.
+  `access_token`: what a token that is a JWT shows. `redaction`: removes secrets from a server's text.
 * `challenges`: whether a new token can resolve a rejection by an API. `demands`: whether it asks for a new sign-in.
   `origins`: which URLs may get a token.
 * `discovery`: finds the endpoints of an authorization server.

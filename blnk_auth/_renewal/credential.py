@@ -204,7 +204,7 @@ class RenewalAfterRejection(Protocol):
 
 
 class SignInDemands(Protocol):
-    """What follows when the API asks for a new sign-in: see `sign_in_demands`."""
+    """What follows when the API asks for what no renewal gives: see `sign_in_demands`."""
 
     def find(self, answer: ApiAnswer, sent: CachedToken) -> Demand | None:
         """What the response asks for that only a sign-in gives; None if it asks for nothing of that kind."""
@@ -216,6 +216,10 @@ class SignInDemands(Protocol):
 
     def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
         """Report and remember a demand. Returns the error to raise; None if the caller gets the API's response."""
+        ...
+
+    def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
+        """Report, once, that a token was rejected whose HTTP client visibly lacks the certificate it is bound to."""
         ...
 
 

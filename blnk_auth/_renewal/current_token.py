@@ -164,6 +164,8 @@ class CurrentToken:
         rejections = self._rejections
         if rejections is not None and cause in rejections.unresolved and cause not in before.unresolved:
             detail = f"the API rejected a renewed token too, for {in_words(cause)}: check the permissions it needs"
+            if self.state.network.cert is not None:
+                detail += ", and that the HTTP client has the certificate to which the token may be bound (RFC 8705)"
             self.state.operations.emit([Event("rejection_unresolved", self.store_key, detail)])
 
     # --- for users: see `TokenSource` ----------------------------------------------------------------------------

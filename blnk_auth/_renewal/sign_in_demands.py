@@ -9,7 +9,8 @@ Used by the request flow through `CurrentToken.demands`, after a response with s
 * What was asked for is stored with the grant, for `blnk-auth status`. Nobody waits for that, and if it fails, only the
   mark is missing.
 
-It never marks a grant as ended: only the authorization server ends one.
+A client certificate that a request visibly lacks is reported here too, since no renewal gives one. This file never
+marks a grant as ended: only the authorization server ends one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._protocol.access_token import is_certificate_bound
 from .._protocol.demands import Demand, Demands, step_up_in, union_of_scopes
 from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.redaction import clean_identifier
@@ -49,18 +51,20 @@ class SeenDemands(NamedTuple):
         demands: All of them together.
         sign_in: `GrantRecord.sign_in` of the stored record, as it was last read; None if it was not.
         looked_at: When the store was last read, in UTC epoch seconds. None: never.
+        lacked_certificate: Whether a missing client certificate was reported.
     """
 
     causes: tuple[Demand, ...] = ()
     demands: Demands = Demands()
     sign_in: str | None = None
     looked_at: float | None = None
+    lacked_certificate: bool = False
 
     def with_record(self, record: GrantRecord) -> SeenDemands:
         """With what the store has. If that is another sign-in, the demands on the grant before it are forgotten."""
         stored = record.demands or Demands()
         if record.sign_in != self.sign_in and self.sign_in is not None:
-            return SeenDemands((), stored, record.sign_in, self.looked_at)
+            return SeenDemands((), stored, record.sign_in, self.looked_at, self.lacked_certificate)
         merged = self.demands
         for demand in _each(stored):
             merged = merged.including(demand) if demand not in _each(merged) else merged
@@ -169,6 +173,29 @@ class SignInDemands:
             current.state.operations.begin(self._save)
         is_raised = current.grant.subject is not None and current.rules.on_demand.get(demand.reason) == "raise"
         return error.replace() if is_raised else None
+
+    def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
+        """Report, once, that a token was rejected whose HTTP client visibly lacks the certificate it is bound to.
+
+        Args:
+            sent: The token.
+            was_renewed: Whether a renewal has not helped. Then it is likely that the tokens of a client with a
+                certificate are bound to it, although they do not show it.
+        """
+        current = self._current
+        is_bound, may_be_bound = is_certificate_bound(sent.token), current.state.network.cert is not None
+        if not is_bound and not (was_renewed and may_be_bound):
+            return
+        with current.state.sources.installing:
+            if self.seen.lacked_certificate:
+                return
+            self.seen = self.seen._replace(lacked_certificate=True)
+        how = "is" if is_bound else "may be"
+        detail = (
+            f"the API rejected a token that {how} bound to the client's certificate (RFC 8705 section 3), and the HTTP "
+            "client of that request has no certificate: give it that of OAuthClient, as in session.cert = (...)"
+        )
+        current.state.operations.emit([Event("certificate_missing", current.store_key, detail)])
 
     def _error(self, demand: Demand, demands: Demands, answer: ApiAnswer, sent: CachedToken) -> SignInRequired:
         provider, subject = self._current.state.provider, self._current.grant.subject

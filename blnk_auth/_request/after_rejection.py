@@ -67,6 +67,7 @@ class ApiRejection:
             does one that the user sends again.
         is_replayable: Returns whether the request's body can provably be sent again; called only when it matters.
         read_body: Reads the decoded body, up to a limit, and leaves the response readable; see `rejection_body`.
+        shows_no_certificate: The HTTP client visibly has no client certificate. False where that cannot be seen.
     """
 
     __slots__ = (
@@ -77,6 +78,7 @@ class ApiRejection:
         "method",
         "path",
         "read_body",
+        "shows_no_certificate",
         "status_code",
         "url",
     )
@@ -89,6 +91,7 @@ class ApiRejection:
     carried_proof: bool
     is_replayable: Callable[[], bool]
     read_body: Wait
+    shows_no_certificate: bool
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class ApiRejection:
         carried_proof: bool,
         is_replayable: Callable[[], bool],
         read_body: Wait,
+        shows_no_certificate: bool = False,
     ) -> None:
         self.method = method
         self.url = url
@@ -112,6 +116,7 @@ class ApiRejection:
         self.carried_proof = carried_proof
         self.is_replayable = is_replayable
         self.read_body = read_body
+        self.shows_no_certificate = shows_no_certificate
 
 
 class Retry(NamedTuple):
@@ -174,6 +179,7 @@ def _retry_renewed(
     )
     if decision is After.ACCEPT:
         return None
+    _note_certificate(renewal, rejection, sent)
     cause = _cause_of(rejection)
     if decision is After.RETRY_WITH_CURRENT:
         return Retry((yield from token_to_send(credential, package)), cause)
@@ -201,6 +207,13 @@ def _after_demand(
     if newer is None:
         report(demands, demand, answer, sent)
     return newer
+
+
+def _note_certificate(
+    renewal: RenewalAfterRejection, rejection: ApiRejection, sent: CachedToken, *, was_renewed: bool = False
+) -> None:
+    if rejection.shows_no_certificate:
+        renewal.demands.note_missing_certificate(sent, was_renewed=was_renewed)
 
 
 def _report_if_demanded(renewal: RenewalAfterRejection, answer: ApiAnswer, sent: CachedToken) -> None:
@@ -238,14 +251,11 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
     answer = yield from _answer(credential, retry.cached, rejection)
     answer = _after_renewal(answer) if retry.was_renewed else answer
     demand = renewal.demands.find(answer, retry.cached)
-    if (
-        rejection.status_code in credential.rules.rejection_statuses
-        and renewal.is_rejection(answer)
-        and renewal.note_retry(retry.cached, retry.cause, accepted=False)
-        and demand is None
-    ):
-        with contextlib.suppress(BlnkAuthError):
-            yield from _renewed(credential, renewal, retry.cached, retry.cause, package)
+    if rejection.status_code in credential.rules.rejection_statuses and renewal.is_rejection(answer):
+        _note_certificate(renewal, rejection, retry.cached, was_renewed=retry.was_renewed)
+        if renewal.note_retry(retry.cached, retry.cause, accepted=False) and demand is None:
+            with contextlib.suppress(BlnkAuthError):
+                yield from _renewed(credential, renewal, retry.cached, retry.cause, package)
     if demand is not None:
         from .after_demand import report
 

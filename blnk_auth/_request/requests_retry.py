@@ -10,6 +10,7 @@ import time
 from typing import IO, Any, cast
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.cookies import extract_cookies_to_jar
 from requests.utils import rewind_body
 
@@ -30,6 +31,9 @@ from .requests_hook import (
     replace_hook,
 )
 
+_CERTIFICATE_SETTINGS = frozenset({"cert_file", "key_file", "ssl_context"})
+"""The settings of a pool that may bring a certificate."""
+
 
 def after_response(hook: ResponseHook, response: requests.Response, kwargs: dict[str, Any]) -> requests.Response | None:
     """The response to the last attempt; None if it is this one.
@@ -46,6 +50,7 @@ def after_response(hook: ResponseHook, response: requests.Response, kwargs: dict
     while True:
         body = RequestsRejectionBody(response)
         presented = _presented(hook, response, body)
+        presented.shows_no_certificate = _shows_no_certificate(response, kwargs)
         hook.proved = None
         try:
             cached = run(attempts.after_response(presented))
@@ -99,6 +104,18 @@ def _presented(hook: ResponseHook, response: requests.Response, body: RequestsRe
             _is_replayable(request) and not body.is_awaited and getattr(response, "connection", None) is not None
         ),
         read_body=body,
+    )
+
+
+def _shows_no_certificate(response: requests.Response, kwargs: dict[str, Any]) -> bool:
+    """Whether the connection certainly had no client certificate. Another class of adapter, or a proxy, may add one."""
+    adapter: Any = getattr(response, "connection", None)
+    return (
+        type(adapter) is HTTPAdapter
+        and (response.request.url or "").startswith("https:")
+        and not kwargs.get("cert")
+        and not kwargs.get("proxies")
+        and not _CERTIFICATE_SETTINGS & adapter.poolmanager.connection_pool_kw.keys()
     )
 
 

@@ -9,11 +9,11 @@ docs.flinks.com/reference/for-partners.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from .._protocol.access_token import claims_of
 from .._protocol.challenges import renewal_may_help
 from .._protocol.client_authentication import ClientAuthMethod
 from .._protocol.http_messages import ApiAnswer
@@ -116,22 +116,11 @@ def read_flinks_answer(document: Mapping[str, Any], now: float) -> Mapping[str, 
     if read_seconds(document.get("expires_in")):
         return document
     answer = {name: value for name, value in document.items() if name != "expires_in"}
-    expires_at = _expiry_in_jwt(document.get("access_token"))
+    expires_at = read_seconds(claims_of(document.get("access_token")).get("exp"))
     # An exp in the past means that the clocks differ: the token was just issued.
     if expires_at is not None and expires_at > now:
         answer["expires_in"] = expires_at - now
     return answer
-
-
-def _expiry_in_jwt(access_token: Any) -> float | None:
-    if not isinstance(access_token, str) or access_token.count(".") != 2:
-        return None
-    payload = access_token.split(".")[1]
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, RecursionError):
-        return None
-    return read_seconds(cast("dict[str, Any]", claims).get("exp")) if isinstance(claims, dict) else None
 
 
 @public

@@ -6,6 +6,8 @@ Two real servers over TLS. The plain one asks for no certificate, and describes 
 
 from __future__ import annotations
 
+import base64
+import json
 import pickle
 import ssl
 from collections.abc import Callable, Iterator
@@ -17,9 +19,21 @@ import pytest
 import requests
 import trustme
 from support.certificates import Certificates
+from support.clients import REQUESTS, Kind
 from support.sites import Received, Reply, Site
+from support.waiting import Events, settle
 
-from blnk_auth import ConfigurationError, OAuthClient, Provider, RenewalPolicy, SQLiteStore, Token, TokenSource
+from blnk_auth import (
+    ConfigurationError,
+    OAuthClient,
+    Provider,
+    RenewalPolicy,
+    RequestsAuth,
+    SQLiteStore,
+    Token,
+    TokenSource,
+)
+from blnk_auth._protocol.access_token import is_certificate_bound
 from blnk_auth._protocol.http_messages import HttpRequest, NoResponse, Package
 from blnk_auth._transport.network import Network, transport_for
 
@@ -242,3 +256,110 @@ def test_a_renewed_certificate_is_sent_without_a_restart(
         assert transport.send(request).status_code == 200
         cert.write_bytes(cert.read_bytes()[:200])
         assert transport.send(request).status_code == 200
+
+
+# --- an API that needs the certificate -------------------------------------------------------------------------------
+
+
+def bound_token(**confirmation: str) -> str:
+    """An access token that is a JWT, with this `cnf` (RFC 8705 section 3.1)."""
+    claims = base64.urlsafe_b64encode(json.dumps({"cnf": confirmation}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJub25lIn0.{claims}.c2lnbmF0dXJl"
+
+
+def rejecting(_: Received) -> Reply:
+    return Reply.rejected()
+
+
+@dataclass
+class Api:
+    """An API over TLS that rejects every token, and a client of the server whose tokens it wants."""
+
+    site: Site
+    client: OAuthClient
+    events: Events
+
+    def get(self, access_token: str, kind: Kind = REQUESTS, **settings: Any) -> list[str]:
+        """What is reported of certificates after two rejected requests."""
+        alice = self.client.for_subject("alice")
+        alice.adopt(Token(access_token, refresh_token="rt0"))
+        with kind.open(alice, **settings) as http:
+            for _ in range(2):
+                assert http.get(self.site.origin).status == 401
+        settle()
+        return [event.detail for event in self.events if event.name == "certificate_missing"]
+
+
+@pytest.fixture
+def api(server: Server, certificates: Certificates) -> Iterator[Api]:
+    events = Events()
+    with Site(rejecting, tls=certificates.server()) as site:
+        provider = server.discovered(api_origins=(site.origin,))
+        yield Api(site, server.client(provider, on_event=events), events)
+
+
+def trusting(certificates: Certificates) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificates.ca_file)
+
+
+def reported_by_session(api: Api, certificates: Certificates, access_token: str, **settings: Any) -> list[str]:
+    """The same through a session of requests that has its own adapters, with these settings."""
+    alice = api.client.for_subject("alice")
+    alice.adopt(Token(access_token, refresh_token="rt0"))
+    with requests.Session() as session:
+        session.trust_env = False
+        session.auth, session.verify = RequestsAuth(alice), certificates.ca_file
+        for name, value in settings.items():
+            setattr(session, name, value)
+        for _ in range(2):
+            assert session.get(api.site.origin).status_code == 401
+    settle()
+    return [event.detail for event in api.events if event.name == "certificate_missing"]
+
+
+def test_a_session_that_lacks_the_certificate_is_reported_once(api: Api, certificates: Certificates) -> None:
+    """The token shows that it is bound."""
+    bound = bound_token(**{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})
+    (detail,) = reported_by_session(api, certificates, bound)
+    assert "a token that is bound to the client's certificate" in detail
+
+
+def test_a_token_that_shows_nothing_may_be_bound(api: Api, certificates: Certificates) -> None:
+    """Reported after a renewal that did not help."""
+    (detail,) = reported_by_session(api, certificates, "opaque")
+    assert "a token that may be bound" in detail
+
+
+def test_a_session_with_the_certificate_is_not_reported(api: Api, server: Server, certificates: Certificates) -> None:
+    """The rejection has another cause."""
+    assert not reported_by_session(api, certificates, bound_token(**{"x5t#S256": "x"}), cert=server.cert)
+
+
+def test_what_cannot_be_seen_is_not_reported(api: Api, certificates: Certificates) -> None:
+    """An adapter of the user's own may have a certificate, and so may an httpx client."""
+    token = bound_token(**{"x5t#S256": "x"})
+    assert not api.get(token, verify=trusting(certificates))
+    for kind in (Kind("httpx", "sync"), Kind("httpx2", "asyncio")):
+        assert not api.get(token, kind, verify=trusting(certificates))
+    details = [event.detail for event in api.events if event.name == "rejection_unresolved"]
+    assert details
+    assert all("the certificate to which the token may be bound" in detail for detail in details)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "opaque",
+        "a.b.c",
+        "a.!!!.c",
+        bound_token(jkt="x"),
+        bound_token(),
+        f"a.{'x' * 70_000}.c",
+        "ä.ö.ü",
+        "..",
+        "a.W10.c",
+    ],
+)
+def test_other_tokens_show_no_binding(token: str) -> None:
+    """Reading any of them raises nothing."""
+    assert not is_certificate_bound(Token(token))

@@ -167,6 +167,9 @@ class Scripted(Source):
         self.log.append("reported")
         return SignInRequired("more is asked for", reason=demand.reason) if self.row.raises else None
 
+    def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
+        raise AssertionError("no request of this file is sent over TLS by an adapter of requests")
+
     def is_current(self, cached: CachedToken) -> bool:
         return self.row.is_current
 
