@@ -61,6 +61,24 @@ def test_a_pushed_sign_in_serves_every_client(world: World, kind: Kind) -> None:
     assert world.sandbox.counts.reuses == 0
 
 
+@through_every_client
+def test_everything_at_the_same_time(kind: Kind) -> None:
+    """Pushed, exact, managed, and bound to a key, at a server whose nonces change with every second."""
+    clock = Clock()
+    extensions = ("par_required", "rar", "grant_management", "dpop_required", "dpop_nonce_changes")
+    with Sandbox(clock=clock, extensions=extensions) as sandbox:
+        world = World(sandbox, clock)
+        client = world.client(described(world), dpop=True)
+        source = sign_in(world, client=client, authorization_details=DETAILS, grant_management_action="create")
+        granted = dict(source.token().extra)
+        assert {"grant_id", "authorization_details"} <= granted.keys()
+        assert world.get(kind, source).status == 200
+        world.expire()
+        assert world.get(kind, source).status == 200
+        assert dict(source.token().extra) == granted
+        assert (sandbox.counts.pushed_requests, sandbox.counts.reuses) == (1, 0)
+
+
 def test_the_url_has_nothing_but_the_reference(world: World) -> None:
     """What is asked for stays between the client and the server."""
     start = world.client(described(world)).start_authorization(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import pickle
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 import trio
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from joserfc.jwk import JWKRegistry
 from support.canary.leaks import leaks
 from support.errors import raises
 from support.providers import acme
@@ -216,6 +218,56 @@ def test_every_start_pushes_its_own(world: ScriptedWorld) -> None:
     world.server.will(pushed(request_uri="urn:1"), pushed(request_uri="urn:2"))
     urls = [world.client.start_authorization("alice").url for _ in range(2)]
     assert [parse_qs(urlsplit(url).query)["request_uri"] for url in urls] == [["urn:1"], ["urn:2"]]
+
+
+# --- a key of the sign-in's own --------------------------------------------------------------------------------------
+
+
+def proof_in(headers: Any) -> tuple[str, dict[str, Any]]:
+    """The thumbprint of the key (RFC 7638) and the claims of a DPoP proof."""
+    header, claims, _ = headers["dpop"].split(".")
+    read = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (header, claims)]
+    return JWKRegistry.import_key(read[0]["jwk"]).thumbprint(), read[1]
+
+
+def test_the_code_is_bound_to_the_key_of_the_sign_in() -> None:
+    """RFC 9449 section 10: `dpop_jkt` is in the URL, and the code is exchanged with that key."""
+    world = ScriptedWorld(acme(issuer=ISSUER), dpop=True)
+    first, second = (world.client.start_authorization("alice") for _ in range(2))
+    named = [dict(parse_qsl(urlsplit(start.url).query))["dpop_jkt"] for start in (first, second)]
+    assert named[0] != named[1]
+    world.server.will(pair(1, token_type="DPoP"))
+    world.client.finish_authorization(callback(second))
+    assert proof_in(world.server.requests[0].headers)[0] == named[1]
+
+
+def test_a_pushed_request_is_bound_too_and_may_be_asked_for_a_nonce() -> None:
+    """RFC 9449 section 10.1. The second attempt has a proof and an assertion of its own."""
+    secret = "client-s3cret-that-is-long-enough-for-hs256"
+    world = ScriptedWorld(pushing(), dpop=True, client_auth="client_secret_jwt", client_secret=secret)
+    world.server.will(answer({"error": "use_dpop_nonce"}, 400, dpop_nonce="n-1"), pushed())
+    start = world.client.start_authorization("alice", authorization_details=DETAILS)
+    one, two = (proof_in(request.headers) for request in world.server.requests)
+    first, second = world.server.forms
+    assert one[0] == two[0] == first["dpop_jkt"]
+    assert (one[1].get("nonce"), two[1]["nonce"]) == (None, "n-1")
+    assert one[1]["jti"] != two[1]["jti"]
+    assert (two[1]["htm"], two[1]["htu"]) == ("POST", PAR)
+    assert first.pop("client_assertion") != second.pop("client_assertion")
+    assert first == second
+    assert set(dict(parse_qsl(urlsplit(start.url).query))) == {"client_id", "request_uri"}
+
+    world.server.will(pair(1, token_type="DPoP"))
+    world.client.finish_authorization(callback(start))
+    assert proof_in(world.server.requests[2].headers)[0] == one[0]
+
+
+def test_a_client_without_a_key_names_none(world: ScriptedWorld) -> None:
+    """Nor does it send a proof."""
+    world.server.will(pushed())
+    world.client.start_authorization("alice")
+    assert "dpop_jkt" not in world.server.forms[0]
+    assert "dpop" not in world.server.requests[0].headers
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
