@@ -33,6 +33,7 @@ EXCEPTIONS = (
     ),
     NamedException("(asdict|pickle) of Token", f"{_TOKENS}|API key", "its fields, as to_dict() and a store have them"),
     NamedException("(asdict|pickle) of AuthorizationRequest", "state", "a field, which the application keeps"),
+    NamedException("(asdict|pickle) of AuthorizationRequest", "request_uri", "it is in the URL that the user opens"),
     NamedException("(asdict|pickle) of DeviceAuthorization", "device code", "a field, which a pickle must carry"),
     NamedException("(asdict|pickle) of Record", _TOKENS, "a record is what a store keeps"),
     NamedException(

@@ -156,7 +156,7 @@ def _unreadable(world: World) -> None:
 FAILURES: dict[str, Failure] = {
     **{
         f"{purpose}: {place} quotes it in {encoding}": fails(purpose, quoting(PLACES[place], encoding))
-        for purpose in ("token", "device", "revocation")
+        for purpose in ("token", "device", "par", "revocation")
         for place in PLACES
         for encoding in ENCODINGS
     },
@@ -177,7 +177,7 @@ FAILURES: dict[str, Failure] = {
     "token: deep": fails("token", _deep),
     **{
         f"{purpose}: {name}": fails(purpose, fault, hangs=fault is _hang)
-        for purpose in ("token", "device", "revocation")
+        for purpose in ("token", "device", "par", "revocation")
         for name, fault in (("cut", _cut), ("body cut", _cut_body), ("hangs", _hang))
     },
     "store: load fails": store_fails("load"),

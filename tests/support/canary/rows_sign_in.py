@@ -16,6 +16,11 @@ from .world import World
 
 DEVICE = (*quotes("device", ("error_description", "error", "HTML", "title")), *(f"device: {name}" for name in BROKEN))
 
+PAR = (
+    *quotes("par", ("error_description", "error_description of invalid_grant", "error", "HTML", "title")),
+    *(f"par: {name}" for name in BROKEN),
+)
+
 QUICK = tuple(name for name in ONE_OF_EACH if name not in CALLABLES)
 """A user has to be waited for where a callable fails while the browser is on its way."""
 
@@ -41,6 +46,30 @@ async def signing_in_by_tasks(world: World) -> object:
     """The same, awaited."""
     client = world.client()
     request = _learn(world, await client.astart_authorization("alice", scope="read"))
+    return await client.afinish_authorization(world.callback(request.url))
+
+
+def _pushing(world: World) -> OAuthClient:
+    endpoint = f"{world.server.origin}/par"
+    return world.client(
+        world.provider(pushed_authorization_request_endpoint=endpoint, requires_pushed_authorization_requests=True)
+    )
+
+
+@row("OAuthClient.start_authorization OAuthClient.finish_authorization", failures=(*PAR, *ONE_OF_EACH), further=STORE)
+def signing_in_with_a_pushed_request(world: World) -> object:
+    """The request is sent to the server with the secret and the state; the URL has a reference."""
+    client = _pushing(world)
+    details = {"type": "account_information", "identifier": "CH93-0076"}
+    request = _learn(world, client.start_authorization("alice", authorization_details=details))
+    return client.finish_authorization(world.callback(request.url))
+
+
+@row("OAuthClient.astart_authorization OAuthClient.afinish_authorization", failures=PAR[:1], further=PAR)
+async def signing_in_with_a_pushed_request_by_tasks(world: World) -> object:
+    """The same, awaited."""
+    client = _pushing(world)
+    request = _learn(world, await client.astart_authorization("alice", grant_management_action="create"))
     return await client.afinish_authorization(world.callback(request.url))
 
 

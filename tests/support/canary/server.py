@@ -18,7 +18,7 @@ from support.sites import Received, Reply, Site
 
 from .marks import Secrets
 
-Purpose = Literal["token", "device", "revocation", "metadata", "api"]
+Purpose = Literal["token", "device", "par", "revocation", "metadata", "api"]
 
 _SENT = {
     "client_secret": "client secret",
@@ -28,6 +28,7 @@ _SENT = {
     "refresh_token": "refresh token",
     "device_code": "device code",
     "token": "revoked token",
+    "state": "state",
 }
 
 Fault = Callable[["Heard"], Reply]
@@ -58,6 +59,8 @@ class Heard:
             return "metadata" if "/.well-known/" in self.request.path else "api"
         if "grant_type" in self.form:
             return "token"
+        if "response_type" in self.form:
+            return "par"
         if "token" in self.form or "revoke" in self.request.path:
             return "revocation"
         return "device" if "device" in self.request.path else "api"
@@ -88,6 +91,8 @@ class Server:
         self.members: dict[str, Any] = {}
         """What replaces members of each token answer."""
         self.device_polls_pending = 1
+        self.pushed: dict[str, dict[str, str]] = {}
+        """What was pushed, by `request_uri`."""
         self._arrived = arrived
         self._rejected: set[str] = set()
 
@@ -134,6 +139,10 @@ class Server:
             return Reply.json(self.issue())
         if purpose == "device":
             return Reply.json(self._device_authorization())
+        if purpose == "par":
+            request_uri = self.secrets.new("request_uri", "-_.")
+            self.pushed[request_uri] = heard.form
+            return Reply.json({"request_uri": request_uri, "expires_in": 60}, 201)
         if purpose == "metadata":
             return Reply.json(self.metadata(heard.request.path.partition("/.well-known/")[2].partition("/")[2]))
         if purpose == "revocation":

@@ -174,6 +174,7 @@ class World:
     def callback(self, url: str, **changes: str | None) -> str:
         """Where the browser comes back to, from the address that it was sent to; None leaves a parameter out."""
         sent = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        sent = self.server.pushed.get(sent.get("request_uri", ""), sent)
         self.secrets.add("state", sent["state"])
         members = {"code": self.secrets.new("authorization code"), "state": sent["state"], **changes}
         return f"{sent['redirect_uri']}?{urlencode({k: v for k, v in members.items() if v is not None})}"
