@@ -333,7 +333,7 @@ def test_another_users_grant_is_refused_by_the_bank(three: World) -> None:
 def test_a_push_that_fails_begins_nothing_and_ends_nothing(
     three: World, fault: Fault, kind: type[ConfigurationError | TemporarilyUnavailable]
 ) -> None:
-    """Whatever the platform or the bank answers, nobody is sent anywhere, and the user's grant is untouched."""
+    """For any answer of the platform or the bank, nobody is sent anywhere, and the user's grant is untouched."""
     client = three.client()
     source = three.sign_in(client)
     three.sandbox.fail(fault, at="par")
@@ -409,7 +409,7 @@ def test_a_permission_is_sent_with_everything_that_blink_requires(blink: World, 
 
 
 @through_every_client
-def test_a_permission_goes_to_blink_only(blink: World, kind: Kind) -> None:
+def test_a_permission_is_sent_to_blink_only(blink: World, kind: Kind) -> None:
     """Neither directly to another origin nor by a redirect there."""
     source = permitted(blink, permit(blink))
     own = {"permission-id", "x-corapi-target-id", "x-psu-ip-address", "x-correlation-id"}
@@ -451,7 +451,7 @@ def test_permissions_of_several_users_and_banks_do_not_disturb_each_other(blink:
 
 
 def test_a_permission_is_shown_to_nobody(blink: World) -> None:
-    """It is as good as a token for whoever has the certificate."""
+    """It is as good as a token for anyone who has the certificate."""
     permission_id = permit(blink)
     source = permitted(blink, permission_id, psu_ip_address=lambda call: "")
     with pytest.raises(ConfigurationError) as caught:

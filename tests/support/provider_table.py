@@ -320,7 +320,7 @@ class Difference:
 CONSENT = (
     Difference(
         "A sign-in",
-        "goes to the bank through the browser",
+        "is sent to the bank by the browser",
         "is pushed through bLink first (RFC 9126), for the bank that `X-CorAPI-Target-ID` names",
         "test_a_sign_in_is_pushed_through_the_platform test_one_client_pushes_for_each_users_bank",
     ),
