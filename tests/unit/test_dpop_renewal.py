@@ -137,7 +137,7 @@ def test_another_process_uses_the_key_of_the_record(world: ScriptedWorld) -> Non
 
 
 def test_a_new_sign_in_brings_its_own_key(world: ScriptedWorld) -> None:
-    """The key of the new sign-in wins together with its pair, and the old one is gone."""
+    """The key of the new sign-in wins together with its pair, and the old key is deleted."""
     source = signed_in(world)
     before = stored_thumbprint(world, source)
     signed_in(world, bound(5))
@@ -219,7 +219,7 @@ def test_a_device_sign_in_has_one_key_for_all_polls() -> None:
 
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_nonce_costs_one_more_request_once(status: int) -> None:
-    """Fresh assertion and fresh proof; afterwards the newest nonce of any response is used at once."""
+    """Fresh assertion and fresh proof; afterwards the newest nonce of any response is used."""
     key = own_key()
     world = ScriptedWorld(dpop=True, client_auth="private_key_jwt", private_key=key, client_secret=None)
     source = signed_in(world, wants_nonce("n1", status), answer({**json.loads(bound(0).body)}, dpop_nonce="n2"))
