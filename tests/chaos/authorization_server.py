@@ -12,7 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from blnk_auth.testing.sandbox._authorization_server import AuthorizationServer
-from blnk_auth.testing.sandbox._issued import CodeChallenge, Grant, OAuthError, RefreshTokenReuse, RegisteredClient
+from blnk_auth.testing.sandbox._issued import (
+    CodeChallenge,
+    Confirmation,
+    Grant,
+    OAuthError,
+    RefreshTokenReuse,
+    RegisteredClient,
+)
 
 CLIENT = RegisteredClient("chaos", "chaos-secret", "http://127.0.0.1/callback", "all")
 
@@ -51,8 +58,8 @@ class BookkeepingServer(AuthorizationServer):
 
     # --- issuing -------------------------------------------------------------------------------------------------
 
-    def _new_grant(self, client: RegisteredClient, subject: str, scope: str, target: str | None = None) -> Grant:
-        grant = super()._new_grant(client, subject, scope, target)
+    def _new_grant(self, client: RegisteredClient, subject: str, *rest: Any, **terms: Any) -> Grant:
+        grant = super()._new_grant(client, subject, *rest, **terms)
         self._numbers[id(grant)] = len(self.grants)
         self.grants.append(grant)
         self.generations.append(0)
@@ -63,10 +70,10 @@ class BookkeepingServer(AuthorizationServer):
         number = self._numbers[id(grant)]
         return f"a-{number}-{self.generations[number]}-{secrets.token_hex(8)}"
 
-    def _new_pair(self, grant: Grant, lifetime: float | None, refresh_token: str | None = None) -> dict[str, Any]:
+    def _new_pair(self, client: RegisteredClient, grant: Grant, **kinds: Any) -> dict[str, Any]:
         number = self._numbers[id(grant)]
         named = f"r-{number}-{self.generations[number]}-{secrets.token_hex(8)}"
-        pair = super()._new_pair(grant, lifetime, named)
+        pair = super()._new_pair(client, grant, **{**kinds, "refresh_token": named})
         self.generations[number] += 1
         return pair
 
@@ -106,7 +113,7 @@ class BookkeepingServer(AuthorizationServer):
         if time.monotonic() - spent_at > self._grace(self.grants[number].subject):
             return None
         # The same refresh token; an access token that lives as long as its answer promises.
-        return {**pair, **self._new_access_token(self.grants[number], self.lifetime)[1]}
+        return {**pair, **self._new_access_token(self.grants[number], self.lifetime, Confirmation())[1]}
 
     # --- ending --------------------------------------------------------------------------------------------------
 

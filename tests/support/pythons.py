@@ -77,7 +77,16 @@ def _pip(environment: Path, *arguments: str) -> None:
 
 def passes(python: Path, *flags: str) -> bool:
     """Whether the tests pass there, against the installed wheel."""
-    command = [python, "-m", "pytest", "-n2", *flags, *_TESTS, *os.environ.get("PYTEST_FLAGS", "").split()]
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-n4",
+        "--dist=worksteal",
+        *flags,
+        *_TESTS,
+        *os.environ.get("PYTEST_FLAGS", "").split(),
+    ]
     return (
         subprocess.run(command, cwd=ROOT, env={**os.environ, "BLNK_AUTH_TEST_WHEEL": "1"}, check=False).returncode == 0
     )
