@@ -41,6 +41,7 @@ class RequestRules:
         rejection_statuses: The statuses that may mean a rejection. All other responses are returned unchanged.
         reads_rejection_body: Whether the body of the response is needed to judge a rejection.
         judged_statuses: `rejection_statuses`, and those with which an API may ask for a new sign-in.
+        looked_at: `judged_statuses`, and 401 if there are proofs: it may be about the proof (RFC 9449 section 7.1).
         judges_consent: Whether the provider reports in a way of its own that a consent has ended.
         on_demand: What follows when the API asks for a new sign-in, by the reason; empty: nothing is raised.
         wait_timeout: The longest that a caller waits for a renewal, in seconds.
@@ -54,6 +55,7 @@ class RequestRules:
         "host_suffixes",
         "judged_statuses",
         "judges_consent",
+        "looked_at",
         "on_demand",
         "origins",
         "origins_for",
@@ -86,6 +88,7 @@ class RequestRules:
         self.rejection_statuses: frozenset[int] = rejection_statuses
         self.reads_rejection_body: bool = reads_rejection_body
         self.judged_statuses: frozenset[int] = rejection_statuses | judged_statuses
+        self.looked_at: frozenset[int] = self.judged_statuses if proof is None else self.judged_statuses | {401}
         self.judges_consent: bool = judges_consent
         self.on_demand: Mapping[str, OnDemand] = on_demand or {}
         self.wait_timeout: float = wait_timeout

@@ -11,7 +11,7 @@ programs import this module at their start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Container, Generator
+from collections.abc import AsyncGenerator, Generator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _ATTACHED = "blnk_auth"
 """The key in a request's extensions for the token that we attached. It is missing if the user set the header."""
+
+_PROVED = b"authorization", b"dpop"
+_LENGTHS = 13, 4
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -58,10 +61,9 @@ class HttpxFlow:
         self._source = source
         self._credential: Credential = credential_of(source)
         rules = self._credential.rules
-        proves = rules.proof is not None
-        # Each response may bring a nonce.
-        self._looked_at: Container[int] = range(1000) if proves else rules.judged_statuses
-        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers and not proves
+        self._proof = rules.proof
+        self._looked_at = rules.looked_at
+        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers
         # In the form of the package's own types, so that no request's URL is parsed or decoded to compare it.
         self._header_name = rules.header_name.lower().encode("ascii")
         self._listed = {
@@ -106,7 +108,8 @@ class HttpxFlow:
         if response.status_code not in self._looked_at:
             if not sent.was_accepted:
                 self._note_accepted(sent, response)
-            return
+            if self._proof is None or self._keep_nonce(request, response):
+                return
         attempts = self._attempts(sent)
         while run(self._attach_again(request, attempts, response)):
             # After redirects, the last request: the first one has taken effect, for example a POST answered with 303.
@@ -137,7 +140,8 @@ class HttpxFlow:
         if response.status_code not in self._looked_at:
             if not sent.was_accepted:
                 self._note_accepted(sent, response)
-            return
+            if self._proof is None or self._keep_nonce(request, response):
+                return
         attempts = self._attempts(sent)
         while await arun(self._attach_again(request, attempts, response)):
             response = yield response.request
@@ -150,6 +154,8 @@ class HttpxFlow:
         cached, url = self._credential.fresh(), request.url
         if cached is None or not self._is_plain or (url.scheme, url.raw_host, url.port) not in self._listed:
             return None
+        if self._proof is not None:
+            return self._attach_with_proof(request, cached)
         headers = request.headers
         signed: httpx.Headers = self._httpx.Headers(headers)
         # `cached.header`, without the call.
@@ -161,6 +167,23 @@ class HttpxFlow:
         request.extensions[_ATTACHED] = cached
         return cached
 
+    def _attach_with_proof(self, request: httpx.Request, cached: CachedToken) -> CachedToken | None:
+        """The same with a proof, for a request that has neither of the two headers yet."""
+        headers = request.headers
+        for name, _ in headers.raw:
+            # Most headers need no conversion to lower case.
+            if len(name) in _LENGTHS and name.lower() in _PROVED:
+                return None
+        from .redirects import with_proof
+
+        try:
+            proof = self._proof.prove(cached, request.method, str(request.url)) if self._proof is not None else {}
+        except BlnkAuthError as error:
+            raise self._as_client_error(error, request) from None
+        request.headers = with_proof(self._httpx, headers, cached.header, proof)
+        request.extensions[_ATTACHED] = cached
+        return cached
+
     def _may_attach(self, request: httpx.Request) -> bool:
         """Whether the request may have the token, and the user has not set that header."""
         if not self._is_permitted(request):
@@ -169,7 +192,7 @@ class HttpxFlow:
         if self._header_name in names and not self._was_attached(request):
             self._credential.report_withheld(None)
             return False
-        if b"dpop" in names and self._credential.rules.proof is not None and not self._was_attached(request):
+        if b"dpop" in names and self._proof is not None and not self._was_attached(request):
             raise self._as_client_error(own_proof_error(), request)
         return True
 
@@ -217,6 +240,13 @@ class HttpxFlow:
         self._carry_cookies(response)
         return True
 
+    def _keep_nonce(self, request: httpx.Request, response: httpx.Response) -> bool:
+        """The hot path after a response to a request with a proof. False after redirects, which need more."""
+        if response.history or self._proof is None:
+            return False
+        self._proof.observe(str(request.url), response.status_code, response.headers)
+        return True
+
     def _note_accepted(self, sent: CachedToken, response: httpx.Response) -> None:
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.
         if response.request.headers.get(self._credential.rules.header_name) == sent.header:
@@ -228,7 +258,7 @@ class HttpxFlow:
         return attached is not None and attached.header == request.headers.get(self._credential.rules.header_name)
 
     def _attach(self, request: httpx.Request, cached: CachedToken) -> None:
-        if self._is_plain:
+        if self._is_plain and self._proof is None:
             request.headers["Authorization"] = cached.header
         else:
             try:

@@ -57,38 +57,51 @@ def unredirected(package: Any, headers: httpx.Headers, own: Mapping[str, str]) -
     """
     plain = dict(own)
     authorization = plain.pop("Authorization", None)
-    made: httpx.Headers = _unredirected_class(package)(headers, plain)
+    made = _unredirected_class(package)(headers)
+    for name in plain:
+        made.pop(name, None)
+    made.own = _encoded(plain)
     if authorization is not None:
         made["Authorization"] = authorization
-    return made
+    return made  # type: ignore[no-any-return]  # a subclass that is made at run time
+
+
+def with_proof(package: Any, headers: httpx.Headers, authorization: str, proof: Mapping[str, str]) -> httpx.Headers:
+    """The same for `headers` that have none of these yet: the hot path of a token with a proof."""
+    made = _unredirected_class(package)(headers)
+    made["Authorization"] = authorization
+    made.own = _encoded(proof)
+    return made  # type: ignore[no-any-return]  # a subclass that is made at run time
+
+
+def _encoded(own: Mapping[str, str]) -> dict[str, tuple[bytes, bytes]]:
+    return {name.lower(): (name.encode("ascii"), value.encode("ascii")) for name, value in own.items()}
 
 
 @functools.cache
 def _unredirected_class(package: Any) -> Any:
     base: type[httpx.Headers] = package.Headers
+    # Cheaper than `super()`: httpx reads every header of a request, for its cookies.
+    value_of = base.__getitem__
 
     class UnredirectedHeaders(base):  # type: ignore[misc, valid-type]  # the base is known at run time only
-        def __init__(self, headers: httpx.Headers, own: Mapping[str, str]) -> None:
-            self._own: Mapping[str, tuple[str, str]] = {}
-            super().__init__(headers)
-            for name in own:
-                self.pop(name, None)
-            self._own = {name.lower(): (name, value) for name, value in own.items()}
+        own: Mapping[str, tuple[bytes, bytes]] = {}
+        """The headers that are not copied, by their names in lower case."""
 
         @property
         def raw(self) -> list[tuple[bytes, bytes]]:
-            own = [(name.encode("ascii"), value.encode("ascii")) for name, value in self._own.values()]
-            return [*super().raw, *own]
+            return [*super().raw, *self.own.values()]
 
         def multi_items(self) -> list[tuple[str, str]]:
-            return [*super().multi_items(), *((name.lower(), value) for name, value in self._own.values())]
+            own = ((name, value.decode("ascii")) for name, (_, value) in self.own.items())
+            return [*super().multi_items(), *own]
 
         def __getitem__(self, name: str) -> str:
-            own = self._own.get(name.lower())
-            return super().__getitem__(name) if own is None else own[1]
+            own = self.own.get(name.lower())
+            return value_of(self, name) if own is None else own[1].decode("ascii")
 
         def __contains__(self, name: object) -> bool:
-            return (isinstance(name, str) and name.lower() in self._own) or super().__contains__(name)
+            return (isinstance(name, str) and name.lower() in self.own) or super().__contains__(name)
 
         def __reduce__(self) -> tuple[Any, ...]:
             # A pickled response contains its request, with headers of the package's own class and without ours.

@@ -7,7 +7,6 @@ rejection imports `requests_retry`, which sends requests again. It never sends a
 
 from __future__ import annotations
 
-from collections.abc import Container
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -49,8 +48,7 @@ class ResponseHook:
         self.header_name = rules.header_name
         self.further = further
         self.proved = None
-        # Each response may bring a nonce.
-        self._looked_at: Container[int] = rules.judged_statuses if rules.proof is None else range(1000)
+        self._looked_at = rules.looked_at
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         """Act on a response; None leaves it as it is. Called by requests; blocks while a renewal is needed."""
@@ -59,11 +57,21 @@ class ResponseHook:
 
             return after_response(self, response, kwargs)
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.
-        if not self.sent.was_accepted and response.request.headers.get(self.header_name) == self.sent.header:
+        if not self.sent.was_accepted and self._carried_ours(response):
             self.sent.was_accepted = True
+        if self.proved is not None:
+            self._keep_nonce(response)
         if response.is_redirect:
             self.before_redirect(response)
         return None
+
+    def _carried_ours(self, response: requests.Response) -> bool:
+        return bool(response.request.headers.get(self.header_name) == self.sent.header)
+
+    def _keep_nonce(self, response: requests.Response) -> None:
+        proof, self.proved = self.credential.rules.proof, None
+        if proof is not None and self._carried_ours(response):
+            proof.observe(response.request.url or "", response.status_code, response.headers)
 
     def before_redirect(self, response: requests.Response) -> None:
         """Remove our headers, unless the redirect leads to an allowed origin; see `redirects`.
