@@ -60,6 +60,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_finish() -> None:
     """Thousands of tests stay in memory until the end."""
+    # Its plugin imports it at the end, and then misses what is frozen: it looks for who refers to trio's generator.
+    import hypothesis  # noqa: F401
+
     gc.collect()
     gc.freeze()
 

@@ -67,7 +67,7 @@ def unredirected(package: Any, headers: httpx.Headers, own: Mapping[str, str]) -
 
 
 def with_proof(package: Any, headers: httpx.Headers, authorization: str, proof: Mapping[str, str]) -> httpx.Headers:
-    """The same for `headers` that have none of these yet: the hot path of a token with a proof."""
+    """The same for `headers` that have no such header yet: the hot path of a token with a proof."""
     made = _unredirected_class(package)(headers)
     made["Authorization"] = authorization
     made.own = _encoded(proof)
