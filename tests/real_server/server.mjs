@@ -77,6 +77,12 @@ const provider = new Provider(issuer, {
     // FAPI 2.0 for the clients whose names say so. Every proof needs a nonce, and the package's nonces step each minute.
     fapi: { enabled: true, profile: (_ctx, client) => (isFapi(client) ? '2.0' : undefined) },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+    // The package demands a resource (RFC 8707) for each request with authorization details.
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (_ctx, audience) => ({ scope: 'accounts', audience, accessTokenFormat: 'opaque', accessTokenTTL: settings.lifetimes.AccessToken }),
+      useGrantedResource: () => true,
+    },
     richAuthorizationRequests: {
       enabled: true,
       types: { account_information: { validate: () => {} } },

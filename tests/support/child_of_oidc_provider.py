@@ -28,7 +28,7 @@ def main(settings: dict[str, Any]) -> None:
         store=SQLiteStore(settings["path"]),
         clock=clock,
     ).for_subject("alice")
-    tls = {name: client[name] for name in ("cert", "verify") if name in client}
+    tls = {"cert": tuple(client["cert"]), "verify": client["verify"]} if "cert" in client else {}
     say("ready")
     while sys.stdin.readline():
         clock.advance(settings["step"])
