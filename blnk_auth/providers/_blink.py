@@ -331,9 +331,9 @@ def _of_subject(parameter: str, value: OfSubject, subject: str | None) -> str:
         return value
     if subject is None:
         raise ConfigurationError(
-            f"{parameter} is a callable of the subject, and the client's own token has none",
+            f"{parameter} is a callable of the subject, and there is no subject",
             parameter=parameter,
-            remedy="use for_subject(): bLink issues tokens for users only",
+            remedy="use for_subject(), or pass subject= to StaticToken: bLink has tokens for users only",
         )
     return call_setting(parameter, lambda: value(subject))
 

@@ -27,6 +27,8 @@ BLNK_CLOUD_URL = "https://api.cloud.blnkfinance.com"
 def BlnkCloud(*, base_url: str = BLNK_CLOUD_URL, api_origins: Iterable[str] = ()) -> Provider:  # noqa: N802 - reads as the name of a provider
     """Blnk Cloud as a provider, as documented at docs.blnkfinance.com/cloud/auth/oauth.
 
+    The scopes and the expiry of an OAuth client are chosen when it is created. After its expiry nothing can be renewed.
+
     May be called from any thread. Source: https://docs.blnkfinance.com/cloud/auth/oauth
 
     Args:

@@ -3,8 +3,8 @@
 Used by users of Flinks, as `blnk_auth.Flinks`. It promises requests as Flinks documents them: JSON bodies, the client's
 secret in the body, refresh tokens that never change, access tokens of about five minutes, and an API that reports
 expired tokens in its own way. Sources:
-docs.flinks.com/api/outbound/endpoints/authorize (token, errors, revoke-connection), .../fdx/fdx-errors and
-docs.flinks.com/reference/for-partners.
+docs.flinks.com/api/outbound/endpoints/authorize (token, errors, revoke-connection), .../fdx/fdx-errors,
+docs.flinks.com/reference/for-partners; the same pages are at docs.flinks.com/api/open-banking/endpoints.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def Flinks(  # noqa: N802 - reads as the name of a provider
         client_auth: Where the credentials are sent, which is not documented. The default sends them in the body,
             `client_secret_basic` in the header.
         redirect_uri_on_refresh: Whether a refresh repeats the redirect_uri; two pages of the documentation disagree.
-        authorization_parameters: For example `{"provider_id": "..."}`, the bank to connect to. None: none.
+        authorization_parameters: For example `{"provider_id": "..."}`, the bank to connect to; for each sign-in by
+            itself, pass it to `start_authorization(parameters=...)`. None: none.
 
     Returns:
         The provider, whose refresh tokens expire 30 days after their last use.

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Literal
 
 import pytest
 from support.canary.leaks import leaks
 from support.clients import Kind, through_every_client
 from support.errors import raises
 from support.providers import DAY
-from support.worlds import World
+from support.worlds import World, a_world
 
-from blnk_auth import ConfigurationError, ProtocolError, Provider, SignInRequired, StaticToken, TemporarilyUnavailable
+from blnk_auth import (
+    ApiAnswer,
+    ConfigurationError,
+    ProtocolError,
+    Provider,
+    SignInRequired,
+    StaticToken,
+    TemporarilyUnavailable,
+)
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._blink import problem
 
@@ -26,6 +35,15 @@ EXPIRED = {
     "blink": problem("EXPIRED_TOKEN"),
     "flinks": Fault(status=403, body=b'{"message":"Forbidden"}'),
 }
+
+
+def of_blink(
+    name: str, *, source: Literal["PLATFORM", "PROVIDER"] = "PROVIDER", was_renewed: bool = False
+) -> ApiAnswer:
+    """A documented problem, as the API answers it."""
+    fault = problem(name, source=source)
+    headers = {header.lower(): value for header, value in fault.headers.items()}
+    return ApiAnswer(fault.status or 401, headers, body=fault.body, was_renewed=was_renewed)
 
 
 @through_every_client
@@ -87,6 +105,27 @@ def test_other_statuses_are_the_applications(world: World, kind: Kind, status: i
     answer = world.get(kind, world.signed_in())
     assert (answer.status, answer.body) == (status, said)
     assert world.token_requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "ends"),
+    [
+        ("blnk_cloud", ApiAnswer(401, {}, body=b'{"error":"Invalid or expired token"}', was_renewed=True), False),
+        ("blnk_cloud", ApiAnswer(403, {}, body=b'{"error_detail":{"code":"AUTH_UNKNOWN_RESOURCE"}}'), False),
+        ("blink", of_blink("INVALID_TOKEN", was_renewed=True), True),
+        ("blink", of_blink("INVALID_TOKEN"), False),
+        ("blink", of_blink("EXPIRED_TOKEN", was_renewed=True), False),
+        ("blink", of_blink("INVALID_TOKEN", source="PLATFORM", was_renewed=True), False),
+        ("flinks", ApiAnswer(401, {}, body=b'{"code":602,"message":"Customer not authorized"}'), True),
+        ("flinks", ApiAnswer(403, {}, body=b'{"code":602}'), True),
+        ("flinks", ApiAnswer(401, {}, body=b'{"message":"expired"}', was_renewed=True), False),
+        ("flinks", ApiAnswer(403, {}, body=b'{"code":403}'), False),
+    ],
+)
+def test_which_answers_report_the_end_of_a_consent(name: str, answer: ApiAnswer, ends: bool) -> None:
+    """The API reports that the consent has ended: only where the provider documents it."""
+    with a_world(name) as world:
+        assert world.provider().ends_consent(answer) is ends
 
 
 @through_every_client

@@ -253,6 +253,15 @@ ROWS = (
         "test_trap_19_a_401_that_no_token_resolves_causes_no_refresh",
     ),
     Row(
+        "The API reports that the consent has ended",
+        (
+            "not documented",
+            "`INVALID_TOKEN` of the bank, which a renewal has not resolved",
+            "FDX `code` 602, in a 401 or 403",
+        ),
+        "test_which_answers_report_the_end_of_a_consent",
+    ),
+    Row(
         "Try later",
         ("429, 5xx", "500, 502, 503, 504; after 502 and 504 it is unknown what the server did", "429, 500, 503"),
         "test_what_may_heal_is_tried_again",
@@ -393,7 +402,11 @@ UNPUBLISHED = (
         "`idle_lifetime`",
     ),
     ("Blnk Cloud: whether `state` is returned", "it must be", "`unechoed_state`"),
-    ("Blnk Cloud: the error of a client whose expiry date has passed", "as for wrong client credentials", "none"),
+    (
+        "Blnk Cloud: the error of a client whose expiry date has passed",
+        "only `invalid_grant` ends a grant; any other answer is an error of the configuration or the protocol",
+        "none",
+    ),
     (
         "Flinks: where the client credentials are sent",
         "in the JSON body",
