@@ -90,7 +90,7 @@ class SignInDemands:
 
     def __init__(self, current: CurrentToken, install: Callable[[CachedToken, CachedToken], bool]) -> None:
         self._current = current
-        self.install = install
+        self.install: Callable[[CachedToken, CachedToken], bool] = install
         self.seen: SeenDemands = SeenDemands()
 
     def find(self, answer: ApiAnswer, sent: CachedToken) -> Demand | None:
