@@ -45,7 +45,7 @@ def check_configuration(setup: CheckedSetup) -> Iterator[Finding]:
 def check_permissions(setup: CheckedSetup) -> Iterator[Finding]:
     """Whether other users may read a file that has a secret."""
     settings = setup.profile.settings
-    named = (settings.get(name) for name in ("private_key", "cert_key", "cert"))
+    named = (settings.get(name) for name in ("private_key", "dpop_key", "cert_key", "cert"))
     files = [Path(name) for name in named if isinstance(name, str)]
     exposed = [file for file in dict.fromkeys(files) if _holds_key(file) and is_open_to_others(file)]
     for file in exposed:

@@ -140,8 +140,10 @@ class Profile:
         """
         passed = ("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm")
         chosen = {name: self.settings[name] for name in passed if name in self.settings}
-        if "private_key" in self.settings:
-            chosen["private_key"] = self._private_key(self.settings["private_key"])
+        if self.settings.get("dpop"):
+            chosen["dpop"] = True
+        named = (("private_key", "private_key"), ("dpop_key", "dpop"))
+        chosen |= {argument: self._private_key(name) for name, argument in named if name in self.settings}
         return {**chosen, **self.network_settings()}
 
     def network_settings(self) -> dict[str, Any]:
@@ -213,13 +215,14 @@ class Profile:
             raise self.origin.error("store", f"is not set, and there is no {str(path)!r}", "sign in first, or set it")
         return SQLiteStore(path)
 
-    def _private_key(self, key: str | Callable[[], str]) -> Any:
-        text = self._content(key) if isinstance(key, str) else key()
+    def _private_key(self, name: str) -> Any:
+        key: str | Callable[[], str] = self.settings[name]
+        text = self._content(key, name) if isinstance(key, str) else key()
         return _jwk(text) or Redacted(text)
 
-    def _content(self, file: str) -> str:
+    def _content(self, file: str, name: str) -> str:
         if _BEGINNING_OF_PEM in file:
-            raise self.origin.error("private_key", "is a key itself", "name the file that has the key")
+            raise self.origin.error(name, "is a key itself", "name the file that has the key")
         try:
             return Path(file).read_text("ascii")
         except OSError as error:
@@ -227,7 +230,7 @@ class Profile:
         except ValueError:
             why = "it is not a PEM or JWK"
         remedy = "name a file that has the key, and that this user may read"
-        raise self.origin.error("private_key", f"{file!r} cannot be read ({why})", remedy)
+        raise self.origin.error(name, f"{file!r} cannot be read ({why})", remedy)
 
 
 @public

@@ -70,6 +70,8 @@ COMMON: tuple[Setting, ...] = (
     Setting("private_key", "File with the PEM or JWK for private_key_jwt, or keyring:service/name.", "file"),
     Setting("key_id", "The kid of that key."),
     Setting("signing_algorithm", "Its JWS algorithm; default: the alg of a JWK, else what fits the key."),
+    Setting("dpop", "Whether tokens are bound to a key (DPoP, RFC 9449): one for each grant.", "flag"),
+    Setting("dpop_key", "File with the PEM or JWK that all tokens are bound to, or keyring:service/name.", "file"),
     Setting("cert", "File with the client's certificate for mutual TLS.", "file"),
     Setting("cert_key", "File with the certificate's key, if it is another.", "file"),
     Setting("cert_password", "Password of that key: a ${VARIABLE} or keyring:service/name.", is_secret=True),

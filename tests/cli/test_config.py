@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 from support.canary.leaks import everything_in, leaks
 from support.command_line import SECRET, CommandLine
 from support.errors import raises
@@ -309,6 +310,29 @@ def test_files_are_found_beside_the_configuration(tmp_path: Path) -> None:
         ConfigurationError, parameter="private_key", shows=(str(tmp_path / "keys" / "client.pem"), "'default'")
     ):
         profile.make(OAuthClient, store=MemoryStore())
+
+
+def test_tokens_are_bound_to_a_key_where_the_profile_has_dpop(tmp_path: Path) -> None:
+    """`dpop = true` makes a key for each grant; `dpop_key` is a file with the key for all."""
+
+    def client(settings: str) -> OAuthClient:
+        made: OAuthClient = load(tmp_path, f'{BASE}client_secret = "s3cr3t"\n{settings}').make(
+            OAuthClient, store=MemoryStore()
+        )
+        return made
+
+    assert not client("dpop = false")._state.proofs.are_wanted
+    first, second = (client("dpop = true")._state.proofs.new_key() for _ in range(2))
+    assert first is not None
+    assert first != second
+    assert not first.is_own
+    key = ECKey.generate_key("P-256", auto_kid=False)
+    (tmp_path / "dpop.pem").write_bytes(key.as_pem(private=True))
+    own = client('dpop_key = "dpop.pem"')._state.proofs.new_key()
+    assert own is not None
+    assert (own.is_own, own.thumbprint) == (True, key.thumbprint())
+    with raises(ConfigurationError, parameter="dpop_key", shows=(str(tmp_path / "none.pem"), "'default'")):
+        client('dpop_key = "none.pem"')
 
 
 def test_a_wrong_store_url_is_reported_by_key(tmp_path: Path) -> None:
