@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,9 +13,11 @@ import pytest
 import trio
 from support.canary.leaks import everything_in, leaks
 from support.errors import raises
+from support.limits import PATIENCE
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import answer, pair, refusal
+from support.waiting import settle
 
 from blnk_auth import (
     BlnkAuthError,
@@ -116,6 +120,48 @@ def test_what_was_exchanged_is_not_sent_again(world: ScriptedWorld) -> None:
             exchange(each, parameters=dict(reversed(PARAMETERS.items())))
         assert caught.value.subject == "alice"
     assert (len(world.server.requests), len(other.server.requests)) == (1, 0)
+
+
+def test_of_many_callers_one_sends_it(world: ScriptedWorld) -> None:
+    """The others get an error, while the one is under way and afterwards."""
+    world.server.will(pair(1))
+
+    def call(_number: int) -> str:
+        try:
+            return exchange(world).token().access_token
+        except SignInRequired as error:
+            return error.reason
+
+    with ThreadPoolExecutor(20) as pool:
+        results = sorted(pool.map(call, range(20)))
+    assert results == ["at1", *["restart"] * 19]
+
+
+def test_cancelling_the_caller_does_not_cancel_the_exchange(world: ScriptedWorld) -> None:
+    """The tokens are stored, since what was exchanged is spent."""
+    arrived, may_answer = threading.Event(), threading.Event()
+
+    def respond(_request: object) -> Any:
+        arrived.set()
+        may_answer.wait(PATIENCE)
+        return pair(1)
+
+    world.server.will(respond)
+
+    async def main() -> None:
+        task = asyncio.create_task(
+            world.client.aauthorize_by_exchange("alice", grant_type=GRANT_TYPE, parameters=PARAMETERS)
+        )
+        await asyncio.to_thread(arrived.wait, PATIENCE)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        may_answer.set()
+
+    asyncio.run(main())
+    settle()
+    assert world.client.for_subject("alice").token().access_token == "at1"
 
 
 @pytest.mark.parametrize(
