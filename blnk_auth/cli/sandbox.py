@@ -72,6 +72,17 @@ class Choices:
     state_file: Path | None
 
     @property
+    def all_extensions(self) -> frozenset[Extension]:
+        """The extensions, with those that they imply. Raises `UsageError`."""
+        from ..testing.sandbox._extensions import checked_extensions
+        from ..testing.sandbox._setting_checks import SettingError
+
+        try:
+            return checked_extensions(self.extension, self.personality, has_tls=self.tls)
+        except SettingError as wrong:
+            raise click.UsageError(f"--extension {wrong.problem}") from wrong
+
+    @property
     def token_lifetime(self) -> float:
         """Seconds that access tokens are valid."""
         return _LIFETIMES[self.personality] if self.lifetime is None else self.lifetime
@@ -166,7 +177,7 @@ def _run(choices: Choices) -> None:
         address = SandboxAddress(sandbox.origin, choices.client_id, choices.client_secret, sandbox.redirect_uri)
         port = int(sandbox.origin.rpartition(":")[2])
         if authority is not None:
-            is_proved_by_certificate = choices.personality == "blink"
+            is_proved_by_certificate = choices.personality == "blink" or "mtls" in choices.extension
             client = authority.client_pem(choices.client_id) if is_proved_by_certificate else None
             CertificateFiles.of(port).save(authority.pem, client)
         settings = _client_settings(choices, port)
@@ -202,13 +213,11 @@ def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
             redirect_uri=choices.redirect_uri,
             tls=tls,
             device_flow=choices.device,
-            extensions=choices.extension,
+            extensions=choices.all_extensions,
         )
         return running.enter_context(sandbox)
     except SettingError as wrong:
-        # The option is repeated, and the argument is a list.
-        option = wrong.parameter.replace("extensions", "extension").replace("_", "-")
-        raise click.UsageError(f"--{option} {wrong.problem}") from wrong
+        raise click.UsageError(f"--{wrong.parameter.replace('_', '-')} {wrong.problem}") from wrong
     except OSError as wrong:
         raise Failure(_port_problem(choices, wrong), CONFIGURATION) from wrong
 
@@ -236,6 +245,7 @@ def _client_settings(choices: Choices, port: int) -> ClientSettings:
         redirect_uri=choices.redirect_uri[0],
         authority_file=None if files is None else str(files.authority),
         certificate_file=None if files is None else str(files.client),
+        extensions=choices.all_extensions,
     )
 
 

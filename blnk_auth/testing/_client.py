@@ -26,6 +26,7 @@ def client_of(sandbox: Sandbox, *, store: TokenStore, clock: Callable[[], float]
         store=store,
         clock=clock,
         policy=RenewalPolicy(lost_answer_delay=0),
+        dpop=True if "dpop" in sandbox.personality.extensions else None,
     )
 
 
@@ -44,8 +45,8 @@ def provider_of(sandbox: Sandbox, **settings: Any) -> Provider:
             "consent": sandbox.personality.consent,
         }
         return BLink(**{**usual, **settings})
-    if sandbox.personality.has_device_flow:
-        # Device codes and client credentials are not Blnk Cloud's: the server describes itself.
+    if sandbox.personality.has_device_flow or sandbox.personality.extensions:
+        # These are not Blnk Cloud's: the server describes itself.
         given: dict[str, Any] = {"api_origins": (sandbox.origin,), **settings}
         return Provider.discover(sandbox.origin, **given)
     return BlnkCloud(base_url=sandbox.origin, **settings)

@@ -11,7 +11,7 @@ import pytest
 from support.command_line import finish, read_until, started
 from support.limits import PATIENCE
 
-from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient
+from blnk_auth import BLink, BlnkCloud, Flinks, HttpxAuth, OAuthClient, Provider
 from blnk_auth.cli.sandbox_address import SandboxAddress
 from blnk_auth.testing.sandbox import browser
 
@@ -51,18 +51,24 @@ def test_what_it_prints_is_all_that_a_client_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("personality", "path", "lifetime"),
+    ("personality", "extensions", "path", "lifetime"),
     [
-        ("blnk_cloud", "/data/ledgers", 3600),
-        ("blink", "/ais/v6/accounts", 86_400),
-        ("flinks", "/api/fdx/5/accounts", 299),
+        ("blnk_cloud", (), "/data/ledgers", 3600),
+        ("blnk_cloud", ("par_required", "dpop_required", "dpop_nonce_changes"), "/data/ledgers", 3600),
+        ("blink", (), "/ais/v6/accounts", 86_400),
+        ("blink", ("consent_3",), "/ais/v6/accounts", 86_400),
+        ("flinks", (), "/api/fdx/5/accounts", 299),
     ],
 )
-def test_each_provider_is_played_and_the_printed_client_works(personality: str, path: str, lifetime: int) -> None:
+def test_each_provider_is_played_and_the_printed_client_works(
+    personality: str, extensions: tuple[str, ...], path: str, lifetime: int
+) -> None:
     """The printed code runs unchanged: alice signs in, and that provider's API is called with her token."""
-    with started("sandbox", "--port", "0", "--personality", personality) as (_, output):
+    chosen = [argument for name in extensions for argument in ("--extension", name)]
+    with started("sandbox", "--port", "0", "--personality", personality, *chosen) as (_, output):
         printed = "".join(read_until(output, "  )"))
-        names: dict[str, Any] = {"OAuthClient": OAuthClient, "BLink": BLink, "BlnkCloud": BlnkCloud, "Flinks": Flinks}
+        providers = {"BLink": BLink, "BlnkCloud": BlnkCloud, "Flinks": Flinks, "Provider": Provider}
+        names: dict[str, Any] = {"OAuthClient": OAuthClient, **providers}
         exec(printed[printed.index("client = ") :], names)
         client: OAuthClient = names["client"]
         scope = "ACCOUNT_BASIC" if personality == "flinks" else None

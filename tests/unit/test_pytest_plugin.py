@@ -55,6 +55,15 @@ def test_an_expired_token_is_renewed(
     assert blnk_store.load(alice.store_key) is not None
 
 
+@pytest.mark.blnk_sandbox(extensions=["par_required", "dpop_required", "dpop_nonce_changes"])
+def test_extensions(blnk_sandbox, blnk_client, blnk_clock):
+    start = blnk_client.start_authorization("alice")
+    alice = blnk_client.finish_authorization(blnk_sandbox.sign_in(start.url, subject="alice"))
+    blnk_clock.advance(3601)
+    assert httpx.get(blnk_sandbox.origin + "/data/ledgers", auth=HttpxAuth(alice)).status_code == 200
+    assert (blnk_sandbox.counts.pushed_requests, blnk_sandbox.counts.refused_proofs) == (1, 0)
+
+
 @pytest.mark.blnk_sandbox("blnk_cloud", device_flow=True)
 def test_a_service(blnk_sandbox, blnk_client, assert_renewed_once):
     assert blnk_client.for_itself().token().access_token
@@ -81,7 +90,7 @@ class TestOfAClass:
 def test_the_fixtures_work_for_every_provider(tmp_path: Path) -> None:
     """A user's tests name them, and the marker chooses the provider and its settings."""
     finished = run_suite(tmp_path, USED)
-    assert passed(finished, 7), finished.stdout
+    assert passed(finished, 8), finished.stdout
 
 
 def test_the_short_names_are_the_same_fixtures(tmp_path: Path) -> None:

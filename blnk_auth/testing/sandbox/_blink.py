@@ -25,21 +25,23 @@ The base paths are invented, since SIX assigns them at onboarding. The user's na
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
+from ._blink_modules import PSU_HEADERS, accounts_of, required_headers, submitted
 from ._blink_permissions import Permissions
 from ._endpoint import EndpointSpec
+from ._extensions import Extension
 from ._faults import Fault
 from ._issued import Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
 from ._managed_grants import ManagedGrants
 from ._pushed_requests import PushedRequests
-from ._sample_data import swiss_accounts, swiss_transactions
 from ._token_request import media_type, perform_grant, required, token_form
 
 BASE_PATH = "/consent/v2"
@@ -68,8 +70,7 @@ _TOKEN_HEADERS = (
     "x-correlation-id",
     "user-agent",
     "x-corapi-target-id",
-    "x-psu-ip-address",
-    "x-psu-user-agent",
+    *PSU_HEADERS,
 )
 _API_HEADERS = _TOKEN_HEADERS[:3]
 
@@ -120,7 +121,7 @@ class BLink:
 
     `demands_certificate`: whether the connection is TLS, on which each client must show the certificate whose common
     name is its `client_id`. `count` adds one to the figure of that name. `clock` is in seconds. `grants`: those that a
-    request of Consent 3.0 may change.
+    request of Consent 3.0 may change. `extensions` choose the version of the consent at the start.
     """
 
     display_name = "bLink"
@@ -134,9 +135,12 @@ class BLink:
         count: Callable[[str], None],
         clock: Callable[[], float],
         grants: ManagedGrants,
+        extensions: Collection[Extension],
     ) -> None:
-        self.consent: Literal["2.0", "3.0"] = "2.0"
+        self.consent: Literal["2.0", "3.0"] = "3.0" if "consent_3" in extensions else "2.0"
         """Assign "3.0" for pushed requests with PKCE, no username, and a `grant_id` in each response."""
+        self.extensions = extensions
+        """Those that are on."""
         self._server = server
         self._demands_certificate = demands_certificate
         self._count = count
@@ -268,9 +272,10 @@ class BLink:
             form = self._read_form(request)
             if isinstance(form, Answer):
                 return form
-            return self._pushed.push(self._client_of(form), form, request.headers["x-corapi-target-id"])
+            pushed = self._pushed.push(self._client_of(form), form, request.headers["x-corapi-target-id"])
         except OAuthError as refusal:
             return _from_bank(400, {"error": refusal.error, "error_description": refusal.description})
+        return replace(pushed, headers={**pushed.headers, "x-corapi-source": "PROVIDER"})
 
     def _client_of(self, form: Mapping[str, str]) -> RegisteredClient:
         client = self._server.client(form["client_id"])
@@ -300,14 +305,25 @@ class BLink:
     # --- API ------------------------------------------------------------------------------------------------------
 
     def _api(self, request: RecordedRequest) -> Answer:
-        owner = self._permitted(request) if "permission-id" in request.headers else self._authorized(request)
+        # A client in permission mode sends these to every module.
+        is_permitted = "permission-id" in request.headers
+        for name in PSU_HEADERS if is_permitted else required_headers(request.path):
+            if not request.headers.get(name):
+                return _payload(f"{name}: must not be null")
+        owner = self._permitted(request) if is_permitted else self._authorized(request)
         if isinstance(owner, Answer):
             return owner
+        if request.method == "POST":
+            members = submitted(request.path)
+            return _problem("WRONG_METHOD", source="PROVIDER") if members is None else _from_bank(201, members)
         if request.method != "GET":
             return _problem("WRONG_METHOD", source="PROVIDER")
         if request.path.endswith("/healthcheck"):
             return _from_bank(200, {"headers": dict(request.headers)})
-        return _accounts(request.path, owner, request.headers["x-corapi-target-id"])
+        members = accounts_of(request.path, owner, request.headers["x-corapi-target-id"])
+        if members is None:
+            return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
+        return _from_bank(200, members)
 
     def _authorized(self, request: RecordedRequest) -> str | Answer:
         """Whose access token a request has; otherwise the response that rejects it."""
@@ -321,9 +337,6 @@ class BLink:
 
     def _permitted(self, request: RecordedRequest) -> str | Answer:
         """Whose permission a request has; otherwise the response that rejects it. bLink has the tokens."""
-        for name in _TOKEN_HEADERS:
-            if not request.headers.get(name):
-                return _payload(f"{name}: must not be null")
         target = request.headers["x-corapi-target-id"]
         permission = self._permissions.find(request.headers["permission-id"], target)
         if permission is None:
@@ -342,24 +355,6 @@ class BLink:
 
 def _bank_of(request: RecordedRequest) -> str:
     return request.path.split("/")[2]
-
-
-def _accounts(path: str, owner: str, target: str) -> Answer:
-    accounts = swiss_accounts(owner, target)
-    match path.removeprefix("/ais/v6/").split("/"):
-        case ["accounts"]:
-            return _from_bank(200, {"accounts": accounts})
-        case ["accounts", identifier, *rest]:
-            account = next((each for each in accounts if each["id"] == identifier), None)
-            if account is not None and not rest:
-                return _from_bank(200, account)
-            if account is not None and rest == ["balances"]:
-                return _from_bank(200, {"balances": [account["balance"]]})
-            if account is not None and rest == ["transactions"]:
-                return _from_bank(200, {"transactions": swiss_transactions(account)})
-        case _:
-            pass
-    return _problem("NOT_IMPLEMENTED", source="PROVIDER", status=404)
 
 
 def _rejection(name: str) -> Answer:

@@ -78,7 +78,8 @@ class BlnkCloud:
         self._server = server
         self._origin = origin
         self._count = count
-        self._extensions = extensions
+        self.extensions = extensions
+        """Those that are on."""
         self._device_flow = device_flow
         self._binding = TokenBinding(extensions, clock=clock, count=count)
         self._is_public = is_public
@@ -140,7 +141,7 @@ class BlnkCloud:
                 self._origin(),
                 grants=self._grants,
                 has_device_flow=self._device_flow is not None,
-                extensions=self._extensions,
+                extensions=self.extensions,
                 proof_algorithms=self._binding.algorithms,
                 is_public=self._is_public,
             ),
@@ -170,7 +171,7 @@ class BlnkCloud:
                     {"scope": DEFAULT_SCOPE, **form},
                     offered=self._grants,
                     count=self._count,
-                    reads_details="rar" in self._extensions,
+                    reads_details="rar" in self.extensions,
                     confirmation=confirmation,
                 )
         except OAuthError as refusal:

@@ -7,7 +7,7 @@ are those that the command line reads. It never makes a client.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 _MAKERS = {"blnk_cloud": "BlnkCloud", "blink": "BLink", "flinks": "Flinks", "discover": "Provider.discover"}
@@ -15,7 +15,7 @@ _MAKERS = {"blnk_cloud": "BlnkCloud", "blink": "BLink", "flinks": "Flinks", "dis
 
 OF_PROVIDERS = (
     *("base_url", "issuer", "host", "authorization_endpoint", "target_id", "username", "user_agent", "client_auth"),
-    *("scope", "verify", "cert"),
+    *("consent", "scope", "verify", "cert"),
 )
 """Every setting that only some sandboxes need: another sandbox's variables must be removed from a `.env` file."""
 
@@ -35,6 +35,7 @@ class ClientSettings:
         of_client: The settings of the client, with its secret if it has one.
         subject: Whose tokens the command line uses where none is named.
         scope: The scope to ask for at sign-in, where the provider requires one. None: none.
+        dpop: Whether the client binds its tokens to a key, which is an argument in Python.
     """
 
     provider: str
@@ -42,6 +43,7 @@ class ClientSettings:
     of_client: Mapping[str, str] = field(repr=False)
     subject: str = "alice"
     scope: str | None = None
+    dpop: bool = False
 
     def variables(self) -> dict[str, str]:
         """What a `.env` file wants: `BLNK_AUTH_<SETTING>` by name."""
@@ -55,7 +57,8 @@ class ClientSettings:
         if self.provider == "discover" and "verify" in self.of_client:
             settings["verify"] = self.of_client["verify"]
         provider = _call(_MAKERS[self.provider], _arguments(settings), 4)
-        return f"client = {_call('OAuthClient', [provider, *_arguments(self.of_client)], 0)}"
+        dpop = ["dpop=True"] if self.dpop else []
+        return f"client = {_call('OAuthClient', [provider, *_arguments(self.of_client), *dpop], 0)}"
 
     def python_program(self, api_url: str) -> str:
         """A whole program: a user signs in, and the API is called with the token."""
@@ -101,11 +104,13 @@ def settings_for(
     redirect_uri: str,
     authority_file: str | None = None,
     certificate_file: str | None = None,
+    extensions: Collection[str] = (),
 ) -> ClientSettings:
     """The settings of a client of the sandbox at `origin`.
 
     `personality` is that of the sandbox, or "device" for Blnk Cloud's with sign-in by device code, which a client finds
-    by discovery. The two files are for a sandbox with TLS: its authority, and for bLink the client's certificate.
+    by discovery, as it finds `extensions`. The two files are for a sandbox with TLS: its authority, and the client's
+    certificate where it needs one.
     """
     registration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
     if authority_file is not None:
@@ -113,13 +118,17 @@ def settings_for(
     if personality == "flinks":
         return ClientSettings("flinks", {"host": origin}, registration, scope="ACCOUNT_BASIC")
     if personality == "blink":
-        return _blink(origin, registration, certificate_file)
-    if personality == "device":
-        return ClientSettings("discover", {"issuer": origin}, registration)
+        return _blink(origin, registration, certificate_file, extensions)
+    if "mtls" in extensions and certificate_file is not None:
+        registration["cert"] = certificate_file
+    if personality == "device" or extensions:
+        return ClientSettings("discover", {"issuer": origin}, registration, dpop="dpop" in extensions)
     return ClientSettings("blnk_cloud", {"base_url": origin}, registration)
 
 
-def _blink(origin: str, registration: dict[str, str], certificate_file: str | None) -> ClientSettings:
+def _blink(
+    origin: str, registration: dict[str, str], certificate_file: str | None, extensions: Collection[str]
+) -> ClientSettings:
     from ._blink import BASE_PATH, DEFAULT_TARGET, authorize_path
 
     settings = {
@@ -129,6 +138,9 @@ def _blink(origin: str, registration: dict[str, str], certificate_file: str | No
         "username": "alice",
         "user_agent": "Acme/1.0",
     }
+    if "consent_3" in extensions:
+        del settings["username"]
+        settings["consent"] = "3.0"
     # The platform knows a client by its certificate, or, without TLS, by its id alone.
     del registration["client_secret"]
     if certificate_file is None:

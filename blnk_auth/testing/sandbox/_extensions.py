@@ -22,8 +22,11 @@ Extension = Literal[
     "dpop_nonce_changes",
     "mtls",
     "step_up",
+    "consent_3",
 ]
 """The name of an extension.
+
+Of Blnk Cloud's personality:
 
 * "par": authorization requests may be pushed (RFC 9126). "par_required": they must be.
 * "rar": `authorization_details` are understood (RFC 9396).
@@ -34,6 +37,10 @@ Extension = Literal[
   second of the sandbox's clock.
 * "mtls": tokens that are asked for with a client certificate are bound to it (RFC 8705). Needs TLS.
 * "step_up": the API wants the documented scope, and for changes a recent and stronger sign-in (RFC 9470).
+
+Of bLink's:
+
+* "consent_3": Consent 3.0 instead of 2.0, with pushed requests, `grant_id` and the exchange of permissions.
 """
 
 IMPLIED: Mapping[Extension, tuple[Extension, ...]] = {
@@ -45,8 +52,8 @@ IMPLIED: Mapping[Extension, tuple[Extension, ...]] = {
 """What is on as well when an extension is."""
 
 OF_PERSONALITY: Mapping[str, tuple[Extension, ...]] = {
-    "blnk_cloud": get_args(Extension),
-    "blink": (),
+    "blnk_cloud": tuple(name for name in get_args(Extension) if name != "consent_3"),
+    "blink": ("consent_3",),
     "flinks": (),
 }
 """The extensions that each personality has."""

@@ -21,7 +21,7 @@ import json
 import math
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,6 +30,7 @@ from ._authorization_page import AuthorizationPage
 from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
 from ._endpoint import EndpointSpec
+from ._extensions import Extension
 from ._faults import Fault
 from ._issued import ITSELF, Grant, OAuthError, RegisteredClient
 from ._journal import RecordedRequest
@@ -98,6 +99,8 @@ class Flinks:
         """The status with which the data endpoints reject an expired access token: 401 or 403."""
         self.next_page_origin: str | None = None
         """The origin of pagination links; None is this one."""
+        self.extensions: Collection[Extension] = ()
+        """Those that are on: there are no extensions for Flinks."""
         self._server = server
         self._origin = origin
         self._count = count

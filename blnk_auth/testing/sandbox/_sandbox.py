@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Self, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,10 +37,9 @@ from ._journal import Counts, Journal, RecordedRequest
 from ._live_pages import Front, LivePages
 from ._managed_grants import ManagedGrants
 from ._named_faults import NamedFault, named_fault
+from ._personalities import Parts, PersonalityName
 from ._recent_grants import RecentGrants
 from ._setting_checks import checked_lifetime
-
-PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
 
 
 @public
@@ -129,33 +128,21 @@ class Sandbox:
             )
         self._name = personality
         self._extensions = checked_extensions(extensions, personality, has_tls=tls is not None)
-        self.personality: BlnkCloud | BLink | Flinks = self._make_personality(personality, is_public=not client_secret)
+        self.personality: BlnkCloud | BLink | Flinks = Parts(
+            server=self._authorization_server,
+            origin=lambda: self.origin,
+            count=self._journal.count,
+            clock=clock,
+            device_flow=self._device_flow,
+            extensions=self._extensions,
+            grants=self._managed_grants,
+            has_tls=tls is not None,
+            is_public=not client_secret,
+        ).make(personality)
         first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
         scope = self.personality.default_scope
         self._client = RegisteredClient(client_id, client_secret, first, scope, tuple(further))
         self._authorization_server.register(self._client)
-
-    def _make_personality(self, name: PersonalityName, *, is_public: bool) -> BlnkCloud | BLink | Flinks:
-        server, count = self._authorization_server, self._journal.count
-        if name == "blnk_cloud":
-            return BlnkCloud(
-                server,
-                origin=lambda: self.origin,
-                count=count,
-                clock=self.clock,
-                device_flow=self._device_flow,
-                extensions=self._extensions,
-                grants=self._managed_grants,
-                is_public=is_public,
-            )
-        if self._device_flow is not None:
-            raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
-        if name == "blink":
-            shown = self._tls is not None
-            return BLink(server, demands_certificate=shown, count=count, clock=self.clock, grants=self._managed_grants)
-        if name == "flinks":
-            return Flinks(server, origin=lambda: self.origin, count=count)
-        raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
 
     def _add_grant(self, grant: Grant) -> None:
         self._grants.add(grant)
@@ -373,6 +360,7 @@ class Sandbox:
             redirect_uri=self.redirect_uri,
             authority_file="ca.pem" if is_tls else None,
             certificate_file="client.pem" if is_tls else None,
+            extensions=self._extensions,
         )
 
     def _endpoint(self, spec: EndpointSpec, http: HTTPServer) -> Endpoint:

@@ -1,0 +1,65 @@
+"""Makes the personality of a sandbox by its name.
+
+Used by `Sandbox`. It promises an error that lists the names. A personality never knows of another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from ._authorization_server import AuthorizationServer
+from ._blink import BLink
+from ._blnk_cloud import BlnkCloud
+from ._device import DeviceFlow
+from ._extensions import Extension
+from ._flinks import Flinks
+from ._managed_grants import ManagedGrants
+
+PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
+
+Personality = BlnkCloud | BLink | Flinks
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sandbox has for its personality, as each class describes it. `has_tls`: whether it uses TLS."""
+
+    server: AuthorizationServer
+    origin: Callable[[], str]
+    count: Callable[[str], None]
+    clock: Callable[[], float]
+    device_flow: DeviceFlow | None
+    extensions: Collection[Extension]
+    grants: ManagedGrants
+    has_tls: bool
+    is_public: bool
+
+    def make(self, name: PersonalityName) -> Personality:
+        """The personality of this name. Raises `ValueError` if there is none, or if it has no device flow."""
+        if name == "blnk_cloud":
+            return BlnkCloud(
+                self.server,
+                origin=self.origin,
+                count=self.count,
+                clock=self.clock,
+                device_flow=self.device_flow,
+                extensions=self.extensions,
+                grants=self.grants,
+                is_public=self.is_public,
+            )
+        if self.device_flow is not None:
+            raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
+        if name == "blink":
+            return BLink(
+                self.server,
+                demands_certificate=self.has_tls,
+                count=self.count,
+                clock=self.clock,
+                grants=self.grants,
+                extensions=self.extensions,
+            )
+        if name == "flinks":
+            return Flinks(self.server, origin=self.origin, count=self.count)
+        raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
