@@ -20,6 +20,7 @@ from support.growth import grows_too_fast
 
 from blnk_auth import ApiAnswer, BlnkAuthError, RenewalPolicy, StaticToken
 from blnk_auth._protocol.challenges import renewal_may_help
+from blnk_auth._protocol.demands import Demands, step_up_in
 from blnk_auth._protocol.discovery import settings_in
 from blnk_auth._protocol.origins import Origin, endpoint_origin, parse_origin
 from blnk_auth._renewal.store_keys import parse_token_key
@@ -95,6 +96,12 @@ PARSERS: Mapping[str, Parser] = {
         ("metadata", lambda text: settings_in({"issuer": ISSUER, **_loaded(text)}), BODY),
         ("JWT", lambda text: read_flinks_answer({"access_token": f"a.{text}.b", "expires_in": 0}, NOW), BODY),
         ("challenge", lambda text: renewal_may_help(ApiAnswer(401, {"www-authenticate": text})), HEADER),
+        (
+            "step-up challenge",
+            lambda text: step_up_in(ApiAnswer(401, {"www-authenticate": text}), "Bearer", ("at-0123456789abcdef",)),
+            HEADER,
+        ),
+        ("stored demands", lambda text: Demands.from_data(_loaded(text)), BODY),
         ("rejection", lambda text: is_flinks_rejection(ApiAnswer(401, {}, text, _encoded(text))), REJECTION),
         ("redirect", lambda text: leads_to(_API, text), HEADER),
         ("endpoint", lambda text: endpoint_origin(text, "token_endpoint"), HEADER),

@@ -203,6 +203,14 @@ def test_a_pushed_sign_in_takes_the_alias(server: Server) -> None:
     assert [request.path for request in server.mtls.received] == ["/par"]
 
 
+def test_a_public_client_sends_its_certificate(server: Server) -> None:
+    """RFC 8705 section 4: it does not authenticate, and its tokens are bound to the certificate all the same."""
+    client = server.client(server.discovered(), client_auth="none")
+    assert signed_in(client).renew().access_token == "at1"
+    assert [request.path for request in server.mtls.received] == ["/token"]
+    assert server.mtls.received[0].form["client_id"] == "id"
+
+
 def test_each_alias_is_one_of_the_endpoints_that_are_used(server: Server) -> None:
     """So that a new endpoint gets its row here."""
     assert set(server.discovered().mtls_endpoint_aliases) == set(PATHS)

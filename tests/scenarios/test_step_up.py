@@ -155,3 +155,48 @@ def test_another_problem_of_blink_ends_no_consent(kind: Kind) -> None:
             assert http.get(blink.url).status == 200
         settle()
         assert "consent_ended" not in blink.events.names
+
+
+# --- against an API that does it -------------------------------------------------------------------------------------
+
+
+@through_every_client
+def test_a_user_signs_in_again_until_the_api_is_content(kind: Kind) -> None:
+    """The sandbox wants another scope, and then a stronger sign-in. What the error names is passed on as it is."""
+    with a_world("blnk_cloud", extensions=("step_up",)) as cloud:
+        client = cloud.client(step_up="raise")
+        start = client.start_authorization("alice", scope="data:read")
+        alice = client.finish_authorization(cloud.sandbox.sign_in(start.url, subject="alice"))
+        asked: list[tuple[str | None, str | None, float | None]] = []
+        with cloud.open(kind, alice) as http:
+            for _ in range(3):
+                assert http.get(cloud.url_of("/data/ledgers")).status == 200
+                try:
+                    status = http.request("POST", cloud.url_of("/proxy/ledgers"), json={"name": "x"}).status
+                except SignInRequired as error:
+                    asked.append((error.scope, error.acr_values, error.max_age))
+                    again = client.start_authorization(
+                        str(error.subject), scope=error.scope, acr_values=error.acr_values, max_age=error.max_age
+                    )
+                    client.finish_authorization(cloud.sandbox.sign_in(again.url, subject="alice"))
+                else:
+                    break
+        assert status == 201
+        assert asked == [("data:read proxy:write", None, None), ("data:read proxy:write", "mfa", 300)]
+        assert cloud.sandbox.counts.refreshes == 0
+        assert cloud.stored(alice).demands is None
+
+
+@through_every_client
+def test_a_token_with_a_proof_is_stepped_up_too(kind: Kind) -> None:
+    """The challenge has the scheme of the token: DPoP (RFC 9449 section 7.1)."""
+    with a_world("blnk_cloud", extensions=("step_up", "dpop")) as cloud:
+        client = cloud.client(step_up="raise", dpop=True)
+        start = client.start_authorization("alice", scope="data:read proxy:write")
+        alice = client.finish_authorization(cloud.sandbox.sign_in(start.url, subject="alice"))
+        with cloud.open(kind, alice) as http:
+            assert http.get(cloud.url_of("/data/ledgers")).status == 200
+            with pytest.raises(SignInRequired) as caught:
+                http.request("POST", cloud.url_of("/proxy/ledgers"), json={"name": "x"})
+        assert (caught.value.reason, caught.value.acr_values) == ("step_up", "mfa")
+        assert cloud.sandbox.counts.refreshes == 0

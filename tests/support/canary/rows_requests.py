@@ -12,10 +12,13 @@ import httpx
 import httpx2
 import requests
 import trio
+from support.sites import Reply
 
 from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
 
 from .faults import ONE_OF_EACH, STORE, TOKEN_REQUEST
+from .marks import ENCODINGS
+from .server import Heard
 from .table import add_row, row
 from .world import World
 
@@ -97,6 +100,22 @@ def with_a_token_endpoint_without_tls(world: World, send: Send) -> object:
     return send(world, source, f"{world.server.origin}/x")
 
 
+def that_asks_for_a_new_sign_in(world: World, send: Send) -> object:
+    """A challenge that quotes the token, in every encoding that a header carries. It becomes an event and an error."""
+
+    def challenge(heard: Heard) -> Reply:
+        quoted = (encode(secret) for encode in ENCODINGS.values() for secret in heard.secrets.values())
+        words = " ".join(
+            each for each in quoted if each.isascii() and each.isprintable() and not set(each) & set('"\\')
+        )
+        members = f'scope="more {words}", acr_values="{words}", max_age="5"'
+        return Reply(403, b"", {"WWW-Authenticate": f'Bearer error="insufficient_scope", {members}'})
+
+    world.server.faults["api"] = challenge
+    source = world.source(world.client(step_up="raise", consent_ended="raise"))
+    return send(world, source, f"{world.server.origin}/x")
+
+
 def to_another_origin(world: World, send: Send) -> object:
     """Sent without the token."""
     return send(world, world.source(), world.server.origin.replace("127.0.0.1", "localhost"))
@@ -121,6 +140,7 @@ OPERATIONS: dict[Callable[[World, Send], object], tuple[str, ...]] = {
     with_an_expired_token: (*TOKEN_REQUEST, *STORE),
     with_a_rejected_token: TOKEN_REQUEST,
     with_a_token_endpoint_without_tls: (),
+    that_asks_for_a_new_sign_in: STORE,
     to_another_origin: (),
     to_an_api_that_is_down: (),
     with_a_fixed_key: _API,
@@ -130,7 +150,7 @@ OPERATIONS: dict[Callable[[World, Send], object], tuple[str, ...]] = {
 _USUAL = {with_a_rejected_token: ONE_OF_EACH}
 """Instead of all of them, outside the deep run: the renewal after a rejection is the one after an expiry."""
 
-_FAIL = (with_a_token_endpoint_without_tls, to_an_api_that_is_down)
+_FAIL = (with_a_token_endpoint_without_tls, that_asks_for_a_new_sign_in, to_an_api_that_is_down)
 _EVERY_TIME = ("requests", "httpx2 in asyncio")
 """What becomes of a token request does not depend on who sends the user's own: the others are in the deep run."""
 
