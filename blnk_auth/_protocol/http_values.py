@@ -117,7 +117,7 @@ def joined(values: str | Sequence[str] | None, parameter: str) -> str | None:
         raise ConfigurationError(
             f"{parameter} must be a string of valid Unicode, or a list or tuple of these, not {quoted(wrong[0])}",
             parameter=parameter,
-            remedy=f"pass {parameter}='first second' or {parameter}=['first', 'second']; None lets the server decide",
+            remedy="pass 'first second' or ['first', 'second'], or leave it out for the server to decide",
         )
     return " ".join(cast("tuple[str, ...]", parts)) or None
 

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     from .requests import ServerRequest
 
 MISCONFIGURED: Mapping[str, tuple[str | None, str]] = {
-    "invalid_request": (
-        None,
-        (
-            "compare scope, redirect_uri and parameters with what the provider documents; if it demands pushed "
-            "authorization requests, set pushed_authorization_request_endpoint of the provider"
-        ),
-    ),
+    "invalid_request": (None, "compare scope, redirect_uri and parameters with what the provider documents"),
     "unauthorized_client": (None, "have the provider allow the authorization code grant for this client_id"),
     "unsupported_response_type": (None, "have the provider allow response_type=code for this client_id"),
     "invalid_scope": ("scope", "ask for scopes that this client may have"),

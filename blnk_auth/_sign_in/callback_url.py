@@ -26,7 +26,7 @@ _KNOWN_CODES = frozenset(
 }
 
 
-PUSH_IT = (
+_PUSH_IT = (
     "pass the provider's pushed_authorization_request_endpoint, and requires_pushed_authorization_requests=True; "
     "Provider.discover() reads both"
 )
@@ -170,8 +170,11 @@ def _refused(callback: Callback, provider: Provider, subject: str) -> BlnkAuthEr
     problem = f"the authorization server ended the sign-in with {': '.join(filter(None, (error, description)))}"
     if error is not None and error in MISCONFIGURED:
         parameter, remedy = MISCONFIGURED[error]
-        if not provider.requires_pushed_authorization_requests and demands_pushed_requests(description):
-            parameter, remedy = "pushed_authorization_request_endpoint", PUSH_IT
+        if not provider.requires_pushed_authorization_requests:
+            if demands_pushed_requests(description):
+                parameter, remedy = "pushed_authorization_request_endpoint", _PUSH_IT
+            elif error == "invalid_request":
+                remedy = f"{remedy}; if it demands pushed authorization requests: {_PUSH_IT}"
         return ConfigurationError(
             problem, remedy=remedy, parameter=parameter, error=error, error_description=description
         )

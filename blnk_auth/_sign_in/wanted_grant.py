@@ -121,14 +121,15 @@ def _authorization_details(provider: Provider, details: Any) -> str | None:
     return _json(objects, "authorization_details")
 
 
-def _listed(details: Any) -> Sequence[object]:
-    if not isinstance(details, list | tuple) or not details:
+def _listed(details: object) -> Sequence[object]:
+    listed = cast("Sequence[object]", details) if isinstance(details, list | tuple) else ()
+    if not listed:
         raise ConfigurationError(
             f"authorization_details must be a JSON object, or a list of these that is not empty, not {quoted(details)}",
             parameter="authorization_details",
             remedy="pass such as {'type': 'account_information'}, or leave it out",
         )
-    return cast("Sequence[object]", details)
+    return listed
 
 
 def _of_a_type(details: object, provider: Provider) -> dict[str, Any]:

@@ -162,7 +162,16 @@ def check_discovery(setup: CheckedSetup) -> Iterator[Finding]:
             f"{name} is {getattr(provider, name)}, but the server names {getattr(described, name)}",
             "check the profile, or use provider = 'discover'",
         )
-    if not different:
+    pushes = provider.requires_pushed_authorization_requests
+    if described.requires_pushed_authorization_requests and not pushes:
+        yield Finding(
+            "discovery",
+            "failed",
+            "the server takes only sign-ins that were pushed, and this profile pushes none",
+            "set requires_pushed_authorization_requests and pushed_authorization_request_endpoint, or use provider = "
+            "'discover'",
+        )
+    elif not different:
         yield Finding("discovery", "ok", f"the metadata of {provider.issuer} agrees")
 
 

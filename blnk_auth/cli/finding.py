@@ -28,7 +28,10 @@ TIMEOUT = 10.0
 
 PATIENCE = RenewalPolicy(request_deadline=TIMEOUT)
 
-ENDPOINTS = ("token_endpoint", "authorization_endpoint", "revocation_endpoint")
+ENDPOINTS = (
+    *("token_endpoint", "authorization_endpoint", "revocation_endpoint"),
+    "pushed_authorization_request_endpoint",
+)
 
 
 @dataclass(frozen=True, slots=True)

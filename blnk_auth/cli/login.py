@@ -21,6 +21,7 @@ from .exit_status import CONFIGURATION, Failure
 from .options import EPILOG, Duration, Selection, client_options, json_option, parameters_option, subject_of
 from .pasted_lines import long_lines, read_line
 from .redirect import usual_redirect_uri
+from .sign_in_parameters import arguments_of
 from .terminal import printable
 from .token_summary import print_token_summary
 
@@ -97,7 +98,6 @@ def _sign_in(
             subject,
             scope=profile.scope,
             resource=profile.resource,
-            parameters=parameters,
             port=port,
             timeout=timeout,
             open_browser=opens,
@@ -105,6 +105,7 @@ def _sign_in(
             pasted=lambda: _pasted(edits=edits),
             on_url=lambda url: _print_url(url, opens=opens),
             on_problem=_print_problem,
+            **arguments_of(parameters),
         )
 
 

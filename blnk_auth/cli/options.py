@@ -199,7 +199,7 @@ parameters_option: Callable[[Function], Function] = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=_table,
-    help="A further parameter of this sign-in, such as Flinks' provider_id.",
+    help="A further parameter of this sign-in, such as Flinks' provider_id, acr_values, or authorization_details.",
 )
 
 itself_option: Callable[[Function], Function] = click.option(

@@ -29,6 +29,8 @@ _BY_PARAMETER: Mapping[str, str] = {
     "client_secret": "set client_secret to the secret that the provider gave your application, without a line break at "
     'its end, as ${VARIABLE} or keyring:service/name; a public client sets client_auth to "none"',
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",
+    "grant_id": "name it with --parameter grant_id=..., as login shows it; leave it out to create a grant",
+    "grant_management_action": "name create, merge or replace with --parameter grant_management_action=...",
     "port": "name another port that the provider accepts with --port, or use --paste, which opens none",
     "private_key": "set private_key to a file with the unencrypted key, as PEM or JWK",
     "record": "restore it from a backup, or delete it with blnk-auth logout --forget, and sign in again; other records "

@@ -17,6 +17,7 @@ import redis
 import trustme
 from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine
+from support.processes import free_port
 from support.server_processes import RedisServer
 
 from blnk_auth import SQLiteStore
@@ -316,6 +317,35 @@ def test_another_issuer_in_the_metadata_must_be_fixed(blnk_auth_cli: CommandLine
     )
     assert status == 2
     assert "another issuer" in found["discovery"][0]["detail"]
+
+
+@pytest.mark.parametrize(("pushes", "status", "verdict"), [(False, 2, "failed"), (True, 0, "ok")])
+def test_a_server_that_demands_pushed_sign_ins_is_found(
+    tmp_path: Path, pushes: bool, status: int, verdict: str
+) -> None:
+    """Before a user is sent there in vain."""
+    redirect_uri = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    with Sandbox(client_secret=SECRET, redirect_uri=redirect_uri, extensions=("par_required",)) as sandbox:
+        command_line = CommandLine(tmp_path, sandbox)
+        command_line.configure(
+            "custom",
+            name='"acme"',
+            issuer=f'"{sandbox.origin}"',
+            token_endpoint=f'"{sandbox.origin}/oauth/token"',
+            authorization_endpoint=f'"{sandbox.origin}/oauth/authorize"',
+            api_origins=f'["{sandbox.origin}"]',
+            **(
+                {
+                    "pushed_authorization_request_endpoint": f'"{sandbox.origin}/oauth/par"',
+                    "requires_pushed_authorization_requests": "true",
+                }
+                if pushes
+                else {}
+            ),
+        )
+        without(command_line, "base_url")
+        found_status, found = findings(command_line)
+    assert (found_status, found["discovery"][0]["verdict"]) == (status, verdict)
 
 
 def test_a_store_that_cannot_be_opened_must_be_fixed(blnk_auth_cli: CommandLine) -> None:

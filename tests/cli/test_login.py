@@ -207,6 +207,26 @@ def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None
             assert "alice: signed in at 127.0.0.1" in shown(shell)
 
 
+def test_what_was_granted_is_shown(blnk_auth_cli: CommandLine) -> None:
+    """Open finance in a terminal: pushed, exact and managed; the next sign-in can change the grant."""
+    details = '{"type": "account_information"}'
+    create = f"--parameter grant_management_action=create --parameter 'authorization_details={details}'"
+    redirect_uri = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    extensions = ("par_required", "rar", "grant_management")
+    with Sandbox(client_secret=SECRET, redirect_uri=redirect_uri, extensions=extensions) as sandbox:
+        command_line = CommandLine(blnk_auth_cli.directory, sandbox)
+        command_line.discover()
+        command_line.write(f'{command_line.file.read_text()}redirect_uri = "{redirect_uri}"\n')
+        with terminal(command_line, BROWSER=browser_command(command_line.directory)) as shell:
+            shown_first = finish(shell, f"blnk-auth login --json {create}")
+            grant_id = re.search(r'"grant_id": "([^"]+)"', shown_first)
+            assert grant_id is not None, shown_first
+            assert '"account_information"' in shown_first
+            merge = f"--parameter grant_management_action=merge --parameter grant_id={grant_id[1]}"
+            assert f"grant_id: {grant_id[1]}" in finish(shell, f"blnk-auth login {merge}")
+        assert sandbox.counts.pushed_requests == 2
+
+
 def test_a_user_who_denies_access_ends_with_1(blnk_auth_cli: CommandLine) -> None:
     """Denied access ends with 1 and one line; nothing is stored."""
     with terminal(blnk_auth_cli, BROWSER=browser_command(blnk_auth_cli.directory, approve=False)) as shell:
@@ -223,6 +243,10 @@ def test_a_user_who_denies_access_ends_with_1(blnk_auth_cli: CommandLine) -> Non
         (("--device", "--parameter", "a=b"), "--parameter has no meaning with --device"),
         (("--paste", "--port", "8765"), "--port has no meaning with --paste"),
         (("--parameter", "a"), "write it as NAME=VALUE"),
+        (("--parameter", "authorization_details=payment"), "--parameter authorization_details must be JSON"),
+        (("--parameter", 'authorization_details={"a": 1}'), "each must be a JSON object with a type"),
+        (("--parameter", "max_age=soon"), "--parameter max_age must be a number of seconds"),
+        (("--parameter", "grant_management_action=merge"), "name it with --parameter grant_id=..."),
         (("--timeout", "601s"), "is too short or too long; give 1s to 10m"),
         (("--device",), "--device: Blnk Cloud has no device_authorization_endpoint; leave it out, or use --paste"),
     ],
