@@ -122,7 +122,7 @@ def _authorization_details(provider: Provider, details: Any) -> str | None:
 
 
 def _listed(details: object) -> Sequence[object]:
-    listed = cast("Sequence[object]", details) if isinstance(details, list | tuple) else ()
+    listed = cast("Sequence[object]", details) if _is_list(details) else ()
     if not listed:
         raise ConfigurationError(
             f"authorization_details must be a JSON object, or a list of these that is not empty, not {quoted(details)}",
@@ -130,6 +130,10 @@ def _listed(details: object) -> Sequence[object]:
             remedy="pass such as {'type': 'account_information'}, or leave it out",
         )
     return listed
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _of_a_type(details: object, provider: Provider) -> dict[str, Any]:
