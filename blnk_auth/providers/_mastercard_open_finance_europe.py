@@ -2,7 +2,7 @@
 
 Used by users of that service, through `blnk_auth.providers`. It promises requests as
 developer.mastercard.com/open-finance-europe (refreshing) documents them: access tokens for an hour, refresh tokens for
-14 days. It was not tried with the real service. Its user passes the URLs.
+14 days. It was never tried with the real service. Its user passes the URLs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TrueLayer's Data API: form bodies, the secret in the body, refresh tokens that must be used every 30 days.
 
 Used by users of that service, through `blnk_auth.providers`. It promises requests as support.truelayer.com 360002750513
-(refresh tokens) documents them. It was not tried with the real service: the hosts, and that credentials are deleted
+(refresh tokens) documents them. It was never tried with the real service: the hosts, and that credentials are deleted
 through its own API instead of RFC 7009, are general knowledge. Payments need signed requests, which are not part of it.
 """
 

@@ -1,7 +1,7 @@
 """A bank of UK Open Banking, or any other server of the FAPI 1.0 Advanced kind: private_key_jwt over mutual TLS.
 
 Used by users of such a bank, through `blnk_auth.providers`. It promises requests as the OBIE Read/Write profile defines
-them, with a new `x-fapi-interaction-id` for each call. It was not tried with a real bank. Request objects and payment
+them, with a new `x-fapi-interaction-id` for each call. It was never tried with a real bank. Request objects and payment
 signatures are not part of it. Where the bank wants pushed authorization requests, pass its endpoint as a setting.
 """
 

@@ -72,7 +72,7 @@ UNREACHABLE_PARAMETERS = {
 
 UNREACHABLE_REMEDIES = {
     "load the certificate into the SSLContext, or pass a CA file as verify": "verify of a profile is a file name",
-    "use for_subject(): bLink issues tokens for users only": "--itself has an error of its own",
+    "use for_subject(), or pass subject= to StaticToken: bLink has tokens for users only": "as for --itself",
     "pass such a string, or return it from the callable": "the text of a profile",
 }
 
