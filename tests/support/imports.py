@@ -148,6 +148,12 @@ def graph() -> dict[str, set[str]]:
     return arrows
 
 
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module:
+    """The source of a file as Python parses it: once for each process, since it takes a while for a whole package."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def module_name(path: Path) -> str:
     dotted = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     return dotted.removesuffix(".__init__")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.imports import PACKAGE, module_name
+from support.imports import PACKAGE, module_name, syntax_tree
 
 FILE = Path(__file__).parents[1] / "data" / "error_messages.txt"
 
@@ -49,7 +49,7 @@ class Message:
 def messages() -> Iterator[Message]:
     """Every one of them, by module and line."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(syntax_tree(path)):
             if isinstance(node, ast.Call):
                 yield from _message(module_name(path), node)
 
@@ -73,7 +73,7 @@ def _message(module: str, call: ast.Call) -> Iterator[Message]:
 def named_parts() -> Iterator[tuple[str, str, str]]:
     """The module, the name and the text of each constant of several words in the modules of `NAMED`."""
     for module in NAMED:
-        tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+        tree = syntax_tree(PACKAGE / f"{module.replace('.', '/')}.py")
         for node in tree.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 target = ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from support.error_wording import is_error, places_that_take_errors_apart, words
+from support.imports import syntax_tree
 
 import blnk_auth
 from blnk_auth import errors
 
 PACKAGE = Path(blnk_auth.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+TREES = {name: syntax_tree(path) for name, path in MODULES.items()}
 
 
 def _is_ours(value: object) -> bool:
