@@ -33,6 +33,7 @@ from blnk_auth import (
     StoreError,
     Token,
 )
+from blnk_auth._protocol.dpop_key import DpopKey
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._sign_in.pending_sign_ins import PendingSignIn
 from blnk_auth.stores import TokenStore
@@ -49,7 +50,9 @@ TOKEN = Token(
 DATA = json.loads(json.dumps(GrantRecord(TOKEN, sign_in="0123456789abcdef", renewals=7, was_saved_late=True).to_data()))
 ENDED = {**DATA, "ended": "refused"}
 EARLIER = {"schema": 1, "token": {"access_token": "at0", "refresh_token": "rt0"}}
-GRANTS: list[dict[str, Any]] = [DATA, ENDED, EARLIER]
+BOUND = GrantRecord(TOKEN, sign_in="0123456789abcdef", renewals=7, dpop=DpopKey.generate()).to_data()
+NAMED = {**BOUND, "dpop": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}
+GRANTS: list[dict[str, Any]] = [DATA, ENDED, EARLIER, BOUND, NAMED]
 MEMBERS = [
     *(
         "schema",
@@ -58,6 +61,7 @@ MEMBERS = [
         "sign_in",
         "renewals",
         "saved_late",
+        *("dpop", "jwk", "jkt"),
         "access_token",
         "expires_at",
         "extra",

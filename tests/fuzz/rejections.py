@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +23,12 @@ from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 
 from blnk_auth import ApiAnswer, BlnkAuthError, Flinks, Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
-from blnk_auth._protocol.challenges import parse_challenges, renewal_may_help
+from blnk_auth._protocol.challenges import parse_challenges, refusal_of_proof, renewal_may_help
+from blnk_auth._protocol.dpop import ServerNonces
+from blnk_auth._protocol.dpop_key import DpopKey
 
+NOW = 1_790_000_000.0
+KEY = DpopKey.generate()
 API = "https://ob.flinksapp.com/api/v1/recipients"
 
 _PIECES = [
@@ -77,6 +83,28 @@ def check_rejection(value: tuple[str, int, dict[str, str], str, bytes | None]) -
     """Every provider's rule judges every answer, and raises for none."""
     name, status, headers, path, body = value
     assert PROVIDERS[name].rejects_token(ApiAnswer(status, headers, path, body)) in (True, False)
+
+
+def check_proof_demand(value: tuple[int, str, str, str]) -> None:
+    """Nonce and clock are taken from any response, and the next proof can be made and sent."""
+    status, challenge, nonce, date = value
+    headers = {"www-authenticate": challenge, "dpop-nonce": nonce, "date": date}
+    refusal = refusal_of_proof(status, headers)
+    assert refusal in (None, "use_dpop_nonce", "invalid_dpop_proof")
+    assert refusal is None or refusal in challenge
+    nonces = ServerNonces()
+    repeats = nonces.observe(API, headers, NOW, refusal=refusal)
+    kept = nonces.nonce(API)
+    # RFC 9449 section 8.1, read a second time.
+    is_usable = 0 < len(nonce) <= 2048 and all("!" <= each <= "~" and each not in '"\\' for each in nonce)
+    assert kept == (nonce if is_usable else None)
+    assert not repeats or refusal is not None
+    made = nonces.proof(KEY, method="GET", url=API, now=NOW)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", made)
+    claims = json.loads(base64.urlsafe_b64decode(made.split(".")[1] + "=="))
+    assert claims.get("nonce") == kept
+    # A date of any year is a time by which a server's clock may really be wrong.
+    assert abs(claims["iat"]) < 1e12
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------
@@ -168,6 +196,16 @@ _BOMB = st.just(("gzip", gzip.compress(json.dumps({"message": "x" * 200_000}).en
 
 TARGETS = (
     Target("challenge", HEADERS, check_challenge),
+    Target(
+        "proof_demand",
+        st.tuples(
+            st.sampled_from([200, 400, 401, 403]),
+            HEADERS | st.sampled_from(['DPoP error="use_dpop_nonce"', 'DPoP algs="ES256", error="invalid_dpop_proof"']),
+            TEXTS | texts_of(["eyJ7S_zG", ".", ",", '"', "\\", " ", "~", "x" * 700]),
+            TEXTS | st.sampled_from(["Mon, 21 Sep 2026 14:13:20 GMT", "Sun Nov  6 08:49:37 1994", "31 Dec 9999 -2359"]),
+        ),
+        check_proof_demand,
+    ),
     Target(
         "rejection",
         st.tuples(

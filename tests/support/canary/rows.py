@@ -6,6 +6,7 @@ from support.canary import (
     rows_arguments,
     rows_cli,
     rows_clients,
+    rows_dpop,
     rows_requests,
     rows_sandbox,
     rows_sign_in,
@@ -16,7 +17,7 @@ from support.canary.table import ROWS, trials
 
 MODULES = (
     *(rows_arguments, rows_cli, rows_clients, rows_requests, rows_sandbox, rows_sign_in, rows_stores),
-    rows_tokens,
+    *(rows_tokens, rows_dpop),
 )
 """Each adds its rows when it is imported."""
 
