@@ -21,6 +21,9 @@ class HttpxAuth(HttpxFlow, httpx.Auth):
     if its body is in memory (`json=`, `data=`, bytes, text). Otherwise the response is returned, and the next request
     carries the new token.
 
+    With `OAuthClient(dpop=...)` each attempt has a proof of its own (RFC 9449), and a request is also repeated once if
+    the API demands a nonce in it.
+
     May be shared between any number of clients, threads, event loops and tasks.
 
     The header is that of RFC 6750 section 2.1, unless a `StaticToken` names another. A rejection is read as section 3

@@ -25,7 +25,7 @@ __all__ = ["Httpx2Auth"]
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
     """Sends a source's token with each request of an httpx2 client: `httpx2.Client(auth=Httpx2Auth(source))`.
 
-    It is `HttpxAuth` for httpx2: the same origins may have the token, the same requests are repeated once after a
+    It is `HttpxAuth` for httpx2: the same origins may have the token, the same requests are repeated after a
     rejection, and it may be shared in the same way. Its errors are also httpx2's.
 
     May be shared between any number of clients, threads, event loops and tasks. The header is that of RFC 6750 section

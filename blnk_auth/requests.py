@@ -39,6 +39,9 @@ class RequestsAuth(AuthBase):
     if its body can be sent again: bytes, text, or a file that can seek. Otherwise the response is returned, and the
     next request carries the new token.
 
+    With `OAuthClient(dpop=...)` each attempt has a proof of its own (RFC 9449), and a request is also repeated once if
+    the API demands a nonce in it.
+
     May be shared between any number of sessions and threads.
 
     The header is that of RFC 6750 section 2.1, unless a `StaticToken` names another. A rejection is read as section 3

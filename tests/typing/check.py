@@ -29,6 +29,7 @@ RESULTS = {
     "blink": "sandbox testing.Sandbox, client OAuthClient",
     "choose-a-store": "store KeyValueStore, record Record, client OAuthClient, source_of(1) TokenSource",
     "device": "sandbox testing.Sandbox",
+    "dpop": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
     "describe-a-provider": "acme Provider, client OAuthClient, alice TokenSource",
     "events-logging-and-metrics": "sandbox testing.Sandbox, client OAuthClient",
     "fastapi": "client OAuthClient",
