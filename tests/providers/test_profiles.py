@@ -146,7 +146,7 @@ KEYS: list[rsa.RSAPrivateKey] = []
 def test_a_profile_has_under_thirty_lines_of_code_and_is_marked_as_unverified(name: str) -> None:
     """Nobody mistakes general knowledge for a promise."""
     tree = ast.parse((PACKAGE / "providers" / f"_{name}.py").read_text("utf-8"))
-    assert "ot verified against" in (ast.get_docstring(tree) or "").replace("\n", " ")
+    assert "never tried with the real service" in (ast.get_docstring(tree) or "").replace("\n", " ")
     for node in [tree, *(each for each in tree.body if isinstance(each, ast.FunctionDef))]:
         if ast.get_docstring(node) is not None:
             del node.body[0]
@@ -170,7 +170,8 @@ def test_the_profiles_are_not_among_the_public_names() -> None:
 def test_no_other_code_knows_who_a_provider_is() -> None:
     """A new provider is one file: nothing outside `providers`, the sandbox and the front door names one."""
     names = ("blnk_cloud", "blink", "flinks", *PROFILES)
-    core = [path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
+    # `_pickles` reads what earlier versions wrote, in which a provider had fewer fields.
+    core = [path for path in PACKAGE.glob("*.py") if path.name not in ("__init__.py", "_pickles.py")]
     private = [path for folder in PACKAGE.glob("_*/") for path in folder.glob("*.py")]
     for path in [*core, *private]:
         constants = [
