@@ -92,10 +92,10 @@ def fields_of(name: str, values: list[Any]) -> dict[str, Any]:
     if name == "Provider":
         advice = fields["revocation_advice"]
         fields["revocation_advice"] = _ADVICE.get(advice, advice)
-        if fields["name"] == "flinks":
-            # It was added later.
-            from .providers import ends_flinks_consent
+        # A rule that was added later, beside one that such a pickle has.
+        from .providers import ends_flinks_consent, is_flinks_rejection
 
+        if fields["is_rejection"] is is_flinks_rejection:
             fields["ends_consent"] = ends_flinks_consent
     return fields
 

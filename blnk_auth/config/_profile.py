@@ -138,7 +138,10 @@ class Profile:
         Raises:
             ConfigurationError: The private key, or a reference to the keyring, cannot be read.
         """
-        passed = ("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm")
+        passed = (
+            *("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm"),
+            *("step_up", "consent_ended"),
+        )
         chosen = {name: self.settings[name] for name in passed if name in self.settings}
         if self.settings.get("dpop"):
             chosen["dpop"] = True

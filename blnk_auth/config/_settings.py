@@ -57,6 +57,8 @@ _PUSH_ENDPOINT = "Where sign-ins are pushed (RFC 9126)."
 _PUSHED = "Whether each sign-in is pushed first (RFC 9126); default: as the server demands."
 _DISPLAY_NAME = "Name for readers; default: name."
 
+_ON_DEMAND = ("event", "raise")
+
 COMMON: tuple[Setting, ...] = (
     Setting("client_id", "The id that the provider gave your application.", required=True),
     Setting("client_secret", "Its secret: a ${VARIABLE}, keyring:service/name, or the secret itself.", is_secret=True),
@@ -72,6 +74,10 @@ COMMON: tuple[Setting, ...] = (
     Setting("signing_algorithm", "Its JWS algorithm; default: the alg of a JWK, else what fits the key."),
     Setting("dpop", "Whether tokens are bound to a key (DPoP, RFC 9449): one for each grant.", "flag"),
     Setting("dpop_key", "File with the PEM or JWK that all tokens are bound to, or keyring:service/name.", "file"),
+    Setting(
+        "step_up", "When the API asks for more: an event only, or an error too; default: event.", choices=_ON_DEMAND
+    ),
+    Setting("consent_ended", "The same when the user's consent has ended; default: event.", choices=_ON_DEMAND),
     Setting("cert", "File with the client's certificate for mutual TLS.", "file"),
     Setting("cert_key", "File with the certificate's key, if it is another.", "file"),
     Setting("cert_password", "Password of that key: a ${VARIABLE} or keyring:service/name.", is_secret=True),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import httpx
 import pytest
 from support.errors import raises
@@ -10,7 +13,17 @@ from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 from support.waiting import settle
 
-from blnk_auth import ApiAnswer, ConfigurationError, HttpxAuth, SignInRequired, StoreError, Token, TokenSource
+from blnk_auth import (
+    ApiAnswer,
+    ConfigurationError,
+    HttpxAuth,
+    OAuthClient,
+    SignInRequired,
+    SQLiteStore,
+    StoreError,
+    Token,
+    TokenSource,
+)
 from blnk_auth._protocol.demands import Demand, Demands
 from blnk_auth._renewal.sign_in_demands import MOST_CAUSES
 
@@ -289,3 +302,30 @@ def test_no_secret_is_in_the_event_or_the_error() -> None:
     assert error.scope == "accounts pay"
     for shown in (str(error), repr(error.fields()), *(repr(event) for event in world.events)):
         assert secret not in shown
+
+
+def test_a_pickled_client_keeps_what_it_raises(tmp_path: Path) -> None:
+    """And a pickle of an earlier version raises nothing."""
+    store = SQLiteStore(tmp_path / "tokens.db")
+    client = OAuthClient(acme(), client_id="id", client_auth="none", store=store, step_up="raise")
+    again: OAuthClient = pickle.loads(pickle.dumps(client))
+    assert again._state.rules.on_demand == {"step_up": "raise", "consent_ended": "event"}
+    settings = client.__getstate__()
+    del settings["step_up"], settings["consent_ended"]
+    earlier = OAuthClient.__new__(OAuthClient)
+    earlier.__setstate__(settings)
+    assert set(earlier._state.rules.on_demand.values()) == {"event"}
+
+
+def test_a_profile_specifies_what_is_raised(tmp_path: Path) -> None:
+    """By the same two names; another value names the file."""
+    config = tmp_path / "config.toml"
+    lines = ["[profiles.default]", 'provider = "blnk_cloud"', 'client_id = "id"', 'client_auth = "none"']
+    lines += ['store = "memory:"', 'step_up = "raise"']
+    config.write_text("\n".join(lines))
+    client = OAuthClient.from_config(path=config)
+    assert client._state.rules.on_demand == {"step_up": "raise", "consent_ended": "event"}
+    config.write_text("\n".join([*lines, 'consent_ended = "always"']))
+    with pytest.raises(ConfigurationError, match="consent_ended") as caught:
+        OAuthClient.from_config(path=config)
+    assert caught.value.parameter == "consent_ended"
