@@ -158,6 +158,26 @@ def test_which_headers_each_call_has(settings: dict[str, Any], token: set[str], 
     assert all({**made.token_headers_of(CALL), **made.api_headers_of(CALL)}.values())
 
 
+@through_every_client
+def test_a_missing_psu_header_is_named_by_blink(blink: World, kind: Kind) -> None:
+    """An application that switched them off for a module that requires them sees which one, and nothing is renewed."""
+    source = blink.signed_in(client=blink.client(blink.provider(psu_headers_for_api=False)))
+    answer = blink.get(kind, source, "/ais/v4/accounts")
+    assert (answer.status, b"x-psu-ip-address" in answer.body) == (400, True)
+    assert blink.token_requests == []
+
+
+@through_every_client
+def test_an_api_client_may_send_the_psu_headers_itself(blink: World, kind: Kind) -> None:
+    """As generated clients do, whose functions have them as arguments: then they are switched off here."""
+    source = blink.signed_in(client=blink.client(blink.provider(psu_headers_for_api=False)))
+    own = {"X-PSU-IP-Address": "203.0.113.7", "X-PSU-User-Agent": "Firefox"}
+    with blink.open(kind, source) as http:
+        assert http.get(blink.url_of("/ais/v4/accounts"), headers=own).status == 200
+    sent = blink.requests("/accounts")[0].headers
+    assert (sent["x-psu-ip-address"], sent["x-psu-user-agent"]) == ("203.0.113.7", "Firefox")
+
+
 @pytest.mark.parametrize("returned", ["", None, 7, "203.0.113.7\r\nX-Evil: 1"], ids=repr)
 @pytest.mark.parametrize("parameter", ["psu_ip_address", "psu_user_agent"])
 @pytest.mark.parametrize("permission_mode", [False, True])
