@@ -78,6 +78,35 @@ def test_a_late_pair_replaces_the_pair_that_was_spent_for_it(ahead: float) -> No
     assert kept(world, source) == "rt1"
 
 
+def test_a_late_pair_whose_save_only_seemed_to_fail_is_not_written_again() -> None:
+    """The store had written it before it failed: what is stored stays, with its version."""
+    world = ScriptedWorld()
+    world.signed_in()
+    source, before = world.client.for_subject("alice"), world.stored(world.client.for_subject("alice"))
+    world.server.will(pair(1))
+    world.store.interfere("save", OSError("connection lost"))
+    token = source.renew()
+    settle()
+    write(world, source, GrantRecord(token, sign_in=before.sign_in, renewals=1))
+    written = world.store.texts
+    assert kept(world, source) == "rt1"
+    assert world.store.texts == written
+
+
+@with_any_clocks
+def test_a_late_pair_replaces_another_one_that_the_server_has_refused(ahead: float) -> None:
+    """Another process got a pair for the same refresh token; the server refused that one, and the mark was stored."""
+    world = ScriptedWorld()
+    world.signed_in()
+    source = renewed_unsaved(world)
+    other = world.another_process(ahead=ahead)
+    renewed(other, 5)
+    refused = world.stored(source)
+    write(world, source, dataclasses.replace(refused, ended="refused"))
+    assert kept(world, source) == "rt1"
+    assert world.stored(source).ended is None
+
+
 @with_any_clocks
 def test_a_late_pair_replaces_one_from_before_the_pair_that_was_spent_for_it(ahead: float) -> None:
     """The store has lost the write of that one, and was written again since."""

@@ -395,6 +395,23 @@ def test_each_attempt_has_an_assertion_of_its_own(expired: Scene) -> None:
     assert first != second
 
 
+def test_a_lock_that_excludes_nobody_is_reported_after_two_refusals(expired: Scene) -> None:
+    """Each time another process stored a pair meanwhile, so no refusal is about the stored grant, which stays."""
+
+    def another_pair(number: int) -> Callable[[HttpRequest], HttpResponse]:
+        def refuse(_request: HttpRequest) -> HttpResponse:
+            expired.store.put(KEY, expired.token(number, expires_at=expired.clock() - 1))
+            return refusal("invalid_grant")
+
+        return refuse
+
+    expired.server.will(another_pair(5), another_pair(6))
+    with raises(TemporarilyUnavailable, shows="lock"):
+        expired.run(expired.look())
+    assert [each["refresh_token"] for each in expired.server.forms] == ["rt0", "rt5"]
+    assert (expired.stored.token.refresh_token, expired.stored.ended) == ("rt6", None)
+
+
 def test_a_refusal_after_a_lost_answer_names_what_was_probably_lost(expired: Scene) -> None:
     """At a server without a grace period the rotated refresh token went with the answer."""
     expired.policy = RenewalPolicy()

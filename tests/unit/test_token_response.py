@@ -272,8 +272,11 @@ def test_judge_refusal_is_not_asked_about_a_token() -> None:
     assert judge(answer({"code": 1, "message": "ok", **ISSUED}), request).access_token == "at1"
 
 
-@pytest.mark.parametrize("token_type", ["DPoP", "mac", "N_A", "Token"])
-def test_a_token_of_another_type_is_issued_and_unusable(token_type: str) -> None:
+@pytest.mark.parametrize(
+    ("token_type", "parameter"),
+    [("DPoP", "dpop"), ("mac", "token_scheme"), ("N_A", "token_scheme"), ("Token", "token_scheme")],
+)
+def test_a_token_of_another_type_is_issued_and_unusable(token_type: str, parameter: str) -> None:
     """RFC 6749 section 7.1: it must not be used; the error names what to do about it, and the pair is there to be
     saved.
     """
@@ -281,7 +284,21 @@ def test_a_token_of_another_type_is_issued_and_unusable(token_type: str) -> None
     assert issued.token is not None
     assert (issued.token.refresh_token, issued.token.token_type) == ("rt1", token_type)
     assert isinstance(issued.unusable, ConfigurationError)
-    assert issued.unusable.parameter == "token_scheme"
+    assert issued.unusable.parameter == parameter
+
+
+def test_a_scope_that_contains_a_secret_is_left_out() -> None:
+    """The repr of a token shows its scope: a server that writes the refresh token there must not put it into logs."""
+    issued = judge_token_response(
+        answer(
+            {**ISSUED, "scope": "read s3cr3t-refresh-token-of-alice", "refresh_token": "s3cr3t-refresh-token-of-alice"}
+        ),
+        refresh_request(),
+        now=NOW,
+    )
+    assert issued.token is not None
+    assert (issued.token.refresh_token, issued.token.scope) == ("s3cr3t-refresh-token-of-alice", None)
+    assert any("scope" in note for note in issued.notes)
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER", None, "", 7])
