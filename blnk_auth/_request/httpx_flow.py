@@ -11,7 +11,7 @@ programs import this module at their start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -176,8 +176,10 @@ class HttpxFlow:
                 return None
         from .redirects import with_proof
 
+        proof: Mapping[str, str] = {}
         try:
-            proof = self._proof.prove(cached, request.method, str(request.url)) if self._proof is not None else {}
+            if self._proof is not None:
+                proof = self._proof.prove(cached, request.method, str(request.url))
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
         request.headers = with_proof(self._httpx, headers, cached.header, proof)
