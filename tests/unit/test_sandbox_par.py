@@ -257,6 +257,16 @@ def test_a_refresh_may_ask_for_some_of_the_granted_details(sandbox: Sandbox, htt
     assert refresh(sandbox, http, less["refresh_token"]).json()["authorization_details"] == [ACCOUNTS, PAYMENT]
 
 
+def test_an_exchange_may_ask_for_some_of_the_granted_details(sandbox: Sandbox, http: httpx.Client) -> None:
+    """RFC 9396 section 6; the refresh token is for all of them."""
+    code = code_for(sandbox, authorization_details=details(ACCOUNTS, PAYMENT))
+    answer = exchange(sandbox, http, code, authorization_details=details(ACCOUNTS)).json()
+    assert answer["authorization_details"] == [ACCOUNTS]
+    assert refresh(sandbox, http, answer["refresh_token"]).json()["authorization_details"] == [ACCOUNTS, PAYMENT]
+    more = exchange(sandbox, http, code_for(sandbox), authorization_details=details(ACCOUNTS))
+    assert error_of(more) == (400, "invalid_authorization_details")
+
+
 def test_the_metadata_lists_the_types(sandbox: Sandbox, http: httpx.Client) -> None:
     """RFC 9396 section 10."""
     announced = http.get("/.well-known/oauth-authorization-server").json()

@@ -147,11 +147,13 @@ class AuthorizationServer:
         code: str,
         redirect_uri: str | None,
         code_verifier: str | None,
+        authorization_details: tuple[dict[str, Any], ...] = (),
         confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
         """The token response for a code; otherwise `invalid_grant`. A failed attempt spends the code too.
 
-        `confirmation`: what the request proves, and the tokens are bound to; in the next methods too.
+        `authorization_details`: those of the grant that the access token is for; empty means all. `confirmation`: what
+        the request proves, and the tokens are bound to. In the next methods too.
         """
         with self._lock:
             issued = self._codes.get(code)
@@ -169,7 +171,9 @@ class AuthorizationServer:
                 raise OAuthError("invalid_grant", "The code is bound to another key (dpop_jkt)")
             if issued.change is not None:
                 _change(issued.grant, *issued.change, now=self._clock())
-            return self._new_pair(client, issued.grant, confirmation=confirmation)
+            details = part_of(issued.grant.authorization_details, authorization_details)
+            pair = self._new_pair(client, issued.grant, confirmation=confirmation)
+            return {**pair, "authorization_details": list(details)} if details else pair
 
     def refresh(
         self,
@@ -179,10 +183,7 @@ class AuthorizationServer:
         authorization_details: tuple[dict[str, Any], ...] = (),
         confirmation: Confirmation = _UNBOUND,
     ) -> dict[str, Any]:
-        """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`.
-
-        `authorization_details`: those of the grant that the access token is for; empty means all.
-        """
+        """The next pair of the family; if refresh tokens rotate, the presented one is spent. Else `invalid_grant`."""
         with self._lock:
             presented = self._usable(client, refresh_token)
             if not presented.confirmation.covers(confirmation):

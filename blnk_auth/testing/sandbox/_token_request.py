@@ -87,7 +87,7 @@ def perform_grant(
             raise
         figure = "refreshes"
     else:
-        answer, figure = _exchange_code(server, client, members, confirmation), "code_exchanges"
+        answer, figure = _exchange_code(server, client, members, details, confirmation), "code_exchanges"
     count(figure)
     return answer
 
@@ -100,13 +100,18 @@ def required(members: Mapping[str, str], name: str) -> str:
 
 
 def _exchange_code(
-    server: AuthorizationServer, client: RegisteredClient, members: Mapping[str, str], confirmation: Confirmation
+    server: AuthorizationServer,
+    client: RegisteredClient,
+    members: Mapping[str, str],
+    details: tuple[dict[str, Any], ...],
+    confirmation: Confirmation,
 ) -> dict[str, Any]:
     return server.exchange_code(
         client,
         code=required(members, "code"),
         redirect_uri=members.get("redirect_uri"),
         code_verifier=members.get("code_verifier"),
+        authorization_details=details,
         confirmation=confirmation,
     )
 
