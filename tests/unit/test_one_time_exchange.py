@@ -99,6 +99,17 @@ def test_it_has_a_twin_for_tasks(world: ScriptedWorld, run: Any) -> None:
     assert threading.current_thread() not in threads
 
 
+def test_the_tokens_are_bound_to_a_key_where_the_client_has_one() -> None:
+    """DPoP, RFC 9449: a server that asks for a nonce has issued nothing, so it gets the same once more."""
+    world = ScriptedWorld(acme(), dpop=True)
+    world.server.will(answer({"error": "use_dpop_nonce"}, 400, dpop_nonce="n1"), pair(1, token_type="DPoP"))
+    source = exchange(world)
+    first, second = world.server.requests
+    assert first.headers["dpop"] != second.headers["dpop"]
+    assert [form["permission_id"] for form in world.server.forms] == [PERMISSION] * 2
+    assert world.stored(source).dpop is not None
+
+
 def test_the_new_tokens_replace_those_that_were_stored(world: ScriptedWorld) -> None:
     """Like a new sign-in."""
     source = world.signed_in()
