@@ -131,6 +131,17 @@ def judge_device_token_response(response: HttpResponse, request: ServerRequest, 
     return judge_token_response(response, request, now=now)
 
 
+def with_requested_scope(issued: Issued, scope: str | None, response: HttpResponse) -> Issued:
+    """What was issued, with the scope that was asked for if the response has no such member.
+
+    RFC 6749 section 5.1: it is "OPTIONAL, if identical to the scope requested by the client".
+    """
+    token = issued.token
+    if token is None or token.scope is not None or "scope" in (read_document(response.body) or {}):
+        return issued
+    return issued._replace(token=token.replace(scope=scope))
+
+
 def judge_revocation_response(response: HttpResponse, request: ServerRequest, *, now: float) -> None:
     """Return if the token is no longer valid, also when the server never knew it (RFC 7009 section 2.2); else raise."""
     if not 200 <= response.status_code < 300:

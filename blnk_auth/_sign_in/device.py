@@ -18,9 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._protocol.dpop_key import DpopKey
+from .._protocol.http_messages import HttpResponse
 from .._protocol.origins import endpoint_origin
 from .._protocol.requests import ServerRequest, build_device_authorization, build_device_exchange
-from .._protocol.token_response import judge_device_authorization, judge_device_token_response
+from .._protocol.token_response import (
+    Issued,
+    judge_device_authorization,
+    judge_device_token_response,
+    with_requested_scope,
+)
 from .._renewal.client_state import ClientState
 from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
@@ -230,7 +236,7 @@ class DeviceSignIn:
             )
 
         try:
-            self._current.start_over(exchange.exchange(build, judge_device_token_response, key=self._key))
+            self._current.start_over(exchange.exchange(build, self._judge, key=self._key))
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return False
@@ -239,6 +245,10 @@ class DeviceSignIn:
         finally:
             events.extend(exchange.events)
         return True
+
+    def _judge(self, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
+        issued = judge_device_token_response(response, request, now=now)
+        return with_requested_scope(issued, self._wanted.scope, response)
 
 
 def _next_interval(interval: float, not_yet: TemporarilyUnavailable) -> float:

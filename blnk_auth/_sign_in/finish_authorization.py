@@ -19,7 +19,7 @@ from .._protocol.dpop_key import DpopKey
 from .._protocol.http_messages import HttpResponse
 from .._protocol.requests import ServerRequest, build_code_exchange
 from .._protocol.response_errors import spent_nothing
-from .._protocol.token_response import Issued, judge_token_response
+from .._protocol.token_response import Issued, judge_token_response, with_requested_scope
 from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
@@ -139,17 +139,15 @@ class AuthorizationFinish:
 def _judge(pending: PendingSignIn, response: HttpResponse, request: ServerRequest, *, now: float) -> Issued:
     """The token, with what a response may leave out because the client knows it.
 
-    That is the scope, where it is "identical to the scope requested by the client" (RFC 6749 section 5.1), and the
-    `grant_id` of a grant that the client asked to change. What the server should have sent and did not is a note.
+    That is the scope, and the `grant_id` of a grant that the client asked to change. What the server should have sent
+    and did not is a note.
     """
-    issued = judge_token_response(response, request, now=now)
+    issued = with_requested_scope(judge_token_response(response, request, now=now), pending.scope, response)
     token = issued.token
     if token is None:
         return issued
     known = {"grant_id": pending.grant_id} if pending.grant_id is not None else {}
     missing = [name for name in (pending.expected or "").split() if name not in token.extra]
-    completed = token.replace(
-        scope=token.scope or pending.scope, extra=MappingProxyType({**known, **token.extra}) if known else token.extra
-    )
+    completed = token.replace(extra=MappingProxyType({**known, **token.extra})) if known else token
     notes = tuple(f"the sign-in asked for {name}, and the response has none" for name in missing)
     return issued._replace(token=completed, notes=(*issued.notes, *notes))

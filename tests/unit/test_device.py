@@ -63,6 +63,13 @@ class Device:
         return self.world.client.authorize_device("alice", **given)
 
 
+@pytest.mark.parametrize(("members", "known"), [({}, "a b"), ({"scope": "a"}, "a"), ({"scope": 7}, None)], ids=repr)
+def test_a_scope_that_is_left_out_is_the_one_that_was_asked_for(members: dict[str, Any], known: str | None) -> None:
+    """RFC 6749 section 5.1, which RFC 8628 section 3.5 refers to."""
+    device = Device(pair(1, **members))
+    assert device.sign_in(scope=["a", "b"]).token().scope == known
+
+
 def test_the_code_is_asked_for_shown_and_exchanged() -> None:
     """The requests are those of RFC 8628 sections 3.1 and 3.4, and the tokens are stored."""
     device = Device(PENDING, pair(1))

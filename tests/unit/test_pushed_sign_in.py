@@ -516,10 +516,18 @@ def test_metadata_that_promises_what_the_server_does_not_do_is_reported(
 
 @pytest.mark.parametrize(
     ("asked", "answered", "known"),
-    [("a b", None, "a b"), (["a", "b"], None, "a b"), ("a b", "a", "a"), (None, None, None), (None, "a", "a")],
+    [
+        ("a b", None, "a b"),
+        (["a", "b"], None, "a b"),
+        ("a b", "a", "a"),
+        (None, None, None),
+        (None, "a", "a"),
+        # What cannot be read is not what was asked for.
+        ("a b", 7, None),
+    ],
 )
 def test_a_scope_that_is_left_out_is_the_one_that_was_asked_for(
-    asked: str | list[str] | None, answered: str | None, known: str | None
+    asked: str | list[str] | None, answered: Any, known: str | None
 ) -> None:
     """RFC 6749 section 5.1: "OPTIONAL, if identical to the scope requested by the client"."""
     world = ScriptedWorld(acme(issuer=ISSUER))
