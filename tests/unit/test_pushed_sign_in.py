@@ -18,7 +18,7 @@ from support.canary.leaks import leaks
 from support.errors import raises
 from support.providers import acme
 from support.scripted import ScriptedWorld
-from support.token_endpoint import answer, pair, refusal
+from support.token_endpoint import answer, form, pair, refusal
 
 from blnk_auth import (
     AuthorizationRequest,
@@ -350,7 +350,7 @@ def test_a_refusal_shows_no_secret(world: ScriptedWorld) -> None:
     """A server may quote what was sent: the state, the secret."""
 
     def quoting(request: Any) -> HttpResponse:
-        return refusal("invalid_request", error_description=f"bad: {request.body.decode()} client-s3cret")
+        return refusal("invalid_request", error_description=f"bad: {form(request)['state'][:24]} client-s3cret")
 
     world.server.will(quoting)
     with raises(ConfigurationError) as caught:
