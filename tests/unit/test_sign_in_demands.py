@@ -25,6 +25,7 @@ from blnk_auth import (
     TokenSource,
 )
 from blnk_auth._protocol.demands import Demand, Demands
+from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.sign_in_demands import MOST_CAUSES
 
 MORE_SCOPE = 'Bearer error="insufficient_scope", scope="payments"'
@@ -177,6 +178,34 @@ def test_saving_the_mark_adopts_nothing() -> None:
     alice.token()
     settle()
     assert "adopted" not in world.events.names
+
+
+def test_a_record_with_a_mark_is_the_same_token() -> None:
+    """A process that finds it in the store has adopted nothing."""
+    world = ScriptedWorld()
+    alice = world.signed_in()
+    Api().get(alice)
+    cached = alice._current.cached
+    renewal = alice._current.renewal()
+    found = renewal.find(Goal(cached))
+    assert found is not None
+    assert cached is not None
+    assert found.version != cached.version
+    assert not renewal.events
+
+
+def test_a_sign_in_that_comes_before_the_mark_is_not_marked() -> None:
+    """What was asked for is about the grant before it."""
+    world = ScriptedWorld()
+    alice = world.signed_in()
+
+    def sign_in_elsewhere() -> None:
+        world.another_process().client.for_subject("alice").adopt(world.token(7))
+
+    world.store.interfere("lock", sign_in_elsewhere)
+    assert Api().get(alice) == 403
+    assert world.stored(alice).token.access_token == "at7"
+    assert world.stored(alice).demands is None
 
 
 def test_a_new_sign_in_forgets_what_was_asked_for() -> None:
