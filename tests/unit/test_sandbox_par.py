@@ -137,6 +137,13 @@ def test_a_wrong_request_is_refused_when_it_is_pushed(
     assert sandbox.counts.pushed_requests == 0
 
 
+@pytest.mark.parametrize("client_id", [None, "another"])
+def test_a_client_pushes_for_itself(sandbox: Sandbox, http: httpx.Client, client_id: str | None) -> None:
+    """RFC 9126 section 2.1: `client_id` is required, also where the client authenticates by Basic."""
+    refused = push(sandbox, http, client_id=client_id)
+    assert refused.json()["error_description"] == "client_id is missing, or is not the client that authenticated"
+
+
 def test_a_client_authenticates_where_it_pushes_as_at_the_token_endpoint(sandbox: Sandbox, http: httpx.Client) -> None:
     """By Basic or in the body; otherwise it is refused with a challenge. Its secret is not part of the request."""
     form = asked(sandbox)

@@ -37,7 +37,8 @@ def _is_list_of_objects(value: object) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, dict) and all(_is_string(value.get(name)) for name in ("currency", "amount"))
+    members = cast("Detail", value) if isinstance(value, dict) else {}
+    return all(_is_string(members.get(name)) for name in ("currency", "amount"))
 
 
 Check = Callable[[object], bool]
