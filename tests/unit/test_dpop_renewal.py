@@ -427,6 +427,18 @@ def test_if_the_key_cannot_be_stored_first_it_is_stored_with_the_pair(world: Scr
     assert {proof_of(request)[0] for request in world.server.requests} == {stored_thumbprint(world, source)}
 
 
+@pytest.mark.parametrize("error", ["use_dpop_nonce", "invalid_dpop_proof"])
+def test_a_server_that_demands_proofs_is_named_where_the_client_sends_none(error: str) -> None:
+    """The remedy is the client's setting; nothing is repeated, and the grant stays."""
+    world = ScriptedWorld()
+    source = world.signed_in()
+    world.server.will(answer({"error": error}, 400, dpop_nonce="n1"))
+    with raises(ConfigurationError, error=error) as caught:
+        source.renew()
+    assert "dpop=True" in (caught.value.remedy or "")
+    assert world.stored(source).token.refresh_token == "rt0"
+
+
 # --- clients that do not have the key --------------------------------------------------------------------------------
 
 

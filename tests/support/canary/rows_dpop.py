@@ -8,6 +8,7 @@ from typing import Any
 from joserfc.jwk import ECKey
 
 from blnk_auth import OAuthClient, Signer, TokenSource
+from blnk_auth._renewal.stored_record import GrantRecord
 
 from .faults import ONE_OF_EACH, TOKEN_REQUEST, quotes
 from .rows_clients import private_key
@@ -38,7 +39,11 @@ def _bound(world: World, client: OAuthClient) -> TokenSource:
     _mark_stored_keys(world)
     source = world.look_at(client.finish_authorization(world.callback(start.url)))
     source.renew()
-    world.look_at(client._state, client._state.proofs, source._credential)
+    cached = source._credential.fresh()
+    record = GrantRecord.from_data(world.store.inner.load(source.store_key).data, "key")  # type: ignore[union-attr]
+    world.look_at(
+        client._state.proofs, None if cached is None else cached.dpop, record.dpop, repr(cached), repr(record)
+    )
     return source
 
 
