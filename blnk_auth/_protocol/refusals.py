@@ -61,9 +61,11 @@ _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_client": _CREDENTIALS,
     "invalid_scope": "scope",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
-    "use_dpop_nonce": "dpop: the server wants a DPoP proof with a nonce that it has sent, so the client needs dpop=True",
-    "invalid_dpop_proof": "dpop, this machine's clock, and that a proxy before the server does not change its URL; without "
-    "dpop=True no proof is sent",
+    "use_dpop_nonce": "dpop: the server wants a DPoP proof with its nonce, and without dpop=True no proof is sent",
+    "invalid_dpop_proof": (
+        "dpop, this machine's clock, and that no proxy before the server changes its URL; without dpop=True no proof is "
+        "sent"
+    ),
 }
 
 
