@@ -62,10 +62,7 @@ _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_scope": "scope",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
     "use_dpop_nonce": "dpop: the server wants a DPoP proof with its nonce, and without dpop=True no proof is sent",
-    "invalid_dpop_proof": (
-        "dpop, this machine's clock, and that no proxy before the server changes its URL; without dpop=True no proof is "
-        "sent"
-    ),
+    "invalid_dpop_proof": "dpop (without dpop=True no proof is sent), and this machine's clock",
 }
 
 
