@@ -164,7 +164,8 @@ class Profile:
             raise self.origin.error("cert_key", "has no effect without cert", "set cert to the certificate's file")
         if cert is not None:
             key, password = self.settings.get("cert_key", cert), self.settings.get("cert_password")
-            chosen["cert"] = (cert, key) if password is None else (cert, key, _now(password))
+            password = password() if callable(password) else password
+            chosen["cert"] = (cert, key) if password is None else (cert, key, password)
         return chosen
 
     def open_store(self, *, create: bool = True) -> TokenStore:
@@ -389,10 +390,6 @@ def _located(read: Callable[[], str], key: str, origin: SettingsOrigin) -> Calla
         raise failure
 
     return read_or_raise
-
-
-def _now(secret: str | Callable[[], str]) -> str:
-    return secret if isinstance(secret, str) else secret()
 
 
 def _jwk(text: str) -> dict[str, Any] | None:

@@ -355,6 +355,5 @@ def test_a_profile_specifies_what_is_raised(tmp_path: Path) -> None:
     client = OAuthClient.from_config(path=config)
     assert client._state.rules.on_demand == {"step_up": "raise", "consent_ended": "event"}
     config.write_text("\n".join([*lines, 'consent_ended = "always"']))
-    with pytest.raises(ConfigurationError, match="consent_ended") as caught:
+    with raises(ConfigurationError, parameter="consent_ended"):
         OAuthClient.from_config(path=config)
-    assert caught.value.parameter == "consent_ended"
