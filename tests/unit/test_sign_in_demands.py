@@ -195,7 +195,7 @@ def test_a_record_with_a_mark_is_the_same_token() -> None:
 
 
 def test_a_sign_in_that_comes_before_the_mark_is_not_marked() -> None:
-    """What was asked for is about the grant before it."""
+    """An earlier demand is about the grant before it."""
     world = ScriptedWorld()
     alice = world.signed_in()
 
