@@ -66,17 +66,37 @@ def test_env_is_all_that_the_command_line_needs(offline: CommandLine, personalit
     environment = {**os.environ, **offline.environment, **variables}
     with started("sandbox", *chosen) as (_, output):
         read_until(output, "  )")
-        login = subprocess.Popen(
-            command("login", "--paste"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        with login:
-            assert login.stderr is not None
-            url = next(line.strip() for line in login.stderr if line.startswith("  http"))
-            _, complaints = login.communicate(browser.sign_in(url, subject="alice", approve=True) + "\n", PATIENCE)
-        assert login.returncode == 0, complaints
+        signed_in_at_the_command_line(environment)
         token = subprocess.check_output(command("token"), text=True, timeout=PATIENCE, env=environment).strip()
         headers = {"Authorization": f"Bearer {token}", **BLINK_HEADERS}
         assert httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers).status_code == 200
+
+
+def test_env_of_a_sandbox_with_extensions_is_enough_too(offline: CommandLine) -> None:
+    """`login` pushes, `request` proves: the client finds what the server demands, and binds its tokens to a key."""
+    port = free_port()
+    names = ("par_required", "dpop_required", "dpop_nonce_changes")
+    chosen = ("--port", str(port), *(argument for name in names for argument in ("--extension", name)))
+    variables = variables_of(finish("sandbox", *chosen, "--env").stdout)
+    assert (variables["BLNK_AUTH_PROVIDER"], variables["BLNK_AUTH_DPOP"]) == ("discover", "true")
+    environment = {**os.environ, **offline.environment, **variables}
+    with started("sandbox", *chosen) as (_, output):
+        read_until(output, "  )")
+        signed_in_at_the_command_line(environment)
+        url = f"http://127.0.0.1:{port}/data/ledgers"
+        body = subprocess.check_output(command("request", url), text=True, timeout=PATIENCE, env=environment)
+        assert "Customer wallets" in body
+
+
+def signed_in_at_the_command_line(environment: dict[str, str]) -> None:
+    login = subprocess.Popen(
+        command("login", "--paste"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    with login:
+        assert login.stderr is not None
+        url = next(line.strip() for line in login.stderr if line.startswith("  http"))
+        _, complaints = login.communicate(browser.sign_in(url, subject="alice", approve=True) + "\n", PATIENCE)
+    assert login.returncode == 0, complaints
 
 
 def test_env_needs_a_port_and_starts_nothing() -> None:

@@ -15,7 +15,7 @@ _MAKERS = {"blnk_cloud": "BlnkCloud", "blink": "BLink", "flinks": "Flinks", "dis
 
 OF_PROVIDERS = (
     *("base_url", "issuer", "host", "authorization_endpoint", "target_id", "username", "user_agent", "client_auth"),
-    *("consent", "scope", "verify", "cert"),
+    *("consent", "dpop", "scope", "verify", "cert"),
 )
 """Every setting that only some sandboxes need: another sandbox's variables must be removed from a `.env` file."""
 
@@ -35,7 +35,7 @@ class ClientSettings:
         of_client: The settings of the client, with its secret if it has one.
         subject: Whose tokens the command line uses where none is named.
         scope: The scope to ask for at sign-in, where the provider requires one. None: none.
-        dpop: Whether the client binds its tokens to a key, which is an argument in Python.
+        dpop: Whether the client binds its tokens to keys.
     """
 
     provider: str
@@ -48,8 +48,9 @@ class ClientSettings:
     def variables(self) -> dict[str, str]:
         """What a `.env` file wants: `BLNK_AUTH_<SETTING>` by name."""
         scope = {} if self.scope is None else {"scope": self.scope}
-        settings = {"provider": self.provider, **self.of_provider, **self.of_client, "subject": self.subject, **scope}
-        return {variable(name): value for name, value in settings.items()}
+        dpop = {"dpop": "true"} if self.dpop else {}
+        settings = {"provider": self.provider, **self.of_provider, **self.of_client, **dpop, "subject": self.subject}
+        return {variable(name): value for name, value in {**settings, **scope}.items()}
 
     def python(self) -> str:
         """The same as a statement that makes the `OAuthClient`."""
