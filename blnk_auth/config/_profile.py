@@ -138,13 +138,9 @@ class Profile:
         Raises:
             ConfigurationError: The private key, or a reference to the keyring, cannot be read.
         """
-        passed = (
-            *("client_id", "client_secret", "redirect_uri", "client_auth", "key_id", "signing_algorithm"),
-            *("step_up", "consent_ended"),
-        )
-        chosen = {name: self.settings[name] for name in passed if name in self.settings}
-        if self.settings.get("dpop"):
-            chosen["dpop"] = True
+        passed = "client_id client_secret redirect_uri client_auth key_id signing_algorithm step_up consent_ended dpop"
+        # `dpop = false` is the default, which `OAuthClient` calls None.
+        chosen = {name: value for name in passed.split() if (value := self.settings.get(name)) not in (None, False)}
         named = (("private_key", "private_key"), ("dpop_key", "dpop"))
         chosen |= {argument: self._private_key(name) for name, argument in named if name in self.settings}
         return {**chosen, **self.network_settings()}
