@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import HTTPRedirectHandler, build_opener, urlopen
 
 from blnk_auth import AuthorizationRequest, DeviceAuthorization, OAuthClient
 
@@ -50,6 +50,7 @@ async def signing_in_by_tasks(world: World) -> object:
 
 
 def _pushing(world: World) -> OAuthClient:
+    """A client whose sign-ins are pushed."""
     endpoint = f"{world.server.origin}/par"
     return world.client(
         world.provider(pushed_authorization_request_endpoint=endpoint, requires_pushed_authorization_requests=True)
@@ -186,6 +187,34 @@ def signing_in_interactively(world: World) -> object:
         on_url=lambda url: browse(world, url, first="code=Unknown-Code-0f-Nobody"),
         timeout=20,
     )
+
+
+class _Stays(HTTPRedirectHandler):
+    """A browser that shows where it is sent to, and stays where it is."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _open(world: World, url: str) -> None:
+    """Opens the address of the listener, and comes back from the server."""
+    try:
+        with build_opener(_Stays()).open(url, timeout=20) as page:
+            world.look_at(page.read().decode())
+    except HTTPError as redirect:
+        _visit(world, world.callback(redirect.headers["Location"]))
+
+
+@row("OAuthClient.authorize_interactively", failures=PAR, further=ONE_OF_EACH)
+def signing_in_interactively_with_a_pushed_request(world: World) -> object:
+    """It is pushed when the browser opens the address of the listener; the page of a refusal shows no secret."""
+
+    def browse_to(url: str) -> None:
+        thread = threading.Thread(target=_open, args=(world, url), name="browser of the canary")
+        world.stack.callback(thread.join)
+        thread.start()
+
+    return _pushing(world).authorize_interactively("alice", open_browser=False, on_url=browse_to, timeout=20)
 
 
 @row("OAuthClient.aauthorize_interactively", further=TOKEN_REQUEST)
