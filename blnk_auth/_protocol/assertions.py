@@ -107,4 +107,4 @@ def _signed(claims: dict[str, Any], algorithm: str, key_id: str | None, sign: Ca
             remedy="leave it out for the one that fits the key",
         )
     header = {"alg": algorithm, "typ": "JWT", **({"kid": key_id} if key_id else {})}
-    return signed(encoded(header), claims, sign)
+    return signed(encoded(header), encoded(claims), sign)

@@ -144,17 +144,15 @@ def algorithm_for(key: LoadedKey, accepted: Sequence[str] = ()) -> str:
 
 
 def sign_with(key: LoadedKey, algorithm: str) -> Callable[[bytes], bytes]:
-    """Signs with a private key through joserfc's algorithm of that name. It does nothing until it is called.
-
-    The algorithm is taken from joserfc's registry directly: `jwt.encode` would warn of EdDSA with each assertion.
-    """
-    from joserfc.jws import JWSRegistry
+    """Signs with a private key by the JWS algorithm of that name. It does nothing until it is called."""
+    prepared: Callable[[bytes], bytes] | None = None
 
     def sign(message: bytes) -> bytes:
+        nonlocal prepared
         try:
-            model = JWSRegistry.algorithms[algorithm]
-            model.check_key(key)
-            return model.sign(message, key)
+            if prepared is None:
+                prepared = _prepared(key, algorithm)
+            return prepared(message)
         except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, which may quote the key
             failure = type(error).__name__
         raise ConfigurationError(
@@ -162,6 +160,31 @@ def sign_with(key: LoadedKey, algorithm: str) -> Callable[[bytes], bytes]:
             parameter="signing_algorithm",
             remedy="leave it out for the one that fits the key",
         )
+
+    return sign
+
+
+def _prepared(key: LoadedKey, algorithm: str) -> Callable[[bytes], bytes]:
+    """What is done for each message: the key has been checked, and nothing is looked up.
+
+    The algorithm is taken from joserfc's registry directly: `jwt.encode` would warn of EdDSA with each assertion.
+    """
+    from joserfc.jws import JWSRegistry
+
+    model: Any = JWSRegistry.algorithms[algorithm]
+    model.check_key(key)
+    if key.key_type != "EC":
+        return lambda message: cast("bytes", model.sign(message, key))
+    # As joserfc does it (RFC 7518 section 3.4), in three quarters of the time: a DPoP proof is signed for each request.
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    private: Any = key.get_op_key("sign")
+    ecdsa, length = ECDSA(model.hash_alg()), (cast("Any", key).curve_key_size + 7) // 8
+
+    def sign(message: bytes) -> bytes:
+        r, s = decode_dss_signature(private.sign(message, ecdsa))
+        return r.to_bytes(length, "big") + s.to_bytes(length, "big")
 
     return sign
 
@@ -203,7 +226,12 @@ def base64url(octets: bytes) -> bytes:
     return base64.urlsafe_b64encode(octets).rstrip(b"=")
 
 
-def signed(header: bytes, claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
-    """The claims as a JWT (RFC 7519), in JWS compact form (RFC 7515 section 7.1). `header` is `encoded` already."""
-    signing_input = header + b"." + encoded(claims)
+def as_json(value: object) -> str:
+    """A value as JSON, without spaces."""
+    return _to_json(value)
+
+
+def signed(header: bytes, claims: bytes, sign: Callable[[bytes], bytes]) -> str:
+    """A JWT (RFC 7519), in JWS compact form (RFC 7515 section 7.1), of a header and claims that are `encoded`."""
+    signing_input = header + b"." + claims
     return (signing_input + b"." + base64url(sign(signing_input))).decode("ascii")

@@ -11,7 +11,7 @@ programs import this module at their start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from .._protocol.http_messages import Package
+    from .._renewal.credential import ProofOfPossession
     from .after_rejection import ApiRejection
     from .attempts import Attempts
     from .rejection_body import HttpxRejectionBody
@@ -155,7 +156,7 @@ class HttpxFlow:
         if cached is None or not self._is_plain or (url.scheme, url.raw_host, url.port) not in self._listed:
             return None
         if self._proof is not None:
-            return self._attach_with_proof(request, cached)
+            return self._attach_with_proof(request, cached, self._proof)
         headers = request.headers
         signed: httpx.Headers = self._httpx.Headers(headers)
         # `cached.header`, without the call.
@@ -167,7 +168,9 @@ class HttpxFlow:
         request.extensions[_ATTACHED] = cached
         return cached
 
-    def _attach_with_proof(self, request: httpx.Request, cached: CachedToken) -> CachedToken | None:
+    def _attach_with_proof(
+        self, request: httpx.Request, cached: CachedToken, proof: ProofOfPossession
+    ) -> CachedToken | None:
         """The same with a proof, for a request that has neither of the two headers yet."""
         headers = request.headers
         for name, _ in headers.raw:
@@ -176,13 +179,11 @@ class HttpxFlow:
                 return None
         from .redirects import with_proof
 
-        proof: Mapping[str, str] = {}
         try:
-            if self._proof is not None:
-                proof = self._proof.prove(cached, request.method, str(request.url))
+            proved = proof.prove(cached, request.method, str(request.url))
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        request.headers = with_proof(self._httpx, headers, cached.header, proof)
+        request.headers = with_proof(self._httpx, headers, cached.header, proved)
         request.extensions[_ATTACHED] = cached
         return cached
 

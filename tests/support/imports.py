@@ -36,7 +36,11 @@ LAYERS = (
         "know records and keys, nothing of OAuth",
         third_party="cryptography filelock key_value keyring platformdirs psycopg redis sqlalchemy",
     ),
-    layer("_protocol", "requests and responses as values: no socket, no store", third_party="authlib idna joserfc"),
+    layer(
+        "_protocol",
+        "requests and responses as values: no socket, no store",
+        third_party="authlib cryptography idna joserfc",
+    ),
     layer(
         "_transport provider providers",
         "what a provider is, and how it is reached",
