@@ -186,6 +186,7 @@ def _check_fit(key: Any, algorithm: str) -> None:
     failure = ""
     try:
         if algorithm not in ("none", "HS256", "HS384", "HS512"):
+            key.check_use("sig")
             return JWSRegistry.algorithms[algorithm].check_key(key)
     except Exception as error:  # noqa: BLE001 - as in `signing`
         failure = f" ({type(error).__name__})"

@@ -243,6 +243,7 @@ CANNOT_WORK: list[tuple[Any, str]] = [
     ({**EC, "alg": "ES384"}, "dpop"),
     ({**EC, "alg": "HS256"}, "dpop"),
     ({**EC, "alg": "none"}, "dpop"),
+    ({**EC, "use": "enc"}, "dpop"),
     ({**RSA, "alg": "ES256"}, "dpop"),
     ({**EC, "x": "AAAA"}, "dpop"),
     ({"kty": "EC"}, "dpop"),
