@@ -21,8 +21,13 @@ _IN_THE_CONTRACT = {"F45": "test_the_lock_of_a_killed_process_is_free"}
 ENTRY = re.compile(r"^- \*\*(?P<number>F\d\d|Trap \d\d)\*\* (?P<text>[^\n]*)\n((?:  .*\n)*)", re.MULTILINE)
 
 
-def tests() -> Iterator[tuple[str, str, str]]:
-    """File, name and docstring of every test."""
+@functools.cache
+def tests() -> tuple[tuple[str, str, str], ...]:
+    """File, name and docstring of every test; read once, since that takes a second."""
+    return tuple(_tests())
+
+
+def _tests() -> Iterator[tuple[str, str, str]]:
     contracts = FILE.parent.glob("support/stores/*_contract.py")
     for path in sorted({*FILE.parent.rglob("test_*.py")} - {FILE.parent / "unit" / "test_failures.py"}) + sorted(
         contracts
