@@ -191,7 +191,7 @@ def test_a_user_signs_in_again_until_the_api_is_content(kind: Kind) -> None:
 def test_a_token_with_a_proof_is_stepped_up_too(kind: Kind) -> None:
     """The challenge has the scheme of the token: DPoP (RFC 9449 section 7.1)."""
     with a_world("blnk_cloud", extensions=("step_up", "dpop")) as cloud:
-        client = cloud.client(step_up="raise", dpop=True)
+        client = cloud.client(cloud.provider(), step_up="raise", dpop=True)
         start = client.start_authorization("alice", scope="data:read proxy:write")
         alice = client.finish_authorization(cloud.sandbox.sign_in(start.url, subject="alice"))
         with cloud.open(kind, alice) as http:
