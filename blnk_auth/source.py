@@ -80,6 +80,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         token may still be accepted.
 
         Raises:
+            ConfigurationError: The grant is bound to a DPoP key that the client does not have.
             StoreError: The store cannot be read.
         """
         return state_of(self._current)

@@ -296,6 +296,14 @@ def test_no_repr_and_no_pickle_has_the_key() -> None:
     assert copy.deepcopy(key) is copy.copy(key) is key
 
 
+def test_a_pickled_signer_keeps_its_public_key() -> None:
+    """It is public, and the client of another process needs it."""
+    signer = Signer(max, "ES256", public_jwk=OF_RFC_9449)  # type: ignore[arg-type]  # any function that can be pickled
+    assert pickle.loads(pickle.dumps(signer)) == signer
+    assert hash(signer) == hash(copy.copy(signer))
+    assert DpopKey.of(pickle.loads(pickle.dumps(signer))).thumbprint == of_public(OF_RFC_9449, "ES256").thumbprint
+
+
 # --- nonces and clocks -----------------------------------------------------------------------------------------------
 
 
