@@ -2,7 +2,7 @@
 
 A whole request over a mock transport, whose responses bring a nonce and a date, as an API's do. From its instructions
 those of the same request with a Bearer token are taken away; what is left is compared with one signature of the same
-key, made by `cryptography` alone. Counted in instructions, so only where `valgrind` is.
+key in the form of JWS, made by `cryptography` alone. Counted in instructions, so only where `valgrind` is.
 
 Run: python benchmarks/proofs.py [--quick]
 """
@@ -21,6 +21,7 @@ import instructions
 import peers
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 URL = f"{peers.MOCKED}/data/accounts?instance_id=instance_1"
 CLIENTS = ("requests", "httpx", "httpx async", "httpx2", "httpx2 async")
@@ -35,8 +36,14 @@ def keys() -> dict[str, tuple[Any, Sign]]:
     curve, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
     modulus = rsa.generate_private_key(65537, 2048)
     ecdsa, pss = ec.ECDSA(hashes.SHA256()), padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+
+    def es256() -> bytes:
+        # RFC 7518 section 3.4: r and s, not DER.
+        r, s = decode_dss_signature(curve.sign(PAYLOAD, ecdsa))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
     return {
-        "ES256": (curve, lambda: curve.sign(PAYLOAD, ecdsa)),
+        "ES256": (curve, es256),
         "EdDSA": (edwards, lambda: edwards.sign(PAYLOAD)),
         "PS256": (modulus, lambda: modulus.sign(PAYLOAD, pss, hashes.SHA256())),
     }

@@ -55,6 +55,11 @@ def _over_the_cheapest_peer(counted: dict[str, float], client: str) -> list[Targ
     ]
 
 
+def _proof_targets(found: dict[str, Any]) -> list[Target]:
+    what = "a request with a proof above Bearer, over the bare signature"
+    return [(f"{what}, {' '.join(of(label))}", each["over_bare"], 1.3, "{:.2f}") for label, each in found.items()]
+
+
 def _herd_targets(found: dict[str, Any]) -> list[Target]:
     rows: list[Target] = []
     for crowd, figures in found.items():
@@ -154,6 +159,7 @@ def noticed(found: dict[str, Any]) -> str:
 
 _TARGETS: dict[str, Callable[[dict[str, Any]], list[Target]]] = {
     "hot_path": _hot_path_targets,
+    "proofs": _proof_targets,
     "herd": _herd_targets,
     "stalls": _stall_targets,
     "embedded": _embedded_targets,
@@ -194,6 +200,17 @@ def _hot_path(found: dict[str, Any], plots: Path) -> str:
         bars(plots / "performance-hot-path.svg", step["instructions"], "instructions of the auth step", log=True)
         text += "\n![Instructions of the auth step](performance-hot-path.svg)\n"
     return text
+
+
+def _proofs(found: dict[str, Any], plots: Path) -> str:
+    if not found:
+        return "Not measured in this run: instructions are counted where `valgrind` is.\n"
+    rows = [
+        (*of(label)[::-1], *(f"{each[name]:,.0f}" for name in ("bearer", "whole", "bare")), f"{each['over_bare']:.2f}")
+        for label, each in found.items()
+    ]
+    heads = "client|algorithm|request with Bearer|request with a proof|bare signature|the difference over the signature"
+    return table(heads.split("|"), rows)
 
 
 def _herd(found: dict[str, Any], plots: Path) -> str:
@@ -340,6 +357,14 @@ _SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
             "sending; the whole request is sent to a mock transport, and its ratio is one of instructions."
         ),
         _hot_path,
+    ),
+    "proofs": (
+        "A token with a proof (DPoP)",
+        (
+            "Instructions of whole requests to a mock transport that sends a date and nonces. The bare signature is one "
+            "of the same key in the form of JWS, made by `cryptography` alone, which no client can avoid."
+        ),
+        _proofs,
     ),
     "herd": (
         "A crowd on an expired token",

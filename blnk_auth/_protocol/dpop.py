@@ -11,6 +11,7 @@ It never opens a socket and never reads a clock: every function takes `now`, in 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import secrets
@@ -194,8 +195,12 @@ def _offset(date: str, headers: Mapping[str, str], now: float, before: float) ->
 
 def _origin_of(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    # Without the path, which would be normalized in vain.
-    return _origin_of_uri(target_uri(f"{scheme}://{rest.partition('/')[0]}"))
+    return _normalized_origin(f"{scheme}://{rest.partition('/')[0]}")
+
+
+@functools.lru_cache(maxsize=_MOST_ORIGINS)
+def _normalized_origin(url: str) -> str:
+    return _origin_of_uri(target_uri(url))
 
 
 def _origin_of_uri(uri: str) -> str:
