@@ -121,7 +121,7 @@ def _permits_what_begins_alike(self: AllowedOrigins, origin: Origin) -> bool:
             "encrypted_record", _encrypted.EncryptedStore, "_opened", lambda self, key, data: data, id="altered"
         ),
         pytest.param("callback_url", sign_in, "parse_callback", _takes_the_last, id="a parameter that comes twice"),
-        pytest.param("redirect", requests_hook.ResponseHook, "_strip_before_redirect", _does_nothing, id="a redirect"),
+        pytest.param("redirect", requests_hook.ResponseHook, "before_redirect", _does_nothing, id="a redirect"),
         pytest.param("record_file", records, "GRANTS", [], id="nothing broken"),
     ],
 )
