@@ -86,7 +86,8 @@ class ResponseHook:
         if target is None or not self.credential.rules.permits(target, self.sent.token):
             for name in (self.header_name, *self.further):
                 request.headers.pop(name, None)
-        elif "DPoP" in self.further:
+        elif "DPoP" in self.further and "DPoP" in request.headers:
+            # It has none after an earlier redirect to another origin.
             # The session makes the redirected request from the answered one, which the history does not show then.
             response.request = redacted_copy(request, "DPoP")
             del request.headers["DPoP"]

@@ -303,6 +303,26 @@ def test_a_redirect_to_another_allowed_origin_takes_no_proof(server: DpopServer,
         assert "dpop" not in other.received[0].headers
 
 
+@pytest.mark.parametrize("back_to", ["the first origin", "itself"])
+@through_every_client
+def test_a_redirect_that_leaves_an_origin_may_lead_back_to_it(server: DpopServer, kind: Kind, back_to: str) -> None:
+    """Without token and proof, which stay behind at the first redirect to another origin."""
+    server.unchecked = ("/new",)
+
+    def redirected_again(request: Received) -> Reply:
+        origin = server.origin if back_to == "the first origin" else other.origin
+        return Reply.redirect(f"{origin}/new") if request.path == "/x" else Reply(200, b"new")
+
+    with Site(redirected_again) as other:
+        server.answer = redirecting(f"{other.origin}/x")
+        with kind.open(source_at(server, other.origin), follow=True) as http:
+            answer = http.get(f"{server.origin}/old")
+        assert (answer.status, answer.body) == (200, b"new")
+        after_the_first = [*server.api_requests[1:], *other.received]
+        assert len(after_the_first) == 2
+        assert not any({"authorization", "dpop"} & request.headers.keys() for request in after_the_first)
+
+
 @through_threads
 def test_a_redirect_that_is_not_followed_can_be_followed_by_hand(server: DpopServer, kind: Kind) -> None:
     """As `response.next` of requests and `response.next_request` of httpx."""
