@@ -301,12 +301,19 @@ def test_a_handshake_that_never_ends(package: Package) -> None:
 FROZEN = """
 import sys
 from blnk_auth import RenewalPolicy
-from blnk_auth._protocol.http_messages import HttpRequest
+from blnk_auth._protocol.http_messages import HttpRequest, NoResponse
 from blnk_auth._transport.network import Network, transport_for
 package, url, body = sys.argv[1:]
 network = Network(RenewalPolicy(request_deadline=2.0))
 request = HttpRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())
-print(transport_for(package, network).send(request).body.decode())
+while True:
+    try:
+        print(transport_for(package, network).send(request).body.decode())
+        break
+    except NoResponse as failure:
+        # A busy machine may not even connect within the deadline.
+        if failure.sent:
+            raise
 """
 
 
