@@ -124,7 +124,7 @@ class Renewal:
                 continue
             except SignInRequired as verdict:
                 again = self.stored.load_newest(goal.known if stored is None else stored.cached)
-                if again is None or (stored is not None and again.record == stored.record):
+                if again is None or (stored is not None and stored.record.is_same_as(again.record)):
                     raise self._mark_ended(verdict, again or stored) from None
                 # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
                 stored = again

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from .._protocol.demands import Demands
@@ -65,6 +65,10 @@ class GrantRecord:
         first = token.refresh_token or token.access_token
         name = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
         return cls(token, sign_in=name, renewals=0, dpop=dpop)
+
+    def is_same_as(self, found: GrantRecord) -> bool:
+        """Whether `found` is this record, or was before a key was added to it that could not be stored."""
+        return found in (self, replace(self, dpop=None))
 
     @property
     def rank(self) -> tuple[int, bool] | None:

@@ -204,7 +204,8 @@ class TokenEndpoint:
         if refused and ends_at - self.ports.monotonic() >= _LEAST_TIME:
             request = self._build(build)
             response = self.send(self._with_proof(request, key), ends_at - self.ports.monotonic())
-            self._observe(request, response)
+            if self._observe(request, response):
+                raise _proof_refused_again(response)
         return request, response
 
     def _with_proof(self, request: ServerRequest, key: DpopKey) -> ServerRequest:
@@ -215,11 +216,8 @@ class TokenEndpoint:
 
     def _observe(self, request: ServerRequest, response: HttpResponse) -> bool:
         """Keep the server's nonce and clock. Returns whether it refused the proof, and may accept another one."""
-        # RFC 9449 section 8: the code is in the body here, and in a challenge at an API.
-        document = read_document(response.body) if response.status_code in (400, 401) else None
-        refusal = None if document is None else document.get("error")
         return self.ports.proofs.nonces.observe(
-            request.request.url, response.headers, self.ports.clock(), refusal=refusal
+            request.request.url, response.headers, self.ports.clock(), refusal=_refusal(response)
         )
 
     @property
@@ -260,3 +258,19 @@ class TokenEndpoint:
         left = expires_at - self.ports.clock()
         if left <= self.ports.policy.refresh_warning:
             self.events.append(Event("refresh_token_expiring", self.key, f"sign in again within {left:.0f} seconds"))
+
+
+def _refusal(response: HttpResponse) -> str | None:
+    """The code of a refusal. RFC 9449 section 8: it is in the body here, and in a challenge at an API."""
+    document = read_document(response.body) if response.status_code in (400, 401) else None
+    return None if document is None else document.get("error")
+
+
+def _proof_refused_again(response: HttpResponse) -> TemporarilyUnavailable:
+    """The error for a second refusal, to which the server may have accepted a third proof."""
+    return TemporarilyUnavailable(
+        "the authorization server asked for another nonce in each of two responses, or its clock changed in between",
+        remedy="try again",
+        error=_refusal(response),
+        status_code=response.status_code,
+    )

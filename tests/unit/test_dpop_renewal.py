@@ -233,11 +233,11 @@ def test_a_nonce_costs_one_more_request_once(status: int) -> None:
 
 
 def test_a_nonce_that_is_asked_for_without_end_ends(world: ScriptedWorld) -> None:
-    """Two requests, a typed error, and the stored grant as it was."""
+    """Two requests, then `TemporarilyUnavailable`, and the stored grant as it was."""
     source = signed_in(world)
     before = world.store.texts[source.store_key]
     world.server.will(wants_nonce("n1"), wants_nonce("n2"))
-    with raises(ConfigurationError, error="use_dpop_nonce"):
+    with raises(TemporarilyUnavailable, error="use_dpop_nonce", outcome_unknown=False):
         source.renew()
     assert len(world.server.requests) == 3
     assert world.store.texts[source.store_key] == before
