@@ -5,7 +5,8 @@
     was lost or late, the save failed, the process was killed in between, or the lock had ceased to exclude. A save has
     also failed if the store has another pair than expected, as after it lost a write, and cannot be read then.
     And one call presents the same refresh token again only after its answer was lost, as often as the policy allows,
-    and while it still has the lock; never after it was suspended past the deadline of its request.
+    and while it still has the lock; never after it was suspended past the deadline of its request. Without exclusion
+    also with the key that it finds in the store, if its own could not be stored.
 2.  Never replaced by an older pair:
     No saved pair is replaced by an older one, in the server's order, and no pair of a sign-in by one of an earlier
     sign-in. The mark that a pair has ended is not taken off it.
@@ -32,6 +33,17 @@
     token with its next call and again after the next expiry. That pair is then in the store.
 9.  A superseded pair is not presented:
     A process never presents a refresh token that it has seen replaced, also if the store has lost the newer pair.
+10. Sent once more for its proof:
+    A request is sent once more, at most, because the server wants a nonce in its proof. So each is sent at most twice
+    for its nonce, and each of these has another nonce.
+11. Bound to one key:
+    A grant is presented with no other key than the one that the server has bound it to. Excused is only a key that a
+    fault kept out of the store, or took out of it.
+12. A key is never replaced:
+    A renewal never saves a pair with another key than the stored one, and never without it. The same is excused.
+13. A demand for a nonce costs no grant:
+    After a demand for a nonce no grant is marked as ended, and no user is asked to sign in. The call ends with a token,
+    unless the nonce changes again before the second request, or a fault prevents it.
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
 twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period two live pairs may
@@ -39,7 +51,7 @@ then exist, and no client can know the server's order. So 2 and 6 follow the num
 between two pairs for one refresh token the order in which the answers arrived. At such a server an older pair may also
 replace a newer one that has ended: it may be the one that lives.
 
-Where the clocks of processes differ, 1 to 9 hold as they are, with two exceptions. Each process judges by its own
+Where the clocks of processes differ, all of them hold as they are, with two exceptions. Each process judges by its own
 clock whether a token has expired (3) or is due (5). And without exclusion, either of two pairs for one refresh token
 may stay.
 """
@@ -49,7 +61,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from simulation.process import LIFETIME, REJECTED, REVOKED, generation_of
-from simulation.world import NONE, Happening, Setup, State, Worker, World, read
+from simulation.world import NONE, Happening, Setup, State, Worker, World, key_in, read
 
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.token import Token
@@ -64,6 +76,10 @@ INVARIANTS = {
     7: "ended only by a verdict",
     8: "everything heals",
     9: "a superseded pair is not presented",
+    10: "sent once more for its proof",
+    11: "bound to one key",
+    12: "a key is never replaced",
+    13: "a demand for a nonce costs no grant",
 }
 """Their names, as docs/explanation/renewal.md has them. Each complaint begins with the number."""
 
@@ -84,14 +100,20 @@ def check_step(setup: Setup, before: State, happening: Happening, after: State) 
 
 def _presented(setup: Setup, before: State, happening: Happening, after: State) -> None:
     generation = happening.number
+    bound = before.bound[before.line[generation]]
+    is_bound_to = bound in (NONE, happening.key) or not before.unstored.isdisjoint((bound, happening.key))
+    _hold(is_bound_to, f"11: refresh token {generation} is presented with key {happening.key}, and is bound to {bound}")
     if before.spent_at[generation] != NONE and before.exclusive:
         _hold(generation in before.orphans, f"1: refresh token {generation} is spent twice, and no fault explains it")
     if happening.worker == NONE:
         return
+    _unproved(setup, before, happening, after)
     worker = before.workers[happening.worker]
     if worker.presented == generation:
         was_lost = worker.repetitions < worker.lost_answers
         may_repeat = was_lost and worker.repetitions < setup.policy.lost_answer_retries
+        # It had another key than the stored one, which another process has stored without its lock.
+        may_repeat = may_repeat or (not before.exclusive and worker.presented_key in before.unstored - {happening.key})
         _hold(may_repeat, f"1: one call presents refresh token {generation} twice")
         has_lock = worker.holds_lock or not before.exclusive
         _hold(has_lock, f"1: refresh token {generation} is presented again without the lock")
@@ -110,8 +132,22 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
         _hold(ended is None or stored != generation, f"5: asked about {generation}, whose grant is known to have ended")
 
 
+def _unproved(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    if happening.worker == NONE:
+        return
+    worker = before.workers[happening.worker]
+    _hold(worker.unproved < 2, "10: a request is sent for the third time because of its nonce")
+
+
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
     (old, had_ended), (new, ended) = read(happening.before), read(happening.after)
+    key, replaced = key_in(happening.after), key_in(happening.before)
+    is_kept = (
+        replaced in (NONE, key) or after.line[new] != before.line[old] or not after.unstored.isdisjoint((key, replaced))
+    )
+    _hold(is_kept, f"12: the stored key {replaced} is replaced by {key}")
+    proved = before.workers[happening.worker].unproved == 0
+    _hold(proved or ended is None, f"13: generation {new} is marked as ended after a demand for a nonce")
     is_newer = _age(setup, after, new) >= _age(setup, after, old)
     if after.line[new] != before.line[old]:
         _hold(is_newer, f"2: sign-in {before.line[old]} is replaced by an earlier one")
@@ -150,9 +186,14 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
         )
         return
     _hold(isinstance(result, BlnkAuthError), f"3: {result!r} is not a typed error")
+    if worker.unproved:
+        _hold(not isinstance(result, SignInRequired), f"13: {result!r} after a demand for a nonce")
+        _hold(worker.unproved > 1 or after.faults_left < setup.faults, f"13: {result!r} after one demand for a nonce")
     _hold(isinstance(result, _EXPECTED_ERRORS), f"3: nothing here explains {result!r}")
     remembers = worker.faults_then != NONE
     no_fault = after.faults_left == setup.faults and setup.lock != "none" and not worker.aged and not remembers
+    # The nonce has changed between the two requests.
+    no_fault = no_fault and worker.unproved < 2
     _hold(not no_fault, f"3: {result!r} although nothing went wrong")
     # What came gave way to a sign-in, and that may have expired by then.
     gave_way = setup.signs_in and not after.exclusive
@@ -190,6 +231,7 @@ def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
 
 _CHECKS: dict[str, Callable[[Setup, State, Happening, State], None]] = {
     "presented": _presented,
+    "unproved": _unproved,
     "saved": _saved,
     "deleted": _deleted,
     "landed": _landed,
@@ -213,6 +255,8 @@ def check_end(world: World, state: State) -> None:
     last, kept = max(arrived, key=age), max(_kept(state), key=age)
     _hold(age(kept) >= age(last), f"6: generation {last} is lost")
     is_known = all(_recognizes(state, index) for index in range(len(state.workers)) if _lost_a_write(state, index))
+    bound = state.bound[state.line[kept]]
+    is_known = is_known and (bound in (NONE, key_in(state.record)) or bound not in state.unstored)
     _check_healing(world, state, honoured=is_known and not state.revoked and state.spent_at[kept] == NONE)
 
 

@@ -343,6 +343,63 @@ class _RemembersWhatItDidNotRenew(SimulatedToken):
         super()._remember_renewal(renewed, goal, renewed.token)
 
 
+class SendsAThirdProof(TokenEndpoint):
+    """A request is sent for its nonce until the server is content."""
+
+    def _send_proven(self, request: ServerRequest, build: Build, key: DpopKey | None, ends_at: float) -> Any:
+        with contextlib.suppress(TemporarilyUnavailable):
+            return super()._send_proven(request, build, key, ends_at)
+        return super()._send_proven(request, build, key, ends_at)
+
+
+class GivesUpAtANonce(TokenEndpoint):
+    """A demand for a nonce is taken for an answer."""
+
+    def _send_proven(self, request: ServerRequest, build: Build, key: DpopKey | None, ends_at: float) -> Any:
+        assert key is not None
+        response = self.send(self._with_proof(request, key))
+        self._observe(request, response)
+        return request, response
+
+
+class TakesANonceForAVerdict(GivesUpAtANonce):
+    """A demand for a nonce is taken for a refusal of the grant."""
+
+    def _send_proven(self, request: ServerRequest, build: Build, key: DpopKey | None, ends_at: float) -> Any:
+        request, response = super()._send_proven(request, build, key, ends_at)
+        if response.status_code == 400:
+            raise SignInRequired("the grant has ended", remedy="sign in", reason="refused")
+        return request, response
+
+
+class MakesAKeyForEachRenewal(Renewal):
+    """The key of a grant is that of its newest renewal."""
+
+    def _bound(self, stored: Stored | None) -> tuple[Stored | None, DpopKey | None]:
+        return stored, self.ports.proofs.new_key()
+
+
+class StoresTheKeyWithThePair(StoredGrant):
+    """The key that a renewal binds a grant to is stored after the server has seen it."""
+
+    def bind(self, stored: Stored, key: DpopKey) -> Stored:
+        return stored
+
+
+class SavesAnotherKey(StoredGrant):
+    """The new pair is saved with a key that is not the one that signed its proof."""
+
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        return super().save(token, predecessor._replace(dpop=self.ports.proofs.new_key()))
+
+
+class DropsTheKey(StoredGrant):
+    """The new pair is saved without its key."""
+
+    def save(self, token: Token, predecessor: Predecessor) -> CachedToken:
+        return super().save(token, predecessor._replace(dpop=None))
+
+
 def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:
     """Two processes whose renewals make this mistake."""
     renewal: type[Renewal]
@@ -398,6 +455,13 @@ MUTATIONS: dict[str, Setup] = {
     ),
     "trusts the clocks": _with(TrustsTheClocks, server="grace", ahead=150),
     "takes a late pair for another": _with(TakesALatePairForAnother, server="grace", calls=_ONCE, ahead=10),
+    "sends a third proof": _with(SendsAThirdProof, dpop="bound", nonces=2, calls=_ONCE, faults=0),
+    "gives up at a nonce": _with(GivesUpAtANonce, dpop="bound", nonces=1, calls=_ONCE, faults=0),
+    "takes a nonce for a verdict": _with(TakesANonceForAVerdict, dpop="bound", nonces=1, calls=_ONCE, faults=0),
+    "makes a key for each renewal": _with(MakesAKeyForEachRenewal, dpop="bound", calls=_ONCE, faults=0),
+    "stores the key with the pair": _with(StoresTheKeyWithThePair, dpop="not yet", server="grace", calls=_ONCE),
+    "saves another key": _with(SavesAnotherKey, dpop="bound", calls=_ONCE, faults=0),
+    "drops the key": _with(DropsTheKey, dpop="bound", calls=_ONCE, faults=0),
     "a caller's cancellation reaches it": Setup(workers=2, calls=_ONCE, shielded=False),
     "a crash keeps the lock": Setup(workers=2, calls=_ONCE, crash_frees_lock=False),
 }

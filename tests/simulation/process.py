@@ -10,6 +10,7 @@ What a moment cannot see (other processes, the server, when and in which order t
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qs
 
 from blnk_auth._protocol.client_authentication import ClientCredentials
+from blnk_auth._protocol.dpop import DPOP, ServerNonces
+from blnk_auth._protocol.dpop_key import DpopKey
 from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoResponse, Package
 from blnk_auth._protocol.requests import build_code_exchange
 from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
@@ -26,6 +29,7 @@ from blnk_auth._renewal.client_state import ClientState
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.failure import Failure
 from blnk_auth._renewal.ports import Ports
+from blnk_auth._renewal.proofs import Binding, DpopSetting, Proofs
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._renewal.sources import Sources
@@ -71,6 +75,11 @@ class Wish(NamedTuple):
     what: str
     text: str = ""
     number: int = -1
+    key: int = -1
+    """The DPoP key that signed the proof; -1: there is no proof."""
+
+    nonce: int = -1
+    """The nonce in the proof; -1: there is none."""
 
 
 class Seen(NamedTuple):
@@ -83,6 +92,9 @@ class Seen(NamedTuple):
     elapsed: int = 0
     """Seconds for which the process was suspended since the call began."""
 
+    nonce: int = -1
+    """The nonce that the server's response has; -1: it has none."""
+
 
 BEGIN = Wish("begin")
 TOKEN, REJECTED, REVOKED, SIGN_IN = "token", "rejected", "revoked", "sign in"
@@ -90,10 +102,10 @@ TOKEN, REJECTED, REVOKED, SIGN_IN = "token", "rejected", "revoked", "sign in"
 that rejects every token issued before the call began; a new grant."""
 
 
-def pair_of(generation: int, **more: Any) -> dict[str, Any]:
+def pair_of(generation: int, token_type: str = "Bearer") -> dict[str, Any]:
     """The token endpoint's answer that issues a generation."""
     names = {"access_token": f"access-{generation}", "refresh_token": f"refresh-{generation}"}
-    return {**names, "token_type": "Bearer", "expires_in": LIFETIME, **more}
+    return {**names, "token_type": token_type, "expires_in": LIFETIME}
 
 
 def generation_of(token: Token) -> int:
@@ -101,9 +113,45 @@ def generation_of(token: Token) -> int:
     return int(token.access_token.removeprefix("access-"))
 
 
-def first_record() -> str:
-    """The text of a stored grant of generation 0, issued at time 0."""
-    return to_json(GrantRecord.signed_in(Token.from_response(pair_of(0), now=0.0)).to_data())
+def first_record(key: int = -1) -> str:
+    """The text of a stored grant of generation 0, issued at time 0. `key`: what it is bound to; -1: it is not bound."""
+    issued = pair_of(0) if key < 0 else pair_of(0, DPOP)
+    token = Token.from_response(issued, now=0.0)
+    return to_json(GrantRecord.signed_in(token, None if key < 0 else simulated_key(key)).to_data())
+
+
+def simulated_key(number: int) -> DpopKey:
+    """A DPoP key of which everything is real except its signatures, since a real one takes longer than a renewal."""
+    return _signing({"kty": "EC", "crv": "P-256", "alg": "ES256", "x": f"key-{number}", "y": "y", "d": "d"})
+
+
+def _signing(jwk: Mapping[str, Any]) -> DpopKey:
+    return DpopKey("ES256", jwk, jwk=jwk, sign=_sign)
+
+
+def _sign(message: bytes) -> bytes:
+    return b"signature"
+
+
+def number_of_key(key: Mapping[str, Any]) -> int:
+    """Which of the simulated keys a JWK is."""
+    return int(key["x"].removeprefix("key-"))
+
+
+def _part_of(proof: str, part: int) -> Mapping[str, Any]:
+    encoded = proof.split(".")[part]
+    return cast("Mapping[str, Any]", json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))))
+
+
+def read_proof(request: HttpRequest) -> tuple[int, int]:
+    """The key and the nonce of the proof that a request has; -1 for each that it has not."""
+    proof = request.headers.get(DPOP)
+    if proof is None:
+        return -1, -1
+    claims = _part_of(proof, 1)
+    assert (claims["htm"], claims["htu"]) == (request.method, request.url), "the proof is for another request"
+    nonce = claims.get("nonce")
+    return number_of_key(_part_of(proof, 0)["jwk"]), -1 if nonce is None else int(nonce.removeprefix("nonce-"))
 
 
 # --- one run of the real code ----------------------------------------------------------------------------------------
@@ -170,17 +218,21 @@ class Script:
 
     def send(self, request: HttpRequest, *, seconds: float | None = None) -> HttpResponse:
         form = parse_qs(request.body.decode())
+        key, nonce = read_proof(request)
         if form["grant_type"] == ["authorization_code"]:
-            issued = pair_of(self.call(Wish("exchange")).number)
-            return HttpResponse(200, {}, json.dumps(issued).encode())
-        presented = form["refresh_token"][0]
-        seen = self.call(Wish("send", number=int(presented.removeprefix("refresh-"))))
+            wish = Wish("exchange", key=key, nonce=nonce)
+        else:
+            presented = form["refresh_token"][0]
+            wish = Wish("send", number=int(presented.removeprefix("refresh-")), key=key, nonce=nonce)
+        seen = self.call(wish)
         if seen.what in ("not sent", "lost"):
             raise NoResponse("timed out", sent=seen.what == "lost")
         if seen.what == "cancelled":
             raise CallerCancelled
-        body = pair_of(seen.number) if seen.what == "done" else {"error": seen.text}
-        return HttpResponse({"done": 200, "refused": 400, "busy": 503}[seen.what], {}, json.dumps(body).encode())
+        issued = pair_of(seen.number, "Bearer" if key < 0 else DPOP)
+        body = issued if seen.what == "done" else {"error": seen.text}
+        headers = {} if seen.nonce < 0 else {"dpop-nonce": f"nonce-{seen.nonce}"}
+        return HttpResponse({"done": 200, "refused": 400, "busy": 503}[seen.what], headers, json.dumps(body).encode())
 
     def wait(self, seconds: float) -> None:
         self.call(Wish("wait"))
@@ -211,12 +263,28 @@ class _NothingKept(Sources):
         """Nothing."""
 
 
+class SimulatedProofs(Proofs):
+    """The real object, with keys that the world numbers and that sign nothing."""
+
+    def __init__(self, setting: DpopSetting, make_key: Callable[[], int]) -> None:
+        super().__init__(setting)
+        self._make_key = make_key
+
+    def new_key(self) -> DpopKey | None:
+        return simulated_key(self._make_key()) if self.are_wanted else None
+
+    def key_of(self, binding: Binding, whose: str) -> DpopKey | None:
+        key = super().key_of(binding, whose)
+        jwk = None if key is None else key.to_private_jwk()
+        return key if jwk is None else _signing(jwk)
+
+
 class ScriptedState(ClientState):
     """The real state, whose outside world is a script."""
 
     script: Script
 
-    def __init__(self, policy: RenewalPolicy) -> None:
+    def __init__(self, policy: RenewalPolicy, dpop: DpopSetting = None) -> None:
         super().__init__(
             provider=PROVIDER,
             credentials=CREDENTIALS,
@@ -227,6 +295,7 @@ class ScriptedState(ClientState):
             on_event=None,
             clock=lambda: float(self.script.now),
         )
+        self.proofs = SimulatedProofs(dpop, lambda: self.script.call(Wish("key")).number)
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the methods that a source uses
         self.sources = _NothingKept()
 
@@ -256,8 +325,23 @@ class SimulatedToken(CurrentToken):
 
 # --- the histories ---------------------------------------------------------------------------------------------------
 
+
+class RememberedNonces(ServerNonces):
+    """The real object, which can be made as it was."""
+
+    def __init__(self, known: tuple[tuple[str, Any], ...]) -> None:
+        super().__init__()
+        self._known.update(known)
+
+    @property
+    def known(self) -> tuple[tuple[str, Any], ...]:
+        return tuple(self._known.items())
+
+
 Memory = dict[str, Any]
-"""What a process remembers between two calls: the attributes of its `CurrentToken` that change."""
+"""What a process remembers between two calls: the attributes of its `CurrentToken` that change, and the nonces."""
+
+_NONCES = "nonces"
 
 _UNCHANGING = {"state", "grant", "_clock", "__weakref__"}
 _REMEMBERED = tuple(name for name in CurrentToken.__slots__ if name not in _UNCHANGING)
@@ -300,13 +384,13 @@ class FlightWait:
 class Processes:
     """All histories of one kind of process."""
 
-    def __init__(self, token_type: type[SimulatedToken], policy: RenewalPolicy) -> None:
+    def __init__(self, token_type: type[SimulatedToken], policy: RenewalPolicy, dpop: DpopSetting = None) -> None:
         self._token_type = token_type
-        self._state = ScriptedState(policy)
+        self._state = ScriptedState(policy, dpop)
         self._at_rest: dict[Hashable, Moment] = {}
         self.runs = 0
         self._moments = 0
-        self.newborn = self._rest({**dict.fromkeys(_REMEMBERED), "_epoch": 0})
+        self.newborn = self._rest({**dict.fromkeys(_REMEMBERED), "_epoch": 0, _NONCES: ()})
 
     def go_on(self, moment: Moment, seen: Seen, call: str) -> FlightWait | Moment:
         """What follows when `moment`'s wish is answered by `seen`; `call` is what the caller wants, for a beginning."""
@@ -323,8 +407,9 @@ class Processes:
         script = self._state.script = Script(history)
         script.call(BEGIN)
         current = self._token_type(self._state, RefreshTokenGrant(SUBJECT))
-        for name, value in moment.memory.items():
-            setattr(current, name, value)
+        nonces = self._state.proofs.nonces = RememberedNonces(moment.memory[_NONCES])
+        for name in _REMEMBERED:
+            setattr(current, name, moment.memory[name])
         try:
             result: Token | BaseException = _perform(call, current, history[0].number)
         except BaseException as error:
@@ -332,7 +417,8 @@ class Processes:
         if script.wish is not None:
             # The result of a suspended process does not count: it has not come so far yet.
             return self._new(script.wish, moment.memory, call, history)
-        return FlightWait(result, self._rest({name: getattr(current, name) for name in _REMEMBERED}))
+        memory = {name: getattr(current, name) for name in _REMEMBERED}
+        return FlightWait(result, self._rest({**memory, _NONCES: nonces.known}))
 
     def _rest(self, memory: Memory) -> Moment:
         # Processes that remember equal things behave alike from here on: one moment stands for all.
@@ -352,7 +438,8 @@ def _perform(call: str, current: CurrentToken, issued: int) -> Token:
     if call == REVOKED:
         return _request(current, lambda sent: generation_of(sent.token) < issued).token
     if call == SIGN_IN:
-        current.start_over(current.renewal().exchange(lambda: EXCHANGE))
+        key = current.state.proofs.new_key()
+        current.start_over(current.renewal().exchange(lambda: EXCHANGE, key=key))
         assert current.cached is not None
         return current.cached.token
     if call == REJECTED and cached is not None and generation_of(cached.token) == 0:

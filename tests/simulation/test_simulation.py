@@ -37,6 +37,8 @@ WORLDS: dict[str, Setup] = {
     "a lost write": Setup(loses_writes=True, workers=2, calls=ONCE),
     "clocks that differ": Setup(ahead=150, server="grace", workers=2, calls=ONCE),
     "cooling down": Setup(policy=COOLING_DOWN, workers=2),
+    "a nonce": Setup(dpop="bound", nonces=1, workers=2, calls=ONCE),
+    "bound by a renewal": Setup(dpop="not yet", workers=2, calls=ONCE),
 }
 
 DEEP_WORLDS: dict[str, Setup] = {
@@ -87,6 +89,11 @@ DEEP_WORLDS: dict[str, Setup] = {
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
     "every token rejected, grace": Setup(server="grace", workers=2, age=FRESH, calls=(TOKEN, REVOKED, TOKEN)),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
+    "nonces": Setup(dpop="bound", nonces=2, workers=2, calls=ONCE),
+    "bound by a renewal, two faults": Setup(dpop="not yet", workers=2, calls=ONCE, faults=2),
+    "bound by a renewal, grace": Setup(dpop="not yet", server="grace", workers=2, calls=ONCE),
+    "bound by a renewal, lease": Setup(dpop="not yet", lock="lease", server="single use", workers=2, calls=ONCE),
+    "bound by a renewal, no lock": Setup(dpop="not yet", lock="none", workers=2, calls=ONCE, expiries=0),
 }
 
 
@@ -165,5 +172,5 @@ def test_the_page_names_every_invariant_and_no_other() -> None:
     named = [name for name in re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE) if name not in ("Invariant", "---")]
     assert sorted(named) == sorted(INVARIANTS.values())
     source = Path(invariants.__file__).read_text("utf-8")
-    assert {int(number) for number in re.findall(r'f?"(\d): ', source)} == set(INVARIANTS)
-    assert [int(number) for number in re.findall(r"^(\d)\.  ", source, re.MULTILINE)] == list(INVARIANTS)
+    assert {int(number) for number in re.findall(r'f?"(\d+): ', source)} == set(INVARIANTS)
+    assert [int(number) for number in re.findall(r"^(\d+)\. +", source, re.MULTILINE)] == list(INVARIANTS)

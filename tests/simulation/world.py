@@ -1,5 +1,8 @@
 """The simulated world: some processes that share one grant, its record in a store, a lock, a server and a clock.
 
+In some worlds the grant is bound to a key (DPoP), which the server judges with each proof, and the server demands its
+nonce in each proof. The nonce may change at any moment.
+
 A `State` is a value: everything there is at one moment. A `Choice` is one step that may come next, a fault included;
 `plain_choices` and `faults` list them, `take` takes one. Nothing happens otherwise: between two steps of one process,
 every other may take any number of steps. What a process does with the result of its step is the real code's decision,
@@ -36,10 +39,13 @@ from simulation.process import (
     Processes,
     Seen,
     SimulatedToken,
+    Wish,
     first_record,
     generation_of,
+    number_of_key,
 )
 
+from blnk_auth._protocol.dpop_key import DpopKey
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.policy import RenewalPolicy
 from blnk_auth.stores._token_store import from_json
@@ -50,7 +56,7 @@ GRACE = 30
 
 NOBODY, NONE = -1, -1
 NOTHING = ("", NONE)
-NOT_ASKED, REFUSED, BUSY = -1, -2, -3
+NOT_ASKED, REFUSED, BUSY, UNPROVED = -1, -2, -3, -4
 """What a process may be waiting for besides the number of the generation that was issued to it."""
 
 FRESH, STALE, EXPIRED = 0, 80, LIFETIME
@@ -59,6 +65,7 @@ FRESH, STALE, EXPIRED = 0, 80, LIFETIME
 
 Server = Literal["revokes", "single use", "grace"]
 Lock = Literal["exclusive", "lease", "none"]
+Dpop = Literal["none", "bound", "not yet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,13 @@ class Setup:
     shielded: bool = True
     """Whether a caller's cancellation stops at the flight, as it does."""
 
+    dpop: Dpop = "none"
+    """Whether the processes bind the grant to a key: not at all; it is bound when a schedule begins; or it is stored
+    without a key, and its first renewal binds it."""
+
+    nonces: int = 0
+    """How many nonces the server demands, one after the other: each but the first one from any moment on."""
+
 
 class Choice(NamedTuple):
     """One step. `worker` is NOBODY for what happens by itself."""
@@ -124,6 +138,9 @@ class Worker(NamedTuple):
 
     presented: int = NONE
     """The generation it asked the server with during the call under way."""
+
+    presented_key: int = NONE
+    """The key with which it asked."""
 
     overlooked: bool = False
     """A newer pair of another process was in the store when its request was refused, and when it looked again."""
@@ -167,6 +184,12 @@ class Worker(NamedTuple):
     must_ask: bool = False
     """A failure of an early renewal was remembered then, and the token had to be renewed."""
 
+    nonce: int = NONE
+    """The nonce in the answer that has not arrived yet."""
+
+    unproved: int = 0
+    """How many requests in a row were refused for their nonce, in the call under way."""
+
 
 class State(NamedTuple):
     """Everything there is at one moment."""
@@ -186,8 +209,8 @@ class State(NamedTuple):
     """The server's generations: when each one's refresh token was spent, or NONE."""
 
     revoked: bool
-    late: tuple[int, ...]
-    """Requests on their way that nobody waits for, by the generation they present."""
+    late: tuple[Wish, ...]
+    """Requests on their way that nobody waits for."""
 
     expiries_left: int
     faults_left: int
@@ -212,15 +235,30 @@ class State(NamedTuple):
     exclusive: bool
     """Whether the lock has excluded so far."""
 
+    nonce: int
+    """The nonce that the server demands now, or NONE."""
+
+    keys: int
+    """How many DPoP keys there are."""
+
+    bound: tuple[int, ...]
+    """The key that the server has bound each sign-in to, or NONE."""
+
+    unstored: frozenset[int]
+    """Keys that a fault kept out of the store, or took out of it."""
+
     workers: tuple[Worker, ...]
 
 
 class Happening(NamedTuple):
     """What an onlooker sees in a step: a refresh token presented, a record before and after, the result of a call."""
 
-    what: Literal["presented", "saved", "deleted", "landed"]
+    what: Literal["presented", "unproved", "saved", "deleted", "landed"]
     worker: int
     number: int = NONE
+    key: int = NONE
+    """That of the proof."""
+
     result: Token | BaseException | None = None
     caller: Worker | None = None
     before: str = ""
@@ -235,6 +273,14 @@ def read(text: str) -> tuple[int, str | None]:
         return NONE, None
     grant = GrantRecord.from_data(data, "key")
     return generation_of(grant.token), grant.ended
+
+
+@cache
+def key_in(text: str) -> int:
+    """The DPoP key in a record's text, or NONE."""
+    data = from_json(text)
+    binding = None if data is None else GrantRecord.from_data(data, "key").dpop
+    return number_of_key(binding.public_jwk) if isinstance(binding, DpopKey) else NONE
 
 
 _PLAIN = {
@@ -264,6 +310,7 @@ ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost"
 SUSPENDED, WRITE_LOST = "is suspended and loses its lease", "the store loses its last write"
 PAST_EVERY_DEADLINE = 1000
 TIME_PASSES, LATE_ARRIVES, WITHDRAWN = "the tokens expire", "a late request arrives", "the user revokes the grant"
+NONCE_CHANGES = "the server demands another nonce"
 
 
 class World:
@@ -271,7 +318,7 @@ class World:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.processes = Processes(setup.token_type, setup.policy)
+        self.processes = Processes(setup.token_type, setup.policy, None if setup.dpop == "none" else True)
         self._numbers: dict[object, int] = {}
         self._deeds = {
             "makes a call": self._begin,
@@ -307,7 +354,7 @@ class World:
             version=0,
             writes=0,
             before_last=NOTHING,
-            record=first_record(),
+            record=first_record(0 if self.setup.dpop == "bound" else NONE),
             spent_at=(NONE,),
             revoked=False,
             late=(),
@@ -320,6 +367,10 @@ class World:
             lost=frozenset(),
             refused=frozenset(),
             exclusive=self.setup.lock != "none",
+            nonce=0 if self.setup.nonces else NONE,
+            keys=1,
+            bound=(0 if self.setup.dpop == "bound" else NONE,),
+            unstored=frozenset(),
             workers=(
                 Worker(self.processes.newborn, signs_in=self.setup.signs_in, ahead=self.setup.ahead),
                 *(Worker(self.processes.newborn),) * (self.setup.workers - 1),
@@ -345,6 +396,8 @@ class World:
                 found += self.plain_step(state, index)
         if state.expiries_left and found:
             found.append(Choice(NOBODY, TIME_PASSES))
+        if state.nonce + 1 < self.setup.nonces and found:
+            found.append(Choice(NOBODY, NONCE_CHANGES))
         return found
 
     def plain_step(self, state: State, index: int) -> list[Choice]:
@@ -400,6 +453,8 @@ class World:
             return state._replace(revoked=True, faults_left=state.faults_left - 1)
         if deed == WRITE_LOST:
             return self._lose_write(state)
+        if deed == NONCE_CHANGES:
+            return state._replace(nonce=state.nonce + 1)
         state, _ = self._serve(state._replace(late=state.late[1:]), state.late[0], NOBODY, seen)
         return state
 
@@ -412,6 +467,11 @@ class World:
         if worker.elapsed:
             came = came._replace(elapsed=worker.elapsed)
         following = self.processes.go_on(worker.moment, came, self._call_of(worker))
+        if isinstance(following, Moment) and following.wish.what == "key":
+            # Nobody else sees it, so nothing can come between.
+            made = came._replace(what="done", text="", number=state.keys, nonce=NONE)
+            following = self.processes.go_on(following, made, self._call_of(worker))
+            state = state._replace(keys=state.keys + 1)
         if isinstance(following, Moment):
             return _with(state, index, worker._replace(moment=following, **changes))
         worker = worker._replace(**changes)
@@ -457,16 +517,21 @@ class World:
         )
 
     def _sign_in(self, state: State, index: int, seen: list[Happening]) -> State:
-        now, issued = state.now + 1, len(state.spent_at)
+        wish, now, issued = state.workers[index].moment.wish, state.now + 1, len(state.spent_at)
+        if wish.nonce != state.nonce:
+            unproved = state.workers[index].unproved + 1
+            seen.append(Happening("unproved", index, key=wish.key))
+            return self._go_on(state, index, _unproved(state.now, state.nonce), seen, unproved=unproved)
         state = state._replace(
             now=now,
             spent_at=(*state.spent_at, NONE),
             line=(*state.line, max(state.line) + 1),
             depth=(*state.depth, 0),
             born_at=(*state.born_at, now),
+            bound=(*state.bound, wish.key),
         )
-        done = Seen("done", now, number=issued)
-        return self._go_on(state, index, done, seen, spent=NONE, received=issued, renewed=True)
+        done = Seen("done", now, number=issued, nonce=state.nonce)
+        return self._go_on(state, index, done, seen, spent=NONE, received=issued, renewed=True, unproved=0)
 
     def _wait(self, state: State, index: int, seen: list[Happening]) -> State:
         state = state._replace(now=state.now + 1)
@@ -505,27 +570,40 @@ class World:
         return self._go_on(state._replace(record=""), index, Seen("done", state.now), seen)
 
     def _ask(self, state: State, index: int, seen: list[Happening]) -> State:
-        presented = state.workers[index].moment.wish.number
-        state, answer = self._serve(state, presented, index, seen)
+        wish = state.workers[index].moment.wish
+        presented = wish.number
+        state, answer = self._serve(state, wish, index, seen)
         worker = state.workers[index]
+        if answer == UNPROVED:
+            worker = worker._replace(answer=answer, nonce=state.nonce, unproved=worker.unproved + 1)
+            return _with(state, index, worker)
         repetitions = worker.repetitions + 1 if worker.presented == presented else 0
-        worker = worker._replace(answer=answer, presented=presented, repetitions=repetitions)
+        worker = worker._replace(answer=answer, presented=presented, repetitions=repetitions, nonce=state.nonce)
+        worker = worker._replace(unproved=0, presented_key=wish.key)
         if answer >= 0:
             worker = worker._replace(spent=presented, received=answer)
         return _with(state, index, worker)
 
-    def _serve(self, state: State, presented: int, index: int, seen: list[Happening]) -> tuple[State, int]:
-        """The server judges a refresh token."""
-        seen.append(Happening("presented", index, presented))
-        spent_at = state.spent_at[presented]
+    def _serve(self, state: State, wish: Wish, index: int, seen: list[Happening]) -> tuple[State, int]:
+        """The server judges a proof, and then a refresh token."""
+        presented = wish.number
+        if wish.nonce != state.nonce:
+            seen.append(Happening("unproved", index, presented, wish.key))
+            return state, UNPROVED
+        seen.append(Happening("presented", index, presented, wish.key))
+        line, spent_at = state.line[presented], state.spent_at[presented]
+        if state.bound[line] not in (NONE, wish.key):
+            return state, REFUSED
         in_grace = self.setup.server == "grace" and state.now - spent_at <= GRACE
         if not state.revoked and (spent_at == NONE or in_grace):
             first_spent_at = state.now if spent_at == NONE else spent_at
             spent = (*state.spent_at[:presented], first_spent_at, *state.spent_at[presented + 1 :], NONE)
-            line = (*state.line, state.line[presented])
+            lines = (*state.line, line)
+            bound = (*state.bound[:line], wish.key, *state.bound[line + 1 :])
             depth = (*state.depth, state.depth[presented] + 1)
             born_at = (*state.born_at, NONE)
-            return state._replace(spent_at=spent, line=line, depth=depth, born_at=born_at), len(state.spent_at)
+            issued = len(state.spent_at)
+            return state._replace(spent_at=spent, line=lines, depth=depth, born_at=born_at, bound=bound), issued
         revoked = state.revoked or self.setup.server != "single use"
         return state._replace(revoked=revoked), REFUSED
 
@@ -533,14 +611,17 @@ class World:
         worker, answer = state.workers[index], state.workers[index].answer
         # Time is seen to pass, so that records show which pair came first.
         state = state._replace(now=state.now + 1)
+        changes = {"answer": NOT_ASKED, "nonce": NONE}
+        if answer == UNPROVED:
+            return self._go_on(state, index, _unproved(state.now, worker.nonce), seen, **changes)
         if answer >= 0:
             born_at = (*state.born_at[:answer], state.now, *state.born_at[answer + 1 :])
-            arrived = Seen("done", state.now, number=answer)
-            return self._go_on(state._replace(born_at=born_at), index, arrived, seen, answer=NOT_ASKED, renewed=True)
+            arrived = Seen("done", state.now, number=answer, nonce=worker.nonce)
+            return self._go_on(state._replace(born_at=born_at), index, arrived, seen, renewed=True, **changes)
         state = state._replace(refused=state.refused | {worker.presented})
-        refusal = Seen("refused", state.now, "invalid_grant")
+        refusal = Seen("refused", state.now, "invalid_grant", nonce=worker.nonce)
         overlooked = _has_newer(state, worker.presented)
-        return self._go_on(state, index, refusal, seen, answer=NOT_ASKED, overlooked=overlooked)
+        return self._go_on(state, index, refusal, seen, overlooked=overlooked, **changes)
 
     # --- faults --------------------------------------------------------------------------------------------------
 
@@ -555,11 +636,13 @@ class World:
         worker = state.workers[index]
         if read(worker.moment.wish.text)[0] == worker.received:
             state = state._replace(orphans=state.orphans | {worker.spent})
-        return self._fail(state, index, seen)
+        return self._fail(_without_key(state, worker.moment.wish.text, state.record), index, seen)
 
     def _save_and_fail(self, state: State, index: int, seen: list[Happening]) -> State:
         if state.workers[index].moment.wish.number == state.version:
             state = self._write(state, index, seen)
+        else:
+            state = _without_key(state, state.workers[index].moment.wish.text, state.record)
         return self._fail(state, index, seen)
 
     def _unlock_and_fail(self, state: State, index: int, seen: list[Happening]) -> State:
@@ -570,15 +653,16 @@ class World:
 
     def _time_out(self, state: State, index: int, seen: list[Happening]) -> State:
         presented, lost = state.workers[index].moment.wish.number, state.workers[index].lost_answers + 1
-        return self._go_on(state, index, Seen("lost", state.now), seen, presented=presented, lost_answers=lost)
+        changes = {"presented": presented, "lost_answers": lost, "unproved": 0}
+        return self._go_on(state, index, Seen("lost", state.now), seen, **changes)
 
     def _busy(self, state: State, index: int, seen: list[Happening]) -> State:
         presented = state.workers[index].moment.wish.number
         return self._go_on(state, index, Seen("busy", state.now, "server_error"), seen, presented=presented)
 
     def _delay(self, state: State, index: int, seen: list[Happening]) -> State:
-        presented = state.workers[index].moment.wish.number
-        state = state._replace(late=tuple(sorted((*state.late, presented))), orphans=state.orphans | {presented})
+        wish = state.workers[index].moment.wish
+        state = state._replace(late=tuple(sorted((*state.late, wish))), orphans=state.orphans | {wish.number})
         return self._time_out(state, index, seen)
 
     def _lose(self, state: State, index: int, seen: list[Happening]) -> State:
@@ -587,7 +671,8 @@ class World:
             state = state._replace(orphans=state.orphans | {worker.spent})
             state = _with(state, index, worker._replace(spent=NONE, received=NONE))
         lost = worker.lost_answers + 1
-        return self._go_on(state, index, Seen("lost", state.now), seen, answer=NOT_ASKED, lost_answers=lost)
+        changes = {"answer": NOT_ASKED, "nonce": NONE, "lost_answers": lost, "unproved": 0}
+        return self._go_on(state, index, Seen("lost", state.now), seen, **changes)
 
     def _kill(self, state: State, index: int, seen: list[Happening]) -> State:
         worker = state.workers[index]
@@ -624,12 +709,24 @@ class World:
         """The store forgets the write that it confirmed last, and reports nothing."""
         record, version = state.before_last
         forgotten, found = read(state.record)[0], read(record)[0]
+        state = _without_key(state, state.record, record)
         state = state._replace(record=record, version=version, before_last=NOTHING, faults_left=state.faults_left - 1)
         if forgotten != found:
             # A process that does not know the newest may present one before it again.
             earlier = set(range(found, forgotten))
             state = state._replace(orphans=state.orphans | earlier, lost=state.lost | {forgotten})
         return state
+
+
+def _unproved(now: int, nonce: int) -> Seen:
+    """The server wants its nonce in the proof."""
+    return Seen("refused", now, "use_dpop_nonce", nonce=nonce)
+
+
+def _without_key(state: State, record: str, stored: str) -> State:
+    """The store has the record `stored`, and a fault keeps the key of `record` out of it."""
+    key = key_in(record)
+    return state if key in (NONE, key_in(stored)) else state._replace(unstored=state.unstored | {key})
 
 
 def _has_newer(state: State, generation: int) -> bool:
