@@ -87,7 +87,7 @@ def regressions(found: dict[str, Any]) -> list[str]:
 
 
 def counted_ratios(found: dict[str, Any]) -> dict[str, float]:
-    """What the baseline holds: our auth steps over a trivial one, and a request with a proof over the bare signature."""
+    """What the baseline holds: our auth classes over a trivial one, and a request with a proof over the bare signature."""
     steps = found.get("hot_path", {}).get("step", {}).get("over_trivial", {})
     ours = {label: ratio for label, ratio in steps.items() if label.startswith("blnk_auth")}
     proofs = found.get("proofs", {}).items()

@@ -76,7 +76,9 @@ class World:
             # A lost answer is asked for again immediately: no test waits for it.
             "policy": RenewalPolicy(lost_answer_delay=0),
         }
-        return OAuthClient(provider or self.provider(api_origins=api_origins), **{**usual, **settings})
+        # Without any, those that the provider has at the sandbox.
+        further = {"api_origins": api_origins} if api_origins else {}
+        return OAuthClient(provider or self.provider(**further), **{**usual, **settings})
 
     def signed_in(self, subject: str = "alice", *, client: OAuthClient | None = None, **settings: Any) -> TokenSource:
         """The source of a user who signed in just now; of `client`, or of a new one with these settings."""
