@@ -47,8 +47,8 @@ def provider_of(sandbox: Sandbox, **settings: Any) -> Provider:
         return BLink(**{**usual, **settings})
     if sandbox.personality.has_device_flow or sandbox.personality.extensions:
         # These are not Blnk Cloud's: the server describes itself.
-        given: dict[str, Any] = {"api_origins": (sandbox.origin,), **settings}
-        return Provider.discover(sandbox.origin, **given)
+        further: tuple[str, ...] = tuple(settings.pop("api_origins", ()))
+        return Provider.discover(sandbox.origin, **settings, api_origins=(sandbox.origin, *further))
     return BlnkCloud(base_url=sandbox.origin, **settings)
 
 
