@@ -16,6 +16,9 @@ from .signing import KeyMaterial, Signer, algorithm_for, checked_signer, encoded
 # RFC 7518 section 6: the members of a public key, by kind.
 _PUBLIC_MEMBERS = {"EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x"), "RSA": ("kty", "n", "e")}
 
+_LEAST_BITS = 2048
+"""Of an RSA key, RFC 7518 sections 3.3 and 3.5: "A key of size 2048 bits or larger MUST be used"."""
+
 _KINDS_OF_KEYS = {
     "ES256": ("EC", "P-256"),
     "EdDSA": ("OKP", "Ed25519"),
@@ -183,11 +186,15 @@ def _check_fit(key: Any, algorithm: str) -> None:
     """Raise `ConfigurationError` unless the algorithm is an asymmetric one that fits the key (RFC 9449 section 4.2)."""
     from joserfc.jws import JWSRegistry
 
-    failure = ""
+    # The algorithm of a JWK is redacted with the rest of it, and is no secret.
+    algorithm, failure = str(algorithm)[:20], ""
     try:
         if algorithm not in ("none", "HS256", "HS384", "HS512"):
             key.check_use("sig")
-            return JWSRegistry.algorithms[algorithm].check_key(key)
+            JWSRegistry.algorithms[algorithm].check_key(key)
+            return _check_size(key)
+    except ConfigurationError:
+        raise
     except Exception as error:  # noqa: BLE001 - as in `signing`
         failure = f" ({type(error).__name__})"
     raise ConfigurationError(
@@ -195,6 +202,17 @@ def _check_fit(key: Any, algorithm: str) -> None:
         parameter="dpop",
         remedy="correct alg of the JWK or algorithm of the Signer; ES256 needs a key on the curve P-256",
     )
+
+
+def _check_size(key: Any) -> None:
+    """Raise `ConfigurationError` for an RSA key that is too short (RFC 7518 sections 3.3 and 3.5)."""
+    bits = key.public_key.key_size if key.key_type == "RSA" else _LEAST_BITS
+    if bits < _LEAST_BITS:
+        raise ConfigurationError(
+            f"dpop: the RSA key has {bits} bits, and RFC 7518 requires {_LEAST_BITS}",
+            parameter="dpop",
+            remedy="make a longer key, or one on the curve P-256, whose proofs are shorter",
+        )
 
 
 def _jwk_module() -> Any:

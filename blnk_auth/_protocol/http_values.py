@@ -29,7 +29,9 @@ _A_STRING = "pass a string in valid Unicode, without lone surrogates"
 _OF_AUTHORIZATION = (
     "response_type client_id redirect_uri scope state code_challenge code_challenge_method "
     # These prove the client, and never belong into a URL.
-    "client_secret client_assertion client_assertion_type"
+    "client_secret client_assertion client_assertion_type "
+    # The key of each sign-in is made by the library (RFC 9449 section 10).
+    "dpop_jkt"
 ).split()
 
 

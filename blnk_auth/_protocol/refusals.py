@@ -61,7 +61,7 @@ _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_client": _CREDENTIALS,
     "invalid_scope": "scope",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
-    "use_dpop_nonce": "dpop: the server wants a DPoP proof with its nonce, and without dpop=True no proof is sent",
+    "use_dpop_nonce": "dpop: without dpop=True no proof is sent; with it, the server has sent no usable nonce",
     "invalid_dpop_proof": "dpop (without dpop=True no proof is sent), and this machine's clock",
 }
 

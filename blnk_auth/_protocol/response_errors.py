@@ -44,6 +44,8 @@ _ENDPOINTS: Mapping[Purpose, str] = {
     "pushed_authorization_request": "pushed_authorization_request_endpoint",
     "revocation": "revocation_endpoint",
 }
+_PARAMETERS: Mapping[str, str] = {"use_dpop_nonce": "dpop", "invalid_dpop_proof": "dpop"}
+"""The argument that a registered error code is about, where it is one only."""
 """The setting that names the endpoint, where it is not the token endpoint."""
 
 
@@ -108,7 +110,7 @@ def error_of(
     endpoint = _ENDPOINTS.get(request.purpose, "token_endpoint")
     remedy = what_to_check(status, registered, endpoint, refreshing=refreshing)
     if verdict == "configuration":
-        return ConfigurationError(answered, remedy=remedy, **fields)
+        return ConfigurationError(answered, remedy=remedy, parameter=_PARAMETERS.get(registered or ""), **fields)
     return ProtocolError(f"{answered}, which is not a valid OAuth 2.0 response", remedy=remedy, **fields)
 
 

@@ -34,6 +34,9 @@ _OF_THE_API = frozenset({"query", "revoke"})
 _MOST_JSON = 65_536
 """Characters of one JSON parameter."""
 
+_MOST_TEXT = 4096
+"""Characters of one parameter that is text, such as a `grant_id`."""
+
 
 class WantedGrant(NamedTuple):
     """The grant that a user is asked for.
@@ -232,9 +235,15 @@ def _prompt(prompt: Any) -> str | None:
 
 
 def _text(value: Any, parameter: str) -> str | None:
-    if value is not None and not (is_text(value) and value.strip()):
+    if value is not None and not (is_text(value) and value.strip() and value.isprintable()):
         raise ConfigurationError(
-            f"{parameter} must be None, or a non-empty string, not {quoted(value)}",
+            f"{parameter} must be None, or a non-empty string of printable characters, not {quoted(value)}",
+            parameter=parameter,
+            remedy="pass what the provider documents, or leave it out",
+        )
+    if value is not None and len(value) > _MOST_TEXT:
+        raise ConfigurationError(
+            f"{parameter} has more than {_MOST_TEXT} characters",
             parameter=parameter,
             remedy="pass what the provider documents, or leave it out",
         )

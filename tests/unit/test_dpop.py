@@ -235,6 +235,8 @@ def test_a_signer_that_fails_is_temporarily_unavailable() -> None:
 
 EC = private("EC", "P-256")
 RSA = private("RSA", 2048)
+with warnings.catch_warnings(action="ignore"):
+    SHORT = private("RSA", 1024)
 PUBLIC = {name: value for name, value in EC.items() if name != "d"}
 CANNOT_WORK: list[tuple[Any, str]] = [
     ({"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}, "dpop"),
@@ -245,6 +247,8 @@ CANNOT_WORK: list[tuple[Any, str]] = [
     ({**EC, "alg": "none"}, "dpop"),
     ({**EC, "use": "enc"}, "dpop"),
     ({**RSA, "alg": "ES256"}, "dpop"),
+    (SHORT, "dpop"),
+    (Signer(lambda _message: b"", "PS256", public_jwk={name: SHORT[name] for name in ("kty", "n", "e")}), "dpop"),
     ({**EC, "x": "AAAA"}, "dpop"),
     ({"kty": "EC"}, "dpop"),
     (private("OKP", "X25519"), "dpop"),
@@ -261,12 +265,19 @@ CANNOT_WORK: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Key size")  # joserfc's, of the short key
 @pytest.mark.parametrize(("material", "parameter"), CANNOT_WORK, ids=range(len(CANNOT_WORK)))
 def test_a_key_that_cannot_work_is_refused_when_the_client_is_made(material: Any, parameter: str) -> None:
     """By its name, and without anything of the key."""
     with raises(ConfigurationError, parameter=parameter) as caught:
         DpopKey.of(material)
     assert EC["d"] not in str(caught.value)
+
+
+def test_the_algorithm_that_does_not_fit_is_named() -> None:
+    """It is no secret, although the JWK that has it is one."""
+    with raises(ConfigurationError, shows="'ES384'"):
+        DpopKey.of({**EC, "alg": "ES384"})
 
 
 def test_a_key_that_the_server_does_not_accept_is_refused() -> None:

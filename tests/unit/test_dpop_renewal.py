@@ -248,7 +248,7 @@ def test_without_a_usable_nonce_nothing_is_repeated(world: ScriptedWorld, nonce:
     """The same request would be refused again."""
     source = signed_in(world)
     world.server.will(answer({"error": "use_dpop_nonce"}, 400, **({} if nonce is None else {"dpop_nonce": nonce})))
-    with raises(ConfigurationError, error="use_dpop_nonce"):
+    with raises(ConfigurationError, error="use_dpop_nonce", parameter="dpop"):
         source.renew()
     assert len(world.server.requests) == 2
 
@@ -264,7 +264,7 @@ def test_a_wrong_clock_costs_one_more_request_once(world: ScriptedWorld) -> None
     issued = [proof_of(request)[1]["iat"] - world.clock() for request in world.server.requests]
     assert [round(each / 3600) for each in issued] == [0, 0, 2, 2]
     world.server.will(answer({"error": "invalid_dpop_proof"}, 400, **date))
-    with raises(ConfigurationError, error="invalid_dpop_proof"):
+    with raises(ConfigurationError, error="invalid_dpop_proof", parameter="dpop"):
         source.renew()
 
 

@@ -133,6 +133,8 @@ def _circular() -> dict[str, Any]:
         ({"login_hint": ""}, "login_hint"),
         ({"login_hint": 7}, "login_hint"),
         ({"login_hint": "\ud800"}, "login_hint"),
+        ({"login_hint": "alice\r\nbob"}, "login_hint"),
+        ({"login_hint": "a" * 4097}, "login_hint"),
         ({"acr_values": {"urn:a"}}, "acr_values"),
         ({"acr_values": [None]}, "acr_values"),
         ({"max_age": -1}, "max_age"),
@@ -147,6 +149,8 @@ def _circular() -> dict[str, Any]:
         ({"grant_management_action": "replace"}, "grant_id"),
         ({"grant_management_action": "replace", "grant_id": ""}, "grant_id"),
         ({"grant_management_action": "merge", "grant_id": 7}, "grant_id"),
+        ({"grant_management_action": "merge", "grant_id": "g-1\0"}, "grant_id"),
+        ({"grant_management_action": "merge", "grant_id": "g" * 1_000_000}, "grant_id"),
         ({"grant_management_action": "update", "grant_id": "g-1"}, "grant_management_action"),
         ({"grant_management_action": "revoke", "grant_id": "g-1"}, "grant_management_action"),
         ({"grant_management_action": ["merge"], "grant_id": "g-1"}, "grant_management_action"),
@@ -157,6 +161,8 @@ def _circular() -> dict[str, Any]:
         # Never in a URL
         ({"parameters": {"client_secret": "s3cret"}}, "parameters"),
         ({"parameters": {"client_assertion": "a.b.c"}}, "parameters"),
+        # The library's own
+        ({"parameters": {"dpop_jkt": "a"}}, "parameters"),
     ],
     ids=lambda value: repr(value)[:60],
 )
