@@ -35,7 +35,7 @@
     A process never presents a refresh token that it has seen replaced, also if the store has lost the newer pair.
 10. Sent once more for its proof:
     A request is sent once more, at most, because the server wants a nonce in its proof. So each is sent at most twice
-    for its nonce, and each of these has another nonce.
+    for its nonce, and a request to an API at most three times in all: once more for a nonce and once more for a token.
 11. Bound to one key:
     A grant is presented with no other key than the one that the server has bound it to. Excused is only a key that a
     fault kept out of the store, or took out of it.
@@ -43,7 +43,7 @@
     A renewal never saves a pair with another key than the stored one, and never without it. The same is excused.
 13. A demand for a nonce costs no grant:
     After a demand for a nonce no grant is marked as ended, and no user is asked to sign in. The call ends with a token,
-    unless the nonce changes again before the second request, or a fault prevents it.
+    unless the nonce changes again before the second request, or a fault prevents it. An API's demand causes no renewal.
 
 Without exclusion (a lost lease, a store without a lock) the rest holds, which is weaker: refresh tokens may be spent
 twice (1), also without a fault, and ended grants asked about (5). At a server with a grace period two live pairs may
@@ -60,7 +60,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulation.process import LIFETIME, REJECTED, REVOKED, generation_of
+from simulation.process import LIFETIME, PROVED, REJECTED, REVOKED, generation_of
 from simulation.world import NONE, Happening, Setup, State, Worker, World, key_in, read
 
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
@@ -108,6 +108,8 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
     if happening.worker == NONE:
         return
     _unproved(setup, before, happening, after)
+    asked_for_nonce = before.workers[happening.worker].asked_for_nonce
+    _hold(not asked_for_nonce, f"13: token {generation} is renewed because the API wants a nonce")
     worker = before.workers[happening.worker]
     if worker.presented == generation:
         was_lost = worker.repetitions < worker.lost_answers
@@ -125,7 +127,7 @@ def _presented(setup: Setup, before: State, happening: Happening, after: State) 
         _hold(not is_superseded, f"9: refresh token {generation} is presented by a process that saw it replaced")
     is_due = before.now - before.born_at[generation] >= _DUE_AFTER or (REJECTED in setup.calls and generation == 0)
     # Where clocks differ, each process judges by its own. And a token that the API rejects is due.
-    is_due = is_due or setup.ahead != 0 or REVOKED in setup.calls
+    is_due = is_due or setup.ahead != 0 or not {REVOKED, PROVED}.isdisjoint(setup.calls)
     _hold(is_due, f"5: token {generation} is renewed although it is fresh")
     if before.exclusive:
         stored, ended = read(before.record)
@@ -137,6 +139,16 @@ def _unproved(setup: Setup, before: State, happening: Happening, after: State) -
         return
     worker = before.workers[happening.worker]
     _hold(worker.unproved < 2, "10: a request is sent for the third time because of its nonce")
+
+
+def _used(setup: Setup, before: State, happening: Happening, after: State) -> None:
+    worker, key = before.workers[happening.worker], happening.key
+    _hold(worker.api_unproved < 2, "10: a request to the API is sent for the third time because of its nonce")
+    _hold(worker.api_requests < 3, "10: a request to the API is sent for the fourth time")
+    bound = before.bound[before.line[happening.number]]
+    was_bound_later = setup.dpop == "not yet" and happening.number == 0 and key == NONE
+    is_bound_to = was_bound_later or key == bound or not before.unstored.isdisjoint((bound, key))
+    _hold(is_bound_to, f"11: access token {happening.number} is used with key {key}, and is bound to {bound}")
 
 
 def _saved(setup: Setup, before: State, happening: Happening, after: State) -> None:
@@ -180,7 +192,8 @@ def _landed(setup: Setup, before: State, happening: Happening, after: State) -> 
         return
     if isinstance(result, Token):
         _token(setup, after, result, worker)
-        is_revoked = generation_of(result) < worker.revoked_below
+        # A nonce may have changed again before the second request: the one to the API, or the one for another token.
+        is_revoked = generation_of(result) < worker.revoked_below and max(worker.api_unproved, worker.unproved) < 2
         _hold(
             not is_revoked or after.faults_left < setup.faults, f"3: {result!r} is used on, which the API has rejected"
         )
@@ -232,6 +245,7 @@ def _token(setup: Setup, after: State, token: Token, caller: Worker) -> None:
 _CHECKS: dict[str, Callable[[Setup, State, Happening, State], None]] = {
     "presented": _presented,
     "unproved": _unproved,
+    "used": _used,
     "saved": _saved,
     "deleted": _deleted,
     "landed": _landed,

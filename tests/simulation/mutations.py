@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any
 
-from simulation.process import COOLING_DOWN, REPEATING, REVOKED, TOKEN, SimulatedToken
+from simulation.process import COOLING_DOWN, PROVED, REPEATING, REVOKED, TOKEN, SimulatedToken
 from simulation.world import FRESH, STALE, Setup
 
 from blnk_auth._protocol.dpop_key import DpopKey
@@ -25,6 +25,8 @@ from blnk_auth._renewal.predecessor import Predecessor, Stored
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._renewal.token_endpoint import TokenEndpoint
+from blnk_auth._request.after_rejection import ApiRejection
+from blnk_auth._request.attempts import Attempts
 from blnk_auth.errors import BlnkAuthError, Conflict, SignInReason, SignInRequired, StoreError, TemporarilyUnavailable
 from blnk_auth.stores._token_store import Version
 from blnk_auth.token import Token
@@ -400,6 +402,26 @@ class DropsTheKey(StoredGrant):
         return super().save(token, predecessor._replace(dpop=None))
 
 
+class ProvesAgainAndAgain(Attempts):
+    """A request to an API is sent until the API is content with its nonce."""
+
+    def _prove_again(self, response: ApiRejection, *, may_help: bool) -> CachedToken | None:
+        return self.sent
+
+
+class TriesAThirdToken(Attempts):
+    """A request to an API is sent with another token as often as it is rejected."""
+
+    def _count(self, response: ApiRejection) -> None:
+        self._retry = None
+
+
+def _requesting(mistake: type[Attempts], **setup: Any) -> Setup:
+    """Two processes whose requests to an API make this mistake."""
+    token_type = type(mistake.__name__, (SimulatedToken,), {"__slots__": (), "attempts_type": mistake})
+    return Setup(token_type=token_type, workers=2, age=FRESH, dpop="bound", expiries=0, faults=0, **setup)
+
+
 def _with(mistake: type[Renewal | StoredGrant | TokenEndpoint], **setup: Any) -> Setup:
     """Two processes whose renewals make this mistake."""
     renewal: type[Renewal]
@@ -462,6 +484,8 @@ MUTATIONS: dict[str, Setup] = {
     "stores the key with the pair": _with(StoresTheKeyWithThePair, dpop="not yet", server="grace", calls=_ONCE),
     "saves another key": _with(SavesAnotherKey, dpop="bound", calls=_ONCE, faults=0),
     "drops the key": _with(DropsTheKey, dpop="bound", calls=_ONCE, faults=0),
+    "proves again and again": _requesting(ProvesAgainAndAgain, nonces=2, calls=(PROVED,)),
+    "tries a third token": _requesting(TriesAThirdToken, nonces=1, calls=(TOKEN, PROVED)),
     "a caller's cancellation reaches it": Setup(workers=2, calls=_ONCE, shielded=False),
     "a crash keeps the lock": Setup(workers=2, calls=_ONCE, crash_frees_lock=False),
 }

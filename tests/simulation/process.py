@@ -11,6 +11,7 @@ What a moment cannot see (other processes, the server, when and in which order t
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._renewal.sources import Sources
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._request.after_rejection import ApiRejection, judge_retry, retry_after_rejection
+from blnk_auth._request.attempts import Attempts
 from blnk_auth._request.before_sending import token_to_send
 from blnk_auth._request.blocking_and_async import FlightWait as WaitForFlight
 from blnk_auth._request.blocking_and_async import run
@@ -70,7 +72,10 @@ EXCHANGE = build_code_exchange(
 
 
 class Wish(NamedTuple):
-    """A port call that a process is about to make. `save`: text, expected version; `send`: generation presented."""
+    """A port call that a process is about to make.
+
+    `save`: text, expected version. `send`: generation presented. `api`: generation of the access token.
+    """
 
     what: str
     text: str = ""
@@ -97,9 +102,13 @@ class Seen(NamedTuple):
 
 
 BEGIN = Wish("begin")
-TOKEN, REJECTED, REVOKED, SIGN_IN = "token", "rejected", "revoked", "sign in"
-"""What a caller may want: a valid token; another one than generation 0, which the API has rejected; a request to an API
-that rejects every token issued before the call began; a new grant."""
+TOKEN, REJECTED, REVOKED, PROVED, SIGN_IN = "token", "rejected", "revoked", "proved", "sign in"
+"""What a caller may want.
+
+In this order: a valid token; another one than generation 0, which the API has rejected; a request to an API that
+rejects every token issued before the call began; the same with an API that also wants its nonce in each proof. Or a new
+grant.
+"""
 
 
 def pair_of(generation: int, token_type: str = "Bearer") -> dict[str, Any]:
@@ -231,8 +240,8 @@ class Script:
             raise CallerCancelled
         issued = pair_of(seen.number, "Bearer" if key < 0 else DPOP)
         body = issued if seen.what == "done" else {"error": seen.text}
-        headers = {} if seen.nonce < 0 else {"dpop-nonce": f"nonce-{seen.nonce}"}
-        return HttpResponse({"done": 200, "refused": 400, "busy": 503}[seen.what], headers, json.dumps(body).encode())
+        status = {"done": 200, "refused": 400, "busy": 503}[seen.what]
+        return HttpResponse(status, _nonce_header(seen), json.dumps(body).encode())
 
     def wait(self, seconds: float) -> None:
         self.call(Wish("wait"))
@@ -294,8 +303,11 @@ class ScriptedState(ClientState):
             network=Network(policy),
             on_event=None,
             clock=lambda: float(self.script.now),
+            dpop=dpop,
         )
         self.proofs = SimulatedProofs(dpop, lambda: self.script.call(Wish("key")).number)
+        if dpop is not None:
+            self.rules.proof = self.proofs
         self.flights = InlineFlights()  # type: ignore[assignment]  # of the methods that a source uses
         self.sources = _NothingKept()
 
@@ -317,6 +329,7 @@ class SimulatedToken(CurrentToken):
 
     __slots__ = ()
     renewal_type: type[Renewal] = Renewal
+    attempts_type: type[Attempts] = Attempts
 
     def renewal(self, package: Package | None = None, **more: Any) -> Renewal:
         real = super().renewal(package, **more)
@@ -432,11 +445,13 @@ class Processes:
         return Moment(self._moments, wish, memory, call, history)
 
 
-def _perform(call: str, current: CurrentToken, issued: int) -> Token:
+def _perform(call: str, current: SimulatedToken, issued: int) -> Token:
     """What a call brings; `issued`: how many generations the server had issued when it began."""
     cached = current.cached
     if call == REVOKED:
         return _request(current, lambda sent: generation_of(sent.token) < issued).token
+    if call == PROVED:
+        return _proved_request(current)
     if call == SIGN_IN:
         key = current.state.proofs.new_key()
         current.start_over(current.renewal().exchange(lambda: EXCHANGE, key=key))
@@ -475,6 +490,45 @@ def _request(current: CurrentToken, is_rejected: Callable[[CachedToken], bool]) 
             run(judge_retry(current, retry, again, "httpx"))
     assert current.cached is not None
     return current.cached
+
+
+API = "https://api.test/accounts"
+
+
+def _proved_request(current: SimulatedToken) -> Token:
+    """A request with the real flow of all attempts: the token that the next request begins with."""
+    attempts = current.attempts_type(current, run(token_to_send(current, "httpx")), "httpx")
+    again: CachedToken | None = attempts.sent
+    while again is not None:
+        again = run(attempts.after_response(_ask_api(current, again)))
+    assert current.cached is not None
+    return current.cached.token
+
+
+def _ask_api(current: CurrentToken, sent: CachedToken) -> ApiRejection:
+    headers = {} if current.rules.proof is None else current.rules.proof.prove(sent, "GET", API)
+    proof = headers.get(DPOP)
+    key, nonce = read_proof(HttpRequest("GET", API, dict(headers), b""))
+    if proof is not None:
+        of_token = base64.urlsafe_b64encode(hashlib.sha256(sent.token.access_token.encode()).digest()).decode()
+        assert _part_of(proof, 1)["ath"] == of_token.rstrip("="), "the proof is for another token"
+    seen = current.state.script.call(Wish("api", number=generation_of(sent.token), key=key, nonce=nonce))  # type: ignore[attr-defined]  # a ScriptedState
+    challenge = f'{"Bearer" if proof is None else DPOP} error="{seen.text}"'
+    return ApiRejection(
+        "GET",
+        API,
+        200 if seen.what == "done" else 401,
+        {} if seen.what == "done" else {"www-authenticate": challenge} | _nonce_header(seen),
+        "/accounts",
+        carried_ours=True,
+        carried_proof=proof is not None,
+        is_replayable=lambda: True,
+        read_body=WaitForFlight(Flight(), 0.0),
+    )
+
+
+def _nonce_header(seen: Seen) -> dict[str, str]:
+    return {} if seen.nonce < 0 else {"dpop-nonce": f"nonce-{seen.nonce}"}
 
 
 def _frozen(value: Any) -> Hashable:

@@ -12,6 +12,7 @@ from simulation.world import Setup
 from blnk_auth._renewal.loading_and_saving import StoredGrant
 from blnk_auth._renewal.renewal import Renewal
 from blnk_auth._renewal.token_endpoint import TokenEndpoint
+from blnk_auth._request.attempts import Attempts
 
 
 @pytest.mark.parametrize("mistake", MUTATIONS)
@@ -60,7 +61,7 @@ def test_without_the_mistake_nothing_is_broken_in_its_world(world: Setup) -> Non
 MISTAKES = [
     each
     for each in vars(mutations).values()
-    if isinstance(each, type) and issubclass(each, (Renewal, StoredGrant, TokenEndpoint, SimulatedToken))
+    if isinstance(each, type) and issubclass(each, (Renewal, StoredGrant, TokenEndpoint, SimulatedToken, Attempts))
     if each.__module__ == mutations.__name__
 ]
 

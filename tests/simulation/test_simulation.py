@@ -9,7 +9,7 @@ import pytest
 from simulation import invariants
 from simulation.invariants import INVARIANTS
 from simulation.mutations import MUTATIONS
-from simulation.process import COOLING_DOWN, REJECTED, REPEATING, REVOKED, TOKEN
+from simulation.process import COOLING_DOWN, PROVED, REJECTED, REPEATING, REVOKED, TOKEN
 from simulation.scheduler import Violation, enumerate_schedules, explore, replay, wander
 from simulation.world import FRESH, STALE, Lock, Server, Setup, World
 
@@ -38,6 +38,7 @@ WORLDS: dict[str, Setup] = {
     "clocks that differ": Setup(ahead=150, server="grace", workers=2, calls=ONCE),
     "cooling down": Setup(policy=COOLING_DOWN, workers=2),
     "a nonce": Setup(dpop="bound", nonces=1, workers=2, calls=ONCE),
+    "nonces of an API": Setup(dpop="bound", nonces=2, workers=2, age=FRESH, calls=(PROVED,), expiries=0, faults=0),
     "bound by a renewal": Setup(dpop="not yet", workers=2, calls=ONCE),
 }
 
@@ -89,6 +90,7 @@ DEEP_WORLDS: dict[str, Setup] = {
     "stale, two faults": Setup(workers=2, age=STALE, faults=2),
     "every token rejected, grace": Setup(server="grace", workers=2, age=FRESH, calls=(TOKEN, REVOKED, TOKEN)),
     "rejected by the API, two faults": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=2),
+    "nonce of an API, one fault": Setup(dpop="bound", nonces=1, workers=2, age=FRESH, calls=(PROVED,), expiries=0),
     "nonces": Setup(dpop="bound", nonces=2, workers=2, calls=ONCE),
     "bound by a renewal, two faults": Setup(dpop="not yet", workers=2, calls=ONCE, faults=2),
     "bound by a renewal, grace": Setup(dpop="not yet", server="grace", workers=2, calls=ONCE),

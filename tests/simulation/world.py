@@ -32,6 +32,7 @@ from simulation.process import (
     BEGIN,
     LIFETIME,
     POLICY,
+    PROVED,
     REVOKED,
     SIGN_IN,
     TOKEN,
@@ -187,6 +188,15 @@ class Worker(NamedTuple):
     nonce: int = NONE
     """The nonce in the answer that has not arrived yet."""
 
+    api_requests: int = 0
+    """How often the request to the API was sent in the call under way."""
+
+    api_unproved: int = 0
+    """How often the API refused it for its nonce."""
+
+    asked_for_nonce: bool = False
+    """The last answer of the API was a demand for a nonce."""
+
     unproved: int = 0
     """How many requests in a row were refused for their nonce, in the call under way."""
 
@@ -253,7 +263,7 @@ class State(NamedTuple):
 class Happening(NamedTuple):
     """What an onlooker sees in a step: a refresh token presented, a record before and after, the result of a call."""
 
-    what: Literal["presented", "unproved", "saved", "deleted", "landed"]
+    what: Literal["presented", "unproved", "used", "saved", "deleted", "landed"]
     worker: int
     number: int = NONE
     key: int = NONE
@@ -293,6 +303,7 @@ _PLAIN = {
     "send": "asks the server",
     "exchange": "signs in",
     "wait": "waits",
+    "api": "asks the API",
 }
 _NO_FAULTS = frozenset((*_PLAIN.values(), "answer arrives"))
 _FAULTS: dict[str, tuple[str, ...]] = {
@@ -305,6 +316,7 @@ _FAULTS: dict[str, tuple[str, ...]] = {
     "send": ("request never leaves", "request times out", "server answers 503", "request is late"),
     "exchange": (),
     "wait": (),
+    "api": (),
 }
 ARRIVES, LOST, KILLED, DESERTED, LEASE_LOST = "answer arrives", "answer is lost", "killed", "deserted", "lease is lost"
 SUSPENDED, WRITE_LOST = "is suspended and loses its lease", "the store loses its last write"
@@ -330,6 +342,7 @@ class World:
             "asks the server": self._ask,
             "signs in": self._sign_in,
             "waits": self._wait,
+            "asks the API": self._ask_api,
             ARRIVES: self._arrive,
             LOST: self._lose,
             KILLED: self._kill,
@@ -497,7 +510,7 @@ class World:
 
     def _begin(self, state: State, index: int, seen: list[Happening]) -> State:
         worker = state.workers[index]
-        if self._call_of(worker) == REVOKED:
+        if self._call_of(worker) in (REVOKED, PROVED):
             issued = len(state.spent_at)
             return self._go_on(state, index, Seen("done", state.now, number=issued), seen, revoked_below=issued)
         cached, failure = worker.moment.cached, worker.moment.failure
@@ -536,6 +549,20 @@ class World:
     def _wait(self, state: State, index: int, seen: list[Happening]) -> State:
         state = state._replace(now=state.now + 1)
         return self._go_on(state, index, Seen("done", state.now), seen)
+
+    def _ask_api(self, state: State, index: int, seen: list[Happening]) -> State:
+        """An API judges a proof, and then an access token."""
+        worker = state.workers[index]
+        wish = worker.moment.wish
+        seen.append(Happening("used", index, wish.number, wish.key))
+        changes: dict[str, Any] = {"api_requests": worker.api_requests + 1, "asked_for_nonce": False}
+        came = Seen("done", state.now, nonce=state.nonce)
+        if wish.key != NONE and wish.nonce != state.nonce:
+            came = _unproved(state.now, state.nonce)
+            changes.update(api_unproved=worker.api_unproved + 1, asked_for_nonce=True)
+        elif wish.number < worker.revoked_below:
+            came = Seen("refused", state.now, "invalid_token", nonce=state.nonce)
+        return self._go_on(state, index, came, seen, **changes)
 
     def _load(self, state: State, index: int, seen: list[Happening]) -> State:
         presented = state.workers[index].presented
