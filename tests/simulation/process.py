@@ -103,11 +103,10 @@ class Seen(NamedTuple):
 
 BEGIN = Wish("begin")
 TOKEN, REJECTED, REVOKED, PROVED, SIGN_IN = "token", "rejected", "revoked", "proved", "sign in"
-"""What a caller may want.
+"""What a caller may want. The names, in this order:
 
-In this order: a valid token; another one than generation 0, which the API has rejected; a request to an API that
-rejects every token issued before the call began; the same with an API that also wants its nonce in each proof. Or a new
-grant.
+A valid token. Another one than generation 0, which the API has rejected. A request to an API that rejects every token
+issued before the call began. The same, with an API that also wants its nonce in each proof. A new grant.
 """
 
 
