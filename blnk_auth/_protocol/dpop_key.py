@@ -170,7 +170,7 @@ def _of_signer(signer: Signer) -> DpopKey:
                 problem = "has the private key, which a proof would reveal"
             else:
                 _check_fit(key, signer.algorithm)
-                return DpopKey(signer.algorithm, key.as_dict(), sign=checked_signer(signer, "dpop"), is_own=True)
+                return DpopKey(signer.algorithm, key.as_dict(), sign=_verified_once(signer, key), is_own=True)
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - joserfc and cryptography raise many kinds, which may quote the key
@@ -182,11 +182,32 @@ def _of_signer(signer: Signer) -> DpopKey:
     )
 
 
+def _verified_once(signer: Signer, key: Any) -> Callable[[bytes], bytes]:
+    """Signs with a `Signer`. Its first signature is verified: a server refuses proofs of another key than the named."""
+    from joserfc.jws import JWSRegistry
+
+    sign, model, is_verified = checked_signer(signer, "dpop"), JWSRegistry.algorithms[signer.algorithm], False
+
+    def verified(message: bytes) -> bytes:
+        nonlocal is_verified
+        signature = sign(message)
+        if not is_verified and not model.verify(message, signature, key):
+            raise ConfigurationError(
+                "dpop: public_jwk of the Signer is not the public part of the key that it signs with",
+                parameter="public_jwk",
+                remedy="pass the public key that belongs to it",
+            )
+        is_verified = True
+        return signature
+
+    return verified
+
+
 def _check_fit(key: Any, algorithm: str) -> None:
     """Raise `ConfigurationError` unless the algorithm is an asymmetric one that fits the key (RFC 9449 section 4.2)."""
     from joserfc.jws import JWSRegistry
 
-    # The algorithm of a JWK is redacted with the rest of it, and is no secret.
+    # The algorithm of a JWK is redacted with the rest of it, and it is not secret.
     algorithm, failure = str(algorithm)[:20], ""
     try:
         if algorithm not in ("none", "HS256", "HS384", "HS512"):

@@ -53,7 +53,7 @@ class Body:
         if max(self._encoded, len(self._decoded)) > self._limit:
             return ProtocolError(
                 f"the authorization server's response is longer than {self._limit} bytes (policy max_answer_bytes)",
-                remedy="check that token_endpoint is the right URL",
+                remedy="check that the provider's endpoint is the right URL",
             )
         return None
 

@@ -221,6 +221,15 @@ def test_a_signer_signs_proofs() -> None:
     assert "kid" not in header
 
 
+def test_a_signer_whose_public_key_is_anothers_is_named_at_its_first_signature() -> None:
+    """The server would refuse every proof. A `Signer` is not asked to sign when the client is made."""
+    made: Any = jwk.generate_key("OKP", "Ed25519", private=True)
+    other: Any = jwk.generate_key("OKP", "Ed25519", private=True)
+    key = DpopKey.of(Signer(made.private_key.sign, "EdDSA", public_jwk=other.as_dict(private=False)))
+    with raises(ConfigurationError, parameter="public_jwk"):
+        proof(key, method="GET", url=TOKEN, nonce=None, now=NOW)
+
+
 def test_a_signer_that_fails_is_temporarily_unavailable() -> None:
     """An HSM may be back later; the text of its error is not quoted."""
 
@@ -275,7 +284,7 @@ def test_a_key_that_cannot_work_is_refused_when_the_client_is_made(material: Any
 
 
 def test_the_algorithm_that_does_not_fit_is_named() -> None:
-    """It is no secret, although the JWK that has it is one."""
+    """It is not secret, although the JWK that has it is one."""
     with raises(ConfigurationError, shows="'ES384'"):
         DpopKey.of({**EC, "alg": "ES384"})
 
