@@ -20,4 +20,5 @@ def test_without_a_common_store_the_tests_of_restarts_and_workers_fail(tmp_path:
     with pytest.raises(AssertionError, match="2 failed") as failure:
         read_along(changed, name="changed.md", directory=tmp_path)
     failed = re.findall(r"FAILED \S*::(\w+)", str(failure.value))
-    assert sorted(failed) == ["test_a_restart_costs_nothing", "test_two_workers_renew_once"]
+    # pytest names a failure twice if its options ask for more output.
+    assert sorted({*failed}) == ["test_a_restart_costs_nothing", "test_two_workers_renew_once"]
