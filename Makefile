@@ -41,7 +41,7 @@ test: lint $(INSTALLED)
 	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
 	@$(MAKE) --no-print-directory types >$(VENV)/types.log 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n4 --dist=worksteal $(PYTEST_FLAGS); tests=$$?; \
+	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS); tests=$$?; \
 	wait $$types || { cat $(VENV)/types.log; exit 1; }; \
 	exit $$tests
 

@@ -72,7 +72,7 @@ def _forget_metadata() -> None:
     """A server of an earlier test may have had the port that one of this test gets."""
     discovery = sys.modules.get("blnk_auth._protocol.discovery")
     if discovery is not None:
-        discovery._kept = discovery.Documents()  # type: ignore[attr-defined]
+        discovery._kept._documents.clear()
 
 
 @pytest.hookimpl(wrapper=True)
