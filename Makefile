@@ -35,7 +35,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
 
-# Four processes, because many tests wait for sockets, disks and other processes; one after another with
+# Two processes, because many tests wait for sockets, disks and other processes; one after another with
 # PYTEST_FLAGS=-n0. The types are checked meanwhile.
 test: lint $(INSTALLED)
 	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
