@@ -1,4 +1,4 @@
-"""The examples of the how-to about API clients run with the real packages, which only this group installs."""
+"""The examples of the how-to pages about other packages run with the real packages, which only this group installs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs.test_readme import MOCK_AND_TRAVEL, NEEDS_CLIENTS, environment, read_along
+from docs.test_readme import HOW_TO, OF_CLIENTS, environment, python_blocks, read_along
+from support.feeds import serving_feed
+from support.how_to import MOST_LINES
 from support.sites import Received, Reply, Site
 
-OF_API_CLIENTS = ("openai", "anthropic", "gql", "requests_cache", "hishel", "requests_toolbelt")
+SDKS_AND_CACHES = ("openai", "anthropic", "gql", "requests_cache", "hishel", "requests_toolbelt")
 OF_TESTS = ("respx", "pytest_httpx", "responses", "freezegun", "time_machine")
 
 MESSAGE = {"role": "assistant", "content": "hello yourself"}
@@ -35,25 +37,48 @@ ANSWERS: dict[str, Any] = {
 }
 
 
+def is_ours(authorization: str | None) -> bool:
+    """Whether it is a token of the sandbox, and nothing else that an SDK might send."""
+    return (authorization or "").startswith("Bearer blnk_at_")
+
+
 def gateway(request: Received) -> Reply:
-    """Answers to a token of the sandbox, and to nothing else that an SDK might send."""
-    is_ours = (request.authorization or "").startswith("Bearer blnk_at_") and "x-api-key" not in request.headers
-    return Reply.json(ANSWERS[request.path]) if is_ours else Reply.rejected()
+    """Answers to a token of the sandbox only."""
+    is_accepted = is_ours(request.authorization) and "x-api-key" not in request.headers
+    return Reply.json(ANSWERS[request.path]) if is_accepted else Reply.rejected()
 
 
-def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
-    """A reader who types them, in order, sees no error, and every example has called its API."""
-    for package in OF_API_CLIENTS:
+def read_page(name: str, directory: Path, *packages: str) -> str:
+    """Run a page of docs/how-to from top to bottom; return what it showed."""
+    for package in packages:
         pytest.importorskip(package)
+    page = HOW_TO / f"{name}.md"
+    return read_along(page.read_text("utf-8"), name=str(page), directory=directory)
+
+
+def test_the_page_about_api_clients_runs(tmp_path: Path) -> None:
+    """A reader who types its examples, in order, sees no error, and every example has called its API."""
     with Site(gateway) as site, environment({"GATEWAY_URL": site.origin}):
-        read_along(NEEDS_CLIENTS.read_text("utf-8"), name=str(NEEDS_CLIENTS), directory=tmp_path)
+        read_page("use-inside-api-clients", tmp_path, *SDKS_AND_CACHES)
     paths = [request.path for request in site.received]
     assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages", "/graphql"]
 
 
+def test_the_page_about_websockets_runs(tmp_path: Path) -> None:
+    """Each of its examples has opened a connection, and the loop a second one after the server closed the first."""
+    with serving_feed(is_ours, closes=True) as feed, environment({"FEED_URL": feed.url}):
+        screen = read_page("websockets", tmp_path, "websockets", "httpx_ws")
+    assert screen.split("were sent to: ")[1].split() == ["1", "2", "3", "4", "5"]
+
+
 def test_the_recipes_for_mocks_and_moved_time_run(tmp_path: Path) -> None:
     """Each is a test module of its own, which pytest runs with the real packages and their plugins."""
-    for package in OF_TESTS:
-        pytest.importorskip(package)
-    read_along(MOCK_AND_TRAVEL.read_text("utf-8"), name=str(MOCK_AND_TRAVEL), directory=tmp_path)
+    read_page("mock-and-travel", tmp_path, *OF_TESTS)
     assert len(list(tmp_path.glob("test_with_*.py"))) == len(OF_TESTS) + 1
+
+
+@pytest.mark.parametrize("page", OF_CLIENTS, ids=lambda page: page.stem)
+def test_a_program_has_at_most_twenty_lines(page: Path) -> None:
+    """So that a reader sees all of it."""
+    blocks = python_blocks(page.read_text("utf-8"))
+    assert [block.line for block in blocks if len(block.source.splitlines()) > MOST_LINES] == []

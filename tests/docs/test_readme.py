@@ -33,11 +33,12 @@ import trustme
 from blnk_auth.testing import Sandbox
 
 ROOT = Path(__file__).parents[2]
-NEEDS_CLIENTS = ROOT / "docs" / "how-to" / "use-inside-api-clients.md"
-MOCK_AND_TRAVEL = ROOT / "docs" / "how-to" / "mock-and-travel.md"
-"""Both are run by tests/clients/test_how_to.py, where the packages are that their examples use."""
+HOW_TO = ROOT / "docs" / "how-to"
 
-ELSEWHERE = (NEEDS_CLIENTS, MOCK_AND_TRAVEL)
+OF_CLIENTS = [HOW_TO / f"{name}.md" for name in ("use-inside-api-clients", "websockets")]
+ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md"]
+"""tests/clients/test_how_to.py runs these, where the packages are that their examples use."""
+
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path not in ELSEWHERE]
 
 NOT_RUN = 0
