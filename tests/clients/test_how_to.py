@@ -64,6 +64,17 @@ def test_the_page_about_api_clients_runs(tmp_path: Path) -> None:
     assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages", "/graphql"]
 
 
+def test_the_page_about_pandas_and_polars_runs(tmp_path: Path) -> None:
+    """Each of its examples has read the file."""
+    rates = b"currency,rate\nEUR,1.08\nUSD,1.0\n"
+    with (
+        Site(lambda request: Reply(200, rates) if is_ours(request.authorization) else Reply.rejected()) as site,
+        environment({"RATES_URL": f"{site.origin}/rates.csv"}),
+    ):
+        screen = read_page("pandas-and-polars", tmp_path, "pandas", "polars")
+    assert screen.count("EUR") == 4
+
+
 def test_the_page_about_websockets_runs(tmp_path: Path) -> None:
     """Each of its examples has opened a connection, and the loop a second one after the server closed the first."""
     with serving_feed(is_ours, closes=True) as feed, environment({"FEED_URL": feed.url}):
