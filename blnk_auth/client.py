@@ -1,27 +1,25 @@
 """`OAuthClient`: a registered client of one provider, and where its tokens and sign-ins come from.
 
-Used by every application. It checks its arguments and calls others: `_sign_in` for sign-ins, `TokenSource` for tokens.
-It never reads a store or sends a request itself.
+Used by every application. It checks its arguments and calls others: `_sign_in` for sign-ins and for many grants,
+`TokenSource` for tokens. It never reads a store or sends a request itself.
 """
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
 from ._protocol.signing import PrivateKey, SigningAlgorithm
 from ._renewal.authorization_grants import ClientCredentialsGrant
-from ._renewal.client_grants import delete_ended, subjects
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
 from ._renewal.pickled_client import grant_of, settings_of, shared_state
+from ._sign_in.client_many_grants import ClientManyGrants
 from ._sign_in.client_sign_ins import ClientSignIns
 from ._sign_in.wanted_grant import WantedGrant
-from .errors import ConfigurationError, clears_locals, is_number, is_text, quoted, redacted
+from .errors import ConfigurationError, clears_locals, quoted, redacted
 from .events import OnEvent
 from .policy import RenewalPolicy
 from .provider import Provider
@@ -29,20 +27,11 @@ from .source import TokenSource, source_of
 from .stores._async_adapter import AsyncTokenStore
 from .stores._token_store import TokenStore
 
-if TYPE_CHECKING:
-    import blnk_auth
-
-    # Imported by the programs that keep grants alive, when they do.
-    from ._renewal.keepalive import KeepaliveRun
-else:
-    # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
-    blnk_auth = sys.modules[__package__]
-
 __all__ = ["OAuthClient", "SigningAlgorithm"]
 
 
 @clears_locals
-class OAuthClient(ClientSignIns):
+class OAuthClient(ClientSignIns, ClientManyGrants):
     """A client that is registered at one provider. Make one for each registration and keep it.
 
     May be used from any number of threads, event loops and tasks. Copying it gives the same client.
@@ -219,125 +208,6 @@ class OAuthClient(ClientSignIns):
         grant = ClientCredentialsGrant.checked(self.provider, scope, resource, audience, parameters)
         return source_of(self._state.current_token(grant))
 
-    # --- many grants ---------------------------------------------------------------------------------------------
-
-    def subjects(self, prefix: str = "") -> Iterator[str]:
-        """Who has signed in: every subject of whom this client has a grant in its store, also one that has ended.
-
-        Blocks on the store; for asyncio and trio: `asubjects`.
-
-        Args:
-            prefix: What their names begin with. Default: an empty string, which lists all.
-
-        Returns:
-            The subjects, ascending, each once.
-
-        Raises:
-            ConfigurationError: `prefix` is not a string.
-            StoreError: The store cannot list its keys.
-        """
-        return iter(subjects(self._state, _checked_prefix(prefix)))
-
-    async def asubjects(self, prefix: str = "") -> AsyncIterator[str]:
-        """The same as `subjects`, for asyncio and trio: `async for subject in client.asubjects()`."""
-        operations, prefix = self._state.operations, _checked_prefix(prefix)
-        for subject in await operations.await_for(operations.begin(lambda _events: subjects(self._state, prefix))):
-            yield subject
-
-    def keepalive(
-        self,
-        horizon: float = 7 * 86400,
-        *,
-        idle_lifetime: float | None = None,
-        rate: float = 10.0,
-        workers: int = 4,
-        shard: tuple[int, int] = (0, 1),
-        on_progress: Callable[[int, int | None], object] | None = None,
-    ) -> blnk_auth.KeepaliveReport:
-        """Renew every grant whose refresh token would expire because it is not used. Run it once a day.
-
-        Any number of hosts may run it at the same time: each due grant is renewed once. Blocks until all are renewed;
-        Ctrl-C ends it after the renewals that are under way. For asyncio and trio: `akeepalive`.
-
-        Args:
-            horizon: Seconds. What would expire within this time is renewed; the default is seven days.
-            idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's
-                `refresh_idle_lifetime`; where that is unknown too, only the expiry that the server reported counts.
-            rate: Renewals per second, at most.
-            workers: Concurrent renewals, at most; 1 to 64.
-            shard: `(i, n)`: only part `i` of `n`, counted from 0. The default takes all grants.
-            on_progress: Called about ten times a second with how many grants were read, and of how many; None as the
-                total if that is not known. None: nothing is called.
-
-        Returns:
-            What was done, and who must sign in again.
-
-        Raises:
-            ConfigurationError: An argument cannot work.
-            StoreError: The store cannot list its keys. The failures of single grants are in the report.
-        """
-        return self._keepalive_run(horizon, idle_lifetime, rate, workers, shard).run(on_progress)
-
-    async def akeepalive(
-        self,
-        horizon: float = 7 * 86400,
-        *,
-        idle_lifetime: float | None = None,
-        rate: float = 10.0,
-        workers: int = 4,
-        shard: tuple[int, int] = (0, 1),
-        on_progress: Callable[[int, int | None], object] | None = None,
-    ) -> blnk_auth.KeepaliveReport:
-        """The same as `keepalive`, for asyncio and trio. `on_progress` is called on another thread.
-
-        Cancelling it ends the run after the renewals that are under way, and does not wait for them.
-        """
-        run = self._keepalive_run(horizon, idle_lifetime, rate, workers, shard)
-        try:
-            return await self._state.operations.begin(lambda _events: run.run(on_progress)).wait_async(math.inf)
-        finally:
-            run.stop()
-
-    def _keepalive_run(
-        self, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
-    ) -> KeepaliveRun:
-        from ._renewal.keepalive import KeepaliveRun, KeepaliveSettings
-
-        idle_lifetime = self.provider.refresh_idle_lifetime if idle_lifetime is None else idle_lifetime
-        return KeepaliveRun(self._state, KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard))
-
-    def prune(self, ended_before: float) -> int:
-        """Delete the records of grants that ended long ago, sign-ins that nobody finished, and old exchanges.
-
-        A grant has ended when the server refused its refresh token, or when nothing can renew it any more. The client's
-        own tokens are left, and so is a record that cannot be read. Blocks; for asyncio and trio: `aprune`.
-
-        Args:
-            ended_before: UTC epoch seconds. A grant that ended before is deleted, and so is the note of an exchange
-                that was made before. Sign-ins are deleted if their time is over.
-
-        Returns:
-            How many records were deleted.
-
-        Raises:
-            ConfigurationError: `ended_before` is not a number.
-            StoreError: The store cannot list its keys.
-        """
-        return self._prune(_checked_moment(ended_before))
-
-    async def aprune(self, ended_before: float) -> int:
-        """The same as `prune`, for asyncio and trio."""
-        ended_before = _checked_moment(ended_before)
-        return await self._state.operations.begin(lambda _events: self._prune(ended_before)).wait_async(math.inf)
-
-    def _prune(self, ended_before: float) -> int:
-        from ._sign_in.one_time_exchange import delete_exchanges
-        from ._sign_in.pending_sign_ins import PendingSignIns
-
-        state = self._state
-        sign_ins = PendingSignIns(state.store, state.registration).delete_expired(state.clock())
-        return delete_ended(state, ended_before) + sign_ins + delete_exchanges(state, ended_before)
-
     def __copy__(self) -> OAuthClient:
         return self
 
@@ -364,23 +234,3 @@ class OAuthClient(ClientSignIns):
     def _source_of(self, grant: Mapping[str, Any]) -> TokenSource:
         """The source in a pickle. Named there: keep its name, and what its argument means."""
         return source_of(self._state.current_token(grant_of(grant)))
-
-
-def _checked_prefix(prefix: str) -> str:
-    if not is_text(prefix):
-        raise ConfigurationError(
-            f"prefix must be a string, not {quoted(prefix)}",
-            parameter="prefix",
-            remedy='pass what the subjects begin with, or ""',
-        )
-    return prefix
-
-
-def _checked_moment(ended_before: float) -> float:
-    if not is_number(ended_before):
-        raise ConfigurationError(
-            f"ended_before must be a number, not {quoted(ended_before)}",
-            parameter="ended_before",
-            remedy="pass UTC epoch seconds, such as time.time() - 90 * 86400",
-        )
-    return ended_before
