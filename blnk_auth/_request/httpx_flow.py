@@ -238,7 +238,8 @@ class HttpxFlow:
             raise self._as_client_error(error, request) from None
         if cached is None or not self._is_permitted(response.request, cached):
             return False
-        yield DiscardedBody(body)
+        if not (yield DiscardedBody(body)):
+            return False
         self._attach(response.request, cached)
         self._carry_cookies(response)
         return True

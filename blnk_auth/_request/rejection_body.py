@@ -11,6 +11,9 @@ compression bomb. What this file promises:
 * The caller can still read the whole body of a response that is returned. If the connection was lost in the body, the
   caller gets that error.
 * After `discard` the connection is free again, or closed.
+* Over HTTP/2, where other requests share the connection, at most `MAX_SHARED_BYTES` are read to free it, with the
+  client's own read timeout: a shorter one would end the other requests too. If that is not enough, the response is
+  returned to the caller, and the request is not repeated.
 
 It never reads more than that. In httpx `response.close()` is not enough: when the auth flow sends another request, the
 client reads the response before it, and fails if that one is closed.
@@ -36,6 +39,12 @@ MAX_REJECTION_BYTES = 16_384
 MAX_REJECTION_SECONDS = 5.0
 """How long reading it may take."""
 
+MAX_SHARED_BYTES = 1 << 20
+"""How much of it is read over HTTP/2 to free its connection: httpcore does not cancel a stream that is closed early
+(encode/httpcore issue 943), so it would use up one of the connection's streams, and a part of its window."""
+
+_SHARED = (b"HTTP/2", b"HTTP/3")
+
 _STREAMS = (
     *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq"),
     *("application/grpc", "multipart/x-mixed-replace"),
@@ -49,9 +58,9 @@ def _may_be_judged(headers: Mapping[str, str]) -> bool:
     return not is_stream and "," not in headers.get("content-encoding", "") and not _is_too_long(headers)
 
 
-def _is_too_long(headers: Mapping[str, str]) -> bool:
+def _is_too_long(headers: Mapping[str, str], limit: int = MAX_REJECTION_BYTES) -> bool:
     length = headers.get("content-length", "").strip()
-    return length.isdecimal() and (len(length) > len(str(MAX_REJECTION_BYTES)) or int(length) > MAX_REJECTION_BYTES)
+    return length.isdecimal() and (len(length) > len(str(limit)) or int(length) > limit)
 
 
 class HttpxRejectionBody:
@@ -64,7 +73,9 @@ class HttpxRejectionBody:
         self._rest: Any = None
         self._chunks: list[bytes] = []
         self._length = 0
+        self._limit = MAX_REJECTION_BYTES
         self._is_complete = False
+        self._is_shared = response.extensions.get("http_version") in _SHARED
         self._give_up_at = time.monotonic() + MAX_REJECTION_SECONDS
 
     def wait(self) -> bytes | None:
@@ -79,28 +90,45 @@ class HttpxRejectionBody:
             await self._aread(is_limited=self._response.is_error)
         return self._decoded()
 
-    def discard(self) -> None:
-        """Free the connection, so that the request can be repeated, even through a pool of one."""
-        if self._is_unread():
+    def discard(self) -> bool:
+        """Free the connection, so that the request can be repeated, even through a pool of one.
+
+        False if that is impossible: the caller can still read the whole response.
+        """
+        if self._should_be_read():
             self._read(is_limited=True)
+        if self._occupies_connection():
+            return False
         if self._decoded() is None:
             self._stream.close()
             self._make_empty()
+        return True
 
-    async def adiscard(self) -> None:
+    async def adiscard(self) -> bool:
         """The same for a coroutine."""
-        if self._is_unread():
+        if self._should_be_read():
             await self._aread(is_limited=True)
+        if self._occupies_connection():
+            return False
         if self._decoded() is None:
             await self._stream.aclose()
             self._make_empty()
+        return True
 
-    def _is_unread(self) -> bool:
-        return not self._response.is_stream_consumed and self._rest is None and not _is_too_long(self._response.headers)
+    def _should_be_read(self) -> bool:
+        if not self._is_shared:
+            is_begun = self._response.is_stream_consumed or self._rest is not None
+            return not is_begun and not _is_too_long(self._response.headers)
+        self._limit = MAX_SHARED_BYTES
+        return self._occupies_connection() and not _is_too_long(self._response.headers, MAX_SHARED_BYTES)
+
+    def _occupies_connection(self) -> bool:
+        is_over = self._is_complete or self._response.is_stream_consumed or isinstance(self._rest, BrokenOff)
+        return self._is_shared and not is_over
 
     def _read(self, *, is_limited: bool) -> None:
         with self._read_timeout(is_limited=is_limited):
-            self._rest = iter(self._stream)
+            self._rest = iter(self._stream) if self._rest is None else self._rest
             try:
                 for chunk in self._rest:
                     if self._is_enough(chunk):
@@ -113,7 +141,7 @@ class HttpxRejectionBody:
 
     async def _aread(self, *, is_limited: bool) -> None:
         with self._read_timeout(is_limited=is_limited):
-            self._rest = aiter(self._stream)
+            self._rest = aiter(self._stream) if self._rest is None else self._rest
             try:
                 async for chunk in self._rest:
                     if self._is_enough(chunk):
@@ -133,8 +161,9 @@ class HttpxRejectionBody:
         extensions = self._response.request.extensions
         timeouts: dict[str, float | None] | None = extensions.get("timeout")
         read = None if timeouts is None else timeouts.get("read")
-        limit = MAX_REJECTION_SECONDS if read is None else min(read, MAX_REJECTION_SECONDS)
-        extensions["timeout"] = {**(timeouts or {}), "read": limit}
+        if read is None or not self._is_shared:
+            read = MAX_REJECTION_SECONDS if read is None else min(read, MAX_REJECTION_SECONDS)
+        extensions["timeout"] = {**(timeouts or {}), "read": read}
         try:
             yield
         finally:
@@ -143,7 +172,7 @@ class HttpxRejectionBody:
     def _is_enough(self, chunk: bytes) -> bool:
         self._chunks.append(chunk)
         self._length += len(chunk)
-        return self._length > MAX_REJECTION_BYTES or time.monotonic() > self._give_up_at
+        return self._length > self._limit or time.monotonic() > self._give_up_at
 
     def _make_resumable(self) -> None:
         self._response.stream = resumed_stream_class(self._package)(self._chunks, self._rest, self._stream)
@@ -194,18 +223,18 @@ def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
 
 
 class DiscardedBody:
-    """A `Wait` that discards the body of a rejection."""
+    """A `Wait` that discards the body of a rejection. Its result is whether the connection is free."""
 
     def __init__(self, body: HttpxRejectionBody) -> None:
         self._body = body
 
-    def wait(self) -> None:
+    def wait(self) -> bool:
         """Discard it, blocking the thread."""
-        self._body.discard()
+        return self._body.discard()
 
-    async def wait_async(self) -> None:
+    async def wait_async(self) -> bool:
         """Discard it, letting other tasks run."""
-        await self._body.adiscard()
+        return await self._body.adiscard()
 
 
 class RequestsRejectionBody:

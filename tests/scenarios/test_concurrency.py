@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from support.limits import PATIENCE
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.stores.scripted import DelegatingStore
-from support.waiting import Hold
+from support.waiting import Hold, cancel
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
 from blnk_auth import BlnkAuthError, TemporarilyUnavailable
@@ -298,12 +298,6 @@ def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, ki
         world.events.wait_for("renewed")
         assert http.get(world.url).token == world.stored(alice).token.access_token
     assert_renewed_once(world.sandbox)
-
-
-def cancel(call: Future[Any]) -> None:
-    assert call.cancel()
-    with pytest.raises(CancelledError):
-        call.result(PATIENCE)
 
 
 @through_tasks

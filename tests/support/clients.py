@@ -128,6 +128,7 @@ class Settings:
     follow: bool = False
     verify: ssl.SSLContext | None = None
     proxy: str | None = None
+    http2: bool = False
 
 
 class _Adapter:
@@ -254,6 +255,7 @@ def _httpx_settings(kind: Kind, auth: Any, settings: Settings) -> dict[str, Any]
         "trust_env": False,
         "follow_redirects": settings.follow,
         "proxy": settings.proxy,
+        "http2": settings.http2,
         # Made once: a context costs more than a scenario.
         "verify": settings.verify or _bare_context(),
     }

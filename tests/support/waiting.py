@@ -11,8 +11,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from typing import Any, Self
 
+import pytest
 from support.limits import PATIENCE
 
 from blnk_auth.events import Event
@@ -79,6 +81,13 @@ class Events(list[Event]):
         with self._changed:
             assert self._changed.wait_for(lambda: self.names.count(name) >= times, PATIENCE), f"no {name}: {self.names}"
         return next(event for event in self if event.name == name)
+
+
+def cancel(call: Future[Any]) -> None:
+    """Cancel a call of an asynchronous client, and wait until it has ended so."""
+    assert call.cancel()
+    with pytest.raises(CancelledError):
+        call.result(PATIENCE)
 
 
 _NEVER_STARTED: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
