@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import trustme
 from support.api_clients import ClientWorld
 
 from blnk_auth.testing import Clock, Sandbox
@@ -10,3 +11,13 @@ from blnk_auth.testing import Clock, Sandbox
 def world(blnk_sandbox: Sandbox, blnk_clock: Clock) -> ClientWorld:
     """A new sandbox, store and clock for each test."""
     return ClientWorld(blnk_sandbox, blnk_clock)
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> trustme.CA:
+    """The one certificate authority that gRPC channels of this process trust: gRPC reads it once."""
+    authority = trustme.CA()
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    pytest.MonkeyPatch().setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(path))
+    return authority

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from docs.test_readme import HOW_TO, OF_CLIENTS, environment, python_blocks, read_along
 from support.feeds import serving_feed
+from support.grpc_server import serving_rates
 from support.how_to import MOST_LINES
 from support.sites import Received, Reply, Site
 
@@ -62,6 +64,13 @@ def test_the_page_about_api_clients_runs(tmp_path: Path) -> None:
         read_page("use-inside-api-clients", tmp_path, *SDKS_AND_CACHES)
     paths = [request.path for request in site.received]
     assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages", "/graphql"]
+
+
+def test_the_page_about_grpc_runs(tmp_path: Path, ca: trustme.CA) -> None:
+    """Each of its examples has called the API."""
+    with serving_rates(ca, is_ours) as rates, environment({"RATES_TARGET": rates.target}):
+        screen = read_page("grpc", tmp_path, "grpc")
+    assert screen.count("b'EUR 1.08'") == 3
 
 
 def test_the_page_about_pandas_and_polars_runs(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from blnk_auth.testing import Sandbox
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
 
-OF_CLIENTS = [HOW_TO / f"{name}.md" for name in ("pandas-and-polars", "use-inside-api-clients", "websockets")]
+OF_CLIENTS = [HOW_TO / f"{name}.md" for name in ("grpc", "pandas-and-polars", "use-inside-api-clients", "websockets")]
 ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md"]
 """tests/clients/test_how_to.py runs these, where the packages are that their examples use."""
 
