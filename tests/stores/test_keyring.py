@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -28,11 +27,9 @@ from support.stores.keyrings import (
     ForgetfulKeyring,
     Killed,
     MemoryKeyring,
-    missing_programs,
-    open_service,
-    secret_service,
 )
 from support.stores.kill_trial import check_that_kills_leave_old_or_new
+from support.stores.secret_service import Desktop, missing_programs, open_service, secret_service
 from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
@@ -41,7 +38,6 @@ from blnk_auth.stores._file import FileStore
 from blnk_auth.stores._keyring import KeyringStore
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import TokenStore
-from blnk_auth.testing import _contract_workers
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"
@@ -77,35 +73,53 @@ class TestKeyringStore(StoreContract):
 
 
 @pytest.fixture(scope="module")
-def desktop() -> Iterator[None]:
+def session() -> Iterator[Desktop]:
     """A real Secret Service, for the module."""
     missing = missing_programs()
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: apt-get install dbus gnome-keyring")
-    with secret_service(), pytest.MonkeyPatch.context() as patch:
-        # The daemon aborts (an assertion of GLib, `invoke_get_property_in_idle_cb`) if a client ends while the daemon
-        # reads a property for it. Forked processes end soon enough for that; new interpreters were not seen to.
-        patch.setattr(_contract_workers, "_context", lambda: multiprocessing.get_context("spawn"))
-        yield
+    with secret_service() as desktop:
+        yield desktop
 
 
-@pytest.mark.usefixtures("desktop")
+@pytest.fixture
+def desktop(session: Desktop) -> Iterator[Desktop]:
+    """The same, with a daemon that runs when the test begins, and must run when it ends."""
+    session.restarted()
+    yield session
+    session.check()
+
+
 class TestSecretService(SharedStoreContract):
     increments = 3  # a save is four visits to the daemon, each of some 20 ms
+
+    @pytest.fixture(autouse=True)
+    def take_the_desktop(self, desktop: Desktop) -> None:
+        self.desktop = desktop
 
     @pytest.fixture
     def open_store(self, service: str) -> Callable[[], TokenStore]:
         return partial(open_service, service)
 
+    def test_a_killed_writer_leaves_the_old_or_the_new_record(
+        self, store: TokenStore, open_store: Callable[[], TokenStore]
+    ) -> None:
+        """The same, also where the daemon ends with the process."""
+
+        def trial() -> None:
+            store.delete("alice")
+            super(TestSecretService, self).test_a_killed_writer_leaves_the_old_or_the_new_record(store, open_store)
+
+        self.desktop.outlives(trial)
+
 
 # A real keyring
 
 
-@pytest.mark.usefixtures("desktop")
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.deep)])
-def test_f44_a_kill_leaves_the_old_or_the_new_record(service: str, times: int) -> None:
+def test_f44_a_kill_leaves_the_old_or_the_new_record(desktop: Desktop, service: str, times: int) -> None:
     """F44: kill -9 at random moments of saving to a real keyring leaves a readable record, old or new."""
-    check_that_kills_leave_old_or_new(partial(open_service, service), times)
+    check_that_kills_leave_old_or_new(partial(open_service, service), times, restarted=desktop.restarted)
 
 
 def said_by(script: str, *arguments: str, **variables: str) -> str:

@@ -1,23 +1,16 @@
-"""A keyring in memory that has the limits of Windows', and a real Secret Service without a desktop."""
+"""Keyrings in memory: one that has the limits of Windows', and some that fail.
+
+Used by the tests of KeyringStore and by the canary. They never ask a keyring of this machine; a real one is in
+`secret_service`.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from keyring.backend import KeyringBackend
-from keyring.backends import SecretService
 from keyring.compat import properties
 from keyring.errors import PasswordDeleteError
-from support.limits import PATIENCE
-
-from blnk_auth.stores._keyring import KeyringStore
 
 WINDOWS_BYTES = 2560
 
@@ -91,83 +84,3 @@ class ForgetfulKeyring(MemoryKeyring):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         pass
-
-
-# --- the real one ----------------------------------------------------------------------------------------------------
-
-PROGRAMS = ("dbus-daemon", "gnome-keyring-daemon")
-
-
-def missing_programs() -> list[str]:
-    return [program for program in PROGRAMS if shutil.which(program) is None]
-
-
-@contextmanager
-def secret_service() -> Iterator[None]:
-    """A session bus with gnome-keyring on it, its login keyring open, for this process and those it starts."""
-    with tempfile.TemporaryDirectory() as home:
-        runtime = Path(home) / "run"
-        runtime.mkdir(mode=0o700)
-        here = {"HOME": home, "XDG_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": f"{home}/data"}
-        environment = {**os.environ, **here}
-        bus = subprocess.Popen(
-            ["dbus-daemon", "--session", "--nofork", "--print-address=1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        assert bus.stdout is not None
-        here["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
-        daemon = _unlocked_daemon(Path(home), {**environment, **here})
-        before = {name: os.environ.get(name) for name in here}
-        os.environ.update(here)
-        try:
-            yield
-        finally:
-            _restore(before)
-            ended = [process.poll() for process in (daemon, bus)]
-            for process in (daemon, bus):
-                process.terminate()
-                process.wait(PATIENCE)
-                assert process.stdout is not None
-                process.stdout.close()
-            assert ended == [None, None], "gnome-keyring or its bus ended too soon"
-
-
-def _unlocked_daemon(home: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    installed = shutil.which("gnome-keyring-daemon")
-    assert installed is not None
-    # A copy has no file capabilities: a container that may not lock memory refuses to start the original.
-    copy = shutil.copy(installed, home)
-    daemon = subprocess.Popen(
-        [copy, "--foreground", "--unlock", "--components=secrets"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
-    assert daemon.stdin is not None
-    assert daemon.stdout is not None
-    daemon.stdin.write(b"password")
-    daemon.stdin.close()
-    # It prints where it listens once it does.
-    daemon.stdout.readline()
-    return daemon
-
-
-def _restore(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def open_service(service: str) -> KeyringStore:
-    """A store in the Secret Service of this moment's bus.
-
-    Named outright, because the keyring package looks for a backend once in a process, which may be long before there
-    is a bus.
-    """
-    return KeyringStore(service, backend=SecretService.Keyring())

@@ -1,0 +1,161 @@
+"""A real Secret Service without a desktop: gnome-keyring on a session bus of its own, with its login keyring open.
+
+Used by the tests of KeyringStore. gnome-keyring has a bug: if a client is killed while the daemon reads a property for
+it, the daemon aborts (`invoke_get_property_in_idle_cb`, an assertion of GLib). A desktop starts it again, and so does
+`restarted`, on the same file: the daemon replaces its file before it answers, so what a client knows to be saved is
+there. A test that kills clients says so by calling it. In every other test, `check` reports a daemon that has ended.
+
+The bus starts nothing by itself: another daemon, which nobody unlocked, would be in the place of the one that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import secretstorage
+from keyring.backends import SecretService
+from support.limits import PATIENCE
+from support.waiting import wait_until
+
+from blnk_auth.errors import StoreError
+from blnk_auth.stores._keyring import KeyringStore
+
+PROGRAMS = ("dbus-daemon", "gnome-keyring-daemon")
+
+_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:dir={directory}</listen>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+def missing_programs() -> list[str]:
+    return [program for program in PROGRAMS if shutil.which(program) is None]
+
+
+class Desktop:
+    """The daemon, its file and its bus. Used by the process that made it only."""
+
+    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._log = home / "gnome-keyring.log"
+        installed = shutil.which("gnome-keyring-daemon")
+        assert installed is not None
+        # A copy has no file capabilities: a container that may not lock memory refuses to start the original.
+        self._program = shutil.copy(installed, home)
+        self._daemon = self._started()
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        return self._daemon.pid
+
+    def is_there(self) -> bool:
+        """Whether the daemon is on the bus: the bus knows that it ended before any client does."""
+        with closing(secretstorage.dbus_init()) as connection:
+            return secretstorage.check_service_availability(connection)
+
+    def restarted(self) -> bool:
+        """Start the daemon again if it has ended. False: it has not, and what failed did not fail because of it."""
+        if self.is_there():
+            return False
+        self._daemon.wait(PATIENCE)
+        self._daemon = self._started()
+        return True
+
+    def check(self) -> None:
+        """Fail if the daemon has ended."""
+        assert self.is_there(), f"gnome-keyring ended, and no client was killed: {self._log.read_text()}"
+
+    def outlives(self, trial: Callable[[], None]) -> None:
+        """Run a trial that kills clients; again, if the daemon ended with one of them."""
+        for _ in range(10):
+            try:
+                return trial()
+            except StoreError:
+                if not self.restarted():
+                    raise
+        raise AssertionError("gnome-keyring ended in each of ten trials")
+
+    def stop(self) -> None:
+        self._daemon.terminate()
+        self._daemon.wait(PATIENCE)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            daemon = subprocess.Popen(
+                [self._program, "--foreground", "--unlock", "--components=secrets"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+            )
+        assert daemon.stdin is not None
+        daemon.stdin.write(b"password")
+        daemon.stdin.close()
+        wait_until(self.is_there, "gnome-keyring is on its bus")
+        return daemon
+
+
+@contextmanager
+def secret_service() -> Iterator[Desktop]:
+    """A Secret Service for this process and those that it starts, as a user's desktop has it."""
+    with tempfile.TemporaryDirectory() as home:
+        runtime = Path(home) / "run"
+        runtime.mkdir(mode=0o700)
+        configuration = Path(home) / "bus.conf"
+        configuration.write_text(_BUS.format(directory=runtime))
+        here = {"HOME": home, "XDG_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": f"{home}/data"}
+        bus = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--print-address=1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **here},
+        )
+        assert bus.stdout is not None
+        here["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().strip()
+        before = {name: os.environ.get(name) for name in here}
+        os.environ.update(here)
+        try:
+            desktop = Desktop(Path(home), dict(os.environ))
+            try:
+                yield desktop
+            finally:
+                desktop.stop()
+            assert bus.poll() is None, "the bus ended too soon"
+        finally:
+            _restore(before)
+            bus.terminate()
+            bus.wait(PATIENCE)
+            bus.stdout.close()
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def open_service(service: str) -> KeyringStore:
+    """A store in the Secret Service of this moment's bus.
+
+    Named outright, because the keyring package looks for a backend once in a process, which may be long before there
+    is a bus.
+    """
+    return KeyringStore(service, backend=SecretService.Keyring())
