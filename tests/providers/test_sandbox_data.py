@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -46,6 +47,36 @@ def test_blnk_lists_and_finds_records(blnk_cloud: World) -> None:
 def test_an_odd_page_number_is_accepted(blnk_cloud: World, odd: str) -> None:
     """The sandbox takes the usual page, or returns an empty one."""
     assert get(blnk_cloud, blnk_cloud.signed_in(), f"/data/ledgers?{odd}")["total"] == 2
+
+
+def rpc(world: World, method: str, **params: Any) -> Any:
+    """The response of Blnk's MCP server to one call."""
+    call = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+    return httpx.post(world.url_of("/mcp/instance_1"), json=call, auth=HttpxAuth(world.signed_in())).json()
+
+
+def test_blnk_has_an_mcp_server(blnk_cloud: World) -> None:
+    """Its tools work on the same ledgers as the API, and it answers as the protocol demands."""
+    assert rpc(blnk_cloud, "initialize")["result"]["protocolVersion"] == "2025-03-26"
+    assert rpc(blnk_cloud, "ping") == {"jsonrpc": "2.0", "id": 7, "result": {}}
+    tools = rpc(blnk_cloud, "tools/list")["result"]["tools"]
+    assert [tool["name"] for tool in tools] == ["list_ledgers", "create_ledger"]
+    rpc(blnk_cloud, "tools/call", name="create_ledger", arguments={"name": "by a tool"})
+    listed = rpc(blnk_cloud, "tools/call", name="list_ledgers", arguments={})["result"]["content"][0]["text"]
+    assert json.loads(listed) == get(blnk_cloud, blnk_cloud.signed_in(), "/proxy/ledgers")
+    assert json.loads(listed)[-1]["name"] == "by a tool"
+
+
+def test_blnk_refuses_what_its_mcp_server_does_not_know(blnk_cloud: World) -> None:
+    """An error of JSON-RPC; 202 for a notification, 405 for a stream, 401 without a token."""
+    assert rpc(blnk_cloud, "tools/call", name="create_ledger")["error"]["code"] == -32602
+    assert rpc(blnk_cloud, "server/discover")["error"]["code"] == -32601
+    url, auth = blnk_cloud.url_of("/mcp/instance_1"), HttpxAuth(blnk_cloud.signed_in())
+    assert httpx.post(url, content=b"[]", auth=auth).json()["error"]["code"] == -32600
+    notification = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    assert httpx.post(url, json=notification, auth=auth).status_code == 202
+    assert httpx.get(url, auth=auth).headers["allow"] == "POST"
+    assert httpx.post(url, json=notification).status_code == 401
 
 
 def test_blnk_ledgers_and_transactions_are_created_through_the_proxy(blnk_cloud: World) -> None:

@@ -13,6 +13,7 @@ Where to find it, from the outside to the inside:
 * `_http_server`: the socket and its thread. `_endpoint`: one request, from its bytes to its response, with its fault.
 * `_blnk_cloud`, `_blink`, `_flinks`: the personalities. Each is a list of endpoints, and a new one is one more file,
   and its name in `_personalities`. `_blink_permissions`: consents whose tokens bLink keeps. `_blink_modules`: its API.
+  `_blnk_mcp`: the MCP server of Blnk Cloud.
 * `_authorization_page`, `_token_request`, `_device`, `_pushed_requests`, `_grant_management`: endpoints that several
   personalities have. `_authorization_request`, `_authorization_details`: what a client asks for. `_extensions`: what is
   switched on beyond the provider. `_metadata`: the document that lists it.

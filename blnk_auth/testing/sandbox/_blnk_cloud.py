@@ -20,6 +20,7 @@ from ._answer import Answer
 from ._authorization_page import AuthorizationPage
 from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
+from ._blnk_mcp import respond
 from ._demands import Demands
 from ._device import DEVICE_GRANT, DeviceFlow
 from ._endpoint import EndpointSpec
@@ -109,6 +110,7 @@ class BlnkCloud:
             EndpointSpec(TOKEN_PATH, "token", self._token),
             *(() if self._device_flow is None else self._device_flow.endpoints()),
             *self._further_endpoints(),
+            EndpointSpec("/mcp/{instance_id}", "api", self._mcp),
             EndpointSpec("/{path:path}", "api", self._api),
         ]
 
@@ -215,6 +217,10 @@ class BlnkCloud:
             return grant
         demand = None if self._demands is None else self._demands.demand(request, grant)
         return self._binding.with_nonce(demand or self._resource(request, grant))
+
+    def _mcp(self, request: RecordedRequest) -> Answer:
+        grant = self._grant_of(request)
+        return grant if isinstance(grant, Answer) else self._binding.with_nonce(respond(request, self._workspace))
 
     def _grant_of(self, request: RecordedRequest) -> Grant | Answer:
         """The grant of the access token of a request; otherwise the response that rejects it."""
