@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from docs.test_readme import HOW_TO, OF_CLIENTS, environment, python_blocks, rea
 from support.feeds import serving_feed
 from support.grpc_server import serving_rates
 from support.how_to import MOST_LINES
+from support.mcp_server import serving_calculator
 from support.sites import Received, Reply, Site
 
 SDKS_AND_CACHES = ("openai", "anthropic", "gql", "requests_cache", "hishel", "requests_toolbelt")
@@ -64,6 +66,20 @@ def test_the_page_about_api_clients_runs(tmp_path: Path) -> None:
         read_page("use-inside-api-clients", tmp_path, *SDKS_AND_CACHES)
     paths = [request.path for request in site.received]
     assert paths == ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages", "/graphql"]
+
+
+def test_the_page_about_blnk_cloud_runs(tmp_path: Path) -> None:
+    """Its SDK and its MCP server show the same ledgers."""
+    screen = read_page("blnk-cloud", tmp_path, "blnk_sdk", "mcp").split("were sent to: ")[1]
+    *by_sdk, by_mcp = screen.splitlines()
+    assert by_sdk == ["201", *(ledger["name"] for ledger in json.loads(by_mcp))]
+
+
+def test_the_page_about_mcp_runs(tmp_path: Path) -> None:
+    """Its example has called the tool."""
+    pytest.importorskip("mcp")
+    with serving_calculator(is_ours) as url, environment({"MCP_URL": url}):
+        assert read_page("mcp", tmp_path).endswith("{'result': 3}\n")
 
 
 def test_the_page_about_grpc_runs(tmp_path: Path, ca: trustme.CA) -> None:

@@ -11,7 +11,7 @@ A comment on the line before a block says how:
 
 A document is read from top to bottom in one session: its blocks share their names, a fresh directory and, if one of
 them needs it, one sandbox. `input()` is answered by alice: she opens the newest address on the screen, agrees, and
-pastes the address she is sent to. The sandbox's client is registered with the redirect URI that the documents use.
+pastes the address she is sent to. The sandbox's client is registered with the redirect URIs that the documents use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ from blnk_auth.testing import Sandbox
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
 
-OF_CLIENTS = [HOW_TO / f"{name}.md" for name in ("grpc", "pandas-and-polars", "use-inside-api-clients", "websockets")]
+OF_CLIENTS = [
+    HOW_TO / f"{name}.md"
+    for name in ("blnk-cloud", "grpc", "mcp", "pandas-and-polars", "use-inside-api-clients", "websockets")
+]
 ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md"]
 """tests/clients/test_how_to.py runs these, where the packages are that their examples use."""
 
@@ -46,7 +49,7 @@ NOT_RUN = 0
 
 FIRST_STEPS = "first steps"
 
-REDIRECT_URI = "https://your-app.com/oauth/callback"
+REDIRECT_URIS = ("https://your-app.com/oauth/callback", "http://127.0.0.1/callback")
 
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[^\s`]*)")
 _FENCE_BEHIND_A_MARK = re.compile(r"^\s*(>|[-*+]|\d+[.)])\s*(`{3,}|~{3,})")
@@ -140,7 +143,7 @@ def read_along(text: str, *, name: str, directory: Path) -> str:
         session.enter_context(contextlib.redirect_stdout(screen))
         names: dict[str, Any] = {"__name__": "__main__"}
         if any(block.needs_sandbox for block in blocks):
-            sandbox = session.enter_context(Sandbox(redirect_uri=REDIRECT_URI))
+            sandbox = session.enter_context(Sandbox(redirect_uri=REDIRECT_URIS))
             session.enter_context(environment(_of_the_sandbox(sandbox)))
             names["input"] = alice_at(screen, sandbox)
         if any(block.needs_certificate for block in blocks):
