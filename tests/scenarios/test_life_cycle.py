@@ -23,7 +23,7 @@ import trio
 from support.clients import HTTPX, REQUESTS, Kind, through_every_client
 from support.errors import raises
 from support.limits import PATIENCE
-from support.waiting import Hold
+from support.waiting import Hold, busy_workers, settle
 from support.worlds import NO_RENEWAL, SharedWorld, World, sandbox_secret
 
 from blnk_auth import ConfigurationError, RequestsAuth, TokenSource
@@ -452,10 +452,9 @@ def test_f52_a_requests_session_that_holds_one_can_be_copied(
 
 @through_every_client
 def test_a_source_is_let_go_with_its_client(world: World, kind: Kind) -> None:
-    """Opening and closing clients leaves no thread behind."""
-    before = {thread.name for thread in threading.enumerate()}
+    """Opening and closing clients leaves no thread with work behind."""
     with kind.open(world.expired()) as http:
         assert http.get(world.url).status == 200
     world.events.wait_for("renewed")
-    after = {thread.name for thread in threading.enumerate() if thread.name.startswith("blnk-auth renewal")}
-    assert after <= before
+    settle()
+    assert busy_workers() == []

@@ -6,17 +6,19 @@ what it waited for.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any, Self
 
 import pytest
 from support.limits import PATIENCE
 
+from blnk_auth._renewal.single_flight import run_on_worker
+from blnk_auth._renewal.worker import Worker
 from blnk_auth.events import Event
 
 
@@ -94,20 +96,46 @@ _NEVER_STARTED: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def settle() -> None:
-    """Wait until every renewal thread has ended: events are emitted after the waiters have been woken."""
+    """Wait until no renewal thread has work: events are emitted after the waiters have been woken."""
     begun_at = time.monotonic()
-    while ours := [each for each in _renewals() if each not in _NEVER_STARTED]:
+    while ours := [each for each in busy_workers() if each not in _NEVER_STARTED]:
         waited = time.monotonic() - begun_at
         if waited > 1 and not any(thread.is_alive() for thread in ours):
             # Ctrl-C kept them from starting, and Python 3.13 keeps listing them.
             _NEVER_STARTED.update(ours)
             return
         assert waited < PATIENCE, "a renewal hangs"
-        for thread in ours:
-            # One that is only just starting cannot be joined yet.
-            with contextlib.suppress(RuntimeError):
-                thread.join(PATIENCE)
+        time.sleep(0.001)
 
 
-def _renewals() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "blnk-auth renewal"]
+def busy_workers() -> list[Worker]:
+    """The renewal threads that have work, or are only just starting."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, Worker) and not thread.is_idle]
+
+
+def idle_workers() -> list[Worker]:
+    """The renewal threads that wait for more work."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, Worker) and thread.is_idle]
+
+
+@contextmanager
+def no_idle_workers() -> Generator[None]:
+    """Keeps every idle renewal thread busy, so that further work needs a new thread."""
+    done = threading.Event()
+    try:
+        while idle_workers():
+            run_on_worker(lambda: done.wait(PATIENCE), lambda: None)
+        yield
+    finally:
+        done.set()
+
+
+@contextmanager
+def out_of_threads() -> Generator[None]:
+    """A process that can start no thread, and has no idle renewal thread either."""
+    with no_idle_workers():
+        before = threading.stack_size(2**45)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)

@@ -31,7 +31,7 @@ from support.limits import PATIENCE
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import answer, pair
-from support.waiting import settle
+from support.waiting import busy_workers, settle
 
 from blnk_auth import (
     BlnkAuthError,
@@ -757,10 +757,6 @@ def _until(holds: Callable[[], bool]) -> None:
         assert time.monotonic() < give_up_at
 
 
-def _workers() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "blnk-auth renewal" and each.is_alive()]
-
-
 def _sign_in_blocking(client: OAuthClient, **settings: Any) -> None:
     client.authorize_interactively("alice", **settings)
 
@@ -799,7 +795,7 @@ def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
         sys.settrace(before)
         # While the store still hangs, if the sign-in has come that far.
         try:
-            _until(lambda: stuck.is_set() or not _workers())
+            _until(lambda: stuck.is_set() or not busy_workers())
             _until(lambda: is_free(port))
         finally:
             ctrl_c.go_on.set()

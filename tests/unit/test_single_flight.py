@@ -19,7 +19,7 @@ import pytest
 import trio
 from support.errors import raises
 from support.limits import PATIENCE
-from support.waiting import settle
+from support.waiting import no_idle_workers, out_of_threads, settle
 
 from blnk_auth._renewal.single_flight import Flight, SingleFlight, run_on_worker
 from blnk_auth.errors import BlnkAuthError, SignInRequired, StoreError, TemporarilyUnavailable
@@ -234,15 +234,16 @@ def test_a_flight_that_waits_is_run_in_place_where_no_thread_is_to_be_had() -> N
         threading.stack_size(2**45)
         return threading.get_ident()
 
-    before = threading.stack_size()
-    try:
-        first = flights.join_or_start("key", work, nothing, brings_another=False)
-        assert began.wait(PATIENCE)
-        second = flights.join_or_start("key", threading.get_ident, nothing, needs_another=True)
-        go_on.set()
-        assert second.wait(PATIENCE) == first.wait(PATIENCE)
-    finally:
-        threading.stack_size(before)
+    with no_idle_workers():
+        before = threading.stack_size()
+        try:
+            first = flights.join_or_start("key", work, nothing, brings_another=False)
+            assert began.wait(PATIENCE)
+            second = flights.join_or_start("key", threading.get_ident, nothing, needs_another=True)
+            go_on.set()
+            assert second.wait(PATIENCE) == first.wait(PATIENCE)
+        finally:
+            threading.stack_size(before)
 
 
 def test_f10_work_that_waits_for_the_flight_after_its_own_gets_an_error() -> None:
@@ -379,17 +380,21 @@ class Interruption:
                 raise KeyboardInterrupt
 
 
-def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_flight_that_lands() -> None:
-    """No flight is left to be joined whose worker was never started."""
+@pytest.mark.parametrize("needs_thread", [False, True], ids=["an idle worker", "a new thread"])
+def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_flight_that_lands(
+    needs_thread: bool,
+) -> None:
+    """No flight is left to be joined whose worker was never started, or has not seen its work."""
     tracing = sys.gettrace()
     interruptions: list[Interruption] = []
     while not interruptions or interruptions[-1].has_come:
         flights, interruption = SingleFlight(), Interruption(len(interruptions) + 1)
         interruptions.append(interruption)
-        sys.settrace(interruption)
-        with contextlib.suppress(KeyboardInterrupt):
-            flights.join_or_start("key", lambda: "done", nothing)
-        sys.settrace(tracing)
+        with no_idle_workers() if needs_thread else contextlib.nullcontext():
+            sys.settrace(interruption)
+            with contextlib.suppress(KeyboardInterrupt):
+                flights.join_or_start("key", lambda: "done", nothing)
+            sys.settrace(tracing)
         assert flights.join_or_start("key", lambda: "done", nothing).wait(PATIENCE) == "done"
     assert len(interruptions) > 5
     settle()
@@ -398,12 +403,9 @@ def test_ctrl_c_at_any_moment_of_a_flights_beginning_leaves_the_next_caller_a_fl
 def test_work_is_done_in_place_where_no_thread_is_to_be_had() -> None:
     """A process that is out of threads still gets its result, and the key is free afterwards."""
     flights = SingleFlight()
-    before = threading.stack_size(2**45)
-    try:
+    with out_of_threads():
         threads = [flights.join_or_start("key", threading.get_ident, nothing).wait(PATIENCE) for _ in range(2)]
         threads.append(run_on_worker(threading.get_ident, nothing).wait(PATIENCE))
-    finally:
-        threading.stack_size(before)
     assert threads == [threading.get_ident()] * 3
 
 
