@@ -1,9 +1,9 @@
 """Finds the endpoints of an authorization server: by RFC 8414 metadata, else by OpenID Connect Discovery.
 
-Used by `Provider.discover`, which makes a provider from the settings that are returned. It promises to accept a
-document only if its `issuer` is exactly the one that was asked for. Otherwise a server could publish metadata for
-another issuer, and have codes and secrets sent to itself (RFC 8414 section 3.3). It never follows a redirect, and keeps
-a document for an hour.
+Used by `Provider.discover`, which makes a provider from the settings that are returned, and by the sandbox, whose
+address another sandbox may have had. It promises to accept a document only if its `issuer` is exactly the one that was
+asked for. Otherwise a server could publish metadata for another issuer, and have codes and secrets sent to itself
+(RFC 8414 section 3.3). It never follows a redirect, and keeps a document for an hour.
 """
 
 from __future__ import annotations
@@ -52,8 +52,17 @@ class Documents:
             while len(self._documents) > _MOST_KEPT:
                 self._documents.popitem(last=False)
 
+    def forget(self, issuer: str) -> None:
+        with self._lock:
+            self._documents.pop(issuer, None)
+
 
 _kept = Documents()
+
+
+def forget(issuer: str) -> None:
+    """Forget what is kept of `issuer`: another server has its address now, as a sandbox that has just started."""
+    _kept.forget(issuer)
 
 
 def discover(issuer: str, send: Send) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from support.by_hand import (
 )
 from support.limits import PATIENCE
 
+from blnk_auth import Provider
 from blnk_auth.testing import Clock, Counts, Fault, Sandbox
 
 pytestmark = pytest.mark.real
@@ -715,6 +716,15 @@ def test_sandbox_stops_with_connections_open() -> None:
         with Sandbox(port=urlsplit(origin).port or 0) as again:
             assert again.origin == origin
             assert http.get(f"{origin}/").status_code == 401
+
+
+def test_the_next_sandbox_of_a_port_is_discovered_again() -> None:
+    """Metadata is kept for an hour, but not that of an earlier sandbox with other extensions."""
+    with Sandbox() as sandbox:
+        origin = sandbox.origin
+        assert Provider.discover(origin).pushed_authorization_request_endpoint is None
+    with Sandbox(port=urlsplit(origin).port or 0, extensions=["par"]):
+        assert Provider.discover(origin).pushed_authorization_request_endpoint is not None
 
 
 def test_answers_are_not_delayed_by_nagles_algorithm(http: httpx.Client) -> None:

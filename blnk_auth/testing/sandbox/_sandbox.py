@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from ..._protocol.discovery import forget as forget_metadata
 from ...errors._pickling import public
 from . import _browser as browser
 from ._authorization_server import AuthorizationServer
@@ -153,6 +154,8 @@ class Sandbox:
             raise RuntimeError("this Sandbox was entered before; make a new one")
         self._http = HTTPServer(self._port, self._tls)
         self._http.start(self._application(self._http))
+        # An earlier sandbox of this process may have had the port, with other metadata.
+        forget_metadata(self.origin)
         return self
 
     def __exit__(

@@ -67,7 +67,13 @@ def _load_under_the_lock(open_store: OpenStore) -> Record | None:
 def _saved_before_the_kill(open_store: OpenStore, start: int, payload: str, chance: random.Random) -> tuple[int, bool]:
     """How many saves the killed process knew to be done, and whether it was the kill that ended it."""
     reading, writing = os.pipe()
-    child = start_forked_child(lambda: _save_for_ever(open_store, start, payload, writing))
+
+    def save() -> None:
+        # So that it ends with its parent, should that be killed.
+        os.close(reading)
+        _save_for_ever(open_store, start, payload, writing)
+
+    child = start_forked_child(save)
     os.close(writing)
     try:
         seen = sum(len(os.read(reading, 1)) for _ in range(chance.randrange(1, 4)))
