@@ -153,9 +153,9 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", _MAIN, *arguments]
 
 
-def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
+def finish(*arguments: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience, check=False)
 
 
 @contextmanager
