@@ -36,11 +36,11 @@ Work = Callable[[], object]
 
 def start_worker(run: Work, context: Context) -> bool:
     """Run `run` on a worker thread, in the given context; return False if no thread can be started."""
-    return _workers().start(functools.partial(context.run, run))
+    return shared_workers().start(functools.partial(context.run, run))
 
 
 class Workers:
-    """The workers of one process. May be used from any thread.
+    """Threads that share what work there is. May be used from any thread.
 
     Args:
         most_idle: How many workers may be idle at the same time.
@@ -131,13 +131,15 @@ class Worker(threading.Thread):
         if not threading.main_thread().is_alive() or not self._workers.add_idle(self):
             return
         ends_at, look = time.monotonic() + self._workers.idle_seconds, _FIRST_LOOK
-        # It looks at its work too: Ctrl-C may come between the two lines of `give`.
-        while self._work is None and threading.main_thread().is_alive() and time.monotonic() < ends_at:
+        # It looks whether it is still idle: Ctrl-C may come after it was taken from the idle ones, and before its lock
+        # was released. Then it has been given its work, or never will be.
+        while self.is_idle and threading.main_thread().is_alive() and time.monotonic() < ends_at:
             self._no_work.acquire(timeout=look)
             look = min(2 * look, _LONGEST_LOOK)
         self._workers.remove_idle(self)
 
 
 @functools.cache
-def _workers() -> Workers:
+def shared_workers() -> Workers:
+    """The workers of this process. They are made at first use."""
     return Workers()

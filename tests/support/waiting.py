@@ -18,7 +18,7 @@ import pytest
 from support.limits import PATIENCE
 
 from blnk_auth._renewal.single_flight import run_on_worker
-from blnk_auth._renewal.worker import Worker
+from blnk_auth._renewal.worker import Worker, shared_workers
 from blnk_auth.events import Event
 
 
@@ -113,17 +113,12 @@ def busy_workers() -> list[Worker]:
     return [thread for thread in threading.enumerate() if isinstance(thread, Worker) and not thread.is_idle]
 
 
-def idle_workers() -> list[Worker]:
-    """The renewal threads that wait for more work."""
-    return [thread for thread in threading.enumerate() if isinstance(thread, Worker) and thread.is_idle]
-
-
 @contextmanager
 def no_idle_workers() -> Generator[None]:
     """Keeps every idle renewal thread busy, so that further work needs a new thread."""
     done = threading.Event()
     try:
-        while idle_workers():
+        while any(shared_workers().is_idle(each) for each in threading.enumerate() if isinstance(each, Worker)):
             run_on_worker(lambda: done.wait(PATIENCE), lambda: None)
         yield
     finally:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,9 +40,15 @@ class Piece:
 
 
 @pytest.fixture
-def workers() -> Workers:
-    """Workers that end soon after a test."""
-    return Workers(most_idle=2, idle_seconds=PATIENCE / 100)
+def workers() -> Iterator[Workers]:
+    """Two of them may be idle, for as long as the test lasts."""
+    made = Workers(most_idle=2, idle_seconds=PATIENCE)
+    yield made
+    # With work, and no place among the idle ones after it, they end.
+    made.most_idle = 0
+    for each in threading.enumerate():
+        if isinstance(each, Worker) and made.is_idle(each):
+            assert made.start(lambda: None)
 
 
 def done_by(workers: Workers, work: Callable[[], object] = lambda: None) -> Worker:
@@ -175,19 +181,18 @@ def test_each_piece_of_work_sees_the_context_it_was_given_with(workers: Workers)
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
-def test_work_that_was_given_without_its_wake_up_is_done() -> None:
+def test_work_that_was_given_without_its_wake_up_is_done(workers: Workers) -> None:
     """Ctrl-C may come between the two; the worker looks again."""
-    workers = Workers(idle_seconds=PATIENCE)
     worker, piece = done_by(workers), Piece()
-    workers.remove_idle(worker)
-    worker._work = piece
+    with workers._lock:
+        workers._idle.remove(worker)
+        worker._work = piece
     assert piece.wait_until_begun() is worker
     piece.end()
 
 
-def test_a_worker_that_was_taken_and_given_nothing_ends() -> None:
+def test_a_worker_that_was_taken_and_given_nothing_ends(workers: Workers) -> None:
     """Ctrl-C may come before anything was given. No later work is given to it either."""
-    workers = Workers(idle_seconds=0.1)
     worker = done_by(workers)
     workers.remove_idle(worker)
     assert done_by(workers) is not worker
@@ -278,9 +283,8 @@ def test_nothing_is_made_before_the_first_work() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 @pytest.mark.real
-def test_a_forked_child_has_no_idle_workers() -> None:
+def test_a_forked_child_has_no_idle_workers(workers: Workers) -> None:
     """Work in the child is done by a thread of its own, not given to one that exists in the parent only."""
-    workers = Workers(idle_seconds=PATIENCE)
     worker = done_by(workers)
     child = os.fork()
     if child == 0:
@@ -288,4 +292,3 @@ def test_a_forked_child_has_no_idle_workers() -> None:
         os._exit(0 if workers.start(done.set) and done.wait(PATIENCE) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert done_by(workers) is worker
-    workers.idle_seconds = 0.0
