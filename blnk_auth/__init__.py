@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._renewal.keepalive import KeepaliveFailure, KeepaliveReport
     from ._sign_in.device import DeviceAuthorization
     from ._sign_in.start_authorization import AuthorizationRequest
+    from .auth import Auth
     from .client import OAuthClient
     from .errors import (
         BlnkAuthError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiAnswer",
+    "Auth",
     "AuthorizationRequest",
     "BLink",
     "BlnkAuthError",
@@ -105,6 +107,7 @@ __all__ = [
 
 _HOME = {
     "ApiAnswer": "_protocol.http_messages",
+    "Auth": "auth",
     "AuthorizationRequest": "_sign_in.start_authorization",
     "BLink": "providers",
     "BlnkAuthError": "errors",

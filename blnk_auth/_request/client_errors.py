@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable, core_type
 
-_AUTH_CLASSES = {"requests": "RequestsAuth", "niquests": "RequestsAuth", "httpx": "HttpxAuth", "httpx2": "Httpx2Auth"}
+_FOR_AIOHTTP = "pass ClientSession(middlewares=(AiohttpAuth(source),))"
 
 
 def as_client_error(
@@ -40,13 +40,49 @@ def wrong_auth_class(given: str, request: object) -> ConfigurationError:
         given: The name of the auth class.
         request: The request that the package passed to it.
     """
-    package = type(request).__module__.partition(".")[0]
-    right = _AUTH_CLASSES.get(package)
+    package = _package_of(request)
     return ConfigurationError(
         f"{given} was passed to {package}, but is made for another package",
         parameter="auth",
-        remedy=f"pass {right}(source)" if right else "pass the auth class of the HTTP package that sends the request",
+        remedy=_FOR_AIOHTTP
+        if package == "aiohttp"
+        else f"pass Auth(source), which the clients of {_packages()} accept",
     )
+
+
+def wrong_client(given: str, request: object) -> ConfigurationError:
+    """The error for `Auth` that was passed to a client that takes it for a function, and would never renew.
+
+    Args:
+        given: The name of the auth class: `Auth`, or that of a subclass.
+        request: The request that the client passed to it.
+    """
+    from .client_packages import CLIENT_PACKAGES
+
+    package = _package_of(request)
+    if any(package == each.name for each in CLIENT_PACKAGES):
+        return ConfigurationError(
+            f"{given} was passed to a client of another copy of {package} than the imported one",
+            parameter="auth",
+            remedy=f"make the client with the {package} that is imported now",
+        )
+    return ConfigurationError(
+        f"{given} was passed to {package}, but is made for the clients of {_packages()}",
+        parameter="auth",
+        remedy=_FOR_AIOHTTP if package == "aiohttp" else "send the headers that source.headers(url) returns",
+    )
+
+
+def _package_of(request: object) -> str:
+    return type(request).__module__.partition(".")[0]
+
+
+def _packages() -> str:
+    # Imported for such an error only: every auth class imports this module.
+    from .client_packages import CLIENT_PACKAGES
+
+    *others, last = (package.name for package in CLIENT_PACKAGES)
+    return f"{', '.join(others)} and {last}"
 
 
 @functools.cache

@@ -1,26 +1,29 @@
 """The response hook of requests, which handles each response to a request with our token.
 
-Used by `RequestsAuth`, which appends a hook to each request with the token. requests calls it for every response, also
+Used by `requests_flow`, which appends a hook to each request with the token. requests calls it for every response, also
 for redirects. It promises to act only on a response to a request that carried our token to an allowed origin. The first
-rejection imports `requests_retry`, which sends requests again. It never sends a request itself.
+rejection imports `requests_retry`, which sends requests again. It never sends a request itself, and imports requests
+only to handle a request of requests.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
-
-import requests
-from requests.utils import requote_uri
-from urllib3.util import parse_url
 
 from .._protocol.origins import Origin, normalize
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import Credential, headers_to_attach
 from ..errors import BlnkAuthError
+from ..errors._extras import NamedInAnnotations
 from .before_sending import own_proof_error
 from .client_errors import as_client_error
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = NamedInAnnotations("requests")
 
 
 class ResponseHook:
@@ -162,6 +165,9 @@ def proof_target(method: str | None, url: str | None) -> tuple[str, str]:
 
 def _redirected(request: requests.PreparedRequest, response: requests.Response) -> tuple[str, str]:
     """The method and the URL with which requests follows a redirect, made by its own functions."""
+    import requests
+    from requests.utils import requote_uri
+
     following, prepared = requests.sessions.SessionRedirectMixin(), request.copy()
     following.rebuild_method(prepared, response)
     location = following.get_redirect_target(response) or ""
@@ -170,12 +176,16 @@ def _redirected(request: requests.PreparedRequest, response: requests.Response) 
 
 def origin_of(url: str | None) -> Origin:
     """The origin of a prepared URL, as requests' own parser reads it."""
+    from urllib3.util import parse_url
+
     parts = parse_url(url or "")
     return normalize(parts.scheme or "", parts.host or "", parts.port)
 
 
 def as_requests_error(error: BlnkAuthError, request: requests.PreparedRequest) -> BlnkAuthError:
     """The same error, which is also a `requests.RequestException` with `.request`."""
+    import requests
+
     return as_client_error(
         error, request, request_error=requests.RequestException, transport_error=requests.ConnectionError
     )

@@ -18,6 +18,7 @@ from key_value.aio.protocols import AsyncKeyValue
 
 from blnk_auth import (
     ApiAnswer,
+    Auth,
     AuthorizationRequest,
     BLink,
     BlnkAuthError,
@@ -114,6 +115,12 @@ ORIGIN = Origin("https", "api.example.com", 443)
 ANSWER = ApiAnswer(401, {})
 RESPONSE = HttpResponse(400, {}, b"")
 REFUSAL = Refusal(RESPONSE, None, None)
+
+
+def of_auth(it: Auth) -> None:
+    assert_type(Auth(SOURCE), Auth)
+    assert_type(it.async_auth_flow(httpx.Request("GET", "https://api.example.com")), AsyncGenerator[Any, Any])
+    assert_type(it.sync_auth_flow(httpx2.Request("GET", "https://api.example.com")), Generator[Any, Any, None])
 
 
 def of_allowed_origins(it: AllowedOrigins) -> None:

@@ -17,6 +17,7 @@ import requests
 
 from blnk_auth import (
     ApiAnswer,
+    Auth,
     AuthorizationRequest,
     BLink,
     BlnkAuthError,
@@ -321,6 +322,14 @@ session.auth = RequestsAuth(source)
 requests.get("https://api.example.com", auth=RequestsAuth(key), timeout=10)
 httpx.get("https://api.example.com", auth=HttpxAuth(source))
 httpx2.Client(auth=Httpx2Auth(source))
+
+for_every_client = Auth(source)
+session.auth = for_every_client
+requests.get("https://api.example.com", auth=for_every_client, timeout=10)
+httpx.get("https://api.example.com", auth=for_every_client)
+httpx.AsyncClient(auth=for_every_client)
+httpx2.get("https://api.example.com", auth=for_every_client)
+httpx2.AsyncClient(auth=for_every_client)
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ from support.errors import raises
 from support.providers import acme
 from support.scripted import ScriptedWorld
 
-from blnk_auth import ConfigurationError, Httpx2Auth, HttpxAuth, OAuthClient, RequestsAuth, StaticToken, Token
+from blnk_auth import Auth, ConfigurationError, Httpx2Auth, HttpxAuth, OAuthClient, RequestsAuth, StaticToken, Token
 
-AUTH_CLASSES = (HttpxAuth, Httpx2Auth, RequestsAuth)
+AUTH_CLASSES = (Auth, HttpxAuth, Httpx2Auth, RequestsAuth)
 URL = "https://api.acme.test/x"
 
 
@@ -66,23 +66,33 @@ def through_httpx2(auth: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("send", "given", "right"),
+    ("send", "given", "package"),
     [
-        (through_requests, HttpxAuth, "RequestsAuth(source)"),
-        (through_requests, Httpx2Auth, "RequestsAuth(source)"),
-        (through_httpx, RequestsAuth, "HttpxAuth(source)"),
-        (through_httpx, Httpx2Auth, "HttpxAuth(source)"),
-        (through_httpx2, RequestsAuth, "Httpx2Auth(source)"),
-        (through_httpx2, HttpxAuth, "Httpx2Auth(source)"),
+        (through_requests, HttpxAuth, "requests"),
+        (through_requests, Httpx2Auth, "requests"),
+        (through_httpx, RequestsAuth, "httpx"),
+        (through_httpx, Httpx2Auth, "httpx"),
+        (through_httpx2, RequestsAuth, "httpx2"),
+        (through_httpx2, HttpxAuth, "httpx2"),
     ],
 )
-def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None], given: Any, right: str) -> None:
-    """The error names the right one; nothing is sent."""
-    with raises(ConfigurationError, parameter="auth", shows=(right, given.__name__)):
+def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None], given: Any, package: str) -> None:
+    """The error names the package and the class that every package accepts; nothing is sent."""
+    with raises(
+        ConfigurationError, parameter="auth", shows=(f"{given.__name__} was passed to {package},", "Auth(source)")
+    ):
         send(given(ScriptedWorld().signed_in()))
 
 
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
     """A package that this library has no auth class for."""
-    with raises(ConfigurationError, parameter="auth"):
+    with raises(ConfigurationError, parameter="auth", shows=("requests, httpx and httpx2",)):
         RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]
+
+
+def test_another_caller_of_auth_is_referred_to_the_headers() -> None:
+    """`Auth` fits no more than the packages that it is made for; the headers fit everywhere."""
+    auth = Auth(ScriptedWorld().signed_in())
+    for call in (auth, auth.sync_auth_flow, auth.async_auth_flow):
+        with raises(ConfigurationError, parameter="auth", shows=("requests, httpx and httpx2", "source.headers(url)")):
+            call(Unusual())

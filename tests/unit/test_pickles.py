@@ -29,6 +29,7 @@ from support.public_names import public_modules
 import blnk_auth
 from blnk_auth import (
     ApiAnswer,
+    Auth,
     BLink,
     BlnkAuthError,
     BlnkCloud,
@@ -180,6 +181,7 @@ HOLDERS: dict[str, Any] = {
     "client": lambda client: client,
     "source of a subject": lambda client: client.for_subject("alice"),
     "source of the client": lambda client: client.for_itself(scope="x"),
+    "Auth": lambda client: Auth(client.for_subject("alice")),
     "HttpxAuth": lambda client: HttpxAuth(client.for_subject("alice")),
     "Httpx2Auth": lambda client: Httpx2Auth(client.for_subject("alice")),
     "RequestsAuth": lambda client: RequestsAuth(client.for_subject("alice")),

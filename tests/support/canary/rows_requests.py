@@ -14,7 +14,7 @@ import requests
 import trio
 from support.sites import Reply
 
-from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
+from blnk_auth import Auth, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
 
 from .faults import ONE_OF_EACH, STORE, TOKEN_REQUEST
 from .marks import ENCODINGS
@@ -30,8 +30,17 @@ Send = Callable[[World, Any, str], object]
 
 def by_requests(world: World, source: Any, url: str) -> object:
     """A session."""
+    return _by_session(world, RequestsAuth(source), url)
+
+
+def by_requests_with_auth(world: World, source: Any, url: str) -> object:
+    """The same with the auth class of all clients."""
+    return _by_session(world, Auth(source), url)
+
+
+def _by_session(world: World, auth: Any, url: str) -> object:
     with requests.Session() as session:
-        session.auth = world.look_at(RequestsAuth(source))
+        session.auth = world.look_at(auth)
         return world.look_at(session.get(url, timeout=20, allow_redirects=True), session)
 
 
@@ -72,6 +81,9 @@ CLIENTS: dict[str, tuple[str, Send]] = {
     "httpx2": ("Httpx2Auth Httpx2Auth.sync_auth_flow", _by(httpx2, Httpx2Auth)),
     "httpx in asyncio": ("HttpxAuth.async_auth_flow", _by_async(httpx, HttpxAuth, _in_asyncio)),
     "httpx2 in asyncio": ("Httpx2Auth.async_auth_flow", _by_async(httpx2, Httpx2Auth, _in_asyncio)),
+    "Auth in requests": ("Auth", by_requests_with_auth),
+    "Auth in httpx": ("Auth.sync_auth_flow", _by(httpx, Auth)),
+    "Auth in httpx2 in asyncio": ("Auth.async_auth_flow", _by_async(httpx2, Auth, _in_asyncio)),
     "httpx in trio": ("", _by_async(httpx, HttpxAuth, lambda _, coroutine: trio.run(coroutine))),
 }
 
