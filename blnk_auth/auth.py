@@ -22,7 +22,7 @@ from ._renewal.credential import Source
 from ._request.client_errors import wrong_client
 from ._request.client_packages import auth_classes, imported_package_of
 from ._request.requests_flow import RequestsFlow
-from .errors import ConfigurationError
+from .errors import ConfigurationError, constructor_clears_locals
 
 if TYPE_CHECKING:
     import httpx
@@ -38,6 +38,7 @@ else:
 __all__ = ["Auth"]
 
 
+@constructor_clears_locals
 class Auth(RequestsFlow, _EveryAuth):  # type: ignore[misc]
     """Sends a source's token with each request, in every client: `httpx.Client(auth=Auth(source))`.
 
