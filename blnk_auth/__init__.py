@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._renewal.keepalive import KeepaliveFailure, KeepaliveReport
     from ._sign_in.device import DeviceAuthorization
     from ._sign_in.start_authorization import AuthorizationRequest
+    from .aiohttp import AiohttpAuth
     from .auth import Auth
     from .client import OAuthClient
     from .errors import (
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .token import Token
 
 __all__ = [
+    "AiohttpAuth",
     "ApiAnswer",
     "Auth",
     "AuthorizationRequest",
@@ -106,6 +108,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AiohttpAuth": "aiohttp",
     "ApiAnswer": "_protocol.http_messages",
     "Auth": "auth",
     "AuthorizationRequest": "_sign_in.start_authorization",

@@ -52,13 +52,14 @@ _STREAMS = (
 """Media types whose body callers read while it arrives."""
 
 
-def _may_be_judged(headers: Mapping[str, str]) -> bool:
+def may_be_judged(headers: Mapping[str, str]) -> bool:
     """Whether a body can be judged, by its headers."""
     is_stream = headers.get("content-type", "").strip().lower().startswith(_STREAMS)
-    return not is_stream and "," not in headers.get("content-encoding", "") and not _is_too_long(headers)
+    return not is_stream and "," not in headers.get("content-encoding", "") and not is_too_long(headers)
 
 
-def _is_too_long(headers: Mapping[str, str], limit: int = MAX_REJECTION_BYTES) -> bool:
+def is_too_long(headers: Mapping[str, str], limit: int = MAX_REJECTION_BYTES) -> bool:
+    """Whether a response announces a body that is longer than `limit`."""
     length = headers.get("content-length", "").strip()
     return length.isdecimal() and (len(length) > len(str(limit)) or int(length) > limit)
 
@@ -80,13 +81,13 @@ class HttpxRejectionBody:
 
     def wait(self) -> bytes | None:
         """The decoded body; None if it is too long, too slow, breaks off, or cannot be judged."""
-        if not self._response.is_stream_consumed and _may_be_judged(self._response.headers):
+        if not self._response.is_stream_consumed and may_be_judged(self._response.headers):
             self._read(is_limited=self._response.is_error)
         return self._decoded()
 
     async def wait_async(self) -> bytes | None:
         """The same for a coroutine."""
-        if not self._response.is_stream_consumed and _may_be_judged(self._response.headers):
+        if not self._response.is_stream_consumed and may_be_judged(self._response.headers):
             await self._aread(is_limited=self._response.is_error)
         return self._decoded()
 
@@ -118,9 +119,9 @@ class HttpxRejectionBody:
     def _should_be_read(self) -> bool:
         if not self._is_shared:
             is_begun = self._response.is_stream_consumed or self._rest is not None
-            return not is_begun and not _is_too_long(self._response.headers)
+            return not is_begun and not is_too_long(self._response.headers)
         self._limit = MAX_SHARED_BYTES
-        return self._occupies_connection() and not _is_too_long(self._response.headers, MAX_SHARED_BYTES)
+        return self._occupies_connection() and not is_too_long(self._response.headers, MAX_SHARED_BYTES)
 
     def _occupies_connection(self) -> bool:
         is_over = self._is_complete or self._response.is_stream_consumed or isinstance(self._rest, BrokenOff)
@@ -252,7 +253,7 @@ class RequestsRejectionBody:
 
     def wait(self) -> bytes | None:
         """The decoded body; None if it is too long, too slow, breaks off, or cannot be judged."""
-        if self._head is None and not self.is_awaited and _may_be_judged(self._response.headers):
+        if self._head is None and not self.is_awaited and may_be_judged(self._response.headers):
             self._read(is_limited=self._response.status_code >= 400)
         return self._head if self._is_complete else None
 
@@ -265,7 +266,7 @@ class RequestsRejectionBody:
         if self.is_awaited:
             return
         headers = self._response.headers
-        if self._head is None and "," not in headers.get("content-encoding", "") and not _is_too_long(headers):
+        if self._head is None and "," not in headers.get("content-encoding", "") and not is_too_long(headers):
             self._read(is_limited=True)
         if not self._is_complete:
             self._response.raw.close()

@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 from . import ConfigurationError
 
 
-def import_failure(needed_by: str, package: str, extra: str, error: Exception) -> ImportError:
+def import_failure(
+    needed_by: str, package: str, extra: str, error: Exception, *, oldest: str | None = None
+) -> ImportError:
     """The error to raise where a module needs the optional `package` and cannot import it.
 
     Args:
@@ -25,8 +27,9 @@ def import_failure(needed_by: str, package: str, extra: str, error: Exception) -
         package: The package as it is imported: `httpx2`.
         extra: The extra of this library that installs it: `httpx2`.
         error: What the import raised. It is quoted where the package is installed and broken.
+        oldest: The oldest version that has what is imported, such as `3.12`. None: any version has it.
     """
-    problem, remedy = _described(needed_by, package, extra, error)
+    problem, remedy = _too_old(needed_by, package, extra, oldest) or _described(needed_by, package, extra, error)
     return ImportError(f"{problem}; {remedy}", name=getattr(error, "name", None))
 
 
@@ -56,6 +59,28 @@ def _described(needed_by: str, package: str, extra: str, error: Exception) -> tu
         f"{needed_by} needs the package {package}, which is installed but cannot be imported ({error})",
         f"see the output of python -c 'import {package}'",
     )
+
+
+def _too_old(needed_by: str, package: str, extra: str, oldest: str | None) -> tuple[str, str] | None:
+    """What is wrong and what to do, if the installed version is older than `oldest`; else None."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = None if oldest is None else version(package)
+    except PackageNotFoundError:
+        return None
+    if oldest is None or installed is None or _numbers(installed) >= _numbers(oldest):
+        return None
+    return (
+        f"{needed_by} needs {package} {oldest} or newer, and {installed} is installed",
+        f"pip install --upgrade 'blnk-auth[{extra}]'",
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    """The numbers at the beginning of a version, to compare it."""
+    parts = version.split(".")
+    return [int(part) for part in parts[: next((i for i, p in enumerate(parts) if not p.isdecimal()), len(parts))]]
 
 
 def _is_missing(package: str) -> bool:

@@ -20,12 +20,13 @@ import pytest
 import requests
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from requests.adapters import HTTPAdapter
+from support.aiohttp_client import AiohttpCalls, sent_with
 from support.limits import PATIENCE
 
-from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth
+from blnk_auth import AiohttpAuth, Httpx2Auth, HttpxAuth, RequestsAuth
 from blnk_auth._renewal.credential import Source
 
-Package = Literal["requests", "httpx", "httpx2"]
+Package = Literal["requests", "httpx", "httpx2", "aiohttp"]
 Manner = Literal["sync", "asyncio", "trio"]
 
 HERD = 50
@@ -81,7 +82,7 @@ class Kind:
     manner: Manner
 
     def __str__(self) -> str:
-        return self.package if self.package == "requests" else f"{self.package}-{self.manner}"
+        return self.package if self.package in ("requests", "aiohttp") else f"{self.package}-{self.manner}"
 
     @property
     def is_async(self) -> bool:
@@ -94,28 +95,34 @@ class Kind:
     @property
     def request_error(self) -> type[Exception]:
         """What every error raised through the shell must also be."""
-        error: type[Exception] = (
-            self.module.RequestException if self.package == "requests" else self.module.RequestError
-        )
+        names = {"requests": "RequestException", "aiohttp": "ClientError"}
+        error: type[Exception] = getattr(self.module, names.get(self.package, "RequestError"))
         return error
 
     @property
     def transport_error(self) -> type[Exception]:
         """What a retry wrapper repeats."""
-        error: type[Exception] = (
-            self.module.ConnectionError if self.package == "requests" else self.module.TransportError
-        )
+        names = {"requests": "ConnectionError", "aiohttp": "ClientConnectionError"}
+        error: type[Exception] = getattr(self.module, names.get(self.package, "TransportError"))
         return error
 
     def auth(self, source: Source) -> Any:
         """The shell for this package."""
-        return {"requests": RequestsAuth, "httpx": HttpxAuth, "httpx2": Httpx2Auth}[self.package](source)
+        shells: dict[str, Callable[[Source], Any]] = {
+            "requests": RequestsAuth,
+            "httpx": HttpxAuth,
+            "httpx2": Httpx2Auth,
+            "aiohttp": AiohttpAuth,
+        }
+        return shells[self.package](source)
 
     def open(self, auth: Any, **settings: Any) -> Http:
         """A client that carries `auth` (a source, or a shell made before), with these `Settings`."""
         shell = auth if hasattr(auth, "_source") else self.auth(auth)
         if self.package == "requests":
             return _Requests(self, shell, Settings(**settings))
+        if self.package == "aiohttp":
+            return _Aiohttp(self, shell, Settings(**settings))
         adapter = _HttpxAsync if self.is_async else _Httpx
         return adapter(self, shell, Settings(**settings))
 
@@ -247,6 +254,28 @@ class _HttpxAsync(_Adapter):
         return Streamed(response.status_code, lambda: self.portal.call(response.aclose))
 
 
+class _Aiohttp(_Adapter):
+    def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
+        super().__init__(kind)
+        self._calls = AiohttpCalls(auth, settings, self._stack.enter_context)
+        self._stack.callback(self._calls.close)
+        self.native, self.portal = self._calls.native, self._calls.portal
+
+    def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
+        async def call() -> Answer:
+            response = await self._calls.send(method, url, **native)
+            async with response:
+                body = await response.read()
+            statuses = tuple(earlier.status for earlier in response.history)
+            return Answer(response.status, body, response.headers, statuses, sent_with(response))
+
+        return self.portal.start_task_soon(call)
+
+    def stream(self, url: str) -> Streamed:
+        response = self.portal.call(self._calls.send, "GET", url)
+        return Streamed(response.status, lambda: self.portal.call(response.__aexit__, None, None, None))
+
+
 def _httpx_settings(kind: Kind, auth: Any, settings: Settings) -> dict[str, Any]:
     return {
         "auth": auth,
@@ -279,6 +308,7 @@ def _answer_of(response: Any) -> Answer:
 
 REQUESTS = Kind("requests", "sync")
 HTTPX = Kind("httpx", "sync")
+AIOHTTP = Kind("aiohttp", "asyncio")
 
 KINDS = (
     REQUESTS,
@@ -288,6 +318,7 @@ KINDS = (
     Kind("httpx2", "sync"),
     Kind("httpx2", "asyncio"),
     Kind("httpx2", "trio"),
+    AIOHTTP,
 )
 
 through_every_client = pytest.mark.parametrize("kind", KINDS, ids=str)

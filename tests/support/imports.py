@@ -50,9 +50,13 @@ LAYERS = (
     layer(
         "source _sign_in _request config",
         "what users hold, and what happens to one sign-in and one request",
-        third_party="anyio h11 keyring platformdirs requests tomlkit trio urllib3",
+        third_party="aiohttp anyio h11 keyring platformdirs requests tomlkit trio urllib3",
     ),
-    layer("auth client httpx httpx2 requests", "what users make", third_party="httpx httpx2 requests urllib3"),
+    layer(
+        "aiohttp auth client httpx httpx2 requests",
+        "what users make",
+        third_party="aiohttp httpx httpx2 requests urllib3",
+    ),
     layer(
         "testing cli __main__",
         "programs and test tools on top of the public API",
