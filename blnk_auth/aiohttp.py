@@ -13,7 +13,7 @@ It never reads a response that need not be looked at: what follows a rejection i
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._renewal.cached_token import CachedToken
 from ._renewal.credential import Credential, Source, credential_of
@@ -25,10 +25,9 @@ from .errors import BlnkAuthError, constructor_clears_locals
 from .errors._extras import import_failure
 
 try:
-    import aiohttp
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 except ImportError as _error:
-    raise import_failure("AiohttpAuth", "aiohttp", "aiohttp", _error, oldest="3.12") from _error
+    raise import_failure("AiohttpAuth", "aiohttp", "aiohttp", _error, oldest="3.12.15") from _error
 
 __all__ = ["AiohttpAuth"]
 
@@ -37,12 +36,12 @@ _WEB_SOCKET = {"http": "ws", "https": "wss"}
 
 @constructor_clears_locals
 class AiohttpAuth:
-    """Sends a source's token with each request of a session: `aiohttp.ClientSession(middlewares=(AiohttpAuth(source),))`.
+    """Sends a source's token with each request of a session: `ClientSession(middlewares=(AiohttpAuth(source),))`.
 
-    Or pass it as `middlewares=` to a single call. The token is sent to the provider's API origins and nowhere else,
-    also with the handshake of `ws_connect`. A request that has an `Authorization` header of its own keeps it. A
-    rejected request is repeated once, with a renewed token, if its body is in memory: `json=`, bytes, text, forms of
-    these. Otherwise the response is returned, and the next request carries the new token.
+    Or pass it as `middlewares=` to a single call of aiohttp. The token is sent to the provider's API origins and
+    nowhere else, also with the handshake of `ws_connect`. A request that has an `Authorization` header of its own keeps
+    it. A rejected request is repeated once, with a renewed token, if its body is in memory: `json=`, bytes, text, a
+    form of these. Otherwise the response is returned, and the next request carries the new token.
 
     With `OAuthClient(dpop=...)` each attempt has a proof of its own (RFC 9449), and a request is also repeated once if
     the API demands a nonce in it.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _LOOK_AGAIN = 0.05
-"""Seconds after which the length of a body that is arriving is looked at again. aiohttp reports its end at once."""
+"""Seconds after which the length of a body that is arriving is looked at again. aiohttp reports its end immediately."""
 
 
 class AiohttpRejectionBody:

@@ -7,7 +7,7 @@ Used by `AiohttpAuth`. It promises:
 * A request is repeated only if its body is in memory: aiohttp reads other bodies once, or on a thread that may still
   read when the body is sent again.
 
-It decides nothing.
+It decides nothing, and never follows a redirect.
 """
 
 from __future__ import annotations

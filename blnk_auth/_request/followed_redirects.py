@@ -23,8 +23,8 @@ REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 class FollowedRedirects:
     """The calls of which the last response was a redirect. May be shared between threads, event loops and tasks.
 
-    The requests of one call have one timer, and those of two calls have two. aiohttp keeps the responses of a call until
-    it returns. With the response, the entry here ends too.
+    The requests of one call have one timer, and those of two calls have two. aiohttp keeps the responses of a call
+    until it returns. With the response, the entry here ends too.
 
     Attributes:
         by_call: By the `id` of the timer: a reference to the last redirect, the timer, and the origin of the first

@@ -16,6 +16,7 @@ alice = client.for_subject("alice")
 """
 
 USES = {
+    "aiohttp": f"{_CLIENT}\nfrom blnk_auth import AiohttpAuth\nAiohttpAuth(alice)",
     "httpx2": f"{_CLIENT}\nimport httpx2\nhttpx2.Client(auth=Httpx2Auth(alice)).close()",
     "jwt": f"""{_CLIENT}
 from cryptography.hazmat.primitives import serialization as form
@@ -51,7 +52,7 @@ done = subprocess.run([sys.executable, "-m", "blnk_auth", "--help"], capture_out
 assert "keepalive" in done.stdout, done.stderr
 """,
     "sandbox": "from blnk_auth.testing import Sandbox\nwith Sandbox() as sandbox: assert sandbox.origin",
-    "all": "from blnk_auth.testing import Sandbox\nimport click, httpx2, redis, sqlalchemy",
+    "all": "from blnk_auth.testing import Sandbox\nimport aiohttp, click, httpx2, redis, sqlalchemy",
 }
 """For each extra, a program that needs it."""
 

@@ -16,9 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from packaging.version import Version
-from support.clients import KINDS, REQUESTS, Kind, through_every_client
+from support.clients import AIOHTTP, KINDS, REQUESTS, Kind, through_every_client, through_httpx
 from support.worlds import World
 
 from blnk_auth.testing import RecordedRequest, assert_renewed_once
@@ -134,7 +135,11 @@ def requests_only(kind: Kind) -> bool:
 
 
 def httpx_any(kind: Kind) -> bool:
-    return kind != REQUESTS
+    return kind.is_httpx
+
+
+def aiohttp_only(kind: Kind) -> bool:
+    return kind == AIOHTTP
 
 
 def httpx_sync(kind: Kind) -> bool:
@@ -142,7 +147,7 @@ def httpx_sync(kind: Kind) -> bool:
 
 
 def httpx_async(kind: Kind) -> bool:
-    return kind.is_async
+    return httpx_any(kind) and kind.is_async
 
 
 def httpx2_sync(kind: Kind) -> bool:
@@ -152,6 +157,13 @@ def httpx2_sync(kind: Kind) -> bool:
 
 def everywhere(kind: Kind) -> bool:
     return True
+
+
+def form(content: Any) -> aiohttp.FormData:
+    """A form of parts, one of which is a file."""
+    made = aiohttp.FormData({"n": "1"})
+    made.add_field("f", content, filename="payload")
+    return made
 
 
 def opened(path: Path, stack: ExitStack) -> Any:
@@ -212,6 +224,22 @@ BODIES = (
     # httpx rewinds to the beginning, not to where the caller was, and continues in silence if it cannot.
     Body("multipart", lambda _, __: {"files": {"f": PAYLOAD}}, repeated=False, where=httpx_any),
     Body("multipart file", lambda p, s: {"files": {"f": opened(p, s)}}, repeated=False, where=httpx_any),
+    # aiohttp has these in memory.
+    Body("bytes", lambda _, __: {"data": PAYLOAD}, repeated=True, where=aiohttp_only),
+    Body("text", lambda _, __: {"data": PAYLOAD.decode()}, repeated=True, where=aiohttp_only),
+    Body("text file", lambda _, __: {"data": io.StringIO(PAYLOAD.decode())}, repeated=True, where=aiohttp_only),
+    Body("compressed", lambda _, __: {"data": PAYLOAD, "compress": True}, True, aiohttp_only, b""),
+    Body("in chunks", lambda _, __: {"data": PAYLOAD, "chunked": True}, repeated=True, where=aiohttp_only),
+    Body("100-continue", lambda _, __: {"data": PAYLOAD, "expect100": True}, repeated=True, where=aiohttp_only),
+    Body("multipart", lambda _, __: {"data": form(PAYLOAD)}, repeated=True, where=aiohttp_only),
+    # It reads these once, or on a thread that may still read when they are sent again.
+    Body("multipart file", lambda p, s: {"data": form(opened(p, s))}, repeated=False, where=aiohttp_only),
+    Body("file", lambda p, s: {"data": opened(p, s)}, repeated=False, where=aiohttp_only),
+    Body("file, offset", lambda p, s: {"data": at_offset(opened(p, s))}, False, aiohttp_only, REST),
+    Body("BytesIO", lambda _, __: {"data": io.BytesIO(PAYLOAD)}, repeated=False, where=aiohttp_only),
+    Body("async generator", lambda _, __: {"data": async_generator()}, repeated=False, where=aiohttp_only),
+    Body("async one-shot iterator", lambda _, __: {"data": AsyncOneShot()}, repeated=False, where=aiohttp_only),
+    Body("async re-iterable", lambda _, __: {"data": AsyncReiterable()}, repeated=False, where=aiohttp_only),
 )
 
 TABLE = [(kind, body) for body in BODIES for kind in KINDS if body.where(kind)]
@@ -261,7 +289,7 @@ def test_f34_a_body_is_sent_once_if_the_token_was_renewed_first(
     assert_renewed_once(world.sandbox)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if httpx_any(kind)], ids=str)
+@through_httpx
 def test_f34_a_stream_of_the_callers_own_is_never_repeated(world: World, kind: Kind) -> None:
     """A request built on a stream object of the caller's own is sent once."""
     alice = world.signed_in()

@@ -16,7 +16,7 @@ import anyio.lowlevel
 import pytest
 import trio
 from support.acme_server import Acme
-from support.clients import HERD, KINDS, Kind, through_every_client, through_tasks, through_threads
+from support.clients import HERD, KINDS, Kind, through_every_client, through_httpx_tasks, through_tasks, through_threads
 from support.errors import raises
 from support.limits import PATIENCE
 from support.providers import acme_at
@@ -176,9 +176,9 @@ async def five_calls(kind: Kind, auth: Any, url: str) -> list[int]:
     statuses: list[int] = []
 
     async def call() -> None:
-        statuses.append((await http.get(url)).status_code)
+        statuses.append(await kind.status_of(http, url))
 
-    async with kind.module.AsyncClient(auth=auth, trust_env=False) as http, anyio.create_task_group() as tasks:
+    async with kind.open_natively(auth) as http, anyio.create_task_group() as tasks:
         for _ in range(5):
             tasks.start_soon(call)
     return statuses
@@ -206,7 +206,7 @@ def test_f05_an_open_stream_holds_up_nobody(world: World, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("stage", ["before sending", "after a rejection"])
-@through_tasks
+@through_httpx_tasks
 def test_f06_a_flow_closed_by_another_task_harms_nobody(world: World, kind: Kind, stage: str) -> None:
     """A flow that one task began and another closes raises nothing, and the next request succeeds."""
     alice = world.signed_in()
@@ -262,7 +262,7 @@ def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Ki
     assert world.renewals == (ONE_RENEWAL if stage == "after a rejection" else NO_RENEWAL)
 
 
-@through_tasks
+@through_httpx_tasks
 def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Kind) -> None:
     """A flow whose task is cancelled while it waits for the renewal can be closed by any task."""
     alice = world.expired()

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 import requests
-from support.clients import HERD, KINDS, REQUESTS, Http, Kind, through_every_client, through_tasks, through_threads
+from support.clients import (
+    AIOHTTP,
+    HERD,
+    REQUESTS,
+    Http,
+    Kind,
+    through_every_client,
+    through_httpx,
+    through_requests_and_httpx,
+    through_tasks,
+    through_threads,
+)
 from support.dpop_server import DpopServer, Refused, verified
 from support.limits import PATIENCE
 from support.providers import acme_at
@@ -22,8 +33,6 @@ from blnk_auth.testing import Clock
 
 PAYLOAD = b"0123456789" * 100
 ASKS = 'DPoP error="use_dpop_nonce"'
-
-through_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != REQUESTS], ids=str)
 
 
 @pytest.fixture
@@ -217,6 +226,8 @@ def test_a_nonce_without_end_costs_one_more_attempt_and_no_renewal(server: DpopS
 @through_every_client
 def test_a_nonce_that_cannot_be_used_is_not_sent(server: DpopServer, kind: Kind, headers: dict[str, str]) -> None:
     """The caller gets the response. It costs no attempt and no renewal, and the next request has no such nonce."""
+    if kind == AIOHTTP and len(headers.get("DPoP-Nonce", "")) > 8190:
+        pytest.skip("aiohttp itself refuses a response with so long a header")
     replies = iter([Reply(401, b"a nonce", {"WWW-Authenticate": ASKS, **headers})])
     server.answer = lambda _: next(replies, Reply(200))
     with kind.open(source_at(server)) as http:
@@ -237,7 +248,7 @@ def generated(kind: Kind) -> dict[str, Any]:
     async def achunks() -> Any:
         yield PAYLOAD
 
-    return {"data": chunks()} if kind == REQUESTS else {"content": achunks() if kind.is_async else chunks()}
+    return {kind.body_parameter: achunks() if kind.is_async else chunks()}
 
 
 @through_every_client
@@ -261,7 +272,7 @@ def redirecting(location: str, status: int = 302) -> Callable[[Received], Reply]
 @pytest.mark.parametrize("status", [302, 303, 307, 308])
 @through_every_client
 def test_a_redirect_within_the_origin_gets_a_proof_for_its_url(server: DpopServer, kind: Kind, status: int) -> None:
-    """In requests at the first attempt. httpx follows the redirect without a proof, so it is sent once more."""
+    """In requests and aiohttp at the first attempt. httpx follows it without a proof, so it is sent once more."""
     server.answer = redirecting("/new?a=b#c", status)
     rotating(server)
     with kind.open(source_at(server), follow=True) as http:
@@ -271,7 +282,7 @@ def test_a_redirect_within_the_origin_gets_a_proof_for_its_url(server: DpopServe
     [old, new] = [verified(proof)[1] for proof in server.accepted]
     assert (old["htm"], old["htu"]) == ("POST", f"{server.origin}/old")
     assert (new["htm"], new["htu"]) == (method, f"{server.origin}/new")
-    lost = [] if kind == REQUESTS else ["there is no proof"]
+    lost = ["there is no proof"] if kind.is_httpx else []
     assert server.refusals == ["the nonce is None, not n0", *lost]
     assert server.issued == 1
 
@@ -353,7 +364,7 @@ def test_headers_of_the_users_own(server: DpopServer, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("unchecked", [(), ("/old",), ("/old", "/new")], ids=str)
-@through_every_client
+@through_requests_and_httpx
 def test_no_proof_that_is_still_useful_is_shown(server: DpopServer, kind: Kind, unchecked: tuple[str, ...]) -> None:
     """Each proof in a response and in its history has been used up, except the one that the last request was sent with.
 
@@ -393,7 +404,7 @@ def hooked(http: Http) -> list[int]:
     return seen
 
 
-@through_every_client
+@through_requests_and_httpx
 def test_hooks_of_the_caller_see_what_they_see_of_a_rejected_token(server: DpopServer, kind: Kind) -> None:
     """In requests only the last response; httpx shows each."""
     server.nonce = "n0"

@@ -199,7 +199,7 @@ def test_a_body_that_cannot_be_repeated_causes_no_storm_at_an_api_that_always_re
     with kind.open(world.signed_in()) as http:
         for _ in range(20):
             body = async_chunks() if kind.is_async else chunks()
-            assert http.post(world.url, **{"data" if kind.package == "requests" else "content": body}).status == 401
+            assert http.post(world.url, **{kind.body_parameter: body}).status == 401
     assert world.sandbox.counts.api_requests == 20
     assert world.renewals == (2, 2, 0)
 

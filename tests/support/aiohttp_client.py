@@ -28,7 +28,9 @@ class AiohttpCalls:
 
     async def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=self._settings.pool, ssl=self._settings.verify or True)
-        return aiohttp.ClientSession(connector=connector, proxy=self._settings.proxy)
+        # By default the jar keeps no cookie of an IP address, such as that of this machine.
+        jar = aiohttp.CookieJar(unsafe=True)
+        return aiohttp.ClientSession(connector=connector, proxy=self._settings.proxy, cookie_jar=jar)
 
     def close(self) -> None:
         self.portal.call(self.native.close)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from blnk_auth import (
+    AiohttpAuth,
     BlnkAuthError,
     BlnkCloud,
     Httpx2Auth,
@@ -79,12 +80,21 @@ def call(kind: str, alice: TokenSource, url: str) -> int:
         import requests
 
         return requests.get(url, auth=RequestsAuth(alice), timeout=60).status_code
+    if package == "aiohttp":
+        return asyncio.run(through_aiohttp(alice, url))
     module = __import__(package)
     auth = {"httpx": HttpxAuth, "httpx2": Httpx2Auth}[package](alice)
     if manner == "sync":
         with module.Client(auth=auth, trust_env=False, timeout=60) as http:
             return int(http.get(url).status_code)
     return int(run(manner, lambda: acall(module, auth, url)))
+
+
+async def through_aiohttp(alice: TokenSource, url: str) -> int:
+    import aiohttp
+
+    async with aiohttp.ClientSession(middlewares=(AiohttpAuth(alice),)) as http, http.get(url) as response:
+        return response.status
 
 
 async def acall(module: Any, auth: Any, url: str) -> int:

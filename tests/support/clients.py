@@ -89,6 +89,16 @@ class Kind:
         return self.manner != "sync"
 
     @property
+    def is_httpx(self) -> bool:
+        """Whether it is httpx or httpx2, whose names are the same."""
+        return self.package in ("httpx", "httpx2")
+
+    @property
+    def body_parameter(self) -> str:
+        """What a body that is neither JSON nor a form is passed as."""
+        return "content" if self.is_httpx else "data"
+
+    @property
     def module(self) -> Any:
         return importlib.import_module(self.package)
 
@@ -105,6 +115,19 @@ class Kind:
         names = {"requests": "ConnectionError", "aiohttp": "ClientConnectionError"}
         error: type[Exception] = getattr(self.module, names.get(self.package, "TransportError"))
         return error
+
+    def open_natively(self, auth: Any) -> Any:
+        """The package's own asynchronous client that carries `auth`, for a test that runs the event loop itself."""
+        if self.package == "aiohttp":
+            return self.module.ClientSession(middlewares=(auth,))
+        return self.module.AsyncClient(auth=auth, trust_env=False, verify=False)
+
+    async def status_of(self, native: Any, url: str) -> int:
+        """The status of a GET through such a client."""
+        if self.package == "aiohttp":
+            async with native.get(url) as response:
+                return int(response.status)
+        return int((await native.get(url)).status_code)
 
     def auth(self, source: Source) -> Any:
         """The shell for this package."""
@@ -321,6 +344,13 @@ KINDS = (
     AIOHTTP,
 )
 
+through_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_httpx], ids=str)
+"""For what only httpx and httpx2 have: request objects, and a history with the rejection."""
+through_requests_and_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != AIOHTTP], ids=str)
+"""For what shows the request or the rejection: in aiohttp no response has them."""
 through_every_client = pytest.mark.parametrize("kind", KINDS, ids=str)
 through_threads = pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=str)
+through_httpx_tasks = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.is_httpx and kind.is_async], ids=str
+)
 through_tasks = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)

@@ -17,6 +17,7 @@ import requests
 from key_value.aio.protocols import AsyncKeyValue
 
 from blnk_auth import (
+    AiohttpAuth,
     ApiAnswer,
     Auth,
     AuthorizationRequest,
@@ -187,6 +188,10 @@ def of_file_store(it: FileStore) -> None:
     assert_type(it.load("key"), Record | None)
     assert_type(it.lock("key", timeout=1.0), AbstractContextManager[None])
     assert_type(it.save("key", {}, expected=None), Version)
+
+
+def of_aiohttp_auth(it: AiohttpAuth) -> None:
+    assert_type(AiohttpAuth(SOURCE), AiohttpAuth)
 
 
 def of_httpx2_auth(it: Httpx2Auth) -> None:

@@ -11,11 +11,13 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, assert_type
 
+import aiohttp
 import httpx
 import httpx2
 import requests
 
 from blnk_auth import (
+    AiohttpAuth,
     ApiAnswer,
     Auth,
     AuthorizationRequest,
@@ -313,6 +315,10 @@ async def in_a_task() -> None:
         assert_type(await api.get("https://api.example.com", auth=HttpxAuth(key)), httpx.Response)
     async with httpx2.AsyncClient(auth=Httpx2Auth(source)) as api2:
         assert_type(await api2.get("https://api.example.com"), httpx2.Response)
+    # A middleware of aiohttp, for a session and for a call.
+    middleware: aiohttp.ClientMiddlewareType = AiohttpAuth(source)
+    async with aiohttp.ClientSession(middlewares=(middleware, AiohttpAuth(source))) as api3:
+        assert_type(await api3.get("https://api.example.com", middlewares=[AiohttpAuth(key)]), aiohttp.ClientResponse)
 
 
 # --- auth= -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ MOST_NODES = 22
 LONGEST_PATH = 8
 
 HEAVY = (
-    *("asyncio", "authlib", "click", "httpx", "httpx2", "redis", "requests", "rich"),
+    *("aiohttp", "asyncio", "authlib", "click", "httpx", "httpx2", "redis", "requests", "rich"),
     *("sqlalchemy", "sqlite3", "starlette", "trio"),
 )
 """Top-level modules that `import blnk_auth` must not load."""
@@ -38,7 +38,7 @@ CONTRACT = {
         "MemoryStore",
         "SQLiteStore",
     ),
-    *("Provider", "BlnkCloud", "BLink", "Flinks", "Signer", "HttpxAuth", "Httpx2Auth", "RequestsAuth"),
+    *("Provider", "BlnkCloud", "BLink", "Flinks", "Signer", "AiohttpAuth", "HttpxAuth", "Httpx2Auth", "RequestsAuth"),
     *("BlnkAuthError", "SignInRequired", "TemporarilyUnavailable", "ConfigurationError", "StoreError", "ProtocolError"),
 }
 """The names that users rely on; more may be public, but each of these must stay."""
