@@ -2,8 +2,9 @@
 
 1. Every symbol that is public, or reachable from one, has a declared type (`pyright --verifytypes`: 100 %).
 2. `every_member.py` and `public_calls.py`: what each public call returns, by mypy and by pyright in strict mode.
-3. What is annotated with the classes of httpx holds with those of httpx2, whose twin shares the code.
-4. The examples of the README and of docs/ fit the types, by mypy and by pyright in strict mode, and what they make has
+3. `without_httpx2.py`: the same of `Auth`, whose bases include a class of httpx2, where httpx2 is not installed.
+4. What is annotated with the classes of httpx holds with those of httpx2, whose twin shares the code.
+5. The examples of the README and of docs/ fit the types, by mypy and by pyright in strict mode, and what they make has
    the types of `RESULTS`.
 """
 
@@ -12,10 +13,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -74,10 +78,13 @@ ENVIRONMENT = {
 }
 
 
-def run(what: str, *command: str | Path) -> bool:
+AS_INSTALLED = {name: value for name, value in ENVIRONMENT.items() if name not in ("PYTHONPATH", "MYPYPATH")}
+
+
+def run(what: str, *command: str | Path, environment: dict[str, str] = ENVIRONMENT, directory: Path = ROOT) -> bool:
     """Run a checker and report the result; its own output only if it found something."""
     finished = subprocess.run(
-        [str(part) for part in command], env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
+        [str(part) for part in command], env=environment, cwd=directory, capture_output=True, text=True, check=False
     )
     sys.stdout.write(f"{what}: {'ok' if finished.returncode == 0 else 'FAILED'}\n")
     if finished.returncode:
@@ -115,6 +122,34 @@ def asserted_results(document: str, source: str) -> str:
     return "\n".join(lines)
 
 
+def python_without_httpx2(directory: Path) -> Path:
+    """A Python with every package that this one has, but not httpx2; this library is installed there."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
+    here = Path(sysconfig.get_path("purelib"))
+    there = directory / here.relative_to(sys.prefix)
+    for package in here.iterdir():
+        if not package.name.startswith(("httpx2", "blnk_auth")) and package.suffix != ".pth":
+            (there / package.name).symlink_to(package)
+    (there / "blnk_auth").symlink_to(ROOT / "blnk_auth")
+    return directory / "bin" / "python"
+
+
+def checked_without_httpx2() -> list[bool]:
+    """What both checkers find in `without_httpx2.py`, from a directory without the settings of this project."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        python, document = python_without_httpx2(directory / "venv"), directory / "without_httpx2.py"
+        shutil.copy(HERE / document.name, document)
+        (directory / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
+        environment = {**AS_INSTALLED, "VIRTUAL_ENV": str(directory / "venv")}
+        settings: dict[str, Any] = {"environment": environment, "directory": directory}
+        what = "Auth without httpx2"
+        return [
+            run(f"{what}, mypy", BIN / "mypy", "--strict", "--python-executable", python, document, **settings),
+            run(f"{what}, pyright", BIN / "pyright", "--pythonpath", python, document, **settings),
+        ]
+
+
 def main() -> int:
     """Run everything, also after a failure; the exit status is 0 if all was well."""
     mypy, pyright = BIN / "mypy", BIN / "pyright"
@@ -124,6 +159,7 @@ def main() -> int:
             run("public types", pyright, "--verifytypes", "blnk_auth", "--ignoreexternal"),
             run("public calls, mypy", mypy, "--strict", HERE / "every_member.py", HERE / "public_calls.py"),
             run("public calls, pyright", pyright, "-p", HERE / "pyrightconfig.json"),
+            *checked_without_httpx2(),
             run("the httpx2 twin", pyright, "-p", HERE / "httpx2.json"),
             run(
                 "examples, mypy",
