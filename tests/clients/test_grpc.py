@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +121,22 @@ def test_a_token_that_is_rejected_again_reaches_the_caller(world: ClientWorld, c
             intercepted(secure, names)(b"EUR", timeout=20)
     assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert accepted == []
+    assert world.renewals == ONE_RENEWAL
+
+
+def test_a_token_that_another_caller_has_renewed_is_taken(world: ClientWorld, rates: Rates, alice: TokenSource) -> None:
+    """While the call was under way, another caller has replaced the rejected token: no second renewal."""
+    names = page(alice, rates)
+    answers = [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OK]
+
+    def continuation(details: object, request: bytes) -> SimpleNamespace:
+        if len(answers) == 2:
+            alice.renew()
+        code = answers.pop(0)
+        return SimpleNamespace(code=lambda: code)
+
+    call = names["RenewsRejected"](alice).intercept_unary_unary(continuation, None, b"EUR")
+    assert call.code() is grpc.StatusCode.OK
     assert world.renewals == ONE_RENEWAL
 
 

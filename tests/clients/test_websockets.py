@@ -100,6 +100,27 @@ def test_the_loop_ends_where_a_new_token_is_rejected_too(world: ClientWorld) -> 
     assert len(feed.handshakes) == 2
 
 
+def test_the_loop_takes_the_token_that_another_caller_renewed(world: ClientWorld) -> None:
+    """While its handshake was under way, another caller has replaced the rejected token: no second renewal."""
+
+    def accepts(authorization: str | None) -> bool:
+        is_accepted = world.accepts(authorization)
+        if not is_accepted:
+            sources[0].renew()
+        return is_accepted
+
+    async def main(feed: Feed) -> None:
+        sources.append(world.alice_for(feed.origin))
+        world.end("rejected")
+        async with aclosing(loop_over(sources[0], feed)) as messages:
+            assert await anext(messages) == "1"
+
+    sources: list[TokenSource] = []
+    with serving_feed(accepts) as feed:
+        asyncio.run(main(feed))
+    assert world.renewals == ONE_RENEWAL
+
+
 def test_the_loop_of_the_package_keeps_the_first_headers(world: ClientWorld, feed: Feed, alice: TokenSource) -> None:
     """So the page has a loop of its own: after an expiry this one connects with the expired token."""
     feed.closes = True
