@@ -10,7 +10,7 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received
 
-from blnk_auth import Httpx2Auth
+from blnk_auth import Auth
 
 anthropic = pytest.importorskip("anthropic")
 
@@ -28,7 +28,7 @@ def answer(request: Received) -> dict[str, Any]:
 @either_way
 def test_a_message_is_answered(world: ClientWorld, ending: Ending) -> None:
     """A message after the token's end is answered like the one before it, and no API key travels."""
-    with world.api(answer) as site, httpx2.Client(auth=Httpx2Auth(world.alice_for(site.origin))) as http:
+    with world.api(answer) as site, httpx2.Client(auth=Auth(world.alice_for(site.origin))) as http:
         omitted = {"Authorization": anthropic.Omit(), "X-Api-Key": anthropic.Omit()}
         client = anthropic.Anthropic(
             base_url=site.origin, api_key="", max_retries=0, http_client=http, default_headers=omitted

@@ -8,7 +8,7 @@ import pytest
 import requests
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 
-from blnk_auth import RequestsAuth
+from blnk_auth import Auth
 
 blnk_sdk = pytest.importorskip("blnk_sdk")
 services = pytest.importorskip("blnk_sdk.services")
@@ -25,7 +25,7 @@ def sdk(world: ClientWorld, session: requests.Session, **options: int) -> Any:
 def test_the_sdk_creates_and_lists_ledgers(world: ClientWorld, ending: Ending) -> None:
     """A ledger is created with one token and another with the next, each once, and both are listed."""
     with requests.Session() as session:
-        session.auth = RequestsAuth(world.signed_in())
+        session.auth = Auth(world.signed_in())
         blnk = sdk(world, session, retry_count=0)
         assert blnk.ledgers.create({"name": "first"}).status == 201
         world.end(ending)
@@ -38,7 +38,7 @@ def test_the_sdk_creates_and_lists_ledgers(world: ClientWorld, ending: Ending) -
 def test_the_sdk_shows_an_error_as_a_response(world: ClientWorld) -> None:
     """The SDK raises nothing for a failed request: the error of a user who has not signed in is in `message`."""
     with requests.Session() as session:
-        session.auth = RequestsAuth(world.client().for_subject("nobody"))
+        session.auth = Auth(world.client().for_subject("nobody"))
         listed = sdk(world, session).ledgers.list()
     assert (listed.status, listed.data) == (500, None)
     assert "start_authorization" in listed.message

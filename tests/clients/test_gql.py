@@ -1,4 +1,4 @@
-"""gql hands `auth=` on to requests and httpx; its httpx transports use httpx2 where that is installed."""
+"""gql hands `auth=` on to requests, httpx or httpx2; `Auth` fits whichever it has found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received, Site
 
-from blnk_auth import Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
+from blnk_auth import Auth, TokenSource
 
 gql = pytest.importorskip("gql")
 over_requests = pytest.importorskip("gql.transport.requests")
@@ -24,14 +24,10 @@ def answer(request: Received) -> dict[str, Any]:
     return {"data": {"ledgers": ["first"]}}
 
 
-def httpx_auth(alice: TokenSource) -> Httpx2Auth | HttpxAuth:
-    return {"httpx2": Httpx2Auth, "httpx": HttpxAuth}[over_httpx.httpx.__name__](alice)
-
-
 def transport(name: str, site: Site, alice: TokenSource) -> Any:
     if name == "requests":
-        return over_requests.RequestsHTTPTransport(site.origin, auth=RequestsAuth(alice))
-    return over_httpx.HTTPXTransport(site.origin, auth=httpx_auth(alice))
+        return over_requests.RequestsHTTPTransport(site.origin, auth=Auth(alice))
+    return over_httpx.HTTPXTransport(site.origin, auth=Auth(alice))
 
 
 @either_way
@@ -53,7 +49,7 @@ def test_a_query_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending
     """The same through the asynchronous transport."""
 
     async def main(site: Site) -> None:
-        transport = over_httpx.HTTPXAsyncTransport(site.origin, auth=httpx_auth(world.alice_for(site.origin)))
+        transport = over_httpx.HTTPXAsyncTransport(site.origin, auth=Auth(world.alice_for(site.origin)))
         async with gql.Client(transport=transport) as session:
             for _ in range(2):
                 assert await session.execute(gql.gql(QUERY)) == {"ledgers": ["first"]}

@@ -12,7 +12,7 @@ from support.how_to import run_program
 from support.mcp_server import serving_calculator
 from support.worlds import ONE_RENEWAL
 
-from blnk_auth import Httpx2Auth, TokenSource
+from blnk_auth import Auth, TokenSource
 
 mcp = pytest.importorskip("mcp")
 streamable_http = pytest.importorskip("mcp.client.streamable_http")
@@ -21,7 +21,7 @@ streamable_http = pytest.importorskip("mcp.client.streamable_http")
 async def call_around(world: ClientWorld, ending: Ending, alice: TokenSource, url: str, mode: str) -> None:
     """Two tool calls in one session, with the token's end between them."""
     async with (
-        httpx2.AsyncClient(auth=Httpx2Auth(alice), timeout=20, trust_env=False) as http,
+        httpx2.AsyncClient(auth=Auth(alice), timeout=20, trust_env=False) as http,
         mcp.Client(streamable_http.streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}
@@ -46,7 +46,7 @@ def test_the_mcp_server_of_blnk_is_called(world: ClientWorld, ending: Ending) ->
 
     async def main() -> list[str]:
         async with (
-            httpx2.AsyncClient(auth=Httpx2Auth(world.signed_in()), timeout=20, trust_env=False) as http,
+            httpx2.AsyncClient(auth=Auth(world.signed_in()), timeout=20, trust_env=False) as http,
             mcp.Client(streamable_http.streamable_http_client(url, http_client=http)) as blnk,
         ):
             assert [tool.name for tool in (await blnk.list_tools()).tools] == ["list_ledgers", "create_ledger"]

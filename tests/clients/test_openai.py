@@ -11,7 +11,7 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received, Site
 
-from blnk_auth import Httpx2Auth, TokenSource
+from blnk_auth import Auth, TokenSource
 
 openai = pytest.importorskip("openai")
 
@@ -91,6 +91,6 @@ def test_the_header_of_the_sdk_is_never_replaced(world: ClientWorld) -> None:
     assert "header Authorization of its own" in world.events.wait_for("token_withheld").detail
 
 
-def auth(world: ClientWorld, site: Site) -> Httpx2Auth:
+def auth(world: ClientWorld, site: Site) -> Auth:
     alice: TokenSource = world.alice_for(site.origin)
-    return Httpx2Auth(alice)
+    return Auth(alice)

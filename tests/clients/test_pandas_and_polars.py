@@ -15,7 +15,7 @@ from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.how_to import run_program
 from support.sites import Received, Reply, Site
 
-from blnk_auth import HttpxAuth
+from blnk_auth import Auth
 
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
@@ -76,7 +76,7 @@ def test_pandas_sends_the_headers_wherever_the_api_redirects(world: ClientWorld,
         with redirecting as api:
             alice, url = world.alice_for(api.origin), f"{api.origin}/rates.csv"
             assert len(pandas.read_csv(url, storage_options=alice.headers(url))) == 2
-            assert httpx.get(url, auth=HttpxAuth(alice), follow_redirects=True).content == RATES
+            assert httpx.get(url, auth=Auth(alice), follow_redirects=True).content == RATES
     assert [authorization is None for authorization in other.authorizations] == [False, True]
 
 

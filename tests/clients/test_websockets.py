@@ -164,3 +164,16 @@ def test_the_client_renews_at_the_handshake(
     assert capsys.readouterr().out == "1\n2\n"
     assert world.renewals == ONE_RENEWAL
     assert world.rejections == (ending == "rejected")
+
+
+def test_each_subscription_of_gql_begins_with_a_valid_token(
+    world: ClientWorld, feed: Feed, alice: TokenSource, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program of the page, before and after an expiry."""
+    pytest.importorskip("gql")
+    for _ in range(2):
+        run_program(PAGE, "WebsocketsTransport", alice=alice, url=feed.url, asyncio=asyncio)
+        if world.renewals == NO_RENEWAL:
+            world.expire()
+    assert capsys.readouterr().out == "1\n2\n"
+    assert world.renewals == ONE_RENEWAL

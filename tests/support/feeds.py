@@ -1,14 +1,19 @@
-"""A websocket server that accepts a handshake with a valid token, for the tests of websocket clients."""
+"""A websocket server that accepts a handshake with a valid token, for the tests of websocket clients.
+
+To a client that offers the subprotocol `graphql-transport-ws` it is a GraphQL server.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
 POLICY_VIOLATION = 1008
+GRAPH = "graphql-transport-ws"
 
 
 class Feed:
@@ -42,11 +47,28 @@ class Feed:
     def serve(self, connection: Any) -> None:
         """One connection that was accepted."""
         self._connections += 1
+        if connection.subprotocol is not None:
+            self._serve_graph(connection)
+            return
         connection.send(str(self._connections))
         if self.closes:
             connection.close(POLICY_VIOLATION, "the token has expired")
         for message in connection:
             connection.send(message)
+
+    def _serve_graph(self, connection: Any) -> None:
+        """One result for each subscription, with the number of the connection; then the subscription is complete."""
+        for message in map(json.loads, connection):
+            if message["type"] == "connection_init":
+                connection.send(json.dumps({"type": "connection_ack"}))
+            elif message["type"] == "subscribe":
+                result = {"type": "next", "id": message["id"], "payload": {"data": {"feed": self._connections}}}
+                connection.send(json.dumps(result))
+                connection.send(json.dumps({"type": "complete", "id": message["id"]}))
+
+
+def _graph_or_none(_connection: Any, offered: Sequence[Any]) -> Any:
+    return GRAPH if GRAPH in offered else None
 
 
 @contextlib.contextmanager
@@ -56,7 +78,7 @@ def serving_feed(accepts: Callable[[str | None], bool], *, closes: bool = False)
 
     feed = Feed(accepts)
     feed.closes = closes
-    with serve(feed.serve, "127.0.0.1", 0, process_request=feed.check) as server:
+    with serve(feed.serve, "127.0.0.1", 0, process_request=feed.check, select_subprotocol=_graph_or_none) as server:
         feed.origin = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         feed.url = f"{feed.origin}/feed"
         thread = threading.Thread(target=server.serve_forever, name="feed", daemon=True)
