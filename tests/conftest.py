@@ -1,6 +1,8 @@
 """Fixtures that tests of several directories use; a watch over the tests of `make unit`; and with CI=true a skip is a
 failure, because a machine that is there to run every test must not pass by leaving some out.
 
+No test reads or writes the configuration and the data of the user who runs them.
+
 Python's garbage collector leaves out what the collection of the tests has made: looking at all of it in each of its
 runs took a quarter of the time of `make unit`.
 
@@ -13,6 +15,7 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -52,6 +55,14 @@ def _shared(kind: str, factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with shared(kind, factory) as url:
         yield url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes of pytest-xdist inherit it."""
+    if not hasattr(config, "workerinput"):
+        home = tempfile.TemporaryDirectory(prefix="blnk-auth-tests-")
+        config.add_cleanup(home.cleanup)
+        os.environ.update({f"XDG_{kind}_HOME": f"{home.name}/{kind.lower()}" for kind in ("CONFIG", "DATA", "STATE")})
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -3,7 +3,7 @@
 Used by the tests of KeyringStore. gnome-keyring has a bug: if a client is killed while the daemon reads a property for
 it, the daemon aborts (`invoke_get_property_in_idle_cb`, an assertion of GLib). A desktop starts it again, and so does
 `restarted`, on the same file: the daemon replaces its file before it answers, so what a client knows to be saved is
-there. A test that kills clients says so by calling it. In every other test, `check` reports a daemon that has ended.
+there. A test that kills clients calls it. In every other test, `check` reports a daemon that has ended.
 
 The bus starts nothing by itself: another daemon, which nobody unlocked, would be in the place of the one that ended.
 """
