@@ -1,10 +1,10 @@
 """A deadline for a whole exchange with the authorization server, even if its bytes arrive slowly.
 
 Used by both transports. HTTP clients limit the time of each read, but not of all reads together. When the time is up,
-the connections of the exchange are shut down. This ends a read that blocks on them in any thread, also while a proxy
-answers CONNECT, and during the TLS handshake. It promises not to end an exchange because this process was suspended (a
-stopped container, a paused virtual machine). If the timer fires much too late, no thread could read in the meantime,
-and the exchange gets more time. It never decides whether a response is complete; `body` does.
+the timer shuts down the connections of the exchange. This ends a read that blocks on them in any thread, also while a
+proxy answers CONNECT, and during the TLS handshake. It promises not to end an exchange because this process was
+suspended (a stopped container, a paused virtual machine). If the timer acts much too late, no thread could read in the
+meantime, and the exchange gets more time. It never decides whether a response is complete; `body` does.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from .._protocol.http_messages import NoResponse
+from .timer import timer
 
 _LATE = 1.0
-"""If the timer fires so many seconds late, the process was suspended. A busy machine delays it less."""
+"""If the timer acts so many seconds late, the process was suspended. A busy machine delays it less."""
 
 _EXTENSION = 2.0
 """Seconds that an exchange gets after the process was suspended: packets may have to be sent again."""
@@ -44,10 +45,10 @@ class Deadline:
         self.may_have_sent: bool = False
         """Whether the request may have been sent, as far as the transport has reported."""
         self._clock: Callable[[], float] = clock
-        self._due: float = clock() + seconds
+        self.due: float = clock() + seconds
+        """When the time is up, by the clock."""
         self._is_over: bool = False
         self._extensions: int = 0
-        self._has_ended: threading.Event = threading.Event()
         self._lock: threading.Lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._has_watched: bool = False
@@ -56,7 +57,7 @@ class Deadline:
     def has_passed(self) -> bool:
         """Whether the time is up."""
         with self._lock:
-            if not self._is_over and self._clock() >= self._due and not self._extend():
+            if not self._is_over and self._clock() >= self.due and not self._extend():
                 self._cut()
             return self._is_over
 
@@ -75,22 +76,37 @@ class Deadline:
             return
         with self._lock, contextlib.suppress(OSError):
             # A duplicate is kept: wrapping a socket in TLS makes a new object, and the old one cannot be used any more.
-            self._connections.append(connection.dup())
+            self._connections.append(_duplicate(connection))
             self._has_watched = True
             if self._is_over:
                 self._cut()
 
-    def _wait(self) -> None:
-        while not self._has_ended.wait(max(self._due - self._clock(), 0.0)):
-            if self.has_passed:
-                return
+    def watch_reused(self, connection: socket.socket) -> None:
+        """Watch a connection that an earlier exchange has opened, before the request is sent on it.
+
+        From now on the request counts as sent: if the server has closed the connection, nobody knows what it has read.
+        """
+        self.may_have_sent = True
+        self.watch(connection)
+
+    def act(self) -> bool:
+        """Called by the timer: shut down the connections, unless the process was suspended."""
+        return not self.has_passed
+
+    def end(self) -> bool:
+        """Stop watching. Returns whether the connections were not shut down; they never will be from now on."""
+        timer().discard(self)
+        with self._lock:
+            while self._connections:
+                self._connections.pop().close()
+            return not self._is_over
 
     def _extend(self) -> bool:
         now = self._clock()
-        if now - self._due < _LATE or self._extensions == _MOST_EXTENSIONS:
+        if now - self.due < _LATE or self._extensions == _MOST_EXTENSIONS:
             return False
         self._extensions += 1
-        self._due = now + _EXTENSION
+        self.due = now + _EXTENSION
         return True
 
     def _cut(self) -> None:
@@ -100,17 +116,19 @@ class Deadline:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
-        # No thread can be started in an isolated sub-interpreter, or if the process has too many.
-        with contextlib.suppress(RuntimeError):
-            thread = threading.Thread(target=self._wait, name="blnk-auth deadline")
-            thread.daemon = True
-            thread.start()
+        timer().add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._has_ended.set()
-        with self._lock:
-            while self._connections:
-                self._connections.pop().close()
+        self.end()
+
+
+def _duplicate(connection: socket.socket) -> socket.socket:
+    """Another object for the connection. `connection.dup()` refuses if it uses TLS."""
+    descriptor = socket.dup(connection.fileno())
+    duplicate = socket.socket(connection.family, connection.type, connection.proto, fileno=descriptor)
+    # Whether a connection blocks is a property of the connection, not of the object.
+    duplicate.settimeout(connection.gettimeout())
+    return duplicate

@@ -1,16 +1,17 @@
-"""The token endpoint through httpx or httpx2: a fresh client for each call, with a shared TLS context.
+"""The token endpoint through httpx or httpx2: clients of one connection each, with a shared TLS context.
 
-Used by `transport_for`. The client is fresh, because a kept one would share its connections across forks and idle
-hours. With a shared context, making one takes a fraction of a millisecond. It promises what `Transport` does. It never
-uses the auth, hooks or cookies of the caller's client.
+Used by `transport_for`. With a shared context, making a client takes a fraction of a millisecond. It promises what
+`Transport` does. It never uses the auth, hooks or cookies of the caller's client.
 """
 
 from __future__ import annotations
 
 import functools
+import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 from .._protocol.http_messages import HttpRequest, HttpResponse, Package
@@ -18,7 +19,8 @@ from .body import Body, read
 from .deadline import Deadline
 from .exchange import exchange, lost
 from .failures import untrusted_certificate, unusable_client
-from .network import USER_AGENT, Network, stays_on_this_machine
+from .kept_clients import ClientKey
+from .network import USER_AGENT, Network
 
 _NO_BODY = (204, 304)
 
@@ -36,10 +38,20 @@ class HttpxTransport:
         policy = self._network.policy
 
         def send(deadline: Deadline) -> tuple[Any, bytes]:
-            with self._client(request) as client, self._stream(client, request, deadline) as response:
-                return response, _read(response, policy.max_answer_bytes, deadline)
+            network = self._network
+            if network.client is not None:
+                return self._ask(network.client, request, deadline)
+            key = network.key(self._package, request)
+            with network.kept.lend(key, lambda: self._made(key), deadline) as lent:
+                response, body = self._ask(lent.client, request, deadline)
+                lent.can_be_kept(_connection_of(response), response.headers.get("keep-alive", ""))
+                return response, body
 
         return exchange(send, self._failure_of, policy.request_deadline if seconds is None else seconds)
+
+    def _ask(self, client: Any, request: HttpRequest, deadline: Deadline) -> tuple[Any, bytes]:
+        with self._stream(client, request, deadline) as response:
+            return response, _read(response, self._network.policy.max_answer_bytes, deadline)
 
     def _failure_of(self, error: Exception, deadline: Deadline) -> Exception | None:
         httpx = self._httpx
@@ -49,21 +61,21 @@ class HttpxTransport:
             return lost(error, deadline)
         return None
 
-    @contextmanager
-    def _client(self, request: HttpRequest) -> Generator[Any]:
-        network = self._network
-        if network.client is not None:
-            yield network.client
-            return
-        # Ignore a proxy that the environment names for http, because this request must not leave the machine.
-        trust_env = not stays_on_this_machine(request.url)
+    def _made(self, key: ClientKey) -> Any:
+        httpx = self._httpx
         try:
-            tls = network.tls or _default_context(self._package)
-            client = self._httpx.Client(verify=tls, proxy=network.proxy, trust_env=trust_env, follow_redirects=False)
+            return httpx.Client(
+                verify=key.tls or _default_context(self._package),
+                proxy=key.proxy,
+                # Ignore a proxy that the environment names for http, because such a request must not leave the machine.
+                trust_env=key.environment is not None,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+                # A client serves one grant after the other.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            )
         except Exception as error:  # noqa: BLE001 - nothing has been sent yet
             raise unusable_client(error) from None
-        with client:
-            yield client
 
     @contextmanager
     def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
@@ -96,6 +108,27 @@ def _read(response: Any, limit: int, deadline: Deadline) -> bytes:
     # A hook of the user's own client may have read it.
     pieces = iter([response.content]) if is_read else response.iter_raw()
     return read(body, pieces, deadline, ends_with_connection=_ends_with_connection(response))
+
+
+def _connection_of(response: Any) -> socket.socket | None:
+    """The connection of a response that has been closed, if the next request can be sent on it. None for a mock."""
+    stream: Any = response.extensions.get("network_stream")
+    # TLS in TLS, to a proxy over https, has buffers of its own.
+    if stream is None or isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject) or _has_read_ahead(response):
+        return None
+    connection: Any = stream.get_extra_info("socket")
+    return connection if isinstance(connection, socket.socket) else None
+
+
+def _has_read_ahead(response: Any) -> bool:
+    """Whether the HTTP package has read more than this response: it would take the rest for the response that follows.
+
+    No public name leads there. If a version has other names, no connection is kept.
+    """
+    part: Any = response
+    for name in ("stream", "_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state", "trailing_data"):
+        part = getattr(part, name, None)
+    return part is None or bool(part[0])
 
 
 def _ends_with_connection(response: Any) -> bool:

@@ -7,8 +7,10 @@ redirects, pools and cancellation never affect a token request. See docs/explana
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -19,17 +21,19 @@ from .._protocol.http_messages import Package
 from .._protocol.origins import is_loopback
 from ..errors import ConfigurationError, kind_of, redacted
 from ..policy import RenewalPolicy
+from .kept_clients import ClientKey, KeptClients
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from .._protocol.http_messages import Transport
+    from .._protocol.http_messages import HttpRequest, Transport
     from .client_certificate import ClientCertificate, Report
 
 USER_AGENT = f"blnk-auth/{__version__}"
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _PACKAGES: tuple[Package, ...] = ("httpx2", "httpx", "requests")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Network:
@@ -40,8 +44,9 @@ class Network:
         verify: True, the path of a CA file, or an `ssl.SSLContext`.
         cert: A client certificate: a file, or a tuple of file, key file and optional password. None: none.
         proxy: The URL of a proxy. None: the proxy that the environment names; for http on this machine, no proxy.
-        client: A `requests.Session`, `httpx.Client` or `httpx2.Client` that the user passed. None: a new client for
-            each request.
+        client: A `requests.Session`, `httpx.Client` or `httpx2.Client` that the user passed. None: the library makes
+            clients itself, and keeps them in `kept`.
+        kept: The clients that can be used again. They are closed when this object no longer exists, and at exit.
 
     Raises:
         ConfigurationError: A setting cannot be used; `parameter` names it as `OAuthClient` does.
@@ -60,6 +65,8 @@ class Network:
         self.cert = cert
         self.proxy = proxy
         self.client = client
+        self.kept: KeptClients = KeptClients()
+        weakref.finalize(self, self.kept.abandon)
         self._tls: SSLContext | None = None
         self._certificate: ClientCertificate | None = None
         self._clock: Callable[[], float] = time.time
@@ -85,6 +92,14 @@ class Network:
         """
         certificate = self._certificate
         return self._tls if certificate is None else certificate.look(self._clock(), self._report)
+
+    def key(self, package: Package, request: HttpRequest) -> ClientKey:
+        """For which requests a client of this package can be used that is made for `request` now."""
+        parts = urlsplit(request.url)
+        environment = None
+        if not stays_on_this_machine(request.url):
+            environment = tuple(os.environ.get(name) for each in _PROXY_VARIABLES for name in (each, each.upper()))
+        return ClientKey(package, (parts.scheme, parts.netloc), self.tls, self.proxy, environment)
 
     @property
     def certificate_expires_at(self) -> float | None:

@@ -1,4 +1,4 @@
-"""The token endpoint through requests: a fresh session for each call, for the reasons given in `httpx_transport`.
+"""The token endpoint through requests: sessions of one connection each.
 
 Used by `transport_for`. It promises what `Transport` promises. Unlike requests and http.client, it never accepts the
 end of the connection as the end of a response's headers.
@@ -10,8 +10,9 @@ end of the connection as the end of a response's headers.
 from __future__ import annotations
 
 import http.client
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -23,7 +24,8 @@ from .body import Body, read
 from .deadline import Deadline
 from .exchange import exchange, lost
 from .failures import untrusted_certificate
-from .network import USER_AGENT, Network, stays_on_this_machine
+from .kept_clients import ClientKey
+from .network import USER_AGENT, Network
 
 
 class RequestsTransport:
@@ -37,26 +39,22 @@ class RequestsTransport:
         policy = self._network.policy
 
         def send(deadline: Deadline) -> tuple[Any, bytes]:
-            with self._session(request, deadline) as session, self._stream(session, request) as response:
-                return response, _read(response, policy.max_answer_bytes, deadline)
+            network = self._network
+            if network.client is not None:
+                return self._ask(network.client, request, deadline)
+            key = network.key("requests", request)
+            with network.kept.lend(key, lambda: _made(key), deadline) as lent:
+                adapter = lent.client.adapters["https://"]
+                adapter.begin(deadline)
+                response, body = self._ask(lent.client, request, deadline)
+                lent.can_be_kept(adapter.connection, response.headers.get("keep-alive", ""))
+                return response, body
 
         return exchange(send, _failure_of, policy.request_deadline if seconds is None else seconds)
 
-    @contextmanager
-    def _session(self, request: HttpRequest, deadline: Deadline) -> Generator[requests.Session]:
-        network = self._network
-        if network.client is not None:
-            yield network.client
-            return
-        with requests.Session() as session:
-            adapter = _WatchedAdapter(deadline, network.tls)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
-            # Ignore a proxy that the environment names for http, because this request must not leave the machine.
-            session.trust_env = not stays_on_this_machine(request.url)
-            if network.proxy is not None:
-                session.proxies = {"http": network.proxy, "https": network.proxy}
-            yield session
+    def _ask(self, session: requests.Session, request: HttpRequest, deadline: Deadline) -> tuple[Any, bytes]:
+        with self._stream(session, request) as response:
+            return response, _read(response, self._network.policy.max_answer_bytes, deadline)
 
     def _stream(self, session: requests.Session, request: HttpRequest) -> requests.Response:
         policy = self._network.policy
@@ -71,6 +69,20 @@ class RequestsTransport:
             timeout=(policy.connect_timeout, policy.read_timeout),
             stream=True,
         )
+
+
+def _made(key: ClientKey) -> requests.Session:
+    session = requests.Session()
+    adapter = _WatchedAdapter(key.tls)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # Ignore a proxy that the environment names for http, because such a request must not leave the machine.
+    session.trust_env = key.environment is not None
+    if key.proxy is not None:
+        session.proxies = {"http": key.proxy, "https": key.proxy}
+    # A session serves one grant after the other.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return session
 
 
 def _read(response: requests.Response, limit: int, deadline: Deadline) -> bytes:
@@ -116,12 +128,24 @@ def _was_certainly_not_sent(error: requests.RequestException, deadline: Deadline
 
 
 class _WatchedAdapter(HTTPAdapter):
-    """An adapter whose connections a deadline can cut."""
+    """An adapter of one connection, which a deadline can cut. Each exchange begins with `begin`."""
 
-    def __init__(self, deadline: Deadline, tls: Any) -> None:
-        self._deadline: Deadline = deadline
+    def __init__(self, tls: Any) -> None:
         self._tls: Any = tls
-        super().__init__()
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def begin(self, deadline: Deadline) -> None:
+        """Let this deadline watch the connections that are opened from now on."""
+        self.deadline: Deadline = deadline
+        self.used: http.client.HTTPConnection | None = None
+        """The connection on which a response has arrived since."""
+
+    @property
+    def connection(self) -> socket.socket | None:
+        """The connection, if the next request can be sent on it. None for a mock."""
+        connection: Any = None if self.used is None else self.used.sock
+        # TLS in TLS, to a proxy over https, has buffers of its own. So has TLS that is not the standard library's.
+        return connection if isinstance(connection, socket.socket) else None
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         if self._tls is not None:
@@ -150,31 +174,36 @@ class _WatchedAdapter(HTTPAdapter):
 
     def _watch(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = {
-            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self._deadline)})
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self)})
             for scheme, pool in manager.pool_classes_by_scheme.items()
         }
 
 
-def _watched(connection_class: Any, deadline: Deadline) -> Any:
+def _watched(connection_class: Any, adapter: _WatchedAdapter) -> Any:
     class Watched(connection_class):  # type: ignore[misc]  # the base is known at run time only
         response_class = _CheckedResponse
 
         def _new_conn(self) -> Any:
             connection: Any = super()._new_conn()
             # This runs before the proxy is asked for a tunnel, and before TLS.
-            deadline.watch(connection)
+            adapter.deadline.watch(connection)
             return connection
 
         def _tunnel(self) -> None:
             super()._tunnel()
             # http.client accepts the end of the connection as the end of the proxy's headers, even if the deadline cut
             # it.
-            if deadline.has_passed:
+            if adapter.deadline.has_passed:
                 raise TimeoutError
 
         def connect(self) -> None:
             super().connect()
-            deadline.may_have_sent = True
+            adapter.deadline.may_have_sent = True
+
+        def getresponse(self) -> Any:
+            response: Any = super().getresponse()
+            adapter.used = self
+            return response
 
     return Watched
 
