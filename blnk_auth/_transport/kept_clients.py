@@ -6,8 +6,8 @@ renewal. What this file promises:
 * One exchange at a time uses a client, so that its deadline knows the socket before the request is sent.
 * A client is kept only after a response that arrived whole, within its deadline, on a connection that is still open.
   After anything else it is closed, with all others of its origin: what ended one connection may have ended them all.
-* A connection is used again only while nothing has arrived on it. Whatever arrives between two exchanges is the end of
-  the connection, or belongs to no request.
+* A connection is used again only if nothing has arrived on it. Between two exchanges, bytes that arrive are the end of
+  the connection, or belong to no request.
 * An idle client is closed by the timer, also if nothing else happens. It is closed with its `Network`, and at exit.
 * A forked child closes its copies of idle sockets. Nothing is sent on them: they are the parent's connections.
 
@@ -125,7 +125,7 @@ class LentClient:
 
 
 def _seconds() -> float:
-    """The seconds of a clock that is never set back, and that goes on while the machine sleeps, where there is one."""
+    """The seconds of a clock that is never set back, and does not stop while the machine sleeps, where there is one."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 

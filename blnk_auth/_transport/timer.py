@@ -56,7 +56,7 @@ class Timer:
         return has_thread or self._start(timed)
 
     def discard(self, timed: Timed) -> None:
-        """Do not call `timed.act` any more, if it was added. A call that has begun goes on."""
+        """Do not call `timed.act` any more, if it was added. A call that has begun is finished."""
         with self._changed:
             self._timed.discard(timed)
             if not self._timed:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+from support.certificates import Certificates
 from support.worlds import SharedWorld, World
 
 from blnk_auth import MemoryStore
@@ -21,3 +23,9 @@ def shared_world(tmp_path: Path) -> Iterator[SharedWorld]:
     """A world in real time whose store other processes can open."""
     with Sandbox() as sandbox:
         yield SharedWorld(sandbox, tmp_path / "tokens.db")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Making keys takes time, so one authority serves the whole run."""
+    return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))

@@ -257,6 +257,7 @@ def of_memory_store(it: MemoryStore) -> None:
 
 async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(OAuthClient(PROVIDER, client_id="id"), OAuthClient)
+    assert_type(await it.aclose(), None)
     assert_type(await it.aauthorize_by_exchange("alice", grant_type="urn:x", parameters={"id": "x"}), TokenSource)
     assert_type(await it.aauthorize_device("alice", on_prompt=print), TokenSource)
     assert_type(await it.aauthorize_interactively("alice"), TokenSource)
@@ -268,6 +269,7 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(it.authorize_by_exchange("alice", grant_type="urn:x", parameters={"id": "x"}), TokenSource)
     assert_type(it.authorize_device("alice", on_prompt=print), TokenSource)
     assert_type(it.authorize_interactively("alice"), TokenSource)
+    assert_type(it.close(), None)
     assert_type(it.finish_authorization("https://app.example.com/callback"), TokenSource)
     assert_type(it.for_itself(), TokenSource)
     assert_type(it.for_subject("alice"), TokenSource)

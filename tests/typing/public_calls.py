@@ -298,6 +298,9 @@ assert_type(client.authorize_device("alice", on_prompt=show), TokenSource)
 assert_type(client.keepalive(shard=(0, 4), on_progress=lambda looked_at, total: None), KeepaliveReport)
 assert_type(client.keepalive().failed, list[KeepaliveFailure])
 
+with client as same:
+    assert_type(same, OAuthClient)
+
 key = StaticToken("key", api_origins=("https://api.example.com",), header="X-Blnk-Key")
 permission = StaticToken("id", provider=BlnkCloud(), header="Permission-ID", subject="alice")
 token = Token.from_response({"access_token": "at"}, now=0.0)
