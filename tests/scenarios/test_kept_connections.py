@@ -189,9 +189,10 @@ def test_a_server_that_is_gone_was_asked_nothing(
 ) -> None:
     """Its connection has ended before, and a new one is refused: it is certain that nothing was sent."""
     with KeepAliveServer(tls=tls) as server:
-        send(package, network, server.origin)
+        origin = server.origin
+        send(package, network, origin)
     with pytest.raises(NoResponse) as caught:
-        send(package, network, server.origin)
+        send(package, network, origin)
     assert caught.value.sent is False
 
 

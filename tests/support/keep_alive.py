@@ -1,4 +1,4 @@
-"""A server that answers more than once on the same connection, in clear or over TLS, and knows which one each request took.
+"""A server that answers more than once on a connection, in clear or over TLS, and knows which one each request took.
 
 Used by the tests of kept connections. What it sends is written out as bytes, so that it can be wrong.
 """
