@@ -184,7 +184,7 @@ def test_a_server_that_closes_idle_connections_costs_nothing(
         assert server.requests == [0, 1, 2]
 
 
-def test_a_server_that_is_gone_was_asked_nothing(
+def test_a_server_that_has_ended_was_asked_nothing(
     package: Package, network: Network, tls: ssl.SSLContext | None
 ) -> None:
     """Its connection has ended before, and a new one is refused: it is certain that nothing was sent."""
