@@ -10,9 +10,10 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received, Site
 
-from blnk_auth import Auth, TokenSource
+from blnk_auth import Auth, SignInRequired, TokenSource
 
 gql = pytest.importorskip("gql")
+exceptions = pytest.importorskip("gql.transport.exceptions")
 over_requests = pytest.importorskip("gql.transport.requests")
 over_httpx = pytest.importorskip("gql.transport.httpx")
 
@@ -59,3 +60,16 @@ def test_a_query_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending
     with world.api(answer) as site:
         asyncio.run(main(site))
     assert world.story == RENEWED[ending]
+
+
+@pytest.mark.parametrize("name", ["requests", "httpx"])
+def test_a_user_who_must_sign_in_again_is_the_cause(world: ClientWorld, name: str) -> None:
+    """The package's own error, which has ours as its cause."""
+    with world.api(answer) as site:
+        nobody = world.client(api_origins=(site.origin,)).for_subject("nobody")
+        with (
+            gql.Client(transport=transport(name, site, nobody)) as session,
+            pytest.raises(exceptions.TransportConnectionFailed) as failure,
+        ):
+            session.execute(gql.gql(QUERY))
+    assert isinstance(failure.value.__cause__, SignInRequired)

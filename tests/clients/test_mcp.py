@@ -12,7 +12,7 @@ from support.how_to import run_program
 from support.mcp_server import serving_calculator
 from support.worlds import ONE_RENEWAL
 
-from blnk_auth import Auth, TokenSource
+from blnk_auth import Auth, SignInRequired, TokenSource
 
 mcp = pytest.importorskip("mcp")
 streamable_http = pytest.importorskip("mcp.client.streamable_http")
@@ -60,6 +60,22 @@ def test_the_mcp_server_of_blnk_is_called(world: ClientWorld, ending: Ending) ->
 
     assert asyncio.run(main())[-2:] == ["before", "after"]
     assert world.story == RENEWED[ending]
+
+
+def test_a_user_who_must_sign_in_again_is_in_the_group(world: ClientWorld) -> None:
+    """The package runs its requests in a task group, so the error arrives in a group."""
+    url = f"{world.sandbox.origin}/mcp/instance_1"
+
+    async def main() -> None:
+        async with (
+            httpx2.AsyncClient(auth=Auth(world.client().for_subject("nobody")), trust_env=False) as http,
+            mcp.Client(streamable_http.streamable_http_client(url, http_client=http)),
+        ):
+            pass
+
+    with pytest.raises(ExceptionGroup) as failure:
+        asyncio.run(main())
+    assert failure.group_contains(SignInRequired)
 
 
 @either_way

@@ -11,7 +11,7 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received, Site
 
-from blnk_auth import Auth, TokenSource
+from blnk_auth import Auth, SignInRequired, TokenSource
 
 openai = pytest.importorskip("openai")
 
@@ -89,6 +89,18 @@ def test_the_header_of_the_sdk_is_never_replaced(world: ClientWorld) -> None:
         assert site.authorizations == ["Bearer of the SDK"]
     assert world.renewals == (0, 0, 0)
     assert "header Authorization of its own" in world.events.wait_for("token_withheld").detail
+
+
+def test_a_user_who_must_sign_in_again_is_the_cause(world: ClientWorld) -> None:
+    """The SDK's own error, which has ours as its cause."""
+    nobody = world.client().for_subject("nobody")
+    with httpx2.Client(auth=Auth(nobody)) as http:
+        client = openai.OpenAI(
+            base_url=f"{world.sandbox.origin}/v1", api_key="of the SDK", max_retries=0, http_client=http
+        )
+        with pytest.raises(openai.APIConnectionError) as failure:
+            client.chat.completions.create(**ASKED, **OURS)
+    assert isinstance(failure.value.__cause__, SignInRequired)
 
 
 def auth(world: ClientWorld, site: Site) -> Auth:
