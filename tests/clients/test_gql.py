@@ -10,11 +10,12 @@ import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.sites import Received, Site
 
-from blnk_auth import Auth, SignInRequired, TokenSource
+from blnk_auth import AiohttpAuth, Auth, SignInRequired, TokenSource
 
 gql = pytest.importorskip("gql")
 exceptions = pytest.importorskip("gql.transport.exceptions")
 over_requests = pytest.importorskip("gql.transport.requests")
+over_aiohttp = pytest.importorskip("gql.transport.aiohttp")
 over_httpx = pytest.importorskip("gql.transport.httpx")
 
 QUERY = "query { ledgers }"
@@ -46,11 +47,17 @@ def test_a_query_is_answered(world: ClientWorld, ending: Ending, name: str) -> N
 
 
 @either_way
-def test_a_query_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending) -> None:
-    """The same through the asynchronous transport."""
+@pytest.mark.parametrize("name", ["httpx", "aiohttp"])
+def test_a_query_is_answered_on_an_event_loop(world: ClientWorld, ending: Ending, name: str) -> None:
+    """The same through the asynchronous transports."""
 
     async def main(site: Site) -> None:
-        transport = over_httpx.HTTPXAsyncTransport(site.origin, auth=Auth(world.alice_for(site.origin)))
+        alice = world.alice_for(site.origin)
+        if name == "httpx":
+            transport = over_httpx.HTTPXAsyncTransport(site.origin, auth=Auth(alice))
+        else:
+            session = {"middlewares": (AiohttpAuth(alice),)}
+            transport = over_aiohttp.AIOHTTPTransport(site.origin, client_session_args=session)
         async with gql.Client(transport=transport) as session:
             for _ in range(2):
                 assert await session.execute(gql.gql(QUERY)) == {"ledgers": ["first"]}

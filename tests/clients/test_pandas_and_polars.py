@@ -15,8 +15,9 @@ from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.how_to import run_program
 from support.sites import Received, Reply, Site
 
-from blnk_auth import Auth
+from blnk_auth import AiohttpAuth, Auth, StaticToken
 
+fsspec = pytest.importorskip("fsspec")
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
 
@@ -41,7 +42,7 @@ def names(world: ClientWorld, site: Site) -> dict[str, Any]:
 
 
 @either_way
-@pytest.mark.parametrize("mark", ["io.BytesIO", "chunksize", "polars.read_csv", "polars.scan_csv"])
+@pytest.mark.parametrize("mark", ["io.BytesIO", "chunksize", "fsspec.open", "polars.read_csv", "polars.scan_csv"])
 def test_what_a_client_fetches_is_read(
     world: ClientWorld, site: Site, ending: Ending, mark: str, tmp_path: Path
 ) -> None:
@@ -78,6 +79,20 @@ def test_pandas_sends_the_headers_wherever_the_api_redirects(world: ClientWorld,
             assert len(pandas.read_csv(url, storage_options=alice.headers(url))) == 2
             assert httpx.get(url, auth=Auth(alice), follow_redirects=True).content == RATES
     assert [authorization is None for authorization in other.authorizations] == [False, True]
+
+
+def test_fsspec_may_send_the_key_of_another_user() -> None:
+    """This is why the program of the page switches its cache off: by default two users share the first one's key."""
+    sent: dict[bool, set[str | None]] = {}
+    for skips in (False, True):
+        with Site(lambda _: Reply(200, RATES)) as site:
+            for name in ("alice", "bob"):
+                auth = AiohttpAuth(StaticToken(name, api_origins=(site.origin,)))
+                session = {"middlewares": (auth,)}
+                with fsspec.open(site.origin, skip_instance_cache=skips, client_kwargs=session) as file:
+                    file.read()
+        sent[skips] = set(site.authorizations)
+    assert sent == {False: {"Bearer alice"}, True: {"Bearer alice", "Bearer bob"}}
 
 
 def test_polars_sends_no_headers(world: ClientWorld, site: Site) -> None:

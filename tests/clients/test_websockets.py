@@ -1,4 +1,4 @@
-"""websockets takes headers; httpx-ws, and httpx2 itself, make the handshake with a client that has `auth=`."""
+"""websockets takes headers; httpx-ws, httpx2 and aiohttp make the handshake with a client that renews by itself."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from blnk_auth import TokenSource
 
 websockets = pytest.importorskip("websockets")
 blocking = pytest.importorskip("websockets.sync.client")
+pytest.importorskip("aiohttp")
 pytest.importorskip("httpx_ws")
 pytest.importorskip("wsproto")
 
@@ -150,15 +151,14 @@ def test_a_redirect_to_another_origin_has_no_token(world: ClientWorld, feed: Fee
 
 
 @either_way
-@pytest.mark.parametrize("package", ["httpx_ws", "httpx2"])
+@pytest.mark.parametrize("mark", ["import connect_ws", "http.websocket", "ws_connect"])
 def test_the_client_renews_at_the_handshake(
-    world: ClientWorld, feed: Feed, package: str, ending: Ending, capsys: pytest.CaptureFixture[str]
+    world: ClientWorld, feed: Feed, mark: str, ending: Ending, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two connections, with an expiry between them: both are accepted, and a rejected handshake is repeated."""
     alice = world.alice_for(feed.origin)
-    mark = {"httpx_ws": "import connect_ws", "httpx2": "http.websocket"}[package]
     for _ in range(2):
-        run_program(PAGE, mark, alice=alice, url=feed.url)
+        run_program(PAGE, mark, alice=alice, url=feed.url, asyncio=asyncio)
         if world.renewals == NO_RENEWAL:
             world.end(ending)
     assert capsys.readouterr().out == "1\n2\n"
