@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .requests import RequestsAuth
     from .source import StaticToken, TokenSource
     from .stores import (
+        DueStore,
         EncryptedStore,
         FileStore,
         KeyringStore,
@@ -71,6 +72,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "DeviceAuthorization",
+    "DueStore",
     "EncryptedStore",
     "Event",
     "EventName",
@@ -119,6 +121,7 @@ _HOME = {
     "ConfigurationError": "errors",
     "Conflict": "errors",
     "DeviceAuthorization": "_sign_in.device",
+    "DueStore": "stores",
     "EncryptedStore": "stores",
     "Event": "events",
     "EventName": "events",

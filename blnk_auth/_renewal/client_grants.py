@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError, StoreError
 from ..events import Event
 from ..stores._calls import call_store, load_record
-from ..token import Token
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 from .current_token import CurrentToken
 from .store_keys import parse_token_key, subjects_prefix
@@ -64,17 +63,6 @@ def stored_record(state: ClientState, key: str) -> GrantRecord | None:
     """The stored record of a grant; None if there is none. Raises `StoreError` if it cannot be read."""
     record = load_record(state.store, key)
     return None if record is None else GrantRecord.from_data(record.data, key)
-
-
-def refresh_expiry(token: Token, idle_lifetime: float | None) -> float | None:
-    """When the refresh token expires if it is not used, in UTC epoch seconds; None if that is unknown.
-
-    `idle_lifetime`: seconds after which an unused refresh token expires; None if that is unknown.
-    """
-    if token.refresh_token is None:
-        return None
-    idle = None if idle_lifetime is None or token.issued_at is None else token.issued_at + idle_lifetime
-    return min((end for end in (idle, token.refresh_expires_at) if end is not None), default=None)
 
 
 def delete_ended(state: ClientState, before: float) -> int:

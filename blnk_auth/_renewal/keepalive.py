@@ -31,8 +31,9 @@ from ..errors import (
 )
 from ..errors._pickling import public
 from ..token import Token
-from .client_grants import grant_at, grant_keys, refresh_expiry, stored_record
+from .client_grants import grant_at, grant_keys, stored_record
 from .single_flight import Flight
+from .stored_record import refresh_expiry
 
 if TYPE_CHECKING:
     from .client_state import ClientState

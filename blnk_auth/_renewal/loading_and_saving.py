@@ -28,6 +28,7 @@ from .._protocol.token_response import is_dpop_type, is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, save_record
+from ..stores._due import DUE_AT
 from ..stores._token_store import Record, Version
 from ..token import Token
 from .authorization_grants import sign_in_required
@@ -204,7 +205,8 @@ class StoredGrant:
 
     def write(self, record: GrantRecord, expected: Version | None) -> Version:
         """Save by compare-and-set. Raises `Conflict`, `StoreError`."""
-        return save_record(self.ports.store, self.key, record.to_data(), expected=expected)
+        due_at = record.due_at(self.provider.refresh_idle_lifetime)
+        return save_record(self.ports.store, self.key, {**record.to_data(), DUE_AT: due_at}, expected=expected)
 
     def put(self, record: GrantRecord) -> CachedToken:
         """Save a new sign-in, replacing any stored pair. Raises `StoreError`."""

@@ -98,6 +98,17 @@ class GrantRecord:
             **{name: value for name, value in further.items() if value is not None},
         }
 
+    def due_at(self, idle_lifetime: float | None) -> float | None:
+        """When the grant ends unless it is renewed, in UTC epoch seconds. None: it has ended, or nothing can renew it.
+
+        That is the expiry of its refresh token; where it is unknown, that of its access token. `idle_lifetime`: seconds
+        after which an unused refresh token expires; None if that is unknown.
+        """
+        if self.ended is not None or self.token.refresh_token is None:
+            return None
+        end = refresh_expiry(self.token, idle_lifetime)
+        return self.token.expires_at if end is None else end
+
     @classmethod
     def from_data(cls, data: Mapping[str, Any], key: str) -> GrantRecord:
         """Read what `to_data` wrote. Raises `StoreError` if it is broken or of a newer schema."""
@@ -129,6 +140,17 @@ class GrantRecord:
             Demands.from_data(data.get("demands")),
             dpop,
         )
+
+
+def refresh_expiry(token: Token, idle_lifetime: float | None) -> float | None:
+    """When the refresh token expires if it is not used, in UTC epoch seconds; None if that is unknown.
+
+    `idle_lifetime`: seconds after which an unused refresh token expires; None if that is unknown.
+    """
+    if token.refresh_token is None:
+        return None
+    idle = None if idle_lifetime is None or token.issued_at is None else token.issued_at + idle_lifetime
+    return min((end for end in (idle, token.refresh_expires_at) if end is not None), default=None)
 
 
 def binding_to_data(binding: DpopKey | str) -> dict[str, Any]:

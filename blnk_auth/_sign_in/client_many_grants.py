@@ -6,6 +6,7 @@ question. It never reads a store or sends a request itself.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from .._renewal.client_grants import delete_ended, subjects
 from .._renewal.client_state import ClientState
 from ..errors import ConfigurationError, clears_locals, is_number, is_text, quoted
+from ..source import TokenSource, source_of
 
 if TYPE_CHECKING:
     import blnk_auth
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 else:
     # Annotations name its types, which it loads when they are used: `typing.get_type_hints` finds them by it.
     blnk_auth = sys.modules[__package__.rpartition(".")[0]]
+
+_PAGE = 100
+"""How many sources `adue` fetches at a time."""
 
 
 @clears_locals
@@ -53,6 +58,44 @@ class ClientManyGrants:
         operations, prefix = self._state.operations, _checked_prefix(prefix)
         for subject in await operations.await_for(operations.begin(lambda _events: subjects(self._state, prefix))):
             yield subject
+
+    def due(self, before: float, limit: int | None = 100) -> Iterator[TokenSource]:
+        """Find the users' grants that end before a moment unless they are renewed, for a scheduler of your own.
+
+        A grant ends with its refresh token: at `refresh_expires_at`, or after the provider's `refresh_idle_lifetime`
+        without use. Where neither is known, the expiry of its access token counts. A grant that has ended, or has no
+        refresh token, is not found.
+
+        A `DueStore` finds them by an index, page by page as they are needed; in other stores every record is read.
+        Blocks on the store; for asyncio and trio: `adue`.
+
+        Args:
+            before: UTC epoch seconds.
+            limit: How many are returned at most. None: all of them; memory does not grow with their number.
+
+        Returns:
+            The sources, by when they are due, and by store key where that is equal. A grant that
+            could not be renewed is not returned twice by one iterator.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+            StoreError: The store fails, or cannot list its keys. It may be raised during the iteration.
+        """
+        return self._due(_checked_moment("before", before), _checked_limit(limit))
+
+    async def adue(self, before: float, limit: int | None = 100) -> AsyncIterator[TokenSource]:
+        """The same as `due`, for asyncio and trio: `async for source in client.adue(before)`."""
+        found = self._due(_checked_moment("before", before), _checked_limit(limit))
+        while page := await self._state.operations.begin(
+            lambda _events: list(itertools.islice(found, _PAGE))
+        ).wait_async(math.inf):
+            for source in page:
+                yield source
+
+    def _due(self, before: float, limit: int | None) -> Iterator[TokenSource]:
+        from .._renewal.due_grants import due_grants
+
+        return (source_of(self._state.current_token(grant)) for grant in due_grants(self._state, before, limit))
 
     def keepalive(
         self,
@@ -133,11 +176,11 @@ class ClientManyGrants:
             ConfigurationError: `ended_before` is not a number.
             StoreError: The store cannot list its keys.
         """
-        return self._prune(_checked_moment(ended_before))
+        return self._prune(_checked_moment("ended_before", ended_before))
 
     async def aprune(self, ended_before: float) -> int:
         """The same as `prune`, for asyncio and trio."""
-        ended_before = _checked_moment(ended_before)
+        ended_before = _checked_moment("ended_before", ended_before)
         return await self._state.operations.begin(lambda _events: self._prune(ended_before)).wait_async(math.inf)
 
     def _prune(self, ended_before: float) -> int:
@@ -159,11 +202,21 @@ def _checked_prefix(prefix: str) -> str:
     return prefix
 
 
-def _checked_moment(ended_before: float) -> float:
-    if not is_number(ended_before):
+def _checked_moment(parameter: str, moment: float) -> float:
+    if not is_number(moment):
         raise ConfigurationError(
-            f"ended_before must be a number, not {quoted(ended_before)}",
-            parameter="ended_before",
+            f"{parameter} must be a number, not {quoted(moment)}",
+            parameter=parameter,
             remedy="pass UTC epoch seconds, such as time.time() - 90 * 86400",
         )
-    return ended_before
+    return moment
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    if limit is not None and not (isinstance(limit, int) and not isinstance(limit, bool) and 0 < limit < sys.maxsize):
+        raise ConfigurationError(
+            f"limit must be a whole number of 1 or more, not {quoted(limit)}",
+            parameter="limit",
+            remedy="pass how many sources you want at most, or None for all",
+        )
+    return limit

@@ -27,6 +27,7 @@ from .._renewal.store_keys import exchange_key
 from ..errors import BlnkAuthError, ConfigurationError, Conflict, SignInRequired, StoreError, is_number, is_text, quoted
 from ..events import Event
 from ..stores._calls import call_store, load_record, save_record
+from ..stores._due import NEVER_DUE
 from .wanted_grant import WantedGrant
 
 _OWN_METHODS: Mapping[str, str] = {
@@ -145,7 +146,7 @@ class OneTimeExchange:
         """Note in the store that it is sent. Raises `SignInRequired` if it was sent before, `StoreError`."""
         store = self._state.store
         try:
-            save_record(store, self._key, {"sent_at": self._state.clock()}, expected=None)
+            save_record(store, self._key, {"sent_at": self._state.clock(), **NEVER_DUE}, expected=None)
         except Conflict:
             raise SignInRequired(
                 "this was exchanged before, or its exchange has no known result",

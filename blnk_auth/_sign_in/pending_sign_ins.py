@@ -21,6 +21,7 @@ from .._renewal.store_keys import Registration, sign_in_key
 from .._renewal.stored_record import binding_of_data, binding_to_data
 from ..errors import Conflict, SignInRequired, StoreError, is_number, is_text
 from ..stores._calls import call_store, load_record, save_record
+from ..stores._due import NEVER_DUE
 from ..stores._token_store import Record, TokenStore, Version
 
 PENDING_LIFETIME = 600.0
@@ -113,7 +114,7 @@ class PendingSignIns:
 
     def add(self, state: str, pending: PendingSignIn) -> None:
         """Store a sign-in that was started. Raises `StoreError`."""
-        save_record(self._store, self._key(state), pending.to_data(), expected=None)
+        save_record(self._store, self._key(state), {**pending.to_data(), **NEVER_DUE}, expected=None)
 
     def claim(self, state: str | None, now: float) -> Claim:
         """Reserve a started sign-in, so that no other request can finish it.
@@ -130,7 +131,7 @@ class PendingSignIns:
             raise _restart("the sign-in was started too long ago")
         key = self._key(state)
         try:
-            claimed = {"claimed": True, "expires_at": pending.expires_at}
+            claimed = {"claimed": True, "expires_at": pending.expires_at, **NEVER_DUE}
             version = save_record(self._store, key, claimed, expected=record.version)
         except Conflict:
             raise _restart("another request is finishing this sign-in already") from None
@@ -139,7 +140,7 @@ class PendingSignIns:
     def give_back(self, claim: Claim) -> bool:
         """Undo a claim, so that the same callback can be tried again. Returns whether that was possible."""
         try:
-            save_record(self._store, claim.key, claim.pending.to_data(), expected=claim.version)
+            save_record(self._store, claim.key, {**claim.pending.to_data(), **NEVER_DUE}, expected=claim.version)
         except StoreError:
             return False
         return True

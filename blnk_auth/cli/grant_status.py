@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .._protocol.demands import Demands
-from .._renewal.client_grants import grant_at, grant_keys, refresh_expiry, stored_record
+from .._renewal.client_grants import grant_at, grant_keys, stored_record
 from .._renewal.current_token import CurrentToken
 from .._renewal.grant_operations import state_of as current_state
+from .._renewal.stored_record import refresh_expiry
 from .._transport.client_certificate import EXPIRY_WARNING
 from ..client import OAuthClient
 from ..errors import ConfigurationError, StoreError

@@ -10,7 +10,7 @@ import time
 
 import click
 
-from .._renewal.client_grants import refresh_expiry
+from .._renewal.stored_record import refresh_expiry
 from ..client import OAuthClient
 from ..token import Token
 from .terminal import print_json, printable, subject_label, time_left

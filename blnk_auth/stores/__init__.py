@@ -9,6 +9,7 @@ before one of its names is first used (PEP 562).
 * `_memory`, `_file`, `_sqlite`, `_sql`, `_redis`, `_keyring`, `_key_value`, `_encrypted`: one store each. A module
   whose name begins with the same word is a part of that store: `_sqlite_file` is a part of `_sqlite`. `_sealing` is a
   part of `_encrypted`, `_psycopg_deadline` of `_sql`, and `_system_keyring` of `_keyring`.
+* `_due`: finding the grants that are due, and the protocol of the stores that have an index of them.
 * `_calls`: how the rest of the library calls any store. `_copying`, `_self_checking`: `copy_store` and `check_store`.
   `_urls`: a store by its URL.
 * `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_disk_room`: room for one more
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._async_adapter import AsyncTokenStore
     from ._copying import CheckReport, CopyReport, check_store, copy_store
+    from ._due import DueEntry, DueStore, saved_due_at
     from ._encrypted import EncryptedStore
     from ._file import FileStore
     from ._key_value import KeyValueStore
@@ -51,6 +53,8 @@ __all__ = [
     "AsyncTokenStore",
     "CheckReport",
     "CopyReport",
+    "DueEntry",
+    "DueStore",
     "EncryptedStore",
     "FileStore",
     "KeyValueStore",
@@ -72,6 +76,7 @@ __all__ = [
     "metadata",
     "new_version",
     "open_store",
+    "saved_due_at",
     "to_json",
     "unreadable",
 ]
@@ -80,6 +85,8 @@ _HOME = {
     "AsyncTokenStore": "_async_adapter",
     "CheckReport": "_copying",
     "CopyReport": "_copying",
+    "DueEntry": "_due",
+    "DueStore": "_due",
     "EncryptedStore": "_encrypted",
     "FileStore": "_file",
     "KeyValueStore": "_key_value",
@@ -101,6 +108,7 @@ _HOME = {
     "metadata": "_sql_schema",
     "new_version": "_token_store",
     "open_store": "_urls",
+    "saved_due_at": "_due",
     "to_json": "_token_store",
     "unreadable": "_token_store",
 }

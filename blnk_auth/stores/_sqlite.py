@@ -13,32 +13,42 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError, clears_locals
 from ..errors._pickling import public
+from ._due import UNKNOWN, DueEntry, DueStore, saved_due_at
 from ._pages import PAGE, keys_in_order, rows_in_order
 from ._private_file import Access, absolute_path
 from ._self_checking import Unreadable
 from ._sqlite_file import SQLiteFile
+from ._sqlite_schema import DUE_AT, transaction
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
 
 _LOAD = "SELECT version, CAST(data AS BLOB) FROM records WHERE key = ?"
 """As bytes, because the error that SQLite raises for text that is not UTF-8 would quote the secrets."""
 
-_INSERT = "INSERT INTO records (version, data, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_UPDATE = "UPDATE records SET version = ?, data = ? WHERE key = ? AND version = ?"
+_INSERT = (
+    "INSERT INTO records (version, data, due_at, due_version, key) VALUES (?1, ?2, ?3, ?1, ?4) ON CONFLICT DO NOTHING"
+)
+_UPDATE = "UPDATE records SET version = ?1, data = ?2, due_at = ?3, due_version = ?1 WHERE key = ?4 AND version = ?5"
 _KEYS = f"SELECT key FROM records WHERE key {{}} ? ORDER BY key LIMIT {PAGE}"  # noqa: S608 - a comparison is filled in
 _RECORDS = _KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
+# `substr`, so that SQLite does not look for the prefix in the index of the keys: nearly all keys may begin with it.
+_DUE = f"SELECT {DUE_AT}, key FROM records WHERE {{}} AND substr(key, 1, ?) = ? ORDER BY {{}}key LIMIT ?"  # noqa: S608
+_DUE_BEFORE = _DUE.format(f"{DUE_AT} < ?", f"{DUE_AT}, ")
+_DUE_BETWEEN = _DUE.format(f"{DUE_AT} > ? AND {DUE_AT} < ?", f"{DUE_AT}, ")
+_DUE_TOGETHER = _DUE.format(f"{DUE_AT} = ? AND key > ?", "")
+_NOTE_DUE = "UPDATE records SET due_at = ?, due_version = version WHERE key = ? AND version = ?"
 
 
 @public
 @clears_locals
-class SQLiteStore(PickledByArguments):
+class SQLiteStore(PickledByArguments, DueStore):
     """Keeps tokens in one SQLite file. Safe to use from many threads and processes.
 
     A pickle carries the path and no records; a copy is the same store.
@@ -98,11 +108,11 @@ class SQLiteStore(PickledByArguments):
         raise self._not_json(key)
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
-        text, version = to_json(data), new_version()
+        text, version, due_at = to_json(data), new_version(), saved_due_at(data)
         if expected is None:
-            changed = self._file.changed_rows(_lock_name(key), _INSERT, (version, text, key))
+            changed = self._file.changed_rows(_lock_name(key), _INSERT, (version, text, due_at, key))
         else:
-            changed = self._file.changed_rows(_lock_name(key), _UPDATE, (version, text, key, expected))
+            changed = self._file.changed_rows(_lock_name(key), _UPDATE, (version, text, due_at, key, expected))
         if changed == 0:
             raise conflict(key)
         return version
@@ -115,6 +125,37 @@ class SQLiteStore(PickledByArguments):
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         return keys_in_order(self._rows(_KEYS, prefix), prefix)
+
+    def due(self, prefix: str, before: float, *, after: tuple[float, str] | None = None, limit: int) -> list[DueEntry]:
+        of_prefix = (len(prefix), prefix)
+        if after is None:
+            return self._due(_DUE_BEFORE, before, *of_prefix, limit)
+        due_at, key = after
+        # In two parts, since SQLite would read the index from its beginning for `(due_at, key) > (?, ?)`.
+        found = self._due(_DUE_TOGETHER, due_at, key, *of_prefix, limit) if due_at < before else []
+        if len(found) < limit:
+            found += self._due(_DUE_BETWEEN, due_at, before, *of_prefix, limit - len(found))
+        return found
+
+    def _due(self, query: str, *parameters: object) -> list[DueEntry]:
+        with self._file.connected("read") as connection:
+            rows: list[tuple[float, str]] = connection.execute(query, parameters).fetchall()
+        return [DueEntry(due_at, key, due_at > UNKNOWN) for due_at, key in rows]
+
+    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
+        with self._file.connected("written") as connection, transaction(connection):
+            connection.executemany(_NOTE_DUE, [(due_at, key, version) for key, version, due_at in found])
+
+    def repair_due(self, prefix: str) -> Iterator[int]:
+        """Do nothing: the index is a part of the table, so it lacks no record.
+
+        Args:
+            prefix: What the keys of the records begin with.
+
+        Returns:
+            An iterator that is empty. It raises nothing.
+        """
+        return iter(())
 
     def check(self) -> Iterator[Unreadable]:
         """Read the whole database, and look for damage. Nothing is moved: a damaged record blocks only its own key.

@@ -118,7 +118,7 @@ class SQLiteFile:
             self._lock_path(name), purpose=purpose, timeout=timeout, access=self._access, for_record=for_record
         )
 
-    def changed_rows(self, name: str, statement: str, parameters: tuple[str, ...]) -> int:
+    def changed_rows(self, name: str, statement: str, parameters: tuple[str | float | None, ...]) -> int:
         """Execute a statement for the record whose lock is `name`, in a transaction; the number of rows it changed."""
 
         def execute() -> int:

@@ -6,7 +6,8 @@ that `Clock` and `store_contract` work without the extra `blnk-auth[sandbox]`.
 * `sandbox`: a provider to test against. `_client`: the client that is registered there. `_clock`: the clock.
 * `pytest_plugin`: these as pytest fixtures; `fixtures`: two of them under short names.
 * `_asserts`: what a test asserts of a sandbox. `_secret_search`: secrets in a text, in every encoding.
-* `store_contract`: the tests for authors of stores. `_contract_workers`: what they do in threads and processes.
+* `store_contract`: the tests for authors of stores. `_due_contract`: those for finding due records.
+  `_contract_workers`: what they do in threads and processes.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ import pytest
 
 from .. import BlnkCloud, OAuthClient, TokenSource
 from ..errors import Conflict, StoreError
+from ..stores._due import DUE_AT
 from ..stores._token_store import TokenStore, Version
 from ..token import Token
 
@@ -114,6 +115,15 @@ def save_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) 
         for number in itertools.count(data["n"] + 1):
             version = store.save(key, numbered(number), expected=version)
             pipe.send(number)
+
+
+def save_due_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
+    """For `one_process`: save the record as due, and as not due, again and again."""
+    with handle(open_store) as store:
+        _, version = loaded(store, key)
+        for due_at in itertools.cycle((5e9, 2.0)):
+            version = store.save(key, {DUE_AT: due_at}, expected=version)
+            pipe.send(due_at)
 
 
 def numbered(number: int) -> dict[str, Any]:

@@ -23,15 +23,14 @@ it, `open_store`: a callable that opens a handle to the test's own data, which i
 For `SharedStoreContract` the callable is called many times, also in other processes. So it must be picklable (a class,
 a `functools.partial` of one, or a function of an importable module), and all its handles must show the same data. A
 handle with a `close` method is closed after its test. A store that cannot list its keys sets `lists_keys = False`; one
-that needs many milliseconds for a save may lower `increments`.
+that needs many milliseconds for a save may lower `increments`. The index of a `DueStore` is tested too.
 To see the values of a failed assertion, put this in your conftest.py:
 `pytest.register_assert_rewrite("blnk_auth.testing.store_contract")`.
 
 It never changes the store other than through the store's methods.
 """
 
-# These are tests, so they assert. The docstring of each is one sentence about the store.
-# ruff: noqa: S101
+# ruff: noqa: S101 - these are tests, so they assert. The docstring of each is one sentence about the store.
 
 from __future__ import annotations
 
@@ -68,6 +67,7 @@ from ._contract_workers import (
     save_for_ever_in_process,
     seconds_until_refused,
 )
+from ._due_contract import DueContract, SharedDueContract
 
 __all__ = ["OpenStore", "SharedStoreContract", "StoreContract"]
 
@@ -102,7 +102,7 @@ NESTED_DATA: dict[str, Any] = {
 _SHORT = 0.2
 
 
-class StoreContract:
+class StoreContract(DueContract):
     """The tests for every store, shared or not. Subclass it in a test module, and override `open_store`.
 
     Attributes:
@@ -328,7 +328,7 @@ class StoreContract:
         return sorted(key for key in of if key.startswith(prefix))
 
 
-class SharedStoreContract(StoreContract):
+class SharedStoreContract(SharedDueContract, StoreContract):
     """The tests for a store that several handles and processes share: those of `StoreContract`, and more.
 
     `open_store` must be picklable, and all its handles must show the same data.

@@ -15,7 +15,7 @@ from support.providers import DAY, acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair, refusal
 
-from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired
+from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired, SQLiteStore
 from blnk_auth._renewal.keepalive import KeepaliveSettings
 from blnk_auth._renewal.stored_record import GrantRecord
 
@@ -198,6 +198,112 @@ def test_cancelling_akeepalive_ends_the_run() -> None:
 
     anyio.run(cancelled)
     assert len(world.server.forms) <= 2
+
+
+def ending_world(**ends: float | None) -> ScriptedWorld:
+    """A world in which the refresh tokens of these subjects expire so many seconds from now; None: not known."""
+    world = ScriptedWorld()
+    for number, (subject, end) in enumerate(ends.items()):
+        refresh_expires_at = None if end is None else world.clock() + end
+        world.client.for_subject(subject).adopt(world.token(number, refresh_expires_at=refresh_expires_at))
+    return world
+
+
+def subjects_due(client: OAuthClient, before: float, limit: int | None = 100) -> list[str | None]:
+    found = [source.subject for source in client.due(before, limit)]
+
+    async def in_a_task() -> list[str | None]:
+        return [source.subject async for source in client.adue(before, limit)]
+
+    # Again, since an index may have been corrected by now.
+    assert sorted(map(str, anyio.run(in_a_task))) == sorted(map(str, found))
+    return found
+
+
+def test_what_ends_soon_is_found_in_order() -> None:
+    """By the expiry of the refresh token, else of the access token; those that nothing ends or renews are left out."""
+    world = ending_world(late=50 * DAY, soon=2 * DAY, sooner=DAY, unknown=None)
+    world.client.for_subject("no refresh token").adopt(world.token(7, refresh_token=None))
+    world.client.for_subject("nothing known").adopt(world.token(8, expires_at=None))
+    world.signed_in("refused", refresh_expires_at=world.clock() + DAY)
+    world.server.will(refusal("invalid_grant"))
+    with raises(SignInRequired):
+        world.client.for_subject("refused").renew()
+    assert subjects_due(world.client, world.clock() + 30 * DAY) == ["unknown", "sooner", "soon"]
+    assert subjects_due(world.client, world.clock() + 30 * DAY, 2) == ["unknown", "sooner"]
+    assert subjects_due(world.client, world.clock() + 30 * DAY, None) == ["unknown", "sooner", "soon"]
+    assert subjects_due(world.client, world.clock()) == []
+
+
+def test_an_unused_refresh_token_expires_after_the_time_of_the_provider() -> None:
+    """After its `refresh_idle_lifetime`, or at the end that the server has reported if that is earlier."""
+    world = ScriptedWorld(acme(refresh_idle_lifetime=30 * DAY))
+    world.client.for_subject("idle").adopt(world.token(1))
+    world.client.for_subject("reported").adopt(world.token(2, refresh_expires_at=world.clock() + 5 * DAY))
+    world.client.for_subject("far").adopt(world.token(3, refresh_expires_at=world.clock() + 500 * DAY))
+    assert subjects_due(world.client, world.clock() + 6 * DAY) == ["reported"]
+    assert subjects_due(world.client, world.clock() + 31 * DAY) == ["reported", "far", "idle"]
+
+
+def test_a_renewed_grant_is_due_later_and_one_that_fails_hides_no_other(tmp_path: Path) -> None:
+    """Each is returned once while it is renewed, also if its renewal fails; afterwards only that one is due."""
+    world = ScriptedWorld(store=SQLiteStore(tmp_path / "tokens.db"))
+    for number in range(5):
+        token = world.token(number, refresh_expires_at=world.clock() + DAY)
+        world.client.for_subject(f"s{number}").adopt(token)
+    before = world.clock() + 2 * DAY
+    later = {"refresh_expires_in": 90 * DAY}
+    world.server.will(pair(10, **later), refusal("invalid_scope"), *(pair(number, **later) for number in (11, 12, 13)))
+    failed: list[str | None] = []
+    for source in world.client.due(before, None):
+        try:
+            source.renew()
+        except ConfigurationError:
+            failed.append(source.subject)
+    assert failed == ["s1"]
+    assert subjects_due(world.client, before) == ["s1"]
+
+
+def test_the_grants_of_another_client_are_not_due() -> None:
+    """Nor the client's own tokens, which no user gave."""
+    world = ending_world(alice=DAY)
+    other = OAuthClient(acme(), client_id="other", client_secret="s", store=world.store)
+    other.for_subject("bob").adopt(world.token(8))
+    world.server.will(pair(9, refresh_token=None))
+    world.client.for_itself().token()
+    assert subjects_due(world.client, world.clock() + 30 * DAY) == ["alice"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_record_of_an_earlier_version_is_decided_by_what_it_has(kind: str, tmp_path: Path) -> None:
+    """It has no `due_at`, so it is read; what cannot be read is due, so that its renewal raises the error."""
+    store: Any = SQLiteStore(tmp_path / "tokens.db") if kind == "sqlite" else MemoryStore()
+    world = ScriptedWorld(store=store)
+    now = world.clock()
+    for number, end in enumerate((5 * DAY, 500 * DAY, DAY)):
+        record = GrantRecord(world.token(number, refresh_expires_at=now + end))
+        store.save(world.client.for_subject(f"s{number}").store_key, record.to_data(), expected=None)
+    store.save(world.client.for_subject("broken").store_key, {"schema": 1}, expected=None)
+    # An index is corrected by that, and then has the grants in their order.
+    in_order = ["broken", "s2", "s0"] if kind == "sqlite" else ["broken", "s0", "s2"]
+    assert subjects_due(world.client, now + 30 * DAY) == in_order
+    assert subjects_due(world.client, now + 3 * DAY) == ["broken", "s2"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        *(("before", each) for each in (None, "now", float("nan"), float("inf"), True)),
+        *(("limit", each) for each in (0, -1, 1.5, "all", True)),
+    ],
+)
+def test_a_wrong_argument_of_due_is_named(parameter: str, value: object) -> None:
+    """Immediately, and not when the first source is needed."""
+    world = ScriptedWorld()
+    arguments: dict[str, Any] = {"before": 1.0, parameter: value}
+    with raises(ConfigurationError, parameter=parameter):
+        world.client.due(**arguments)
+    assert world.store.trace == []
 
 
 @pytest.mark.parametrize(

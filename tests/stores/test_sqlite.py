@@ -27,9 +27,9 @@ from support.stores.kill_trial import check_that_kills_leave_old_or_new
 from support.stores.workers import count_in_file, write_own_keys
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores import FileStore, _sqlite_file
+from blnk_auth.stores import DueEntry, FileStore, _sqlite_file
 from blnk_auth.stores._private_file import tighten
-from blnk_auth.stores._sqlite import SQLiteStore
+from blnk_auth.stores._sqlite import _DUE_BEFORE, _DUE_BETWEEN, _DUE_TOGETHER, SQLiteStore
 from blnk_auth.stores._sqlite_schema import APPLICATION_ID, MIGRATIONS, migrate
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import check_that_a_crowd_renews_once, run_processes
@@ -295,6 +295,41 @@ def test_an_older_schema_is_migrated(path: Path) -> None:
     assert run_sql(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 2,)]
 
 
+def test_a_file_of_the_first_version_gets_an_index(path: Path) -> None:
+    """Its records stay, and count as due until they are saved again or corrected."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, MIGRATIONS[:1])
+        connection.execute("INSERT INTO records (key, version, data) VALUES ('alice', 'v1', '{\"n\": 1}')")
+    with SQLiteStore(path) as store:
+        assert store.due("", 1.0, limit=9) == [DueEntry(0.0, "alice", is_exact=False)]
+        store.note_due([("alice", "v1", 5.0)])
+        assert store.due("", 5.0, limit=9) == []
+        assert store.due("", 6.0, limit=9) == [DueEntry(5.0, "alice", is_exact=True)]
+        assert data_of(store, "alice") == {"n": 1}
+
+
+@pytest.mark.parametrize("due_at", [None, 5e9], ids=["never due", "due later"])
+def test_what_a_process_of_the_first_version_saves_counts_as_due(
+    path: Path, store: SQLiteStore, due_at: float | None
+) -> None:
+    """It had the file open before the migration, and knows no index: what it changes is found until it is read."""
+    store.save("alice", {"due_at": due_at}, expected=None)
+    assert store.due("", 1e9, limit=9) == []
+    run_sql(path, "UPDATE records SET version = 'v2', data = '{}' WHERE key = 'alice'")
+    run_sql(path, "INSERT INTO records (version, data, key) VALUES ('v1', '{}', 'bob')")
+    assert [entry.key for entry in store.due("", 1e9, limit=9)] == ["alice", "bob"]
+
+
+def test_due_records_are_found_without_reading_others(path: Path, store: SQLiteStore) -> None:
+    """Each of the queries for a page uses the index, in its order: none sorts, and none reads the table."""
+    store.save("alice", {"due_at": 1.0}, expected=None)
+    for query, parameters in ((_DUE_BEFORE, (1,)), (_DUE_BETWEEN, (1, 2)), (_DUE_TOGETHER, (1, "k"))):
+        with closing(sqlite3.connect(path)) as connection:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", (*parameters, 1, "t", 9)).fetchall()
+        [(*_, how)] = plan
+        assert how.startswith("SEARCH records USING INDEX records_due")
+
+
 def test_a_failed_migration_changes_nothing(path: Path) -> None:
     """If one migration fails, those before it are undone too and the file stays usable."""
     with SQLiteStore(path) as store:
@@ -447,7 +482,7 @@ def with_an_index_out_of_order(path: Path) -> None:
         for key in ("token/a", "token/b", "token/zzz"):
             store.save(key, {"n": 1}, expected=None)
     run_sql(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    [(root,)] = run_sql(path, "SELECT rootpage FROM sqlite_master WHERE type = 'index'")
+    [(root,)] = run_sql(path, "SELECT rootpage FROM sqlite_master WHERE name LIKE 'sqlite_autoindex%'")
     [(size,)] = run_sql(path, "PRAGMA page_size")
     content = bytearray(path.read_bytes())
     at = content.index(b"token/zzz", (root - 1) * size)

@@ -28,12 +28,13 @@ _REAL = frozenset(
         "os.system",
     }
 )
+_CONTRACT = ("blnk_auth.testing.store_contract", "blnk_auth.testing._due_contract")
 _watched: list[str] = []
 
 
 def mark_the_contract(item: pytest.Item) -> None:
     """The tests of the store contract that start processes get the marker."""
-    in_contract = isinstance(item, pytest.Function) and item.function.__module__ == "blnk_auth.testing.store_contract"
+    in_contract = isinstance(item, pytest.Function) and item.function.__module__ in _CONTRACT
     if in_contract and ("process" in item.name or "killed" in item.name):
         item.add_marker(pytest.mark.real)
 

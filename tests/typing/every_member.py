@@ -28,6 +28,7 @@ from blnk_auth import (
     ConfigurationError,
     Conflict,
     DeviceAuthorization,
+    DueStore,
     EncryptedStore,
     Event,
     FileStore,
@@ -85,6 +86,7 @@ from blnk_auth.stores import (
     AsyncTokenStore,
     CheckReport,
     CopyReport,
+    DueEntry,
     SelfChecking,
     Unreadable,
     Version,
@@ -94,6 +96,7 @@ from blnk_auth.stores import (
     from_json,
     new_version,
     open_store,
+    saved_due_at,
     to_json,
     unreadable,
 )
@@ -263,6 +266,7 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(await it.aauthorize_interactively("alice"), TokenSource)
     assert_type(await it.afinish_authorization("https://app.example.com/callback"), TokenSource)
     assert_type(await it.akeepalive(), KeepaliveReport)
+    assert_type(it.adue(0.0), AsyncIterator[TokenSource])
     assert_type(await it.aprune(0.0), int)
     assert_type(await it.astart_authorization("alice"), AuthorizationRequest)
     assert_type(it.asubjects(), AsyncIterator[str])
@@ -276,6 +280,7 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(OAuthClient.from_config(), OAuthClient)
     assert_type(it.keepalive(), KeepaliveReport)
     assert_type(it.provider, Provider)
+    assert_type(it.due(0.0), Iterator[TokenSource])
     assert_type(it.prune(0.0), int)
     assert_type(it.start_authorization("alice"), AuthorizationRequest)
     assert_type(it.store, TokenStore)
@@ -345,6 +350,9 @@ def of_sqlstore(it: SQLStore) -> None:
 
 def of_sqlite_store(it: SQLiteStore) -> None:
     assert_type(SQLiteStore("tokens.db"), SQLiteStore)
+    assert_type(it.due("prefix", 0.0, limit=1), list[DueEntry])
+    assert_type(it.note_due([("key", "version", None)]), None)
+    assert_type(it.repair_due("prefix"), Iterator[int])
     assert_type(it.check(), Iterator[Unreadable])
     assert_type(it.close(), None)
     assert_type(it.delete("key"), None)
@@ -483,6 +491,17 @@ def of_copy_report(it: CopyReport) -> None:
 
 def of_self_checking(it: SelfChecking) -> None:
     assert_type(it.check(), Iterator[Unreadable])
+
+
+def of_due_entry(it: DueEntry) -> None:
+    assert_type(DueEntry(0.0, "key", is_exact=False), DueEntry)
+    assert_type(saved_due_at({}), float | None)
+
+
+def of_due_store(it: DueStore) -> None:
+    assert_type(it.due("prefix", 0.0, after=(0.0, "key"), limit=1), list[DueEntry] | None)
+    assert_type(it.note_due([("key", "version", None)]), None)
+    assert_type(it.repair_due("prefix"), Iterator[int])
 
 
 def of_unreadable(it: Unreadable) -> None:

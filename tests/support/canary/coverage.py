@@ -21,6 +21,7 @@ NO_ROW: dict[str, str] = {
     "StoreContract": "a suite of tests, whose data is made up",
     "SharedStoreContract": "a suite of tests, whose data is made up",
     "TokenStore": "a protocol: each store drives it",
+    "DueStore": "a protocol: each store that can drives it",
     "SelfChecking": "a protocol: each store that can drives it",
     "DiscoverySettings": "the type of keyword arguments",
     "ProviderSettings": "the type of keyword arguments",

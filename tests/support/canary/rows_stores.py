@@ -33,6 +33,8 @@ from blnk_auth import (
     StoreError,
 )
 from blnk_auth.stores import (
+    DueEntry,
+    DueStore,
     Unreadable,
     check_store,
     conflict,
@@ -40,6 +42,7 @@ from blnk_auth.stores import (
     from_json,
     new_version,
     open_store,
+    saved_due_at,
     to_json,
     unreadable,
 )
@@ -135,6 +138,7 @@ def _encrypted_by_a_callable(world: World) -> EncryptedStore:
 
 
 VERBS = "load save delete lock keys close"
+INDEX = "due note_due repair_due"
 
 
 def _drives(name: str, further: str = "") -> str:
@@ -145,7 +149,7 @@ STORES: dict[str, tuple[str, Open]] = {
     "MemoryStore": (_drives("MemoryStore").replace("MemoryStore.lock", ""), lambda _: MemoryStore()),
     "SimpleStore": (_drives("SimpleStore"), lambda _: DictStore()),
     "FileStore": (_drives("FileStore", "check"), lambda world: FileStore(world.directory / "files")),
-    "SQLiteStore": (_drives("SQLiteStore", "check"), lambda world: SQLiteStore(world.directory / "tokens.db")),
+    "SQLiteStore": (_drives("SQLiteStore", f"check {INDEX}"), lambda world: SQLiteStore(world.directory / "tokens.db")),
     "SQLStore on SQLite": (_drives("SQLStore", "create_schema"), _of_an_engine),
     "SQLStore on PostgreSQL": ("", _postgres),
     "SQLStore on MariaDB": ("", _mariadb),
@@ -174,6 +178,9 @@ def used(world: World, opened: Open) -> object:
     store.save(KEY, pair(world), expected=version)
     with contextlib.suppress(StoreError):
         assert KEY in list(store.keys("token/"))
+    if isinstance(store, DueStore):
+        store.note_due([(KEY, "version", 1.0)])
+        world.look_at(store.due("token/", 2e9, limit=9), list(store.repair_due("token/")))
     for name in ("check", "reencrypt", "eviction_policy"):
         made = getattr(store, name, list)()
         world.look_at(list(made) if name == "check" else made)
@@ -507,7 +514,7 @@ def an_asynchronous_store(world: World) -> object:
 
 @row(
     "Conflict StoreError check_store copy_store conflict unreadable to_json from_json new_version Record Unreadable "
-    "CheckReport CopyReport CopyReport.is_complete"
+    "DueEntry saved_due_at CheckReport CopyReport CopyReport.is_complete"
 )
 def what_authors_of_stores_use(world: World) -> object:
     """Errors name the key, and never the data."""
@@ -522,4 +529,5 @@ def what_authors_of_stores_use(world: World) -> object:
     store.save(KEY, data, expected=None)
     assert copy_store(store, MemoryStore()).is_complete
     world.look_at(store.load(KEY), check_store(store), Unreadable(KEY, "it is cut", key=KEY))
+    world.look_at(DueEntry(1.0, KEY, is_exact=True), saved_due_at({**data, "due_at": data}))
     return from_json(to_json(data)[:-5])

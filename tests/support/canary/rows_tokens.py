@@ -96,7 +96,7 @@ async def a_fixed_key(world: World) -> object:
 
 
 @row(
-    "OAuthClient.subjects OAuthClient.keepalive OAuthClient.prune KeepaliveReport KeepaliveFailure",
+    "OAuthClient.subjects OAuthClient.due OAuthClient.keepalive OAuthClient.prune KeepaliveReport KeepaliveFailure",
     failures=STORE,
     further=TOKEN_REQUEST,
 )
@@ -104,15 +104,17 @@ def many_grants(world: World) -> object:
     """Their failures are in the report."""
     source = world.expired()
     client = world.look_at(world.client())
+    world.look_at(client, *client.due(2e9))
     report = client.keepalive(400 * 86_400, idle_lifetime=30 * 86_400, rate=1e6)
     report.failed.append(KeepaliveFailure(source.store_key, StoreError("it cannot be read")))
     return source, list(client.subjects()), world.look_at(report, *report.failed), client.prune(2e9)
 
 
-@row("OAuthClient.asubjects OAuthClient.akeepalive OAuthClient.aprune", failures=STORE)
+@row("OAuthClient.asubjects OAuthClient.adue OAuthClient.akeepalive OAuthClient.aprune", failures=STORE)
 async def many_grants_in_a_task(world: World) -> object:
     """The same, awaited."""
     client = world.look_at(world.client())
+    world.look_at(client, *[each async for each in client.adue(2e9)])
     report = await client.akeepalive(400 * 86_400, idle_lifetime=30 * 86_400, rate=1e6)
     return [each async for each in client.asubjects()], world.look_at(report), await client.aprune(2e9)
 
