@@ -12,6 +12,7 @@ Used by every layer. What this file promises:
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -163,11 +164,11 @@ class Token:
             raise ValueError("extra must be a mapping")
         return cls(
             access_token=access_token,
-            token_type=_stored_text(stored, "token_type") or "Bearer",
+            token_type=_shared(_stored_text(stored, "token_type")) or "Bearer",
             expires_at=_stored_number(stored, "expires_at"),
             refresh_token=_stored_text(stored, "refresh_token"),
             refresh_expires_at=_stored_number(stored, "refresh_expires_at"),
-            scope=_stored_text(stored, "scope"),
+            scope=_shared(_stored_text(stored, "scope")),
             issued_at=_stored_number(stored, "issued_at"),
             extra=MappingProxyType(dict(cast("Mapping[str, Any]", extra))) if extra else _NO_EXTRA,
         )
@@ -228,7 +229,7 @@ def read_token(response: Mapping[str, Any], *, received_at: float) -> tuple[Toke
         expires_at=_expiry(response, received_at, notes),
         refresh_token=read_refresh_token(response, notes),
         refresh_expires_at=_refresh_expiry(response, received_at, notes),
-        scope=_scope(response.get("scope"), notes),
+        scope=_shared(_scope(response.get("scope"), notes)),
         issued_at=received_at,
         extra=_extra(response, notes),
     )
@@ -368,6 +369,12 @@ def _moment(value: Any) -> float | str | None:
     if value.tzinfo is None:
         return "has no time zone, so its moment is unknown"
     return None if value.year == 1 else value.timestamp()
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(text: str | None) -> str | None:
+    """The same object for equal strings: there may be very many tokens, which have few types and scopes."""
+    return text
 
 
 def _stored_text(stored: Mapping[str, Any], member: str) -> str | None:

@@ -159,6 +159,21 @@ class ClientCredentialsGrant:
 
 AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant
 
+GrantKey = RefreshTokenGrant | ClientCredentialsGrant | str
+"""A grant where very many are kept: the subject alone, if it is all that describes the grant."""
+
+
+def grant_key(grant: AuthorizationGrant) -> GrantKey:
+    """The key of a grant in a table of many. Equal for equal grants, and for no others."""
+    if isinstance(grant, RefreshTokenGrant) and grant == RefreshTokenGrant(grant.subject):
+        return grant.subject
+    return grant
+
+
+def grant_of(key: GrantKey) -> AuthorizationGrant:
+    """The grant whose `grant_key` this is."""
+    return RefreshTokenGrant(key) if isinstance(key, str) else key
+
 
 def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequired:
     """The error for a grant that cannot be renewed.

@@ -6,6 +6,7 @@ object. Every auth class imports this file, so it never imports anything heavy.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,29 @@ DPOP = "DPoP "
 # The visible characters of a header field (RFC 9110 section 5.5). RFC 6750's b64token uses some of them. Not compiled
 # here: every auth class imports this module.
 _SENDABLE = r"[\x21-\x7e]+"
+
+
+class _Origin:
+    """What is the same for nearly all tokens, which share one object for it. Attributes: see `CachedToken`."""
+
+    __slots__ = ("dpop", "ended", "predecessor", "written_here")
+
+    def __init__(
+        self, dpop: DpopKey | None, ended: SignInReason | None, predecessor: Predecessor | None, written_here: bool
+    ) -> None:
+        self.dpop: DpopKey | None = dpop
+        self.ended: SignInReason | None = ended
+        self.predecessor: Predecessor | None = predecessor
+        self.written_here: bool = written_here
+
+
+_USUAL = {written_here: _Origin(None, None, None, written_here) for written_here in (False, True)}
+
+
+@functools.lru_cache(maxsize=64)
+def _shared_seconds(milliseconds: int) -> float:
+    """The same object for equal numbers: lifetimes are alike."""
+    return milliseconds / 1000
 
 
 class CachedToken:
@@ -51,30 +75,22 @@ class CachedToken:
     """
 
     __slots__ = (
-        "dpop",
-        "ended",
+        "_last_seconds",
+        "_origin",
         "expires_at",
-        "must_renew_at",
-        "predecessor",
         "prefix",
         "renew_at",
         "superseded",
         "token",
         "version",
         "was_accepted",
-        "written_here",
     )
     token: Token
-    dpop: DpopKey | None
-    ended: SignInReason | None
     prefix: str
     version: Version | None
-    predecessor: Predecessor | None
     renew_at: float
-    must_renew_at: float
     expires_at: float
     superseded: tuple[int, ...]
-    written_here: bool
     was_accepted: bool
 
     def __init__(
@@ -91,18 +107,39 @@ class CachedToken:
         written_here: bool = False,
     ) -> None:
         self.token = token
-        self.dpop = dpop
-        self.ended = ended
         self.prefix = prefix
         self.version = version
-        self.predecessor = predecessor
-        self.renew_at, self.must_renew_at, self.expires_at = schedule
+        is_usual = dpop is None and ended is None and predecessor is None
+        self._origin = _USUAL[written_here] if is_usual else _Origin(dpop, ended, predecessor, written_here)
+        self.renew_at, must_renew_at, self.expires_at = schedule
+        # Not the time itself, which would be an object of its own for each token.
+        is_last = must_renew_at == self.expires_at
+        self._last_seconds = 0.0 if is_last else _shared_seconds(round((self.expires_at - must_renew_at) * 1000))
         self.superseded = superseded
-        self.written_here = written_here
         self.was_accepted = False
 
     def __repr__(self) -> str:
         return f"<CachedToken {self.token!r} ended={self.ended!r} version={self.version!r}>"
+
+    @property
+    def dpop(self) -> DpopKey | None:
+        return self._origin.dpop
+
+    @property
+    def ended(self) -> SignInReason | None:
+        return self._origin.ended
+
+    @property
+    def predecessor(self) -> Predecessor | None:
+        return self._origin.predecessor
+
+    @property
+    def written_here(self) -> bool:
+        return self._origin.written_here
+
+    @property
+    def must_renew_at(self) -> float:
+        return self.expires_at - self._last_seconds
 
     @property
     def schedule(self) -> Schedule:

@@ -23,7 +23,7 @@ from .._protocol.response_errors import after_lost_response
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token
-from .authorization_grants import AuthorizationGrant
+from .authorization_grants import AuthorizationGrant, GrantKey, grant_key, grant_of
 from .cached_token import CachedToken
 from .credential import RequestRules, why_withheld
 from .failure import Failure
@@ -46,20 +46,20 @@ class CurrentToken:
     """What this process knows of one grant. May be used from any number of threads, event loops and tasks."""
 
     __slots__ = (
-        "__weakref__",
         "_clock",
         "_demands",
         "_epoch",
         "_failure",
         "_rejections",
         "cached",
-        "grant",
+        "key",
         "state",
     )
 
     def __init__(self, state: ClientState, grant: AuthorizationGrant) -> None:
         self.state: ClientState = state
-        self.grant: AuthorizationGrant = grant
+        self.key: GrantKey = grant_key(grant)
+        """What `Sources` finds it by. The grant is made of it: an idle one takes as much memory as the token."""
         self.cached: CachedToken | None = None
         self._clock = state.given_clock
         """None means `time.time`, looked up at each call. Using `state.clock` would cost one more function call."""
@@ -70,6 +70,11 @@ class CurrentToken:
 
     def __repr__(self) -> str:
         return f"<CurrentToken {self.store_key}>"
+
+    @property
+    def grant(self) -> AuthorizationGrant:
+        """Whose token it is."""
+        return grant_of(self.key)
 
     @property
     def store_key(self) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..stores._forks import reset_in_child
-from .authorization_grants import AuthorizationGrant
+from .authorization_grants import AuthorizationGrant, GrantKey, grant_key
 from .credential import Source, credential_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class Sources:
     """Finds the source and the current token of a grant. One for each client. May be used from any thread or task."""
 
     def __init__(self) -> None:
-        self._sources: weakref.WeakValueDictionary[AuthorizationGrant, Source] = weakref.WeakValueDictionary()
-        self._kept: dict[AuthorizationGrant, CurrentToken] = {}
+        self._sources: weakref.WeakValueDictionary[GrantKey, Source] = weakref.WeakValueDictionary()
+        self._kept: dict[GrantKey, CurrentToken] = {}
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -39,14 +39,14 @@ class Sources:
         self._lock = threading.Lock()
         self.installing: threading.Lock = threading.Lock()
         """Taken for the moment in which a current token changes what it remembers. Nothing waits while it is taken."""
-        self._kept = {grant: current for grant, current in self._kept.items() if current.unsaved is not None}
+        self._kept = {key: current for key, current in self._kept.items() if current.unsaved is not None}
 
     def current_token(self, grant: AuthorizationGrant, make: Callable[[], CurrentToken]) -> CurrentToken:
         """The current token of this grant: that of its source, else the kept one, else a new one from `make`."""
         with self._lock:
-            source = self._sources.get(grant)
+            source = self._sources.get(grant_key(grant))
             if source is None:
-                return self._kept.get(grant) or make()
+                return self._kept.get(grant_key(grant)) or make()
             return cast("CurrentToken", credential_of(source))
 
     def source_of(self, current: CurrentToken, make: Callable[[CurrentToken], AnySource]) -> AnySource:
@@ -55,9 +55,9 @@ class Sources:
         All callers share it. It is dropped when nothing refers to it any more.
         """
         with self._lock:
-            source = self._sources.get(current.grant)
+            source = self._sources.get(current.key)
             if source is None:
-                source = self._sources[current.grant] = make(self._kept.get(current.grant) or current)
+                source = self._sources[current.key] = make(self._kept.get(current.key) or current)
             return cast("AnySource", source)
 
     def keep(self, current: CurrentToken, *, kept: bool) -> None:
@@ -67,6 +67,6 @@ class Sources:
         """
         with self._lock:
             if kept:
-                self._kept[current.grant] = current
-            elif self._kept.get(current.grant) is current:
-                del self._kept[current.grant]
+                self._kept[current.key] = current
+            elif self._kept.get(current.key) is current:
+                del self._kept[current.key]
