@@ -43,6 +43,7 @@ UNREACHABLE = {
     "_renewal/token_endpoint.py": "the command line's own callables raise errors of the library, which pass",
     "_protocol/callables.py": "the same",
     "_sign_in/interactive_settings.py": "click has checked the options, and the rest is the command line's own",
+    "_sign_in/client_many_grants.py": "click has checked what the command line passes",
     "_sign_in/wanted_grant.py": "the scope of a profile is text",
     "_sign_in/device.py": "the command line passes a prompt, and a time-out that click has checked",
     "_renewal/client_settings.py": "the command line passes none of these arguments",
@@ -59,6 +60,7 @@ UNREACHABLE = {
 """Modules whose errors no command can meet, each with the reason."""
 
 UNREACHABLE_PARAMETERS = {
+    "auth": "the command line has a client of its own",
     "resource": "the command line passes none",
     "dpop": "the command line passes none",
     "public_jwk": "the command line passes no Signer",

@@ -45,7 +45,9 @@ def loop_over(alice: TokenSource, feed: Feed) -> Any:
 
 
 @either_way
-def test_the_loop_goes_on_with_one_renewal(world: ClientWorld, feed: Feed, alice: TokenSource, ending: Ending) -> None:
+def test_the_loop_continues_with_one_renewal(
+    world: ClientWorld, feed: Feed, alice: TokenSource, ending: Ending
+) -> None:
     """The server closes the connection; the next handshake has a renewed token, and the next message arrives."""
     feed.closes = True
 
