@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 from support.acme_server import Acme
 from support.canary.leaks import everything_in, leaks
 from support.certificates import Certificates
-from support.clients import HTTPX, KINDS, Kind
+from support.clients import HTTPX, Kind, through
 from support.errors import raises
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
@@ -476,7 +476,7 @@ def mutual_tls(certificates: Certificates) -> Iterator[MutualTLS]:
 
 
 @pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.manner == "sync"], ids=str)
+@through(lambda kind: not kind.is_async)
 def test_tls_client_auth(mutual_tls: MutualTLS, certificates: Certificates, kind: Kind, method: str) -> None:
     """RFC 8705: the certificate proves the client, and the body names it."""
     source = mutual_tls.client(cert=certificates.files(CLIENT_ID), client_auth=method).for_itself()

@@ -430,7 +430,7 @@ def test_trap_24_a_consumed_body_is_not_sent_again(blnk_cloud: World, kind: Kind
     """A known expiry is renewed before; a rejection is returned to the caller, and the next request has the new
     token.
     """
-    body = "data" if kind is REQUESTS else "content"
+    body = "data" if kind == REQUESTS else "content"
     source = blnk_cloud.signed_in()
     blnk_cloud.expire()
     with blnk_cloud.open(kind, source) as http:

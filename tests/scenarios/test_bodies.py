@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 from packaging.version import Version
-from support.clients import AIOHTTP, KINDS, REQUESTS, Kind, through_every_client, through_httpx
+from support.clients import AIOHTTP, REQUESTS, Kind, rows, through_every_client, through_httpx
 from support.worlds import World
 
 from blnk_auth.testing import RecordedRequest, assert_renewed_once
@@ -242,8 +242,14 @@ BODIES = (
     Body("async re-iterable", lambda _, __: {"data": AsyncReiterable()}, repeated=False, where=aiohttp_only),
 )
 
-TABLE = [(kind, body) for body in BODIES for kind in KINDS if body.where(kind)]
-over_the_table = pytest.mark.parametrize(("kind", "body"), TABLE, ids=[f"{kind}-{body}" for kind, body in TABLE])
+over_the_table = pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        pytest.param(*row.values, body, id=f"{row.id}-{body}", marks=row.marks)
+        for body in BODIES
+        for row in rows(body.where)
+    ],
+)
 
 
 @pytest.fixture

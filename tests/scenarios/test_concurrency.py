@@ -16,7 +16,16 @@ import anyio.lowlevel
 import pytest
 import trio
 from support.acme_server import Acme
-from support.clients import HERD, KINDS, Kind, through_every_client, through_httpx_tasks, through_tasks, through_threads
+from support.clients import (
+    HERD,
+    KINDS,
+    Kind,
+    through,
+    through_every_client,
+    through_httpx_tasks,
+    through_tasks,
+    through_threads,
+)
 from support.errors import raises
 from support.limits import PATIENCE
 from support.providers import acme_at
@@ -243,9 +252,7 @@ def rejection_of(kind: Kind, request: Any) -> Any:
 
 
 @pytest.mark.parametrize("stage", ["before sending", "after a rejection"])
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind.manner == "sync" and kind.package != "requests"], ids=str
-)
+@through(lambda kind: kind.is_httpx and not kind.is_async)
 def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Kind, stage: str) -> None:
     """The same for a synchronous flow, begun in one thread and closed in another."""
     alice = world.signed_in()

@@ -16,7 +16,7 @@ import pytest
 import trustme
 from support.api_clients import ClientWorld
 from support.certificates import Certificates
-from support.clients import HERD, KINDS, Http, Kind
+from support.clients import HERD, Http, Kind, through_httpx, through_httpx_tasks
 from support.http2_site import Http2Site
 from support.limits import PATIENCE
 from support.sites import Received, Reply, endless
@@ -26,9 +26,6 @@ from blnk_auth import TokenSource
 from blnk_auth._request import rejection_body
 from blnk_auth.testing import Clock, Fault, Sandbox, assert_renewed_once
 
-SPEAKS_IT = [kind for kind in KINDS if kind.package in ("httpx", "httpx2")]
-over_http2 = pytest.mark.parametrize("kind", SPEAKS_IT, ids=str)
-in_tasks = pytest.mark.parametrize("kind", [kind for kind in SPEAKS_IT if kind.is_async], ids=str)
 leaves_a_body = pytest.mark.filterwarnings(
     # On trio, httpx warns of its own generators whenever a streamed body is left before its end.
     "ignore:Exception ignored in. <async_generator object:pytest.PytestUnraisableExceptionWarning",
@@ -80,7 +77,7 @@ def world(blnk_sandbox: Sandbox, blnk_clock: Clock, certificates: Certificates) 
 
 
 @pytest.mark.parametrize(("size", "times"), [(0, 5), (20_000, 5), (1_000_000, 20)])
-@over_http2
+@through_httpx
 def test_rejections_leave_their_connection_usable(world: Http2World, kind: Kind, size: int, times: int) -> None:
     """More rejections than the connection has streams, or room for: each request is repeated, all on one connection."""
     with world.http2_api(rejection=b"x" * size, most_streams=3) as api:
@@ -93,7 +90,7 @@ def test_rejections_leave_their_connection_usable(world: Http2World, kind: Kind,
     assert world.renewals == (times, times, 0)
 
 
-@over_http2
+@through_httpx
 def test_a_rejection_without_headers_of_its_length_is_read_to_its_end(world: Http2World, kind: Kind) -> None:
     """A body that comes in pieces, and longer than what is judged, frees its stream too."""
     pieces = [b"x" * 8_000] * 5
@@ -107,7 +104,7 @@ def test_a_rejection_without_headers_of_its_length_is_read_to_its_end(world: Htt
 
 
 @leaves_a_body
-@over_http2
+@through_httpx
 def test_a_rejection_without_an_end_reaches_the_caller(world: Http2World, kind: Kind) -> None:
     """Its stream cannot be freed, so the request is not repeated. The token is renewed, and the next request has it."""
     with world.http2_api(rejection=endless()) as api:
@@ -123,7 +120,7 @@ def test_a_rejection_without_an_end_reaches_the_caller(world: Http2World, kind: 
     assert_renewed_once(world.sandbox)
 
 
-@in_tasks
+@through_httpx_tasks
 def test_fifty_streams_that_meet_an_expiry_renew_once(world: Http2World, kind: Kind) -> None:
     """Fifty requests on one connection with an expired token cause one token request, and all are answered."""
     with world.http2_api() as api:
@@ -138,7 +135,7 @@ def test_fifty_streams_that_meet_an_expiry_renew_once(world: Http2World, kind: K
     assert_renewed_once(world.sandbox)
 
 
-@in_tasks
+@through_httpx_tasks
 def test_fifty_streams_that_are_rejected_renew_once(world: Http2World, kind: Kind) -> None:
     """Fifty requests that are on one connection together and all rejected cause one token request, and are repeated."""
     together = threading.Barrier(HERD)
@@ -159,7 +156,7 @@ def test_fifty_streams_that_are_rejected_renew_once(world: Http2World, kind: Kin
     assert_renewed_once(world.sandbox)
 
 
-@in_tasks
+@through_httpx_tasks
 def test_a_caller_who_leaves_during_the_renewal_harms_no_other_stream(world: Http2World, kind: Kind) -> None:
     """One of two rejected requests is cancelled while the token is renewed: the other is repeated."""
     with world.http2_api() as api, Hold() as renewing:
@@ -180,7 +177,7 @@ def test_a_caller_who_leaves_during_the_renewal_harms_no_other_stream(world: Htt
     assert_renewed_once(world.sandbox)
 
 
-@over_http2
+@through_httpx
 def test_a_connection_that_ends_with_the_rejection_is_left(world: Http2World, kind: Kind) -> None:
     """The server announces the connection's end with the 401 (GOAWAY): the request is repeated on another one."""
     with world.http2_api(goes_away_after=2) as api:
@@ -193,7 +190,7 @@ def test_a_connection_that_ends_with_the_rejection_is_left(world: Http2World, ki
     assert_renewed_once(world.sandbox)
 
 
-@over_http2
+@through_httpx
 def test_a_body_in_memory_is_repeated_and_a_stream_is_not(world: Http2World, kind: Kind) -> None:
     """As over HTTP/1.1: a body larger than the window is sent whole again, a generator is not sent again."""
     body = b"x" * 200_000
@@ -216,7 +213,7 @@ def streamed(kind: Kind, body: bytes) -> Any:
     return pieces() if kind.is_async else iter([body])
 
 
-@over_http2
+@through_httpx
 def test_the_names_of_our_headers_are_sent_in_lower_case(world: Http2World, kind: Kind) -> None:
     """RFC 9113 section 8.2: the token's header too, once, also in a repeated request."""
     with world.http2_api() as api:
@@ -231,7 +228,7 @@ def test_the_names_of_our_headers_are_sent_in_lower_case(world: Http2World, kind
 
 
 @pytest.mark.deep
-@in_tasks
+@through_httpx_tasks
 def test_a_rejection_that_stalls_breaks_no_other_stream(world: Http2World, kind: Kind) -> None:
     """A body that does not come is waited for as long as the client allows. If it comes late, the caller gets it."""
     with Hold() as slow, Hold() as stalls:

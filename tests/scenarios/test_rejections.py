@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from support.clients import AIOHTTP, HERD, KINDS, Kind, through_every_client
+from support.clients import AIOHTTP, HERD, KINDS, Kind, through, through_every_client
 from support.errors import raises
 from support.limits import PATIENCE
 from support.providers import acme_at
@@ -341,7 +341,7 @@ def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World
     assert "users-own" not in world.events.wait_for("token_withheld").detail
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.package != "requests"], ids=str)
+@through(lambda kind: kind.package != "requests")
 def test_f37_two_authorization_headers_of_the_users_own_are_left_alone(world: World, kind: Kind) -> None:
     """A caller of httpx or aiohttp may repeat a header; what that is good for is the caller's business."""
     # aiohttp keeps the last of two that are spelled in different ways.

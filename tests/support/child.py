@@ -19,6 +19,7 @@ from typing import Any
 
 from blnk_auth import (
     AiohttpAuth,
+    Auth,
     BlnkAuthError,
     BlnkCloud,
     Httpx2Auth,
@@ -75,15 +76,16 @@ class HaltingStore(SQLiteStore):
 
 def call(kind: str, alice: TokenSource, url: str) -> int:
     """One request through the client of that name, as in the table of clients."""
-    package, _, manner = kind.partition("-")
+    with_auth = kind.startswith("Auth-")
+    package, _, manner = kind.removeprefix("Auth-").partition("-")
     if package == "requests":
         import requests
 
-        return requests.get(url, auth=RequestsAuth(alice), timeout=60).status_code
+        return requests.get(url, auth=Auth(alice) if with_auth else RequestsAuth(alice), timeout=60).status_code
     if package == "aiohttp":
         return asyncio.run(through_aiohttp(alice, url))
     module = __import__(package)
-    auth = {"httpx": HttpxAuth, "httpx2": Httpx2Auth}[package](alice)
+    auth = Auth(alice) if with_auth else {"httpx": HttpxAuth, "httpx2": Httpx2Auth}[package](alice)
     if manner == "sync":
         with module.Client(auth=auth, trust_env=False, timeout=60) as http:
             return int(http.get(url).status_code)

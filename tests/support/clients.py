@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from support.aiohttp_client import AiohttpCalls, sent_with
 from support.limits import PATIENCE
 
-from blnk_auth import AiohttpAuth, Httpx2Auth, HttpxAuth, RequestsAuth
+from blnk_auth import AiohttpAuth, Auth, Httpx2Auth, HttpxAuth, RequestsAuth
 from blnk_auth._renewal.credential import Source
 
 Package = Literal["requests", "httpx", "httpx2", "aiohttp"]
@@ -76,13 +76,19 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A line of the table: an HTTP package, and how it is run."""
+    """A line of the table: an HTTP package, how it is run, and whether it carries the auth class of all clients.
+
+    Two lines are equal if only their auth classes differ, since all else that a scenario asks is the same.
+    """
 
     package: Package
     manner: Manner
+    with_auth: bool = field(default=False, compare=False)
+    """Whether it carries `Auth`, and not the auth class of its package."""
 
     def __str__(self) -> str:
-        return self.package if self.package in ("requests", "aiohttp") else f"{self.package}-{self.manner}"
+        name = self.package if self.package in ("requests", "aiohttp") else f"{self.package}-{self.manner}"
+        return f"Auth-{name}" if self.with_auth else name
 
     @property
     def is_async(self) -> bool:
@@ -131,6 +137,8 @@ class Kind:
 
     def auth(self, source: Source) -> Any:
         """The shell for this package."""
+        if self.with_auth:
+            return Auth(source)
         shells: dict[str, Callable[[Source], Any]] = {
             "requests": RequestsAuth,
             "httpx": HttpxAuth,
@@ -344,13 +352,37 @@ KINDS = (
     AIOHTTP,
 )
 
-through_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_httpx], ids=str)
+WITH_AUTH = tuple(Kind(kind.package, kind.manner, with_auth=True) for kind in KINDS if kind != AIOHTTP)
+
+_ALWAYS = ("Auth-requests", "Auth-httpx-asyncio", "Auth-httpx2-sync")
+"""One for each package. Since `Auth` runs the flow of the other classes, the rest is tried in the deep run."""
+
+
+def every(kind: Kind) -> bool:
+    """For `rows`: each line of the table."""
+    return True
+
+
+def rows(wanted: Callable[[Kind], bool]) -> list[Any]:
+    """The parameters of a test: each line of the table that is wanted, and then the same ones with `Auth`."""
+    own = [pytest.param(kind, id=str(kind)) for kind in KINDS if wanted(kind)]
+    return own + [
+        pytest.param(kind, id=str(kind), marks=() if str(kind) in _ALWAYS else pytest.mark.deep)
+        for kind in WITH_AUTH
+        if wanted(kind)
+    ]
+
+
+def through(wanted: Callable[[Kind], bool]) -> pytest.MarkDecorator:
+    """A decorator: run the test with each of these `rows`."""
+    return pytest.mark.parametrize("kind", rows(wanted))
+
+
+through_httpx = through(lambda kind: kind.is_httpx)
 """For what only httpx and httpx2 have: request objects, and a history with the rejection."""
-through_requests_and_httpx = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != AIOHTTP], ids=str)
+through_requests_and_httpx = through(lambda kind: kind != AIOHTTP)
 """For what shows the request or the rejection: in aiohttp no response has them."""
-through_every_client = pytest.mark.parametrize("kind", KINDS, ids=str)
-through_threads = pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_async], ids=str)
-through_httpx_tasks = pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind.is_httpx and kind.is_async], ids=str
-)
-through_tasks = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
+through_every_client = through(every)
+through_threads = through(lambda kind: not kind.is_async)
+through_httpx_tasks = through(lambda kind: kind.is_httpx and kind.is_async)
+through_tasks = through(lambda kind: kind.is_async)
