@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
+from support.keep_alive import PAIR, KeepAliveServer, whole
 from support.limits import PATIENCE
 
 from blnk_auth import SQLiteStore
@@ -71,3 +72,38 @@ def test_greenlets_renew_once(world: ClientWorld, ending: Ending, tmp_path: Path
     story, expected = world.story, RENEWED[ending]
     assert (story.token_requests, story.refreshes, story.reuses) == (1, 1, 0)
     assert bool(story.rejections) == bool(expected.rejections)
+
+
+KEPT = """
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys, threading, time
+
+from blnk_auth import OAuthClient, Provider, Token
+
+client = OAuthClient(
+    Provider(name="acme", token_endpoint=sys.argv[1] + "/token", api_origins=(sys.argv[1],)),
+    client_id="id",
+    client_secret="s3cret",
+)
+client._state.network.kept._clock = lambda: 1000.0
+alice = client.for_subject("alice")
+alice.adopt(Token("at-0", refresh_token="rt-0", expires_at=1.0))
+for _ in range(3):
+    alice.renew()
+client._state.network.kept._clock = time.monotonic
+while any(thread.name == "blnk-auth timer" for thread in threading.enumerate()):
+    time.sleep(0.05)
+alice.renew()
+"""
+
+
+def test_connections_are_used_again_and_closed_by_a_greenlet() -> None:
+    """One greenlet is the timer. A connection that is still kept at the end does not delay the exit."""
+    with KeepAliveServer(lambda _: whole(PAIR)) as server:
+        command = [sys.executable, "-W", "error", "-c", KEPT, server.origin]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert server.requests == [0, 0, 0, 1]

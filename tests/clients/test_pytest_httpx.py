@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from support.api_clients import API_URL, TOKEN_URL, Ending, MockedWorld, either_way
+from support.keep_alive import PAIR, RealWorld
 
 from blnk_auth import HttpxAuth
 
@@ -26,6 +27,19 @@ def test_the_mock_sees_the_token_request(ending: Ending, httpx_mock: Any) -> Non
         assert http.get(API_URL).status_code == 200
     assert len(httpx_mock.get_requests(url=TOKEN_URL)) == 1
     assert len(httpx_mock.get_requests(url=API_URL)) == (2 if ending == "expired" else 3)
+
+
+def test_the_mock_sees_it_also_after_a_real_one(request: pytest.FixtureRequest) -> None:
+    """A client of the library that has a connection is mocked as a new one is."""
+    with RealWorld() as world, httpx.Client(auth=HttpxAuth(world.alice)) as http:
+        assert http.get(world.api_url).status_code == 200
+        world.expire()
+        httpx_mock = request.getfixturevalue("httpx_mock")
+        httpx_mock.add_response(url=world.token_url, method="POST", content=PAIR)
+        httpx_mock.add_response(url=world.api_url)
+        assert http.get(world.api_url).status_code == 200
+        assert len(httpx_mock.get_requests(url=world.token_url)) == 1
+        assert len(world.token_requests) == 1
 
 
 def _response(status: int, headers: dict[str, str], body: bytes) -> httpx.Response:

@@ -7,6 +7,8 @@ import contextlib
 import gc
 import os
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Certificates
-from support.keep_alive import PACKAGES, KeepAliveServer, Steps, network_for, send, whole
+from support.keep_alive import PACKAGES, PAIR, KeepAliveServer, Steps, network_for, send, whole
 from support.limits import PATIENCE
 from support.providers import acme_at
 from support.waiting import wait_until
@@ -71,9 +73,6 @@ def expired(client: OAuthClient, subject: str = "alice") -> Any:
     return source
 
 
-PAIR = b'{"access_token": "at-1", "refresh_token": "rt-1", "token_type": "Bearer", "expires_in": 3600}'
-
-
 @pytest.mark.parametrize("way", ["with", "async with", "close", "aclose", "forgotten"])
 def test_closing_the_client_closes_its_connections(certificates: Certificates, tls: ssl.SSLContext, way: str) -> None:
     """In every way that clients are closed, or when nothing refers to it any more."""
@@ -106,6 +105,40 @@ def test_closing_the_client_closes_its_connections(certificates: Certificates, t
             del client
             gc.collect()
             assert gone() is None
+        assert server.ended.acquire(timeout=PATIENCE)
+
+
+AT_EXIT = """
+import sys
+
+from blnk_auth import OAuthClient, Provider, Token
+
+package, origin, ca_file = sys.argv[1:]
+__import__(package)
+client = OAuthClient(
+    Provider(name="acme", token_endpoint=origin + "/token", api_origins=(origin,)),
+    client_id="id",
+    client_secret="s3cret",
+    verify=ca_file,
+)
+client._state.network.kept._clock = lambda: 1000.0
+alice = client.for_subject("alice")
+alice.adopt(Token("at-0", refresh_token="rt-0", expires_at=1.0))
+for _ in range(2):
+    alice.renew()
+"""
+
+
+def test_a_connection_that_is_idle_at_exit_is_closed_without_a_word(
+    package: Package, certificates: Certificates, tls: ssl.SSLContext | None
+) -> None:
+    """No warning, and nothing to wait for: by its clock, this connection would stay open for ever."""
+    with KeepAliveServer(lambda _: whole(PAIR), tls=tls) as server:
+        command = [sys.executable, "-W", "error", "-X", "dev", "-c", AT_EXIT, package]
+        command += [server.origin, certificates.ca_file]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert server.requests == [0, 0]
         assert server.ended.acquire(timeout=PATIENCE)
 
 

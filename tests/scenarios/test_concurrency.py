@@ -27,6 +27,7 @@ from support.clients import (
     through_threads,
 )
 from support.errors import raises
+from support.keep_alive import Steps
 from support.limits import PATIENCE
 from support.providers import acme_at
 from support.sites import Received, Reply, Site
@@ -34,7 +35,7 @@ from support.stores.scripted import DelegatingStore
 from support.waiting import Hold, cancel
 from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
 
-from blnk_auth import BlnkAuthError, TemporarilyUnavailable
+from blnk_auth import BlnkAuthError, TemporarilyUnavailable, TokenSource
 from blnk_auth.events import Event
 from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Fault, assert_renewed_once
@@ -292,19 +293,37 @@ def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Ki
     assert_renewed_once(world.sandbox)
 
 
+on_either = pytest.mark.parametrize("earlier", [0, 1], ids=["new connection", "used connection"])
+
+
+def expired_after(world: World, kind: Kind, earlier: int) -> TokenSource:
+    """The source of a user whose token has expired, after so many renewals; their connection is kept."""
+    client = world.client()
+    alice = world.expired(client=client)
+    kept = client._state.network.kept
+    kept._clock = Steps()
+    for _ in range(earlier):
+        with kind.open(alice) as http:
+            assert http.get(world.url).status == 200
+        world.expire()
+    assert len(kept._idle) == min(earlier, 1)
+    return alice
+
+
+@on_either
 @through_tasks
-def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, kind: Kind) -> None:
+def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, kind: Kind, earlier: int) -> None:
     """When the task that caused the renewal is cancelled after the rotation, the new pair is saved and used."""
-    alice = world.expired()
+    alice = expired_after(world, kind, earlier)
     with Hold() as asking, kind.open(alice) as http:
         world.sandbox.fail(Fault(rewrite=asking))
         leader = http.start("GET", world.url)
         asking.wait_until_reached()
         cancel(leader)
         asking.release()
-        world.events.wait_for("renewed")
+        world.events.wait_for("renewed", 1 + earlier)
         assert http.get(world.url).token == world.stored(alice).token.access_token
-    assert_renewed_once(world.sandbox)
+    assert world.renewals == (1 + earlier, 1 + earlier, 0)
 
 
 @through_tasks
@@ -323,10 +342,11 @@ def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind) -
     assert_renewed_once(world.sandbox)
 
 
+@on_either
 @through_tasks
-def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
+def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind, earlier: int) -> None:
     """Cancelling every task that waits for a renewal poisons neither that renewal nor the calls that come later."""
-    alice = world.expired()
+    alice = expired_after(world, kind, earlier)
     with Hold() as asking, kind.open(alice) as http:
         world.sandbox.fail(Fault(rewrite=asking))
         calls = [http.start("GET", world.url) for _ in range(5)]
@@ -338,7 +358,7 @@ def test_f08_calls_after_a_cancellation_work(world: World, kind: Kind) -> None:
         assert late.result(PATIENCE).status == 200
         world.expire()
         assert http.get(world.url).status == 200
-    assert world.renewals == (2, 2, 0)
+    assert world.renewals == (2 + earlier, 2 + earlier, 0)
 
 
 @through_every_client

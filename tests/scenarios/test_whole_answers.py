@@ -23,6 +23,7 @@ import trustme
 from requests.adapters import BaseAdapter
 from support.canary.leaks import leaks
 from support.errors import raises
+from support.keep_alive import Steps
 from support.limits import PATIENCE
 from support.providers import acme_at
 
@@ -51,10 +52,14 @@ Pieces = Iterator[bytes | float]
 
 
 class RawServer:
-    """Answers each request, once it is complete, with the bytes that `answer` gives, and closes the connection."""
+    """Answers each request, once it is complete, with the bytes that `answer` gives, and closes the connection.
+
+    A request for `/first` gets a usual answer before, and does not count. `connections` is how many there were.
+    """
 
     def __init__(self, answer: Callable[[bytes], bytes | Pieces], *, reads: bool = True) -> None:
         self.received: list[bytes] = []
+        self.connections = 0
         self._answer, self._reads = answer, reads
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._closing = threading.Event()
@@ -81,6 +86,7 @@ class RawServer:
             if self._closing.is_set():
                 connection.close()
                 return
+            self.connections += 1
             thread = threading.Thread(target=self._serve, args=(connection,))
             self._threads.append(thread)
             thread.start()
@@ -89,9 +95,12 @@ class RawServer:
         with connection:
             try:
                 received = self._read(connection) if self._reads else b""
+                while received.startswith(b"POST /first "):
+                    connection.sendall(answer("HTTP/1.1 200 OK\nContent-Length: 2", b"{}"))
+                    received = self._read(connection)
                 self.received.append(received)
-                answer = self._answer(received)
-                for piece in [answer] if isinstance(answer, bytes) else answer:
+                sent = self._answer(received)
+                for piece in [sent] if isinstance(sent, bytes) else sent:
                     if isinstance(piece, bytes):
                         connection.sendall(piece)
                     elif self._closing.wait(piece):
@@ -117,10 +126,17 @@ def package(request: pytest.FixtureRequest) -> Package:
 
 def send(package: Package, url: str, **settings: Any) -> HttpResponse:
     limits = {name: settings.pop(name) for name in list(settings) if hasattr(RenewalPolicy(), name)}
+    is_reused = settings.pop("on", "a new connection") == "a used connection"
     network = Network(policy=RenewalPolicy(**limits), **settings)
+    network.kept._clock = Steps()
+    transport = transport_for(package, network)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": "Basic cHJvb2Y="}
-    return transport_for(package, network).send(HttpRequest("POST", f"{url}/token", headers, BODY))
+    if is_reused:
+        assert transport.send(HttpRequest("POST", f"{url}/first", headers, BODY), seconds=PATIENCE).body == b"{}"
+    return transport.send(HttpRequest("POST", f"{url}/token", headers, BODY))
 
+
+on_either = pytest.mark.parametrize("on", ["a new connection", "a used connection"])
 
 _OPENED: list[Any] = []
 
@@ -161,12 +177,15 @@ def answer(head: str, body: bytes = b"") -> bytes:
     ids=["length", "chunked", "json 1.0", "json close", "empty", "204", "gzip", "deflate json 1.0"],
 )  # fmt: skip
 @pytest.mark.parametrize("client", ["ours", "the user's"])
-def test_an_answer_that_shows_its_end_is_whole(package: Package, client: str, sent: bytes, body: bytes) -> None:
+@on_either
+def test_an_answer_that_shows_its_end_is_whole(
+    package: Package, client: str, on: str, sent: bytes, body: bytes
+) -> None:
     """By a length, by chunks, or because it is a JSON document."""
     with RawServer(lambda _: sent) as server:
         own = own_client(package) if client == "the user's" else None
-        assert send(package, server.origin, client=own).body == body
-        assert len(server.received) == 1
+        assert send(package, server.origin, client=own, on=on).body == body
+        assert (len(server.received), server.connections) == (1, 1)
         if own is not None:
             own.close()
 
@@ -194,22 +213,25 @@ CUT = {
 
 @pytest.mark.parametrize("cut", CUT)
 @pytest.mark.parametrize("client", ["ours", "the user's"])
-def test_an_answer_that_breaks_off_is_not_an_answer(package: Package, client: str, cut: str) -> None:
+@on_either
+def test_an_answer_that_breaks_off_is_not_an_answer(package: Package, client: str, on: str, cut: str) -> None:
     """Wherever the connection ends; the server may have done what it was asked."""
     with RawServer(lambda _: CUT[cut]) as server:
         own = own_client(package) if client == "the user's" else None
         with pytest.raises(NoResponse) as caught:
-            send(package, server.origin, client=own)
+            send(package, server.origin, client=own, on=on)
         assert caught.value.sent is True
+        assert (len(server.received), server.connections) == (1, 1)
         if own is not None:
             own.close()
 
 
-def test_headers_that_break_off_after_a_length_are_not_an_answer(package: Package) -> None:
+@on_either
+def test_headers_that_break_off_after_a_length_are_not_an_answer(package: Package, on: str) -> None:
     """Also where the body would be empty: the rest may show which server answers."""
     cut = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n"
     with RawServer(lambda _: cut) as server, pytest.raises(NoResponse) as caught:
-        send(package, server.origin)
+        send(package, server.origin, on=on)
     assert caught.value.sent is True
 
 
@@ -270,10 +292,11 @@ def drip(start: bytes, piece: bytes = b"x") -> Pieces:
     ],
     ids=["headers", "form", "refusal", "length"],
 )
-def test_our_deadline_is_never_the_end_of_an_answer(package: Package, start: bytes) -> None:
+@on_either
+def test_our_deadline_is_never_the_end_of_an_answer(package: Package, on: str, start: bytes) -> None:
     """What we cut ourselves is not complete."""
     with RawServer(lambda _: drip(start)) as server, pytest.raises(NoResponse, match="not complete within") as caught:
-        send(package, server.origin, request_deadline=0.3)
+        send(package, server.origin, request_deadline=0.3, on=on)
     assert caught.value.sent is True
 
 
@@ -352,14 +375,17 @@ def packed(times: int) -> bytes:
 
 @pytest.mark.parametrize(("coding", "times"), [("gzip", 1), ("gzip, gzip", 2)])
 @pytest.mark.parametrize("client", ["ours", "the user's"])
-def test_a_small_answer_does_not_become_a_large_one(package: Package, client: str, coding: str, times: int) -> None:
+@on_either
+def test_a_small_answer_does_not_become_a_large_one(
+    package: Package, client: str, on: str, coding: str, times: int
+) -> None:
     """It is counted while it is decoded; several codings are not decoded at all."""
     content = packed(times)
     sent = answer(f"HTTP/1.1 200 OK\nContent-Encoding: {coding}\nContent-Length: {len(content)}", content)
     with RawServer(lambda _: sent) as server:
         own = own_client(package) if client == "the user's" else None
         with pytest.raises(ProtocolError if times == 1 else NoResponse):
-            send(package, server.origin, client=own, max_answer_bytes=1_000_000)
+            send(package, server.origin, client=own, max_answer_bytes=1_000_000, on=on)
         if own is not None:
             own.close()
 
@@ -368,7 +394,8 @@ def test_a_small_answer_does_not_become_a_large_one(package: Package, client: st
 
 
 @pytest.mark.parametrize("where", ["status line", "header", "long header"])
-def test_an_answer_that_repeats_our_secrets_is_not_quoted(package: Package, where: str) -> None:
+@on_either
+def test_an_answer_that_repeats_our_secrets_is_not_quoted(package: Package, on: str, where: str) -> None:
     """A debugging proxy may send the request back; the parser's error quotes the line."""
 
     def echo(received: bytes) -> bytes:
@@ -378,7 +405,7 @@ def test_an_answer_that_repeats_our_secrets_is_not_quoted(package: Package, wher
         return line + b"\r\n\r\n"
 
     with RawServer(echo) as server, pytest.raises(NoResponse) as caught:
-        send(package, server.origin)
+        send(package, server.origin, on=on)
     assert caught.value.sent is True
     assert leaks([str(caught.value), repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
     assert len(str(caught.value)) < 200

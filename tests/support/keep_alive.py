@@ -14,11 +14,14 @@ from typing import Any, Self
 
 from support.certificates import Certificates
 from support.limits import PATIENCE
+from support.providers import acme_at
 
-from blnk_auth import RenewalPolicy
+from blnk_auth import MemoryStore, OAuthClient, RenewalPolicy, Token
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, Package
 from blnk_auth._transport.network import Network, transport_for
+from blnk_auth.testing import Clock
 
+PAIR = b'{"access_token": "at-1", "refresh_token": "rt-1", "token_type": "Bearer", "expires_in": 3600}'
 PACKAGES: tuple[Package, ...] = ("httpx", "httpx2", "requests")
 BODY = b"grant_type=refresh_token&refresh_token=rt-of-alice"
 
@@ -132,7 +135,8 @@ class KeepAliveServer:
                 return None
             received += more
         head, _, body = received.partition(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
         while len(body) < length:
             if not (more := connection.recv(65536)):
                 return None
@@ -148,6 +152,38 @@ class Steps:
 
     def __call__(self) -> float:
         return self.now
+
+
+class RealWorld:
+    """A server that issues a pair for each request, and a user whose token has expired. Use it in a `with` block."""
+
+    def __init__(self) -> None:
+        self._server = KeepAliveServer(lambda _: whole(PAIR))
+        self._clock = Clock()
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        self.token_url, self.api_url = f"{self._server.origin}/token", f"{self._server.origin}/api"
+        client = OAuthClient(
+            acme_at(self._server.origin), client_id="id", client_secret="s3cret", store=MemoryStore(), clock=self._clock
+        )
+        client._state.network.kept._clock = Steps()
+        self.alice = client.for_subject("alice")
+        self.alice.adopt(Token("at-0", refresh_token="rt-0", expires_at=1.0))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.__exit__(*exc_info)
+
+    def expire(self) -> None:
+        """The token of the user expires."""
+        self._clock.advance(3601)
+
+    @property
+    def token_requests(self) -> list[int]:
+        """The connection of each token request so far."""
+        pairs = zip(self._server.requests, self._server.received, strict=True)
+        return [connection for connection, head in pairs if head.startswith(b"POST /token")]
 
 
 def network_for(certificates: Certificates, **settings: Any) -> Network:

@@ -20,6 +20,7 @@ import trustme
 from requests.adapters import BaseAdapter
 from support.canary.leaks import leaks
 from support.errors import raises
+from support.keep_alive import Steps
 from support.limits import PATIENCE
 
 from blnk_auth import ConfigurationError, ProtocolError, RenewalPolicy
@@ -57,10 +58,24 @@ def ask(url: str) -> HttpRequest:
     return HttpRequest("POST", f"{url}/oauth/token", headers, BODY)
 
 
-def send(package: Package, url: str, **settings: Any) -> HttpResponse:
+def send(package: Package, url: str, *, first: Sandbox | None = None, **settings: Any) -> HttpResponse:
+    """`first`: the sandbox, if the request is to be sent on a connection that was used before."""
     limits = {name: settings.pop(name) for name in list(settings) if hasattr(RenewalPolicy(), name)}
     network = Network(policy=RenewalPolicy(**limits), **settings)
-    return transport_for(package, network).send(ask(url))
+    transport = transport_for(package, network)
+    if first is not None:
+        network.kept._clock = Steps()
+        transport.send(HttpRequest("GET", f"{url}/data/ledgers", {}, b""), seconds=PATIENCE)
+        first.clear_record()
+        (kept,) = network.kept._idle
+        client = kept.client
+    response = transport.send(ask(url))
+    if first is not None:
+        assert [each.client for each in network.kept._idle] == [client]
+    return response
+
+
+on_either = pytest.mark.parametrize("on_a_used_connection", [False, True], ids=["new connection", "used connection"])
 
 
 def test_the_request_arrives_as_it_was_written(package: Package, sandbox: Sandbox) -> None:
@@ -77,10 +92,13 @@ def test_the_request_arrives_as_it_was_written(package: Package, sandbox: Sandbo
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_f36_redirects_are_handed_back_and_never_followed(package: Package, sandbox: Sandbox, status: int) -> None:
+@on_either
+def test_f36_redirects_are_handed_back_and_never_followed(
+    package: Package, sandbox: Sandbox, on_a_used_connection: bool, status: int
+) -> None:
     """F36: a 307 would carry the secrets along."""
     sandbox.fail(Fault(status=status, headers={"location": f"{sandbox.origin}/elsewhere"}))
-    assert send(package, sandbox.origin).status_code == status
+    assert send(package, sandbox.origin, first=sandbox if on_a_used_connection else None).status_code == status
     assert len(sandbox.requests) == 1
 
 
@@ -136,14 +154,15 @@ def test_a_host_that_does_not_exist_never_left(package: Package) -> None:
     ],
     ids=["disconnect", "read timeout", "total deadline", "drip"],
 )
+@on_either
 def test_f26_an_answer_that_does_not_come_whole_is_no_answer_in_time(
-    package: Package, sandbox: Sandbox, fault: Fault, limits: dict[str, float]
+    package: Package, sandbox: Sandbox, on_a_used_connection: bool, fault: Fault, limits: dict[str, float]
 ) -> None:
     """F26: it may have been renewed (`sent`), and the deadline holds however slowly the bytes drip."""
     sandbox.fail(fault)
     began_at = time.monotonic()
     with pytest.raises(NoResponse) as caught:
-        send(package, sandbox.origin, **limits)
+        send(package, sandbox.origin, first=sandbox if on_a_used_connection else None, **limits)
     assert caught.value.sent is True
     assert time.monotonic() - began_at < PATIENCE / 2
     assert leaks([caught.value, repr(caught.value)], ["rt-of-alice", "cHJvb2Y"]) == []
