@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from blnk_auth import errors
 
 PACKAGE = Path(blnk_auth.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
-TREES = {name: syntax_tree(path) for name, path in MODULES.items()}
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    return {name: syntax_tree(path) for name, path in MODULES.items()}
 
 
 def _is_ours(value: object) -> bool:
@@ -27,6 +32,12 @@ OUR_ERRORS = frozenset(each.__name__ for each in vars(errors).values() if _is_ou
 
 MOST_LINES = 400
 MOST_MEMBERS = 20
+
+
+def wrong(check: Callable[[str, ast.Module], Sized]) -> dict[str, Sized]:
+    """What a check finds in each module in which it finds something."""
+    return {module: found for module, tree in trees().items() if (found := check(module, tree))}
+
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
@@ -85,10 +96,9 @@ def avoided_words(module: str, tree: ast.AST) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_no_identifier_has_an_avoided_word(module: str) -> None:
+def test_no_identifier_has_an_avoided_word() -> None:
     """A reader finds things by the words of the field, so names use these."""
-    assert sorted(avoided_words(module, TREES[module])) == []
+    assert wrong(avoided_words) == {}
 
 
 def test_every_exception_is_used_and_has_a_reason() -> None:
@@ -109,10 +119,9 @@ def test_the_words_of_an_identifier_are_found() -> None:
 # --- errors carry data -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_error_is_taken_apart(module: str) -> None:
+def test_no_error_is_taken_apart() -> None:
     """What a program needs to know about an error is a field, so that a message can be reworded."""
-    assert places_that_take_errors_apart(TREES[module]) == []
+    assert wrong(lambda _, tree: places_that_take_errors_apart(tree)) == {}
 
 
 @pytest.mark.parametrize(
@@ -185,10 +194,9 @@ def _name_of(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_error_is_changed_after_it_was_made(module: str) -> None:
+def test_no_error_is_changed_after_it_was_made() -> None:
     """Several waiters may get one error, so a changed copy is made instead (`BlnkAuthError.replace`)."""
-    assert changed_errors(TREES[module]) == []
+    assert wrong(lambda _, tree: changed_errors(tree)) == {}
 
 
 @pytest.mark.parametrize(
@@ -215,10 +223,10 @@ def test_making_an_error_is_fine() -> None:
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_is_short(module: str) -> None:
+def test_a_module_is_short() -> None:
     """At most 400 lines, so that one idea fits."""
-    assert len(MODULES[module].read_text("utf-8").splitlines()) <= MOST_LINES
+    lengths = {module: len(path.read_text("utf-8").splitlines()) for module, path in MODULES.items()}
+    assert {module: length for module, length in lengths.items() if length > MOST_LINES} == {}
 
 
 def classes(tree: ast.AST) -> Iterator[ast.ClassDef]:
@@ -272,16 +280,20 @@ SUITES = {"StoreContract": "each method whose name begins with test_ is a test, 
 """Classes whose tests do not count, with the reason. Their other members do."""
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_class_has_one_job(module: str) -> None:
+def too_large(module: str, tree: ast.AST) -> dict[str, int]:
+    """The classes of a module that have too many public members, with their number."""
+    sizes = {node.name: len(counted_members(node)) for node in classes(tree)}
+    return {name: size for name, size in sizes.items() if size > MOST_MEMBERS}
+
+
+def test_a_class_has_one_job() -> None:
     """At most 20 public members."""
-    sizes = {node.name: len(counted_members(node)) for node in classes(TREES[module])}
-    assert {name: size for name, size in sizes.items() if size > MOST_MEMBERS} == {}
+    assert wrong(too_large) == {}
 
 
 def test_every_exception_to_the_size_is_needed() -> None:
     """It names one class of the package, which is too large without it."""
-    found = [node for tree in TREES.values() for node in classes(tree) if node.name in {*RECORDS, *SUITES}]
+    found = [node for tree in trees().values() for node in classes(tree) if node.name in {*RECORDS, *SUITES}]
     assert sorted(node.name for node in found) == sorted([*RECORDS, *SUITES])
     assert [node.name for node in found if len(public_members(node)) <= MOST_MEMBERS] == []
 
@@ -315,10 +327,9 @@ def missing_from_head(documentation: str) -> list[str]:
     return [what for what, found in wanted.items() if not found]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_begins_with_what_it_promises(module: str) -> None:
+def test_a_module_begins_with_what_it_promises() -> None:
     """Who uses it, what it promises, what it never does."""
-    assert missing_from_head(ast.get_docstring(TREES[module]) or "") == []
+    assert wrong(lambda _, tree: missing_from_head(ast.get_docstring(tree) or "")) == {}
 
 
 def test_what_a_head_leaves_out_is_seen() -> None:

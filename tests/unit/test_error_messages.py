@@ -5,13 +5,17 @@ Elsewhere tests look at fields, so a message can be reworded; here the rewording
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 
 import pytest
 from support.messages import FILE, NAMED, Message, messages, named_parts, written
 
-ALL = list(messages())
+
+@functools.cache
+def all_messages() -> list[Message]:
+    return list(messages())
 
 
 WITHOUT_REMEDY = {
@@ -50,10 +54,6 @@ FORMS = {
 """What no message has, as regular expressions, and what it has instead. ARGUMENT: the parameter that is named."""
 
 
-def names(message: Message) -> str:
-    return f"{message.module}: {message.problem[:60]}"
-
-
 def other_forms(problem: str, remedy: str | None = None, parameter: str | None = None) -> list[str]:
     """What a message should have instead of the forms that it has. What is filled in has no form."""
     written = re.sub(r"\{[^{}]*\}", "{}", f"{problem}; {remedy or ''}")
@@ -68,29 +68,29 @@ def test_the_messages_are_what_was_decided() -> None:
     assert written().splitlines() == FILE.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("message", ALL, ids=names)
-def test_a_message_names_what_is_wrong_and_what_to_do(message: Message) -> None:
+def test_a_message_names_what_is_wrong_and_what_to_do() -> None:
     """Two parts, no full stop at the end of either, naming the parameter that is wrong; `test_words.py` sees the
     words.
     """
-    for text in (message.problem, message.remedy or ""):
-        assert not text.removesuffix("...").endswith((".", ";", ","))
-        assert text == text.strip()
+    for message in all_messages():
+        for text in (message.problem, message.remedy or ""):
+            assert not text.removesuffix("...").endswith((".", ";", ",")), message
+            assert text == text.strip(), message
 
-    assert "; " not in message.problem.replace("'; '", "")
-    assert message.problem
-    assert message.remedy or (message.module, message.problem) in WITHOUT_REMEDY
+        assert "; " not in message.problem.replace("'; '", ""), message
+        assert message.problem, message
+        assert message.remedy or (message.module, message.problem) in WITHOUT_REMEDY, message
 
 
 def test_every_exception_is_a_message_without_remedy() -> None:
     """An exception is removed when the message is changed, or gets a remedy."""
-    assert {(each.module, each.problem) for each in ALL if not each.remedy} == set(WITHOUT_REMEDY)
+    assert {(each.module, each.problem) for each in all_messages() if not each.remedy} == set(WITHOUT_REMEDY)
 
 
-@pytest.mark.parametrize("message", ALL, ids=names)
-def test_messages_of_one_kind_have_one_form(message: Message) -> None:
+def test_messages_of_one_kind_have_one_form() -> None:
     """An argument of the wrong kind is described in the same words everywhere, and a string is called a string."""
-    assert other_forms(message.problem, message.remedy, message.parameter) == []
+    found = {message: other_forms(message.problem, message.remedy, message.parameter) for message in all_messages()}
+    assert {message: forms for message, forms in found.items() if forms} == {}
 
 
 def lacks_value(message: Message) -> bool:
@@ -102,7 +102,7 @@ def lacks_value(message: Message) -> bool:
 
 def test_a_message_shows_what_was_passed() -> None:
     """`name` must be ..., not ...; except where what was passed may be a secret."""
-    lacking = {message.parameter for message in ALL if lacks_value(message)}
+    lacking = {message.parameter for message in all_messages() if lacks_value(message)}
     assert lacking - set(WITHOUT_VALUE) == set()
     assert set(WITHOUT_VALUE) - lacking == set()
 
@@ -146,5 +146,5 @@ def test_what_is_filled_in_has_no_form() -> None:
 def test_there_are_messages_to_look_at() -> None:
     """The search finds what the package raises, and the remedies that it chooses from."""
     assert {module for module, _, _ in named_parts()} == set(NAMED)
-    assert len(ALL) > 150
-    assert {message.error for message in ALL} >= {"ConfigurationError", "StoreError", "SignInRequired"}
+    assert len(all_messages()) > 150
+    assert {message.error for message in all_messages()} >= {"ConfigurationError", "StoreError", "SignInRequired"}
