@@ -142,7 +142,7 @@ def test_a_handshake_after_an_expiry_has_the_new_token(world: World) -> None:
 
 
 def test_a_session_that_is_closed_while_its_request_waits_is_a_typed_error(world: World) -> None:
-    """The renewal goes on, and the pair is saved."""
+    """The renewal continues, and the pair is saved."""
     alice = world.expired()
 
     async def main() -> None:

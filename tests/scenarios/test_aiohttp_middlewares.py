@@ -107,7 +107,7 @@ def test_the_requests_of_one_call_have_one_timer_and_those_of_two_calls_have_two
 
 
 def test_which_headers_of_the_caller_follow_a_redirect_to_another_origin() -> None:
-    """`Authorization` does not. `Cookie` and `Proxy-Authorization` do not since 3.13. Any other header does."""
+    """`Authorization` does not. `Cookie` and `Proxy-Authorization` do not since 3.13.4. Any other header does."""
 
     async def main() -> None:
         own = {"Authorization": "a", "Cookie": "b=c", "Proxy-Authorization": "d", "X-Api-Key": "e"}
