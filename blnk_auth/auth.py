@@ -128,7 +128,7 @@ class Auth(RequestsFlow, _EveryAuth):  # type: ignore[misc]
             raise self._wrong_client(request)
         from ._request.httpx_flow import HttpxFlow
 
-        flow = type("Auth", (HttpxFlow,), {"_httpx": package.module, "_package": package.name})
+        flow = type("Auth", (HttpxFlow,), {"_httpx": package.module, "_package": package.token_package})
         return self._flows.setdefault(type(request), flow(self._source))
 
     def _wrong_client(self, request: object) -> ConfigurationError:

@@ -14,6 +14,7 @@ their HTTP package. It promises that all of them decide in the same way. It neve
   run it.
 * `aiohttp_retry`, `aiohttp_body`: what follows a response in aiohttp, and how the body of a rejection is read there.
 * `client_packages`: the HTTP packages that `Auth` serves, and which of them are imported.
+* `niquests_session`, `niquests_body`: what niquests adds to requests, sessions whose requests are awaited.
 * `client_errors`: converts our errors to errors of the HTTP package.
 * `blocking_and_async`: logic that waits, written once for threads and tasks.
 """

@@ -8,7 +8,10 @@ call. `CLIENT_PACKAGES` has a line for each package; how they call is in `reques
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .._protocol.http_messages import Package
 
 
 class ClientPackage(NamedTuple):
@@ -18,17 +21,23 @@ class ClientPackage(NamedTuple):
         name: The package as it is imported.
         auth_class: The class whose instances it accepts as `auth=`: its path below the package.
         request_class: The class of the requests that it calls an auth object with: its path below the package.
+        token_package: The package through which the token for such a request is asked for.
     """
 
     name: str
     auth_class: str
     request_class: str
+    token_package: Package
 
 
 CLIENT_PACKAGES = (
-    ClientPackage("requests", "auth.AuthBase", "PreparedRequest"),
-    ClientPackage("httpx", "Auth", "Request"),
-    ClientPackage("httpx2", "Auth", "Request"),
+    ClientPackage("requests", "auth.AuthBase", "PreparedRequest", "requests"),
+    ClientPackage("httpx", "Auth", "Request", "httpx"),
+    ClientPackage("httpx2", "Auth", "Request", "httpx2"),
+    # A fork of requests. Its urllib3 is another one too, so the token comes by a package that needs none.
+    ClientPackage("niquests", "auth.AuthBase", "PreparedRequest", "httpx"),
+    # A fork of httpx. If it is imported before httpx, both names are this package.
+    ClientPackage("httpxyz", "Auth", "Request", "httpx"),
 )
 
 
@@ -39,11 +48,13 @@ class Imported(NamedTuple):
         name: The name of the package in `CLIENT_PACKAGES`.
         module: The package itself.
         request_class: The class of its requests.
+        token_package: The package through which the token for such a request is asked for.
     """
 
     name: str
     module: Any
     request_class: type
+    token_package: Package
 
 
 _MOST = 16
@@ -74,6 +85,16 @@ def imported_package_of(request: object) -> Imported | None:
     return next((each for each in [*_imported.values()] if isinstance(request, each.request_class)), None)
 
 
+def requests_like_package_of(request: object) -> Imported:
+    """The package, requests or a fork of it, whose session sends `request`; requests, if no package has its class."""
+    package = imported_package_of(request)
+    if package is None:
+        import requests
+
+        package = Imported("requests", requests, requests.PreparedRequest, "requests")
+    return package
+
+
 def _look() -> tuple[type, ...]:
     global _last_look  # noqa: PLW0603 - what a process has imported is one fact
     looked_at: list[tuple[str, Any]] = []
@@ -85,7 +106,7 @@ def _look() -> tuple[type, ...]:
             # next call finds another module than this and looks again.
             module = None
         elif auth_class not in _imported:
-            _imported[auth_class] = Imported(package.name, module, request_class)
+            _imported[auth_class] = Imported(package.name, module, request_class, package.token_package)
         looked_at.append((package.name, module))
     for earliest in [*_imported][:-_MOST]:
         _imported.pop(earliest, None)

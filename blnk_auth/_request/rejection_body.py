@@ -22,10 +22,11 @@ client reads the response before it, and fails if that one is closed.
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .resumed import BrokenOff, BrokenOffRaw, EndedRaw, ResumedRaw, read_some, resumed_stream_class
 
@@ -223,10 +224,22 @@ def _decoded(package: Any, coding: str | None, raw: bytes) -> bytes | None:
     return bytes(decoded)
 
 
+class DiscardableBody(Protocol):
+    """The body of a rejection, in any package."""
+
+    def discard(self) -> bool:
+        """Free the connection, blocking the thread. Whether that was possible."""
+        ...
+
+    async def adiscard(self) -> bool:
+        """The same for a coroutine."""
+        ...
+
+
 class DiscardedBody:
     """A `Wait` that discards the body of a rejection. Its result is whether the connection is free."""
 
-    def __init__(self, body: HttpxRejectionBody) -> None:
+    def __init__(self, body: DiscardableBody) -> None:
         self._body = body
 
     def wait(self) -> bool:
@@ -245,7 +258,8 @@ class RequestsRejectionBody:
         is_awaited: Whether only a coroutine can read it, as with niquests' `AsyncSession`; then it is not read.
     """
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, package: Any, response: requests.Response) -> None:
+        self._exceptions: Any = package.packages.urllib3.exceptions
         self.is_awaited = _is_coroutine_function(getattr(response.raw, "read", None))
         self._response = response
         self._head: bytes | None = None
@@ -261,10 +275,10 @@ class RequestsRejectionBody:
         """The same; requests always blocks."""
         return self.wait()
 
-    def discard(self) -> None:
+    def discard(self) -> bool:
         """Free the connection, so that the request can be repeated, even through a pool of one."""
         if self.is_awaited:
-            return
+            return False
         headers = self._response.headers
         if self._head is None and "," not in headers.get("content-encoding", "") and not is_too_long(headers):
             self._read(is_limited=True)
@@ -273,15 +287,18 @@ class RequestsRejectionBody:
             self._response.raw = EndedRaw(b"", self._response.raw)
         self._response.content  # noqa: B018 - reads what is in memory already, for the history
         self._response.close()
+        return True
+
+    async def adiscard(self) -> bool:
+        """The same; requests always blocks."""
+        return self.discard()
 
     def _read(self, *, is_limited: bool) -> None:
-        from urllib3.exceptions import HTTPError
-
         raw, head = self._response.raw, bytearray()
         if getattr(self._response, "_content_consumed", False) or not hasattr(raw, "stream"):
             self._head, self._is_complete = self._response.content, True
             return
-        limit = _ReadLimit(raw, is_limited=is_limited)
+        limit = _ReadLimit(raw, self._exceptions.ReadTimeoutError, is_limited=is_limited)
         try:
             with limit:
                 while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < limit.ends_at:
@@ -291,7 +308,7 @@ class RequestsRejectionBody:
                         limit.raise_if_passed()
                         self._is_complete = True
                         break
-        except HTTPError as error:
+        except self._exceptions.HTTPError as error:
             self._head, self._response.raw = bytes(head), BrokenOffRaw(bytes(head), raw, error)
             return
         self._head = bytes(head)
@@ -308,7 +325,8 @@ def _is_coroutine_function(function: Any) -> bool:
 class _ReadLimit:
     """Ends a read of a raw response that blocks for too long, by shutting its socket down from another thread."""
 
-    def __init__(self, raw: Any, *, is_limited: bool) -> None:
+    def __init__(self, raw: Any, error: Any, *, is_limited: bool) -> None:
+        self._error = error
         self.ends_at = time.monotonic() + MAX_REJECTION_SECONDS
         self._raw = raw
         self._has_passed = False
@@ -319,10 +337,8 @@ class _ReadLimit:
 
     def raise_if_passed(self) -> None:
         """Raise an error if the read was too slow. Otherwise, the end of the socket would look like the body's end."""
-        from urllib3.exceptions import ReadTimeoutError
-
         if self._has_passed:
-            raise ReadTimeoutError(self._raw, "", f"no more of it came within {MAX_REJECTION_SECONDS:g} seconds")
+            raise self._error(self._raw, "", f"no more of it came within {MAX_REJECTION_SECONDS:g} seconds")
 
     def __enter__(self) -> Self:
         if self._timer is not None:
@@ -339,5 +355,8 @@ class _ReadLimit:
     def _pass(self) -> None:
         self._has_passed = True
         # The connection may have been returned to its pool a moment ago.
-        with contextlib.suppress(ValueError, RuntimeError, OSError):
+        with contextlib.suppress(ValueError, RuntimeError, OSError, AttributeError):
             self._raw.shutdown()
+            if self._raw.version < 20:
+                # urllib3-future's `shutdown` does nothing. Over HTTP/2, other requests share the socket.
+                self._raw.connection.sock.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ request of requests.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .._renewal.cached_token import CachedToken
@@ -16,6 +17,7 @@ from ..errors._extras import NamedInAnnotations
 from .before_sending import may_carry_token, token_to_send
 from .blocking_and_async import run
 from .client_errors import wrong_auth_class
+from .client_packages import requests_like_package_of
 from .requests_hook import ResponseHook, as_requests_error, attach_more, origin_of, was_attached
 
 if TYPE_CHECKING:
@@ -44,12 +46,9 @@ class RequestsFlow:
         return type(self), (self._source,)
 
     def __call__(  # noqa: C901 - the hot path: each function less is time saved for every request
-        self, request: requests.PreparedRequest, *_: object
+        self, request: requests.PreparedRequest
     ) -> requests.PreparedRequest:
-        """Attach the token. Called by requests; blocks while a renewal is needed.
-
-        aiohttp calls a middleware with a second argument, and gets an error.
-        """
+        """Attach the token. Called by requests; blocks while a renewal is needed."""
         credential = self._credential
         try:
             is_listed = (request.url or "").startswith(self._listed)
@@ -69,6 +68,8 @@ class RequestsFlow:
         # At this point it can only be our own header, which a traceback would show.
         own = None
         cached = credential.fresh() or self._token_when_ready(request)
+        if cached is None:
+            return request
         if not is_listed and not may_carry_token(credential, origin_of(request.url), cached):
             return request
         # `cached.header`, without the call.
@@ -88,8 +89,20 @@ class RequestsFlow:
     def _wrong_client(self, request: object) -> ConfigurationError:
         return wrong_auth_class(type(self).__name__, request)
 
-    def _token_when_ready(self, request: requests.PreparedRequest) -> CachedToken:
+    def _token_when_ready(self, request: requests.PreparedRequest) -> CachedToken | None:
+        """The token, once it is valid; None if it will be attached later, so that an event loop can run until then."""
+        if "pre_request" in request.hooks and _runs_in_event_loop():
+            from .niquests_session import attach_later
+
+            attach_later(self._credential, request)
+            return None
         try:
-            return run(token_to_send(self._credential, "requests"))
+            return run(token_to_send(self._credential, requests_like_package_of(request).token_package))
         except BlnkAuthError as error:
             raise as_requests_error(error, request) from None
+
+
+def _runs_in_event_loop() -> bool:
+    # Who has not imported asyncio runs in none.
+    asyncio: Any = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # the public one raises

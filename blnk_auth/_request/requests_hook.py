@@ -19,6 +19,7 @@ from ..errors import BlnkAuthError
 from ..errors._extras import NamedInAnnotations
 from .before_sending import own_proof_error
 from .client_errors import as_client_error
+from .client_packages import requests_like_package_of
 
 if TYPE_CHECKING:
     import requests
@@ -56,9 +57,9 @@ class ResponseHook:
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response | None:
         """Act on a response; None leaves it as it is. Called by requests; blocks while a renewal is needed."""
         if response.status_code in self._looked_at:
-            from .requests_retry import after_response
+            from .requests_retry import handle
 
-            return after_response(self, response, kwargs)
+            return handle(self, response, kwargs)
         # Done once for each token. After a redirect to another origin, the answered request did not have the token.
         if not self.sent.was_accepted and self._carried_ours(response):
             self.sent.was_accepted = True
@@ -165,13 +166,11 @@ def proof_target(method: str | None, url: str | None) -> tuple[str, str]:
 
 def _redirected(request: requests.PreparedRequest, response: requests.Response) -> tuple[str, str]:
     """The method and the URL with which requests follows a redirect, made by its own functions."""
-    import requests
-    from requests.utils import requote_uri
-
-    following, prepared = requests.sessions.SessionRedirectMixin(), request.copy()
-    following.rebuild_method(prepared, response)
-    location = following.get_redirect_target(response) or ""
-    return prepared.method or "GET", urljoin(response.url, requote_uri(urlsplit(location).geturl()))
+    package, prepared = requests_like_package_of(request).module, request.copy()
+    # Its session is not known here, and neither function needs it.
+    package.Session.rebuild_method(None, prepared, response)
+    location = package.Session.get_redirect_target(None, response) or ""
+    return prepared.method or "GET", urljoin(response.url, package.utils.requote_uri(urlsplit(location).geturl()))
 
 
 def origin_of(url: str | None) -> Origin:
@@ -183,11 +182,10 @@ def origin_of(url: str | None) -> Origin:
 
 
 def as_requests_error(error: BlnkAuthError, request: requests.PreparedRequest) -> BlnkAuthError:
-    """The same error, which is also a `requests.RequestException` with `.request`."""
-    import requests
-
+    """The same error, which is also a `RequestException` of the package of the request, and has `.request`."""
+    package = requests_like_package_of(request).module
     return as_client_error(
-        error, request, request_error=requests.RequestException, transport_error=requests.ConnectionError
+        error, request, request_error=package.RequestException, transport_error=package.ConnectionError
     )
 
 

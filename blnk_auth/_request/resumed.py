@@ -112,6 +112,9 @@ class EndedRaw(ResumedRaw):
     def stream(self, amount: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
         return iter(())
 
+    def read(self, amount: int | None = None, decode_content: bool | None = None) -> bytes:
+        return b""
+
 
 def read_some(raw: Any, amount: int, *, decode_content: bool | None) -> bytes:
     """The bytes that have arrived, at most `amount`. `read` would wait until all of them have arrived."""

@@ -200,8 +200,9 @@ def _watched(connection_class: Any, adapter: _WatchedAdapter) -> Any:
             super().connect()
             adapter.deadline.may_have_sent = True
 
-        def getresponse(self) -> Any:
-            response: Any = super().getresponse()
+        def getresponse(self, **settings: Any) -> Any:
+            # urllib3-future, which replaces urllib3 where niquests is installed, passes some.
+            response: Any = super().getresponse(**settings)
             adapter.used = self
             return response
 
