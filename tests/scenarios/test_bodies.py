@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 from packaging.version import Version
-from support.clients import AIOHTTP, REQUESTS, Kind, rows, through_every_client, through_httpx
+from support.clients import AIOHTTP, Kind, rows, through_every_client, through_httpx
 from support.worlds import World
 
 from blnk_auth.testing import RecordedRequest, assert_renewed_once
@@ -131,7 +131,15 @@ class Body:
 
 
 def requests_only(kind: Kind) -> bool:
-    return kind == REQUESTS
+    return kind.is_requests
+
+
+def requests_itself(kind: Kind) -> bool:
+    return kind.package == "requests"
+
+
+def niquests_only(kind: Kind) -> bool:
+    return kind.package == "niquests"
 
 
 def httpx_any(kind: Kind) -> bool:
@@ -206,7 +214,14 @@ BODIES = (
     Body("re-iterable", lambda _, __: {"data": Reiterable()}, repeated=False, where=requests_only),
     Body("pipe", lambda _, s: {"data": pipe(s)}, repeated=False, where=requests_only),
     Body("unseekable", lambda _, __: {"data": Unseekable()}, repeated=False, where=requests_only),
-    Body("encoder", lambda _, __: {"data": Encoder()}, repeated=False, where=requests_only),
+    Body(
+        "encoder",
+        lambda _, __: {"data": Encoder()},
+        repeated=False,
+        where=requests_itself,
+    ),
+    # niquests reads it into memory.
+    Body("encoder", lambda _, __: {"data": Encoder()}, repeated=True, where=niquests_only),
     Body("generator", lambda _, __: {"content": generator()}, repeated=False, where=httpx_sync),
     Body("one-shot iterator", lambda _, __: {"content": OneShot()}, repeated=False, where=httpx_sync),
     Body("iter(list)", lambda _, __: {"content": iter([PAYLOAD])}, repeated=False, where=httpx_sync),

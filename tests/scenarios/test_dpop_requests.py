@@ -13,7 +13,6 @@ import requests
 from support.clients import (
     AIOHTTP,
     HERD,
-    REQUESTS,
     Http,
     Kind,
     through_every_client,
@@ -339,9 +338,9 @@ def test_a_redirect_that_is_not_followed_can_be_followed_by_hand(server: DpopSer
     """As `response.next` of requests and `response.next_request` of httpx."""
     server.answer = redirecting("/new")
     with kind.open(source_at(server)) as http:
-        not_followed = {"allow_redirects": False} if kind == REQUESTS else {}
+        not_followed = {"allow_redirects": False} if kind.is_requests else {}
         response = http.native.get(f"{server.origin}/old", **not_followed)
-        following = response.next if kind == REQUESTS else response.next_request
+        following = response.next if kind.is_requests else response.next_request
         assert http.native.send(following).status_code == 200
     assert server.refusals == []
 
@@ -397,7 +396,7 @@ def hooked(http: Http) -> list[int]:
     async def ahook(response: Any) -> None:
         hook(response)
 
-    if http.kind == REQUESTS:
+    if http.kind.is_requests:
         http.native.hooks["response"].append(hook)
     else:
         http.native.event_hooks = {"response": [ahook if http.kind.is_async else hook]}
@@ -411,7 +410,7 @@ def test_hooks_of_the_caller_see_what_they_see_of_a_rejected_token(server: DpopS
     with kind.open(source_at(server)) as http:
         seen = hooked(http)
         assert http.get(f"{server.origin}/x").status == 200
-    assert seen == ([200] if kind == REQUESTS else [401, 200])
+    assert seen == ([200] if kind.is_requests else [401, 200])
 
 
 def test_a_prepared_request_that_is_sent_again_gets_another_proof(server: DpopServer) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 import trustme
-from support.clients import AIOHTTP, REQUESTS, Http, Kind, through_every_client
+from support.clients import AIOHTTP, Http, Kind, through_every_client
 from support.proxies import Everywhere
 from support.sites import Received, Reply
 from support.worlds import NO_RENEWAL, World
@@ -189,7 +189,7 @@ def test_f38_a_foreign_origin_gets_no_token_however_it_is_spelled(
 
 
 def invalid_url(kind: Kind) -> tuple[type[Exception], ...]:
-    return () if kind == REQUESTS else (kind.module.InvalidURL,)
+    return () if kind.is_requests else (kind.module.InvalidURL,)
 
 
 REDIRECTS = {

@@ -341,7 +341,7 @@ def test_f37_an_authorization_header_of_the_users_own_is_left_alone(world: World
     assert "users-own" not in world.events.wait_for("token_withheld").detail
 
 
-@through(lambda kind: kind.package != "requests")
+@through(lambda kind: not kind.is_requests)
 def test_f37_two_authorization_headers_of_the_users_own_are_left_alone(world: World, kind: Kind) -> None:
     """A caller of httpx or aiohttp may repeat a header; what that is good for is the caller's business."""
     # aiohttp keeps the last of two that are spelled in different ways.

@@ -274,7 +274,7 @@ def watch(http: Http) -> list[int]:
     async def ahook(response: Any) -> None:
         seen.append(response.status_code)
 
-    if http.kind == REQUESTS:
+    if http.kind.is_requests:
         http.native.hooks["response"].append(hook)
     else:
         http.native.event_hooks = {"response": [ahook if http.kind.is_async else hook]}
@@ -287,7 +287,7 @@ def test_f39_hooks_of_the_callers_see_the_apis_answers_and_no_token_request(worl
     with Api(Reply.rejected()) as api, kind.open(world.signed_in(api_origins=(api.origin,))) as http:
         seen = watch(http)
         assert http.get(api.origin).status == 200
-        assert seen == ([200] if kind == REQUESTS else [401, 200])
+        assert seen == ([200] if kind.is_requests else [401, 200])
     assert_renewed_once(world.sandbox)
 
 
@@ -336,7 +336,7 @@ def test_f52_a_pickled_response_takes_no_refresh_token_along(shared_world: Share
     assert again.status_code == 200
     assert (token.refresh_token or "?").encode() not in pickled
     assert shared_world.sandbox.client_secret.encode() not in pickled
-    if kind == REQUESTS:
+    if kind.is_requests:
         with requests.Session() as session:
             assert session.send(again.request).status_code == 200
 

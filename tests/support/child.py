@@ -84,8 +84,10 @@ def call(kind: str, alice: TokenSource, url: str) -> int:
         return requests.get(url, auth=Auth(alice) if with_auth else RequestsAuth(alice), timeout=60).status_code
     if package == "aiohttp":
         return asyncio.run(through_aiohttp(alice, url))
+    if package == "niquests":
+        return through_niquests(manner, alice, url)
     module = __import__(package)
-    auth = Auth(alice) if with_auth else {"httpx": HttpxAuth, "httpx2": Httpx2Auth}[package](alice)
+    auth = Auth(alice) if with_auth else {"httpx": HttpxAuth, "httpx2": Httpx2Auth, "httpxyz": Auth}[package](alice)
     if manner == "sync":
         with module.Client(auth=auth, trust_env=False, timeout=60) as http:
             return int(http.get(url).status_code)
@@ -97,6 +99,18 @@ async def through_aiohttp(alice: TokenSource, url: str) -> int:
 
     async with aiohttp.ClientSession(middlewares=(AiohttpAuth(alice),)) as http, http.get(url) as response:
         return response.status
+
+
+def through_niquests(manner: str, alice: TokenSource, url: str) -> int:
+    import niquests
+
+    if manner == "sync":
+        return int(niquests.get(url, auth=Auth(alice), timeout=60).status_code or 0)
+
+    async def awaited() -> Any:
+        return await niquests.aget(url, auth=Auth(alice), timeout=60)
+
+    return int(asyncio.run(awaited()).status_code)
 
 
 async def acall(module: Any, auth: Any, url: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from support.limits import PATIENCE
 from blnk_auth import AiohttpAuth, Auth, Httpx2Auth, HttpxAuth, RequestsAuth
 from blnk_auth._renewal.credential import Source
 
-Package = Literal["requests", "httpx", "httpx2", "aiohttp"]
+Package = Literal["requests", "httpx", "httpx2", "aiohttp", "niquests", "httpxyz"]
 Manner = Literal["sync", "asyncio", "trio"]
 
 HERD = 50
@@ -96,8 +97,13 @@ class Kind:
 
     @property
     def is_httpx(self) -> bool:
-        """Whether it is httpx or httpx2, whose names are the same."""
-        return self.package in ("httpx", "httpx2")
+        """Whether it is httpx, httpx2 or httpxyz, whose names are the same."""
+        return self.package in ("httpx", "httpx2", "httpxyz")
+
+    @property
+    def is_requests(self) -> bool:
+        """Whether it is requests or niquests, whose names are the same."""
+        return self.package in ("requests", "niquests")
 
     @property
     def body_parameter(self) -> str:
@@ -111,14 +117,14 @@ class Kind:
     @property
     def request_error(self) -> type[Exception]:
         """What every error raised through the shell must also be."""
-        names = {"requests": "RequestException", "aiohttp": "ClientError"}
+        names = {"requests": "RequestException", "niquests": "RequestException", "aiohttp": "ClientError"}
         error: type[Exception] = getattr(self.module, names.get(self.package, "RequestError"))
         return error
 
     @property
     def transport_error(self) -> type[Exception]:
         """What a retry wrapper repeats."""
-        names = {"requests": "ConnectionError", "aiohttp": "ClientConnectionError"}
+        names = {"requests": "ConnectionError", "niquests": "ConnectionError", "aiohttp": "ClientConnectionError"}
         error: type[Exception] = getattr(self.module, names.get(self.package, "TransportError"))
         return error
 
@@ -126,6 +132,10 @@ class Kind:
         """The package's own asynchronous client that carries `auth`, for a test that runs the event loop itself."""
         if self.package == "aiohttp":
             return self.module.ClientSession(middlewares=(auth,))
+        if self.package == "niquests":
+            from support.niquests_client import opened_natively
+
+            return opened_natively(auth)
         return self.module.AsyncClient(auth=auth, trust_env=False, verify=False)
 
     async def status_of(self, native: Any, url: str) -> int:
@@ -144,6 +154,8 @@ class Kind:
             "httpx": HttpxAuth,
             "httpx2": Httpx2Auth,
             "aiohttp": AiohttpAuth,
+            "niquests": Auth,
+            "httpxyz": Auth,
         }
         return shells[self.package](source)
 
@@ -154,6 +166,10 @@ class Kind:
             return _Requests(self, shell, Settings(**settings))
         if self.package == "aiohttp":
             return _Aiohttp(self, shell, Settings(**settings))
+        if self.package == "niquests":
+            from support.niquests_client import opened
+
+            return opened(self, shell, Settings(**settings))
         adapter = _HttpxAsync if self.is_async else _Httpx
         return adapter(self, shell, Settings(**settings))
 
@@ -169,7 +185,7 @@ class Settings:
     http2: bool = False
 
 
-class _Adapter:
+class Adapter:
     """What all adapters derive from the one way to start a call."""
 
     def __init__(self, kind: Kind) -> None:
@@ -202,7 +218,7 @@ class _Adapter:
         return [call.exception(PATIENCE) or call.result() for call in calls]
 
 
-class _Threaded(_Adapter):
+class Threaded(Adapter):
     """Concurrent calls are threads."""
 
     @functools.cached_property
@@ -213,7 +229,7 @@ class _Threaded(_Adapter):
         return self._pool.submit(self.request, method, url, **native)
 
 
-class _Requests(_Threaded):
+class _Requests(Threaded):
     def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
         self.native = self._stack.enter_context(requests.Session())
@@ -226,7 +242,7 @@ class _Requests(_Threaded):
             self.native.mount(scheme, _Adapting(settings.verify, pool_maxsize=settings.pool, pool_block=True))
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
-        return _answer_of(self._send(method, url, **native))
+        return answer_of(self._send(method, url, **native))
 
     def stream(self, url: str) -> Streamed:
         response = self._send("GET", url, stream=True)
@@ -248,21 +264,21 @@ class _Adapting(HTTPAdapter):
         return super().proxy_manager_for(*args, **kwargs, ssl_context=self._verify)
 
 
-class _Httpx(_Threaded):
+class _Httpx(Threaded):
     def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
         client = kind.module.Client(**_httpx_settings(kind, auth, settings))
         self.native = self._stack.enter_context(client)
 
     def request(self, method: str, url: str, **native: Any) -> Answer:
-        return _answer_of(self.native.request(method, url, **native))
+        return answer_of(self.native.request(method, url, **native))
 
     def stream(self, url: str) -> Streamed:
         response = self.native.send(self.native.build_request("GET", url), stream=True)
         return Streamed(response.status_code, response.close)
 
 
-class _HttpxAsync(_Adapter):
+class _HttpxAsync(Adapter):
     """Concurrent calls are tasks of one event loop."""
 
     def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
@@ -273,7 +289,7 @@ class _HttpxAsync(_Adapter):
 
     def start(self, method: str, url: str, **native: Any) -> Future[Answer]:
         async def call() -> Answer:
-            return _answer_of(await self.native.request(method, url, **native))
+            return answer_of(await self.native.request(method, url, **native))
 
         return self.portal.start_task_soon(call)
 
@@ -285,7 +301,7 @@ class _HttpxAsync(_Adapter):
         return Streamed(response.status_code, lambda: self.portal.call(response.aclose))
 
 
-class _Aiohttp(_Adapter):
+class _Aiohttp(Adapter):
     def __init__(self, kind: Kind, auth: Any, settings: Settings) -> None:
         super().__init__(kind)
         self._calls = AiohttpCalls(auth, settings, self._stack.enter_context)
@@ -326,7 +342,7 @@ def _bare_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _answer_of(response: Any) -> Answer:
+def answer_of(response: Any) -> Answer:
     """The three packages name these alike."""
     return Answer(
         response.status_code,
@@ -341,7 +357,16 @@ REQUESTS = Kind("requests", "sync")
 HTTPX = Kind("httpx", "sync")
 AIOHTTP = Kind("aiohttp", "asyncio")
 
-KINDS = (
+FORKS = (
+    Kind("niquests", "sync"),
+    Kind("niquests", "asyncio"),
+    Kind("httpxyz", "sync"),
+    Kind("httpxyz", "asyncio"),
+    Kind("httpxyz", "trio"),
+)
+"""They are tried in an environment of their own, since niquests replaces urllib3: `make test-clients`."""
+
+REGULAR = (
     REQUESTS,
     HTTPX,
     Kind("httpx", "asyncio"),
@@ -352,7 +377,10 @@ KINDS = (
     AIOHTTP,
 )
 
-WITH_AUTH = tuple(Kind(kind.package, kind.manner, with_auth=True) for kind in KINDS if kind != AIOHTTP)
+KINDS = FORKS if os.environ.get("BLNK_AUTH_TEST_FORKS") else REGULAR
+
+# The forks have no other auth class.
+WITH_AUTH = tuple(Kind(kind.package, kind.manner, with_auth=True) for kind in KINDS if kind not in (AIOHTTP, *FORKS))
 
 _ALWAYS = ("Auth-requests", "Auth-httpx-asyncio", "Auth-httpx2-sync")
 """One for each package. Since `Auth` runs the flow of the other classes, the rest is tried in the deep run."""

@@ -86,7 +86,7 @@ def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None
 
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
     """A package that this library has no auth class for."""
-    with raises(ConfigurationError, parameter="auth", shows=("requests, httpx and httpx2",)):
+    with raises(ConfigurationError, parameter="auth", shows=("requests, httpx, httpx2, niquests and httpxyz",)):
         RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]
 
 
@@ -94,5 +94,5 @@ def test_another_caller_of_auth_is_referred_to_the_headers() -> None:
     """`Auth` fits no more than the packages that it is made for; the headers fit everywhere."""
     auth = Auth(ScriptedWorld().signed_in())
     for call in (auth, auth.sync_auth_flow, auth.async_auth_flow):
-        with raises(ConfigurationError, parameter="auth", shows=("requests, httpx and httpx2", "source.headers(url)")):
+        with raises(ConfigurationError, parameter="auth", shows=("requests, httpx, httpx2, niquests and httpxyz", "source.headers(url)")):
             call(Unusual())
