@@ -49,6 +49,9 @@ def test_what_is_not_a_source_is_refused_immediately(auth_class: Any, mistake: s
     assert leaks([str(caught.value)], ["a-secret", "blnk_a-key"]) == []
 
 
+PACKAGES = "requests, httpx, httpx2, niquests and httpxyz"
+
+
 def through_requests(auth: Any) -> None:
     with requests.Session() as session:
         session.auth = auth
@@ -86,7 +89,7 @@ def test_the_auth_class_of_another_package_is_refused(send: Callable[[Any], None
 
 def test_another_caller_of_an_auth_class_gets_the_rule() -> None:
     """A package that this library has no auth class for."""
-    with raises(ConfigurationError, parameter="auth", shows=("requests, httpx, httpx2, niquests and httpxyz",)):
+    with raises(ConfigurationError, parameter="auth", shows=(PACKAGES,)):
         RequestsAuth(ScriptedWorld().signed_in())(Unusual())  # type: ignore[arg-type]
 
 
@@ -94,5 +97,5 @@ def test_another_caller_of_auth_is_referred_to_the_headers() -> None:
     """`Auth` fits no more than the packages that it is made for; the headers fit everywhere."""
     auth = Auth(ScriptedWorld().signed_in())
     for call in (auth, auth.sync_auth_flow, auth.async_auth_flow):
-        with raises(ConfigurationError, parameter="auth", shows=("requests, httpx, httpx2, niquests and httpxyz", "source.headers(url)")):
+        with raises(ConfigurationError, parameter="auth", shows=(PACKAGES, "source.headers(url)")):
             call(Unusual())
