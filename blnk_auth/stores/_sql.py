@@ -14,13 +14,14 @@ it ends. This module never imports SQLAlchemy before a store is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, clears_locals
 from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
+from ._due import UNKNOWN, DueEntry, DueStore, saved_due_at
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
 from ._pages import keys_in_order, rows_in_order
 from ._server_url import call_for, pickled_url
@@ -39,7 +40,7 @@ __all__ = ["SQLStore"]
 
 @public
 @clears_locals
-class SQLStore(PickledByArguments):
+class SQLStore(PickledByArguments, DueStore):
     """Keeps tokens in a database. Safe to use from many threads, processes and hosts.
 
     Connects when first used. A pickle carries no records, and the URL only if it has no password. For a store that is
@@ -140,7 +141,7 @@ class SQLStore(PickledByArguments):
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         version = new_version()
-        if not self._database.write(self._database.checked(key), expected, version, to_json(data)):
+        if not self._database.write(self._database.checked(key), expected, version, to_json(data), saved_due_at(data)):
             raise conflict(key)
         return version
 
@@ -155,6 +156,41 @@ class SQLStore(PickledByArguments):
         database = self._database
         rows = rows_in_order(database.keys_from, database.keys_after, database.checked(prefix), self._out_of_order)
         return keys_in_order(rows, prefix)
+
+    def due(
+        self, prefix: str, before: float, *, after: tuple[float, str] | None = None, limit: int
+    ) -> list[DueEntry] | None:
+        """Find the next due records by the index.
+
+        Args:
+            prefix: What their keys begin with.
+            before: UTC epoch seconds. Records that are due at this moment or later are not returned.
+            after: The `due_at` and the key of the last entry of the page before. None: the first page.
+            limit: How many entries are returned at most.
+
+        Returns:
+            The entries behind `after`, ascending by (due_at, key). None: the tables are of an earlier version, so every
+            record is read until `create_schema` has been called.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        rows = self._database.due(self._database.checked(prefix), before, after, limit)
+        return None if rows is None else [DueEntry(due_at, key, due_at > UNKNOWN) for due_at, key in rows]
+
+    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
+        self._database.note_due([(self._database.checked(key), version, due_at) for key, version, due_at in found])
+
+    def repair_due(self, prefix: str) -> Iterator[int]:
+        """Do nothing: the index is a part of the table, so it lacks no record.
+
+        Args:
+            prefix: What the keys of the records begin with.
+
+        Returns:
+            An iterator that is empty. It raises nothing.
+        """
+        return iter(())
 
     def _out_of_order(self) -> StoreError:
         return StoreError(

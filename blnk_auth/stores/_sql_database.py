@@ -11,65 +11,43 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
-    Dialect,
     Engine,
     Executable,
-    create_engine,
+    bindparam,
     delete,
-    event,
     exists,
-    make_url,
+    func,
     select,
+    text,
     update,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..errors import ConfigurationError, StoreError, is_text
+from ..errors import StoreError
 from ._forks import reset_in_child
 from ._pages import PAGE
-from ._private_file import create_file
 from ._server_url import may_hold_password
+from ._sql_engine import MIGRATION_SECONDS, STATEMENT_SECONDS, engine_for, parsed, refuse_unsupported
 from ._sql_errors import NO_TABLE, NOT_TEXT, is_read_only, judge
-from ._sql_migrations import check_version, migrate
-from ._sql_schema import MAX_KEY_BYTES, SUPPORTED, database_now, insert_if_missing, leases, records
+from ._sql_migrations import INDEX_FROM, check_version, migrate
+from ._sql_schema import MAX_KEY_BYTES, MYSQL, ExactText, database_now, insert_if_missing, leases, records
 
 _Result = TypeVar("_Result")
 _Write = Insert | Update | Delete
 
 _ATTEMPTS = 5
 _PAUSE = 0.05
-_CONNECT_SECONDS = 5
-_STATEMENT_SECONDS = 10
-"""Seconds that one statement may take. The statements of a store touch one row and take milliseconds."""
-
-_TIME_LIMITS: dict[str, dict[str, Any]] = {
-    "psycopg": {
-        "connect_timeout": _CONNECT_SECONDS,
-        "tcp_user_timeout": _STATEMENT_SECONDS * 1000,
-        "options": f"-c statement_timeout={_STATEMENT_SECONDS}s",
-    },
-    "pymysql": {
-        "connect_timeout": _CONNECT_SECONDS,
-        "read_timeout": _STATEMENT_SECONDS,
-        "write_timeout": _STATEMENT_SECONDS,
-    },
-    "pysqlite": {"timeout": 30},
-}
-_TIME_LIMITS["psycopg2"] = _TIME_LIMITS["psycopg"]
-_TIME_LIMITS["mysqldb"] = _TIME_LIMITS["pymysql"]
-
-_DIALECTS = "postgresql+psycopg, mariadb+pymysql, mysql+pymysql or sqlite"
+_ASK_VERSION_EVERY = 60.0
+"""Seconds after which tables of an earlier version are looked at again: another process may have migrated them."""
 
 _inherited: list[object] = []
 """Connection pools of the parent process. They are kept, because collecting them would close its connections."""
@@ -87,13 +65,14 @@ class Database:
         if isinstance(url_or_engine, Engine):
             self._engine = url_or_engine
         else:
-            self.url = _parsed(url_or_engine)
-            self._engine = _engine_for(self.url)
-        _refuse_unsupported(self._engine)
+            self.url = parsed(url_or_engine)
+            self._engine = engine_for(self.url)
+        refuse_unsupported(self._engine)
         # One statement, one transaction: also under REPEATABLE READ each sees what is stored now. Without this option,
         # SQLAlchemy does not keep the row count of an INSERT.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
-        self._is_version_checked = False
+        self._version: int | None = None
+        self._asked_at = 0.0
         reset_in_child(self)
 
     def __repr__(self) -> str:
@@ -109,20 +88,33 @@ class Database:
 
     def create_schema(self) -> None:
         """Create the tables, or bring those of an earlier version up to date."""
-        self._perform("set up", migrate, checks_version=False)
+        engine = self._engine if self.url is None else engine_for(self.url, MIGRATION_SECONDS)
+        try:
+            options = engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
+            self._perform("set up", migrate, on=options)
+        finally:
+            if engine is not self._engine:
+                engine.dispose()
+        self._version = None
 
     def record(self, key: str) -> tuple[str, str] | None:
         """The version and the text of a record, or None."""
         rows = self._rows(select(records.c.version, records.c.data).where(records.c.store_key == key))
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def write(self, key: str, expected: str | None, version: str, text: str) -> bool:
+    def write(self, key: str, expected: str | None, version: str, content: str, due_at: float | None) -> bool:
         """Replace a version of a record, or create it where `expected` is None; False if another version is there."""
         if expected is None:
             statement: Insert | Update = insert_if_missing(records, self._dialect).values(store_key=key)
         else:
             statement = update(records).where(records.c.store_key == key, records.c.version == expected)
-        if self._changed(statement.values(version=version, data=text)):
+        statement = statement.values(version=version, data=content)
+        indexed = statement.values(saved_due_at=due_at, due_version=version)
+
+        def run(connection: Connection) -> int:
+            return connection.execute(indexed if self._has_index else statement).rowcount
+
+        if self._perform("written", run):
             return True
         # If the connection was lost after the first attempt took effect, the stored version is the one it wrote.
         return self.version(key) == version
@@ -153,6 +145,50 @@ class Database:
 
     def _keys(self, condition: ColumnElement[bool]) -> list[tuple[str]]:
         return self._rows(select(records.c.store_key).where(condition).order_by(records.c.store_key).limit(PAGE))
+
+    # --- due records ---------------------------------------------------------------------------------------------
+
+    def due(self, prefix: str, before: float, after: tuple[float, str] | None, limit: int) -> list[Any] | None:
+        """The next page of (due_at, key); None if the tables have no index."""
+        due_at, key = records.c.due_at, records.c.store_key
+        # A function, so that no database looks for the prefix in the index of the keys: nearly all may begin with it.
+        length = len(prefix.encode() if self._dialect in MYSQL else prefix)
+        has_prefix = func.substr(key, 1, length, type_=ExactText()) == prefix
+        in_order = select(due_at, key).where(has_prefix).order_by(due_at, key)
+
+        def run(connection: Connection) -> list[Any] | None:
+            if not self._has_index:
+                return None
+            if after is None:
+                return _all(connection, in_order.where(due_at < before).limit(limit))
+            # In two parts: for `(due_at, key) > (...)` not every database uses the index.
+            found: list[Any] = []
+            if after[0] < before:
+                together = select(due_at, key).where(has_prefix, due_at == after[0], key > after[1]).order_by(key)
+                found = _all(connection, together.limit(limit))
+            if len(found) < limit:
+                behind = in_order.where(due_at > after[0], due_at < before)
+                found += _all(connection, behind.limit(limit - len(found)))
+            return found
+
+        return self._perform("read", run)
+
+    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
+        """Write when records are due that have a version still."""
+        noted = (
+            update(records)
+            .where(records.c.store_key == bindparam("of_key"), records.c.version == bindparam("of_version"))
+            .values(saved_due_at=bindparam("noted"), due_version=records.c.version)
+        )
+        # Two processes that correct the same entries must not wait for each other: hence in one order.
+        rows = [{"of_key": key, "of_version": version, "noted": due_at} for key, version, due_at in sorted(found)]
+
+        def run(connection: Connection) -> None:
+            if self._has_index and rows:
+                # One transaction takes one flush of the log.
+                _in_transaction(connection, noted, rows)
+
+        self._perform("written", run)
 
     @staticmethod
     def checked(key: str) -> str:
@@ -197,25 +233,27 @@ class Database:
         return self._engine.dialect.name
 
     def _rows(self, statement: Executable) -> list[Any]:
-        return self._perform("read", lambda connection: [tuple(row) for row in connection.execute(statement)])
+        return self._perform("read", lambda connection: _all(connection, statement))
 
     def _changed(self, statement: _Write) -> bool:
         """Whether the statement changed a row."""
         return bool(self._perform("written", lambda connection: connection.execute(statement).rowcount))
 
-    def _perform(self, done: str, work: Callable[[Connection], _Result], *, checks_version: bool = True) -> _Result:
-        """The result of `work` on a connection. `done` completes "cannot be ..." in messages."""
-        attempts_left, ends_at = _ATTEMPTS, time.monotonic() + _STATEMENT_SECONDS
+    def _perform(self, done: str, work: Callable[[Connection], _Result], *, on: Engine | None = None) -> _Result:
+        """The result of `work` on a connection. `done` completes "cannot be ..." in messages.
+
+        `on`: the engine for a migration; None for the usual one, whose tables must be usable.
+        """
+        attempts_left, ends_at = _ATTEMPTS, time.monotonic() + STATEMENT_SECONDS
         while True:
             attempts_left -= 1
             connected = False
             try:
-                with self._autocommit.connect() as connection:
+                with (on or self._autocommit).connect() as connection:
                     connected = True
                     try:
-                        if checks_version and not self._is_version_checked:
-                            check_version(connection)
-                            self._is_version_checked = True
+                        if on is None:
+                            self._ask_version(connection)
                         return work(connection)
                     except DBAPIError as error:
                         if is_read_only(error):
@@ -237,87 +275,32 @@ class Database:
                 )
             time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - spreads attempts, protects nothing
 
+    def _ask_version(self, connection: Connection) -> None:
+        """Read the version of the tables at first, and once a minute while they are of an earlier version."""
+        now = time.monotonic()
+        if self._version is None or (not self._has_index and now >= self._asked_at + _ASK_VERSION_EVERY):
+            self._version, self._asked_at = check_version(connection), now
+
+    @property
+    def _has_index(self) -> bool:
+        return self._version is not None and self._version >= INDEX_FROM
+
     def reset_after_fork(self) -> None:
         """Called in a forked child, which must neither use nor close its parent's connections."""
         _inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
 
 
-def _parsed(url: str | URL) -> URL:
-    if not isinstance(url, str) or is_text(url):
-        with suppress(ArgumentError, ValueError):
-            return make_url(url)
-    # Raised outside of the except clause, because SQLAlchemy's error quotes the URL, and so the password.
-    raise ConfigurationError(
-        "url_or_engine must be a SQLAlchemy URL or an Engine",
-        parameter="url_or_engine",
-        remedy="pass one, such as 'postgresql+psycopg://user:password@host/database'",
-    )
+def _all(connection: Connection, statement: Executable) -> list[Any]:
+    return [tuple(row) for row in connection.execute(statement)]
 
 
-def _engine_for(url: URL) -> Engine:
-    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
-    if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:"):
-            raise ConfigurationError(
-                "url_or_engine names a database in memory",
-                parameter="url_or_engine",
-                remedy="use MemoryStore for that, whose URL is memory:",
-            )
-        # SQLite's file locks do not survive a fork with an open connection, so none stays open.
-        options["poolclass"] = NullPool
+def _in_transaction(connection: Connection, statement: Update, rows: list[dict[str, Any]]) -> None:
+    connection.execute(text("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN"))
     try:
-        limits = _TIME_LIMITS.get(url.get_driver_name(), {})
-        # Limits in the URL have precedence.
-        limits = {name: value for name, value in limits.items() if name not in url.query}
-        engine = create_engine(url, connect_args=limits, **options)
-        if url.get_backend_name() == "sqlite":
-            event.listen(engine, "do_connect", _create_privately)
-        if url.get_driver_name() == "psycopg":
-            event.listen(engine, "do_connect", _connect_with_deadline)
-        return engine
-    except NoSuchModuleError:
-        problem = f"names the dialect {url.drivername!r}, which SQLAlchemy does not know"
-        remedy = f"use {_DIALECTS}"
-    except ModuleNotFoundError as missing:
-        problem = f"needs the driver {missing.name}, which is not installed"
-        remedy = f"pip install {_DRIVER_PACKAGES.get(missing.name or '', missing.name)}"
-    except (SQLAlchemyError, TypeError, ValueError) as error:
-        problem = f"is not usable ({type(error).__name__})"
-        remedy = "compare it with the examples of SQLAlchemy"
-    raise ConfigurationError(f"url_or_engine {problem}", parameter="url_or_engine", remedy=remedy)
-
-
-_DRIVER_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""Modules of drivers whose package has another name, or needs an extra to work where no library is installed."""
-
-
-def _create_privately(_dialect: Dialect, _record: object, args: list[str], _options: dict[str, Any]) -> None:
-    """Create a SQLite file for this user alone, before SQLite makes it readable for all. A file that exists is kept."""
-    with suppress(OSError):
-        create_file(Path(args[0]))
-
-
-def _connect_with_deadline(_dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> Any:
-    """Connect psycopg with a time limit for each statement."""
-    from ._psycopg_deadline import connect
-
-    return connect(*args, seconds=_STATEMENT_SECONDS + 1, **options)
-
-
-def _refuse_unsupported(engine: Engine) -> None:
-    if engine.dialect.name not in SUPPORTED:
-        raise ConfigurationError(
-            f"url_or_engine is for {engine.dialect.name}, which is not supported",
-            parameter="url_or_engine",
-            remedy=f"use {_DIALECTS}",
-        )
-    if engine.dialect.is_async:
-        raise ConfigurationError(
-            f"url_or_engine has the asynchronous driver {engine.dialect.driver}",
-            parameter="url_or_engine",
-            remedy=(
-                f"use a synchronous one, such as {_DIALECTS}. It does not block an event loop, because stores are "
-                "called on a worker thread"
-            ),
-        )
+        connection.execute(statement, rows)
+        connection.execute(text("COMMIT"))
+    except BaseException:
+        with suppress(SQLAlchemyError):
+            connection.execute(text("ROLLBACK"))
+        raise

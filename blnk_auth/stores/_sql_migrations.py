@@ -14,9 +14,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, text, update
+from sqlalchemy import Column, Connection, Table, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from ..errors import StoreError
 from ._sql_errors import NO_TABLE, judge
@@ -25,8 +27,8 @@ from ._sql_schema import MYSQL, insert_if_missing, leases, records, schema
 Migration = Callable[[Connection], None]
 
 _LOCK = "blnk_auth_schema"
-_LOCK_SECONDS = 8
-"""Below the time limit of a statement."""
+_LOCK_SECONDS = 600
+"""How long MySQL waits for another process that migrates. An index of a million records takes seconds."""
 
 
 def _first_tables(connection: Connection) -> None:
@@ -34,11 +36,40 @@ def _first_tables(connection: Connection) -> None:
         _create(connection, table)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first_tables,)
+class _AddColumn(DDLElement):
+    """An `ALTER TABLE` that, unlike a text, honours the `schema_translate_map` of an engine."""
+
+    def __init__(self, column: Column[Any]) -> None:
+        self.column = column
+
+
+@compiles(_AddColumn)
+def _compile_add_column(element: _AddColumn, compiler: DDLCompiler, **_options: Any) -> str:
+    table = compiler.preparer.format_table(element.column.table)
+    return f"ALTER TABLE {table} ADD COLUMN {compiler.get_column_specification(element.column)}"
+
+
+def _index_of_due_records(connection: Connection) -> None:
+    schema_name = (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+    present = {each["name"] for each in inspect(connection).get_columns(records.name, schema_name)}
+    for column in (records.c.saved_due_at, records.c.due_version, records.c.due_at):
+        if column.name not in present:
+            connection.execute(_AddColumn(column))
+    [index] = records.indexes
+    if index.name not in {each["name"] for each in inspect(connection).get_indexes(records.name, schema_name)}:
+        connection.execute(CreateIndex(index))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables, _index_of_due_records)
 """The change from each version to the next. Only append to it, because the earlier ones were applied to users' tables.
 Each can be run again, because MySQL commits after every change of a table, so a crash may leave half of a migration."""
 
 _WITHOUT_VERSION = 1
+
+USABLE_FROM = 1
+"""Tables from this version on work as they are. Those before `INDEX_FROM` have no index of due records."""
+
+INDEX_FROM = 2
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
@@ -54,8 +85,10 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIO
             connection.execute(update(schema).where(schema.c.id == 1).values(version=len(migrations)))
 
 
-def check_version(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
-    """Raise `StoreError` if the tables are of a version that this release cannot use."""
+def check_version(
+    connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS, usable_from: int = USABLE_FROM
+) -> int:
+    """The version of the tables. Raises `StoreError` if this release cannot use them."""
     try:
         version = _stored(connection) or _WITHOUT_VERSION
     except DBAPIError as error:
@@ -63,12 +96,13 @@ def check_version(connection: Connection, migrations: tuple[Migration, ...] = MI
             raise
         version = _WITHOUT_VERSION
     _refuse_newer(version, len(migrations))
-    if version < len(migrations):
+    if version < usable_from:
         raise StoreError(
-            f"the tables of SQLStore have the schema version {version}, and this blnk_auth needs {len(migrations)}",
+            f"the tables of SQLStore have the schema version {version}, and this blnk_auth needs {usable_from}",
             parameter="schema",
             remedy="call create_schema() once, which keeps every record, or add the changes with your migrations",
         )
+    return version
 
 
 def _stored(connection: Connection) -> int | None:

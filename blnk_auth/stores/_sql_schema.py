@@ -17,10 +17,10 @@ from ..errors import redacted
 from ..errors._extras import import_failure
 
 try:
-    from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, Table, Text, insert
+    from sqlalchemy import BigInteger, Column, Computed, Dialect, Double, Index, Integer, MetaData, Table, Text, insert
     from sqlalchemy.dialects import mysql, postgresql, sqlite
     from sqlalchemy.ext.compiler import compiles
-    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.sql.functions import FunctionElement
     from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -70,6 +70,16 @@ class RecordText(TypeDecorator[str]):
         return redacted(value)
 
 
+class Generated(Computed):
+    """The expression of a generated column. It is computed when it is read, where an index can have such a column."""
+
+
+@compiles(Generated)
+def _compile_generated(element: Generated, compiler: DDLCompiler, **_options: Any) -> str:
+    text = compiler.sql_compiler.process(element.sqltext, include_table=False, literal_binds=True)
+    return f"GENERATED ALWAYS AS ({text}) {'STORED' if compiler.dialect.name == 'postgresql' else 'VIRTUAL'}"
+
+
 metadata: MetaData = MetaData()
 """The tables of `SQLStore`, for the migrations of an application: Alembic's `target_metadata`."""
 
@@ -80,6 +90,12 @@ records = Table(
     Column("version", ExactText, nullable=False),
     # JSON text, because a JSON type would round numbers and reorder members.
     Column("data", RecordText, nullable=False),
+    # The end of the grant, as the record had it in the version `due_version`; NULL is never.
+    Column("saved_due_at", Double),
+    Column("due_version", ExactText),
+    # 0 is not known: a process of an earlier version writes neither column, so the versions differ.
+    Column("due_at", Double, Generated("CASE WHEN due_version = version THEN saved_due_at ELSE 0 END")),
+    Index("blnk_auth_records_due", "due_at", "store_key"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
 )

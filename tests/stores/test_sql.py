@@ -30,7 +30,7 @@ from support.stores.lease_contract import (
 from support.stores.workers import create_schema_when_told
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
-from blnk_auth.stores import SQLStore, _sql_errors, metadata
+from blnk_auth.stores import DueEntry, SQLStore, _sql_errors, metadata
 from blnk_auth.stores._psycopg_deadline import NoAnswerInTime, connect
 from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
@@ -231,6 +231,39 @@ def test_tables_without_a_version_are_migrated(first_tables: None, url: str, raw
         assert record.data == {"n": 2}
 
 
+def test_the_index_of_due_records_is_made_by_the_migration(first_tables: None, url: str, raw: Engine) -> None:
+    """Before it there is none, so every record is read; after it those records count as due until corrected."""
+    with SQLStore(url) as store, SQLStore(url) as other:
+        uses(store)
+        assert store.due("", 9.0, limit=9) is None
+        store.note_due([("alice", "v1", 5.0)])
+        other.create_schema()
+        # What a process saves that has not noticed yet counts as due.
+        store.save("carol", {"due_at": 1e9}, expected=None)
+        entries = [DueEntry(0.0, "alice", is_exact=False), DueEntry(0.0, "carol", is_exact=False)]
+        assert other.due("", 9.0, limit=9) == entries
+        store._database._asked_at = -1e9
+        assert store.due("", 9.0, limit=9) == entries
+        record = store.load("alice")
+        assert record is not None
+        store.note_due([("alice", record.version, 5.0)])
+        assert store.due("a", 9.0, limit=9) == [DueEntry(5.0, "alice", is_exact=True)]
+        store.save("carol", {"due_at": 6.0}, expected=getattr(store.load("carol"), "version", None))
+        assert store.due("c", 9.0, limit=9) == [DueEntry(6.0, "carol", is_exact=True)]
+
+
+@pytest.mark.parametrize("due_at", [None, 5e9], ids=["never due", "due later"])
+def test_what_a_process_of_the_previous_version_saves_counts_as_due(
+    store: SQLStore, raw: Engine, due_at: float | None
+) -> None:
+    """It knows no index: what it changes and what it adds is found until it was read."""
+    store.save("alice", {"due_at": due_at}, expected=None)
+    assert store.due("", 1e9, limit=9) == []
+    run(raw, "UPDATE blnk_auth_records SET version = 'v2', data = '{}' WHERE store_key = 'alice'")
+    run(raw, "INSERT INTO blnk_auth_records (store_key, version, data) VALUES ('bob', 'v1', '{}')")
+    assert [(entry.due_at, entry.key) for entry in store.due("", 1e9, limit=9) or ()] == [(0.0, "alice"), (0.0, "bob")]
+
+
 def test_four_processes_migrate_at_the_same_time(first_tables: None, url: str, raw: Engine) -> None:
     """Any number of processes may migrate the same tables at the same moment."""
     run_processes(4, create_schema_when_told, partial(SQLStore, url))
@@ -268,16 +301,16 @@ def test_an_older_schema_is_migrated_before_it_is_used(store: SQLStore, raw: Eng
     store.save("alice", {"n": 1}, expected=None)
     with autocommit.connect() as connection:
         with raises(StoreError, parameter="schema"):
-            check_version(connection, LATER)
+            check_version(connection, LATER, usable_from=len(LATER))
         with pytest.raises(KeyboardInterrupt):
             migrate(connection, (*LATER, crash))
-        assert version_of(raw) == [1]
+        assert version_of(raw) == [len(MIGRATIONS)]
     with autocommit.connect() as connection:
         migrate(connection, LATER)
         check_version(connection, LATER)
-    assert version_of(raw) == [2]
+    assert version_of(raw) == [len(LATER)]
     assert "note" in {column["name"] for column in inspect(raw).get_columns("blnk_auth_records")}
-    with raises(StoreError, shows="version 2"):
+    with raises(StoreError, shows=f"version {len(LATER)}"):
         SQLStore(raw).load("alice")
 
 

@@ -338,6 +338,9 @@ def of_requests_auth(it: RequestsAuth) -> None:
 
 
 def of_sqlstore(it: SQLStore) -> None:
+    assert_type(it.due("prefix", 0.0, limit=1), list[DueEntry] | None)
+    assert_type(it.note_due([("key", "version", None)]), None)
+    assert_type(it.repair_due("prefix"), Iterator[int])
     assert_type(SQLStore("sqlite:///tokens.db"), SQLStore)
     assert_type(it.close(), None)
     assert_type(it.create_schema(), None)

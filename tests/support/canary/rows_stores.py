@@ -150,7 +150,7 @@ STORES: dict[str, tuple[str, Open]] = {
     "SimpleStore": (_drives("SimpleStore"), lambda _: DictStore()),
     "FileStore": (_drives("FileStore", "check"), lambda world: FileStore(world.directory / "files")),
     "SQLiteStore": (_drives("SQLiteStore", f"check {INDEX}"), lambda world: SQLiteStore(world.directory / "tokens.db")),
-    "SQLStore on SQLite": (_drives("SQLStore", "create_schema"), _of_an_engine),
+    "SQLStore on SQLite": (_drives("SQLStore", f"create_schema {INDEX}"), _of_an_engine),
     "SQLStore on PostgreSQL": ("", _postgres),
     "SQLStore on MariaDB": ("", _mariadb),
     "RedisStore": (_drives("RedisStore", "eviction_policy"), _redis),
