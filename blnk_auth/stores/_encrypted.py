@@ -3,7 +3,8 @@
 Used by users who must store tokens encrypted. It promises, in addition to the inner store's promises:
 
 * The data is encrypted with AES-256-GCM and bound to the record's key: a record that is altered, or moved to another
-  key, cannot be decrypted. Keys, versions and sizes stay readable. An old record that is restored under its own key can
+  key, cannot be decrypted. Keys, versions, sizes and `due_at` stay readable, and a `due_at` that is altered is an
+  error when its record is read. An old record that is restored under its own key can
   still be decrypted.
 * Records are written with the first of `keys`, and read with any of them. To rotate, add a new key at the beginning,
   call `reencrypt`, and remove the old key.
@@ -24,10 +25,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals, kind_of
+from ..errors import ConfigurationError, NotPickled, StoreError, clears_locals, is_number, kind_of
 from ..errors._extras import needs_extra
 from ..errors._pickling import public
 from ._async_adapter import AsyncTokenStore, as_token_store
+from ._due import DUE_AT, UNKNOWN, DueEntry, DueStore
 from ._self_checking import SelfChecking, Unreadable
 from ._server_url import call_for
 from ._store_handle import PickledByArguments
@@ -47,7 +49,7 @@ _LOCK_SECONDS = 60.0
 
 @public
 @clears_locals
-class EncryptedStore(PickledByArguments):
+class EncryptedStore(PickledByArguments, DueStore):
     """Encrypts records and keeps them in another store. Safe to use from as many threads and processes as that store.
 
     A pickle carries no key that was given as bytes or text. For a store that is passed to another process, give a
@@ -142,6 +144,33 @@ class EncryptedStore(PickledByArguments):
     def keys(self, prefix: str = "") -> Iterator[str]:
         return self._inner.keys(prefix)
 
+    def due(
+        self, prefix: str, before: float, *, after: tuple[float, str] | None = None, limit: int
+    ) -> list[DueEntry] | None:
+        """Find the next due records by the index of `inner`, as far as it has one.
+
+        Args:
+            prefix: What their keys begin with.
+            before: UTC epoch seconds. Records that are due at this moment or later are not returned.
+            after: The `due_at` and the key of the last entry of the page before. None: the first page.
+            limit: How many entries are returned at most.
+
+        Returns:
+            The entries behind `after`, ascending by (due_at, key). None: `inner` has no index.
+
+        Raises:
+            StoreError: The index cannot be read.
+        """
+        inner = self._inner
+        return inner.due(prefix, before, after=after, limit=limit) if isinstance(inner, DueStore) else None
+
+    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
+        if isinstance(self._inner, DueStore):
+            self._inner.note_due(found)
+
+    def repair_due(self, prefix: str) -> Iterator[int]:
+        return self._inner.repair_due(prefix) if isinstance(self._inner, DueStore) else iter(())
+
     def close(self) -> None:
         """Close `inner`, if it has a `close`. A later use opens it again."""
         close = getattr(self._inner, "close", None)
@@ -212,7 +241,10 @@ class EncryptedStore(PickledByArguments):
 
     def _sealed(self, key: str, data: dict[str, Any]) -> dict[str, Any]:
         cipher = self._newest()
-        return {"encrypted": FORMAT, "key_id": cipher.key_id, "sealed": cipher.seal(key, data)}
+        sealed = {"encrypted": FORMAT, "key_id": cipher.key_id, "sealed": cipher.seal(key, data)}
+        due_at = data.get(DUE_AT, UNKNOWN)
+        # Outside too, for the index of `inner`. It is sealed with the rest, so that a change of it is noticed.
+        return {DUE_AT: due_at, **sealed} if DUE_AT in data and (due_at is None or is_number(due_at)) else sealed
 
     def _opened(self, key: str, data: dict[str, Any]) -> dict[str, Any]:
         written, key_id = data.get("encrypted"), data.get("key_id")
@@ -242,6 +274,9 @@ class EncryptedStore(PickledByArguments):
         opened = cipher.open(key, data.get("sealed"))
         if opened is None:
             raise unreadable(key, "it cannot be opened, because it was altered, or moved there from another key")
+        # It may be missing outside: an earlier version has sealed the record again. Then it counts as due.
+        if DUE_AT in data and (DUE_AT not in opened or opened[DUE_AT] != data[DUE_AT]):
+            raise unreadable(key, f"its {DUE_AT} was altered")
         return opened
 
     # --- keys ----------------------------------------------------------------------------------------------------

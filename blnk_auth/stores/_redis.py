@@ -3,7 +3,7 @@
 Used by users with several hosts. It promises, in addition to what `_token_store` promises:
 
 * Each method runs one Lua script on the server, so it needs one round trip, and `save` is atomic. Taking and releasing
-  a lock need one round trip each.
+  a lock need one round trip each. In a cluster, `save` needs a second one for the index of due records.
 * The lock is a key in the server that contains its owner's name and expires. It is renewed while the holder works, see
   `_lease`.
 * The record and the lock of one key are in the same hash slot, so that a Redis Cluster can be used.
@@ -14,7 +14,8 @@ It cannot promise that every saved record stays, because Redis does not: after a
 then be used twice. `docs/how-to/use-postgresql-or-redis.md` describes the settings that make this unlikely.
 
 Keys in the server, for the key `alice` in the namespace `blnk_auth`: the hash `{blnk_auth/alice}` with the fields
-`version` and `data`, and while it is locked the string `{blnk_auth/alice}:lock` with the owner's name.
+`version` and `data`, and while it is locked the string `{blnk_auth/alice}:lock` with the owner's name. The sorted set
+`{blnk_auth/}:due` is the index of due records, see `_redis_due`.
 
 This module never imports redis-py before a store is made.
 """
@@ -22,15 +23,17 @@ This module never imports redis-py before a store is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, StoreError, clears_locals, is_number, quoted
 from ..errors._extras import NamedInAnnotations, needs_extra
 from ..errors._pickling import public
+from ._due import DueEntry, DueStore, saved_due_at
 from ._lease import LEASE_SECONDS, LeaseLocks, checked_lease, lease_lost
-from ._redis_scripts import DELETE, GIVE_BACK, LOAD, RENEW, SAVE, TAKE, Script
+from ._redis_due import DueIndex, member_of, score_of
+from ._redis_scripts import DELETE, GIVE_BACK, LOAD, MOVE_DUE, RENEW, SAVE, TAKE, Script
 from ._server_url import call_for, pickled_url
 from ._store_handle import PickledByArguments
 from ._token_store import Record, Version, conflict, from_json, new_version, to_json, unreadable
@@ -61,6 +64,11 @@ class _ServerKeys:
     def lock(self, key: str) -> bytes:
         return _encoded(f"{self._start}{key}}}:lock")
 
+    @property
+    def index(self) -> bytes:
+        """The sorted set of due records. No record and no lock has this name."""
+        return _encoded(f"{self._start}}}:due")
+
     def pattern(self, prefix: str) -> bytes:
         """Matches the records whose keys begin with `prefix`, and no locks."""
         literally = _GLOB_CHARACTERS.sub(r"\\\1", prefix)
@@ -73,7 +81,7 @@ class _ServerKeys:
 
 @public
 @clears_locals
-class RedisStore(PickledByArguments):
+class RedisStore(PickledByArguments, DueStore):
     """Keeps tokens in a Redis or Valkey server. Safe to use from many threads, processes and hosts.
 
     Connects when first used. A pickle carries no records, and the URL only if it has no password. For a store that is
@@ -138,6 +146,8 @@ class RedisStore(PickledByArguments):
         self._namespace = namespace
         self._server_keys = _ServerKeys(namespace)
         self._expires = expire_with_refresh_token
+        keys = self._server_keys
+        self._index = DueIndex(keys.index, keys.record, keys.key, lambda: self._server)
         self._locks = LeaseLocks(_RedisLeases(self, self._server_keys, lease), lease)
 
     @property
@@ -199,15 +209,21 @@ class RedisStore(PickledByArguments):
         text, version = to_json(data), new_version()
         condition = "" if expected is None else f"={expected}"
         end = _end_of_use(data) if self._expires else ""
-        if not self._server.run("written", SAVE, [self._server_keys.record(key)], condition, version, text, end):
+        server, entry = self._server, (member_of(key, ""), score_of(saved_due_at(data)))
+        record, index = self._server_keys.record(key), self._index.name
+        if not server.run("written", SAVE, [record], condition, version, text, end, *entry, index=index):
             raise conflict(key)
+        if server.is_cluster:
+            # The record is saved: without its entry it is found by a repair.
+            with suppress(StoreError):
+                replaced = b"" if expected is None else member_of(key, expected)
+                server.run("written", MOVE_DUE, [index], replaced, member_of(key, version), entry[1])
         return version
 
     def delete(self, key: str) -> None:
         owner = self._locks.owner_here(key)
-        if not self._server.run(
-            "written", DELETE, [self._server_keys.record(key), self._server_keys.lock(key)], owner or ""
-        ):
+        names = [self._server_keys.record(key), self._server_keys.lock(key)]
+        if not self._server.run("written", DELETE, names, owner or "", member_of(key, ""), index=self._index.name):
             raise lease_lost(key)
 
     def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
@@ -217,6 +233,42 @@ class RedisStore(PickledByArguments):
         found = map(self._server_keys.key, self._server.scan(self._server_keys.pattern(prefix)))
         # A name that is not text is another program's: no key of this store could be read under it.
         return iter(sorted(key for key in found if key is not None))
+
+    def due(self, prefix: str, before: float, *, after: tuple[float, str] | None = None, limit: int) -> list[DueEntry]:
+        """Find the next due records by the index, and compare the version of each entry with its record.
+
+        The first page also looks at some 1,000 records, and adds those that are not in the index.
+
+        Args:
+            prefix: What their keys begin with.
+            before: UTC epoch seconds. Records that are due at this moment or later are not returned.
+            after: The `due_at` and the key of the last entry of the page before. None: the first page.
+            limit: How many entries are returned at most.
+
+        Returns:
+            The entries behind `after`, ascending by (due_at, key).
+
+        Raises:
+            StoreError: The server cannot be read.
+        """
+        return self._index.page(prefix, before, after, limit, self._server_keys.pattern(""))
+
+    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
+        self._index.add(found)
+
+    def repair_due(self, prefix: str) -> Iterator[int]:
+        """Add the records that are not in the index, because a process of an earlier version saved them, for example.
+
+        Args:
+            prefix: What the keys of the records begin with.
+
+        Returns:
+            An iterator. For each page of about 1,000 names it returns how many entries it added.
+
+        Raises:
+            StoreError: The server cannot be read. It may be raised during the iteration.
+        """
+        return self._index.repair(self._server_keys.pattern(prefix))
 
 
 class _RedisLeases:

@@ -7,6 +7,8 @@ arguments, and so the tokens.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -81,6 +83,7 @@ class Server:
     def __init__(self, url_or_client: str | Client, namespace: str) -> None:
         self.url: str | None = url_or_client if isinstance(url_or_client, str) else None
         self.client: Client = _client_of(url_or_client)
+        self.is_cluster: bool = isinstance(self.client, RedisCluster)
         where = type(self.client).__name__ if self.url is None else _without_secrets(self.url)
         self.name: str = f"RedisStore({where!r}, namespace={namespace!r})"
         reset_in_child(self)
@@ -90,10 +93,21 @@ class Server:
         if self.url is not None:
             self.client.close()
 
-    def run(self, done: str, script: Script, keys: list[bytes], *args: str | int) -> Any:
-        """Run a script and return its result. Raises `StoreError`; `done` completes "cannot be ..." in its message."""
+    def run(
+        self, done: str, script: Script, keys: list[bytes], *args: str | int | bytes, index: bytes | None = None
+    ) -> Any:
+        """Run a script and return its result. Raises `StoreError`; `done` completes "cannot be ..." in its message.
+
+        `index`: one more key, which is left out in a cluster, where it is in another slot.
+        """
         try:
             try:
+                if index is not None and not self.is_cluster:
+                    try:
+                        return self._evaluate(script, [*keys, index], args)
+                    except ClusterCrossSlotError:
+                        # A plain client, at a server that has all slots of a cluster.
+                        self.is_cluster = True
                 return self._evaluate(script, keys, args)
             except ReadOnlyError:
                 if isinstance(self.client, RedisCluster):
@@ -115,6 +129,39 @@ class Server:
             problem, remedy = _judge(error)
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
 
+    def scan_pages(self, pattern: bytes) -> Iterator[list[bytes | str]]:
+        """The same names, for each reply of the server. A name may come twice. Raises `StoreError`."""
+        cursor = 0
+        names: Iterator[bytes | str] = iter(())
+        try:
+            if isinstance(self.client, RedisCluster):
+                names = cast("Any", self.client).scan_iter(match=pattern, count=_SCAN_COUNT)
+                while page := list(itertools.islice(names, _SCAN_COUNT)):
+                    yield page
+                return
+            while True:
+                cursor, found = cast("Any", self.client).scan(cursor, match=pattern, count=_SCAN_COUNT)
+                yield found
+                if not cursor:
+                    return
+        except _ERRORS as error:
+            problem, remedy = _judge(error)
+        raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
+
+    def versions(self, records: list[bytes]) -> list[str | None]:
+        """The versions of these records, in one round trip to each server; None for one that is missing."""
+        try:
+            pipeline: Any = cast("Any", self.client).pipeline(transaction=False)
+            for record in records:
+                pipeline.hget(record, "version")
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        except _ERRORS as error:
+            problem, remedy = _judge(error)
+        else:
+            # What another program has stored under such a name is not a record.
+            return [_version(reply) for reply in replies]
+        raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
+
     def eviction_policy(self) -> str | None:
         """What the server does when its memory is full; None if it does not allow the question."""
         try:
@@ -126,7 +173,7 @@ class Server:
         evicting = [str(node.get("maxmemory_policy")) for node in nodes if node.get("maxmemory")]
         return next((policy for policy in evicting if policy != _NO_EVICTION), _NO_EVICTION)
 
-    def _evaluate(self, script: Script, keys: list[bytes], args: tuple[str | int, ...]) -> Any:
+    def _evaluate(self, script: Script, keys: list[bytes], args: tuple[str | int | bytes, ...]) -> Any:
         try:
             return self.client.evalsha(script.sha, len(keys), *keys, *args)
         except NoScriptError:
@@ -141,6 +188,14 @@ class Server:
         if self.url is not None:
             _inherited.append(self.client)
             self.client = _client_of(self.url)
+
+
+def _version(reply: Any) -> str | None:
+    if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+        raise reply
+    if isinstance(reply, bytes):
+        return reply.decode("utf-8", "replace")
+    return reply if isinstance(reply, str) else None
 
 
 def _client_of(url_or_client: str | Client) -> Client:

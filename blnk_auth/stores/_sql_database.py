@@ -36,7 +36,7 @@ from ..errors import StoreError
 from ._forks import reset_in_child
 from ._pages import PAGE
 from ._server_url import may_hold_password
-from ._sql_engine import MIGRATION_SECONDS, STATEMENT_SECONDS, engine_for, parsed, refuse_unsupported
+from ._sql_connections import MIGRATION_SECONDS, STATEMENT_SECONDS, engine_for, parsed, refuse_unsupported
 from ._sql_errors import NO_TABLE, NOT_TEXT, is_read_only, judge
 from ._sql_migrations import INDEX_FROM, check_version, migrate
 from ._sql_schema import MAX_KEY_BYTES, MYSQL, ExactText, database_now, insert_if_missing, leases, records
@@ -242,7 +242,7 @@ class Database:
     def _perform(self, done: str, work: Callable[[Connection], _Result], *, on: Engine | None = None) -> _Result:
         """The result of `work` on a connection. `done` completes "cannot be ..." in messages.
 
-        `on`: the engine for a migration; None for the usual one, whose tables must be usable.
+        `on`: the `Engine` for a migration; None for the usual one, whose tables must be usable.
         """
         attempts_left, ends_at = _ATTEMPTS, time.monotonic() + STATEMENT_SECONDS
         while True:

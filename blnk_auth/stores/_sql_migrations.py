@@ -37,7 +37,7 @@ def _first_tables(connection: Connection) -> None:
 
 
 class _AddColumn(DDLElement):
-    """An `ALTER TABLE` that, unlike a text, honours the `schema_translate_map` of an engine."""
+    """An `ALTER TABLE` that, unlike a text, honours the `schema_translate_map` of an `Engine`."""
 
     def __init__(self, column: Column[Any]) -> None:
         self.column = column

@@ -20,9 +20,12 @@ from support.stores.encrypted import KEY, fetch_keys, open_encrypted
 from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.stores import SQLiteStore
+from blnk_auth.stores._due import due_page
 from blnk_auth.stores._encrypted import EncryptedStore
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import Record, TokenStore
+from blnk_auth.testing._due_contract import due_keys
 from blnk_auth.testing.store_contract import SharedStoreContract, StoreContract
 
 SECRET = "s3cr3t-value"
@@ -207,6 +210,40 @@ def test_a_damaged_record_is_an_error(
     assert loaded(store, "bob") == {"n": 2}
     store.delete("alice")
     store.save("alice", {"n": 3}, expected=None)
+
+
+@pytest.mark.parametrize("inner_type", [MemoryStore, SQLiteStore], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("altered", [5.0, None, "soon"], ids=repr)
+def test_a_due_at_that_was_altered_is_an_error(inner_type: type[Any], altered: Any, tmp_path: Path) -> None:
+    """It is readable in the inner store, and sealed: nobody without a key can hide that a grant is due."""
+    inner = MemoryStore() if inner_type is MemoryStore else SQLiteStore(tmp_path / "inner.db")
+    store = EncryptedStore(inner, keys=[OLD])
+    version = store.save("alice", {"due_at": 7.0, "access_token": SECRET}, expected=None)
+    sealed = loaded(inner, "alice")
+    assert sealed["due_at"] == 7.0
+    inner.save("alice", {**sealed, "due_at": altered}, expected=version)
+    with raises(StoreError, key="alice", shows="due_at"):
+        store.load("alice")
+
+
+def test_an_earlier_version_may_seal_a_record_again(tmp_path: Path) -> None:
+    """It leaves out what it does not know: the record opens, and counts as due until it is saved again."""
+    inner = SQLiteStore(tmp_path / "inner.db")
+    store = EncryptedStore(inner, keys=[OLD])
+    version = store.save("alice", {"due_at": 7.0}, expected=None)
+    sealed = {name: value for name, value in loaded(inner, "alice").items() if name != "due_at"}
+    inner.save("alice", sealed, expected=version)
+    assert loaded(store, "alice") == {"due_at": 7.0}
+    assert due_keys(store, before=1.0) == []
+    assert [entry.is_exact for entry in due_page(store, "", 1.0, None)] == [False]
+
+
+def test_only_a_time_is_readable(inner: MemoryStore) -> None:
+    """Anything else under that name may be a secret."""
+    store = EncryptedStore(inner, keys=[OLD])
+    store.save("alice", {"due_at": SECRET}, expected=None)
+    assert loaded(store, "alice") == {"due_at": SECRET}
+    assert leaks([loaded(inner, "alice")], [SECRET]) == []
 
 
 def test_a_record_moved_to_another_key_does_not_open(inner: MemoryStore) -> None:

@@ -23,7 +23,7 @@ from support.canary.leaks import everything_in, leaks
 from support.errors import raises
 from support.limits import PATIENCE
 from support.processes import start_forked_child
-from support.server_processes import RedisServer
+from support.server_processes import RedisServer, make_cluster
 from support.stores.lease_contract import (
     LeaseStoreContract,
     check_a_dead_server_stops_renewals_only,
@@ -81,6 +81,8 @@ def calls_of(raw: redis.Redis, work: Callable[[], object]) -> dict[str, int]:
     work()
     ours = {"cmdstat_config|resetstat", "cmdstat_info"}
     inside_of_scripts = {
+        "cmdstat_zadd",
+        "cmdstat_zrem",
         "cmdstat_hmget",
         "cmdstat_hget",
         "cmdstat_hset",
@@ -411,7 +413,7 @@ def test_a_cluster_will_do() -> None:
     """On a cluster every awkward key's record and lock are in one slot, and keys are found on every master."""
     with ExitStack() as stack:
         servers = [stack.enter_context(RedisServer("--cluster-enabled", "yes")) for _ in range(2)]
-        _make_cluster(servers)
+        make_cluster(servers)
         client = stack.enter_context(RedisCluster(host="127.0.0.1", port=servers[0].port))
         store = stack.enter_context(RedisStore(client))
         for number, key in enumerate((*AWKWARD_KEYS, "}", "{}", "", "}{")):
@@ -431,7 +433,7 @@ def test_a_cluster_will_do() -> None:
 def test_a_single_client_at_a_cluster_names_what_to_do() -> None:
     """A plain client that meets a cluster gets an error that names the right client."""
     with RedisServer("--cluster-enabled", "yes") as one, RedisServer("--cluster-enabled", "yes") as other:
-        _make_cluster([one, other])
+        make_cluster([one, other])
         with RedisStore(one.url) as store:
             failures = [_failure(lambda key=key: store.load(key)) for key in "abcdefgh"]
         assert "MovedError; the server is part of a cluster; give a redis.cluster.RedisCluster client" in " ".join(
@@ -445,25 +447,6 @@ def _failure(work: Callable[[], object]) -> str:
     except StoreError as error:
         return str(error)
     return ""
-
-
-def _make_cluster(servers: list[RedisServer]) -> None:
-    share = 16384 // len(servers)
-    clients = [server.client() for server in servers]
-    for number, client in enumerate(clients):
-        client.execute_command("CLUSTER ADDSLOTSRANGE", number * share, (number + 1) * share - 1)
-        client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-    for server in servers[1:]:
-        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port)
-
-    def is_whole() -> bool:
-        infos = [client.execute_command("CLUSTER INFO") for client in clients]
-        known = [info.get("cluster_known_nodes") for info in infos]
-        return {info["cluster_state"] for info in infos} == {"ok"} and known == [str(len(servers))] * len(servers)
-
-    wait_until(is_whole, "the cluster is whole")
-    for client in clients:
-        client.close()
 
 
 def test_a_sentinel_will_do(tmp_path: Any) -> None:

@@ -28,6 +28,7 @@ import redis
 from sqlalchemy import make_url
 from support.limits import PATIENCE
 from support.processes import free_port
+from support.waiting import wait_until
 
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))))
 
@@ -280,3 +281,23 @@ class MariaDBServer(Server):
 
     def ping(self) -> None:
         pymysql.connect(host="127.0.0.1", port=self.port, user="root", connect_timeout=2).close()
+
+
+def make_cluster(servers: list[RedisServer]) -> None:
+    """Divide the slots of a cluster among these servers, and wait until it is whole."""
+    share = 16384 // len(servers)
+    clients = [server.client() for server in servers]
+    for number, client in enumerate(clients):
+        client.execute_command("CLUSTER ADDSLOTSRANGE", number * share, (number + 1) * share - 1)
+        client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+    for server in servers[1:]:
+        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port)
+
+    def is_whole() -> bool:
+        infos = [client.execute_command("CLUSTER INFO") for client in clients]
+        known = [info.get("cluster_known_nodes") for info in infos]
+        return {info["cluster_state"] for info in infos} == {"ok"} and known == [str(len(servers))] * len(servers)
+
+    wait_until(is_whole, "the cluster is whole")
+    for client in clients:
+        client.close()

@@ -165,6 +165,9 @@ def of_device_authorization(it: DeviceAuthorization) -> None:
 
 
 def of_encrypted_store(it: EncryptedStore) -> None:
+    assert_type(it.due("prefix", 0.0, limit=1), list[DueEntry] | None)
+    assert_type(it.note_due([("key", "version", None)]), None)
+    assert_type(it.repair_due("prefix"), Iterator[int])
     assert_type(EncryptedStore(MemoryStore(), keys="key"), EncryptedStore)
     assert_type(it.check(), Iterator[Unreadable])
     assert_type(it.close(), None)
@@ -314,6 +317,9 @@ def of_record(it: Record) -> None:
 
 
 def of_redis_store(it: RedisStore) -> None:
+    assert_type(it.due("prefix", 0.0, limit=1), list[DueEntry])
+    assert_type(it.note_due([("key", "version", None)]), None)
+    assert_type(it.repair_due("prefix"), Iterator[int])
     assert_type(RedisStore("redis://cache.example.com"), RedisStore)
     assert_type(it.close(), None)
     assert_type(it.delete("key"), None)

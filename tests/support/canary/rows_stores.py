@@ -153,10 +153,10 @@ STORES: dict[str, tuple[str, Open]] = {
     "SQLStore on SQLite": (_drives("SQLStore", f"create_schema {INDEX}"), _of_an_engine),
     "SQLStore on PostgreSQL": ("", _postgres),
     "SQLStore on MariaDB": ("", _mariadb),
-    "RedisStore": (_drives("RedisStore", "eviction_policy"), _redis),
+    "RedisStore": (_drives("RedisStore", f"eviction_policy {INDEX}"), _redis),
     "KeyringStore": (_drives("KeyringStore"), lambda _: KeyringStore("canary", backend=MemoryKeyring())),
     "KeyValueStore": (_drives("KeyValueStore"), lambda _: KeyValueStore(KeyValueMemoryStore())),
-    "EncryptedStore": (_drives("EncryptedStore", "check reencrypt new_key"), _encrypted),
+    "EncryptedStore": (_drives("EncryptedStore", f"check reencrypt new_key {INDEX}"), _encrypted),
     "EncryptedStore with a callable": ("", _encrypted_by_a_callable),
 }
 

@@ -1,4 +1,4 @@
-"""The engine of a `SQLStore`: made from a URL, with time limits, or checked if it is the user's.
+"""What a `SQLStore` connects with: an `Engine` of SQLAlchemy, made from a URL, with time limits; or that of the user.
 
 Used by `_sql_database`. It promises that no error quotes the URL, which may have a password. It never connects. This
 module needs SQLAlchemy.
@@ -56,7 +56,7 @@ def parsed(url: str | URL) -> URL:
 
 
 def engine_for(url: URL, seconds: int = STATEMENT_SECONDS) -> Engine:
-    """An engine whose statements take at most so many seconds."""
+    """An `Engine` whose statements take at most so many seconds."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
