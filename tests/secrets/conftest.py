@@ -1,20 +1,27 @@
-"""The servers of the canary: its authorization server, and the databases whose URLs have marked passwords."""
+"""The servers of the canary: its authorization server, and the databases whose URLs have marked passwords.
+
+pytest loads this file before it starts other processes, so what fixtures need is imported where they need it.
+"""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from support.canary import rows_stores
-from support.canary.server import Server
-from support.server_processes import RedisServer
-from support.shared_servers import fresh_database
+
+if TYPE_CHECKING:
+    from support.canary.server import Server
 
 
 @pytest.fixture(scope="session")
 def databases(postgres_url: str, mariadb_url: str) -> Iterator[None]:
     """A Redis server of this process alone, whose users the trials change; a database on each of the shared servers."""
+    from support.canary import rows_stores
+    from support.server_processes import RedisServer
+    from support.shared_servers import fresh_database
+
     with RedisServer() as redis, fresh_database(postgres_url) as postgres, fresh_database(mariadb_url) as mariadb:
         rows_stores.SERVERS.update(redis=redis.url, postgres=postgres, mariadb=mariadb)
         yield
@@ -23,6 +30,8 @@ def databases(postgres_url: str, mariadb_url: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server(databases: None) -> Iterator[Server]:
     """One for all trials: each begins with nothing."""
+    from support.canary.server import Server
+
     server = Server()
     with server.site:
         yield server
