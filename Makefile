@@ -18,6 +18,8 @@ SOURCES := $(shell find blnk_auth docs -name __pycache__ -prune -o -print) pypro
 
 CLIENTS := $(VENV)/clients
 CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
+NIQUESTS := $(VENV)/niquests
+NIQUESTS_PIP := $(NIQUESTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 BENCH := $(VENV)/bench
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -30,7 +32,7 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -62,8 +64,14 @@ snapshots: $(LOCKED)
 	  tests/support/architecture.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server from npm.
-test-clients: $(CLIENTS)/.installed
+test-clients: $(CLIENTS)/.installed test-niquests
 	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server -o faulthandler_timeout=600 $(PYTEST_FLAGS)
+
+# Every scenario once more, through niquests and httpxyz, where urllib3-future has taken the place of urllib3. niquests
+# warns where a test has a server whose name no certificate can have.
+test-niquests: $(NIQUESTS)/.installed
+	@BLNK_AUTH_TEST_WHEEL=1 BLNK_AUTH_TEST_FORKS=1 $(NIQUESTS)/bin/pytest -n2 tests/forks tests/scenarios \
+	  -k "niquests or httpxyz" -W "ignore:Unverified HTTPS request" $(PYTEST_FLAGS)
 
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
@@ -120,6 +128,8 @@ lock: $(LOCKED)
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group clients --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/clients.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group niquests --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/niquests.txt
 	$(BIN)/uv pip compile pyproject.toml --group bench --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/bench.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --resolution lowest-direct --universal \
@@ -161,6 +171,16 @@ $(CLIENTS)/.locked: requirements/clients.txt $(LOCKED)
 $(CLIENTS)/.installed: $(CLIENTS)/.locked $(INSTALLED)
 	@$(CLIENT_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
 	@$(CLIENT_PIP) check
+	@touch $@
+
+$(NIQUESTS)/.locked: requirements/niquests.txt $(LOCKED)
+	@$(BIN)/python -m venv --clear $(NIQUESTS)
+	@$(NIQUESTS_PIP) install --require-hashes --only-binary :all: -r requirements/niquests.txt
+	@touch $@
+
+$(NIQUESTS)/.installed: $(NIQUESTS)/.locked $(INSTALLED)
+	@$(NIQUESTS_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@$(NIQUESTS_PIP) check
 	@touch $@
 
 $(BENCH)/.locked: requirements/bench.txt $(LOCKED)

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
+import httpx  # noqa: F401 - before httpxyz, which would take its name
 import pytest
 import requests
 from anyio.from_thread import BlockingPortal, start_blocking_portal

@@ -1,0 +1,216 @@
+"""What niquests has and requests does not: requests that are awaited, HTTP/2, and responses that come later.
+
+The scenario tables go through niquests too: `make test-niquests`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import niquests
+import pytest
+import requests
+import trustme
+import urllib3
+from support.api_clients import ClientWorld, Ending, either_way
+from support.certificates import Certificates
+from support.clients import HERD
+from support.http2_site import Http2Site
+from support.sites import Received, Reply, Site
+from support.waiting import Hold
+
+from blnk_auth import Auth, SignInRequired
+from blnk_auth.testing import Clock, Fault, Sandbox, assert_renewed_once
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def world(blnk_sandbox: Sandbox, blnk_clock: Clock) -> ClientWorld:
+    return ClientWorld(blnk_sandbox, blnk_clock)
+
+
+@contextmanager
+def http2_api(world: ClientWorld, certificates: Certificates, **settings: Any) -> Iterator[Http2Site]:
+    def answer(request: Received) -> Reply:
+        return Reply(200, b"done") if world.accepts(request.authorization) else Reply.rejected()
+
+    with Http2Site(answer, certificates.server(client_certificate=ssl.CERT_NONE), **settings) as site:
+        yield site
+
+
+async def in_session(auth: Auth, use: Callable[[Any], Awaitable[Any]], **settings: Any) -> Any:
+    async with niquests.AsyncSession(**settings) as session:
+        session.auth, session.trust_env = auth, False
+        return await use(session)
+
+
+@either_way
+def test_a_session_in_the_thread_of_a_loop_gets_its_token(world: ClientWorld, ending: Ending) -> None:
+    """As in a notebook: the session blocks, and nothing that should be awaited is left."""
+    alice = world.signed_in()
+    world.end(ending)
+
+    async def main() -> int:
+        with niquests.Session() as session:
+            session.auth = Auth(alice)
+            return session.get(world.url).status_code or 0
+
+    assert asyncio.run(main()) == 200
+    assert_renewed_once(world.sandbox)
+
+
+@either_way
+def test_a_request_that_was_prepared_by_hand_gets_its_token_when_it_is_sent(world: ClientWorld, ending: Ending) -> None:
+    """Niquests awaits nothing between the two, so the loop waits; a rejection of it is awaited."""
+    alice = world.signed_in()
+    world.end(ending)
+
+    async def use(session: niquests.AsyncSession) -> int:
+        prepared = session.prepare_request(niquests.Request("GET", world.url))
+        return (await session.send(prepared)).status_code or 0
+
+    assert asyncio.run(in_session(Auth(alice), use)) == 200
+    assert_renewed_once(world.sandbox)
+
+
+def test_a_redirect_is_followed_with_one_renewal(world: ClientWorld) -> None:
+    """The hook before sending is called for each redirect too, and acts once: the other origin gets no token."""
+    with Site(lambda request: Reply(200, (request.authorization or "none").encode())) as elsewhere:
+
+        def answer(request: Received) -> Reply:
+            return Reply.redirect(elsewhere.origin) if world.accepts(request.authorization) else Reply.rejected()
+
+        with Site(answer) as api:
+            alice = world.alice_for(api.origin)
+            world.expire()
+
+            async def use(session: niquests.AsyncSession) -> bytes | None:
+                return (await session.get(api.origin)).content
+
+            assert asyncio.run(in_session(Auth(alice), use)) == b"none"
+        assert len(api.received) == 1
+    assert_renewed_once(world.sandbox)
+
+
+def test_an_error_is_raised_where_the_request_is_awaited(world: ClientWorld) -> None:
+    """It is also niquests' own, and names the request."""
+    alice = world.expired()
+    world.sandbox.fail("invalid_grant")
+
+    async def use(session: niquests.AsyncSession) -> None:
+        with pytest.raises(SignInRequired) as caught:
+            await session.get(world.url)
+        assert isinstance(caught.value, niquests.RequestException)
+        assert isinstance(caught.value.request, niquests.PreparedRequest)
+
+    asyncio.run(in_session(Auth(alice), use))
+
+
+def test_a_cancelled_caller_leaves_a_renewal_that_ends_well(world: ClientWorld) -> None:
+    """Cancelling the task that waits for the renewal does not cancel the renewal."""
+    alice = world.expired()
+
+    async def use(session: niquests.AsyncSession) -> int:
+        with Hold() as renewing:
+            world.sandbox.fail(Fault(rewrite=renewing))
+            call = asyncio.create_task(session.get(world.url))
+            await asyncio.to_thread(renewing.wait_until_reached)
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+            renewing.release()
+        return (await session.get(world.url)).status_code or 0
+
+    assert asyncio.run(in_session(Auth(alice), use)) == 200
+    assert_renewed_once(world.sandbox)
+
+
+def test_over_http2_rejections_leave_their_connection_usable(world: ClientWorld, certificates: Certificates) -> None:
+    """More rejections than the connection has streams, all on one connection."""
+    with http2_api(world, certificates, most_streams=3) as api, niquests.Session() as session:
+        session.auth, session.trust_env = Auth(world.alice_for(api.origin)), False
+        for _ in range(5):
+            world.clock.advance(600)
+            world.sandbox.revoke_access_tokens()
+            assert session.get(f"{api.origin}/data", verify=certificates.ca_file).content == b"done"
+        assert [len(connection.streams) for connection in api.connections] == [10]
+    assert world.renewals == (5, 5, 0)
+
+
+@either_way
+def test_over_http2_fifty_tasks_renew_once(world: ClientWorld, certificates: Certificates, ending: Ending) -> None:
+    """Fifty requests in an `AsyncSession` cause one token request, and all are answered."""
+    with http2_api(world, certificates) as api:
+        alice = world.alice_for(api.origin)
+
+        async def use(session: niquests.AsyncSession) -> set[bytes | None]:
+            async def call() -> bytes | None:
+                return (await session.get(f"{api.origin}/data", verify=certificates.ca_file)).content
+
+            assert await call() == b"done"
+            world.end(ending)
+            world.sandbox.token_latency = 0.2
+            return set(await asyncio.gather(*[call() for _ in range(HERD)]))
+
+        assert asyncio.run(in_session(Auth(alice), use)) == {b"done"}
+    assert_renewed_once(world.sandbox)
+
+
+def test_a_multiplexed_session_gets_the_rejection_and_then_the_new_token(
+    world: ClientWorld, certificates: Certificates
+) -> None:
+    """The caller has the response before it arrives, so another one could not take its place."""
+    with http2_api(world, certificates) as api, niquests.Session(multiplexed=True) as session:
+        session.auth, session.trust_env = Auth(world.alice_for(api.origin)), False
+        # Multiplexed only on a connection that is there already.
+        first = session.get(f"{api.origin}/data", verify=certificates.ca_file)
+        session.gather()
+        assert first.status_code == 200
+        world.sandbox.revoke_access_tokens()
+        rejected = [session.get(f"{api.origin}/data", verify=certificates.ca_file) for _ in range(3)]
+        assert all(each.lazy for each in rejected)
+        session.gather()
+        assert [(each.status_code, each.content) for each in rejected] == [(401, b'{"error":"rejected"}')] * 3
+        assert session.get(f"{api.origin}/data", verify=certificates.ca_file).status_code == 200
+    assert_renewed_once(world.sandbox)
+
+
+def test_an_awaited_multiplexed_session_gets_the_rejection_and_then_the_new_token(
+    world: ClientWorld, certificates: Certificates
+) -> None:
+    """The same where the responses are awaited."""
+    with http2_api(world, certificates) as api:
+        alice = world.alice_for(api.origin)
+
+        async def use(session: niquests.AsyncSession) -> list[int | None]:
+            statuses = []
+            for is_over in (False, True, False):
+                if is_over:
+                    world.sandbox.revoke_access_tokens()
+                response = await session.get(f"{api.origin}/data", verify=certificates.ca_file)
+                await session.gather()
+                statuses.append(response.status_code)
+            return statuses
+
+        assert asyncio.run(in_session(Auth(alice), use, multiplexed=True)) == [200, 401, 200]
+    assert_renewed_once(world.sandbox)
+
+
+@either_way
+def test_requests_works_where_niquests_has_replaced_urllib3(world: ClientWorld, ending: Ending) -> None:
+    """The request and the token request of a requests user, both through urllib3-future."""
+    assert int(urllib3.__version__.rpartition(".")[2]) >= 900
+    alice = world.signed_in()
+    world.end(ending)
+    with requests.Session() as session:
+        session.auth = Auth(alice)
+        assert session.get(world.url).status_code == 200
+    assert_renewed_once(world.sandbox)
