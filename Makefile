@@ -68,10 +68,11 @@ test-clients: $(CLIENTS)/.installed test-niquests
 	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server -o faulthandler_timeout=600 $(PYTEST_FLAGS)
 
 # Every scenario once more, through niquests and httpxyz, where urllib3-future has taken the place of urllib3. niquests
-# warns where a test has a server whose name no certificate can have.
+# warns where a test has a server whose name no certificate can have. The pytest plugin of httpxyz would take the name
+# of httpx before any test begins.
 test-niquests: $(NIQUESTS)/.installed
 	@BLNK_AUTH_TEST_WHEEL=1 BLNK_AUTH_TEST_FORKS=1 $(NIQUESTS)/bin/pytest -n2 tests/forks tests/scenarios \
-	  -k "niquests or httpxyz" -W "ignore:Unverified HTTPS request" $(PYTEST_FLAGS)
+	  -k "niquests or httpxyz" -p no:httpxyz -W "ignore:Unverified HTTPS request" $(PYTEST_FLAGS)
 
 # What takes minutes: the deeper simulation, hundreds of kills, many grants.
 test-deep: $(INSTALLED)
