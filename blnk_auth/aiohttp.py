@@ -110,7 +110,7 @@ class AiohttpAuth:
             or not self._is_plain
             or (url.scheme, url.raw_host, url.port) not in self._listed
             or "Authorization" in headers
-            or self._following
+            or (self._following and self._redirects.is_following(request))
         ):
             return await self._send_when_ready(request, handler)
         # `cached.header`, without the call.
@@ -163,9 +163,10 @@ class AiohttpAuth:
         if credential.rules.header_name in request.headers:
             credential.report_withheld(None)
             return None
-        from ._request.aiohttp_retry import as_aiohttp_error, check_session
+        from ._request.aiohttp_retry import as_aiohttp_error, check_loop, check_session
 
         try:
+            check_loop()
             if "DPoP" in request.headers and credential.rules.proof is not None:
                 raise own_proof_error()
             cached = await arun(token_to_send(credential, "httpx"))

@@ -12,6 +12,7 @@ It decides nothing, and never follows a redirect.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -117,6 +118,17 @@ class Exchange:
             jar = request.session.cookie_jar
             jar.update_cookies(cookies, rejected.url)
             request.update_cookies({n: c for n, c in jar.filter_cookies(request.url).items() if n in cookies})
+
+
+def check_loop() -> None:
+    """Raise `ConfigurationError` where no event loop of asyncio runs: what awaits there may be trio, or nothing."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "a request of aiohttp was sent outside a running event loop of asyncio",
+            remedy="await it in a coroutine that asyncio runs, for example with asyncio.run(main())",
+        ) from None
 
 
 def check_session(request: ClientRequest) -> None:

@@ -34,6 +34,10 @@ class FollowedRedirects:
     def __init__(self) -> None:
         self.by_call: dict[int, tuple[weakref.ref[ClientResponse], object, Origin | None]] = {}
 
+    def is_following(self, request: ClientRequest) -> bool:
+        """Whether a redirect has led to this request."""
+        return id(_timer_of(request)) in self.by_call
+
     def may_follow(self, request: ClientRequest, origin: Origin) -> bool:
         """Whether a request to `origin` is the first of its call, or has been redirected within this origin only."""
         timer = _timer_of(request)

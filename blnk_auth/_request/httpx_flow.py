@@ -80,8 +80,8 @@ class HttpxFlow:
 
     if not TYPE_CHECKING:
 
-        def __call__(self, request):  # noqa: ANN001, ANN204 - for type checkers an auth class is not callable
-            """Called by another HTTP package: by requests, or by httpx with `Httpx2Auth`. Raises an error."""
+        def __call__(self, request, *_):  # noqa: ANN001, ANN002, ANN204 - for type checkers it is not callable
+            """Called by another package, such as requests, or aiohttp with a second argument. Raises an error."""
             raise wrong_auth_class(type(self).__name__, request)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

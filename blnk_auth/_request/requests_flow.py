@@ -46,9 +46,12 @@ class RequestsFlow:
         return type(self), (self._source,)
 
     def __call__(  # noqa: C901 - the hot path: each function less is time saved for every request
-        self, request: requests.PreparedRequest
+        self, request: requests.PreparedRequest, *_: object
     ) -> requests.PreparedRequest:
-        """Attach the token. Called by requests; blocks while a renewal is needed."""
+        """Attach the token. Called by requests; blocks while a renewal is needed.
+
+        aiohttp calls a middleware with a second argument, and gets an error.
+        """
         credential = self._credential
         try:
             is_listed = (request.url or "").startswith(self._listed)

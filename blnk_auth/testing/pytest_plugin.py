@@ -4,7 +4,7 @@
         alice = blnk_client.for_subject("alice")
         alice.adopt(Token.from_response(blnk_sandbox.issue("alice"), now=blnk_clock()))
         blnk_clock.advance(3601)
-        assert httpx.get(f"{blnk_sandbox.origin}/data/ledgers", auth=HttpxAuth(alice)).status_code == 200
+        assert httpx.get(f"{blnk_sandbox.origin}/data/ledgers", auth=Auth(alice)).status_code == 200
         assert_renewed_once(blnk_sandbox)
 
 Used by pytest, which loads it where blnk_auth is installed. It promises a new sandbox, clock and store for each test,

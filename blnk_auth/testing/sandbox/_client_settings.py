@@ -64,7 +64,7 @@ class ClientSettings:
     def python_program(self, api_url: str) -> str:
         """A whole program: a user signs in, and the API is called with the token."""
         made_by = _MAKERS[self.provider].partition(".")[0]
-        names = ", ".join(sorted([made_by, "HttpxAuth", "OAuthClient"]))
+        names = ", ".join(sorted([made_by, "Auth", "OAuthClient"]))
         scope = "" if self.scope is None else f", scope={_literal(self.scope)}"
         imports = ["import httpx", f"from blnk_auth import {names}"]
         sign_in = [f'alice = client.authorize_interactively("{self.subject}"{scope})  # opens a browser']
@@ -75,7 +75,7 @@ class ClientSettings:
             sign_in.append(f"tls = ssl.create_default_context(cafile={_literal(self.of_client['verify'])})")
         if "cert" in self.of_client:
             sign_in.append(f"tls.load_cert_chain({_literal(self.of_client['cert'])})")
-        call = f'print(httpx.get("{api_url}", auth=HttpxAuth(alice){verify}).json())'
+        call = f'print(httpx.get("{api_url}", auth=Auth(alice){verify}).json())'
         return "\n".join([*imports, "", self.python(), *sign_in, call])
 
 
