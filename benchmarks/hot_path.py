@@ -24,7 +24,7 @@ import peers
 from peers import Grant, Mock, Peer
 
 URL = f"{peers.MOCKED}/data/accounts?instance_id=instance_1"
-OURS_AND_LIMITS = ("hard-coded header", "trivial auth", "blnk_auth", "blnk_auth.Auth")
+OURS_AND_LIMITS = ("hard-coded header", "trivial auth", "blnk_auth", peers.FOR_ALL)
 PAIR = {"access_token": "a" * 43, "refresh_token": "r" * 43}
 
 

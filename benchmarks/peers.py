@@ -29,6 +29,9 @@ from typing import Any
 MOCKED = "https://api.example.com"
 """The API that is answered inside the process, where the network would hide what is measured."""
 
+FOR_ALL = "blnk_auth.Auth"
+"""The auth class of all clients. It runs the flow of the other classes, so only its hot path is measured apart."""
+
 BEARER = "Bearer "
 CLIENT = ("bench-client", "bench-secret")
 
@@ -717,7 +720,7 @@ PEERS = [
     Peer("hard-coded header", "requests", open_requests(lambda g: hard_coded(None, g)), hard_coded_step),
     Peer("trivial auth", "requests", open_requests(trivial_requests), trivial_requests),
     Peer("blnk_auth", "requests", open_requests(blnk_requests), blnk_requests, "blnk-auth"),
-    Peer("blnk_auth.Auth", "requests", open_requests(functools.partial(blnk_for_all, None)),
+    Peer(FOR_ALL, "requests", open_requests(functools.partial(blnk_for_all, None)),
          functools.partial(blnk_for_all, None), "blnk-auth"),
     Peer("authlib", "requests", open_authlib, authlib_requests_step, "authlib"),
     Peer("requests-oauthlib", "requests", open_oauthlib, oauthlib_step, "requests-oauthlib"),
@@ -734,28 +737,28 @@ PEERS = [
     Peer("hard-coded header", "httpx", open_httpx("httpx", hard_coded), hard_coded_step),
     Peer("trivial auth", "httpx", open_httpx("httpx", trivial), flow_step("httpx", trivial)),
     Peer("blnk_auth", "httpx", open_httpx("httpx", blnk), flow_step("httpx", blnk), "blnk-auth"),
-    Peer("blnk_auth.Auth", "httpx", open_httpx("httpx", blnk_for_all), flow_step("httpx", blnk_for_all), "blnk-auth"),
+    Peer(FOR_ALL, "httpx", open_httpx("httpx", blnk_for_all), flow_step("httpx", blnk_for_all), "blnk-auth"),
     Peer("httpx-auth", "httpx", open_httpx("httpx", httpx_auth), flow_step("httpx", httpx_auth), "httpx-auth",
          "its password grant, as requests-auth"),
     Peer("hard-coded header", "httpx async", open_httpx("httpx", hard_coded, is_async=True), hard_coded_step),
     Peer("trivial auth", "httpx async", open_httpx("httpx", trivial, is_async=True), async_flow_step("httpx", trivial)),
     Peer("blnk_auth", "httpx async", open_httpx("httpx", blnk, is_async=True), async_flow_step("httpx", blnk),
          "blnk-auth"),
-    Peer("blnk_auth.Auth", "httpx async", open_httpx("httpx", blnk_for_all, is_async=True),
+    Peer(FOR_ALL, "httpx async", open_httpx("httpx", blnk_for_all, is_async=True),
          async_flow_step("httpx", blnk_for_all), "blnk-auth"),
     Peer("httpx-auth", "httpx async", open_httpx("httpx", httpx_auth, is_async=True),
          async_flow_step("httpx", httpx_auth), "httpx-auth", "its password grant, as requests-auth"),
     Peer("hard-coded header", "httpx2", open_httpx("httpx2", hard_coded), hard_coded_step),
     Peer("trivial auth", "httpx2", open_httpx("httpx2", trivial), flow_step("httpx2", trivial)),
     Peer("blnk_auth", "httpx2", open_httpx("httpx2", blnk), flow_step("httpx2", blnk), "blnk-auth"),
-    Peer("blnk_auth.Auth", "httpx2", open_httpx("httpx2", blnk_for_all), flow_step("httpx2", blnk_for_all), "blnk-auth"),
+    Peer(FOR_ALL, "httpx2", open_httpx("httpx2", blnk_for_all), flow_step("httpx2", blnk_for_all), "blnk-auth"),
     Peer("authlib", "httpx2", open_authlib_httpx, authlib_httpx_step, "authlib"),
     Peer("hard-coded header", "httpx2 async", open_httpx("httpx2", hard_coded, is_async=True), hard_coded_step),
     Peer("trivial auth", "httpx2 async", open_httpx("httpx2", trivial, is_async=True),
          async_flow_step("httpx2", trivial)),
     Peer("blnk_auth", "httpx2 async", open_httpx("httpx2", blnk, is_async=True), async_flow_step("httpx2", blnk),
          "blnk-auth"),
-    Peer("blnk_auth.Auth", "httpx2 async", open_httpx("httpx2", blnk_for_all, is_async=True),
+    Peer(FOR_ALL, "httpx2 async", open_httpx("httpx2", blnk_for_all, is_async=True),
          async_flow_step("httpx2", blnk_for_all), "blnk-auth"),
     Peer("authlib", "httpx2 async", open_authlib_async, None, "authlib"),
     Peer("MCP SDK", "httpx2 async", open_httpx("httpx2", mcp_auth, is_async=True), async_flow_step("httpx2", mcp_auth),
@@ -765,7 +768,8 @@ PEERS = [
 
 def that_renew(*, quick: bool) -> list[Peer]:
     """The peers without the limits; with `quick`, ours only."""
-    names = {"blnk_auth"} if quick else {peer.name for peer in PEERS} - {"hard-coded header", "trivial auth"}
+    others = {"hard-coded header", "trivial auth", FOR_ALL}
+    names = {"blnk_auth"} if quick else {peer.name for peer in PEERS} - others
     return [peer for peer in PEERS if peer.name in names]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from peers import FOR_ALL
+
 Target = tuple[str, float, float, str]
 """What is measured, its figure, the most it may be, and how the two are written."""
 
@@ -37,11 +39,26 @@ def _hot_path_targets(found: dict[str, Any]) -> list[Target]:
         name, client = of(label)
         if name == "blnk_auth":
             rows.append((f"whole request over a hard-coded header, {client}", ratio, 1.02, "{:.3f}"))
-    return rows
+    return rows + [row for part in ("step", "whole") for row in _for_all_targets(found, part)]
+
+
+def _for_all_targets(found: dict[str, Any], part: str) -> list[Target]:
+    what = {"step": "auth step", "whole": "whole request"}[part]
+    counted = found.get(part, {}).get("instructions", {})
+    return [
+        (
+            f"Auth over the class of the package, {what}, {client}",
+            each / counted[f"blnk_auth ({client})"],
+            1.05,
+            "{:.3f}",
+        )
+        for (name, client), each in ((of(label), each) for label, each in counted.items())
+        if name == FOR_ALL
+    ]
 
 
 def _over_the_cheapest_peer(counted: dict[str, float], client: str) -> list[Target]:
-    others = ("hard-coded header", "trivial auth", "blnk_auth")
+    others = ("hard-coded header", "trivial auth", "blnk_auth", FOR_ALL)
     peers = [count for label, count in counted.items() if of(label)[1] == client and of(label)[0] not in others]
     if not peers:
         return []
