@@ -14,7 +14,7 @@ from blnk_auth._transport import timer as timer_module
 from blnk_auth._transport.timer import Timer
 
 FAR = 3e8
-"""Seconds that no test waits for, and no thread can wait for at once."""
+"""Seconds that no test waits for, and no thread can wait for in one piece."""
 
 
 class Alarm:
@@ -83,7 +83,7 @@ def test_what_was_never_added_can_be_discarded(timer: Timer) -> None:
 
 
 def test_without_threads_nothing_is_added(timer: Timer) -> None:
-    """The caller is told; it works later, when a thread can be started."""
+    """The caller learns it; it works later, when a thread can be started."""
     alarm = Alarm(0.0)
     before = threading.stack_size(2**45)
     try:
