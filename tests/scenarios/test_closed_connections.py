@@ -25,6 +25,7 @@ from support.waiting import wait_until
 
 from blnk_auth import MemoryStore, OAuthClient, Token
 from blnk_auth._protocol.http_messages import NoResponse, Package
+from blnk_auth._transport.kept_clients import LentClient
 from blnk_auth._transport.network import Network
 
 has_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -200,6 +201,7 @@ def test_descriptors_and_memory_stay_flat(package: Package, network: Network) ->
         burst()
         burst()
         assert settled_descriptors(server) <= before + 2
+        assert sum(type(each) is LentClient for each in gc.get_objects()) <= 1
 
 
 def settled_descriptors(server: KeepAliveServer) -> int:
@@ -225,6 +227,7 @@ def forked(work: Callable[[], int]) -> int:
 
 
 @has_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_opens_its_own_connections_and_sends_nothing_on_its_parents(
     package: Package, network: Network, tls: ssl.SSLContext | None
 ) -> None:
@@ -246,6 +249,7 @@ def test_a_child_opens_its_own_connections_and_sends_nothing_on_its_parents(
 
 
 @has_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_connection_ends_with_the_parent_although_a_child_lives(package: Package, network: Network) -> None:
     """The child has closed its copy."""
     with KeepAliveServer() as server:

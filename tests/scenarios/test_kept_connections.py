@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import ssl
 import threading
@@ -15,12 +16,14 @@ import httpx2
 import pytest
 import requests
 from support.certificates import Certificates
+from support.errors import raises
 from support.keep_alive import PACKAGES, KeepAliveServer, Steps, network_for, send, whole
 from support.limits import PATIENCE
+from support.providers import acme_at
 from support.proxies import Proxy
 from support.waiting import wait_until
 
-from blnk_auth import ProtocolError, RenewalPolicy
+from blnk_auth import MemoryStore, OAuthClient, ProtocolError, RenewalPolicy, TemporarilyUnavailable, Token, TokenSource
 from blnk_auth._protocol.http_messages import NoResponse, Package
 from blnk_auth._transport.network import Network
 
@@ -221,6 +224,61 @@ def test_a_server_that_closes_at_the_worst_moment_is_asked_once(
         assert server.requests == [0]
         assert send(package, network, server.origin).body == b"{}"
         assert server.requests == [0, 1]
+
+
+def a_client(server: KeepAliveServer, **settings: Any) -> tuple[TokenSource, OAuthClient]:
+    """Alice, who has signed in and renewed once on a connection that the server has closed since."""
+    client = OAuthClient(
+        acme_at(server.origin, **settings),
+        client_id="id",
+        client_secret="s3cret",
+        store=MemoryStore(),
+        policy=RenewalPolicy(lost_answer_delay=0, cooldown=0.01),
+    )
+    client._state.network.kept._clock = Steps()
+    alice = client.for_subject("alice")
+    alice.adopt(Token("at-0", refresh_token="rt-0", expires_at=1.0))
+    assert alice.renew().refresh_token == "rt-1"
+    server.hang_up()
+    return alice, client
+
+
+def test_a_refresh_that_met_the_end_of_a_connection_is_repeated_on_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the renewal, as after any lost response. The server sees it once: also without a grace period nothing is lost.
+
+    The other sockets of the process are not looked at either: only this server is asked.
+    """
+    pairs = [whole(b'{"access_token": "at", "refresh_token": "rt-%d", "expires_in": 60}' % each) for each in (1, 2)]
+    with KeepAliveServer(lambda count: pairs[count]) as server:
+        alice, client = a_client(server)
+        monkeypatch.setattr(select, "poll", Blind)
+        assert alice.renew().refresh_token == "rt-2"
+        monkeypatch.undo()
+        assert server.requests == [0, 1]
+        client.close()
+
+
+def test_a_refresh_that_must_not_be_repeated_fails_then_and_works_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where repetition is turned off, the caller learns that the outcome is unknown, and the grant is not lost."""
+    pairs = [whole(b'{"access_token": "at", "refresh_token": "rt-%d", "expires_in": 60}' % each) for each in (1, 2)]
+    with KeepAliveServer(lambda count: pairs[count]) as server:
+        alice, client = a_client(server, repeats_lost_refresh=False)
+        monkeypatch.setattr(select, "poll", Blind)
+        with raises(TemporarilyUnavailable, outcome_unknown=True) as caught:
+            alice.renew()
+        monkeypatch.undo()
+        assert server.requests == [0]
+        assert caught.value.retry_after is not None
+        wait_until(lambda: renewed(alice) == "rt-2", "the cool-down is over")
+        assert server.requests == [0, 1]
+        client.close()
+
+
+def renewed(source: TokenSource) -> str | None:
+    """The refresh token after a renewal; None during the cool-down."""
+    with contextlib.suppress(TemporarilyUnavailable):
+        return source.renew().refresh_token
+    return None
 
 
 def test_another_package_certificate_or_origin_is_another_connection(certificates: Certificates) -> None:
