@@ -26,6 +26,7 @@ from support.waiting import wait_until
 from blnk_auth import MemoryStore, OAuthClient, ProtocolError, RenewalPolicy, TemporarilyUnavailable, Token, TokenSource
 from blnk_auth._protocol.http_messages import NoResponse, Package
 from blnk_auth._transport.network import Network
+from blnk_auth._transport.timer import timer
 
 
 @pytest.fixture(params=PACKAGES)
@@ -259,7 +260,7 @@ def test_a_refresh_that_met_the_end_of_a_connection_is_repeated_on_a_new_one(mon
 
 
 def test_a_refresh_that_must_not_be_repeated_fails_then_and_works_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where repetition is turned off, the caller learns that the outcome is unknown, and the grant is not lost."""
+    """Where repetition is turned off, the caller learns that it may have been renewed, and the grant is not lost."""
     pairs = [whole(b'{"access_token": "at", "refresh_token": "rt-%d", "expires_in": 60}' % each) for each in (1, 2)]
     with KeepAliveServer(lambda count: pairs[count]) as server:
         alice, client = a_client(server, repeats_lost_refresh=False)
@@ -331,16 +332,12 @@ def test_no_cookie_of_one_grant_is_sent_for_another(package: Package, network: N
 def test_an_idle_connection_is_closed_although_nothing_else_happens(
     package: Package, network: Network, tls: ssl.SSLContext | None
 ) -> None:
-    """By the timer; its thread ends then."""
+    """By the timer, which has nothing to wait for then."""
     network.kept._clock = time.monotonic
     with KeepAliveServer(tls=tls) as server:
         send(package, network, server.origin)
         assert server.ended.acquire(timeout=PATIENCE)
-        wait_until(lambda: not timer_threads(), "the timer's thread ends")
-
-
-def timer_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "blnk-auth timer"]
+        wait_until(lambda: network.kept not in timer()._timed, "the timer forgets it")
 
 
 @pytest.mark.parametrize(
