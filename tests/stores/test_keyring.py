@@ -33,6 +33,7 @@ from support.stores.secret_service import Desktop, missing_programs, open_servic
 from support.token_endpoint import pair
 
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
+from blnk_auth.stores import _keyring
 from blnk_auth.stores._entry_names import name_of
 from blnk_auth.stores._file import FileStore
 from blnk_auth.stores._keyring import KeyringStore
@@ -78,7 +79,9 @@ def session() -> Iterator[Desktop]:
     missing = missing_programs()
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: apt-get install dbus gnome-keyring")
-    with secret_service() as desktop:
+    with secret_service() as desktop, pytest.MonkeyPatch.context() as patch:
+        # A busy machine needs longer than an application that uses its keyring for itself.
+        patch.setattr(_keyring, "_USE_SECONDS", PATIENCE)
         yield desktop
 
 

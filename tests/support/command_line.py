@@ -149,13 +149,15 @@ _MAIN = (
 )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", _MAIN, *arguments]
+def command(*arguments: str, before: str = "") -> list[str]:
+    """The command line of a process that runs the statement `before` first."""
+    return [sys.executable, "-c", f"{before}; {_MAIN}" if before else _MAIN, *arguments]
 
 
-def finish(*arguments: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+def finish(*arguments: str, patience: float = PATIENCE, before: str = "") -> subprocess.CompletedProcess[str]:
     """Run to the end."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience, check=False)
+    whole = command(*arguments, before=before)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=patience, check=False)
 
 
 @contextmanager
