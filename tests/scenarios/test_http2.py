@@ -16,10 +16,10 @@ import pytest
 import trustme
 from support.api_clients import ClientWorld
 from support.certificates import Certificates
-from support.clients import HERD, Http, Kind, through_httpx, through_httpx_tasks
+from support.clients import AIOHTTP, HERD, REQUESTS, Http, Kind, through_httpx, through_httpx_tasks
 from support.http2_site import Http2Site
 from support.limits import PATIENCE
-from support.sites import Received, Reply, endless
+from support.sites import Received, Reply, Site, endless
 from support.waiting import Hold, cancel, wait_until
 
 from blnk_auth import TokenSource
@@ -260,3 +260,14 @@ def test_a_rejection_that_stalls_breaks_no_other_stream(world: Http2World, kind:
                 assert http.get(f"{api.origin}/data").body == b"done"
             assert len(api.connections) == 1
     assert_renewed_once(world.sandbox)
+
+
+@pytest.mark.parametrize("kind", [REQUESTS, AIOHTTP], ids=str)
+def test_a_client_that_does_not_speak_it_uses_http_1(world: Http2World, certificates: Certificates, kind: Kind) -> None:
+    """A server that prefers HTTP/2 answers requests and aiohttp over HTTP/1.1."""
+    tls = certificates.server(client_certificate=ssl.CERT_NONE)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    with Site(lambda request: Reply(200 if world.accepts(request.authorization) else 401), tls=tls) as api:
+        with world.over_http2(kind, world.alice_for(api.origin)) as http:
+            assert http.get(f"{api.origin}/data").status == 200
+        assert len(api.received) == 1
