@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
 
-from blnk_auth import ApiAnswer, BlnkAuthError, Flinks, Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
+from blnk_auth import ApiAnswer, Auth, BlnkAuthError, Flinks, Httpx2Auth, HttpxAuth, RequestsAuth, TokenSource
 from blnk_auth._protocol.challenges import parse_challenges, refusal_of_proof, renewal_may_help
 from blnk_auth._protocol.dpop import ServerNonces
 from blnk_auth._protocol.dpop_key import DpopKey
@@ -157,6 +157,8 @@ def _clients(source: TokenSource | None) -> dict[str, Callable[[tuple[int, str, 
         "httpx": lambda value: _by_httpx(httpx, source and HttpxAuth(source), value),
         "httpx2": lambda value: _by_httpx(httpx2, source and Httpx2Auth(source), value),
         "requests": lambda value: _by_requests(source and RequestsAuth(source), value),
+        "Auth in httpx": lambda value: _by_httpx(httpx, source and Auth(source), value),
+        "Auth in requests": lambda value: _by_requests(source and Auth(source), value),
     }
 
 
@@ -222,7 +224,7 @@ TARGETS = (
         "rejection_body",
         st.builds(
             lambda package, status, media_type, coded: (package, status, coded[0], media_type, coded[1]),
-            st.sampled_from(["httpx", "httpx2", "requests"]),
+            st.sampled_from(["httpx", "httpx2", "requests", "Auth in httpx", "Auth in requests"]),
             st.sampled_from([400, 401, 403]),
             one_of_these(
                 ["application/json"], st.sampled_from(["text/event-stream", "", "text/html; charset=utf-7", "\x00"])

@@ -15,7 +15,7 @@ from fuzz.strategies import URL_PIECES, one_of_these, texts_of
 from fuzz.target import Target, only_our_errors
 from hypothesis import strategies as st
 
-from blnk_auth import BlnkAuthError, ConfigurationError, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
+from blnk_auth import Auth, BlnkAuthError, ConfigurationError, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
 from blnk_auth._protocol.origins import Origin, endpoint_origin, origin_below, parse_base_url, parse_origin
 
 AUTH: dict[str, Callable[[Any], Any]] = {"httpx": HttpxAuth, "httpx2": Httpx2Auth, "requests": RequestsAuth}
@@ -46,7 +46,7 @@ def check_listed(value: tuple[str, str, str]) -> None:
         origin = parse_origin(url, "api_origins")
         assert origin.is_secure
         assert parse_origin(str(origin), "api_origins") == origin, "written out, it is another origin"
-        for sent in sent_to(package, f"{url.rstrip('/')}/x", AUTH[package](key(header, [url]))):
+        for sent in sent_with_token(package, f"{url.rstrip('/')}/x", key(header, [url])):
             if carries(sent, header):
                 assert same(sent, origin), f"{package} connected to {sent.origin}, and {origin} is listed"
 
@@ -54,7 +54,7 @@ def check_listed(value: tuple[str, str, str]) -> None:
 def check_request(value: tuple[str, str, str]) -> None:
     """A request to any URL carries the token only if it is sent to a listed origin."""
     package, header, url = value
-    for sent in sent_to(package, url, AUTH[package](key(header, LISTED))):
+    for sent in sent_with_token(package, url, key(header, LISTED)):
         if carries(sent, header):
             assert sent[:3] in LISTED.values(), f"{package} sent the token to {sent.origin}"
 
@@ -66,7 +66,7 @@ def check_redirect(value: tuple[str, str, str, int]) -> None:
     def respond(number: int) -> tuple[int, dict[str, str]]:
         return (status, {"location": location}) if number == 0 else (200, {})
 
-    requests = sent_to(package, "https://api.acme.test/start", AUTH[package](key(header, LISTED)), respond)
+    requests = sent_with_token(package, "https://api.acme.test/start", key(header, LISTED), respond)
     for number, sent in enumerate(requests):
         if carries(sent, header):
             assert sent[:3] in LISTED.values(), f"{package} took the token to {sent.origin}"
@@ -97,6 +97,13 @@ def check_origin_from_token(value: tuple[str, str]) -> None:
     for sent in [*sent_to(package, url, None), *sent_to(package, f"{origin}/x", None)]:
         assert sent.tls
         assert sent.host.lower() == "acme.test" or sent.host.lower().endswith(".acme.test"), sent.host
+
+
+def sent_with_token(package: str, url: str, source: StaticToken, respond: Any = None) -> list[Sent]:
+    """What is sent to a URL with the package's auth class; with `Auth`, which every package accepts, it is the same."""
+    sent = sent_to(package, url, AUTH[package](source), respond)
+    assert sent_to(package, url, Auth(source), respond) == sent, "with Auth, something else is sent"
+    return sent
 
 
 def sent_to(package: str, url: str, auth: Any, respond: Any = None) -> list[Sent]:
