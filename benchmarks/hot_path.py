@@ -36,6 +36,8 @@ def request_maker(client: str) -> Callable[[], Any]:
     """Makes requests as their client hands them to an auth step."""
     if client == "requests":
         return _requests_maker()
+    if client == "aiohttp async":
+        return _aiohttp_maker()
     package = peers.packaged(client.split(maxsplit=1)[0])
     headers = package.Client(verify=peers.shared_context(), trust_env=False).build_request("GET", URL).headers
     return functools.partial(package.Request, "GET", package.URL(URL), headers=headers)
@@ -54,6 +56,13 @@ def _requests_maker() -> Callable[[], Any]:
         return made
 
     return make
+
+
+def _aiohttp_maker() -> Callable[[], Any]:
+    import aiohttp
+    import yarl
+
+    return functools.partial(aiohttp.ClientRequest, "GET", yarl.URL(URL))
 
 
 def step_case(peer: Peer | None, client: str) -> instructions.Case:
@@ -96,10 +105,15 @@ def chosen(*, everybody: bool) -> list[Peer]:
     return [peer for peer in peers.PEERS if everybody or peer.name in OURS_AND_LIMITS]
 
 
+def opened(*, everybody: bool) -> list[Peer]:
+    """Those of which whole requests are measured."""
+    return [peer for peer in chosen(everybody=everybody) if peer.open is not None]
+
+
 def cases(part: str, *, everybody: bool) -> dict[str, instructions.Case]:
     """The cases of one part, by label; of the auth step, also the making of requests."""
     if part == "whole":
-        return {peer.label: whole_case(peer) for peer in chosen(everybody=everybody)}
+        return {peer.label: whole_case(peer) for peer in opened(everybody=everybody)}
     measured = [peer for peer in chosen(everybody=everybody) if peer.step is not None]
     made = {f"({client})": step_case(None, client) for client in {peer.client: None for peer in measured}}
     return {**made, **{peer.label: step_case(peer, peer.client) for peer in measured}}
@@ -121,7 +135,7 @@ def count_whole(*, everybody: bool) -> dict[str, float]:
 
 def time_whole(*, everybody: bool, rounds: int, times: int) -> dict[str, dict[str, float]]:
     """Microseconds of a whole request, and the median of its ratio to the hard-coded header in the same round."""
-    timed = {peer: _timed(whole_case(peer), times) for peer in chosen(everybody=everybody)}
+    timed = {peer: _timed(whole_case(peer), times) for peer in opened(everybody=everybody)}
     spent: dict[Peer, list[float]] = {peer: [] for peer in timed}
     for _ in range(rounds + 1):
         for peer, run in timed.items():

@@ -84,9 +84,11 @@ class Peer:
 
     name: str
     client: str
-    """`requests`, `httpx`, `httpx async`, `httpx2` or `httpx2 async`."""
+    """`requests`, `httpx`, `httpx async`, `httpx2`, `httpx2 async` or `aiohttp async`."""
 
-    open: Callable[[Grant, Mock | None], Any]
+    open: Callable[[Grant, Mock | None], Any] | None
+    """None: only the auth step is measured, since the client has no place for a mocked API."""
+
     step: Callable[[Grant], Callable[[Any], object]] | None = None
     package: str = ""
     note: str = ""
@@ -326,6 +328,43 @@ def trivial_requests(grant: Grant) -> Any:
             return request
 
     return Trivial()
+
+
+# --- aiohttp ---------------------------------------------------------------------------------------------------------
+
+
+def middleware_step(made: Callable[[Grant], Any]) -> Callable[[Grant], Callable[[Any], object]]:
+    """What aiohttp runs of a middleware: up to the handler, which has the response ready, and after it."""
+
+    def step_of(grant: Grant) -> Callable[[Any], object]:
+        auth, response = made(grant), _Response()
+
+        async def handler(request: Any) -> Any:
+            return response
+
+        return lambda request: drive(auth(request, handler))
+
+    return step_of
+
+
+class _Response:
+    status = 200
+
+
+def trivial_aiohttp(grant: Grant) -> Any:
+    header = BEARER + grant.access_token
+
+    async def trivial(request: Any, handler: Any) -> Any:
+        request.headers["Authorization"] = header
+        return await handler(request)
+
+    return trivial
+
+
+def blnk_aiohttp(grant: Grant) -> Any:
+    from blnk_auth import AiohttpAuth
+
+    return AiohttpAuth(blnk_source(grant))
 
 
 # --- blnk_auth -------------------------------------------------------------------------------------------------------
@@ -761,16 +800,19 @@ PEERS = [
     Peer(FOR_ALL, "httpx2 async", open_httpx("httpx2", blnk_for_all, is_async=True),
          async_flow_step("httpx2", blnk_for_all), "blnk-auth"),
     Peer("authlib", "httpx2 async", open_authlib_async, None, "authlib"),
+    Peer("hard-coded header", "aiohttp async", None, hard_coded_step),
+    Peer("trivial auth", "aiohttp async", None, middleware_step(trivial_aiohttp)),
+    Peer("blnk_auth", "aiohttp async", None, middleware_step(blnk_aiohttp), "blnk-auth"),
     Peer("MCP SDK", "httpx2 async", open_httpx("httpx2", mcp_auth, is_async=True), async_flow_step("httpx2", mcp_auth),
          "mcp"),
 ]  # fmt: skip
 
 
 def that_renew(*, quick: bool) -> list[Peer]:
-    """The peers without the limits; with `quick`, ours only."""
+    """The peers that can be opened, without the limits; with `quick`, ours only."""
     others = {"hard-coded header", "trivial auth", FOR_ALL}
     names = {"blnk_auth"} if quick else {peer.name for peer in PEERS} - others
-    return [peer for peer in PEERS if peer.name in names]
+    return [peer for peer in PEERS if peer.name in names and peer.open is not None]
 
 
 def named(label: str) -> Peer:

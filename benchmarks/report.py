@@ -32,7 +32,7 @@ def _hot_path_targets(found: dict[str, Any]) -> list[Target]:
     for label, ratio in found.get("step", {}).get("over_trivial", {}).items():
         name, client = of(label)
         if name == "blnk_auth":
-            limit = 2.5 if client == "requests" else 1.15
+            limit = 2.5 if client in ("requests", "aiohttp async") else 1.15
             rows.append((f"auth step over a trivial one, {client}", ratio, limit, "{:.2f}"))
             rows += _over_the_cheapest_peer(found["step"]["instructions"], client)
     for label, ratio in found.get("whole", {}).get("over_hard_coded", {}).items():
@@ -202,14 +202,14 @@ def targets(found: dict[str, Any]) -> str:
 def _hot_path(found: dict[str, Any], plots: Path) -> str:
     step, whole, timed = found.get("step"), found.get("whole"), found["timed"]
     rows = []
-    for label in timed:
+    for label in dict.fromkeys([*timed, *(step["instructions"] if step else ())]):
         counted = step and step["instructions"].get(label)
         rows.append((
             *of(label)[::-1],
             f"{counted:,.0f}" if counted else "",
             f"{step['over_trivial'][label]:.2f}" if counted else "",
-            f"{whole['over_hard_coded'][label]:.3f}" if whole else "",
-            f"{timed[label]['microseconds']:.0f}",
+            f"{whole['over_hard_coded'][label]:.3f}" if whole and label in whole["over_hard_coded"] else "",
+            f"{timed[label]['microseconds']:.0f}" if label in timed else "",
         ))  # fmt: skip
     heads = "client|library|auth step, instructions|over trivial|whole request over hard-coded|whole request, us"
     text = table(heads.split("|"), rows)

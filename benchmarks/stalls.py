@@ -112,8 +112,10 @@ def measure(*, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with server.running() as remote:
         for peer in peers.PEERS:
-            if peer.name in ("trivial auth", peers.FOR_ALL) or (
-                quick and peer.name not in ("hard-coded header", "blnk_auth")
+            if (
+                peer.open is None
+                or peer.name in ("trivial auth", peers.FOR_ALL)
+                or (quick and peer.name not in ("hard-coded header", "blnk_auth"))
             ):
                 continue
             figures = found[peer.label] = measure_one(remote, peer, seconds)

@@ -21,7 +21,7 @@ from ._request.before_sending import may_carry_token, own_proof_error, token_to_
 from ._request.blocking_and_async import arun
 from ._request.client_errors import wrong_auth_class
 from ._request.followed_redirects import REDIRECT_STATUSES, FollowedRedirects, origin_of
-from .errors import BlnkAuthError, constructor_clears_locals
+from .errors import BlnkAuthError, clears_locals, constructor_clears_locals
 from .errors._extras import import_failure
 
 try:
@@ -59,7 +59,8 @@ class AiohttpAuth:
     Raises:
         ConfigurationError: `source` is something else.
         BlnkAuthError: While a request is sent: there is no valid token. It is also an `aiohttp.ClientError` with
-            `.request`; only `TemporarilyUnavailable` is also an `aiohttp.ClientConnectionError`.
+            `.request`, an `aiohttp.RequestInfo`; only `TemporarilyUnavailable` is also an
+            `aiohttp.ClientConnectionError`.
     """
 
     def __init__(self, source: Source) -> None:
@@ -125,8 +126,13 @@ class AiohttpAuth:
             cached.was_accepted = True
             return response
         carried = headers.popall("Authorization", None) == [cached.header]
-        return await self._after_response(request, handler, response, cached, carried=carried)
+        try:
+            return await self._after_response(request, handler, response, cached, carried=carried)
+        finally:
+            # A traceback would show what the API has quoted in its headers.
+            del response
 
+    @clears_locals
     async def _send_when_ready(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """The same for all other requests: they may not have the token, wait for it, or have further headers."""
         cached = await self._token_for(request)
@@ -140,6 +146,7 @@ class AiohttpAuth:
         self._redirects.note(request, response, origin_of(request))
         return response
 
+    @clears_locals
     async def _after_response(
         self,
         request: ClientRequest,

@@ -143,7 +143,10 @@ def check_session(request: ClientRequest) -> None:
 def as_aiohttp_error(error: BlnkAuthError, request: ClientRequest) -> BlnkAuthError:
     """The same error, which is also one of aiohttp."""
     return as_client_error(
-        error, request, request_error=aiohttp.ClientError, transport_error=aiohttp.ClientConnectionError
+        error,
+        request.request_info,
+        request_error=aiohttp.ClientError,
+        transport_error=aiohttp.ClientConnectionError,
     )
 
 

@@ -14,9 +14,19 @@ from support.errors import raises
 from support.providers import acme
 from support.scripted import ScriptedWorld
 
-from blnk_auth import Auth, ConfigurationError, Httpx2Auth, HttpxAuth, OAuthClient, RequestsAuth, StaticToken, Token
+from blnk_auth import (
+    AiohttpAuth,
+    Auth,
+    ConfigurationError,
+    Httpx2Auth,
+    HttpxAuth,
+    OAuthClient,
+    RequestsAuth,
+    StaticToken,
+    Token,
+)
 
-AUTH_CLASSES = (Auth, HttpxAuth, Httpx2Auth, RequestsAuth)
+AUTH_CLASSES = (AiohttpAuth, Auth, HttpxAuth, Httpx2Auth, RequestsAuth)
 URL = "https://api.acme.test/x"
 
 

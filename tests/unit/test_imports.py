@@ -139,7 +139,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("package", ["httpx", "httpx2", "requests"])
+@pytest.mark.parametrize("package", ["aiohttp", "httpx", "httpx2", "requests"])
 def test_importing_an_auth_class_loads_nothing_but_the_request_flow(package: str) -> None:
     """Beside the HTTP package: no module from elsewhere, and no module of the package that only a renewal needs."""
     code = (

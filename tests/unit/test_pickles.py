@@ -32,6 +32,7 @@ from support.public_names import public_modules
 
 import blnk_auth
 from blnk_auth import (
+    AiohttpAuth,
     ApiAnswer,
     Auth,
     BLink,
@@ -197,6 +198,7 @@ HOLDERS: dict[str, Any] = {
     "client": lambda client: client,
     "source of a subject": lambda client: client.for_subject("alice"),
     "source of the client": lambda client: client.for_itself(scope="x"),
+    "AiohttpAuth": lambda client: AiohttpAuth(client.for_subject("alice")),
     "Auth": lambda client: Auth(client.for_subject("alice")),
     "HttpxAuth": lambda client: HttpxAuth(client.for_subject("alice")),
     "Httpx2Auth": lambda client: Httpx2Auth(client.for_subject("alice")),

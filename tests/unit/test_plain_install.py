@@ -20,7 +20,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_no_extra_is_there(python: Path) -> None:
     """The environment is what it claims to be."""
-    hidden = ("httpx2", "redis", "sqlalchemy", "keyring", "key_value", "click", "rich", "starlette", "pytest")
+    hidden = (
+        "aiohttp",
+        "httpx2",
+        "redis",
+        "sqlalchemy",
+        "keyring",
+        "key_value",
+        "click",
+        "rich",
+        "starlette",
+        "pytest",
+    )
     code = f"import importlib.util as u; print(*[name for name in {hidden!r} if u.find_spec(name)])"
     assert run_in(python, code).split() == []
 
@@ -44,6 +55,8 @@ def test_every_name_can_be_looked_at(python: Path, module: str, code: str) -> No
 @pytest.mark.parametrize(
     ("use", "package", "extra"),
     [
+        ("blnk_auth.AiohttpAuth(blnk_auth.StaticToken('k', api_origins=('*',)))", "aiohttp", "aiohttp"),
+        ("import blnk_auth.aiohttp", "aiohttp", "aiohttp"),
         ("blnk_auth.Httpx2Auth(blnk_auth.StaticToken('k', api_origins=('*',)))", "httpx2", "httpx2"),
         ("class Mine(blnk_auth.Httpx2Auth): pass", "httpx2", "httpx2"),
         ("import blnk_auth.httpx2", "httpx2", "httpx2"),

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from blnk_auth import (
+    AiohttpAuth,
     Auth,
     EncryptedStore,
     FileStore,
@@ -107,6 +108,7 @@ CALLS: dict[str, Call] = {
     ),
     "renew(rejected=)": lambda world, value: world.client().for_subject("a").renew(rejected=value),
     "headers()": lambda world, value: world.source().headers(value),
+    "AiohttpAuth()": lambda world, value: AiohttpAuth(value),
     "Auth()": lambda world, value: Auth(value),
     "HttpxAuth()": lambda world, value: HttpxAuth(value),
     "Httpx2Auth()": lambda world, value: Httpx2Auth(value),

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import requests
 import trio
 from support.sites import Reply
 
-from blnk_auth import Auth, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
+from blnk_auth import AiohttpAuth, Auth, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
 
 from .faults import ONE_OF_EACH, STORE, TOKEN_REQUEST
 from .marks import ENCODINGS
@@ -67,6 +68,21 @@ def _by_async(package: Any, auth: type, run: Callable[..., Any]) -> Send:
     return begin
 
 
+def by_aiohttp(world: World, source: Any, url: str) -> object:
+    """A session, whose errors show the headers of their request."""
+
+    async def send() -> object:
+        auth = world.look_at(AiohttpAuth(source))
+        async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=True) as session:
+            response = await session.get(url)
+            await response.read()
+            # Not the response and the session themselves: a copy of them has a copy of the event loop.
+            world.look_at(response.request_info, *(each.request_info for each in response.history))
+            return response.status
+
+    return _in_asyncio(world, send)
+
+
 def _in_asyncio(world: World, coroutine: Callable[[], Any]) -> object:
     async def main() -> object:
         asyncio.get_running_loop().set_exception_handler(world.watch.of_loop)
@@ -84,6 +100,7 @@ CLIENTS: dict[str, tuple[str, Send]] = {
     "Auth in requests": ("Auth", by_requests_with_auth),
     "Auth in httpx": ("Auth.sync_auth_flow", _by(httpx, Auth)),
     "Auth in httpx2 in asyncio": ("Auth.async_auth_flow", _by_async(httpx2, Auth, _in_asyncio)),
+    "aiohttp": ("AiohttpAuth", by_aiohttp),
     "httpx in trio": ("", _by_async(httpx, HttpxAuth, lambda _, coroutine: trio.run(coroutine))),
 }
 
