@@ -50,16 +50,16 @@ class CurrentToken:
         "_demands",
         "_epoch",
         "_failure",
+        "_key",
         "_rejections",
         "cached",
-        "key",
         "state",
     )
 
     def __init__(self, state: ClientState, grant: AuthorizationGrant) -> None:
         self.state: ClientState = state
-        self.key: GrantKey = grant_key(grant)
-        """What `Sources` finds it by. The grant is made of it: an idle one takes as much memory as the token."""
+        self._key: GrantKey = grant_key(grant)
+        """The grant is made of it when it is asked for: an idle one would take as much memory as the token."""
         self.cached: CachedToken | None = None
         self._clock = state.given_clock
         """None means `time.time`, looked up at each call. Using `state.clock` would cost one more function call."""
@@ -74,7 +74,7 @@ class CurrentToken:
     @property
     def grant(self) -> AuthorizationGrant:
         """Whose token it is."""
-        return grant_of(self.key)
+        return grant_of(self._key)
 
     @property
     def store_key(self) -> str:

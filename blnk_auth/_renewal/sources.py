@@ -55,9 +55,10 @@ class Sources:
         All callers share it. It is dropped when nothing refers to it any more.
         """
         with self._lock:
-            source = self._sources.get(current.key)
+            key = grant_key(current.grant)
+            source = self._sources.get(key)
             if source is None:
-                source = self._sources[current.key] = make(self._kept.get(current.key) or current)
+                source = self._sources[key] = make(self._kept.get(key) or current)
             return cast("AnySource", source)
 
     def keep(self, current: CurrentToken, *, kept: bool) -> None:
@@ -66,7 +67,8 @@ class Sources:
         A current token is kept while it has the only copy of a pair, and while a renewal is changing it.
         """
         with self._lock:
+            key = grant_key(current.grant)
             if kept:
-                self._kept[current.key] = current
-            elif self._kept.get(current.key) is current:
-                del self._kept[current.key]
+                self._kept[key] = current
+            elif self._kept.get(key) is current:
+                del self._kept[key]

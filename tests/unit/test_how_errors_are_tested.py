@@ -23,6 +23,7 @@ MAY_LOOK_AT_WORDING = {
     "cli/test_typical_mistakes.py": "each mistake has the right line and remedy",
     "unit/test_typical_mistakes.py": "each mistake has the right problem and remedy",
     "docs/test_prove_it_survives.py": "the text is that of pytest",
+    "clients/test_blnk_python.py": "the SDK shows an error as the message of a response",
     "cli/test_doctor.py": "a finding of `doctor` is no error, although it has a remedy",
     "unit/test_errors.py": "a text is made of the problem and the remedy",
     "fuzz": "any text must be one printable line without secrets",
