@@ -5,6 +5,8 @@ Used by `requests_flow` and `requests_retry`. niquests calls an auth object in t
 
 * In an `AsyncSession` the event loop runs on while a token is renewed, and while a request is repeated.
 * A `Session` that is used in the thread of an event loop gets its token too.
+* A redirect that no hook has seen, as in a session with `multiplexed=True`, takes no header of ours along. niquests
+  itself removes `Authorization` for another host, and no other header.
 * A request that `prepare_request` made for an `AsyncSession` by hand gets its token when it is sent. If the token must
   be renewed then, the event loop waits: niquests calls nothing that could be awaited.
 
@@ -72,6 +74,39 @@ class _Later:
     def __reduce__(self) -> tuple[Any, ...]:
         # A response is pickled with its request; the refresh token must not be in the pickle.
         return partial, (unpickled_hook,)
+
+
+def keep_from_copies(request: requests.PreparedRequest, names: tuple[str, ...]) -> None:
+    """Leave these headers out of a redirected request, which is a copy, unless our hook has judged the redirect."""
+    if names:
+        vars(request)["copy"] = _Copying(request, names)
+
+
+class _Copying:
+    """The method `copy` of one request.
+
+    Attributes:
+        is_judged: Whether our hook has seen the response, and removed what must not follow it.
+    """
+
+    __slots__ = ("_names", "_request", "is_judged")
+
+    def __init__(self, request: requests.PreparedRequest, names: tuple[str, ...]) -> None:
+        self.is_judged = False
+        self._request = request
+        self._names = names
+
+    def __call__(self) -> requests.PreparedRequest:
+        copied = type(self._request).copy(self._request)
+        if self.is_judged:
+            keep_from_copies(copied, self._names)
+        else:
+            for name in self._names:
+                copied.headers.pop(name, None)
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._request, self._names)
 
 
 def handle_in_task(hook: ResponseHook, response: requests.Response) -> None:

@@ -85,6 +85,9 @@ class ResponseHook:
         from .redirects import leads_to
 
         request = response.request
+        copying: Any = vars(request).get("copy")
+        if copying is not None:
+            copying.is_judged = True
         origin = origin_of(request.url)
         target = leads_to(origin, response.headers.get("location", ""))
         if target is None or not self.credential.rules.permits(target, self.sent.token):
@@ -136,6 +139,10 @@ def attach_more(credential: Credential, cached: CachedToken, request: requests.P
     request.headers.update(attached)
     hook = ResponseHook(credential, cached, tuple(name for name in attached if name != rules.header_name))
     hook.proved = proof_target(request.method, request.url) if "DPoP" in attached else None
+    if "pre_request" in request.hooks:
+        from .niquests_session import keep_from_copies
+
+        keep_from_copies(request, tuple(name for name in attached if name != "Authorization"))
     return hook
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import niquests
@@ -20,10 +19,10 @@ from support.api_clients import ClientWorld, Ending, either_way
 from support.certificates import Certificates
 from support.clients import HERD
 from support.http2_site import Http2Site
-from support.sites import Received, Reply, Site
+from support.sites import Answering, Received, Reply, Site
 from support.waiting import Hold
 
-from blnk_auth import Auth, SignInRequired
+from blnk_auth import Auth, SignInRequired, StaticToken
 from blnk_auth.testing import Clock, Fault, Sandbox, assert_renewed_once
 
 
@@ -37,13 +36,15 @@ def world(blnk_sandbox: Sandbox, blnk_clock: Clock) -> ClientWorld:
     return ClientWorld(blnk_sandbox, blnk_clock)
 
 
-@contextmanager
-def http2_api(world: ClientWorld, certificates: Certificates, **settings: Any) -> Iterator[Http2Site]:
+def http2_site(answer: Answering, certificates: Certificates, **settings: Any) -> Http2Site:
+    return Http2Site(answer, certificates.server(client_certificate=ssl.CERT_NONE), **settings)
+
+
+def http2_api(world: ClientWorld, certificates: Certificates, **settings: Any) -> Http2Site:
     def answer(request: Received) -> Reply:
         return Reply(200, b"done") if world.accepts(request.authorization) else Reply.rejected()
 
-    with Http2Site(answer, certificates.server(client_certificate=ssl.CERT_NONE), **settings) as site:
-        yield site
+    return http2_site(answer, certificates, **settings)
 
 
 async def in_session(auth: Auth, use: Callable[[Any], Awaitable[Any]], **settings: Any) -> Any:
@@ -214,3 +215,29 @@ def test_requests_works_where_niquests_has_replaced_urllib3(world: ClientWorld, 
         session.auth = Auth(alice)
         assert session.get(world.url).status_code == 200
     assert_renewed_once(world.sandbox)
+
+
+def test_a_multiplexed_session_takes_no_header_of_ours_along_a_redirect(
+    world: ClientWorld, certificates: Certificates
+) -> None:
+    """No hook sees such a redirect, and niquests removes only `Authorization` for another host."""
+    with http2_site(lambda _: Reply(200, b"done"), certificates) as elsewhere:
+
+        def answer(request: Received) -> Reply:
+            return Reply.redirect(f"{elsewhere.origin}/end") if request.path == "/start" else Reply(200, b"done")
+
+        with http2_site(answer, certificates) as api, niquests.Session(multiplexed=True) as session:
+            session.trust_env = False
+            sent = {"verify": certificates.ca_file}
+            for key in (
+                StaticToken("a-key", api_origins=(api.origin,)),
+                StaticToken("a-key", header="X-Api-Key", api_origins=(api.origin,)),
+            ):
+                session.auth = Auth(key)
+                responses = [session.get(url, **sent) for url in (f"{elsewhere.origin}/", f"{api.origin}/start")]
+                session.gather()
+                assert [response.content for response in responses] == [b"done", b"done"]
+    arrived = [request.headers for request in elsewhere.received if request.path == "/end"]
+    assert ["authorization" in headers for headers in arrived] == [False, False]
+    assert ["x-api-key" in headers for headers in arrived] == [False, False]
+    assert [request.headers.get("x-api-key") for request in api.received] == [None, "a-key"]
