@@ -3,6 +3,7 @@
 Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 
 * `schedule`, `goal`, `cooldown`, `failure`, `rejections`: the decisions, and the values they are made from. Pure.
+* `server_pause`: how long the server asked a client to wait.
 * `renewal`, `loading_and_saving`, `token_endpoint`, `ports`: one renewal. `predecessor`, `succession`: what a
   new token replaces, and what it keeps of the token before it. `proofs`: the DPoP keys of a client.
 * `sign_in_demands`: what follows when the API asks for a new sign-in.

@@ -27,6 +27,7 @@ from .current_token import CurrentToken
 from .operations import Operations
 from .ports import Ports
 from .proofs import DpopSetting, Proofs
+from .server_pause import ServerPause
 from .single_flight import SingleFlight
 from .sources import Sources
 from .store_keys import Registration
@@ -62,6 +63,7 @@ class ClientState:
         network: How the authorization server is reached.
         given_clock: The clock that the user passed; None means `time.time`.
         clock: Returns the time, in UTC epoch seconds.
+        pause: How long the server asked this client to wait.
         flights: The renewals that run now, by store key.
         rules: What the request flow needs to know of every source.
         sources: The source and the current token of each grant.
@@ -93,6 +95,7 @@ class ClientState:
         self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
         self.clock: Callable[[], float] = self.given_clock or _now
         self.proofs: Proofs = Proofs(dpop, provider.dpop_algorithms, self.clock)
+        self.pause: ServerPause = ServerPause(policy.max_retry_after)
         self.flights: SingleFlight = SingleFlight()
         self.sources: Sources = Sources()
         wait_timeout = policy.lock_timeout + policy.request_deadline + _SAVE_GRACE
@@ -151,6 +154,7 @@ class ClientState:
             jitter_position=random.random,
             policy=self.policy,
             proofs=self.proofs,
+            pause=self.pause,
         )
 
     def attempt(self, *, in_background: bool = False) -> Attempt:

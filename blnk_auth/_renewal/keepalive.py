@@ -2,23 +2,26 @@
 
 Used by `OAuthClient.keepalive` and `blnk-auth keepalive`. What it promises:
 
-* Any number of hosts may run it at the same time, and each due grant is renewed once. Every run reads the grants in its
-  own random order, each immediately before it is renewed. It renews only if the token that it read is still the stored
-  one once it has the store's lock.
-* It stops after failures that would repeat for every other grant.
+* Any number of hosts may run it at the same time, and each due grant is renewed once. Each is read immediately before
+  it is renewed, and renewed only if that token is still the stored one once the run has the store's lock.
+* A store's index is only a hint which grants to read. Memory does not grow with the number of grants.
+* While the server asked this client to wait (`Retry-After`), nothing is sent. The run stops after failures that would
+  repeat for every other grant.
 
 It never changes a grant other than by a renewal.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import (
     BlnkAuthError,
@@ -30,16 +33,22 @@ from ..errors import (
     quoted,
 )
 from ..errors._pickling import public
+from ..stores._calls import call_store, load_record
+from ..stores._due import UNKNOWN, DueStore, Place, due_page, has_index, saved_due_at
 from ..token import Token
-from .client_grants import grant_at, grant_keys, stored_record
+from .client_grants import grant_at
+from .due_grants import note_due
 from .single_flight import Flight
-from .stored_record import refresh_expiry
+from .stored_record import GrantRecord, refresh_expiry
 
 if TYPE_CHECKING:
     from .client_state import ClientState
     from .current_token import CurrentToken
 
 OnProgress = Callable[[int, int | None], object]
+
+_Candidate = tuple[str, bool]
+"""A store key, and whether its entry in the index describes the record."""
 
 MOST_WORKERS = 64
 
@@ -50,6 +59,15 @@ _GIVE_UP_AFTER = 20
 """After so many failures in a row the cause is the server or the store, not a grant."""
 
 _PROGRESS_INTERVAL = 0.1
+
+_PAGE = 1_000
+"""How many keys are listed at a time."""
+
+_CLOCK_AHEAD = 86_400.0
+"""Seconds by which the clock of a host may be ahead of this one without being wrong."""
+
+_FAR = 1e18
+"""After every moment at which a grant ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,9 @@ class KeepaliveSettings:
     def is_due(self, token: Token, now: float) -> bool:
         """Whether the refresh token expires within the horizon, and a renewal can postpone that."""
         end = refresh_expiry(token, self.idle_lifetime)
+        if end is not None and token.issued_at is not None and token.issued_at > now + _CLOCK_AHEAD:
+            # It was saved by a clock that was ahead, so when it ends is not known.
+            return True
         if end is None or end - now > self.horizon:
             return False
         return token.issued_at is None or now - token.issued_at >= _YOUNG * (end - token.issued_at)
@@ -129,13 +150,15 @@ class KeepaliveReport:
     """The result of a keepalive run. Read it when the run has ended: while it lasts, its threads change it.
 
     Attributes:
-        grants: Grants of this client in the store; of its shard, if there are several.
+        grants: Grants of this client that were found: those that are due by the store's index, or all of them in a
+            store without one; of its shard, if there are several.
         looked_at: Grants that were read.
         due: Grants that had to be renewed.
         renewed: Grants that this process renewed.
         renewed_elsewhere: Due grants that another process renewed meanwhile.
-        unknown: Grants whose refresh token expires at an unknown time. They are not renewed.
-        sign_in_required: Subjects who must sign in again; None is the client itself.
+        unknown: Grants that were read, and whose refresh token expires at an unknown time. They are not renewed.
+        sign_in_required: Subjects who must sign in again; None is the client itself. A grant that had ended before is
+            only found in a store without an index.
         expiring: Subjects whose grant was renewed and still expires within the horizon: only a new sign-in helps.
         failed: The grants that could not be renewed, with their errors.
         gave_up: The failure that stopped the run; None if it reached every grant.
@@ -170,80 +193,163 @@ class RateLimit:
 
 
 class KeepaliveRun:
-    """One run over the grants of a client. Made for one run; `stop` may be called from any thread."""
+    """One run over the grants of a client. Made for one run; `stop` may be called from any thread.
 
-    def __init__(self, state: ClientState, settings: KeepaliveSettings) -> None:
+    Args:
+        state: The client.
+        settings: What to renew and how fast.
+        by_index: Whether to find due grants by the store's index, if it has one. False: every grant is read.
+    """
+
+    def __init__(self, state: ClientState, settings: KeepaliveSettings, *, by_index: bool = False) -> None:
         self.report: KeepaliveReport = KeepaliveReport()
         self._state = state
         self._settings = settings
+        self._by_index = by_index
         self._rate_limit = RateLimit(settings.rate)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._finding = threading.Lock()
+        self._total: int | None = None
         self._in_a_row: dict[type[BlnkAuthError], int] = {TemporarilyUnavailable: 0, StoreError: 0}
+        self._corrections: list[tuple[str, str, float | None]] = []
 
     def run(self, on_progress: OnProgress | None) -> KeepaliveReport:
-        """Visit every grant. Blocking. `on_progress` receives how many were visited, of how many.
+        """Visit the grants. Blocking. `on_progress` receives how many were visited, of how many; None: not known yet.
 
-        Ctrl-C stops the run after the renewals that are under way. Raises `StoreError` if the grants cannot be listed.
+        Ctrl-C stops the run after the renewals that are under way. Raises `StoreError` if no grant can be listed.
         """
-        found = [key for key in grant_keys(self._state) if self._settings.has(key)]
-        self.report.grants = len(found)
-        # In a random order, so that hosts that start together do not wait for each other at every grant.
-        random.shuffle(found)
-        self._work_in_parallel(iter(found), on_progress or (lambda _looked_at, _total: None))
+        uses_index = self._by_index and has_index(self._state.store)
+        candidates = self._found_by_index() if uses_index else self._listed()
+        # The first one is found here, so that a store that is down raises an error.
+        first = list(itertools.islice(candidates, 1))
+        self._work_in_parallel(itertools.chain(first, candidates), on_progress or (lambda _looked_at, _total: None))
+        note_due(self._state, self._corrections)
         return self.report
 
     def stop(self) -> None:
         """End the run after the renewals that are under way."""
         self._stopped.set()
 
-    def _work_in_parallel(self, waiting: Iterator[str], on_progress: OnProgress) -> None:
+    # --- which grants --------------------------------------------------------------------------------------------
+
+    def _listed(self) -> Iterator[_Candidate]:
+        """All grants, page by page."""
+        store, prefix = self._state.store, self._state.registration.tokens
+        keys: Iterator[str] = call_store("read", store.keys, prefix)
+        while page := call_store("read", lambda: list(itertools.islice(keys, _PAGE))):
+            yield from self._shuffled([(key, True) for key in page])
+        self._total = self.report.grants
+
+    def _found_by_index(self) -> Iterator[_Candidate]:
+        """The grants that are due by the index, then those that it lacks."""
+        now, idle = self._state.clock(), self._state.provider.refresh_idle_lifetime
+        yield from self._pages(now + self._settings.horizon, None)
+        repairs = cast("DueStore", self._state.store).repair_due(self._state.registration.tokens)
+        added = 0
+        while (more := call_store("read", next, repairs, None)) is not None and not self._stopped.is_set():
+            added += more
+        if added:
+            yield from self._pages(math.nextafter(UNKNOWN, 1.0), None)
+        if idle is not None:
+            # These were saved by a clock that was ahead: when they end is not known.
+            yield from self._pages(_FAR, (now + idle + _CLOCK_AHEAD, ""))
+        self._total = self.report.grants
+
+    def _pages(self, before: float, after: Place | None) -> Iterator[_Candidate]:
+        while page := due_page(self._state.store, self._state.registration.tokens, before, after):
+            after = page[-1].due_at, page[-1].key
+            yield from self._shuffled([(entry.key, entry.is_exact) for entry in page])
+            with self._lock:
+                corrections, self._corrections = self._corrections, []
+            note_due(self._state, corrections)
+
+    def _shuffled(self, page: list[_Candidate]) -> list[_Candidate]:
+        """Those of this part, in a random order, so that hosts that start together do not wait for each other."""
+        found = [each for each in page if self._settings.has(each[0])]
+        self.report.grants += len(found)
+        random.shuffle(found)
+        return found
+
+    def _next(self, candidates: Iterator[_Candidate]) -> _Candidate | None:
+        with self._finding:
+            if self._stopped.is_set():
+                return None
+            try:
+                return next(candidates, None)
+            except BlnkAuthError as error:
+                self._give_up(error)
+                return None
+
+    # --- visiting them -------------------------------------------------------------------------------------------
+
+    def _work_in_parallel(self, candidates: Iterator[_Candidate], on_progress: OnProgress) -> None:
         # Imported here: every program imports this module, and few keep grants alive.
         from concurrent.futures import ThreadPoolExecutor, wait
 
         with ThreadPoolExecutor(self._settings.workers, thread_name_prefix="blnk-auth keepalive") as pool:
-            workers = [pool.submit(self._work, waiting) for _ in range(self._settings.workers)]
+            workers = [pool.submit(self._work, candidates) for _ in range(self._settings.workers)]
             try:
                 while wait(workers, _PROGRESS_INTERVAL).not_done:
-                    on_progress(self.report.looked_at, self.report.grants)
+                    on_progress(self.report.looked_at, self._total)
             finally:
                 self.stop()
-        on_progress(self.report.looked_at, self.report.grants)
+        on_progress(self.report.looked_at, self._total)
         for worker in workers:
             worker.result()
 
-    def _work(self, waiting: Iterator[str]) -> None:
-        while (key := self._next(waiting)) is not None:
+    def _work(self, candidates: Iterator[_Candidate]) -> None:
+        while (candidate := self._next(candidates)) is not None:
             try:
-                self._visit(key)
+                self._visit(*candidate)
             except BlnkAuthError as error:
-                self._record_failure(key, error)
+                self._record_failure(candidate[0], error)
 
-    def _next(self, waiting: Iterator[str]) -> str | None:
-        with self._lock:
-            return None if self._stopped.is_set() else next(waiting, None)
-
-    def _visit(self, key: str) -> None:
+    def _visit(self, key: str, is_exact: bool) -> None:
         grant = grant_at(self._state, key)
-        record = None if grant is None else stored_record(self._state, key)
+        stored = None if grant is None else load_record(self._state.store, key)
+        record = None if stored is None else GrantRecord.from_data(stored.data, key)
+        now = self._state.clock()
         with self._lock:
             self.report.looked_at += 1
             self._in_a_row[StoreError] = 0
-        if grant is None or record is None:
+        if grant is None or stored is None or record is None:
             return
         if record.ended is not None:
             self._add(self.report.sign_in_required, grant.subject)
-        elif self._settings.is_due(record.token, self._state.clock()):
+        elif self._settings.is_due(record.token, now):
             self._renew(self._state.current_token(grant), record.token)
+            return
         elif self._settings.is_unknown(record.token):
             with self._lock:
                 self.report.unknown += 1
+        due_at = record.due_at(self._state.provider.refresh_idle_lifetime)
+        if not is_exact or saved_due_at(stored.data) != due_at:
+            with self._lock:
+                self._corrections.append((key, stored.version, due_at))
 
     def _renew(self, current: CurrentToken, seen: Token) -> None:
-        if self._stopped.wait(self._rate_limit.delay(time.monotonic())):
+        if not self._may_send(current, self._rate_limit.delay(time.monotonic())):
             return
         with self._lock:
             self.report.due += 1
+        for attempts_left in (2, 1, 0):
+            try:
+                self._renew_once(current, seen)
+                return
+            except TemporarilyUnavailable as error:
+                left = error.retry_after if self._pause_left(current) else None
+                if not attempts_left or left is None or not self._may_send(current, left):
+                    raise
+
+    def _may_send(self, current: CurrentToken, delay: float) -> bool:
+        """Wait for so many seconds, and as long as the server asked this client to; False if the run has ended."""
+        return not self._stopped.wait(max(delay, self._pause_left(current)))
+
+    def _pause_left(self, current: CurrentToken) -> float:
+        return self._state.pause.left(current.grant.target, self._state.clock())
+
+    def _renew_once(self, current: CurrentToken, seen: Token) -> None:
         subject = current.grant.subject
         try:
             before, found = current.cached, current.renew_by_hand(seen)
@@ -274,9 +380,13 @@ class KeepaliveRun:
             self.report.failed.append(KeepaliveFailure(key, error.replace()))
             for kind in self._in_a_row:
                 self._in_a_row[kind] += isinstance(error, kind)
-            if isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER:
-                self.report.gave_up = error.replace()
-                self.stop()
+            is_general = isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER
+        if is_general:
+            self._give_up(error)
+
+    def _give_up(self, error: BlnkAuthError) -> None:
+        self.report.gave_up = error.replace()
+        self.stop()
 
 
 def _is_whole(value: Any) -> bool:

@@ -13,6 +13,7 @@ from .._protocol.http_messages import Transport
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
 from .proofs import Proofs
+from .server_pause import ServerPause
 
 
 class Ports(NamedTuple):
@@ -28,6 +29,7 @@ class Ports(NamedTuple):
             this process acts, so that many processes do not act at the same moment.
         policy: Every number of the renewal.
         proofs: The DPoP keys of the client, and the nonces of the servers.
+        pause: How long the server asked this client to wait. None: requests are sent in any case.
     """
 
     store: TokenStore
@@ -38,3 +40,4 @@ class Ports(NamedTuple):
     jitter_position: Callable[[], float]
     policy: RenewalPolicy
     proofs: Proofs
+    pause: ServerPause | None = None

@@ -116,6 +116,8 @@ class Renewal:
             self._refuse_if_ended(stored, goal)
             if not attempts_left:
                 break
+            if self.ports.pause is not None:
+                self.ports.pause.check(self.grant.target, self.ports.clock())
             try:
                 stored, key = self._bound(stored)
                 renewed = self._ask(None if stored is None else stored.record.token, key)

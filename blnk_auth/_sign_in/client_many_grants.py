@@ -114,8 +114,9 @@ class ClientManyGrants:
 
         Args:
             horizon: Seconds. What would expire within this time is renewed; the default is seven days.
-            idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's
-                `refresh_idle_lifetime`; where that is unknown too, only the expiry that the server reported counts.
+            idle_lifetime: Seconds after which an unused refresh token expires; every grant is read then. None: the
+                provider's `refresh_idle_lifetime`, by which a `DueStore` finds the due grants without reading others.
+                Where that is unknown too, only the expiry that the server reported counts.
             rate: Renewals per second, at most.
             workers: Concurrent renewals, at most; 1 to 64.
             shard: `(i, n)`: only part `i` of `n`, counted from 0. The default takes all grants.
@@ -156,8 +157,11 @@ class ClientManyGrants:
     ) -> KeepaliveRun:
         from .._renewal.keepalive import KeepaliveRun, KeepaliveSettings
 
+        # The index has the lifetime of the provider.
+        by_index = idle_lifetime is None
         idle_lifetime = self._state.provider.refresh_idle_lifetime if idle_lifetime is None else idle_lifetime
-        return KeepaliveRun(self._state, KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard))
+        settings = KeepaliveSettings.checked(horizon, idle_lifetime, rate, workers, shard)
+        return KeepaliveRun(self._state, settings, by_index=by_index)
 
     def prune(self, ended_before: float) -> int:
         """Delete the records of grants that ended long ago, sign-ins that nobody finished, and old exchanges.

@@ -1,0 +1,67 @@
+"""How long the authorization server asked this client to wait: one `Retry-After` holds for all grants of the client.
+
+Used by the renewal, which asks before each request, and by `keepalive`, which waits. What this file promises:
+
+* While a pause lasts, no renewal of this client in this process is sent. Each fails with the time that is left.
+* Where a server stands for several parties (bLink's banks), each party has a pause of its own.
+* A pause is bounded by `RenewalPolicy.max_retry_after`, and is over if the clock is set back to before its beginning.
+
+It never reads a clock.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..stores._forks import reset_in_child
+from .cooldown import Cooldown
+
+_MOST = 1_000
+"""How many parties may have a pause at the same time. Beyond it, those that end first are forgotten."""
+
+
+class ServerPause:
+    """The pauses of one client. May be used from any thread.
+
+    Args:
+        longest: The most seconds that a pause lasts.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._pauses: dict[str | None, Cooldown] = {}
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: the thread that had the lock does not exist here."""
+        self._lock = threading.Lock()
+
+    def note(self, target: str | None, error: BlnkAuthError, now: float) -> None:
+        """Remember the `retry_after` of an error, if it has one. `target`: the party behind the server."""
+        if not isinstance(error, TemporarilyUnavailable) or not error.retry_after:
+            return
+        until = now + min(error.retry_after, self._longest)
+        with self._lock:
+            before = self._pauses.get(target)
+            if before is None or before.until < until or not before.is_active(now):
+                self._pauses[target] = Cooldown(1, now, until)
+            active = {each: pause for each, pause in self._pauses.items() if pause.is_active(now)}
+            kept = sorted(active, key=lambda each: active[each].until)[-_MOST:]
+            self._pauses = {each: active[each] for each in kept}
+
+    def left(self, target: str | None, now: float) -> float:
+        """Seconds until a request may be sent again; 0 if it may be sent now."""
+        pause = self._pauses.get(target)
+        return pause.until - now if pause is not None and pause.is_active(now) else 0.0
+
+    def check(self, target: str | None, now: float) -> None:
+        """Raise `TemporarilyUnavailable` while the pause lasts."""
+        left = self.left(target, now)
+        if left > 0:
+            raise TemporarilyUnavailable(
+                "the authorization server asked this client to wait (Retry-After)",
+                remedy="try again when that time is over",
+                retry_after=left,
+            )
