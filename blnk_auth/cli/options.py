@@ -63,6 +63,14 @@ class Selection:
         """The profile. Raises `ConfigurationError`."""
         return load_profile(self.name, self.path, overrides=self.overrides)
 
+    def all_names(self) -> list[str]:
+        """The names of all profiles of the configuration file. Raises `ConfigurationError`, also if there are none."""
+        path = config_path(self.path)
+        names = profile_names(path)
+        if not names:
+            raise ConfigurationError(f"--all-profiles: {path} has no profile", remedy="write one with: blnk-auth init")
+        return names
+
     def open(self, profile: Profile, on_event: OnEvent | None = None, **further: Any) -> OAuthClient:
         """The client of the profile; `further` arguments replace its own. Raises `ConfigurationError`."""
         with waiting("Opening the store and the server's metadata"):
@@ -137,7 +145,7 @@ def profile_options(function: Function) -> Function:
         envvar="BLNK_AUTH_PROFILE",
         default="default",
         show_default=True,
-        shell_complete=_complete_profile,
+        shell_complete=complete_profile,
         help="Which profile of the configuration file.",
     )
     where = click.option(
@@ -210,7 +218,8 @@ json_option: Callable[[Function], Function] = click.option(
 )
 
 
-def _complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_profile(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The profiles of the configuration file whose names begin so, for completion."""
     try:
         names = profile_names(config_path(ctx.params.get("config")))
     except BlnkAuthError:

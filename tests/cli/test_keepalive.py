@@ -64,6 +64,46 @@ def kept_alive(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
     return found
 
 
+def test_several_profiles_in_one_run(blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, or all of the file; one that cannot be used is reported, and the others are kept alive all the same."""
+    monkeypatch.setenv("SANDBOX_SECRET", SECRET)
+    first = blnk_auth_cli.file.read_text("utf-8")
+    store = f"sqlite:///{blnk_auth_cli.directory}/tokens.db"
+    second = first.replace("[profiles.default]", "[profiles.second]").replace(store, f"{store}2")
+    broken = '[profiles.broken]\nprovider = "none of these"\n'
+    blnk_auth_cli.write(first + second)
+    for profile in ("default", "second"):
+        blnk_auth_cli.give(OAuthClient.from_config(profile, blnk_auth_cli.file), profile, idle=25 * DAY)
+    found = kept_alive(blnk_auth_cli, *DUE, "default", "second")
+    assert [(each["profile"], each["renewed"]) for each in found["profiles"]] == [("default", 1), ("second", 1)]
+    blnk_auth_cli.write(first + second + broken)
+    found = kept_alive(blnk_auth_cli, *DUE, "--all-profiles")
+    assert [(each["profile"], each["status"]) for each in found["profiles"]] == [
+        *(("broken", 2), ("default", 0), ("second", 0)),
+    ]
+    assert found["status"] == 2
+    shown = blnk_auth_cli.run("keepalive", "default", "second").stdout
+    assert [line for line in shown.splitlines() if line.endswith(":")] == ["default:", "second:"]
+
+
+def test_a_part_of_the_grants(blnk_auth_cli: CommandLine) -> None:
+    """`--shard 1/2` takes the second half, and both halves are all."""
+    client = blnk_auth_cli.client()
+    for number in range(20):
+        blnk_auth_cli.give(client, f"s{number}")
+    grants = [kept_alive(blnk_auth_cli, *DUE, "--shard", f"{part}/2")["grants"] for part in range(2)]
+    assert sum(grants) == 20
+    assert min(grants) > 0
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "a/b", "-1/2", "0/0", "0:2", ""])
+def test_a_part_that_cannot_be_is_refused(blnk_auth_cli: CommandLine, shard: str) -> None:
+    """With how to write it."""
+    result = blnk_auth_cli.run("keepalive", "--shard", shard)
+    assert result.exit_code == 2
+    assert "0/4" in result.stderr
+
+
 def test_only_what_would_expire_is_renewed(blnk_auth_cli: CommandLine) -> None:
     """What nobody has used for long is renewed, and nothing else; a second run finds nothing to do."""
     client = blnk_auth_cli.client()

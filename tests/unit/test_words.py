@@ -73,6 +73,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("blnk_auth/_pickles.py", "engine._"): "the name of a module of an earlier version",
     ("blnk_auth/stores/_sql.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("blnk_auth/stores/_sql_database.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
+    ("blnk_auth/stores/_sql_connections.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("blnk_auth/stores/_sql_errors.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("docs/how-to/use-postgresql-or-redis.md", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("docs/reference/limits.md", "SQLAlchemy engine"): "SQLAlchemy's word for what a SQLStore is made of",
