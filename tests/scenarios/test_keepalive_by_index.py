@@ -128,7 +128,7 @@ def test_a_grant_that_was_saved_by_a_clock_that_was_ahead_is_renewed(world: Scri
 
 
 def test_a_store_that_fails_in_the_middle_ends_the_run(world: ScriptedWorld, store: Watched) -> None:
-    """The report has the grants that were renewed, and nobody is marked. A store that fails at first raises its error."""
+    """The report has what was renewed, and nobody is marked. A store that fails at first raises its error."""
     for number in range(600):
         give(world, f"s{number}", idle=25 * DAY)
     world.server.will(*map(pair, range(600)))
