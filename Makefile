@@ -37,19 +37,19 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
 
-# Two processes, because many tests wait for sockets, disks and other processes; one after another with
-# PYTEST_FLAGS=-n0. The types are checked meanwhile.
+# Four processes, because many tests wait for sockets, disks and other processes, and one that has nothing left to do
+# takes from the others; one after another with PYTEST_FLAGS=-n0. The types are checked meanwhile.
 test: lint $(INSTALLED)
 	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
 	@$(MAKE) --no-print-directory types >$(VENV)/types.log 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 $(PYTEST_FLAGS); tests=$$?; \
+	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n4 --dist=worksteal $(PYTEST_FLAGS); tests=$$?; \
 	wait $$types || { cat $(VENV)/types.log; exit 1; }; \
 	exit $$tests
 
 # What needs neither a socket nor a process, against this checkout: in seconds, while you write. tests/quick.txt lists it.
 unit: $(LOCKED)
-	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 @tests/quick.txt -m "not real and not deep" $(PYTEST_FLAGS)
+	@PYTHONPATH=$(CURDIR) $(BIN)/pytest -n2 --dist=worksteal @tests/quick.txt -m "not real and not deep" $(PYTEST_FLAGS)
 
 # The branches that the tests leave out, of unit tests, scenarios, providers and stores, in one process, on this checkout.
 coverage: $(LOCKED)

@@ -13,8 +13,22 @@ from support.limits import PATIENCE
 
 PACKAGES = ("requests", "httpx", "httpx2")
 
-ORDERS = [*itertools.permutations(("Auth", *PACKAGES)), *(("Auth", package) for package in PACKAGES), ("Auth",)]
+FEW = [
+    *((*PACKAGES[:position], "Auth", *PACKAGES[position:]) for position in range(4)),
+    *(("Auth", package) for package in PACKAGES),
+    ("Auth",),
+]
 """Every position of the object among the packages; and a process in which only one of them is imported, or none."""
+
+ORDERS = [
+    *FEW,
+    *(
+        pytest.param(order, marks=pytest.mark.deep)
+        for order in itertools.permutations(("Auth", *PACKAGES))
+        if order not in FEW
+    ),
+]
+"""And every order of the packages."""
 
 COPIES = {
     "another copy of httpx is imported after the object was used": "Auth httpx again:httpx httpx",

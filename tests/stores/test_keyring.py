@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import json
 import os
@@ -93,8 +94,28 @@ def desktop(session: Desktop) -> Iterator[Desktop]:
     session.check()
 
 
+def in_the_deep_run(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of the contract with many records: `TestKeyringStore` runs it each time, with a keyring in memory."""
+
+    @pytest.mark.deep
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        test(*arguments, **named)
+
+    return run
+
+
 class TestSecretService(SharedStoreContract):
     increments = 3  # a save is four visits to the daemon, each of some 20 ms
+
+    test_a_prefix_is_taken_literally = in_the_deep_run(SharedStoreContract.test_a_prefix_is_taken_literally)
+    test_awkward_keys_stay_apart = in_the_deep_run(SharedStoreContract.test_awkward_keys_stay_apart)
+    test_keys_come_in_order = in_the_deep_run(SharedStoreContract.test_keys_come_in_order)
+    test_no_version_comes_twice = in_the_deep_run(SharedStoreContract.test_no_version_comes_twice)
+    test_only_keys_with_the_prefix_are_due = in_the_deep_run(SharedStoreContract.test_only_keys_with_the_prefix_are_due)
+    test_paging_goes_on_behind_what_stays_due = in_the_deep_run(
+        SharedStoreContract.test_paging_goes_on_behind_what_stays_due
+    )
 
     @pytest.fixture(autouse=True)
     def take_the_desktop(self, desktop: Desktop) -> None:
@@ -108,10 +129,18 @@ class TestSecretService(SharedStoreContract):
         self, store: TokenStore, open_store: Callable[[], TokenStore]
     ) -> None:
         """The same, also where the daemon ends with the process."""
+        self._outlived(super().test_a_killed_writer_leaves_the_old_or_the_new_record, store, open_store)
 
+    def test_a_killed_writer_hides_nothing_that_is_due(
+        self, store: TokenStore, open_store: Callable[[], TokenStore]
+    ) -> None:
+        """The same, also where the daemon ends with the process."""
+        self._outlived(super().test_a_killed_writer_hides_nothing_that_is_due, store, open_store)
+
+    def _outlived(self, test: Callable[..., None], store: TokenStore, open_store: Callable[[], TokenStore]) -> None:
         def trial() -> None:
             store.delete("alice")
-            super(TestSecretService, self).test_a_killed_writer_leaves_the_old_or_the_new_record(store, open_store)
+            test(store, open_store)
 
         self.desktop.outlives(trial)
 
