@@ -7,5 +7,5 @@ only if it arrived whole. It never decides what a response means.
 * `requests_transport`, `httpx_transport`: one transport for each kind of package.
 * `exchange`, `deadline`, `body`, `failures`, `tls`: used by both transports. `client_certificate`: the client's own
   certificate, and its renewal.
-* `kept_clients`: HTTP clients that are used again. `timer`: the thread that cuts and closes connections in time.
+* `kept_clients`: HTTP clients that are used again.
 """

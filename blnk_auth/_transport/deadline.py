@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from .._protocol.http_messages import NoResponse
-from .timer import timer
+from ..stores._timer import timer
 
 _LATE = 1.0
 """If the timer acts so many seconds late, the process was suspended. A busy machine delays it less."""

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 from .._protocol.http_messages import Package
 from ..stores._forks import reset_in_child
+from ..stores._timer import timer
 from .deadline import Deadline
-from .timer import timer
 
 MOST_IDLE_SECONDS = 1.5
 """How long a client may be idle. Most servers close idle connections after five seconds or more, few after two. Few

@@ -14,7 +14,7 @@ before one of its names is first used (PEP 562).
   `_urls`: a store by its URL.
 * `_durable_file`, `_private_file`: files that survive a crash, and who may read them. `_disk_room`: room for one more
   record. `_process_lock`, `_key_locks`, `_lease`: locks between processes, threads and hosts. `_forks`: what must be
-  done before and after a fork.
+  done before and after a fork. `_timer`: the one thread that acts when something is due.
 * `_store_handle`, `_record_text`, `_entry_names`, `_pages`, `_server_url`: what several stores share.
 """
 

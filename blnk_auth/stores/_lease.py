@@ -5,7 +5,7 @@ Used by `SQLStore` and `RedisStore`, which keep the leases on their server. It p
 1. The threads of one process queue for a key here, so that only one thread at a time asks the server for a lease.
 2. Each lease has a new owner name, which is never used again. It expires by the server's clock, not by ours.
 3. While the holder works, a daemon thread renews the lease each time a third of it has passed, and sooner after a
-   failure. Between renewals, no connection is in use.
+   failure. It is started when the first third has passed, which is seldom. Between renewals, no connection is in use.
 4. Only the owner of a lease renews it or gives it back. No other process ever ends it.
 5. If a holder loses its lease, because it was paused for longer than the lease, leaving the context raises
    `StoreError`.
@@ -30,6 +30,7 @@ from typing import Protocol
 
 from ..errors import ConfigurationError, StoreError, is_number, quoted
 from ._key_locks import KeyLocks
+from ._timer import timer
 
 LEASE_SECONDS = 10.0
 """The seconds that others wait after a holder crashed. It should be shorter than the policy's `lock_timeout`."""
@@ -129,29 +130,14 @@ class LeaseLocks:
 
     @contextmanager
     def _renewed(self, key: str, owner: str) -> Generator[None]:
-        done = threading.Event()
-        renewer = threading.Thread(target=self._renew_until, args=(key, owner, done), name="blnk-auth lease")
-        renewer.daemon = True
-        renewer.start()
+        renewer = _Renewer(self._leases, self._lease, key, owner)
+        if not timer().add(renewer):
+            renewer.start()
         try:
             yield
         finally:
-            done.set()
-            # In a child of a fork that thread does not exist, and `join` returns immediately.
-            renewer.join()
-
-    def _renew_until(self, key: str, owner: str, done: threading.Event) -> None:
-        pause = self._lease / 3
-        while not done.wait(pause):
-            try:
-                if not self._leases.renew(key, owner):
-                    return
-                pause = self._lease / 3
-            except StoreError:
-                # The server may be reachable again shortly before the lease runs out, so the pause does not grow. The
-                # holder's own deadlines bound how often this happens.
-                pause = max(self._lease / _RETRIES_IN_A_LEASE, _FIRST_PAUSE)
-                pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, protects nothing
+            timer().discard(renewer)
+            renewer.end()
 
     def _give_back(self, key: str, holder: _Holder) -> bool:
         if os.getpid() != holder.pid:
@@ -159,6 +145,64 @@ class LeaseLocks:
             return True
         self._holders.pop(key, None)
         return self._leases.give_back(key, holder.owner)
+
+
+class _Renewer:
+    """Renews one lease while its holder works, on a thread of its own: the server may take long to answer.
+
+    Attributes:
+        due: When the timer starts the thread.
+    """
+
+    def __init__(self, leases: Leases, lease: float, key: str, owner: str) -> None:
+        self._leases = leases
+        self._lease = lease
+        self._key = key
+        self._owner = owner
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.due: float = time.monotonic() + lease / 3
+
+    def act(self) -> bool:
+        """Called by the timer. Returns whether to call it again: no thread could be started."""
+        try:
+            self.start()
+        except RuntimeError:
+            self.due = time.monotonic() + self._retry_pause
+            return True
+        return False
+
+    def start(self) -> None:
+        """Begin to renew. Raises `RuntimeError` if no thread can be started."""
+        self._thread = threading.Thread(
+            target=self._run, args=(max(self.due - time.monotonic(), 0.0),), name="blnk-auth lease", daemon=True
+        )
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop renewing, and wait for a renewal that has begun."""
+        self._done.set()
+        if self._thread is not None:
+            # In a child of a fork that thread does not exist, and `join` returns immediately. RuntimeError: it is only
+            # just being started, and will find that there is nothing left to do.
+            with suppress(RuntimeError):
+                self._thread.join()
+
+    def _run(self, pause: float) -> None:
+        while not self._done.wait(pause):
+            try:
+                if not self._leases.renew(self._key, self._owner):
+                    return
+                pause = self._lease / 3
+            except StoreError:
+                # The server may be reachable again shortly before the lease runs out, so the pause does not grow. The
+                # holder's own deadlines bound how often this happens.
+                pause = self._retry_pause
+
+    @property
+    def _retry_pause(self) -> float:
+        pause = max(self._lease / _RETRIES_IN_A_LEASE, _FIRST_PAUSE)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, protects nothing
 
 
 def checked_lease(lease: float) -> float:

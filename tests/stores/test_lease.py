@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from blnk_auth import StoreError
-from blnk_auth.stores._lease import LeaseLocks
+from blnk_auth.stores._lease import _Renewer
 
 LEASE = 10.0
 CALL = 0.1
@@ -53,8 +53,9 @@ class Server:
 
 def renewed(server: Server) -> Server:
     """After a holder that works until `ends_at`."""
-    done: Any = server
-    LeaseLocks(server, LEASE)._renew_until("key", "owner", done)
+    renewer, done = _Renewer(server, LEASE, "key", "owner"), cast("Any", server)
+    renewer._done = done
+    renewer._run(LEASE / 3)
     return server
 
 

@@ -10,8 +10,8 @@ import pytest
 from support.limits import PATIENCE
 from support.waiting import wait_until
 
-from blnk_auth._transport import timer as timer_module
-from blnk_auth._transport.timer import Timer
+from blnk_auth.stores import _timer as timer_module
+from blnk_auth.stores._timer import Timer
 
 FAR = 3e8
 """Seconds that no test waits for, and no thread can wait for in one piece."""

@@ -1,8 +1,9 @@
 """One thread for this process that acts when the time of something has come.
 
-Used by `deadline`, which cuts exchanges that take too long, and by `kept_clients`, which closes idle connections. It
-promises that the thread exists only while there is something to wait for, that it never delays the exit of the
-interpreter, and that a forked child starts with nothing to wait for. Nothing that it calls may block.
+Used by `deadline`, which cuts exchanges that take too long, by `kept_clients`, which closes idle connections, and by
+`_lease`, which renews the leases of long work; it is in the lowest package that all of them may import. It promises
+that the thread exists only while there is something to wait for, that it never delays the exit of the interpreter, and
+that a forked child starts with nothing to wait for. Nothing that it calls may block.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from typing import Protocol
 
-from ..stores._forks import reset_in_child
+from ._forks import reset_in_child
 
 _LONGEST_WAIT = 3600.0
 """Seconds. A thread cannot wait for any number of them."""
