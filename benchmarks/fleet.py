@@ -175,7 +175,7 @@ def _empty_redis(url: str) -> None:
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """All figures of this section."""
-    size = {"grants": 200, "rounds": 5} if quick else {"grants": 300, "rounds": 3}
+    size = {"grants": 200, "rounds": 5} if quick else {"grants": 500, "rounds": 9}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with token_server.running(directory) as (plain, secure, authority):

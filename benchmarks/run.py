@@ -26,8 +26,8 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 RESULTS, BASELINE = HERE / "results.json", HERE / "baseline.json"
-SECTIONS = ("hot_path", "proofs", "herd", "stalls", "embedded", "stores", "imports", "memory", "failures")
-QUICK_SECTIONS = ("hot_path", "proofs", "herd", "stalls", "embedded", "memory")
+SECTIONS = ("hot_path", "proofs", "herd", "stalls", "embedded", "stores", "fleet", "imports", "memory", "failures")
+QUICK_SECTIONS = ("hot_path", "proofs", "herd", "stalls", "embedded", "fleet", "memory")
 PYTHON = platform.python_version()
 ALLOWED, ALLOWED_ELSEWHERE = 1.02, 1.10
 """A hot path may become this much dearer before `--quick` fails: on the release of Python whose figures the baseline
