@@ -26,7 +26,7 @@ from support.waiting import wait_until
 from blnk_auth import MemoryStore, OAuthClient, ProtocolError, RenewalPolicy, TemporarilyUnavailable, Token, TokenSource
 from blnk_auth._protocol.http_messages import NoResponse, Package
 from blnk_auth._transport.network import Network
-from blnk_auth._transport.timer import timer
+from blnk_auth.stores._timer import timer
 
 
 @pytest.fixture(params=PACKAGES)
