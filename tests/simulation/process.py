@@ -355,7 +355,7 @@ Memory = dict[str, Any]
 
 _NONCES = "nonces"
 
-_UNCHANGING = {"state", "key", "_clock"}
+_UNCHANGING = {"state", "_key", "_clock"}
 _REMEMBERED = tuple(name for name in CurrentToken.__slots__ if name not in _UNCHANGING)
 
 
