@@ -119,6 +119,18 @@ async def many_grants_in_a_task(world: World) -> object:
     return [each async for each in client.asubjects()], world.look_at(report), await client.aprune(2e9)
 
 
+@row("OAuthClient.close OAuthClient.aclose", failures=TOKEN_REQUEST)
+async def a_closed_client(world: World) -> object:
+    """It is closed while it has a connection that a token request was sent on."""
+    client = world.look_at(world.client())
+    source = world.expired(client)
+    with client:
+        renewed = source.renew()
+        world.look_at(client._state.network.kept, *client._state.network.kept._idle)
+    await client.aclose()
+    return world.look_at(client), renewed
+
+
 @row("Token Token.from_response Token.replace Token.from_dict Token.to_dict Token.expires_in Token.is_expired")
 def a_token_made_and_kept(world: World) -> object:
     """What it returns as a dict is the secret itself; the token is not."""
