@@ -486,6 +486,29 @@ def test_a_middleware_that_repeats_fits_on_both_sides(world: World, is_outside: 
     assert world.renewals == NO_RENEWAL
 
 
+def test_the_headers_of_a_request_are_the_callers_again_after_it_was_sent(world: World) -> None:
+    """Also one whose name a header of the provider has: it was sent in its place."""
+    left: list[list[str]] = []
+
+    async def look(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        left.append([f"{name}: {value}" for name, value in request.headers.items() if name[0] in "AX"])
+        return response
+
+    async def main() -> None:
+        async with serving(rejecting(1)) as server:
+            provider = world.acme(server.origin, api_headers={"X-Customer": "provider"})
+            auth = AiohttpAuth(world.signed_in(client=world.client(provider)))
+            async with aiohttp.ClientSession(middlewares=(look, auth), timeout=LIMIT) as http:
+                own = {"X-Customer": "caller", "X-Other": "1", "Accept": "a", "Accept-Encoding": "b"}
+                async with http.get(server.origin, headers=own) as response:
+                    assert response.status == 200
+            assert [request.headers["X-Customer"] for request in server.requests] == ["provider"] * 2
+
+    run(main)
+    assert sorted(left[0]) == ["Accept-Encoding: b", "Accept: a", "X-Customer: caller", "X-Other: 1"]
+
+
 def test_a_header_that_another_middleware_replaced_is_not_ours(world: World) -> None:
     """A 401 to it renews nothing."""
 
