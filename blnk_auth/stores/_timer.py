@@ -80,10 +80,16 @@ class Timer:
         return has_started
 
     def _run(self) -> None:
-        while (due := self._wait()) is not None:
-            for timed in due:
-                if timed.act():
-                    self.add(timed)
+        try:
+            while (due := self._wait()) is not None:
+                for timed in due:
+                    if timed.act():
+                        self.add(timed)
+        except BaseException:
+            # A mistake in one object must not leave all others without a thread for ever: the next `add` starts one.
+            with self._changed:
+                self._has_thread = False
+            raise
 
     def _wait(self) -> list[Timed] | None:
         """Wait for the next that is due. Takes out all that are due and returns them; None if none is left at all."""

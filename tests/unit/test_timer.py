@@ -96,6 +96,27 @@ def test_without_threads_nothing_is_added(timer: Timer) -> None:
     has_ended(timer)
 
 
+def test_a_mistake_is_reported_and_does_not_end_the_timer_for_ever(
+    timer: Timer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread ends with it; the next one takes care of what was left."""
+
+    class Mistaken(Alarm):
+        def act(self) -> bool:
+            raise ZeroDivisionError
+
+    reported: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda failure: reported.append(failure.exc_type))
+    left = Alarm(0.05)
+    assert timer.add(left)
+    assert timer.add(Mistaken(0.0))
+    wait_until(lambda: reported, "the mistake is reported")
+    assert timer.add(Alarm(0.0))
+    assert left.acted.acquire(timeout=PATIENCE)
+    has_ended(timer)
+    assert reported == [ZeroDivisionError]
+
+
 def test_a_finalizer_on_the_new_thread_may_use_the_timer(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The garbage collector may run there before the thread has reported that it has started."""
     ended: list[bool] = []
