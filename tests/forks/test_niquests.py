@@ -217,7 +217,7 @@ def test_requests_works_where_niquests_has_replaced_urllib3(world: ClientWorld, 
     assert_renewed_once(world.sandbox)
 
 
-def test_a_multiplexed_session_takes_no_header_of_ours_along_a_redirect(
+def test_a_multiplexed_session_takes_our_headers_along_no_redirect(
     world: ClientWorld, certificates: Certificates
 ) -> None:
     """No hook sees such a redirect, and niquests removes only `Authorization` for another host."""
