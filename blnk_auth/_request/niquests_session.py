@@ -5,8 +5,8 @@ Used by `requests_flow` and `requests_retry`. niquests calls an auth object in t
 
 * In an `AsyncSession` the event loop runs on while a token is renewed, and while a request is repeated.
 * A `Session` that is used in the thread of an event loop gets its token too.
-* A redirect that no hook has seen, as in a session with `multiplexed=True`, takes no header along that we attached. niquests
-  itself removes `Authorization` for another host, and no other header.
+* A redirect that no hook has seen, as in a session with `multiplexed=True`, takes no header along that we attached.
+  niquests itself removes `Authorization` for another host, and no other header.
 * A request that `prepare_request` made for an `AsyncSession` by hand gets its token when it is sent. If the token must
   be renewed then, the event loop waits: niquests calls nothing that could be awaited.
 

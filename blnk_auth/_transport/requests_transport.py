@@ -201,9 +201,10 @@ def _watched(connection_class: Any, adapter: _WatchedAdapter) -> Any:
             adapter.deadline.may_have_sent = True
 
         def getresponse(self, **settings: Any) -> Any:
-            # urllib3-future, which replaces urllib3 where niquests is installed, passes some.
             response: Any = super().getresponse(**settings)
-            adapter.used = self
+            # urllib3-future, which replaces urllib3 where niquests is installed, passes some. Its connections are not
+            # kept: if a used one is lost, it sends a request again by itself, and a refresh token would be sent twice.
+            adapter.used = None if settings else self
             return response
 
     return Watched

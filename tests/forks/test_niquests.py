@@ -241,3 +241,16 @@ def test_a_multiplexed_session_takes_our_headers_along_no_redirect(
     assert ["authorization" in headers for headers in arrived] == [False, False]
     assert ["x-api-key" in headers for headers in arrived] == [False, False]
     assert [request.headers.get("x-api-key") for request in api.received] == [None, "a-key"]
+
+
+def test_no_connection_of_urllib3_future_is_kept_for_token_requests(world: ClientWorld) -> None:
+    """If a used connection is lost, it sends a request again by itself, and a refresh token would be sent twice."""
+    client = world.client()
+    alice = world.signed_in(client=client)
+    with requests.Session() as session:
+        session.auth = Auth(alice)
+        for _ in range(2):
+            world.expire()
+            assert session.get(world.url).status_code == 200
+            assert client._state.network.kept._idle == []
+    assert world.renewals == (2, 2, 0)
