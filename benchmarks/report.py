@@ -143,6 +143,10 @@ def _fleet_targets(found: dict[str, Any]) -> list[Target]:
         (f"CPU time of a renewal over the bare client's, {label}", 1 / each["cpu_of_bare"],
          1 / (0.7 if label.startswith("MemoryStore") else 0.6), "{:.2f}")
         for label, each in found["renewals"].items()
+    ] + [
+        (f"due query, ms, {int(size):,} grants, {store}", each["ms"], 50, "{:.1f}")
+        for store, sizes in found["due"].items()
+        for size, each in sizes.items()
     ]  # fmt: skip
 
 
@@ -330,7 +334,16 @@ def _fleet(found: dict[str, Any], plots: Path) -> str:
     heads = "|renewals a second|bare, a second|of bare|CPU ms each|bare, CPU ms|bare over ours"
     shares = {f"blnk_auth, {label}": each["of_bare"] for label, each in found["renewals"].items()}
     bars(plots / "performance-fleet.svg", shares, "renewals a second, as a share of the bare client's")
-    return table(heads.split("|"), rows) + "\n![Renewals a second](performance-fleet.svg)\n"
+    due = [
+        (store, *(f"{int(size):,}: {each['ms']:.1f} ms" for size, each in sizes.items()))
+        for store, sizes in found["due"].items()
+    ]
+    most = max(len(row) for row in due)
+    return (
+        table(heads.split("|"), rows)
+        + "\n![Renewals a second](performance-fleet.svg)\n\nThe first hundred due grants, by the number of grants:\n\n"
+        + table(("", *[""] * (most - 1)), (row + ("",) * (most - len(row)) for row in due))
+    )
 
 
 def _imports(found: dict[str, Any], plots: Path) -> str:
