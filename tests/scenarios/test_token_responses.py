@@ -716,11 +716,14 @@ def test_f29_certificates_and_proxy_are_for_the_authorization_server_only(
             provider, verify=authority.ca_file, cert=authority.client_cert, proxy=proxy.url, store=MemoryStore()
         )
         api.valid = tls_acme.valid
+        before = len(tls_acme.token_requests)
         with kind.open(client.for_itself()) as http:
             for _ in range(2):
                 assert http.get(f"{api.origin}/api").status == 200
                 world.expire()
-    assert proxy.requests == [f"CONNECT 127.0.0.1:{tls_acme.site.port}"] * 2
+    # The second call uses the connection of the first.
+    assert proxy.requests == [f"CONNECT 127.0.0.1:{tls_acme.site.port}"]
+    assert len(tls_acme.token_requests) == before + 2
     assert len(api.api_requests) == 2
 
 
