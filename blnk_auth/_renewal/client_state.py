@@ -161,10 +161,11 @@ class ClientState:
         """The registered client and the current time, for one request to the authorization server."""
         return Attempt(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
 
-    def is_time_to_sweep(self) -> bool:
-        """Whether abandoned sign-ins should be looked for: about once a minute in each process."""
-        now, last = self.clock(), self._swept_at
-        if last is not None and last <= now < last + _SWEEP_INTERVAL:
-            return False
-        self._swept_at = now
-        return True
+
+def is_time_to_sweep(state: ClientState) -> bool:
+    """Whether abandoned sign-ins of this client should be looked for: about once a minute in each process."""
+    now, last = state.clock(), state._swept_at  # pyright: ignore[reportPrivateUsage]  # of this file's own class
+    if last is not None and last <= now < last + _SWEEP_INTERVAL:
+        return False
+    state._swept_at = now  # pyright: ignore[reportPrivateUsage]
+    return True

@@ -27,7 +27,7 @@ from .._protocol.requests import (
     build_authorization_url,
     build_pushed_authorization,
 )
-from .._renewal.client_state import ClientState
+from .._renewal.client_state import ClientState, is_time_to_sweep
 from .._renewal.single_flight import Flight
 from ..errors import ConfigurationError
 from ..errors._pickling import pickled_by_name, public
@@ -178,7 +178,7 @@ class AuthorizationStart:
 
     def _sweep(self) -> None:
         """Called after the caller has the URL, so that nobody waits for it."""
-        if self._state.is_time_to_sweep():
+        if is_time_to_sweep(self._state):
             self._pending.sweep(self._state.clock())
 
 
