@@ -376,8 +376,14 @@ def test_a_repeated_body_is_asked_for_again(world: World) -> None:
         had_been_asked.append(request._continue.done())
         return await handler(request)
 
+    async def once(server: Server, _: web.Request) -> web.StreamResponse:
+        # Closed, because older versions use the connection again although the body was not sent (limits.md).
+        is_rejected = len(server.requests) == 1
+        headers = {**CHALLENGE, "Connection": "close"}
+        return web.Response(status=401, headers=headers) if is_rejected else web.Response()
+
     async def main() -> None:
-        async with serving(rejecting(1)) as server:
+        async with serving(once) as server:
             alice = world.signed_in(api_origins=(server.origin,))
             async with session(alice, look) as http, http.post(server.origin, data=b"x", expect100=True) as response:
                 assert response.status == 200
