@@ -54,8 +54,7 @@ class RequestsFlow:
     ) -> requests.PreparedRequest:
         """Attach the token. Called by requests; blocks while a renewal is needed.
 
-        aiohttp calls a middleware with a second argument, and gets an error. It has a name because `*` would make each
-        call of requests a seventh more expensive.
+        aiohttp calls a middleware with a second argument, and gets an error.
         """
         credential = self._credential
         try:
