@@ -38,6 +38,7 @@ PYTHON = re.compile(
 
 UNREACHABLE = {
     "_renewal/credential.py": "what auth classes are given",
+    "_request/aiohttp_retry.py": "the command line has a client of its own",
     "_renewal/single_flight.py": "no store or callable of the command line asks for a token",
     "_renewal/client_state.py": "pickles of a client",
     "_renewal/token_endpoint.py": "the command line's own callables raise errors of the library, which pass",

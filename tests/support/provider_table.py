@@ -424,6 +424,7 @@ The table is made from the provider values by `tests/support/provider_table.py`.
 `{base}` and `{host}` are given at onboarding.
 The real services were not called: the page follows their documentation.
 Each cell has a test, against a server that does the same.
+The Python SDK of Blnk, and its MCP server: [how to call Blnk Cloud](../how-to/blnk-cloud.md).
 
 """
 

@@ -1,4 +1,4 @@
-"""`Auth` as an object: copies, pickles, subclasses, and what `isinstance` says. Sending is in the scenarios."""
+"""`Auth` as an object: copies, pickles, subclasses, and `isinstance`. Sending is in the scenarios."""
 
 from __future__ import annotations
 
