@@ -25,6 +25,10 @@ from ._redis_scripts import ADD_DUE, FIND_DUE, MEND_DUE
 if TYPE_CHECKING:
     from ._redis_server import Server
 
+_REPAIRED = 1_000
+_REPAIRED_A_LITTLE = 100
+"""How many records each first page looks at: it must not take much longer than without."""
+
 Row = tuple[float, str, str]
 """An entry: its score, the key of its record, and the version."""
 
@@ -79,10 +83,10 @@ class DueIndex:
         """Write entries: the key, the version that it describes, and when the record is due."""
         self._add("", entries)
 
-    def repair(self, pattern: bytes) -> Iterator[int]:
-        """Look at all records, page by page, and add those that have no entry for their version."""
+    def repair(self, pattern: bytes, count: int = _REPAIRED) -> Iterator[int]:
+        """Look at all records, about `count` at a time, and add those that have no entry for their version."""
         server = self._server()
-        for names in server.scan_pages(pattern):
+        for names in server.scan_pages(pattern, count):
             keys = [key for key in map(self._key, names) if key is not None]
             versions = server.versions([self._record(key) for key in keys])
             stored = zip(keys, versions, strict=True)
@@ -100,7 +104,7 @@ class DueIndex:
     def _repair_a_little(self, pattern: bytes) -> None:
         with self._lock:
             if next(self._repairing, None) is None:
-                self._repairing = self.repair(pattern)
+                self._repairing = self.repair(pattern, _REPAIRED_A_LITTLE)
                 next(self._repairing, None)
 
     def _rows(self, prefix: str, before: float, after: Place | None, limit: int) -> tuple[list[Row], Place | None]:

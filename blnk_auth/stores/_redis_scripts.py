@@ -37,6 +37,16 @@ end
 return 1
 """)
 
+# The versions of many records. What is not a record has none.
+VERSIONS = Script("""
+local found = {}
+for i, record in ipairs(KEYS) do
+  local version = redis.pcall('HGET', record, 'version')
+  found[i] = type(version) == 'string' and version or false
+end
+return found
+""")
+
 # KEYS: the record, its lock, and the index unless that is in another slot. ARGV: the owner that must still have the
 # lock, or '' if no lock is needed; what begins its entries.
 DELETE = Script("""

@@ -34,7 +34,7 @@ from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreError
 from ._forks import reset_in_child
-from ._redis_scripts import Script
+from ._redis_scripts import VERSIONS, Script
 from ._server_url import may_hold_password
 
 Client = redis.Redis | RedisCluster
@@ -129,18 +129,18 @@ class Server:
             problem, remedy = _judge(error)
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
 
-    def scan_pages(self, pattern: bytes) -> Iterator[list[bytes | str]]:
+    def scan_pages(self, pattern: bytes, count: int = _SCAN_COUNT) -> Iterator[list[bytes | str]]:
         """The same names, for each reply of the server. A name may come twice. Raises `StoreError`."""
         cursor = 0
         names: Iterator[bytes | str] = iter(())
         try:
             if isinstance(self.client, RedisCluster):
-                names = cast("Any", self.client).scan_iter(match=pattern, count=_SCAN_COUNT)
-                while page := list(itertools.islice(names, _SCAN_COUNT)):
+                names = cast("Any", self.client).scan_iter(match=pattern, count=count)
+                while page := list(itertools.islice(names, count)):
                     yield page
                 return
             while True:
-                cursor, found = cast("Any", self.client).scan(cursor, match=pattern, count=_SCAN_COUNT)
+                cursor, found = cast("Any", self.client).scan(cursor, match=pattern, count=count)
                 yield found
                 if not cursor:
                     return
@@ -151,16 +151,26 @@ class Server:
     def versions(self, records: list[bytes]) -> list[str | None]:
         """The versions of these records, in one round trip to each server; None for one that is missing."""
         try:
-            pipeline: Any = cast("Any", self.client).pipeline(transaction=False)
-            for record in records:
-                pipeline.hget(record, "version")
-            replies: list[Any] = pipeline.execute(raise_on_error=False)
+            replies = self._versions(records)
         except _ERRORS as error:
             problem, remedy = _judge(error)
         else:
             # What another program has stored under such a name is not a record.
             return [_version(reply) for reply in replies]
         raise StoreError(f"{self.name} cannot be read: {problem}", remedy=remedy)
+
+    def _versions(self, records: list[bytes]) -> list[Any]:
+        if not records:
+            return []
+        if not self.is_cluster:
+            try:
+                return cast("list[Any]", self._evaluate(VERSIONS, records, ()))
+            except ClusterCrossSlotError:
+                self.is_cluster = True
+        pipeline: Any = cast("Any", self.client).pipeline(transaction=False)
+        for record in records:
+            pipeline.hget(record, "version")
+        return cast("list[Any]", pipeline.execute(raise_on_error=False))
 
     def eviction_policy(self) -> str | None:
         """What the server does when its memory is full; None if it does not allow the question."""

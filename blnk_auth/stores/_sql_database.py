@@ -22,11 +22,14 @@ from sqlalchemy import (
     Engine,
     Executable,
     bindparam,
+    case,
     delete,
     exists,
+    false,
     func,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -153,7 +156,10 @@ class Database:
         due_at, key = records.c.due_at, records.c.store_key
         # A function, so that no database looks for the prefix in the index of the keys: nearly all may begin with it.
         length = len(prefix.encode() if self._dialect in MYSQL else prefix)
-        has_prefix = func.substr(key, 1, length, type_=ExactText()) == prefix
+        has_prefix: ColumnElement[bool] = func.substr(key, 1, length, type_=ExactText()) == prefix
+        # In a CASE: PostgreSQL expects very few rows of a comparison with a function, and would sort them instead of
+        # reading the index in its order.
+        has_prefix = case((has_prefix, true()), else_=false())
         in_order = select(due_at, key).where(has_prefix).order_by(due_at, key)
 
         def run(connection: Connection) -> list[Any] | None:

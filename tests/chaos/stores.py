@@ -128,6 +128,9 @@ class Files(Breakable):
         return heal
 
 
+_COLUMNS = "store_key, version, data, saved_due_at, due_version"
+
+
 def _copy_database(path: Path, backup: sqlite3.Connection, *, to_backup: bool) -> None:
     with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
         source, target = (database, backup) if to_backup else (backup, database)
@@ -175,7 +178,10 @@ class Database(Breakable):
         with _administrator(self.server.url) as connection:
             connection.execute(text("BEGIN"))
             connection.execute(text(f"DELETE FROM {self.records}"))
-            connection.execute(text(f"INSERT INTO {self.records} SELECT * FROM {self.records}_backup"))
+            # Not `*`: a generated column cannot be written.
+            connection.execute(
+                text(f"INSERT INTO {self.records} ({_COLUMNS}) SELECT {_COLUMNS} FROM {self.records}_backup")
+            )
             connection.execute(text("COMMIT"))
 
 
