@@ -1,4 +1,4 @@
-"""`Auth`: a token source as `auth=` of requests, httpx and httpx2, whichever of them sends the request.
+"""`Auth`: a token source as `auth=` of requests, httpx, httpx2 and their forks, whichever sends the request.
 
 Used by applications, and by users of an SDK who do not know which HTTP package it has inside. Importable alone. It
 promises the behaviour of `_request.requests_flow` and `_request.httpx_flow`, each for the clients that call it, and it
@@ -42,12 +42,12 @@ __all__ = ["Auth"]
 class Auth(RequestsFlow, _EveryAuth):  # type: ignore[misc]
     """Sends a source's token with each request, in every client: `httpx.Client(auth=Auth(source))`.
 
-    requests, httpx and httpx2 accept it, for a client or session and for a single call, in synchronous and in
-    asynchronous code. So it fits wherever an SDK takes `auth=`, whichever of these packages the SDK uses. For each
-    package it does what `RequestsAuth`, `HttpxAuth` and `Httpx2Auth` do: the token is sent to the provider's API
-    origins and nowhere else. A request that has an `Authorization` header of its own keeps it. A rejected request is
-    repeated once, with a renewed token, if its body can be sent again. Otherwise the response is returned, and the next
-    request carries the new token.
+    requests, httpx and httpx2 accept it, and so do their forks niquests and httpxyz: for a client or session and for a
+    single call, in synchronous and in asynchronous code. So it fits wherever an SDK takes `auth=`, whichever of these
+    packages the SDK uses. For each package it does what `RequestsAuth`, `HttpxAuth` and `Httpx2Auth` do: the token is
+    sent to the provider's API origins and nowhere else. A request that has an `Authorization` header of its own keeps
+    it. A rejected request is repeated once, with a renewed token, if its body can be sent again. Otherwise the response
+    is returned, and the next request carries the new token.
 
     `isinstance` holds for the auth class of each of these packages that is imported.
 
