@@ -347,7 +347,7 @@ class KeepaliveRun:
         return not self._stopped.wait(max(delay, self._pause_left(current)))
 
     def _pause_left(self, current: CurrentToken) -> float:
-        return self._state.pause.left(current.grant.target, self._state.clock())
+        return self._state.pause.left(current.grant.target, self._state.clock(), early=True)
 
     def _renew_once(self, current: CurrentToken, seen: Token) -> None:
         subject = current.grant.subject

@@ -117,7 +117,8 @@ class Renewal:
             if not attempts_left:
                 break
             if self.ports.pause is not None:
-                self.ports.pause.check(self.grant.target, self.ports.clock())
+                early = self.attempt().in_background
+                self.ports.pause.check(self.grant.target, self.ports.clock(), early=early)
             try:
                 stored, key = self._bound(stored)
                 renewed = self._ask(None if stored is None else stored.record.token, key)

@@ -3,6 +3,8 @@
 Used by the renewal, which asks before each request, and by `keepalive`, which waits. What this file promises:
 
 * While a pause lasts, no renewal of this client in this process is sent. Each fails with the time that is left.
+* The answer to an early renewal, whose token still works, holds for other early renewals and for keepalive. A renewal
+  that a caller needs is sent all the same: some servers refuse early renewals only.
 * Where a server stands for several parties (bLink's banks), each party has a pause of its own.
 * A pause is bounded by `RenewalPolicy.max_retry_after`, and is over if the clock is set back to before its beginning.
 
@@ -18,7 +20,10 @@ from ..stores._forks import reset_in_child
 from .cooldown import Cooldown
 
 _MOST = 1_000
-"""How many parties may have a pause at the same time. Beyond it, those that end first are forgotten."""
+"""How many pauses there may be at the same time. Beyond it, those that end first are forgotten."""
+
+_Key = tuple[str | None, bool]
+"""The party behind the server, and whether the pause is the answer to an early renewal."""
 
 
 class ServerPause:
@@ -30,7 +35,7 @@ class ServerPause:
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
-        self._pauses: dict[str | None, Cooldown] = {}
+        self._pauses: dict[_Key, Cooldown] = {}
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -38,27 +43,34 @@ class ServerPause:
         """Called in the child of a fork: the thread that had the lock does not exist here."""
         self._lock = threading.Lock()
 
-    def note(self, target: str | None, error: BlnkAuthError, now: float) -> None:
-        """Remember the `retry_after` of an error, if it has one. `target`: the party behind the server."""
+    def note(self, target: str | None, error: BlnkAuthError, now: float, *, early: bool) -> None:
+        """Remember the `retry_after` of an error, if it has one.
+
+        Args:
+            target: The party behind the server.
+            error: Why a renewal failed.
+            now: UTC epoch seconds.
+            early: Whether the token still worked, so that no caller needed this renewal.
+        """
         if not isinstance(error, TemporarilyUnavailable) or not error.retry_after:
             return
         until = now + min(error.retry_after, self._longest)
         with self._lock:
-            before = self._pauses.get(target)
+            before = self._pauses.get((target, early))
             if before is None or before.until < until or not before.is_active(now):
-                self._pauses[target] = Cooldown(1, now, until)
+                self._pauses[target, early] = Cooldown(1, now, until)
             active = {each: pause for each, pause in self._pauses.items() if pause.is_active(now)}
             kept = sorted(active, key=lambda each: active[each].until)[-_MOST:]
             self._pauses = {each: active[each] for each in kept}
 
-    def left(self, target: str | None, now: float) -> float:
-        """Seconds until a request may be sent again; 0 if it may be sent now."""
-        pause = self._pauses.get(target)
-        return pause.until - now if pause is not None and pause.is_active(now) else 0.0
+    def left(self, target: str | None, now: float, *, early: bool) -> float:
+        """Seconds until such a request may be sent again; 0 if it may be sent now."""
+        pauses = [self._pauses.get((target, False)), self._pauses.get((target, True)) if early else None]
+        return max((pause.until - now for pause in pauses if pause is not None and pause.is_active(now)), default=0.0)
 
-    def check(self, target: str | None, now: float) -> None:
+    def check(self, target: str | None, now: float, *, early: bool) -> None:
         """Raise `TemporarilyUnavailable` while the pause lasts."""
-        left = self.left(target, now)
+        left = self.left(target, now, early=early)
         if left > 0:
             raise TemporarilyUnavailable(
                 "the authorization server asked this client to wait (Retry-After)",

@@ -217,14 +217,24 @@ def test_keepalive_waits_as_long_as_the_server_asks(world: ScriptedWorld, monkey
 def test_a_pause_is_bounded_and_of_one_party() -> None:
     """By the policy, and by the clock: if it is set back, the pause is over."""
     pause = ServerPause(longest=100.0)
-    pause.note("bank a", TemporarilyUnavailable("it is busy", remedy="wait", retry_after=1e9), 1000.0)
-    assert [pause.left("bank a", now) for now in (1000.0, 1099.0, 1100.0, 999.0)] == [100.0, 1.0, 0.0, 0.0]
-    assert pause.left("bank b", 1000.0) == 0.0
-    pause.note("bank a", TemporarilyUnavailable("it is busy", remedy="wait", retry_after=5.0), 1010.0)
-    assert pause.left("bank a", 1010.0) == 90.0
+    pause.note("bank a", TemporarilyUnavailable("it is busy", remedy="wait", retry_after=1e9), 1000.0, early=False)
+    assert [pause.left("bank a", now, early=False) for now in (1000.0, 1099.0, 1100.0, 999.0)] == [100.0, 1.0, 0.0, 0.0]
+    assert pause.left("bank b", 1000.0, early=True) == 0.0
+    pause.note("bank a", TemporarilyUnavailable("it is busy", remedy="wait", retry_after=5.0), 1010.0, early=False)
+    assert pause.left("bank a", 1010.0, early=False) == 90.0
     for number in range(3000):
-        pause.note(str(number), TemporarilyUnavailable("it is busy", remedy="wait", retry_after=50.0), 1010.0)
+        busy = TemporarilyUnavailable("it is busy", remedy="wait", retry_after=50.0)
+        pause.note(str(number), busy, 1010.0, early=False)
     assert len(pause._pauses) == 1000
+
+
+def test_the_answer_to_an_early_renewal_holds_for_early_ones_only() -> None:
+    """A renewal that a caller needs is sent all the same."""
+    pause, busy = ServerPause(longest=100.0), TemporarilyUnavailable("too early", remedy="wait", retry_after=50.0)
+    pause.note(None, busy, 1000.0, early=True)
+    assert [pause.left(None, 1010.0, early=early) for early in (True, False)] == [40.0, 0.0]
+    pause.note(None, busy, 1020.0, early=False)
+    assert [pause.left(None, 1030.0, early=early) for early in (True, False)] == [40.0, 40.0]
 
 
 @pytest.mark.deep
