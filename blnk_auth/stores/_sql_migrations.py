@@ -50,7 +50,8 @@ def _compile_add_column(element: _AddColumn, compiler: DDLCompiler, **_options: 
 
 
 def _index_of_due_records(connection: Connection) -> None:
-    schema_name = (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+    translated: dict[str | None, str | None] = connection.get_execution_options().get("schema_translate_map") or {}
+    schema_name = translated.get(None)
     present = {each["name"] for each in inspect(connection).get_columns(records.name, schema_name)}
     for column in (records.c.saved_due_at, records.c.due_version, records.c.due_at):
         if column.name not in present:

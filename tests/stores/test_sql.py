@@ -252,6 +252,20 @@ def test_the_index_of_due_records_is_made_by_the_migration(first_tables: None, u
         assert store.due("c", 9.0, limit=9) == [DueEntry(6.0, "carol", is_exact=True)]
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_tables_in_another_schema_are_migrated(raw: Engine) -> None:
+    """An `Engine` with a `schema_translate_map` changes the tables that it reads, and no others."""
+    run(raw, "CREATE SCHEMA acme")
+    engine = raw.execution_options(schema_translate_map={None: "acme"})
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        migrate(connection, MIGRATIONS[:1])
+    with SQLStore(engine) as store:
+        store.save("alice", {"due_at": 5.0}, expected=None)
+        store.create_schema()
+        assert store.due("", 9.0, limit=9) == [DueEntry(0.0, "alice", is_exact=False)]
+    assert inspect(raw).get_table_names() == []
+
+
 @pytest.mark.parametrize("due_at", [None, 5e9], ids=["never due", "due later"])
 def test_what_a_process_of_the_previous_version_saves_counts_as_due(
     store: SQLStore, raw: Engine, due_at: float | None
