@@ -6,6 +6,8 @@ The scenario tables go through niquests too: `make test-niquests`.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -253,4 +255,41 @@ def test_no_connection_of_urllib3_future_is_kept_for_token_requests(world: Clien
             world.expire()
             assert session.get(world.url).status_code == 200
             assert client._state.network.kept._idle == []
+    assert world.renewals == (2, 2, 0)
+
+
+def handshake(request: Received) -> Reply:
+    """Accepts a websocket, and sends a text on it: RFC 6455 sections 4.2.2 and 5.2."""
+    key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accepted = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}
+    return Reply(101, b"\x81\x05hello", headers)
+
+
+@either_way
+def test_a_handshake_of_a_websocket_has_a_valid_token(world: ClientWorld, ending: Ending) -> None:
+    """It is renewed first, or the handshake is repeated after a rejection, as any request."""
+
+    def answer(request: Received) -> Reply:
+        return handshake(request) if world.accepts(request.authorization) else Reply.rejected()
+
+    with Site(answer) as api:
+        alice, url = world.alice_for(api.origin), api.origin.replace("http", "ws")
+
+        async def use(session: niquests.AsyncSession) -> Any:
+            extension: Any = (await session.get(url)).extension
+            payload = await extension.next_payload()
+            await extension.close()
+            return payload
+
+        world.end(ending)
+        assert asyncio.run(in_session(Auth(alice), use)) == "hello"
+        assert_renewed_once(world.sandbox)
+        world.clock.advance(600)
+        world.end(ending)
+        with niquests.Session() as session:
+            session.auth, session.trust_env = Auth(alice), False
+            extension: Any = session.get(url).extension
+            assert extension.next_payload() == "hello"
+            extension.close()
     assert world.renewals == (2, 2, 0)

@@ -19,7 +19,7 @@ import pytest
 import requests
 import trustme
 from support.certificates import Certificates
-from support.clients import REQUESTS, Kind
+from support.clients import AIOHTTP, REQUESTS, Kind
 from support.sites import Received, Reply, Site
 from support.waiting import Events, settle
 
@@ -344,10 +344,10 @@ def test_a_session_with_the_certificate_is_not_reported(api: Api, server: Server
 
 
 def test_what_cannot_be_seen_is_not_reported(api: Api, certificates: Certificates) -> None:
-    """An adapter of the user's own may have a certificate, and so may an httpx client."""
+    """An adapter of the user's own may have a certificate, and so may a client of httpx or a session of aiohttp."""
     token = bound_token(**{"x5t#S256": "x"})
     assert not api.get(token, verify=trusting(certificates))
-    for kind in (Kind("httpx", "sync"), Kind("httpx2", "asyncio")):
+    for kind in (Kind("httpx", "sync"), Kind("httpx2", "asyncio"), AIOHTTP):
         assert not api.get(token, kind, verify=trusting(certificates))
     details = [event.detail for event in api.events if event.name == "rejection_unresolved"]
     assert details

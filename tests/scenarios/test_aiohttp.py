@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 import requests
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout, web
@@ -649,7 +650,7 @@ def test_another_auth_class_as_a_middleware_is_refused(world: World, auth_class:
     assert world.sandbox.counts.api_requests == 0
 
 
-@pytest.mark.parametrize("package", ["requests", "httpx"])
+@pytest.mark.parametrize("package", ["requests", "httpx", "httpx2"])
 def test_the_middleware_as_auth_of_another_package_is_refused(world: World, package: str) -> None:
     """The error names `Auth`, and nothing is sent."""
     auth: Any = AiohttpAuth(world.signed_in())
@@ -657,7 +658,7 @@ def test_the_middleware_as_auth_of_another_package_is_refused(world: World, pack
         if package == "requests":
             requests.get(world.url, auth=auth, timeout=PATIENCE)
         else:
-            httpx.get(world.url, auth=auth, trust_env=False)
+            {"httpx": httpx, "httpx2": httpx2}[package].get(world.url, auth=auth, trust_env=False)
     assert world.sandbox.counts.api_requests == 0
 
 
@@ -670,6 +671,19 @@ def test_aiohttp_itself_refuses_the_middleware_as_its_auth(world: World) -> None
         async with aiohttp.ClientSession() as http:
             with pytest.raises(TypeError, match="BasicAuth"):
                 await http.get(world.url, auth=auth)
+
+    run(main)
+    assert world.sandbox.counts.api_requests == 0
+
+
+def test_aiohttp_itself_refuses_the_middleware_without_its_comma(world: World) -> None:
+    """Parentheses alone make no tuple. The error of aiohttp names the class, and nothing is sent."""
+
+    async def main() -> None:
+        middlewares: Any = AiohttpAuth(world.signed_in())
+        async with aiohttp.ClientSession(middlewares=middlewares) as http:
+            with pytest.raises(TypeError, match="AiohttpAuth"):
+                await http.get(world.url)
 
     run(main)
     assert world.sandbox.counts.api_requests == 0
