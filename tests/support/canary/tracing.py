@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
+from blnk_auth._renewal.worker import shared_workers
+
 from .coverage import public_modules
 
 
@@ -37,6 +39,8 @@ def entered_names() -> Iterator[set[str]]:
                 entered.add(each.name)
 
     before = sys.gettrace()
+    # A worker that is idle now would take work without being traced, and one of this context would be traced later.
+    shared_workers().reset_after_fork()
     # No local trace function: only calls are reported, no lines.
     threading.settrace(starts)
     sys.settrace(starts)
@@ -45,6 +49,7 @@ def entered_names() -> Iterator[set[str]]:
     finally:
         sys.settrace(before)
         threading.settrace(before)  # type: ignore[arg-type]
+        shared_workers().reset_after_fork()
 
 
 def _first_argument(frame: FrameType) -> object:
