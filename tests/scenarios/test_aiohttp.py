@@ -244,7 +244,7 @@ def test_the_total_time_of_a_call_ends_its_waiting_and_not_the_renewal(world: Wo
         async with session(alice) as http:
             with pytest.raises(TimeoutError):
                 await http.get(world.url, timeout=ClientTimeout(total=0.2))
-            assert asking.reached.is_set()
+            assert await asyncio.to_thread(asking.reached.wait, PATIENCE)
             asking.release()
             async with http.get(world.url) as response:
                 assert response.status == 200

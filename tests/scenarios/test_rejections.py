@@ -489,3 +489,20 @@ def test_what_was_retried_is_distinguished_from_the_source(world: World) -> None
     new = alice.renew(rejected=old)
     assert alice.renew(rejected=old) == new
     assert_renewed_once(world.sandbox)
+
+
+@through_every_client
+def test_a_token_that_was_accepted_is_renewed_after_a_rejection_elsewhere(world: World, kind: Kind) -> None:
+    """What one endpoint rejects whatever it gets keeps no renewal from another one, once a request was accepted."""
+    rejected: list[str | None] = []
+
+    def answer(request: Received) -> Reply:
+        if request.path == "/revoked" and not rejected:
+            rejected.append(request.authorization)
+        is_accepted = request.path != "/never" and request.authorization not in rejected
+        return Reply(200) if is_accepted else Reply.rejected()
+
+    with Site(answer) as api, kind.open(world.signed_in(api_origins=(api.origin,))) as http:
+        statuses = [http.get(f"{api.origin}/{path}").status for path in ("never", "other", "revoked")]
+    assert statuses == [401, 200, 200]
+    assert world.renewals == (2, 2, 0)
