@@ -493,7 +493,7 @@ def test_what_was_retried_is_distinguished_from_the_source(world: World) -> None
 
 @through_every_client
 def test_a_token_that_was_accepted_is_renewed_after_a_rejection_elsewhere(world: World, kind: Kind) -> None:
-    """What one endpoint rejects whatever it gets keeps no renewal from another one, once a request was accepted."""
+    """An endpoint that rejects every token keeps no renewal from another one, once a request was accepted."""
     rejected: list[str | None] = []
 
     def answer(request: Received) -> Reply:
