@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import requests
 from support.clients import (
-    AIOHTTP,
     HERD,
     Http,
     Kind,
@@ -210,23 +209,21 @@ def test_a_nonce_without_end_costs_one_more_attempt_and_no_renewal(server: DpopS
     assert "rejection_unresolved" not in events.names
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"DPoP-Nonce": ""},
-        {"DPoP-Nonce": "two words"},
-        {"DPoP-Nonce": 'with"quotes'},
-        {"DPoP-Nonce": "caf\xe9"},
-        {"DPoP-Nonce": "n" * 60_000},
-    ],
-    ids=["no header", "empty", "a space", "a quote", "not ASCII", "60 KB"],
-)
+UNUSABLE_NONCES: dict[str, dict[str, str]] = {
+    "no header": {},
+    "empty": {"DPoP-Nonce": ""},
+    "a space": {"DPoP-Nonce": "two words"},
+    "a quote": {"DPoP-Nonce": 'with"quotes'},
+    "not ASCII": {"DPoP-Nonce": "caf\xe9"},
+    # aiohttp itself refuses a response with a header that is much longer.
+    "8 KB": {"DPoP-Nonce": "n" * 8_000},
+}
+
+
+@pytest.mark.parametrize("headers", UNUSABLE_NONCES.values(), ids=UNUSABLE_NONCES)
 @through_every_client
 def test_a_nonce_that_cannot_be_used_is_not_sent(server: DpopServer, kind: Kind, headers: dict[str, str]) -> None:
     """The caller gets the response. It costs no attempt and no renewal, and the next request has no such nonce."""
-    if kind == AIOHTTP and len(headers.get("DPoP-Nonce", "")) > 8190:
-        pytest.skip("aiohttp itself refuses a response with so long a header")
     replies = iter([Reply(401, b"a nonce", {"WWW-Authenticate": ASKS, **headers})])
     server.answer = lambda _: next(replies, Reply(200))
     with kind.open(source_at(server)) as http:

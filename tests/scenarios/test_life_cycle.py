@@ -87,15 +87,21 @@ def run(manner: str, main: Callable[[], Any]) -> Any:
     return asyncio.run(main()) if manner == "asyncio" else trio.run(main)
 
 
+CANCELLED = [
+    pytest.param(package, manner, cancelling, id=f"{package}-{name}")
+    for package in (*PACKAGES, "aiohttp")
+    for name, (manner, cancelling) in MANNERS.items()
+    # aiohttp runs on asyncio only.
+    if (package, manner) != ("aiohttp", "trio")
+]
+
+
 @pytest.mark.parametrize("role", ["leader", "waiter"])
-@pytest.mark.parametrize("package", [*PACKAGES, "aiohttp"])
-@pytest.mark.parametrize(("manner", "cancelling"), MANNERS.values(), ids=MANNERS)
+@pytest.mark.parametrize(("package", "manner", "cancelling"), CANCELLED)
 def test_a_cancelled_task_leaves_and_the_renewal_continues(
     world: World, package: Any, manner: Any, cancelling: Any, role: str
 ) -> None:
     """However a task is cancelled, whether it caused the renewal or joined it, the others and the next call succeed."""
-    if (package, manner) == ("aiohttp", "trio"):
-        pytest.skip("aiohttp runs on asyncio only")
     kind, alice = Kind(package, manner), world.expired()
     http: Any = None
     statuses: dict[str, int] = {}

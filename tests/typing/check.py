@@ -30,6 +30,7 @@ NOT_CHECKED = {"django", "use-inside-api-clients", "mock-and-travel", "prove-it-
 """Documents whose packages have no types or are installed elsewhere, and those whose examples are several modules."""
 
 RESULTS = {
+    "aiohttp": "alice TokenSource",
     "blink": "sandbox testing.Sandbox, client OAuthClient",
     "choose-a-store": "store KeyValueStore, record Record, client OAuthClient, source_of(1) TokenSource",
     "device": "sandbox testing.Sandbox",
