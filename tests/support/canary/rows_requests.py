@@ -73,7 +73,7 @@ def by_aiohttp(world: World, source: Any, url: str) -> object:
 
     async def send() -> object:
         auth = world.look_at(AiohttpAuth(source))
-        async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=True) as session:
+        async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=_unless_rejected) as session:
             response = await session.get(url)
             await response.read()
             # Not the response and the session themselves: a copy of them has a copy of the event loop.
@@ -81,6 +81,12 @@ def by_aiohttp(world: World, source: Any, url: str) -> object:
             return response.status
 
     return _in_asyncio(world, send)
+
+
+async def _unless_rejected(response: aiohttp.ClientResponse) -> None:
+    """Raise aiohttp's error. That of a rejection has the headers of the response, in which the API quotes everything."""
+    if response.status != 401:
+        response.raise_for_status()
 
 
 def _in_asyncio(world: World, coroutine: Callable[[], Any]) -> object:

@@ -19,7 +19,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import secretstorage
+from jeepney.wrappers import DBusErrorResponse
 from keyring.backends import SecretService
+from secretstorage.exceptions import SecretStorageException
 from support.limits import PATIENCE
 from support.waiting import wait_until
 
@@ -64,9 +66,19 @@ class Desktop:
         return self._daemon.pid
 
     def is_there(self) -> bool:
-        """Whether the daemon is on the bus: the bus knows that it ended before any client does."""
+        """Whether the daemon is on the bus, and has answered all that killed clients had asked.
+
+        The bus knows that it ended before any client does. It answers in the order in which it was asked, so it has
+        outlived every question before this one.
+        """
         with closing(secretstorage.dbus_init()) as connection:
-            return secretstorage.check_service_availability(connection)
+            try:
+                if not secretstorage.check_service_availability(connection):
+                    return False
+                [*secretstorage.get_all_collections(connection)]
+            except (DBusErrorResponse, SecretStorageException):
+                return False
+            return True
 
     def restarted(self) -> bool:
         """Start the daemon again if it has ended. False: it has not, and what failed did not fail because of it."""
