@@ -84,7 +84,7 @@ def by_aiohttp(world: World, source: Any, url: str) -> object:
 
 
 async def _unless_rejected(response: aiohttp.ClientResponse) -> None:
-    """Raise aiohttp's error. That of a rejection has the headers of the response, in which the API quotes everything."""
+    """Raise the error. That of a rejection has the headers of the response, in which the API quotes everything."""
     if response.status != 401:
         response.raise_for_status()
 
