@@ -346,8 +346,7 @@ class CurrentToken:
 
     def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and continue with the current token if there is one."""
-        early = renewal.attempt().in_background
-        self.state.pause.note(self.grant.target, error, self.state.clock(), early=early)
+        self.state.pause.note(self.grant.target, error, self.state.clock(), early=renewal.is_early)
         if isinstance(error, SignInRequired):
             error = self._remember_sign_in_required(error)
         else:

@@ -81,6 +81,11 @@ class Renewal:
         )
         self.endpoint: TokenEndpoint = self.token_endpoint_type(key, ports, self.events)
 
+    @property
+    def is_early(self) -> bool:
+        """Whether the token still works, so that no caller needs this renewal."""
+        return self.attempt().in_background
+
     def run(self, goal: Goal) -> CachedToken:
         """Return a token that meets the goal: the stored one if it does, else a new one. Raises `BlnkAuthError`."""
         unsaved = goal.known if goal.known is not None and goal.known.version is None else None
@@ -117,8 +122,7 @@ class Renewal:
             if not attempts_left:
                 break
             if self.ports.pause is not None:
-                early = self.attempt().in_background
-                self.ports.pause.check(self.grant.target, self.ports.clock(), early=early)
+                self.ports.pause.check(self.grant.target, self.ports.clock(), early=self.is_early)
             try:
                 stored, key = self._bound(stored)
                 renewed = self._ask(None if stored is None else stored.record.token, key)
