@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 from support.certificates import Certificates
+from support.keep_alive import PACKAGES, network_for
 from support.worlds import SharedWorld, World
 
 from blnk_auth import MemoryStore
+from blnk_auth._protocol.http_messages import Package
+from blnk_auth._transport.network import Network
 from blnk_auth.testing import Clock, Sandbox
 
 
@@ -29,3 +33,23 @@ def shared_world(tmp_path: Path) -> Iterator[SharedWorld]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Making keys takes time, so one authority serves the whole run."""
     return Certificates(trustme.CA(), tmp_path_factory.mktemp("certificates"))
+
+
+# Of the tests about connections to the token endpoint
+
+
+@pytest.fixture(params=PACKAGES)
+def package(request: pytest.FixtureRequest) -> Package:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["clear", "tls"])
+def tls(request: pytest.FixtureRequest, certificates: Certificates) -> ssl.SSLContext | None:
+    return certificates.server(client_certificate=ssl.CERT_NONE) if request.param == "tls" else None
+
+
+@pytest.fixture
+def network(certificates: Certificates) -> Iterator[Network]:
+    opened = network_for(certificates)
+    yield opened
+    opened.kept.close()

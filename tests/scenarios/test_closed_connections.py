@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.certificates import Certificates
-from support.keep_alive import PACKAGES, PAIR, KeepAliveServer, Steps, network_for, send, whole
+from support.keep_alive import PAIR, KeepAliveServer, Steps, network_for, send, whole
 from support.limits import PATIENCE
 from support.providers import acme_at
 from support.waiting import wait_until
@@ -29,23 +29,6 @@ from blnk_auth._transport.kept_clients import LentClient
 from blnk_auth._transport.network import Network
 
 has_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-@pytest.fixture(params=PACKAGES)
-def package(request: pytest.FixtureRequest) -> Package:
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=["clear", "tls"])
-def tls(request: pytest.FixtureRequest, certificates: Certificates) -> ssl.SSLContext | None:
-    return certificates.server(client_certificate=ssl.CERT_NONE) if request.param == "tls" else None
-
-
-@pytest.fixture
-def network(certificates: Certificates) -> Iterator[Network]:
-    opened = network_for(certificates)
-    yield opened
-    opened.kept.close()
 
 
 def descriptors() -> int:

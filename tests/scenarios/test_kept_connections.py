@@ -7,7 +7,6 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +26,6 @@ from blnk_auth import MemoryStore, OAuthClient, ProtocolError, RenewalPolicy, Te
 from blnk_auth._protocol.http_messages import NoResponse, Package
 from blnk_auth._transport.network import Network
 from blnk_auth.stores._timer import timer
-
-
-@pytest.fixture(params=PACKAGES)
-def package(request: pytest.FixtureRequest) -> Package:
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=["clear", "tls"])
-def tls(request: pytest.FixtureRequest, certificates: Certificates) -> ssl.SSLContext | None:
-    return certificates.server(client_certificate=ssl.CERT_NONE) if request.param == "tls" else None
-
-
-@pytest.fixture
-def network(certificates: Certificates) -> Iterator[Network]:
-    opened = network_for(certificates)
-    yield opened
-    opened.kept.close()
-
 
 # --- used again ------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
-from support.sites import Answering, Received, Reply
+from support.sites import Answering, AnyHttpSite, Received
 
 ANSWERED_TOGETHER = 100
 
@@ -46,7 +46,7 @@ class Connection:
     """The ids of the requests that it cancelled."""
 
 
-class Http2Site:
+class Http2Site(AnyHttpSite):
     """Serves `answer` over HTTP/2 and TLS on its own loopback origin while the `with` block is open.
 
     Args:
@@ -61,11 +61,10 @@ class Http2Site:
         self, answer: Answering, tls: ssl.SSLContext, *, most_streams: int = 100, goes_away_after: int | None = None
     ) -> None:
         tls.set_alpn_protocols(["h2"])
-        self.received: list[Received] = []
+        super().__init__(answer)
         self.connections: list[Connection] = []
         self.most_streams = most_streams
         self.goes_away_after = goes_away_after
-        self._answer = answer
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._threads = ThreadPoolExecutor(ANSWERED_TOGETHER, "http2 site")
@@ -90,15 +89,6 @@ class Http2Site:
     @property
     def origin(self) -> str:
         return f"https://127.0.0.1:{self.port}"
-
-    @property
-    def authorizations(self) -> list[str | None]:
-        """The Authorization header of each request so far."""
-        return [request.authorization for request in self.received]
-
-    def answer(self, request: Received) -> Reply:
-        self.received.append(request)
-        return self._answer(request)
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)

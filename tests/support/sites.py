@@ -77,7 +77,24 @@ class Reply:
 Answering = Callable[[Received], Reply]
 
 
-class Site:
+class AnyHttpSite:
+    """What a site does with a request, whichever version of HTTP brings it."""
+
+    def __init__(self, answer: Answering) -> None:
+        self.received: list[Received] = []
+        self._answer = answer
+
+    @property
+    def authorizations(self) -> list[str | None]:
+        """The Authorization header of each request so far."""
+        return [request.authorization for request in self.received]
+
+    def answer(self, request: Received) -> Reply:
+        self.received.append(request)
+        return self._answer(request)
+
+
+class Site(AnyHttpSite):
     """Serves `answer` on its own loopback origin while the `with` block is open.
 
     with Site(lambda request: Reply(200)) as site:
@@ -88,8 +105,7 @@ class Site:
     def __init__(
         self, answer: Answering, *, host: str = "127.0.0.1", name: str | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.received: list[Received] = []
-        self._answer = answer
+        super().__init__(answer)
         self._tls = tls
         self._name = name or (f"[{host}]" if ":" in host else host)
         self._http = _Server(host, self)
@@ -112,15 +128,6 @@ class Site:
     @property
     def origin(self) -> str:
         return f"{'https' if self._tls else 'http'}://{self._name}:{self.port}"
-
-    @property
-    def authorizations(self) -> list[str | None]:
-        """The Authorization header of each request so far."""
-        return [request.authorization for request in self.received]
-
-    def answer(self, request: Received) -> Reply:
-        self.received.append(request)
-        return self._answer(request)
 
     def secured(self, connection: socket.socket) -> socket.socket:
         """The connection as the site speaks on it."""
