@@ -1,3 +1,9 @@
+"""The modules here need packages that `make test-clients` installs in an environment of their own.
+
+In another environment a module whose package is missing is skipped (`importorskip`), so that the others can be run by
+hand. With CI=true a skip is a failure: tests/conftest.py sees to that.
+"""
+
 from __future__ import annotations
 
 import pytest
