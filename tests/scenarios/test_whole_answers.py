@@ -327,7 +327,7 @@ from blnk_auth import RenewalPolicy
 from blnk_auth._protocol.http_messages import HttpRequest, NoResponse
 from blnk_auth._transport.network import Network, transport_for
 package, url, body = sys.argv[1:]
-network = Network(RenewalPolicy(request_deadline=2.0))
+network = Network(RenewalPolicy(request_deadline=5.0))
 request = HttpRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body.encode())
 while True:
     try:
@@ -356,8 +356,9 @@ def test_what_arrived_while_the_process_was_paused_is_read(package: Package) -> 
             assert asked.wait(PATIENCE)
             child.send_signal(signal.SIGSTOP)
             stopped.set()
-            # Not for the answer: until the deadline, and what a busy machine may delay it, have passed.
-            threading.Event().wait(3.0)
+            # Not for the answer: until the deadline has passed. It is long, because a busy machine may take seconds
+            # between the request and the signal.
+            threading.Event().wait(6.0)
             child.send_signal(signal.SIGCONT)
             said, _ = child.communicate(timeout=PATIENCE)
     assert said.strip() == FORM.decode()
