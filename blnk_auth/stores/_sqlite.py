@@ -32,10 +32,11 @@ from ._token_store import Record, Version, conflict, from_json, new_version, to_
 _LOAD = "SELECT version, CAST(data AS BLOB) FROM records WHERE key = ?"
 """As bytes, because the error that SQLite raises for text that is not UTF-8 would quote the secrets."""
 
+# Never `?1`: Python 3.14 raises an error for numbered placeholders with a sequence, and 3.12 warns of it.
 _INSERT = (
-    "INSERT INTO records (version, data, due_at, due_version, key) VALUES (?1, ?2, ?3, ?1, ?4) ON CONFLICT DO NOTHING"
+    "INSERT INTO records (version, data, due_at, due_version, key) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_UPDATE = "UPDATE records SET version = ?1, data = ?2, due_at = ?3, due_version = ?1 WHERE key = ?4 AND version = ?5"
+_UPDATE = "UPDATE records SET version = ?, data = ?, due_at = ?, due_version = ? WHERE key = ? AND version = ?"
 _KEYS = f"SELECT key FROM records WHERE key {{}} ? ORDER BY key LIMIT {PAGE}"  # noqa: S608 - a comparison is filled in
 _RECORDS = _KEYS.replace("key", "key, CAST(data AS BLOB)", 1)
 # `substr`, so that SQLite does not look for the prefix in the index of the keys: nearly all keys may begin with it.
@@ -110,9 +111,9 @@ class SQLiteStore(PickledByArguments, DueStore):
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         text, version, due_at = to_json(data), new_version(), saved_due_at(data)
         if expected is None:
-            changed = self._file.changed_rows(_lock_name(key), _INSERT, (version, text, due_at, key))
+            changed = self._file.changed_rows(_lock_name(key), _INSERT, (version, text, due_at, version, key))
         else:
-            changed = self._file.changed_rows(_lock_name(key), _UPDATE, (version, text, due_at, key, expected))
+            changed = self._file.changed_rows(_lock_name(key), _UPDATE, (version, text, due_at, version, key, expected))
         if changed == 0:
             raise conflict(key)
         return version

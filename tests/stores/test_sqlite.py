@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import sqlite3
 import stat
 import subprocess
@@ -873,3 +874,12 @@ def test_the_contract_needs_no_http_client() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+
+
+def test_no_statement_has_numbered_placeholders() -> None:
+    """`?1` works on 3.11, is a warning on 3.12 and an error on 3.14."""
+    sources = (Path(_sqlite_file.__file__).parent).glob("_sqlite*.py")
+    numbered = [
+        path.name for path in sources for line in path.read_text().splitlines() if re.search(r"[(=] ?\?\d", line)
+    ]
+    assert numbered == []
