@@ -33,9 +33,7 @@ _LOAD = "SELECT version, CAST(data AS BLOB) FROM records WHERE key = ?"
 """As bytes, because the error that SQLite raises for text that is not UTF-8 would quote the secrets."""
 
 # Never `?1`: Python 3.14 raises an error for numbered placeholders with a sequence, and 3.12 warns of it.
-_INSERT = (
-    "INSERT INTO records (version, data, due_at, due_version, key) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
+_INSERT = "INSERT INTO records (version, data, due_at, due_version, key) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _UPDATE = "UPDATE records SET version = ?, data = ?, due_at = ?, due_version = ? WHERE key = ? AND version = ?"
 _KEYS = f"SELECT key FROM records WHERE key {{}} ? ORDER BY key LIMIT {PAGE}"  # noqa: S608 - a comparison is filled in
 _RECORDS = _KEYS.replace("key", "key, CAST(data AS BLOB)", 1)

@@ -17,7 +17,8 @@ from support.waiting import settle
 from blnk_auth import OAuthClient, Provider, Record, Token, TokenSource
 from blnk_auth.stores import Version
 
-MANY = 300
+MANY = 1000
+"""So many that what is kept once, such as the stack of a thread, adds little to each."""
 LIMIT = 1000
 """Bytes in all: the access token and the refresh token, of a hundred characters each, are nearly a third of it."""
 
