@@ -9,7 +9,8 @@ Used by everything that renews, stores or attaches a token. What this file promi
 
 The log has each event at level DEBUG. Some are a WARNING, once for each source and reason, since often nothing is
 raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`,
-`consent_ended`, `certificate_expiring`, `certificate_unreadable` and `certificate_missing`.
+`consent_ended`, `certificate_expiring`, `certificate_unreadable`, `certificate_missing`, `not_protected` and
+`issuer_changed`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ EventName = Literal[
     "certificate_renewed",
     "certificate_unreadable",
     "certificate_missing",
+    "resource_learned",
+    "not_protected",
+    "issuer_changed",
+    "client_registered",
 ]
 """The names of all events; see `Event`."""
 
@@ -80,10 +85,15 @@ class Event:
       or it cannot be read, and the certificate that was loaded before stays in use.
     * `certificate_missing`: the API rejected a token that is bound to the client's certificate, or may be, and the HTTP
       client visibly has none. Only requests shows that.
+    * `resource_learned`: a protected resource has described how to sign in (RFC 9728); `detail` names the issuer.
+    * `not_protected`: the URL of a `ProtectedResource` describes no sign-in, so requests are sent without a token.
+    * `issuer_changed`: a protected resource names another issuer than before. Its earlier tokens are not used any more.
+    * `client_registered`: a client was registered dynamically (RFC 7591); `detail` names the issuer.
 
     Attributes:
         name: What happened, as above.
         store_key: Whose token it is, as the store names it. For a certificate: what the keys of its client begin with.
+            For what was learned of a protected resource: the key of that.
         detail: A human-readable detail; empty where the name is enough.
         error: The exception; None if there was none.
         subject: Whose grant it is; None for the client's own, or where it is not known.
@@ -107,7 +117,7 @@ OnEvent = Callable[[Event], object]
 
 _WARNINGS = (
     *("token_withheld", "rejection_unresolved", "store_rolled_back", "step_up_required", "consent_ended"),
-    *("certificate_expiring", "certificate_unreadable", "certificate_missing"),
+    *("certificate_expiring", "certificate_unreadable", "certificate_missing", "not_protected", "issuer_changed"),
 )
 
 

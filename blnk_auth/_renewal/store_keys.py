@@ -4,6 +4,9 @@
     token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...;parameters=...]
     authorization/<provider>/<environment>/<client_id>/<hash of the state of a sign-in that was started>
     exchange/<provider>/<environment>/<client_id>/<hash of what was exchanged once>
+    resource/<url of a protected resource>                       what was learned of it
+    client/<issuer>/<hash of what was asked for>                 a client that was registered dynamically
+    pending/<the rest of the key of a grant>                     a sign-in that a request has begun
 
 Used by everything that reads or writes a store. What this file promises:
 
@@ -15,8 +18,9 @@ Used by everything that reads or writes a store. What this file promises:
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
@@ -96,6 +100,24 @@ def exchange_key(registration: Registration, grant_type: str, parameters: Mappin
     """The key of a one-time exchange of these parameters."""
     # Hashed, because what is exchanged is a secret.
     return registration.exchanges + _hash(urlencode((("grant_type", grant_type), *sorted(parameters.items()))))
+
+
+def resource_key(url: str) -> str:
+    """The key of what was learned of the protected resource at this URL (RFC 9728)."""
+    return f"resource/{_quote(url)}"
+
+
+def client_key(issuer: str, wanted: Mapping[str, Any]) -> str:
+    """The key of the client that was registered at an issuer (RFC 7591).
+
+    `wanted`: what was asked for, as JSON values. Another request has another client.
+    """
+    return f"client/{_quote(issuer)}/{_hash(json.dumps(wanted, sort_keys=True))}"
+
+
+def pending_key(grant_key: str) -> str:
+    """The key of the sign-in that a request has begun for the grant with this key."""
+    return f"pending/{grant_key.removeprefix('token/')}"
 
 
 def _hash(text: str) -> str:

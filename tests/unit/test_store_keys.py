@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
-from blnk_auth._renewal.store_keys import Registration, parse_token_key, sign_in_key, token_key
+from blnk_auth._renewal.store_keys import (
+    Registration,
+    client_key,
+    parse_token_key,
+    pending_key,
+    resource_key,
+    sign_in_key,
+    token_key,
+)
 
 ACME = Registration("acme", "https://as.acme.test", "id")
 PREFIX = "token/acme/https%3A%2F%2Fas.acme.test/id"
@@ -111,3 +119,29 @@ def test_a_sign_in_is_stored_under_a_hash_of_its_state() -> None:
     assert len(key) == len(ACME.sign_ins) + 64
     assert "s3cret" not in key
     assert key != sign_in_key(ACME, "another")
+
+
+@pytest.mark.parametrize(
+    ("key", "stored_under"),
+    [
+        (resource_key("https://api.acme.test/mcp?a=1"), "resource/https%3A%2F%2Fapi.acme.test%2Fmcp%3Fa%3D1"),
+        (
+            pending_key(token_key(ACME, RefreshTokenGrant("a/b", None, "https://r.test"))),
+            "pending/acme/https%3A%2F%2Fas.acme.test/id/subject/a%2Fb;resource=https%3A%2F%2Fr.test",
+        ),
+    ],
+)
+def test_what_was_learned_and_a_pending_sign_in_have_keys_of_their_own(key: str, stored_under: str) -> None:
+    """The forms that are stored, byte for byte. Neither is taken for the key of a grant."""
+    assert key == stored_under
+    assert parse_token_key(key) is None
+
+
+def test_each_registration_that_is_asked_for_has_a_key_of_its_own() -> None:
+    """It does not depend on the order of the members, and does on the issuer and on each of them."""
+    wanted = {"client_name": "Acme", "redirect_uris": ["http://127.0.0.1/callback"]}
+    key = client_key("https://as.acme.test/a", wanted)
+    assert key.startswith("client/https%3A%2F%2Fas.acme.test%2Fa/")
+    assert key == client_key("https://as.acme.test/a", dict(reversed(wanted.items())))
+    assert key != client_key("https://as.acme.test/b", wanted)
+    assert key != client_key("https://as.acme.test/a", {**wanted, "client_name": "Other"})
