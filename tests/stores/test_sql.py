@@ -257,8 +257,8 @@ def test_tables_in_another_schema_are_migrated(raw: Engine) -> None:
     """An `Engine` with a `schema_translate_map` changes the tables that it reads, and no others."""
     run(raw, "CREATE SCHEMA acme")
     engine = raw.execution_options(schema_translate_map={None: "acme"})
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        migrate(connection, MIGRATIONS[:1])
+    with engine.connect() as connection:
+        migrate(connection.execution_options(isolation_level="AUTOCOMMIT"), MIGRATIONS[:1])
     with SQLStore(engine) as store:
         store.save("alice", {"due_at": 5.0}, expected=None)
         store.create_schema()
