@@ -11,7 +11,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ._protocol.client_authentication import ClientAuthMethod, ClientSecret
+from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, ClientSecret
 from ._protocol.signing import PrivateKey, SigningAlgorithm
 from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_settings import checked_state
@@ -54,6 +54,9 @@ class OAuthClient(ClientSignIns, ClientManyGrants):
             sides support where the provider lists what it supports.
         private_key: For `private_key_jwt`: a PEM, a JWK as a dict, a callable that returns the current one, or a
             `Signer` for a key that never leaves its hardware.
+        client_assertion: For `private_key_jwt`, in place of a key: a callable that returns an assertion about the
+            client that was signed elsewhere (RFC 7521 section 4.2), such as `kubernetes_token()`. It is called for each
+            request. None: the client signs by itself.
         key_id: The `kid` of assertions. None: that of the JWK.
         signing_algorithm: The `alg` of assertions. None: that of the JWK, else one that fits the key and the provider's
             `assertion_algorithms`; HS256 for `client_secret_jwt`.
@@ -87,6 +90,7 @@ class OAuthClient(ClientSignIns, ClientManyGrants):
         store: TokenStore | AsyncTokenStore | str | None = None,
         client_auth: ClientAuthMethod | None = None,
         private_key: PrivateKey | None = None,
+        client_assertion: ClientAssertion | None = None,
         key_id: str | None = None,
         signing_algorithm: SigningAlgorithm | None = None,
         dpop: PrivateKey | Literal[True] | None = None,
@@ -101,7 +105,7 @@ class OAuthClient(ClientSignIns, ClientManyGrants):
         consent_ended: Literal["event", "raise"] = "event",
     ) -> None:
         client_secret, private_key, cert = redacted(client_secret), redacted(private_key), redacted(cert)
-        dpop = redacted(dpop)
+        dpop, client_assertion = redacted(dpop), redacted(client_assertion)
         if not isinstance(provider, Provider):
             remedy = "pass BlnkCloud(), Provider(name=..., ...) or Provider.discover(...)"
             problem = f"provider must be a Provider, not {quoted(provider)}"
@@ -115,6 +119,7 @@ class OAuthClient(ClientSignIns, ClientManyGrants):
                 store=store,
                 client_auth=client_auth,
                 private_key=private_key,
+                client_assertion=client_assertion,
                 key_id=key_id,
                 signing_algorithm=signing_algorithm,
                 dpop=dpop,

@@ -16,6 +16,7 @@ from urllib.parse import quote_plus
 from ..errors import ConfigurationError, is_text, kind_of, quoted, redacted
 from .assertions import hmac_digest, sign_assertion, sign_by_secret
 from .callables import call_setting
+from .presented_tokens import presented
 from .signing import KeyMaterial, PrivateKey, Signer
 
 ClientAuthMethod = Literal[
@@ -33,6 +34,9 @@ METHODS: tuple[ClientAuthMethod, ...] = get_args(ClientAuthMethod)
 
 ClientSecret = str | Callable[[], str] | None
 """A secret, a callable that returns the current secret, or None for a client without a secret."""
+
+ClientAssertion = Callable[[], str]
+"""Returns an assertion about the client that was made elsewhere (RFC 7521 section 4.2)."""
 
 BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
@@ -75,6 +79,8 @@ class ClientCredentials:
         signing_algorithm: The JWS algorithm of an assertion. None: one that fits the key.
         accepted_algorithms: The algorithms that the server accepts, by its metadata. Empty if that is unknown.
         has_certificate: Whether the token endpoint is reached with a client certificate.
+        client_assertion: For `private_key_jwt`, in place of a key: returns an assertion that was signed elsewhere, and
+            is called for each request.
 
     Raises:
         ConfigurationError: The method needs something that is missing, or that cannot be used.
@@ -89,6 +95,7 @@ class ClientCredentials:
     signing_algorithm: str | None = None
     accepted_algorithms: tuple[str, ...] = ()
     has_certificate: bool = False
+    client_assertion: ClientAssertion | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._check_id()
@@ -111,7 +118,9 @@ class ClientCredentials:
                 parameter="cert",
                 remedy="pass the file of the client's certificate, and the file of its key",
             )
-        if self.method == "private_key_jwt":
+        if self.client_assertion is not None:
+            self._check_client_assertion()
+        elif self.method == "private_key_jwt":
             self._check_key()
         if self.method == "client_secret_jwt":
             hmac_digest(self.signing_algorithm)
@@ -148,12 +157,32 @@ class ClientCredentials:
                 remedy="pass the secret as the provider wrote it, or a callable that fetches it",
             )
 
+    def _check_client_assertion(self) -> None:
+        if not callable(self.client_assertion):
+            raise ConfigurationError(
+                f"client_assertion must be a callable that returns an assertion, not {kind_of(self.client_assertion)}",
+                parameter="client_assertion",
+                remedy="pass a function that fetches it for each request, because an assertion soon expires",
+            )
+        if self.private_key is not None:
+            raise ConfigurationError(
+                "client_assertion and private_key are both given, and a request has one assertion",
+                parameter="client_assertion",
+                remedy="leave one of them out",
+            )
+        if self.method != "private_key_jwt":
+            raise ConfigurationError(
+                f"client_assertion does not fit client_auth {self.method!r}",
+                parameter="client_auth",
+                remedy='leave client_auth out: an assertion that was signed elsewhere is sent as "private_key_jwt"',
+            )
+
     def _check_key(self) -> None:
         if self.private_key is None:
             raise ConfigurationError(
                 "private_key is missing, and client_auth 'private_key_jwt' needs it",
                 parameter="private_key",
-                remedy="pass a PEM, a JWK, or a Signer",
+                remedy="pass a PEM, a JWK, or a Signer; or client_assertion for an assertion that is signed elsewhere",
             )
         if self.key_id is not None and not is_text(self.key_id):
             raise ConfigurationError(
@@ -210,7 +239,9 @@ class ClientCredentials:
             "algorithm": self.signing_algorithm,
         }
         secret = self.secret() if self.method == "client_secret_jwt" else None
-        if secret is None:
+        if self.client_assertion is not None:
+            assertion = presented(self.client_assertion, "client_assertion")
+        elif secret is None:
             assertion = sign_assertion(self._key(), **signing, accepted=self.accepted_algorithms)
         else:
             assertion = sign_by_secret(secret, **signing)

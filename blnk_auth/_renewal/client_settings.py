@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._protocol.client_authentication import (
     BY_CERTIFICATE,
+    ClientAssertion,
     ClientAuthMethod,
     ClientCredentials,
     ClientSecret,
@@ -44,6 +45,7 @@ def checked_state(
     store: TokenStore | AsyncTokenStore | str | None,
     client_auth: ClientAuthMethod | None,
     private_key: PrivateKey | None,
+    client_assertion: ClientAssertion | None,
     key_id: str | None,
     signing_algorithm: SigningAlgorithm | None,
     policy: RenewalPolicy | None,
@@ -78,7 +80,9 @@ def checked_state(
         _check_clock(clock)
     if redirect_uri is not None:
         _check_redirect_uri(redirect_uri)
-    method = client_auth or _best_method(provider, private_key, client_secret, cert, token_http)
+    method = client_auth or _best_method(
+        provider, client_secret, cert, token_http, has_key=private_key is not None, assertion=client_assertion
+    )
     # A `requests.Session` shows its certificate; an httpx client does not.
     if cert is not None or method in BY_CERTIFICATE or getattr(token_http, "cert", None):
         provider = provider.with_certificate()
@@ -94,6 +98,7 @@ def checked_state(
             signing_algorithm,
             provider.assertion_algorithms,
             has_certificate=cert is not None or token_http is not None or isinstance(verify, ssl.SSLContext),
+            client_assertion=client_assertion,
         ),
         redirect_uri=redirect_uri,
         store=_store_of(store),
@@ -130,14 +135,19 @@ def _store_of(store: TokenStore | AsyncTokenStore | str | None) -> TokenStore:
     raise error
 
 
-def _best_method(provider: Provider, key: object, secret: object, cert: object, token_http: object) -> ClientAuthMethod:
+def _best_method(
+    provider: Provider, secret: object, cert: object, token_http: object, *, has_key: bool, assertion: object
+) -> ClientAuthMethod:
+    if assertion is not None:
+        # The request is that of private_key_jwt: who has the key is all that differs.
+        return "private_key_jwt"
     if not provider.client_auth_supported:
         return provider.client_auth
     best = choose_method(
         provider.client_auth_supported,
-        has_key=key is not None,
+        has_key=has_key,
         # The user's own HTTP client may have a certificate. That is assumed only if there is no key and no secret.
-        has_certificate=cert is not None or (token_http is not None and key is None and not secret),
+        has_certificate=cert is not None or (token_http is not None and not has_key and not secret),
         has_secret=bool(secret),
     )
     if best is None:

@@ -46,6 +46,8 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "clock": state.given_clock,
         **state.rules.on_demand,
         "dpop": state.proofs.pickled,
+        # Named as its callable is. One that cannot be named cannot be pickled.
+        "client_assertion": credentials.client_assertion,
         # Also true if the certificate belongs to the `token_http`, which is left out.
         "has_certificate": credentials.has_certificate,
     }
@@ -81,6 +83,8 @@ def _state_of(settings: Mapping[str, Any]) -> ClientState:
             settings["signing_algorithm"],
             provider.assertion_algorithms,
             settings["has_certificate"],
+            # Earlier versions had no such setting, nor `dpop`.
+            settings.get("client_assertion"),
         ),
         redirect_uri=settings["redirect_uri"],
         store=settings["store"],
@@ -90,7 +94,6 @@ def _state_of(settings: Mapping[str, Any]) -> ClientState:
         clock=settings["clock"],
         step_up=settings.get("step_up", "event"),
         consent_ended=settings.get("consent_ended", "event"),
-        # Earlier versions had no such setting.
         dpop=settings.get("dpop"),
     )
 

@@ -221,6 +221,30 @@ def test_a_callable_is_asked_for_todays_key(acme: Acme) -> None:
         verified(request, ECKey.import_key(pem(key)), "ES256")
 
 
+def test_an_assertion_that_was_signed_elsewhere_is_fetched_for_each_request(acme: Acme) -> None:
+    """RFC 7521 section 4.2: a platform signs it, such as Kubernetes or GitHub. `client_id` names the registration."""
+    todays = iter(["eyJ.one.sig", "eyJ.two.sig"])
+    requests = ask(acme, 2, client_assertion=lambda: next(todays))
+    assert [request.form["client_assertion"] for request in requests] == ["eyJ.one.sig", "eyJ.two.sig"]
+    for request in requests:
+        assert request.authorization is None
+        assert (request.form["client_assertion_type"], request.form["client_id"]) == (JWT_BEARER, CLIENT_ID)
+
+
+def fetch_assertion() -> str:
+    """An assertion by a function that has a name, as a pickle needs it."""
+    return "eyJ.named.sig"
+
+
+def test_a_client_with_an_assertion_from_elsewhere_is_pickled_by_the_name_of_its_callable(acme: Acme) -> None:
+    """The assertion itself is in no pickle."""
+    client = OAuthClient(acme.provider(), client_id=CLIENT_ID, client_assertion=fetch_assertion)
+    pickled = pickle.dumps(client)
+    assert b"eyJ" not in pickled
+    pickle.loads(pickled).for_itself().token()
+    assert acme.token_requests[-1].form["client_assertion"] == "eyJ.named.sig"
+
+
 def test_a_callable_is_asked_for_todays_secret(acme: Acme) -> None:
     """For each method that uses one."""
     todays = iter(["s1", "s2"])

@@ -277,6 +277,7 @@ client = OAuthClient(
     step_up="raise",
     consent_ended="event",
 )
+OAuthClient(BlnkCloud(), client_id="id", client_assertion=secret)
 source = client.for_subject("alice", resource="https://api.example.com")
 assert_type(client.for_itself(scope=["client:admin"], audience="api", parameters={"a": "b"}), TokenSource)
 assert_type(source.renew(rejected=source.token()), Token)

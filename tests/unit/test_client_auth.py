@@ -68,6 +68,36 @@ def test_a_secret_with_a_line_break_is_refused(secret: str, given_as: str) -> No
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "given"),
+    [
+        ("client_assertion", {"client_assertion": "eyJ.s3cret.text"}),
+        ("client_assertion", {"client_assertion": lambda: "", "private_key": "pem"}),
+        ("client_auth", {"client_assertion": lambda: "", "method": "client_secret_basic"}),
+        ("client_auth", {"client_assertion": lambda: "", "method": "none"}),
+    ],
+    ids=["a text", "with a key", "with Basic", "with none"],
+)
+def test_an_assertion_from_elsewhere_is_a_callable_and_the_only_proof(parameter: str, given: dict[str, Any]) -> None:
+    """A text would expire while the client exists, and RFC 6749 section 2.3 forbids a second method."""
+    with raises(ConfigurationError, parameter=parameter) as caught:
+        ClientCredentials("id", "s3cret", given.pop("method", "private_key_jwt"), **given)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, b"eyJ.s3cret", "", "eyJ.s3cret\n", "eyJ.s3cret ", "eyJ.s3\ncret", "eyJ.s3cret\u00e9", "s3cret" * 20_000],
+    ids=["None", "bytes", "empty", "line break", "space", "two lines", "not ASCII", "too long"],
+)
+def test_what_cannot_be_an_assertion_is_refused_before_it_is_sent(returned: Any) -> None:
+    """What is read from a file often ends in a line break, and the server would only answer `invalid_client`."""
+    credentials = ClientCredentials("id", None, "private_key_jwt", client_assertion=lambda: returned)
+    with raises(ConfigurationError, parameter="client_assertion") as caught:
+        credentials.prove(audience="", now=0.0)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_callable_is_asked_each_time_and_never_early() -> None:
     """Rotation needs no restart, and making a client costs no look-up."""
     asked: list[int] = []

@@ -42,7 +42,8 @@ Call = Callable[[World, Any], object]
 def _client(**fixed: Any) -> dict[str, Call]:
     """Each setting of a client, with the others as they should be."""
     names = (
-        "provider store client_auth private_key key_id signing_algorithm policy on_event token_http cert proxy clock"
+        "provider store client_auth private_key client_assertion key_id signing_algorithm policy on_event token_http "
+        "cert proxy clock"
     ).split()
 
     def given(name: str, world: World, value: Any) -> object:

@@ -109,6 +109,10 @@ PROOFS: dict[str, Callable[[World], dict[str, Any]]] = {
     "client_secret_jwt": _by_secret("client_secret_jwt"),
     "a PEM": lambda world: {"private_key": private_key(world), "client_auth": "private_key_jwt", "client_secret": None},
     "PEM bytes": lambda world: {"private_key": private_key(world).encode(), "client_auth": "private_key_jwt"},
+    "an assertion from elsewhere": lambda world: {
+        "client_assertion": lambda: world.fetched(world.secrets.new("client assertion")),
+        "client_secret": None,
+    },
     "a JWK": lambda world: {"private_key": _jwk(world), "client_auth": "private_key_jwt", "client_secret": None},
     "a callable key": _callable_key,
     "a Signer": lambda world: {
