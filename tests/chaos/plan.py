@@ -44,6 +44,7 @@ TOKEN_FAULTS = {
     "reset after": 5,
     "cut headers": 4,
     "cut body": 4,
+    "closed soon": 8,
     "late": 3,
     "delayed request": 2,
     "error after": 2,
@@ -181,6 +182,9 @@ def _length(chance: random.Random, kind: str) -> float:
     if kind.startswith("stop"):
         # Around the length of a lease.
         return chance.choice((chance.uniform(0.5, 2.0), chance.uniform(LEASE + 1, 3 * LEASE)))
+    if kind == "closed soon":
+        # While the client still keeps the connection.
+        return chance.uniform(0.0, 1.5)
     return chance.uniform(0.05, 2.0)
 
 

@@ -101,8 +101,10 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (asked := await _read(reader)) is not None and await self._respond(asked, writer):
-                pass
+            while (asked := await _read(reader)) is not None:
+                # What arrives on a connection that the fault "closed soon" has closed takes no effect.
+                if writer.is_closing() or not await self._respond(asked, writer):
+                    break
         except (OSError, asyncio.IncompleteReadError, ValueError, RuntimeError):
             pass
         finally:
@@ -198,6 +200,8 @@ class Server:
             writer.write(_cut(answer, kind) if is_cut else b"".join(answer.to_bytes()))
             await writer.drain()
             sent = not is_cut
+            if kind == "closed soon":
+                asyncio.get_running_loop().call_later(fault.seconds, writer.close)
         finally:
             note(sent)
         return sent

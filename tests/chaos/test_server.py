@@ -19,7 +19,7 @@ from support.waiting import wait_until
 
 _LOST = {"reset after", "cut headers", "cut body", "kill after"}
 _REFUSED = {"429": 429, "503": 503}
-_KEPT = {"slow", "late", "delayed request", "stop before", "stop after", "kill before"}
+_KEPT = {"slow", "late", "closed soon", "delayed request", "stop before", "stop after", "kill before"}
 
 
 class World:
