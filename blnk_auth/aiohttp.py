@@ -73,7 +73,7 @@ class AiohttpAuth:
         self._following = self._redirects.by_call
         # In the form of the parts of aiohttp's own URLs, so that no request's URL is converted to compare it.
         self._listed = {
-            (scheme, o.host, o.port) for o in rules.origins.listed for scheme in (o.scheme, _WEB_SOCKET[o.scheme])
+            (scheme, o.host, o.port) for o in rules.always_permitted for scheme in (o.scheme, _WEB_SOCKET[o.scheme])
         }
 
     def __repr__(self) -> str:
@@ -165,7 +165,8 @@ class AiohttpAuth:
     async def _token_for(self, request: ClientRequest) -> CachedToken | None:
         """The token for a request, once there is a valid one. None if the request may not have it."""
         credential, origin = self._credential, origin_of(request)
-        if not self._redirects.may_follow(request, origin) or not may_carry_token(credential, origin):
+        url = None if self._redirects.is_following(request) else request.url
+        if not self._redirects.may_follow(request, origin) or not may_carry_token(credential, origin, url=url):
             return None
         if credential.rules.header_name in request.headers:
             credential.report_withheld(None)
@@ -180,4 +181,4 @@ class AiohttpAuth:
             check_session(request)
         except BlnkAuthError as error:
             raise as_aiohttp_error(error, request) from None
-        return cached if may_carry_token(credential, origin, cached) else None
+        return cached if may_carry_token(credential, origin, cached, url=url) else None

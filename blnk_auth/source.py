@@ -7,8 +7,7 @@ to be safe to share between threads, event loops and tasks, and it never sends t
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,6 @@ from ._renewal.credential import Credential, Source, headers_to_attach
 from ._renewal.current_token import CurrentToken, State
 from ._renewal.fixed_credential import FixedCredential
 from ._renewal.grant_operations import adopt, forget, revoke, state_of
-from ._renewal.pickled_client import values_of
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, clears_locals, quoted, redacted
 from .provider import Provider
@@ -63,7 +61,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
     @property
     def subject(self) -> str | None:
         """The user whose grant it is, by the application's own id; None for the client's own token."""
-        return self._current.grant.subject
+        return self._current.subject
 
     @property
     def store_key(self) -> str:
@@ -83,7 +81,8 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ConfigurationError: The grant is bound to a DPoP key that the client does not have.
             StoreError: The store cannot be read.
         """
-        return state_of(self._current)
+        current = self._current.stored()
+        return "missing" if current is None else state_of(current)
 
     def token(self) -> Token:
         """A valid token, renewed first if needed. Blocks; for asyncio and trio: `atoken`.
@@ -100,11 +99,11 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ProtocolError: The server's response is not a valid OAuth 2.0 response.
             StoreError: The store cannot be read, written or locked.
         """
-        return self._wait(self._current.ready(None)).token
+        return _token_of(self._wait(self._current.ready(None)))
 
     async def atoken(self) -> Token:
         """The same as `token`, for asyncio and trio."""
-        return (await self._await(self._current.ready(None))).token
+        return _token_of(await self._await(self._current.ready(None)))
 
     @clears_locals
     def headers(self, url: str, method: str = "GET") -> dict[str, str]:
@@ -177,14 +176,12 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ConfigurationError: It is not a token, or it cannot be sent in a header or stored.
             StoreError: It could not be stored.
         """
-        operations = self._current.state.operations
-        operations.wait_for(operations.begin(functools.partial(adopt, self._current, token)))
+        self._current.operations.wait_for(self._begin(adopt, token))
 
     @clears_locals
     async def aadopt(self, token: Token) -> None:
         """The same as `adopt`, for asyncio and trio."""
-        operations = self._current.state.operations
-        await operations.await_for(operations.begin(functools.partial(adopt, self._current, token)))
+        await self._current.operations.await_for(self._begin(adopt, token))
 
     def revoke(self) -> None:
         """Revoke the grant at the provider, then delete the record. Blocks; for asyncio and trio: `arevoke`.
@@ -197,13 +194,11 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
             ConfigurationError: The provider has no revocation endpoint.
             BlnkAuthError: The provider did not end the grant.
         """
-        operations = self._current.state.operations
-        operations.wait_for(operations.begin(functools.partial(revoke, self._current)))
+        self._current.operations.wait_for(self._begin(revoke))
 
     async def arevoke(self) -> None:
         """The same as `revoke`, for asyncio and trio."""
-        operations = self._current.state.operations
-        await operations.await_for(operations.begin(functools.partial(revoke, self._current)))
+        await self._current.operations.await_for(self._begin(revoke))
 
     def forget(self) -> None:
         """Delete the stored record. The provider is not informed. Blocks; for asyncio and trio: `aforget`.
@@ -211,13 +206,15 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         Raises:
             StoreError: It could not be deleted.
         """
-        operations = self._current.state.operations
-        operations.wait_for(operations.begin(functools.partial(forget, self._current)))
+        self._current.operations.wait_for(self._begin(forget))
 
     async def aforget(self) -> None:
         """The same as `forget`, for asyncio and trio."""
-        operations = self._current.state.operations
-        await operations.await_for(operations.begin(functools.partial(forget, self._current)))
+        await self._current.operations.await_for(self._begin(forget))
+
+    def _begin(self, operation: Callable[..., None], *arguments: Token) -> Flight[None]:
+        current = self._current
+        return current.operations.begin(lambda events: operation(current.resolved(), *arguments, events))
 
     def _wait(self, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
         return ready.wait(self._current.rules.wait_timeout) if isinstance(ready, Flight) else ready
@@ -234,7 +231,7 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self._current.state.client()._source_of, (values_of(self._current.grant),)
+        return self._current.pickled()
 
 
 def source_of(current: CurrentToken) -> TokenSource:
@@ -336,6 +333,16 @@ class StaticToken(Source):
         raise TypeError("a StaticToken is a secret and is not pickled; make it again in the other process")
 
 
+def _token_of(cached: CachedToken) -> Token:
+    if cached.header is not None:
+        return cached.token
+    raise ConfigurationError(
+        "there is no token: the URL of the ProtectedResource describes no sign-in",
+        parameter="url",
+        remedy="send requests without a token, or use OAuthClient with the authorization server of the API",
+    )
+
+
 def _may_receive(credential: Credential, url: str, cached: CachedToken | None = None) -> bool:
     try:
         parts = urlsplit(url)
@@ -349,7 +356,9 @@ def _may_receive(credential: Credential, url: str, cached: CachedToken | None = 
             remedy="pass the whole URL, such as https://host/path",
         )
     rules = credential.rules
-    if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):
+    if (rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token)) and (
+        rules.covers is None or rules.covers(url)
+    ):
         return True
     credential.report_withheld(origin)
     return False

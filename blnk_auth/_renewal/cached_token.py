@@ -162,9 +162,22 @@ class CachedToken:
         return self.prefix == DPOP
 
     @property
-    def header(self) -> str:
-        """The value of the header with this token."""
+    def header(self) -> str | None:
+        """The value of the header with this token; None if a request is sent without one: see `NoToken`."""
         return self.prefix + self.token.access_token
+
+
+class NoToken(CachedToken):
+    """Stands for the token where a request needs none, as far as is known: it is sent without the header.
+
+    A rejection of such a request is handled like that of a token. It is never what `Credential.fresh` returns.
+    """
+
+    __slots__ = ()
+
+    @property
+    def header(self) -> None:
+        return None
 
 
 def how_to_pass(access_token: str, *, otherwise: str) -> str:

@@ -35,6 +35,7 @@ class RequestRules:
 
     Attributes:
         origins: The origins that the token may be sent to.
+        covers: Returns whether a URL at one of these origins may have the token. None: all of them may.
         header_name: The header that carries it.
         has_api_headers: Whether further headers are sent beside the token.
         proof: How requests prove that the client has the key of the token; None: tokens are sent without a proof.
@@ -50,6 +51,7 @@ class RequestRules:
     """
 
     __slots__ = (
+        "covers",
         "has_api_headers",
         "header_name",
         "host_suffixes",
@@ -80,6 +82,7 @@ class RequestRules:
         wait_timeout: float = 0.0,
         host_suffixes: tuple[str, ...] = (),
         origins_for: Callable[[Token], AllowedOrigins] | None = None,
+        covers: Callable[[str], bool] | None = None,
     ) -> None:
         self.origins: AllowedOrigins = origins
         self.header_name: str = header_name
@@ -94,6 +97,12 @@ class RequestRules:
         self.wait_timeout: float = wait_timeout
         self.host_suffixes: tuple[str, ...] = host_suffixes
         self.origins_for: Callable[[Token], AllowedOrigins] | None = origins_for
+        self.covers: Callable[[str], bool] | None = covers
+
+    @property
+    def always_permitted(self) -> frozenset[Origin]:
+        """The origins all of whose URLs may have every token, so that nothing else of a URL need be looked at."""
+        return self.origins.listed if self.covers is None else frozenset()
 
     def may_permit(self, origin: Origin) -> bool:
         """Whether some token of this credential could be sent to `origin`."""
@@ -185,10 +194,23 @@ class RenewalAfterRejection(Protocol):
         """Whether this is still the newest token that this process has."""
         ...
 
-    def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
+    def replace(
+        self,
+        rejected: CachedToken,
+        package: Package,
+        cause: str,
+        answer: ApiAnswer | None = None,
+        *,
+        is_repeated: bool = True,
+    ) -> Flight[CachedToken] | Flight[CachedToken | None] | None:
         """Begin, or join, the renewal of a rejected token; None during the cool-down after renewals that did not help.
 
-        `cause` is what `rejections.cause_of` makes of the request and its response.
+        Args:
+            rejected: The token, or `NoToken`.
+            package: The caller's HTTP package.
+            cause: What `rejections.cause_of` makes of the request and its response.
+            answer: The response, which may describe how to get a token.
+            is_repeated: Whether the request will be sent again. If not, nobody is asked to sign in because of it.
         """
         ...
 
@@ -253,7 +275,10 @@ def headers_to_attach(credential: Credential, cached: CachedToken, method: str, 
         BlnkAuthError: A header cannot be made.
     """
     rules = credential.rules
-    headers = {rules.header_name: cached.header, **credential.api_headers()}
+    # The header is in no local variable: a traceback would show it.
+    headers = dict(credential.api_headers())
+    if cached.header is not None:
+        headers = {rules.header_name: cached.prefix + cached.token.access_token, **headers}
     if rules.proof is not None:
         headers |= rules.proof.prove(cached, method, url)
     return headers

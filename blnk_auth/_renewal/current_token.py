@@ -28,6 +28,7 @@ from .cached_token import CachedToken
 from .credential import RequestRules, why_withheld
 from .failure import Failure
 from .goal import Goal
+from .grant_token import GrantToken
 from .rejections import Rejections, in_words
 from .renewal import Renewal, expired_on_arrival
 from .schedule import Action
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
 
-class CurrentToken:
+class CurrentToken(GrantToken):
     """What this process knows of one grant. May be used from any number of threads, event loops and tasks."""
 
     __slots__ = (
@@ -120,7 +121,15 @@ class CurrentToken:
         current = self.cached
         return current is not None and current.is_same_token(cached)
 
-    def replace(self, rejected: CachedToken, package: Package, cause: str) -> Flight[CachedToken] | None:
+    def replace(
+        self,
+        rejected: CachedToken,
+        package: Package,
+        cause: str,
+        answer: ApiAnswer | None = None,
+        *,
+        is_repeated: bool = True,
+    ) -> Flight[CachedToken] | None:
         now, failure = self.state.clock(), self._failure
         with self.state.sources.installing:
             before = self._rejections or Rejections()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from .._protocol.http_messages import HttpRequest
 from .._protocol.requests import ServerRequest
 from ..errors import SignInRequired
-from .cached_token import CachedToken
+from .cached_token import DPOP, CachedToken
 from .goal import Goal
 from .renewal import Renewal
 
@@ -69,6 +69,6 @@ def _revoke_with(renewal: Renewal, current: CachedToken, build: BuildRevocation)
         # As in a request to the API: a token that is bound to a key is never sent as Bearer.
         made = request.request
         proof = renewal.ports.proofs.prove(current, made.method, made.url)
-        headers = {**made.headers, "Authorization": current.header, **proof}
+        headers = {**made.headers, "Authorization": DPOP + current.token.access_token, **proof}
         request = request._replace(request=HttpRequest(made.method, made.url, headers, made.body))
     renewal.endpoint.revoke(request)

@@ -155,7 +155,7 @@ def retry_after_rejection(
     is_rejection_status = rejection.status_code in credential.rules.rejection_statuses
     if not is_rejection_status:
         sent.was_accepted = True
-    demand = renewal.demands.find(answer, sent)
+    demand = None if sent.header is None else renewal.demands.find(answer, sent)
     if demand is not None:
         newer = yield from _after_demand(renewal.demands, demand, answer, sent, package)
         return Retry(newer, _cause_of(rejection)) if newer is not None and rejection.is_replayable() else None
@@ -182,17 +182,19 @@ def _retry_renewed(
     _note_certificate(renewal, rejection, sent)
     cause = _cause_of(rejection)
     if decision is After.RETRY_WITH_CURRENT:
-        return Retry((yield from token_to_send(credential, package)), cause)
+        current = yield from token_to_send(credential, package)
+        return None if current.header is None else Retry(current, cause)
+    why = _Why(cause, package, answer, is_repeated=decision is After.RENEW_AND_RETRY)
     try:
-        newer = yield from _another_token(credential, renewal, sent, cause, package)
+        newer = yield from _another_token(credential, renewal, sent, why)
     except BlnkAuthError:
         if decision is After.RENEW_ONLY:
             return None
         raise
-    if newer is None:
+    if newer is None and sent.header is not None:
         # Renewals have not helped lately.
         _report_if_demanded(renewal, answer, sent)
-    if newer is None or newer.is_same_token(sent):
+    if newer is None or newer.header is None or newer.is_same_token(sent):
         return None
     return Retry(newer, cause, was_renewed=True) if decision is After.RENEW_AND_RETRY else None
 
@@ -212,7 +214,7 @@ def _after_demand(
 def _note_certificate(
     renewal: RenewalAfterRejection, rejection: ApiRejection, sent: CachedToken, *, was_renewed: bool = False
 ) -> None:
-    if rejection.shows_no_certificate:
+    if rejection.shows_no_certificate and sent.header is not None:
         renewal.demands.note_missing_certificate(sent, was_renewed=was_renewed)
 
 
@@ -255,35 +257,36 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
         _note_certificate(renewal, rejection, retry.cached, was_renewed=retry.was_renewed)
         if renewal.note_retry(retry.cached, retry.cause, accepted=False) and demand is None:
             with contextlib.suppress(BlnkAuthError):
-                yield from _renewed(credential, renewal, retry.cached, retry.cause, package)
+                yield from _renewed(credential, renewal, retry.cached, _Why(retry.cause, package, answer))
     if demand is not None:
         from .after_demand import report
 
         report(renewal.demands, demand, answer, retry.cached)
 
 
+class _Why(NamedTuple):
+    """Why a token is renewed after a rejection; see `RenewalAfterRejection.replace`."""
+
+    cause: str
+    package: Package
+    answer: ApiAnswer
+    is_repeated: bool = False
+
+
 def _another_token(
-    credential: Credential,
-    renewal: RenewalAfterRejection,
-    rejected: CachedToken,
-    cause: str,
-    package: Package,
+    credential: Credential, renewal: RenewalAfterRejection, rejected: CachedToken, why: _Why
 ) -> Waits[CachedToken | None]:
-    newer = yield from _renewed(credential, renewal, rejected, cause, package)
+    newer = yield from _renewed(credential, renewal, rejected, why)
     if newer is not None and newer.is_same_token(rejected):
         # We joined a renewal in the background, which failed and left the old token in use. Renew once more.
-        newer = yield from _renewed(credential, renewal, rejected, cause, package)
+        newer = yield from _renewed(credential, renewal, rejected, why)
     return newer
 
 
 def _renewed(
-    credential: Credential,
-    renewal: RenewalAfterRejection,
-    rejected: CachedToken,
-    cause: str,
-    package: Package,
+    credential: Credential, renewal: RenewalAfterRejection, rejected: CachedToken, why: _Why
 ) -> Waits[CachedToken | None]:
-    flight = renewal.replace(rejected, package, cause)
+    flight = renewal.replace(rejected, why.package, why.cause, why.answer, is_repeated=why.is_repeated)
     return None if flight is None else (yield FlightWait(flight, credential.rules.wait_timeout))
 
 

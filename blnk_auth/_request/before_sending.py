@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     from ..errors import ConfigurationError
 
 
-def may_carry_token(credential: Credential, origin: Origin, cached: CachedToken | None = None) -> bool:
+def may_carry_token(
+    credential: Credential, origin: Origin, cached: CachedToken | None = None, *, url: object = None
+) -> bool:
     """Whether a request to `origin` may have the token; if not, the event `token_withheld` is emitted.
 
     Called twice if a token may name an origin for itself: before there is a token, and then with it.
+
+    `url`: the absolute URL that the caller has asked for, as its package has it. None: a redirect within the origin has
+    led there, and the server that got the token chose it.
     """
     rules = credential.rules
-    if rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token):
+    if (rules.may_permit(origin) if cached is None else rules.permits(origin, cached.token)) and (
+        rules.covers is None or url is None or rules.covers(str(url))
+    ):
         return True
     credential.report_withheld(origin)
     return False

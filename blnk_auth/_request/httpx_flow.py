@@ -69,7 +69,7 @@ class HttpxFlow:
         self._header_name = rules.header_name.lower().encode("ascii")
         self._listed = {
             (o.scheme, o.host.encode("ascii"), None if o.port == _DEFAULT_PORTS[o.scheme] else o.port)
-            for o in rules.origins.listed
+            for o in rules.always_permitted
         }
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class HttpxFlow:
             proved = proof.prove(cached, request.method, str(request.url))
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        request.headers = with_proof(self._httpx, headers, cached.header, proved)
+        request.headers = with_proof(self._httpx, headers, cached.prefix + cached.token.access_token, proved)
         request.extensions[_ATTACHED] = cached
         return cached
 
@@ -199,10 +199,15 @@ class HttpxFlow:
             raise self._as_client_error(own_proof_error(), request)
         return True
 
-    def _is_permitted(self, request: httpx.Request, cached: CachedToken | None = None) -> bool:
+    def _is_permitted(
+        self, request: httpx.Request, cached: CachedToken | None = None, *, is_redirected: bool = False
+    ) -> bool:
         url = request.url
         return (url.scheme, url.raw_host, url.port) in self._listed or may_carry_token(
-            self._credential, normalize(url.scheme, url.raw_host.decode("ascii"), url.port), cached
+            self._credential,
+            normalize(url.scheme, url.raw_host.decode("ascii"), url.port),
+            cached,
+            url=None if is_redirected else url,
         )
 
     def _attach_when_ready(self, request: httpx.Request) -> Waits[CachedToken | None]:
@@ -215,7 +220,8 @@ class HttpxFlow:
             raise self._as_client_error(error, request) from None
         if not self._is_permitted(request, cached):
             return None
-        self._attach(request, cached)
+        if cached.header is not None:
+            self._attach(request, cached)
         return cached
 
     def _attempts(self, sent: CachedToken) -> Attempts:
@@ -236,7 +242,7 @@ class HttpxFlow:
             cached = yield from attempts.after_response(self._presented(request, attempts.sent, response, body))
         except BlnkAuthError as error:
             raise self._as_client_error(error, request) from None
-        if cached is None or not self._is_permitted(response.request, cached):
+        if cached is None or not self._is_permitted(response.request, cached, is_redirected=True):
             return False
         if not (yield DiscardedBody(body)):
             return False
@@ -263,7 +269,7 @@ class HttpxFlow:
 
     def _attach(self, request: httpx.Request, cached: CachedToken) -> None:
         if self._is_plain and self._proof is None:
-            request.headers["Authorization"] = cached.header
+            request.headers["Authorization"] = cached.prefix + cached.token.access_token
         else:
             try:
                 own = headers_to_attach(self._credential, cached, request.method, str(request.url))

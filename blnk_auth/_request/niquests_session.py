@@ -67,7 +67,7 @@ class _Later:
             cached = yield from token_to_send(self._credential, requests_like_package_of(request).token_package)
         except BlnkAuthError as error:
             raise as_requests_error(error, request) from None
-        if may_carry_token(self._credential, origin_of(request.url), cached):
+        if may_carry_token(self._credential, origin_of(request.url), cached, url=request.url):
             # Before those of the session.
             request.hooks["response"].insert(0, attach_more(self._credential, cached, request))
 

@@ -40,7 +40,7 @@ class RequestsFlow:
             or credential.rules.header_name != "Authorization"
         )
         # A prepared URL spells its origin in lower case and always has a path.
-        self._listed = tuple(f"{origin}/" for origin in credential.rules.origins.listed)
+        self._listed = tuple(f"{origin}/" for origin in credential.rules.always_permitted)
         self._hook: ResponseHook | None = None
 
     def __repr__(self) -> str:
@@ -62,7 +62,7 @@ class RequestsFlow:
         except AttributeError:
             # httpx too calls the object that is passed as `auth`; its URLs are not strings.
             raise self._wrong_client(request) from None
-        if not is_listed and not may_carry_token(credential, origin_of(request.url)):
+        if not is_listed and not may_carry_token(credential, origin_of(request.url), url=request.url):
             return request
         try:
             # A test with `in` would cost a third more.
@@ -77,7 +77,7 @@ class RequestsFlow:
         cached = credential.fresh() or self._token_when_ready(request)
         if cached is None:
             return request
-        if not is_listed and not may_carry_token(credential, origin_of(request.url), cached):
+        if not is_listed and not may_carry_token(credential, origin_of(request.url), cached, url=request.url):
             return request
         # `cached.header`, without the call.
         request.headers[self._header_name] = cached.prefix + cached.token.access_token
@@ -97,16 +97,26 @@ class RequestsFlow:
         return wrong_auth_class(type(self).__name__, request)
 
     def _token_when_ready(self, request: requests.PreparedRequest) -> CachedToken | None:
-        """The token, once it is valid; None if it will be attached later, so that an event loop can run until then."""
+        """The token, once it is valid.
+
+        None if nothing is attached now: it will be later, so that an event loop can run until then; or the request is
+        sent without a token.
+        """
         if "pre_request" in request.hooks and _runs_in_event_loop():
             from .niquests_session import attach_later
 
             attach_later(self._credential, request)
             return None
         try:
-            return run(token_to_send(self._credential, requests_like_package_of(request).token_package))
+            cached = run(token_to_send(self._credential, requests_like_package_of(request).token_package))
         except BlnkAuthError as error:
             raise as_requests_error(error, request) from None
+        if cached.header is not None:
+            return cached
+        # One for each prepared request, however often it is prepared.
+        hooks: list[Any] = request.hooks["response"]
+        hooks[:] = [*(hook for hook in hooks if type(hook) is not ResponseHook), ResponseHook(self._credential, cached)]
+        return None
 
 
 def _runs_in_event_loop() -> bool:

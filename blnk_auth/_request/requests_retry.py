@@ -104,7 +104,7 @@ def _repeat(
     request, rules = rejected.request, hook.credential.rules
     rejected.request = redacted_copy(request, hook.header_name, "DPoP")
     # Set on the original request and not on a copy: the session uses it when it follows redirects.
-    request.headers[hook.header_name] = cached.header
+    request.headers[hook.header_name] = cached.prefix + cached.token.access_token
     sends_more = rules.has_api_headers or rules.proof is not None
     retried = attach_more(hook.credential, cached, request) if sends_more else ResponseHook(hook.credential, cached)
     retried.further = (*hook.further, *retried.further)

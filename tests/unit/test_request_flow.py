@@ -173,7 +173,15 @@ class Scripted(Source):
     def is_current(self, cached: CachedToken) -> bool:
         return self.row.is_current
 
-    def replace(self, rejected: CachedToken, package: str, cause: str) -> Flight[CachedToken] | None:
+    def replace(
+        self,
+        rejected: CachedToken,
+        package: str,
+        cause: str,
+        answer: ApiAnswer | None = None,
+        *,
+        is_repeated: bool = True,
+    ) -> Flight[CachedToken] | None:
         self.log.append(f"replace {rejected.token.access_token}")
         given = self._replace.pop(0)
         self.causes.add(cause)
