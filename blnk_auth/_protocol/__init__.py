@@ -13,7 +13,8 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
   `access_token`: what a token that is a JWT shows. `redaction`: removes secrets from a server's text.
 * `challenges`: whether a new token can resolve a rejection by an API. `demands`: whether it asks for a new sign-in.
   `origins`: which URLs may get a token.
-* `discovery`: finds the endpoints of an authorization server.
+* `discovery`: finds the endpoints of an authorization server. `resource_metadata`: how an API describes its
+  sign-in (RFC 9728). `issuer_metadata`: the metadata of the server that it names.
 * `server_settings`: what the builders need to know of a provider. `setting_types`, `setting_checks`: the types and
   checks of a provider's settings.
 * `callables`: calls a user's callable. `http_messages`: requests and responses as values. `exchange_log`: one

@@ -60,19 +60,25 @@ class HttpRequest:
         url: The endpoint.
         headers: As they are sent; may hold secrets.
         body: As it is sent; may hold secrets.
+        answer_limit: The most bytes that the body of the response may have. 0: the body is not read. None: as the
+            policy specifies.
     """
 
-    __slots__ = ("body", "headers", "method", "url")
+    __slots__ = ("answer_limit", "body", "headers", "method", "url")
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
+    answer_limit: int | None
 
-    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, answer_limit: int | None = None
+    ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.body = body
+        self.answer_limit = answer_limit
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {self.url}>"

@@ -8,4 +8,5 @@ only if it arrived whole. It never decides what a response means.
 * `exchange`, `deadline`, `body`, `failures`, `tls`: used by both transports. `client_certificate`: the client's own
   certificate, and its renewal.
 * `kept_clients`: HTTP clients that are used again.
+* `metadata_fetch`: fetches documents from servers that are not trusted. `addresses`: which addresses those may have.
 """

@@ -19,6 +19,7 @@ from typing import Self
 
 from .._protocol.http_messages import NoResponse
 from ..stores._timer import timer
+from .addresses import AddressCheck
 
 _LATE = 1.0
 """If the timer acts so many seconds late, the process was suspended. A busy machine delays it less."""
@@ -38,9 +39,13 @@ class Deadline:
     Args:
         seconds: How long the exchange may take.
         clock: Returns the seconds of a clock that is never set back.
+        check: Judges the addresses that are connected to. None: any may be.
     """
 
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float, *, clock: Callable[[], float] = time.monotonic, check: AddressCheck | None = None
+    ) -> None:
+        self._check: AddressCheck | None = check
         self.seconds: float = seconds
         self.may_have_sent: bool = False
         """Whether the request may have been sent, as far as the transport has reported."""
@@ -70,10 +75,21 @@ class Deadline:
         """The error once the time is up."""
         return NoResponse(f"not complete within {self.seconds:g} seconds", sent=not self.nothing_was_sent)
 
-    def watch(self, connection: socket.socket | None) -> None:
-        """Shut down this connection when the time is up. To be called when it has just been opened, before TLS."""
+    def watch(self, connection: socket.socket | None, *, to_proxy: bool = False) -> None:
+        """Shut down this connection when the time is up. To be called when it has just been opened, before TLS.
+
+        `to_proxy`: whether it leads to a proxy, whose address is not judged.
+
+        Raises:
+            ConfigurationError: The address must not be connected to. The connection has been closed.
+        """
         if connection is None:
             return
+        if self._check is not None and not to_proxy:
+            self._check.judge(connection)
+        self._watch(connection)
+
+    def _watch(self, connection: socket.socket) -> None:
         with self._lock, contextlib.suppress(OSError):
             # A duplicate is kept: wrapping a socket in TLS makes a new object, and the old one cannot be used any more.
             self._connections.append(_duplicate(connection))
@@ -87,7 +103,8 @@ class Deadline:
         From now on the request counts as sent: if the server has closed the connection, nobody knows what it has read.
         """
         self.may_have_sent = True
-        self.watch(connection)
+        # Its address was judged when it was opened.
+        self._watch(connection)
 
     def act(self) -> bool:
         """Called by the timer: shut down the connections, unless the process was suspended."""

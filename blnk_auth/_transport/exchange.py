@@ -12,6 +12,7 @@ from typing import Any
 
 from .._protocol.http_messages import HttpResponse, NoResponse
 from ..errors import ConfigurationError, ProtocolError
+from .addresses import AddressCheck
 from .deadline import Deadline
 from .failures import UNUSABLE_CLIENT, name_of, unusable_client
 
@@ -22,20 +23,21 @@ Judge = Callable[[Exception, Deadline], Exception | None]
 """The error to raise for an error of the HTTP package; None if the error is not the package's own."""
 
 
-def exchange(send: Send, judge: Judge, seconds: float) -> HttpResponse:
+def exchange(send: Send, judge: Judge, seconds: float, check: AddressCheck | None = None) -> HttpResponse:
     """The response to a request that is sent once.
 
     Args:
         send: Sends the request.
         judge: Converts the errors of the HTTP package.
         seconds: How long the exchange may take in all.
+        check: Judges the addresses that are connected to. None: any may be.
 
     Raises:
         NoResponse: No response arrived, or not all of it.
         ProtocolError: The response is longer than its limit.
-        ConfigurationError: The certificate, the proxy or another setting cannot work.
+        ConfigurationError: The certificate, the proxy or another setting cannot work, or the address is refused.
     """
-    with Deadline(seconds) as deadline:
+    with Deadline(seconds, check=check) as deadline:
         try:
             response, body = send(deadline)
         except (ConfigurationError, ProtocolError, NoResponse, AssertionError):
@@ -46,6 +48,8 @@ def exchange(send: Send, judge: Judge, seconds: float) -> HttpResponse:
             if failure is None:
                 failure = unusable_client(error) if isinstance(error, UNUSABLE_CLIENT) else lost(error, deadline)
             raise failure from None
+    if check is not None:
+        check.answered()
     return HttpResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
 

@@ -15,6 +15,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 from .._protocol.http_messages import HttpRequest, HttpResponse, Package
+from .._protocol.origins import endpoint_origin, normalize
 from .body import Body, read
 from .deadline import Deadline
 from .exchange import exchange, lost
@@ -44,14 +45,17 @@ class HttpxTransport:
             key = network.key(self._package, request)
             with network.kept.lend(key, lambda: self._made(key), deadline) as lent:
                 response, body = self._ask(lent.client, request, deadline)
-                lent.can_be_kept(_connection_of(response), response.headers.get("keep-alive", ""))
+                if self._network.answer_limit(request):
+                    lent.can_be_kept(_connection_of(response), response.headers.get("keep-alive", ""))
                 return response, body
 
-        return exchange(send, self._failure_of, policy.request_deadline if seconds is None else seconds)
+        check = self._network.check_for(request)
+        return exchange(send, self._failure_of, policy.request_deadline if seconds is None else seconds, check)
 
     def _ask(self, client: Any, request: HttpRequest, deadline: Deadline) -> tuple[Any, bytes]:
         with self._stream(client, request, deadline) as response:
-            return response, _read(response, self._network.policy.max_answer_bytes, deadline)
+            limit = self._network.answer_limit(request)
+            return response, _read(response, limit, deadline) if limit else b""
 
     def _failure_of(self, error: Exception, deadline: Deadline) -> Exception | None:
         httpx = self._httpx
@@ -79,10 +83,15 @@ class HttpxTransport:
 
     @contextmanager
     def _stream(self, client: Any, request: HttpRequest, deadline: Deadline) -> Generator[Any]:
+        connected_to: list[tuple[Any, Any]] = []
+
         def trace(event: str, info: dict[str, Any]) -> None:
             # No other public way leads to the socket before the headers of the response have arrived.
-            if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
-                deadline.watch(info["return_value"].get_extra_info("socket"))
+            if event.endswith(".connect_tcp.started"):
+                connected_to.append(normalize("https", str(info["host"]), info["port"])[1:])
+            elif event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
+                to_proxy = connected_to != [] and connected_to[-1] != endpoint_origin(request.url, "url")[1:]
+                deadline.watch(info["return_value"].get_extra_info("socket"), to_proxy=to_proxy)
             elif event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
                 deadline.may_have_sent = True
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from .._protocol.http_messages import Package
 from ..stores._forks import reset_in_child
 from ..stores._timer import timer
+from .addresses import AddressRule
 from .deadline import Deadline
 
 MOST_IDLE_SECONDS = 1.5
@@ -53,6 +54,7 @@ class ClientKey(NamedTuple):
         tls: The TLS context, which is another one when the client's certificate has been renewed. None: the default.
         proxy: The proxy that the user named.
         environment: The values of the environment that name a proxy; None if they are not used.
+        addresses: The rule that has judged the address of its connection; None: any address may be connected to.
     """
 
     package: Package
@@ -60,6 +62,7 @@ class ClientKey(NamedTuple):
     tls: ssl.SSLContext | None
     proxy: str | None
     environment: tuple[str | None, ...] | None
+    addresses: AddressRule | None = None
 
 
 class LentClient:

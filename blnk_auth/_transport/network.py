@@ -7,6 +7,7 @@ redirects, pools and cancellation never affect a token request. See docs/explana
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from .._protocol.http_messages import HttpRequest, Transport
+    from .addresses import AddressCheck, AddressRule
     from .client_certificate import ClientCertificate, Report
 
 USER_AGENT = f"blnk-auth/{__version__}"
@@ -65,12 +67,15 @@ class Network:
         self.cert = cert
         self.proxy = proxy
         self.client = client
+        self.addresses: AddressRule | None = None
+        """Which addresses may be connected to. None: any. A `client` of the user's own obeys it with httpx only."""
         self.kept: KeptClients = KeptClients()
         weakref.finalize(self, self.kept.abandon)
         self._tls: SSLContext | None = None
         self._certificate: ClientCertificate | None = None
         self._clock: Callable[[], float] = time.time
         self._report: Report = _nothing
+        self._owner: Network | None = None
         if client is not None:
             self._check_client()
         if proxy is not None:
@@ -99,7 +104,23 @@ class Network:
         environment = None
         if not stays_on_this_machine(request.url):
             environment = tuple(os.environ.get(name) for each in _PROXY_VARIABLES for name in (each, each.upper()))
-        return ClientKey(package, (parts.scheme, parts.netloc), self.tls, self.proxy, environment)
+        return ClientKey(package, (parts.scheme, parts.netloc), self.tls, self.proxy, environment, self.addresses)
+
+    def check_for(self, request: HttpRequest) -> AddressCheck | None:
+        """What judges the addresses of an exchange; None: any may be connected to. Raises `ConfigurationError`."""
+        return None if self.addresses is None else self.addresses.check_for(request.url)
+
+    def answer_limit(self, request: HttpRequest) -> int:
+        """The most bytes that the body of a response may have; 0: it is not read."""
+        return self.policy.max_answer_bytes if request.answer_limit is None else request.answer_limit
+
+    def limited_to(self, addresses: AddressRule) -> Network:
+        """The same network, whose connections obey a rule. It shares the kept connections, each for one rule."""
+        made = copy.copy(self)
+        made.addresses = addresses
+        # The kept connections are closed with the network that they belong to.
+        made._owner = self
+        return made
 
     @property
     def certificate_expires_at(self) -> float | None:

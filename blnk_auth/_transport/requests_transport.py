@@ -47,14 +47,17 @@ class RequestsTransport:
                 adapter = lent.client.adapters["https://"]
                 adapter.begin(deadline)
                 response, body = self._ask(lent.client, request, deadline)
-                lent.can_be_kept(adapter.connection, response.headers.get("keep-alive", ""))
+                if network.answer_limit(request):
+                    lent.can_be_kept(adapter.connection, response.headers.get("keep-alive", ""))
                 return response, body
 
-        return exchange(send, _failure_of, policy.request_deadline if seconds is None else seconds)
+        check = self._network.check_for(request)
+        return exchange(send, _failure_of, policy.request_deadline if seconds is None else seconds, check)
 
     def _ask(self, session: requests.Session, request: HttpRequest, deadline: Deadline) -> tuple[Any, bytes]:
         with self._stream(session, request) as response:
-            return response, _read(response, self._network.policy.max_answer_bytes, deadline)
+            limit = self._network.answer_limit(request)
+            return response, _read(response, limit, deadline) if limit else b""
 
     def _stream(self, session: requests.Session, request: HttpRequest) -> requests.Response:
         policy = self._network.policy
@@ -186,7 +189,8 @@ def _watched(connection_class: Any, adapter: _WatchedAdapter) -> Any:
         def _new_conn(self) -> Any:
             connection: Any = super()._new_conn()
             # This runs before the proxy is asked for a tunnel, and before TLS.
-            adapter.deadline.watch(connection)
+            to_proxy = getattr(self, "proxy", None) is not None or hasattr(self, "_socks_options")
+            adapter.deadline.watch(connection, to_proxy=to_proxy)
             return connection
 
         def _tunnel(self) -> None:

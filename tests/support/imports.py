@@ -52,6 +52,7 @@ LAYERS = (
         "what users hold, and what happens to one sign-in and one request",
         third_party="aiohttp anyio h11 keyring platformdirs requests tomlkit trio urllib3",
     ),
+    layer("_resource", "learns from an API how to sign in, and uses what signs in and renews"),
     layer(
         "aiohttp auth client httpx httpx2 requests",
         "what users make",

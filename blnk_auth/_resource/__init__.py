@@ -1,0 +1,11 @@
+"""An API that describes its own sign-in (RFC 9728): what is learned of it, and who uses that.
+
+Used by `resource`. What this package promises:
+
+* Nothing that a server sends is used before it is checked, and nothing of it is unbounded.
+* Everything that asks a server, a store or a user runs on a worker thread, never in the caller's task.
+
+It never decides when a token is renewed: `_renewal` does.
+
+* `learning`: asks the resource and its authorization server. `learned`: the result. `known`: keeps results.
+"""
