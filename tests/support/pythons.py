@@ -7,6 +7,8 @@ nothing, because `make test` has run on the machine's own.
 
     python tests/support/pythons.py pythons      every CPython from 3.11 on, except the one of `make test`
     python tests/support/pythons.py lowest       the lowest versions that pyproject.toml allows
+
+The variable TESTS names some of the tests; without it, all that can find something there are run.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def passes(python: Path, *flags: str) -> bool:
         "-n4",
         "--dist=worksteal",
         *flags,
-        *_TESTS,
+        *(os.environ.get("TESTS", "").split() or _TESTS),
         *os.environ.get("PYTEST_FLAGS", "").split(),
     ]
     return (
