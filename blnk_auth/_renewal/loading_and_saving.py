@@ -219,7 +219,7 @@ class StoredGrant:
 
     def put_or_keep(self, record: GrantRecord) -> CachedToken:
         """Like `put`. If saving fails, the pair is still returned, and stays in memory until it can be saved."""
-        predecessor = Predecessor(new_sign_in=record.sign_in, dpop=record.dpop)
+        predecessor = Predecessor(new_sign_in=record.sign_in, dpop=record.dpop, requested_scope=record.requested_scope)
         try:
             with self.locked():
                 predecessor = self._before_sign_in(predecessor)

@@ -33,6 +33,7 @@ class Predecessor(NamedTuple):
         superseded: `CachedToken.superseded` of `token`.
         dpop: The key that the new pair is bound to; None if it is not bound. A renewal never replaces the key of the
             stored record, and a sign-in brings its own.
+        requested_scope: `GrantRecord.requested_scope` of the stored record; for a new sign-in: its own.
     """
 
     version: Version | None = None
@@ -45,10 +46,11 @@ class Predecessor(NamedTuple):
     superseded: tuple[int, ...] = ()
     demands: Demands | None = None
     dpop: Binding = None
+    requested_scope: str | None = None
 
     def successor(self, token: Token, ended: SignInReason | None = None, *, is_late: bool = False) -> GrantRecord:
         """The record of the new pair. `is_late`: it could not be saved in the renewal that it comes from."""
-        record = GrantRecord(token, ended, was_saved_late=is_late, dpop=self.dpop)
+        record = GrantRecord(token, ended, was_saved_late=is_late, dpop=self.dpop, requested_scope=self.requested_scope)
         if self.new_sign_in is not None:
             return replace(record, sign_in=self.new_sign_in, renewals=0, replaces=self.sign_in)
         renewals = None if self.renewals is None else self.renewals + 1
@@ -96,4 +98,5 @@ class Stored(NamedTuple):
             superseded=self.cached.superseded,
             demands=record.demands,
             dpop=record.dpop,
+            requested_scope=record.requested_scope,
         )

@@ -145,15 +145,20 @@ class Renewal:
         )
 
     def exchange(
-        self, build: Callable[[], ServerRequest], judge: Judge = judge_token_response, *, key: DpopKey | None = None
+        self,
+        build: Callable[[], ServerRequest],
+        judge: Judge = judge_token_response,
+        *,
+        key: DpopKey | None = None,
+        requested_scope: str | None = None,
     ) -> CachedToken:
         """Exchange a code and store the grant. The code is then used up: if saving fails, the pair stays in memory.
 
         `build` makes the request; called again if the server refuses only the proof of `key`, the key that the grant
-        will be bound to. None: it will not be bound.
+        will be bound to. None: it will not be bound. `requested_scope`: what the sign-in asked for; None: nothing.
         """
         token = self.endpoint.exchange(build, judge, key=key)
-        cached = self.stored.put_or_keep(GrantRecord.signed_in(token, key))
+        cached = self.stored.put_or_keep(GrantRecord.signed_in(token, key, requested_scope))
         self.endpoint.check_usable()
         return cached
 

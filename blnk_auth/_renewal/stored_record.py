@@ -47,6 +47,8 @@ class GrantRecord:
         demands: What the API has asked for since that sign-in, and only another one gives. None: nothing.
         dpop: The key that its tokens are bound to (RFC 9449), or the thumbprint of the application's own key. None:
             they are not bound.
+        requested_scope: The scope that the sign-in asked for, which may be more than it got. None: none was named, or
+            it is unknown.
     """
 
     token: Token
@@ -58,13 +60,14 @@ class GrantRecord:
     replaces: str | None = field(default=None, compare=False)
     demands: Demands | None = field(default=None, compare=False)
     dpop: Binding = None
+    requested_scope: str | None = field(default=None, compare=False)
 
     @classmethod
-    def signed_in(cls, token: Token, dpop: Binding = None) -> GrantRecord:
+    def signed_in(cls, token: Token, dpop: Binding = None, requested_scope: str | None = None) -> GrantRecord:
         """The record of a new sign-in, or of a token obtained elsewhere."""
         first = token.refresh_token or token.access_token
         name = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
-        return cls(token, sign_in=name, renewals=0, dpop=dpop)
+        return cls(token, sign_in=name, renewals=0, dpop=dpop, requested_scope=requested_scope)
 
     def is_same_as(self, found: GrantRecord) -> bool:
         """Whether `found` is this record, or was before a key was added to it that could not be stored."""
@@ -91,6 +94,7 @@ class GrantRecord:
             "replaces": self.replaces,
             "demands": None if self.demands is None else self.demands.to_data(),
             "dpop": None if self.dpop is None else binding_to_data(self.dpop),
+            "requested_scope": self.requested_scope,
         }
         return {
             "schema": SCHEMA if self.dpop is None else BOUND_SCHEMA,
@@ -139,6 +143,7 @@ class GrantRecord:
             _text_of(data, "replaces"),
             Demands.from_data(data.get("demands")),
             dpop,
+            _text_of(data, "requested_scope"),
         )
 
 

@@ -236,7 +236,9 @@ class DeviceSignIn:
             )
 
         try:
-            self._current.start_over(exchange.exchange(build, self._judge, key=self._key))
+            self._current.start_over(
+                exchange.exchange(build, self._judge, key=self._key, requested_scope=self._wanted.scope)
+            )
         except TemporarilyUnavailable as not_yet:
             self._interval = _next_interval(self._interval, not_yet)
             return False

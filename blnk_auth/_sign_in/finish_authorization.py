@@ -125,7 +125,7 @@ class AuthorizationFinish:
 
         exchange = current.renewal()
         try:
-            return exchange.exchange(build, partial(_judge, pending), key=key)
+            return exchange.exchange(build, partial(_judge, pending), key=key, requested_scope=pending.scope)
         finally:
             events.extend(exchange.events)
 

@@ -203,6 +203,17 @@ def test_a_new_sign_in_takes_the_place_of_the_old_grant(world: ScriptedWorld) ->
     assert source.token().access_token == "at5"
 
 
+def test_the_scope_that_was_asked_for_is_stored_with_the_grant(world: ScriptedWorld) -> None:
+    """Also where the server gave less, and through renewals: a later sign-in may ask for it again."""
+    start = world.client.start_authorization("alice", scope="data:read data:write")
+    world.server.will(pair(1, scope="data:read"), pair(2))
+    source = world.client.finish_authorization(callback(start))
+    assert world.stored(source).token.scope == "data:read"
+    assert world.stored(source).requested_scope == "data:read data:write"
+    source.renew()
+    assert world.stored(source).requested_scope == "data:read data:write"
+
+
 def test_two_tabs_of_one_user_both_succeed(world: ScriptedWorld) -> None:
     """Two sign-ins at the same time do not disturb each other, in either order."""
     one, two = (world.client.start_authorization("alice") for _ in range(2))
