@@ -67,7 +67,7 @@ class AiohttpAuth:
         self._source = source
         self._credential: Credential = credential_of(source)
         rules = self._credential.rules
-        self._is_plain = rules.header_name == "Authorization" and not rules.has_api_headers and rules.proof is None
+        self._is_plain = not rules.sends_more
         self._noticed = rules.looked_at | REDIRECT_STATUSES
         self._redirects = FollowedRedirects()
         self._following = self._redirects.by_call

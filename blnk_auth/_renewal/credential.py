@@ -39,6 +39,7 @@ class RequestRules:
         header_name: The header that carries it.
         has_api_headers: Whether further headers are sent beside the token.
         proof: How requests prove that the client has the key of the token; None: tokens are sent without a proof.
+        sends_more: Whether a request gets anything but an `Authorization` header.
         rejection_statuses: The statuses that may mean a rejection. All other responses are returned unchanged.
         reads_rejection_body: Whether the body of the response is needed to judge a rejection.
         judged_statuses: `rejection_statuses`, and those with which an API may ask for a new sign-in.
@@ -64,6 +65,7 @@ class RequestRules:
         "proof",
         "reads_rejection_body",
         "rejection_statuses",
+        "sends_more",
         "wait_timeout",
     )
 
@@ -88,6 +90,7 @@ class RequestRules:
         self.header_name: str = header_name
         self.has_api_headers: bool = has_api_headers
         self.proof: ProofOfPossession | None = proof
+        self.sends_more: bool = has_api_headers or proof is not None or header_name != "Authorization"
         self.rejection_statuses: frozenset[int] = rejection_statuses
         self.reads_rejection_body: bool = reads_rejection_body
         self.judged_statuses: frozenset[int] = rejection_statuses | judged_statuses

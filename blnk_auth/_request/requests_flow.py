@@ -34,11 +34,7 @@ class RequestsFlow:
         self._source = source
         self._credential = credential = credential_of(source)
         self._header_name = credential.rules.header_name
-        self._sends_more = (
-            credential.rules.has_api_headers
-            or credential.rules.proof is not None
-            or credential.rules.header_name != "Authorization"
-        )
+        self._sends_more = credential.rules.sends_more
         # A prepared URL spells its origin in lower case and always has a path.
         self._listed = tuple(f"{origin}/" for origin in credential.rules.always_permitted)
         self._hook: ResponseHook | None = None

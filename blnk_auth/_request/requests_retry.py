@@ -101,12 +101,12 @@ def after_response(
 def _repeat(
     package: Imported, hook: ResponseHook, rejected: requests.Response, cached: CachedToken, kwargs: dict[str, Any]
 ) -> Waits[tuple[ResponseHook, requests.Response]]:
-    request, rules = rejected.request, hook.credential.rules
+    request, credential = rejected.request, hook.credential
     rejected.request = redacted_copy(request, hook.header_name, "DPoP")
     # Set on the original request and not on a copy: the session uses it when it follows redirects.
     request.headers[hook.header_name] = cached.prefix + cached.token.access_token
-    sends_more = rules.has_api_headers or rules.proof is not None
-    retried = attach_more(hook.credential, cached, request) if sends_more else ResponseHook(hook.credential, cached)
+    more = credential.rules.sends_more
+    retried = attach_more(credential, cached, request) if more else ResponseHook(credential, cached)
     retried.further = (*hook.further, *retried.further)
     replace_hook(request, hook, retried)
     _carry_cookies(package, request, rejected)
