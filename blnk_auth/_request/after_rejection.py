@@ -118,6 +118,14 @@ class ApiRejection:
         self.read_body = read_body
         self.shows_no_certificate = shows_no_certificate
 
+    def forbid_repetition(self) -> None:
+        """The request must not be sent again, although its body could be."""
+        self.is_replayable = _never
+
+
+def _never() -> bool:
+    return False
+
 
 class Retry(NamedTuple):
     """How a rejected request is repeated.

@@ -68,7 +68,7 @@ class Attempts:
         self._times = self._times + 1 if target == self._target else 1
         self._target = target
         if self._times >= MOST_TIMES:
-            response.is_replayable = _never
+            response.forbid_repetition()
 
     def observe(self, response: ApiRejection) -> bool:
         """Keep the nonce of a response, also of a redirect. Whether the API may accept another proof."""
@@ -98,10 +98,6 @@ class Attempts:
             return None
         self.sent = self._retry.cached
         return self.sent
-
-
-def _never() -> bool:
-    return False
 
 
 def _is_about_proof(response: ApiRejection) -> bool:

@@ -82,7 +82,7 @@ def after_response(
         presented.shows_no_certificate = _shows_no_certificate(package, response, kwargs)
         if kwargs.get("multiplexed"):
             # The caller has this response already, and another one would not reach the caller.
-            presented.is_replayable = _never
+            presented.forbid_repetition()
         hook.proved = None
         try:
             cached = yield from attempts.after_response(presented)
@@ -189,10 +189,6 @@ def _position(request: requests.PreparedRequest) -> int | None:
     """The position at which a file body began; None if the body is not a file that can be rewound."""
     position = getattr(request, "_body_position", None)
     return position if isinstance(position, int) and hasattr(request.body, "seek") else None
-
-
-def _never() -> bool:
-    return False
 
 
 def _carry_cookies(package: Imported, request: requests.PreparedRequest, rejected: requests.Response) -> None:
