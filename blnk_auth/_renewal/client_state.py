@@ -22,8 +22,10 @@ from ..events import Event, EventName, OnEvent
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
 from .authorization_grants import Attempt, AuthorizationGrant
+from .clocks import clock_of
 from .credential import OnDemand, RequestRules
 from .current_token import CurrentToken
+from .last_sweep import LastSweep
 from .operations import Operations
 from .ports import Ports
 from .proofs import DpopSetting, Proofs
@@ -38,13 +40,6 @@ if TYPE_CHECKING:
 
 _SAVE_GRACE = 5.0
 """Seconds that a caller waits beyond the deadlines of a renewal, for parsing the response and saving the token."""
-
-_SWEEP_INTERVAL = 60.0
-"""Seconds between two looks for abandoned sign-ins. Each look lists keys of the store."""
-
-
-def _now() -> float:
-    return time.time()
 
 
 def _note_certificate(operations: Operations, key: str, name: EventName, detail: str) -> None:
@@ -61,13 +56,13 @@ class ClientState:
         store: Where its records are stored.
         policy: Every number of the renewal.
         network: How the authorization server is reached.
-        given_clock: The clock that the user passed; None means `time.time`.
         clock: Returns the time, in UTC epoch seconds.
         pause: How long the server asked this client to wait.
         flights: The renewals that run now, by store key.
         rules: What the request flow needs to know of every source.
         sources: The source and the current token of each grant.
         operations: Runs an operation on a worker thread and emits its events.
+        last_sweep: When abandoned sign-ins were last looked for.
     """
 
     def __init__(
@@ -91,16 +86,14 @@ class ClientState:
         self.store = store
         self.policy = policy
         self.network = network
-        # `time.time` is looked up at each call: a test that replaces it then moves the time here too.
-        self.given_clock: Callable[[], float] | None = None if clock is time.time else clock
-        self.clock: Callable[[], float] = self.given_clock or _now
+        self.clock: Callable[[], float] = clock_of(clock)
         self.proofs: Proofs = Proofs(dpop, provider.dpop_algorithms, self.clock)
         self.pause: ServerPause = ServerPause(policy.max_retry_after)
         self.flights: SingleFlight = SingleFlight()
         self.sources: Sources = Sources()
         wait_timeout = policy.lock_timeout + policy.request_deadline + _SAVE_GRACE
         self.operations: Operations = Operations(provider=provider.name, on_event=on_event, wait_timeout=wait_timeout)
-        self._swept_at: float | None = None
+        self.last_sweep: LastSweep = LastSweep()
         self.rules: RequestRules = RequestRules(
             provider.origins,
             has_api_headers=bool(provider.api_headers),
@@ -160,12 +153,3 @@ class ClientState:
     def attempt(self, *, in_background: bool = False) -> Attempt:
         """The registered client and the current time, for one request to the authorization server."""
         return Attempt(self.provider, self.credentials, self.redirect_uri, self.clock(), in_background)
-
-
-def is_time_to_sweep(state: ClientState) -> bool:
-    """Whether abandoned sign-ins of this client should be looked for: about once a minute in each process."""
-    now, last = state.clock(), state._swept_at  # pyright: ignore[reportPrivateUsage]  # of this file's own class
-    if last is not None and last <= now < last + _SWEEP_INTERVAL:
-        return False
-    state._swept_at = now  # pyright: ignore[reportPrivateUsage]
-    return True

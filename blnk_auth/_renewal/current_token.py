@@ -25,6 +25,7 @@ from ..events import Event
 from ..token import Token
 from .authorization_grants import AuthorizationGrant, GrantKey, grant_key, grant_of
 from .cached_token import CachedToken
+from .clocks import given_clock
 from .credential import RequestRules, why_withheld
 from .failure import Failure
 from .goal import Goal
@@ -62,7 +63,7 @@ class CurrentToken(GrantToken):
         self._key: GrantKey = grant_key(grant)
         """The grant is made of it when it is asked for: an idle one would take as much memory as the token."""
         self.cached: CachedToken | None = None
-        self._clock = state.given_clock
+        self._clock = given_clock(state.clock)
         """None means `time.time`, looked up at each call. Using `state.clock` would cost one more function call."""
         self._failure: Failure | None = None
         self._rejections: Rejections | None = None

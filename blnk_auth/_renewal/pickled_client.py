@@ -18,6 +18,7 @@ from ..errors import NotPickled
 from ..errors._pickling import unpickles
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 from .client_state import ClientState
+from .clocks import given_clock
 
 _GRANTS: Mapping[str, Any] = {
     "client_credentials": ClientCredentialsGrant,
@@ -43,7 +44,7 @@ def settings_of(state: ClientState) -> dict[str, Any]:
         "cert": tuple(map(str, cert[:2])) if isinstance(cert, tuple) else cert,
         "verify": network.verify,
         "proxy": None if network.proxy is None else re.sub(r"//[^/]*@", "//", network.proxy),
-        "clock": state.given_clock,
+        "clock": given_clock(state.clock),
         **state.rules.on_demand,
         "dpop": state.proofs.pickled,
         # Named as its callable is. One that cannot be named cannot be pickled.

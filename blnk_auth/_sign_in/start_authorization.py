@@ -27,7 +27,7 @@ from .._protocol.requests import (
     build_authorization_url,
     build_pushed_authorization,
 )
-from .._renewal.client_state import ClientState, is_time_to_sweep
+from .._renewal.client_state import ClientState
 from .._renewal.single_flight import Flight
 from ..errors import ConfigurationError
 from ..errors._pickling import pickled_by_name, public
@@ -178,8 +178,9 @@ class AuthorizationStart:
 
     def _sweep(self) -> None:
         """Called after the caller has the URL, so that nobody waits for it."""
-        if is_time_to_sweep(self._state):
-            self._pending.sweep(self._state.clock())
+        now = self._state.clock()
+        if self._state.last_sweep.is_over(now):
+            self._pending.sweep(now)
 
 
 def _expected(parameters: Mapping[str, str]) -> str | None:

@@ -29,6 +29,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
 )
 from blnk_auth._protocol.http_messages import HttpResponse, NoResponse
+from blnk_auth._renewal.last_sweep import LastSweep
 from blnk_auth._sign_in import finish_authorization
 from blnk_auth._sign_in.pending_sign_ins import PENDING_LIFETIME
 
@@ -150,6 +151,13 @@ def test_abandoned_sign_ins_are_swept_up(world: ScriptedWorld) -> None:
         world.client.start_authorization("bob")
     left = [text for _, text in world.store.texts.values() if '"alice"' in text]
     assert len(left) < 20
+
+
+def test_abandoned_sign_ins_are_looked_for_about_once_a_minute() -> None:
+    """Each look lists keys of the store. A clock that was set back does not stop it until it has caught up."""
+    last = LastSweep()
+    looked_at = [now for now in (1000.0, 1000.5, 1059.0, 1060.0, 1100.0, 200.0, 210.0, 260.0) if last.is_over(now)]
+    assert looked_at == [1000.0, 1060.0, 200.0, 260.0]
 
 
 # --- finish ----------------------------------------------------------------------------------------------------------
