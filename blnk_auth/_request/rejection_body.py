@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from ..stores._timer import timer
 from .resumed import BrokenOff, BrokenOffRaw, EndedRaw, ResumedRaw, read_some, resumed_stream_class
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class RequestsRejectionBody:
         limit = _ReadLimit(raw, self._exceptions.ReadTimeoutError, is_limited=is_limited)
         try:
             with limit:
-                while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < limit.ends_at:
+                while len(head) <= MAX_REJECTION_BYTES and time.monotonic() < limit.due:
                     chunk = read_some(raw, 1024, decode_content=True)
                     head += chunk
                     if not chunk:
@@ -323,17 +323,15 @@ def _is_coroutine_function(function: Any) -> bool:
 
 
 class _ReadLimit:
-    """Ends a read of a raw response that blocks for too long, by shutting its socket down from another thread."""
+    """Ends a read of a raw response that blocks for too long: the timer shuts down its socket."""
 
     def __init__(self, raw: Any, error: Any, *, is_limited: bool) -> None:
         self._error = error
-        self.ends_at = time.monotonic() + MAX_REJECTION_SECONDS
+        self.due: float = time.monotonic() + MAX_REJECTION_SECONDS
         self._raw = raw
         self._has_passed = False
         # Older versions of urllib3 have no `shutdown`. There the session's own timeout applies.
-        self._timer = threading.Timer(MAX_REJECTION_SECONDS, self._pass) if hasattr(raw, "shutdown") else None
-        if not is_limited:
-            self._timer = None
+        self._can_cut = is_limited and hasattr(raw, "shutdown")
 
     def raise_if_passed(self) -> None:
         """Raise an error if the read was too slow. Otherwise, the end of the socket would look like the body's end."""
@@ -341,18 +339,17 @@ class _ReadLimit:
             raise self._error(self._raw, "", f"no more of it came within {MAX_REJECTION_SECONDS:g} seconds")
 
     def __enter__(self) -> Self:
-        if self._timer is not None:
-            self._timer.daemon = True
+        if self._can_cut:
             # If no thread can be started, the session's own timeout applies.
-            with contextlib.suppress(RuntimeError):
-                self._timer.start()
+            timer().add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._can_cut:
+            timer().discard(self)
 
-    def _pass(self) -> None:
+    def act(self) -> bool:
+        """Called by the timer: end the read."""
         self._has_passed = True
         # The connection may have been returned to its pool a moment ago.
         with contextlib.suppress(ValueError, RuntimeError, OSError, AttributeError):
@@ -360,3 +357,4 @@ class _ReadLimit:
             if self._raw.version < 20:
                 # urllib3-future's `shutdown` does nothing. Over HTTP/2, other requests share the socket.
                 self._raw.connection.sock.shutdown(socket.SHUT_RDWR)
+        return False

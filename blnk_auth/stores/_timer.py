@@ -1,9 +1,10 @@
 """One thread for this process that acts when the time of something has come.
 
-Used by `deadline`, which cuts exchanges that take too long, by `kept_clients`, which closes idle connections, and by
-`_lease`, which renews the leases of long work; it is in the lowest package that all of them may import. It promises
-that the thread exists only while there is something to wait for, that it never delays the exit of the interpreter, and
-that a forked child starts with nothing to wait for. Nothing that it calls may block.
+Used by `deadline`, which cuts exchanges that take too long, by `kept_clients`, which closes idle connections, by
+`rejection_body`, which does not wait for a body that never ends, and by `_lease`, which renews the leases of long work.
+It is in the lowest package that all of them may import. It promises that the thread exists only while there is
+something to wait for, that it never delays the exit of the interpreter, and that a forked child starts with nothing to
+wait for. Nothing that it calls may block.
 """
 
 from __future__ import annotations

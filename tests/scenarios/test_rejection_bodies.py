@@ -21,12 +21,13 @@ from requests.adapters import BaseAdapter
 from support.clients import AIOHTTP, REQUESTS, Kind, through_every_client
 from support.limits import PATIENCE
 from support.sites import Reply, Site
-from support.waiting import Hold
+from support.waiting import Hold, wait_until
 from support.worlds import NO_RENEWAL, World
 
 from blnk_auth import ApiAnswer, RequestsAuth, TokenSource
 from blnk_auth._request import rejection_body
 from blnk_auth._request.rejection_body import MAX_REJECTION_BYTES, HttpxRejectionBody
+from blnk_auth.stores._timer import timer
 from blnk_auth.testing import assert_renewed_once
 
 INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -296,11 +297,20 @@ def test_f39_a_body_that_only_a_coroutine_can_read_is_left_alone(world: World, i
 
 
 @leaves_a_body
-def test_f39_no_thread_outlives_a_rejection(world: World) -> None:
-    """The limit for requests is another thread's work, which ends with the reading."""
+def test_f39_the_limit_of_a_rejection_ends_with_the_reading(world: World) -> None:
+    """With requests it is the work of the timer that the whole process has, and not of a thread of its own."""
     with (
-        replies(Reply(401, b"expired", INVALID_TOKEN)) as api,
+        Hold() as hold,
+        replies(Reply(401, stalled(hold, b"begun "), INVALID_TOKEN)) as api,
         REQUESTS.open(world.signed_in(api_origins=(api.origin,))) as http,
     ):
-        assert http.get(api.origin).status == 200
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        call = http.start("GET", api.origin)
+        wait_until(lambda: _read_limits() == 1, "the body is being read")
+        assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        hold.release()
+        assert call.result(PATIENCE).status == 200
+    assert _read_limits() == 0
+
+
+def _read_limits() -> int:
+    return sum(isinstance(each, rejection_body._ReadLimit) for each in list(timer()._timed))
