@@ -63,9 +63,9 @@ snapshots: $(LOCKED)
 	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
 	  tests/support/architecture.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
-# The same wheel inside other people's clients, and against an authorization server from npm.
+# The same wheel inside other people's clients, and against an authorization server and conformance suites from npm.
 test-clients: $(CLIENTS)/.installed test-niquests
-	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server -o faulthandler_timeout=600 $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(CLIENTS)/bin/pytest -n2 tests/clients tests/real_server tests/conformance -o faulthandler_timeout=600 $(PYTEST_FLAGS)
 
 # Every scenario once more, through niquests and httpxyz, where urllib3-future has taken the place of urllib3. niquests
 # warns where a test has a server whose name no certificate can have. The pytest plugin of httpxyz would take the name

@@ -77,7 +77,7 @@ def enterprise(url: str, context: Mapping[str, Any]) -> TokenSource:
 
 
 def source_for(url: str, scenario: str, context: Mapping[str, Any]) -> TokenSource:
-    """What each scenario says beside the URL: credentials that were registered beforehand, or a wish."""
+    """What each scenario gives the client beside the URL: credentials that were registered beforehand, or a wish."""
     match scenario.removeprefix("auth/"):
         case "pre-registration":
             return a_user(url, client_id=context["client_id"], client_secret=context["client_secret"])

@@ -41,7 +41,7 @@ ROWS = [(revision, scenario) for revision, scenarios in SCENARIOS.items() for sc
 def passes(verdict: Verdict, scenario: str) -> None:
     assert verdict.passed, verdict.report
     if scenario == "scope-retry-limit":
-        # The server never accepts anything: the client gets its last response, or an error that says so.
+        # The server never accepts anything: the client gets its last response, or a typed error.
         assert verdict.said != "called the tool"
     elif scenario in REFUSED and scenario[:4] != "2025":
         assert verdict.said.startswith(f"{REFUSED[scenario]}: "), verdict

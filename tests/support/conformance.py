@@ -42,7 +42,7 @@ SCENARIOS = {
         *("enterprise-managed-authorization", "dpop", "dpop-nonce", "wif-jwt-bearer"),
     ),
 }
-"""Every scenario about signing in, `auth/...`, of each revision. None of them is marked as pending."""
+"""Every scenario about signing in, `auth/...`, of each revision. The suite marks no such scenario as pending."""
 
 _OLDEST = "2025-03-26"
 """A scenario whose name begins with this revision is about a server of that time, which has no newer messages."""
@@ -50,7 +50,7 @@ _OLDEST = "2025-03-26"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the suite says of one run.
+    """The judgement of the suite on one run.
 
     `passed`: it saw no failure, no warning and no time-out, and the client ended as the scenario allows. `checks`: each
     thing that it looked at. `said`: what the client printed. `report`: everything else, for a reader.
