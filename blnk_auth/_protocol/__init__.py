@@ -15,6 +15,8 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
   `origins`: which URLs may get a token.
 * `discovery`: finds the endpoints of an authorization server. `resource_metadata`: how an API describes its
   sign-in (RFC 9728). `issuer_metadata`: the metadata of the server that it names.
+* `client_metadata`: how a client describes itself. `registration`: how it is registered dynamically (RFC 7591).
+  `redirect_uris`: where its users may be sent back to.
 * `server_settings`: what the builders need to know of a provider. `setting_types`, `setting_checks`: the types and
   checks of a provider's settings.
 * `callables`: calls a user's callable. `http_messages`: requests and responses as values. `exchange_log`: one

@@ -101,6 +101,12 @@ def what_to_check(status: int, code: str | None, endpoint: str, *, refreshing: b
     return check
 
 
+def is_transient(status: int, code: str | None) -> bool:
+    """Whether a refusal passes with time, by the RFCs."""
+    is_busy = status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
+    return is_busy or (status >= 500 and status not in _LASTING_STATUSES)
+
+
 def _what_to_check(status: int, code: str | None, endpoint: str) -> str:
     if code is not None:
         return f"check {_WHAT_TO_CHECK.get(code, _REGISTRATION)}"
@@ -124,7 +130,7 @@ def _verdict_of_provider(refusal: Refusal, judge_refusal: Callable[[Refusal], Ve
 def _verdict_of_the_rfcs(status: int, code: str | None) -> Verdict | None:
     if 300 <= status < 400:
         return "configuration"
-    if (status >= 500 and status not in _LASTING_STATUSES) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
+    if is_transient(status, code):
         return "transient"
     if code == "invalid_grant":
         return "sign_in"

@@ -84,9 +84,9 @@ def error_of(
 ) -> BlnkAuthError:
     """The error for a response without the requested result. `missing`: the member that it lacks."""
     provider, status = request.provider, response.status_code
-    fields = _fields(response, document, request)
+    fields = fields_of(response, document, request.secrets, provider.correlation_header)
     registered = fields["error"] if fields["error"] in REGISTERED_CODES else None
-    answered = _in_words(fields) + (f" without {missing}" if missing else "")
+    answered = in_words(fields) + (f" without {missing}" if missing else "")
     try:
         verdict = verdict_on(Refusal(response, document, registered), provider.judge_refusal)
     except BadJudge as failure:
@@ -103,7 +103,7 @@ def error_of(
             answered,
             request.purpose,
             outcome_unknown=status in _GATEWAY_STATUSES,
-            retry_after=_retry_after(response.headers, now),
+            retry_after=retry_after_of(response.headers, now),
             **fields,
         )
     refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
@@ -127,13 +127,18 @@ def _lost(purpose: Purpose) -> str:
     return f"the authorization server may have {_POSSIBLE_EFFECTS.get(purpose, 'acted')}, but its answer was lost"
 
 
-def _fields(response: HttpResponse, document: Mapping[str, Any] | None, request: ServerRequest) -> dict[str, Any]:
-    """The content of a response, as the fields of an error."""
-    members, secrets = document or {}, request.secrets
+def fields_of(
+    response: HttpResponse,
+    document: Mapping[str, Any] | None,
+    secrets: tuple[str, ...],
+    correlation_header: str | None = None,
+) -> dict[str, Any]:
+    """The content of a response, as the fields of an error: without `secrets`."""
+    members = document or {}
     sent = members.get("error")
     # A registered code is not redacted, even if a secret is so short that the code contains it.
     code = sent if isinstance(sent, str) and sent in REGISTERED_CODES else clean_code(sent, secrets)
-    correlation_id = response.headers.get((request.provider.correlation_header or "").lower())
+    correlation_id = response.headers.get((correlation_header or "").lower())
     return {
         "error": code,
         "error_description": clean_text(_description(members, code), secrets),
@@ -165,7 +170,8 @@ def _invented(members: Mapping[str, Any]) -> list[object]:
     return [*parts, members.get("message")]
 
 
-def _in_words(fields: Mapping[str, Any]) -> str:
+def in_words(fields: Mapping[str, Any]) -> str:
+    """What the server answered, in one sentence, from the fields of an error."""
     error, description, correlation_id = fields["error"], fields["error_description"], fields["correlation_id"]
     return (
         f"the authorization server answered {fields['status_code']}"
@@ -175,7 +181,7 @@ def _in_words(fields: Mapping[str, Any]) -> str:
     )
 
 
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
     """Retry-After, RFC 9110 section 10.2.3: seconds or an HTTP date."""
     value = headers.get("retry-after", "").strip()
     seconds = read_seconds(value)

@@ -19,7 +19,7 @@ from .._protocol.client_authentication import (
     ClientSecret,
     choose_method,
 )
-from .._protocol.origins import endpoint_origin
+from .._protocol.redirect_uris import check_redirect_uri
 from .._protocol.signing import PrivateKey, SigningAlgorithm
 from .._transport.network import Network
 from ..errors import ConfigurationError, is_number, quoted
@@ -79,7 +79,7 @@ def checked_state(
     if clock is not None:
         _check_clock(clock)
     if redirect_uri is not None:
-        _check_redirect_uri(redirect_uri)
+        check_redirect_uri(redirect_uri)
     method = client_auth or _best_method(
         provider, client_secret, cert, token_http, has_key=private_key is not None, assertion=client_assertion
     )
@@ -181,15 +181,3 @@ def _check_clock(clock: Callable[[], object]) -> None:
     raise ConfigurationError(
         problem, parameter="clock", remedy="pass a function that returns UTC epoch seconds, or None for time.time"
     )
-
-
-def _check_redirect_uri(redirect_uri: str) -> None:
-    scheme = redirect_uri.partition(":")[0].lower() if isinstance(redirect_uri, str) and ":" in redirect_uri else ""
-    if not scheme or "#" in redirect_uri:
-        raise ConfigurationError(
-            f"redirect_uri must be an absolute URI without a fragment, not {quoted(redirect_uri)}",
-            parameter="redirect_uri",
-            remedy="pass the one that is registered at the provider",
-        )
-    if scheme in ("http", "https"):
-        endpoint_origin(redirect_uri, "redirect_uri", any_port=True)

@@ -27,7 +27,7 @@ from .._protocol.dpop_key import DpopKey
 from .._protocol.token_response import is_dpop_type, is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
-from ..stores._calls import call_store, load_record, save_record
+from ..stores._calls import call_store, load_record, locked, save_record
 from ..stores._due import DUE_AT
 from ..stores._token_store import Record, Version
 from ..token import Token
@@ -191,17 +191,12 @@ class StoredGrant:
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
         """Take the store's lock for this grant. Raises `StoreError` if it is not free in time."""
-        lock = call_store("locked", self.ports.store.lock, self.key, timeout=self.ports.policy.lock_timeout)
-        # A lambda, so that `__enter__` is looked up inside `call_store`: a broken store may return something else.
-        call_store("locked", lambda: lock.__enter__())  # noqa: PLW0108
-        try:
+        timeout = self.ports.policy.lock_timeout
+        with locked(self.ports.store, self.key, timeout=timeout, note=self._note_unlocked):
             yield
-        finally:
-            # A lock that cannot be released must not cause a new pair to be lost.
-            try:
-                call_store("unlocked", lock.__exit__, None, None, None)
-            except StoreError as failure:
-                self.note_failure("unlock_failed", failure)
+
+    def _note_unlocked(self, failure: StoreError) -> None:
+        self.note_failure("unlock_failed", failure)
 
     def write(self, record: GrantRecord, expected: Version | None) -> Version:
         """Save by compare-and-set. Raises `Conflict`, `StoreError`."""

@@ -6,6 +6,7 @@
     exchange/<provider>/<environment>/<client_id>/<hash of what was exchanged once>
     resource/<url of a protected resource>                       what was learned of it
     client/<issuer>/<hash of what was asked for>                 a client that was registered dynamically
+    issuer/<url of a protected resource>/<client_id>             where a client that was registered beforehand belongs
     pending/<the rest of the key of a grant>                     a sign-in that a request has begun
 
 Used by everything that reads or writes a store. What this file promises:
@@ -113,6 +114,11 @@ def client_key(issuer: str, wanted: Mapping[str, Any]) -> str:
     `wanted`: what was asked for, as JSON values. Another request has another client.
     """
     return f"client/{_quote(issuer)}/{_hash(json.dumps(wanted, sort_keys=True))}"
+
+
+def issuer_key(url: str, client_id: str) -> str:
+    """The key of the issuer at which a client is registered that was first used for the resource at this URL."""
+    return f"issuer/{_quote(url)}/{_quote(client_id)}"
 
 
 def pending_key(grant_key: str) -> str:

@@ -8,4 +8,6 @@ Used by `resource`. What this package promises:
 It never decides when a token is renewed: `_renewal` does.
 
 * `learning`: asks the resource and its authorization server. `learned`: the result. `known`: keeps results.
+* `registering`: who the client is at that server. `dynamic_registration`: has it registered. `client_identity`: the
+  result.
 """

@@ -7,9 +7,10 @@ It never retries.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import BlnkAuthError, StoreError, clears_locals
@@ -71,6 +72,24 @@ def save_record(store: TokenStore, key: str, data: dict[str, Any], *, expected: 
         key=key,
         remedy=_CHECK_THE_STORE,
     )
+
+
+@contextlib.contextmanager
+def locked(store: TokenStore, key: str, *, timeout: float, note: Callable[[StoreError], object]) -> Generator[None]:
+    """Take the lock of `key`. Raises `StoreError` if it is not free in time.
+
+    `note`: called if the lock cannot be released. That raises nothing, so that what was saved under it is not lost.
+    """
+    lock = call_store("locked", store.lock, key, timeout=timeout)
+    # A lambda, so that `__enter__` is looked up inside `call_store`: a broken store may return something else.
+    call_store("locked", lambda: lock.__enter__())  # noqa: PLW0108
+    try:
+        yield
+    finally:
+        try:
+            call_store("unlocked", lock.__exit__, None, None, None)
+        except StoreError as failure:
+            note(failure)
 
 
 def _described(value: Any) -> str:

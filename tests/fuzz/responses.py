@@ -24,7 +24,7 @@ from blnk_auth._protocol.discovery import _kept
 from blnk_auth._protocol.http_messages import Call, HttpResponse, Purpose
 from blnk_auth._protocol.pushed_authorization import judge_pushed_authorization
 from blnk_auth._protocol.requests import build_pushed_authorization, build_refresh
-from blnk_auth._protocol.response_errors import _retry_after
+from blnk_auth._protocol.response_errors import retry_after_of
 from blnk_auth._protocol.token_response import (
     judge_device_token_response,
     judge_revocation_response,
@@ -350,7 +350,7 @@ def _in_zone(zone: str, retry_after: str, date: str) -> float | None:
     os.environ["TZ"] = zone
     time.tzset()
     try:
-        return _retry_after({"retry-after": retry_after, "date": date}, NOW)
+        return retry_after_of({"retry-after": retry_after, "date": date}, NOW)
     finally:
         os.environ.pop("TZ") if former is None else os.environ.update(TZ=former)
         time.tzset()
