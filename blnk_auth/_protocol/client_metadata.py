@@ -39,7 +39,7 @@ DEFAULT_NAME = "blnk-auth"
 @pickled_by_name
 @dataclass(frozen=True, slots=True)
 class ClientMetadata:
-    """How a client describes itself when it is registered dynamically (RFC 7591), or in its client ID metadata document.
+    """How a client describes itself: in a dynamic registration (RFC 7591), or in its client ID metadata document.
 
     Immutable; may be shared between threads and tasks. A change of `client_name`, `redirect_uris`, `scope`, `jwks_uri`,
     `grant_types` or `software_id` registers the application again at each server, and its users sign in again there.

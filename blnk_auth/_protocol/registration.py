@@ -77,8 +77,8 @@ def wanted_method(
         "client_secret_jwt": True,
     }
     # What the server accepts is in its answer, so a server that lists only what we do not know is asked all the same.
-    fitting = (method for method, has_means in means.items() if has_means and method in supported)
-    return next(fitting, "none")
+    fitting = [method for method, has_means in means.items() if has_means and method in supported]
+    return fitting[0] if fitting else "none"
 
 
 def build_registration(endpoint: str, members: Mapping[str, Any]) -> HttpRequest:
