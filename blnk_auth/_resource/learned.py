@@ -118,21 +118,20 @@ class Learned:
 _LISTS = ("scopes_supported", "token_endpoint_auth_methods_supported", "grant_types_supported")
 
 
-def _are_strings(values: object) -> bool:
-    if not isinstance(values, tuple):
-        return False
-    listed: tuple[object, ...] = values
-    return all(map(is_text, listed))
+def _are_strings(values: Any) -> bool:
+    return isinstance(values, tuple) and all(map(is_text, cast("tuple[object, ...]", values)))
 
 
 def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(each) if isinstance(each, tuple) else each for name, each in values.items()}
+    return {
+        name: list(cast("tuple[object, ...]", each)) if isinstance(each, tuple) else each
+        for name, each in values.items()
+    }
 
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, list):
-        listed: list[Any] = value
-        return tuple(listed)
+        return tuple(cast("list[object]", value))
     if isinstance(value, dict):
         return {name: _from_json(each) for name, each in cast("dict[str, Any]", value).items()}
     return value

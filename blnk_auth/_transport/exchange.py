@@ -46,7 +46,9 @@ def exchange(send: Send, judge: Judge, seconds: float, check: AddressCheck | Non
         except Exception as error:  # noqa: BLE001 - a user's HTTP client, with the user's hooks
             failure = judge(error, deadline)
             if failure is None:
-                failure = unusable_client(error) if isinstance(error, UNUSABLE_CLIENT) else lost(error, deadline)
+                # Once the request was sent, such an error is about the response: a Location that cannot be parsed.
+                is_unusable = isinstance(error, UNUSABLE_CLIENT) and not deadline.may_have_sent
+                failure = unusable_client(error) if is_unusable else lost(error, deadline)
             raise failure from None
     if check is not None:
         check.answered()

@@ -80,7 +80,7 @@ class MetadataFetch:
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
                 break
-            asked = urljoin(asked, location)
+            asked = self._redirect_target(url, asked, location)
             self._check_redirect(url, asked, str(origin))
             response = self._get(asked, url, MOST_BYTES)
         if response.status_code in _REDIRECTS and "location" in response.headers:
@@ -129,6 +129,15 @@ class MetadataFetch:
             raise ProtocolError(f"{document} is longer than {limit} bytes", remedy=_REPORT) from None
         except ConfigurationError as failure:
             raise failure.replace(problem=f"{document} was not read: {failure.problem}") from None
+
+    @staticmethod
+    def _redirect_target(document: str, asked: str, location: str) -> str:
+        try:
+            return urljoin(asked, location)
+        except ValueError:
+            raise ProtocolError(
+                f"{document} redirects to {quoted(location)}, which is not a URL", remedy=_REPORT
+            ) from None
 
     @staticmethod
     def _check_redirect(document: str, target: str, origin: str) -> None:
