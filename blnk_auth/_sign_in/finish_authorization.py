@@ -12,6 +12,7 @@ It never begins a sign-in: `start_authorization` does.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from types import MappingProxyType
 
@@ -23,9 +24,10 @@ from .._protocol.token_response import Issued, judge_token_response, with_reques
 from .._renewal.authorization_grants import RefreshTokenGrant
 from .._renewal.cached_token import CachedToken
 from .._renewal.client_state import ClientState
+from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight
-from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable, is_text, kind_of
+from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable, is_text, kind_of
 from ..events import Event
 from .callback_url import check_callback, code_of, no_state, parse_callback
 from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
@@ -33,6 +35,35 @@ from .pending_sign_ins import Claim, PendingSignIn, PendingSignIns
 CODE_IS_UNSPENT = "the code is unspent: call finish_authorization() with the same URL again"
 CODE_MAY_BE_SPENT = "the code may be spent: begin again with start_authorization()"
 """What to do after a failure of the token endpoint: the remedies of the errors that `_after_outage` makes."""
+
+
+_PAUSES = tuple(doubled(1.0, times) for times in range(3))
+"""Seconds before a code exchange is repeated, if the code is unspent and the server sent no Retry-After."""
+
+
+async def finish_patiently(state: ClientState, callback_url: str) -> CurrentToken:
+    """Finish a sign-in for a caller that cannot repeat it: repeated while the code is certainly unspent.
+
+    For asyncio. Raises as `AuthorizationFinish`; after `TemporarilyUnavailable` the sign-in must be started again.
+    """
+    time_left, pauses = state.policy.request_deadline, iter(_PAUSES)
+    failure: TemporarilyUnavailable | None = None
+    while True:
+        try:
+            return await AuthorizationFinish(state, callback_url).arun()
+        except TemporarilyUnavailable as error:
+            failure = error.replace(remedy="start the sign-in again")
+            pause = next(pauses, None)
+            wait = pause if error.retry_after is None else error.retry_after
+            if error.outcome_unknown or pause is None or wait is None or wait > time_left:
+                raise failure from None
+        except SignInRequired as error:
+            # After a failure: the pending sign-in was not given back, since the code may be spent.
+            if failure is None or error.reason != "restart":
+                raise
+            raise failure from None
+        await asyncio.sleep(wait)
+        time_left -= wait
 
 
 class AuthorizationFinish:

@@ -31,7 +31,6 @@ from urllib.parse import urlsplit
 
 from .._protocol.origins import is_loopback
 from .._renewal.client_state import ClientState
-from .._renewal.cooldown import doubled
 from .._renewal.current_token import CurrentToken
 from .._renewal.single_flight import Flight
 from ..errors import (
@@ -39,12 +38,11 @@ from ..errors import (
     ConfigurationError,
     ProtocolError,
     SignInRequired,
-    TemporarilyUnavailable,
     redacted,
 )
 from ..events import Event
 from .callback_url import check_callback, no_state, parse_callback
-from .finish_authorization import AuthorizationFinish
+from .finish_authorization import finish_patiently
 from .interactive_settings import InteractiveSettings, is_loopback_uri
 from .listener_address import Address, host_and_port, is_prefetch
 from .loopback import Request, Response, listen, serve
@@ -54,9 +52,6 @@ from .wanted_grant import WantedGrant
 
 _LINGER = 3.0
 """Seconds in which the browser is expected to ask for the page that ends the sign-in."""
-
-_PAUSES = tuple(doubled(1.0, times) for times in range(3))
-"""Seconds before a code exchange is repeated, if the code is unspent and the server sent no Retry-After."""
 
 _DONE = "/done/"
 _BEGIN = "/begin/"
@@ -100,19 +95,20 @@ class InteractiveSignIn:
         try:
             return self._launch().wait(self._patience)
         finally:
-            self._stop()
+            self.stop()
 
     async def arun(self) -> CurrentToken:
         """The same for a task of asyncio or trio; cancelling it closes the listener."""
         try:
             return await self._launch().wait_async(self._patience)
         finally:
-            self._stop()
+            self.stop()
 
     def _launch(self) -> Flight[CurrentToken]:
         return self._state.operations.begin(self._work)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End it, and close the listener. An exchange under way is still saved. May be called from any thread."""
         self._stopped = True
         if self._loop is not None and self._main is not None:
             # A RuntimeError means that the loop has ended already.
@@ -180,7 +176,7 @@ class InteractiveSignIn:
 
     async def _conclude(self, callback_url: str) -> CurrentToken:
         try:
-            current = await self._exchange(callback_url)
+            current = await finish_patiently(self._state, callback_url)
             self._result.set_result("success")
         except BlnkAuthError as error:
             self._problem = str(error)
@@ -192,27 +188,6 @@ class InteractiveSignIn:
                 self._result.set_result("failed")
             await self._wait_for_the_browser()
         return current
-
-    async def _exchange(self, callback_url: str) -> CurrentToken:
-        """Exchange the code. Repeated if the code is certainly unspent, because the caller cannot repeat it."""
-        time_left, pauses = self._state.policy.request_deadline, iter(_PAUSES)
-        failure: TemporarilyUnavailable | None = None
-        while True:
-            try:
-                return await AuthorizationFinish(self._state, callback_url).arun()
-            except TemporarilyUnavailable as error:
-                failure = error.replace(remedy="start the sign-in again")
-                pause = next(pauses, None)
-                wait = pause if error.retry_after is None else error.retry_after
-                if error.outcome_unknown or pause is None or wait is None or wait > time_left:
-                    raise failure from None
-            except SignInRequired as error:
-                # After a failure: the pending sign-in was not given back, since the code may be spent.
-                if failure is None or error.reason != "restart":
-                    raise
-                raise failure from None
-            await asyncio.sleep(wait)
-            time_left -= wait
 
     async def _wait_for_the_browser(self) -> None:
         """Wait until the browser has fetched its page, because the listener is closed afterwards."""
