@@ -10,4 +10,6 @@ It never decides when a token is renewed: `_renewal` does.
 * `learning`: asks the resource and its authorization server. `learned`: the result. `known`: keeps results.
 * `registering`: who the client is at that server. `dynamic_registration`: has it registered. `client_identity`: the
   result.
+* `request_sign_in`: signs a user in from inside a request. `sign_in_attempt`: one such sign-in. `asking`: asks the
+  user. `pending_requests`: stores who asks. `program_end`: ends all that with the program.
 """
