@@ -77,7 +77,9 @@ def wanted_method(
         "client_secret_jwt": True,
     }
     # What the server accepts is in its answer, so a server that lists only what we do not know is asked all the same.
-    fitting = [method for method, has_means in means.items() if has_means and method in supported]
+    fitting: list[ClientAuthMethod] = [
+        method for method, has_means in means.items() if has_means and method in supported
+    ]
     return fitting[0] if fitting else "none"
 
 
