@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigurationError, quoted
 from .origins import endpoint_origin, is_loopback
@@ -49,18 +49,47 @@ def accepts(registered: Iterable[str], redirect_uri: str) -> bool:
     return _compared(redirect_uri) in map(_compared, registered)
 
 
+def any_port(redirect_uri: str | None) -> bool:
+    """Whether it is an http address of this machine without a port: then each sign-in listens on any free port."""
+    if redirect_uri is None:
+        return False
+    parts = _split(redirect_uri)
+    return parts is not None and parts.scheme.lower() == "http" and is_loopback(parts.hostname or "") and not parts.port
+
+
+def with_port(redirect_uri: str, port: int) -> str:
+    """A loopback redirect URI without a port, with this one."""
+    parts = urlsplit(redirect_uri)
+    host = parts.hostname or ""
+    return parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
+
+
+def ports_of(registered: Iterable[str], redirect_uri: str | None) -> tuple[int, ...]:
+    """The ports with which a list has a loopback redirect URI that is used without one, in its order."""
+    if redirect_uri is None or not any_port(redirect_uri):
+        return ()
+    fitting = (parts for each in registered if accepts((each,), redirect_uri) and (parts := _split(each)) is not None)
+    return tuple(parts.port for parts in fitting if parts.port)
+
+
 def _is_of_a_server(redirect_uri: str) -> bool:
     parts = urlsplit(redirect_uri)
     return parts.scheme.lower() == "https" and not is_loopback(parts.hostname or "")
 
 
 def _compared(redirect_uri: str) -> str:
-    try:
-        parts = urlsplit(redirect_uri)
-        host = parts.hostname or ""
-    except ValueError:
+    parts = _split(redirect_uri)
+    if parts is None or not parts.netloc:
         return redirect_uri
-    if not parts.netloc:
-        return redirect_uri
+    host = parts.hostname or ""
     netloc = host if is_loopback(host) else parts.netloc
     return parts._replace(netloc=netloc, path=parts.path or "/").geturl()
+
+
+def _split(uri: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(uri)
+        # Raises for a port that is not a number.
+        return parts if parts.port is None or parts.port >= 0 else None
+    except ValueError:
+        return None

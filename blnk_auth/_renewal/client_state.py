@@ -62,6 +62,8 @@ class ClientState:
         rules: What the request flow needs to know of every source.
         sources: The source and the current token of each grant.
         operations: Runs an operation on a worker thread and emits its events.
+        loopback_ports: The ports that a sign-in on this machine listens on if one of them is free, where `redirect_uri`
+            names none. Empty: any port.
         last_sweep: When abandoned sign-ins were last looked for.
     """
 
@@ -87,6 +89,7 @@ class ClientState:
         self.policy = policy
         self.network = network
         self.clock: Callable[[], float] = clock_of(clock)
+        self.loopback_ports: tuple[int, ...] = ()
         self.proofs: Proofs = Proofs(dpop, provider.dpop_algorithms, self.clock)
         self.pause: ServerPause = ServerPause(policy.max_retry_after)
         self.flights: SingleFlight = SingleFlight()

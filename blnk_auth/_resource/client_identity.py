@@ -81,6 +81,8 @@ class ClientIdentity:
         issuer: Where it is registered. It is sent to no other one.
         how: How it came to its id.
         registered_at: When it was registered dynamically, in UTC epoch seconds; None otherwise.
+        ports: The ports with which the server knows a loopback redirect URI that has none. Some servers do not accept
+            any other port.
     """
 
     client_id: str
@@ -90,6 +92,7 @@ class ClientIdentity:
     issuer: str
     how: How
     registered_at: float | None = None
+    ports: tuple[int, ...] = ()
 
     def is_usable(self, now: float) -> bool:
         """Whether it may be used now for another sign-in. If not, `identify` registers it again."""

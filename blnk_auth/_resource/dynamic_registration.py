@@ -13,6 +13,7 @@ The server may have registered a client whose response was lost, or could not be
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -21,7 +22,7 @@ from .._protocol.client_authentication import METHODS, ClientAuthMethod
 from .._protocol.client_metadata import DEFAULT_NAME
 from .._protocol.exchange_log import log_exchange
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
-from .._protocol.redirect_uris import application_type_of
+from .._protocol.redirect_uris import any_port, application_type_of, ports_of, with_port
 from .._protocol.registration import (
     REFUSED_METADATA,
     RegisteredAs,
@@ -47,6 +48,12 @@ Send = Callable[[HttpRequest], HttpResponse]
 """Sends one request. Raises `NoResponse` if no response came."""
 
 _SCHEMA = 1
+
+_PORTS = range(20_000, 32_768)
+"""Below those that Linux, macOS and Windows give to outgoing connections."""
+
+_MOST_PORTS = 3
+"""So many sign-ins can wait on one machine for a server that accepts no other port."""
 
 _MOST_REGISTRATIONS = 3
 _PERIOD = 3600.0
@@ -138,7 +145,7 @@ class Registering:
                 parameter="client_id",
                 remedy="report it to the provider, or register the client there beforehand and pass its client_id",
             )
-        registered = self._ask(endpoint)
+        registered, members = self._ask(endpoint)
         identity = ClientIdentity(
             registered.client_id,
             registered.client_secret,
@@ -147,20 +154,22 @@ class Registering:
             self.learned.issuer,
             "dynamic_registration",
             self.clock(),
+            ports_of(members.get("redirect_uris", ()), self.wanted.redirect_uri),
         )
         return self._save(key, identity, recent, None if replaced is None else replaced.version)
 
-    def _ask(self, endpoint: str) -> RegisteredAs:
+    def _ask(self, endpoint: str) -> tuple[RegisteredAs, Mapping[str, Any]]:
         """Register, and once more with what may be changed, if the server refuses how the client describes itself."""
         members = self._members()
         try:
-            return self._send(endpoint, members)
+            return self._send(endpoint, members), members
         except ConfigurationError as refused:
             if refused.error not in REFUSED_METADATA:
                 raise
             first = refused.replace()
         try:
-            return self._send(endpoint, self._changed(members, first))
+            changed = self._changed(members, first)
+            return self._send(endpoint, changed), changed
         except ConfigurationError:
             # The first one is about what is right.
             raise first from None
@@ -178,7 +187,7 @@ class Registering:
         metadata, redirect_uris = self.wanted.metadata, self._redirect_uris()
         members: dict[str, Any] = {"client_name": DEFAULT_NAME, **metadata.members()}
         if "authorization_code" in metadata.grant_types:
-            members["redirect_uris"] = redirect_uris
+            members["redirect_uris"] = [*redirect_uris, *self._with_ports()]
         scope = metadata.scope or self._scope()
         if scope:
             members["scope"] = scope
@@ -195,6 +204,13 @@ class Registering:
             "token_endpoint_auth_method": method,
             "application_type": application_type_of(redirect_uris),
         }
+
+    def _with_ports(self) -> list[str]:
+        """The loopback redirect URI with fixed ports, for servers that do not allow any port (see RFC 8252 7.3)."""
+        redirect_uri = self.wanted.redirect_uri
+        if redirect_uri is None or self.wanted.metadata.redirect_uris or not any_port(redirect_uri):
+            return []
+        return [with_port(redirect_uri, port) for port in random.sample(_PORTS, _MOST_PORTS)]
 
     def _scope(self) -> str:
         """What the client may ask for later: also more than now, if the resource asks for more (step-up)."""
@@ -246,6 +262,7 @@ class Registering:
             "client_auth": identity.client_auth,
             "expires_at": identity.expires_at,
             "registered_at": identity.registered_at,
+            "ports": list(identity.ports),
             "recent": [*recent, identity.registered_at],
             **NEVER_DUE,
         }
@@ -271,5 +288,8 @@ def _identity_of(data: Mapping[str, Any], issuer: str) -> ClientIdentity | None:
         return None
     if not is_number(registered_at):
         return None
+    listed = data.get("ports")
+    ports = cast("Sequence[Any]", listed) if isinstance(listed, list) else ()
+    usable = tuple(port for port in ports if type(port) is int and 0 < port < 65_536)
     found: ClientAuthMethod = method
-    return ClientIdentity(client_id, secret, found, expires_at, issuer, "dynamic_registration", registered_at)
+    return ClientIdentity(client_id, secret, found, expires_at, issuer, "dynamic_registration", registered_at, usable)

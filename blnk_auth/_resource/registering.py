@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._protocol.redirect_uris import ports_of
 from .._renewal.store_keys import issuer_key
 from ..errors import ConfigurationError, Conflict, StoreError, clears_locals, is_text, quoted
 from ..stores._calls import load_record, save_record
 from ..stores._due import NEVER_DUE
-from .client_identity import ClientIdentity
+from .client_identity import ClientIdentity, How
 from .dynamic_registration import Registering
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def _bound_issuer(store: TokenStore, key: str) -> str | None:
 def _by_document(learned: Learned, wanted: IdentitySettings, client_id: str) -> ClientIdentity:
     # The draft of client ID metadata documents, section 4.1: no shared secret may be used.
     method = wanted.client_auth or ("private_key_jwt" if wanted.has_key else "none")
-    return ClientIdentity(client_id, None, method, None, learned.issuer, "client_id_metadata_document")
+    how: How = "client_id_metadata_document"
+    ports = ports_of(wanted.metadata.redirect_uris, wanted.redirect_uri)
+    return ClientIdentity(client_id, None, method, None, learned.issuer, how, ports=ports)
 
 
 def _unreadable(key: str) -> StoreError:

@@ -45,7 +45,7 @@ from .callback_url import check_callback, no_state, parse_callback
 from .finish_authorization import finish_patiently
 from .interactive_settings import InteractiveSettings, is_loopback_uri
 from .listener_address import Address, host_and_port, is_prefetch
-from .loopback import Request, Response, listen, serve
+from .loopback import Request, Response, listen, listen_on_first, serve
 from .page import Page, Result, page, redirect, refusal
 from .start_authorization import AuthorizationStart
 from .wanted_grant import WantedGrant
@@ -130,7 +130,9 @@ class InteractiveSignIn:
             return []
         parts = urlsplit(self._redirect_uri)
         host = str(parts.hostname)
-        listening = listen(host, (parts.port or 0) if self._settings.port is None else self._settings.port)
+        port = parts.port if self._settings.port is None else self._settings.port
+        usual = self._state.loopback_ports if port is None else ()
+        listening = listen_on_first(host, usual) or listen(host, port or 0)
         self._address = Address(host, int(listening[0].getsockname()[1]), parts.path or "/", parts.query)
         return listening
 

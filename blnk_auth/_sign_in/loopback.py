@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -104,6 +104,14 @@ def listen(host: str, port: int) -> list[socket.socket]:
             if not attempts_left or refused.errno != errno.EADDRINUSE:
                 raise _cannot_listen(host, port, refused) from None
     raise AssertionError("the last attempt has returned or raised")
+
+
+def listen_on_first(host: str, ports: Iterable[int]) -> list[socket.socket]:
+    """Like `listen`, on the first of these ports that is free. An empty list: none is."""
+    for port in ports:
+        with suppress(ConfigurationError):
+            return listen(host, port)
+    return []
 
 
 def _listen_on_all(addresses: tuple[str, ...], port: int) -> list[socket.socket]:

@@ -464,6 +464,25 @@ def test_f58_a_registered_port_is_used_and_may_be_overruled() -> None:
         assert attempt.source()
 
 
+def test_f58_the_first_free_port_of_those_that_the_server_knows_is_used() -> None:
+    """F58: a client that was registered with several; if none is free, any other port, which most servers accept."""
+    the_world = world()
+    with taken() as first, taken() as second:
+        the_world.client._state.loopback_ports = (first, second)
+        with Attempt(the_world) as attempt:
+            assert attempt.port not in (first, second)
+            attempt.world.server.will(pair(1))
+            attempt.come_back()
+    with taken() as free:
+        pass
+    with taken() as first:
+        the_world.client._state.loopback_ports = (first, free)
+        with Attempt(the_world) as attempt:
+            assert attempt.port == free
+            attempt.world.server.will(pair(2))
+            attempt.come_back()
+
+
 def test_f58_a_port_in_use_is_named() -> None:
     """F58: immediately, before anything is stored or opened, and with what to do."""
     the_world = world()

@@ -225,7 +225,7 @@ def test_a_client_is_registered_once() -> None:
     assert first.server.asked == [
         {
             "client_name": "Acme",
-            "redirect_uris": [LOOPBACK],
+            "redirect_uris": [LOOPBACK, *(LOOPBACK.replace("/callback", f":{port}/callback") for port in found.ports)],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": "client_secret_basic",
@@ -233,7 +233,8 @@ def test_a_client_is_registered_once() -> None:
         }
     ]
     how = "dynamic_registration"
-    assert found == ClientIdentity("client-1", SECRET, "client_secret_basic", None, ISSUER, how, first.now)
+    expected = ClientIdentity("client-1", SECRET, "client_secret_basic", None, ISSUER, how, first.now, found.ports)
+    assert found == expected
     second = Client(Server(), first.store, metadata=ClientMetadata(client_name="Acme"))
     assert (second.identify(server), second.server.requests) == (found, [])
     assert [(event.name, event.detail) for event in first.events] == [("client_registered", f"client-1 at {ISSUER}")]
@@ -372,6 +373,40 @@ def test_a_client_without_users_has_no_redirect_uri() -> None:
     client = Client(Server(), redirect_uri=None, metadata=ClientMetadata(grant_types=["client_credentials"]))
     client.identify()
     assert not {"redirect_uris", "response_types"} & set(client.server.asked[0])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_a_loopback_redirect_uri_is_registered_with_fixed_ports_too(host: str) -> None:
+    """Servers that compare redirect URIs exactly accept the port of no sign-in otherwise."""
+    client = Client(Server(), redirect_uri=f"http://{host}/callback?a=b")
+    ports = client.identify().ports
+    assert (len(set(ports)), all(1024 < port < 32_768 for port in ports)) == (3, True)
+    expected = ["", *(f":{port}" for port in ports)]
+    assert client.server.asked[0]["redirect_uris"] == [f"http://{host}{port}/callback?a=b" for port in expected]
+    assert Client(Server(), client.store, redirect_uri=f"http://{host}/callback?a=b").identify().ports == ports
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "listed", "expected"),
+    [
+        ("http://127.0.0.1:8765/callback", (), ()),
+        ("https://app.example.com/callback", (), ()),
+        ("com.example.app:/callback", (), ()),
+        (LOOPBACK, ("http://127.0.0.1:8765/callback", "http://127.0.0.1:8766/other", LOOPBACK), (8765,)),
+    ],
+)
+def test_what_the_user_lists_is_registered_as_it_is(redirect_uri: str, listed: Any, expected: tuple[int, ...]) -> None:
+    """No port is added to a redirect URI that has one, or to a list of the user's own."""
+    client = Client(Server(), redirect_uri=redirect_uri, metadata=ClientMetadata(redirect_uris=listed))
+    assert client.identify().ports == expected
+    assert client.server.asked[0]["redirect_uris"] == (list(listed) or [redirect_uri])
+
+
+def test_a_document_with_fixed_ports_is_used_with_these() -> None:
+    """`client_metadata` repeats what the document lists."""
+    metadata = ClientMetadata(redirect_uris=["http://127.0.0.1:8765/callback"])
+    client = Client(Server(), client_id=DOCUMENT, metadata=metadata)
+    assert client.identify(learned(client_id_metadata_document_supported=True)).ports == (8765,)
 
 
 # --- the end of a registration ----------------------------------------------------------------------------------------
