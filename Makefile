@@ -20,6 +20,8 @@ CLIENTS := $(VENV)/clients
 CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 NIQUESTS := $(VENV)/niquests
 NIQUESTS_PIP := $(NIQUESTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
+SITE := $(VENV)/site
+SITE_PIP := $(SITE)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 BENCH := $(VENV)/bench
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -32,7 +34,7 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types docs docs-serve release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -131,6 +133,8 @@ lock: $(LOCKED)
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/clients.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group niquests --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/niquests.txt
+	$(BIN)/uv pip compile --group docs --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/docs.txt
 	$(BIN)/uv pip compile pyproject.toml --group bench --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/bench.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --resolution lowest-direct --universal \
@@ -138,12 +142,21 @@ lock: $(LOCKED)
 	  -o requirements/lowest.txt
 	@! grep -n '://' requirements/*.txt
 
+# The site, in site/. A warning, a link or an anchor that leads nowhere, and a name that does not exist end it. The tests
+# run the examples of its pages.
+docs: $(SITE)/.locked
+	@$(SITE)/bin/zensical build --clean --strict
+
+# The same while you write, at http://localhost:8000.
+docs-serve: $(SITE)/.locked
+	@$(SITE)/bin/zensical serve
+
 # Builds and checks what a release has, and stops before anything is published: CONTRIBUTING.md, "Releases".
 release: test
 	@$(BIN)/python tools/release.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --clear: the environment is exactly the lock. --only-binary: building an sdist would run code that no hash covers.
 $(LOCKED): requirements/dev.txt
@@ -182,6 +195,11 @@ $(NIQUESTS)/.locked: requirements/niquests.txt $(LOCKED)
 $(NIQUESTS)/.installed: $(NIQUESTS)/.locked $(INSTALLED)
 	@$(NIQUESTS_PIP) install --no-index --no-deps --force-reinstall dist/*.whl
 	@$(NIQUESTS_PIP) check
+	@touch $@
+
+$(SITE)/.locked: requirements/docs.txt $(LOCKED)
+	@$(BIN)/python -m venv --clear $(SITE)
+	@$(SITE_PIP) install --require-hashes --only-binary :all: -r requirements/docs.txt
 	@touch $@
 
 $(BENCH)/.locked: requirements/bench.txt $(LOCKED)
