@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .provider import Provider
     from .providers import BLink, BlnkCloud, Flinks
     from .requests import RequestsAuth
+    from .resource import ClientMetadata, ProtectedResource
     from .source import StaticToken, TokenSource
     from .stores import (
         DueStore,
@@ -69,6 +70,7 @@ __all__ = [
     "BlnkAuthError",
     "BlnkCloud",
     "Call",
+    "ClientMetadata",
     "ConfigurationError",
     "Conflict",
     "DeviceAuthorization",
@@ -86,6 +88,7 @@ __all__ = [
     "KeyringStore",
     "MemoryStore",
     "OAuthClient",
+    "ProtectedResource",
     "ProtocolError",
     "Provider",
     "Record",
@@ -118,6 +121,7 @@ _HOME = {
     "BlnkAuthError": "errors",
     "BlnkCloud": "providers",
     "Call": "_protocol.http_messages",
+    "ClientMetadata": "resource",
     "ConfigurationError": "errors",
     "Conflict": "errors",
     "DeviceAuthorization": "_sign_in.device",
@@ -135,6 +139,7 @@ _HOME = {
     "KeyringStore": "stores",
     "MemoryStore": "stores",
     "OAuthClient": "client",
+    "ProtectedResource": "resource",
     "ProtocolError": "errors",
     "Provider": "provider",
     "Record": "stores",

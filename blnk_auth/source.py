@@ -17,6 +17,7 @@ from ._renewal.credential import Credential, Source, headers_to_attach
 from ._renewal.current_token import CurrentToken, State
 from ._renewal.fixed_credential import FixedCredential
 from ._renewal.grant_operations import adopt, forget, revoke, state_of
+from ._renewal.grant_token import GrantToken
 from ._renewal.single_flight import Flight
 from .errors import ConfigurationError, clears_locals, quoted, redacted
 from .provider import Provider
@@ -48,11 +49,11 @@ class TokenSource(Source, metaclass=_ReadsEarlierPickles):
 
     __slots__ = ("__weakref__", "_current")
 
-    def __init__(self, current: CurrentToken) -> None:
+    def __init__(self, current: GrantToken) -> None:
         self._current = current
 
     @property
-    def _credential(self) -> CurrentToken:
+    def _credential(self) -> Credential:
         return self._current
 
     def __repr__(self) -> str:

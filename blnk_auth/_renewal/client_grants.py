@@ -25,12 +25,15 @@ def grant_keys(state: ClientState) -> list[str]:
     return _keys(state, state.registration.tokens)
 
 
-def subjects(state: ClientState, prefix: str) -> list[str]:
-    """Whose grants are stored, ascending, each once. Raises `StoreError`."""
+def subjects(state: ClientState, prefix: str, resource: str | None = None) -> list[str]:
+    """Whose grants are stored, ascending, each once. Raises `StoreError`.
+
+    `resource`: only grants for this resource. None: all.
+    """
     found: set[str] = set()
     for key in _keys(state, subjects_prefix(state.registration, prefix)):
         parsed = parse_token_key(key)
-        if parsed is not None and parsed[1].subject is not None:
+        if parsed is not None and parsed[1].subject is not None and resource in (None, parsed[1].resource):
             found.add(parsed[1].subject)
     return sorted(found)
 

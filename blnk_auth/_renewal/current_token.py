@@ -29,7 +29,7 @@ from .clocks import given_clock
 from .credential import RequestRules, why_withheld
 from .failure import Failure
 from .goal import Goal
-from .grant_token import GrantToken
+from .grant_token import TokenOfClient
 from .rejections import Rejections, in_words
 from .renewal import Renewal, expired_on_arrival
 from .schedule import Action
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 State = Literal["missing", "fresh", "stale", "expired", "sign_in_required"]
 
 
-class CurrentToken(GrantToken):
+class CurrentToken(TokenOfClient):
     """What this process knows of one grant. May be used from any number of threads, event loops and tasks."""
 
     __slots__ = (

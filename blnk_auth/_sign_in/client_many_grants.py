@@ -51,11 +51,11 @@ class ClientManyGrants:
             ConfigurationError: `prefix` is not a string.
             StoreError: The store cannot list its keys.
         """
-        return iter(subjects(self._state, _checked_prefix(prefix)))
+        return iter(subjects(self._state, checked_prefix(prefix)))
 
     async def asubjects(self, prefix: str = "") -> AsyncIterator[str]:
         """The same as `subjects`, for asyncio and trio: `async for subject in client.asubjects()`."""
-        operations, prefix = self._state.operations, _checked_prefix(prefix)
+        operations, prefix = self._state.operations, checked_prefix(prefix)
         for subject in await operations.await_for(operations.begin(lambda _events: subjects(self._state, prefix))):
             yield subject
 
@@ -196,7 +196,8 @@ class ClientManyGrants:
         return delete_ended(state, ended_before) + sign_ins + delete_exchanges(state, ended_before)
 
 
-def _checked_prefix(prefix: str) -> str:
+def checked_prefix(prefix: str) -> str:
+    """What the names of subjects begin with. Raises `ConfigurationError`."""
     if not is_text(prefix):
         raise ConfigurationError(
             f"prefix must be a string, not {quoted(prefix)}",

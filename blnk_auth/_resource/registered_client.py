@@ -1,0 +1,82 @@
+"""The client of a protected resource: what was learned of the resource, and who the client is at its server.
+
+Made by `ResourceState`; used by the tokens and the sign-ins of the resource. What this file promises:
+
+* Its state is an ordinary `ClientState`, so everything that `_renewal` promises holds for its tokens.
+* Its tokens are stored under keys that contain the whole issuer: two issuers of one host never share one.
+* It connects to no address that the resource's own host would not excuse (`AddressRule`).
+
+It never asks a server by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .._renewal.client_settings import checked_state
+from .._renewal.client_state import ClientState
+from .._transport.addresses import AddressRule
+from ..provider import Provider
+from .client_identity import ClientIdentity
+from .learned import Learned
+
+
+class RegisteredClient(NamedTuple):
+    """A client at the authorization server of a resource. Immutable; may be shared between threads and tasks.
+
+    Attributes:
+        learned: What was learned of the resource.
+        identity: Who the client is at that server.
+        state: What its tokens share.
+        scope: The scope that the user of this library specified. None: the resource decides.
+    """
+
+    learned: Learned
+    identity: ClientIdentity
+    state: ClientState
+    scope: str | None = None
+
+    @property
+    def resource(self) -> str:
+        """What every authorization, token and refresh request names as `resource` (RFC 8707)."""
+        return self.learned.resource
+
+    def wanted_scope(self, before: Iterable[str] = ()) -> str | None:
+        """The scope that a sign-in asks for, with those that were asked for before; see `Learned.wanted_scope`."""
+        return self.learned.wanted_scope(self.scope, before)
+
+    def service_scope(self, explicit: str | None) -> str | None:
+        """The scope that a token without a user asks for. `explicit`: as the user of this library specified it."""
+        explicit = explicit or self.scope
+        if explicit is not None:
+            return explicit
+        # `offline_access` asks for a refresh token, which such a grant does not get (RFC 6749 section 4.4.3).
+        words = (self.learned.wanted_scope(None) or "").split()
+        return " ".join(word for word in words if word != "offline_access") or None
+
+
+def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mapping[str, Any]) -> ClientState:
+    """The state of this client at this server.
+
+    Args:
+        learned: What was learned of the resource.
+        identity: Who the client is there.
+        settings: The further arguments of `checked_state`.
+
+    Raises:
+        ConfigurationError: The client cannot authenticate there.
+    """
+    provider = Provider(**{**learned.settings, "name": _name_of(learned.issuer)})
+    arguments = dict(settings)
+    if identity.how != "beforehand":
+        # What the user passed is of another registration.
+        arguments |= {"client_secret": identity.client_secret, "client_auth": identity.client_auth}
+    state = checked_state(provider, **{**arguments, "client_id": identity.client_id})
+    state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
+    return state
+
+
+def _name_of(issuer: str) -> str:
+    """What the store keys have as the provider: the issuer without its scheme, which the environment has."""
+    return issuer.partition("://")[2]

@@ -1,0 +1,314 @@
+"""The token of a protected resource: learns whose server gives it, and from then on is that server's `CurrentToken`.
+
+Used by `TokenSource` and the auth classes, in place of a `CurrentToken`. There is one for each resource, subject and
+process. What this file promises:
+
+* Learning, registering, renewing and signing in happen in one flight, for which all callers wait.
+* Once a client is known, everything is done by an ordinary `CurrentToken`, so all its promises hold.
+* A token of one issuer is never sent, and never renewed, after the resource has named another issuer.
+* A URL that is not a protected resource gets no token: its requests are sent without one.
+
+It never waits in a caller's thread or task, and it asks a user only where `sign_in` permits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .._protocol.challenges import renewal_may_help
+from .._protocol.demands import DEMAND_STATUSES
+from .._protocol.http_messages import ApiAnswer, Package
+from .._protocol.origins import Origin
+from .._protocol.resource_metadata import resource_challenge
+from .._renewal.cached_token import CachedToken
+from .._renewal.credential import ProofOfPossession, RequestRules, credential_of, why_withheld
+from .._renewal.current_token import CurrentToken
+from .._renewal.single_flight import Flight
+from ..errors import ConfigurationError, SignInRequired
+from ..events import Event
+from ..source import TokenSource, source_of
+from ..token import Token
+from .registered_client import RegisteredClient
+from .resource_state import NO_TOKEN, ResourceState, not_protected
+from .wanted_token import WantedToken
+
+if TYPE_CHECKING:
+    from .._renewal.operations import Operations
+    from .._renewal.sign_in_demands import SignInDemands
+    from .request_sign_in import RequestSignIn
+
+Obtained = TypeVar("Obtained", CachedToken, CachedToken | None)
+
+_UNKNOWN_CLIENT = "invalid_client"
+"""The error code of a server that no longer knows the client (RFC 6749 section 5.2)."""
+
+
+class ResourceToken:
+    """What this process knows of one token of a protected resource. May be used from any thread, event loop and task.
+
+    Args:
+        resource: What all sources of the resource share.
+        wanted: Whose token it is.
+        sign_in: Lets the user sign in from inside a request. None: it is the client's own token.
+        pickled: Makes what a pickle of the source has.
+
+    Attributes:
+        current: The token at the server that was learned; None as long as none was.
+        rules: Where it may be sent, and which responses are judged.
+    """
+
+    __slots__ = ("_kept", "_pickled", "_sign_in", "current", "resource", "rules", "wanted")
+
+    def __init__(
+        self,
+        resource: ResourceState,
+        wanted: WantedToken,
+        sign_in: RequestSignIn | None,
+        pickled: Callable[[], tuple[Any, ...]],
+    ) -> None:
+        self.resource: ResourceState = resource
+        self.wanted: WantedToken = wanted
+        self.current: CurrentToken | None = None
+        self._kept: TokenSource | None = None
+        """Keeps the current token the only one of its grant, for everything that asks its client for it."""
+        self._sign_in = sign_in
+        self._pickled = pickled
+        self.rules: RequestRules = RequestRules(
+            resource.allowed_origins,
+            covers=resource.covers,
+            proof=_ResourceProofs(self) if resource.wants_proofs else None,
+            rejection_statuses=frozenset({401}),
+            judged_statuses=DEMAND_STATUSES,
+            wait_timeout=resource.wait_timeout + (0.0 if sign_in is None else sign_in.wait_timeout(resource.template)),
+        )
+
+    def __repr__(self) -> str:
+        return f"<ResourceToken {self.store_key}>"
+
+    # --- for users: see `TokenSource` --------------------------------------------------------------------------------
+
+    @property
+    def subject(self) -> str | None:
+        return self.wanted.subject
+
+    @property
+    def store_key(self) -> str:
+        """The key of its record in the store; of what was learned, as long as that is not known."""
+        return self.resource.store_key if self.current is None else self.current.store_key
+
+    @property
+    def operations(self) -> Operations:
+        return self.resource.operations
+
+    def resolved(self) -> CurrentToken:
+        client = self.resource.known_client(None)
+        if client is None:
+            raise not_protected(self.resource.url)
+        return self._use(client)
+
+    def stored(self) -> CurrentToken | None:
+        client = self.resource.stored_client()
+        return None if client is None else self._use(client)
+
+    def pickled(self) -> tuple[Any, ...]:
+        return self._pickled()
+
+    @property
+    def cached(self) -> CachedToken | None:
+        """The token in memory; None if there is none."""
+        return None if self.current is None else self.current.cached
+
+    def renew_by_hand(self, rejected: Token | None) -> Flight[CachedToken]:
+        """See `TokenSource.renew`."""
+        return self._fly(("renew", rejected), lambda: self._renew_by_hand(rejected))
+
+    def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
+        """See `CurrentToken.other_than`."""
+        return self._known.other_than(before, landed)
+
+    # --- for requests: see `credential` ------------------------------------------------------------------------------
+
+    @property
+    def after_rejection(self) -> ResourceToken:
+        return self
+
+    def fresh(self) -> CachedToken | None:
+        current = self.current
+        return None if current is None else current.fresh()
+
+    def ready(self, package: Package | None) -> CachedToken | Flight[CachedToken]:
+        current = self.current
+        if current is not None:
+            ready = current.ready(package)
+            if not isinstance(ready, Flight):
+                return ready
+        elif self.resource.is_unprotected():
+            return NO_TOKEN
+        else:
+            self.resource.check_cooldown()
+        return self._fly("ready", lambda: self._ready(package))
+
+    def api_headers(self) -> Mapping[str, str]:
+        return {}
+
+    def report_withheld(self, origin: Origin | None) -> None:
+        detail = why_withheld(None, self.rules.header_name, "")
+        if origin is not None:
+            detail = (
+                f"the URL is not within the resource {self.resource.url}; the request was sent without the token; if "
+                "the token belongs there too, pass the URL that both have in common to ProtectedResource"
+            )
+        self.operations.emit([Event("token_withheld", self.store_key, detail)])
+
+    def is_rejection(self, answer: ApiAnswer) -> bool:
+        return renewal_may_help(answer) if self.current is None else self.current.is_rejection(answer)
+
+    @property
+    def demands(self) -> SignInDemands:
+        return self._known.demands
+
+    def is_current(self, cached: CachedToken) -> bool:
+        if cached.header is None:
+            return self.cached is None
+        return self.current is not None and self.current.is_current(cached)
+
+    def replace(
+        self,
+        rejected: CachedToken,
+        package: Package,
+        cause: str,
+        answer: ApiAnswer | None = None,
+        *,
+        is_repeated: bool = True,
+    ) -> Flight[CachedToken | None]:
+        # All requests without a token wait for the same: that one is learned of.
+        about = None if rejected.header is None else (rejected.token, cause)
+        key = ("replace", about, is_repeated)
+        return self._fly(key, lambda: self._replace(rejected, package, cause, answer, is_repeated=is_repeated))
+
+    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
+        return self.current is not None and self.current.note_retry(cached, cause, accepted=accepted)
+
+    # --- on a worker thread ------------------------------------------------------------------------------------------
+
+    def _fly(self, key: object, work: Callable[[], Any]) -> Flight[Any]:
+        if self._sign_in is not None:
+            self._sign_in.check_caller()
+        return self.resource.flights.join_or_start((self, key), work, _nothing)
+
+    def _ready(self, package: Package | None) -> CachedToken:
+        client = self.resource.known_client(package)
+        if client is None:
+            return NO_TOKEN
+        return self._obtain(client, package, lambda current: _landed(current, current.ready(package)))
+
+    def _renew_by_hand(self, rejected: Token | None) -> CachedToken:
+        client = self.resource.known_client(None)
+        if client is None:
+            raise not_protected(self.resource.url)
+        return self._obtain(client, None, lambda current: _landed(current, current.renew_by_hand(rejected)))
+
+    def _replace(
+        self, rejected: CachedToken, package: Package, cause: str, answer: ApiAnswer | None, *, is_repeated: bool
+    ) -> CachedToken | None:
+        challenge = None if answer is None else resource_challenge(answer.headers)
+        before, is_bare = self.current, rejected.header is None
+        if is_bare and self.resource.client is None and not self.resource.may_learn_from(challenge):
+            return None
+        client = self.resource.known_client(package, challenge=challenge, is_rejected=not is_bare)
+        if client is None:
+            return None
+
+        def another(current: CurrentToken) -> CachedToken | None:
+            if is_bare or current is not before:
+                return _landed(current, current.ready(package))
+            flight = current.replace(rejected, package, cause)
+            return None if flight is None else _landed(current, flight)
+
+        return self._obtain(client, package, another, asks_user=is_repeated)
+
+    def _obtain(
+        self,
+        client: RegisteredClient,
+        package: Package | None,
+        token_of: Callable[[CurrentToken], Obtained],
+        *,
+        asks_user: bool = True,
+    ) -> CachedToken | Obtained:
+        """The token of this client, after a sign-in where one is needed and permitted.
+
+        If the server no longer knows the client, another one is registered, once.
+        """
+        try:
+            return self._obtain_from(client, package, token_of, asks_user=asks_user)
+        except ConfigurationError as error:
+            if error.error != _UNKNOWN_CLIENT:
+                raise
+            failure = error.replace()
+        another = self.resource.known_client(package, other_than=client.identity)
+        if another is None or another.identity == client.identity:
+            raise failure
+        return self._obtain_from(another, package, token_of, asks_user=asks_user)
+
+    def _obtain_from(
+        self,
+        client: RegisteredClient,
+        package: Package | None,
+        token_of: Callable[[CurrentToken], Obtained],
+        *,
+        asks_user: bool,
+    ) -> CachedToken | Obtained:
+        current = self._use(client)
+        rejected = current.cached
+        try:
+            return token_of(current)
+        except SignInRequired as error:
+            if self._sign_in is None or not asks_user:
+                raise
+            reason = error.replace()
+        scope = client.wanted_scope()
+        return self._sign_in.sign_in(current, reason=reason, package=package, scope=scope, rejected=rejected)
+
+    def _use(self, client: RegisteredClient) -> CurrentToken:
+        """Be the token of this client from now on."""
+        grant, current = self.wanted.grant(client), self.current
+        if current is not None and current.state is client.state and current.grant == grant:
+            return current
+        source = source_of(client.state.current_token(grant))
+        found = cast("CurrentToken", credential_of(source))
+        self.current, self._kept = found, source
+        return found
+
+    @property
+    def _known(self) -> CurrentToken:
+        if self.current is None:
+            raise not_protected(self.resource.url)
+        return self.current
+
+
+class _ResourceProofs:
+    """Proves that the client has the key of its token, by the key and the nonces of the client that was learned."""
+
+    def __init__(self, token: ResourceToken) -> None:
+        self._token = token
+
+    def prove(self, cached: CachedToken, method: str, url: str) -> Mapping[str, str]:
+        proofs = self._of_client()
+        return {} if proofs is None or cached.header is None else proofs.prove(cached, method, url)
+
+    def observe(self, url: str, status_code: int, headers: Mapping[str, str]) -> bool:
+        proofs = self._of_client()
+        return proofs is not None and proofs.observe(url, status_code, headers)
+
+    def _of_client(self) -> ProofOfPossession | None:
+        current = self._token.current
+        return None if current is None else current.state.rules.proof
+
+
+def _landed(current: CurrentToken, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
+    return ready.wait(current.rules.wait_timeout) if isinstance(ready, Flight) else ready
+
+
+def _nothing() -> None:
+    """What is called after a flight: its parts emit their events themselves."""

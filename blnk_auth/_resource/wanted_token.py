@@ -1,0 +1,65 @@
+"""Whose token of a protected resource it is, before the resource's authorization server is known.
+
+Used by `ProtectedResource`, which makes one for each source. Each is a value: two are equal exactly if they are for the
+same token. It promises that each of them names the resource (RFC 8707). It never asks a server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from .._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from .registered_client import RegisteredClient
+
+
+class WantedToken(Protocol):
+    """Whose token it is."""
+
+    @property
+    def subject(self) -> str | None:
+        """Whose grant it is; None for the client's own."""
+        ...
+
+    def grant(self, client: RegisteredClient) -> AuthorizationGrant:
+        """The grant at the server that the client is registered at. Raises `ConfigurationError` if it has none."""
+        ...
+
+    def to_data(self) -> dict[str, Any]:
+        """What a pickle of its source has: the arguments of the method of `ProtectedResource` that makes it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OfSubject:
+    """The token of a grant that a user gives."""
+
+    subject: str
+
+    def grant(self, client: RegisteredClient) -> AuthorizationGrant:
+        return RefreshTokenGrant(self.subject, None, client.resource)
+
+    def to_data(self) -> dict[str, Any]:
+        return {"subject": self.subject}
+
+
+@dataclass(frozen=True, slots=True)
+class OfItself:
+    """The client's own token; `scope` as for `OAuthClient.for_itself`."""
+
+    scope: str | None = None
+    audience: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    subject: ClassVar[None] = None
+
+    def grant(self, client: RegisteredClient) -> AuthorizationGrant:
+        return ClientCredentialsGrant.checked(
+            client.state.provider,
+            client.service_scope(self.scope),
+            client.resource,
+            self.audience,
+            dict(self.parameters),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        return {"scope": self.scope, "audience": self.audience, "parameters": dict(self.parameters)}

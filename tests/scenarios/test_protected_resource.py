@@ -1,0 +1,323 @@
+"""An API that describes its own sign-in, through every client: learning, signing in, renewing, and going without.
+
+The API and its authorization server run on loopback; the library has never seen them before.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.clients import HERD, HTTPX, Kind, through_every_client
+from support.errors import raises
+from support.protected_site import ProtectedSite, Users, user
+from support.waiting import Events
+
+from blnk_auth import (
+    ConfigurationError,
+    MemoryStore,
+    ProtectedResource,
+    SignInRequired,
+    SQLiteStore,
+    TokenSource,
+)
+from blnk_auth.stores._token_store import TokenStore
+
+
+@pytest.fixture
+def site() -> Iterator[ProtectedSite]:
+    with ProtectedSite() as opened:
+        yield opened
+
+
+@pytest.fixture
+def users() -> Users:
+    return Users()
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+def source_at(site: ProtectedSite, sign_in: Any, *, path: str = "/mcp", **settings: Any) -> TokenSource:
+    """The source of one user of a resource that this process has never used before."""
+    return ProtectedResource(site.url(path), **settings).for_subject("me", sign_in=sign_in)
+
+
+@through_every_client
+def test_the_first_request_learns_registers_and_signs_in(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """The request is sent once, with a token for this resource, after one registration and one sign-in."""
+    with kind.open(source_at(site, users)) as http:
+        assert http.post(site.url(), json={"n": 1}).status == 200
+        assert http.get(site.url()).status == 200
+    assert [request.method for request in site.requests_to("/mcp") if request.authorization] == ["POST", "GET"]
+    assert [request.method for request in site.requests_to("/mcp") if request.method == "POST"] == ["POST"]
+    assert users.asked == 1
+    assert site.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+    assert set(site.server.resources) == {site.url()}
+
+
+@through_every_client
+def test_fifty_first_requests_share_one_sign_in(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """All of them wait for the same flight, and succeed."""
+    with kind.open(source_at(site, users)) as http:
+        answers = http.herd(site.url())
+    assert [answer.status for answer in answers] == [200] * HERD
+    assert users.asked == 1
+    assert site.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+
+
+@through_every_client
+def test_a_rejected_token_is_refreshed_for_the_same_resource(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """After the sign-in, everything is as with any other grant: one refresh, and nobody is asked again."""
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        site.server.revoke_access_tokens()
+        answers = http.herd(site.url())
+    assert {answer.status for answer in answers} == {200}
+    assert users.asked == 1
+    assert site.server.asked["token refresh_token"] == 1
+    assert set(site.server.resources) == {site.url()}
+    assert not site.server.replayed
+
+
+@through_every_client
+def test_an_ended_grant_is_signed_in_again(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """The refusal of the refresh leads to another sign-in inside the same request, of the same client."""
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        site.server.end_grants()
+        assert http.post(site.url(), json={}).status == 200
+    assert users.asked == 2
+    assert site.server.asked["register"] == 1
+
+
+@through_every_client
+def test_a_url_that_describes_nothing_gets_no_token(
+    site: ProtectedSite, users: Users, events: Events, kind: Kind
+) -> None:
+    """Its requests are sent as they are, and an event reports why, once."""
+    site.is_protected, site.describes = False, False
+    with kind.open(source_at(site, users, on_event=events)) as http:
+        assert [http.get(site.url()).status for _ in range(3)] == [200] * 3
+        assert http.post(site.url(), json={}).status == 200
+    assert all(request.authorization is None for request in site.site.received)
+    assert users.asked == 0
+    assert events.names.count("not_protected") == 1
+
+
+@through_every_client
+def test_the_rejection_of_a_request_without_a_token_leads_to_a_sign_in(
+    site: ProtectedSite, users: Users, kind: Kind
+) -> None:
+    """Where the API begins to want a token, its challenge is learned from, and the request is repeated."""
+    site.is_protected, site.describes = False, False
+    with kind.open(source_at(site, users)) as http:
+        assert http.post(site.url(), json={"n": 1}).status == 200
+        site.is_protected, site.describes = True, True
+        answer = http.post(site.url(), json={"n": 2})
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert [json.loads(each.body) for each in site.requests_to("/mcp") if each.method == "POST"] == [
+        {"n": 1},
+        {"n": 2},
+        {"n": 2},
+    ]
+    assert users.asked == 1
+
+
+@through_every_client
+def test_a_body_that_cannot_be_repeated_gets_its_rejection_back(
+    site: ProtectedSite, users: Users, kind: Kind
+) -> None:
+    """Nobody is asked to sign in because of it. The next request finds what was learned."""
+    site.is_protected, site.describes = False, False
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        site.is_protected, site.describes = True, True
+        assert http.post(site.url(), **{kind.body_parameter: _once(kind)}).status == 401
+        assert users.asked == 0
+        assert http.get(site.url()).status == 200
+    assert users.asked == 1
+
+
+def _once(kind: Kind) -> Any:
+    """A body that can be read once."""
+    if not kind.is_async:
+        return iter([b"a", b"b"])
+
+    async def body() -> Any:
+        yield b"a"
+        yield b"b"
+
+    return body()
+
+
+@through_every_client
+def test_without_sign_in_a_request_reports_where_to_send_the_user(site: ProtectedSite, kind: Kind) -> None:
+    """Fifty requests get the same sign-in. Finished in another process, it serves the next request."""
+    store = MemoryStore()
+    api = ProtectedResource(site.url(), store=store)
+    with kind.open(api.for_subject("me")) as http:
+        errors = http.results(site.url())
+        urls = {error.authorization.url for error in errors if isinstance(error, SignInRequired) and error.authorization}
+        assert len(errors) == HERD and len(urls) == 1
+        assert isinstance(errors[0], kind.request_error)
+        assert not site.requests_to("/mcp")[1:]
+        ProtectedResource(site.url(), store=store).finish_authorization(_callback(urls.pop()))
+        assert http.get(site.url()).status == 200
+    assert site.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+
+
+def _callback(url: str) -> str:
+    class Request:
+        pass
+
+    request = Request()
+    request.url = url  # type: ignore[attr-defined]
+    return user(request)
+
+
+@through_every_client
+def test_two_resources_of_one_host_never_mix(users: Users, kind: Kind) -> None:
+    """Each gets tokens of its own server, and a request outside a resource is sent without its token."""
+    with ProtectedSite("/a", "/b") as site:
+        a, b = source_at(site, users, path="/a"), source_at(site, users, path="/b")
+        with kind.open(a) as of_a, kind.open(b) as of_b:
+            assert (of_a.get(site.url("/a/x")).status, of_b.get(site.url("/b")).status) == (200, 200)
+            for path in ("/b", "/a/../b", "/a/%2e%2e/b", "/ab", "/"):
+                of_a.get(site.url(path))
+        ports = {path: server.site.port for path, server in site.servers.items()}
+        sent = [(each.path, each.authorization) for each in site.site.received if each.authorization]
+        assert {path.split("/")[1] for path, token in sent if (token or "").endswith(f"-{ports['/a']}")} == {"a"}
+        assert {path for path, token in sent if (token or "").endswith(f"-{ports['/b']}")} == {"/b"}
+
+
+@through_every_client
+def test_a_resource_that_names_its_origin_covers_all_of_it(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """As Slack's: the token is for the origin, and is asked for with that name."""
+    site.resources["/mcp"] = site.site.origin
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        http.get(site.url("/other"))
+    assert set(site.server.resources) == {site.site.origin}
+    assert site.requests_to("/other")[0].authorization is not None
+
+
+@through_every_client
+def test_another_issuer_gets_nothing_of_the_first_one(users: Users, events: Events, kind: Kind) -> None:
+    """When the resource names another issuer, its rejection leads there, with another registration and sign-in."""
+    with ProtectedSite() as site, ProtectedSite() as elsewhere:
+        first = site.server
+        with kind.open(source_at(site, users, on_event=events)) as http:
+            assert http.get(site.url()).status == 200
+            site.servers["/mcp"] = elsewhere.server
+            assert http.get(site.url()).status == 200
+            assert http.get(site.url()).status == 200
+        assert users.asked == 2
+        assert "issuer_changed" in events.names
+        assert first.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+        assert elsewhere.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+
+
+@through_every_client
+def test_a_client_that_its_server_has_forgotten_is_registered_again(
+    site: ProtectedSite, users: Users, kind: Kind
+) -> None:
+    """One more registration and one more sign-in, inside the request."""
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        site.server.clients.clear()
+        site.server.revoke_access_tokens()
+        assert http.get(site.url()).status == 200
+    assert (users.asked, site.server.asked["register"]) == (2, 2)
+
+
+@through_every_client
+def test_the_clients_own_token_needs_no_user(site: ProtectedSite, kind: Kind) -> None:
+    """`for_itself` names the resource too, and asks for no `offline_access`."""
+    site.server.metadata["scopes_supported"] = ["read", "offline_access"]
+    site.server.clients["svc"] = {}
+    api = ProtectedResource(site.url(), client_id="svc", client_secret="secret")
+    with kind.open(api.for_itself()) as http:
+        assert http.get(site.url()).status == 200
+    assert site.server.asked == {"token client_credentials": 1}
+    assert site.server.resources == [site.url()]
+    assert [grant.scope for grant in site.server.grants] == ["read write"]
+
+
+def test_a_restart_needs_no_second_sign_in(site: ProtectedSite, users: Users, tmp_path: Any) -> None:
+    """What was learned, the client and the tokens are found in the store, with no request to any of the servers."""
+    database = tmp_path / "tokens.db"
+
+    def opened() -> TokenStore:
+        return SQLiteStore(database)
+
+    with HTTPX.open(source_at(site, users, store=opened())) as http:
+        assert http.get(site.url()).status == 200
+    before = dict(site.server.asked), len(site.server.site.received)
+    # Another process has nothing of what this one keeps in memory.
+    again = source_at(site, None, store=opened())
+    assert again.state == "fresh"
+    with HTTPX.open(again) as http:
+        assert http.get(site.url()).status == 200
+    assert (dict(site.server.asked), len(site.server.site.received)) == before
+    assert list(ProtectedResource(site.url(), store=opened()).subjects()) == ["me"]
+
+
+def test_an_application_signs_users_in_itself(site: ProtectedSite) -> None:
+    """`start_authorization` learns and registers; another process that shares the store finishes."""
+    store = MemoryStore()
+    started = ProtectedResource(site.url(), store=store, scope="read").start_authorization("alice")
+    alice = ProtectedResource(site.url(), store=store, scope="read").finish_authorization(user(started))
+    assert alice.subject == "alice"
+    assert alice.headers(site.url())["Authorization"].startswith("Bearer at")
+    assert alice.headers(site.url("/other")) == {}
+    assert [grant.scope for grant in site.server.grants] == ["read"]
+
+
+def test_sources_and_resources_are_pickled_without_secrets(site: ProtectedSite, tmp_path: Any) -> None:
+    """A pickled source is the same source at the same resource in another process; nothing secret is in it."""
+    api = ProtectedResource(
+        site.url(), store=SQLiteStore(tmp_path / "tokens.db"), client_id="svc", client_secret="very secret"
+    )
+    source = api.for_subject("me", sign_in=user, sign_in_timeout=5.0)
+    pickled = pickle.dumps(source)
+    assert b"very secret" not in pickled
+    read: TokenSource = pickle.loads(pickled)
+    assert (read.subject, read.store_key, read.state) == ("me", source.store_key, "missing")
+    copied = pickle.loads(pickle.dumps(api))
+    assert (copied.url, copied.issuer) == (api.url, None)
+
+
+def test_the_same_arguments_get_the_same_source(site: ProtectedSite, users: Users) -> None:
+    """One source for each resource, subject and way to sign in; before anything is learned it has the key of that."""
+    api = ProtectedResource(site.url())
+    assert api.for_subject("me", sign_in=users) is api.for_subject("me", sign_in=users)
+    assert api.for_subject("me") is not api.for_subject("you")
+    assert api.for_itself(scope="read") is api.for_itself(scope=["read"])
+    assert api.for_subject("me").store_key.startswith("resource/")
+
+
+def test_operations_by_hand_learn_first(site: ProtectedSite, users: Users) -> None:
+    """`renew`, `revoke` and `forget` work on the grant at the server that was learned."""
+    source = source_at(site, users)
+    first = source.token()
+    assert source.renew() != first
+    assert source.store_key.startswith("token/")
+    source.forget()
+    assert source.state == "missing"
+
+
+def test_a_url_that_describes_nothing_has_no_token(site: ProtectedSite, users: Users) -> None:
+    """Who asks for the token itself gets an error; who asks for headers gets none."""
+    site.is_protected, site.describes = False, False
+    source = source_at(site, users)
+    assert source.headers(site.url()) == {}
+    with raises(ConfigurationError, parameter="url"):
+        source.token()
+    with raises(ConfigurationError, parameter="url"):
+        source.renew()
