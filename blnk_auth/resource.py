@@ -15,8 +15,9 @@ from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, 
 from ._protocol.client_metadata import ClientMetadata
 from ._protocol.http_values import checked_audience, checked_token_parameters, joined_scope
 from ._protocol.signing import PrivateKey, SigningAlgorithm
+from ._resource.asking import SignIn
 from ._resource.pickled_resource import settings_of
-from ._resource.request_sign_in import RequestSignIn, SignIn
+from ._resource.request_sign_in import RequestSignIn
 from ._resource.resource_sign_ins import ResourceSignIns
 from ._resource.resource_state import ResourceState
 from ._resource.resource_token import ResourceToken

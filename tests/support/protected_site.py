@@ -114,7 +114,8 @@ class AuthorizationSite:
         self.asked["authorize"] += 1
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         self.resources.append(query.get("resource"))
-        assert query["client_id"] in self.clients and query["code_challenge_method"] == "S256"
+        assert query["client_id"] in self.clients
+        assert query["code_challenge_method"] == "S256"
         code = f"code{next(self._numbers)}"
         self.codes[code] = query, Grant(query["client_id"], query.get("resource"), query.get("scope"))
         back = urlencode({"code": code, "state": query["state"], "iss": self.issuer})
