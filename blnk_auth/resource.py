@@ -143,7 +143,7 @@ class ProtectedResource(ResourceSignIns):
     @property
     def store(self) -> TokenStore:
         """The store of everything that is kept."""
-        return self._state.store
+        return self._state.template.store
 
     def __repr__(self) -> str:
         return f"<ProtectedResource {self.url}>"

@@ -13,6 +13,7 @@ It never decides when a token is renewed: `_renewal` does.
 * `request_sign_in`: signs a user in from inside a request. `sign_in_attempt`: one such sign-in. `asking`: asks the
   user. `pending_requests`: stores who asks. `program_end`: ends all that with the program.
 * `resource_state`: what all sources of one resource share. `registered_client`: its client at one server.
-* `resource_token`: the token of one source. `wanted_token`: whose it is.
+* `resource_settings`: what the user passed. `resource_token`: the token of one source. `wanted_token`: whose it is.
+* `resource_rejections`: what follows when the resource rejects a request.
 * `resource_sign_ins`: sign-ins that the application starts and finishes. `pickled_resource`: what a pickle has.
 """

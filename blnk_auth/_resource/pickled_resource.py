@@ -20,13 +20,13 @@ _OF_ONE_PROCESS = frozenset({"on_event", "token_http", "step_up", "consent_ended
 
 def settings_of(state: ResourceState) -> dict[str, Any]:
     """The arguments of `ProtectedResource`, by name, from which another process can make the same one."""
-    given = {name: value for name, value in state.settings.items() if name not in _OF_ONE_PROCESS}
+    given = {name: value for name, value in state.settings.arguments.items() if name not in _OF_ONE_PROCESS}
     secret, key, cert, proxy = (given[name] for name in ("client_secret", "private_key", "cert", "proxy"))
     return {
         **given,
         "url": state.url,
-        "scope": state.scope,
-        "client_metadata": state.metadata,
+        "scope": state.settings.scope,
+        "client_metadata": state.settings.metadata,
         "client_secret": NotPickled("client_secret") if isinstance(secret, str) else secret,
         "private_key": NotPickled("private_key") if isinstance(key, str | bytes | Mapping) else key,
         "dpop": state.template.proofs.pickled,

@@ -68,11 +68,11 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
         ConfigurationError: The client cannot authenticate there.
     """
     provider = Provider(**{**learned.settings, "name": _name_of(learned.issuer)})
-    arguments = dict(settings)
+    arguments: dict[str, Any] = {**settings, "client_id": identity.client_id}
     if identity.how != "beforehand":
         # What the user passed is of another registration.
         arguments |= {"client_secret": identity.client_secret, "client_auth": identity.client_auth}
-    state = checked_state(provider, **{**arguments, "client_id": identity.client_id})
+    state = checked_state(provider, **arguments)
     state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
     return state
 

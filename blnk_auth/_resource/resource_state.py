@@ -18,12 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .._protocol.client_metadata import ClientMetadata
 from .._protocol.http_messages import HttpRequest, HttpResponse, Package
-from .._protocol.origins import AllowedOrigins, endpoint_origin
-from .._protocol.resource_metadata import ResourceChallenge, check_resource_url
+from .._protocol.resource_metadata import ResourceChallenge
 from .._renewal.cached_token import NoToken
-from .._renewal.client_settings import checked_state
 from .._renewal.client_state import ClientState
 from .._renewal.failure import Failure
 from .._renewal.operations import Operations
@@ -35,16 +32,15 @@ from .._transport.metadata_fetch import MOST_SECONDS, MetadataFetch
 from .._transport.network import transport_for
 from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
 from ..events import Event
-from ..provider import Provider
-from ..stores._token_store import TokenStore
 from ..token import Token
-from .client_identity import ClientIdentity, IdentitySettings
+from .client_identity import ClientIdentity
 from .dynamic_registration import Send
 from .known import LIFETIME
 from .learned import Learned
 from .learning import learn
 from .registered_client import RegisteredClient, state_at_server
 from .registering import identify
+from .resource_settings import ResourceSettings
 
 if TYPE_CHECKING:
     from ..source import TokenSource
@@ -64,53 +60,33 @@ class ResourceState:
     """What all sources of one protected resource share. May be used from any thread or task.
 
     Args:
-        settings: The arguments of `ProtectedResource`, by name.
+        given: The arguments of `ProtectedResource`, by name.
+
+    Attributes:
+        settings: The same, checked.
+        url: The URL of the resource, as the user named it.
+        template: What the states of all its clients share, see `ResourceSettings`.
+        flights: What is done now on a worker thread, by what it is about.
+        sources: The sources of the resource that are in use.
+        client: The client that was used last. None: nothing was learned in this process yet.
 
     Raises:
         ConfigurationError: An argument cannot work.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        further = dict(settings)
-        self.url: str = further.pop("url")
-        check_resource_url(self.url)
-        self.origin: str = str(endpoint_origin(self.url, "url"))
-        self.scope: str | None = further.pop("scope")
-        self.metadata: ClientMetadata | None = further.pop("client_metadata")
-        # What the API asks for is what a sign-in asks for.
-        further |= {"step_up": "raise", "consent_ended": "event"}
-        self.template: ClientState = self._checked(further)
-        self.settings: dict[str, Any] = {**further, "store": self.template.store}
-        self._identity = IdentitySettings(
-            client_id=further["client_id"],
-            client_secret=further["client_secret"],
-            client_auth=further["client_auth"],
-            redirect_uri=further["redirect_uri"],
-            metadata=self.metadata or ClientMetadata(),
-            scope=self.scope,
-            has_key=further["private_key"] is not None or further["client_assertion"] is not None,
-            has_certificate=further["cert"] is not None or further["token_http"] is not None,
-        )
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.settings: ResourceSettings = ResourceSettings(given)
+        self.url: str = self.settings.url
+        self.template: ClientState = self.settings.template
         self.flights: SingleFlight = SingleFlight()
         self.sources: weakref.WeakValueDictionary[object, TokenSource] = weakref.WeakValueDictionary()
         self.client: RegisteredClient | None = None
-        """The client that was used last; None: nothing was learned in this process yet."""
+        self._clock: Callable[[], float] = self.template.clock
         self._states: dict[tuple[str, str, object], ClientState] = {}
         self._failure: Failure | None = None
         self._unprotected_until: float | None = None
         self._asked_again_at: float | None = None
         self._learned_from: tuple[ResourceChallenge, float] | None = None
-
-    def _checked(self, settings: Mapping[str, Any]) -> ClientState:
-        """The state that a client would have whose server is the resource itself: checks what the user passed."""
-        server = Provider(name=self.origin.partition("://")[2], token_endpoint=self.url, api_origins=(self.origin,))
-        public = {"client_id": "unknown", "client_secret": None, "private_key": None, "client_assertion": None}
-        return checked_state(server, **{**settings, **public, "client_auth": "none"})
-
-    @property
-    def store(self) -> TokenStore:
-        """Where everything is stored."""
-        return self.template.store
 
     @property
     def operations(self) -> Operations:
@@ -118,29 +94,9 @@ class ResourceState:
         return self.template.operations
 
     @property
-    def redirect_uri(self) -> str | None:
-        """Where servers send the browser after a sign-in."""
-        return self.template.redirect_uri
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Returns the time, in UTC epoch seconds."""
-        return self.template.clock
-
-    @property
     def store_key(self) -> str:
         """The key of what was learned."""
         return resource_key(self.url)
-
-    @property
-    def allowed_origins(self) -> AllowedOrigins:
-        """The one origin that tokens are sent to."""
-        return self.template.rules.origins
-
-    @property
-    def wants_proofs(self) -> bool:
-        """Whether tokens are bound to a key (RFC 9449)."""
-        return self.template.proofs.are_wanted
 
     @property
     def wait_timeout(self) -> float:
@@ -169,11 +125,11 @@ class ResourceState:
     def is_unprotected(self) -> bool:
         """Whether the resource has described no sign-in lately, so that requests need no token."""
         until = self._unprotected_until
-        return until is not None and self.client is None and self.clock() < until
+        return until is not None and self.client is None and self._clock() < until
 
     def check_cooldown(self) -> None:
         """Raise the error of the last attempt, while it is too early for another one."""
-        failure, now = self._failure, self.clock()
+        failure, now = self._failure, self._clock()
         if failure is not None and failure.is_active(now):
             raise failure.error_at(now)
 
@@ -191,7 +147,7 @@ class ResourceState:
 
         Args:
             package: The caller's HTTP package. None: one that is in use.
-            challenge: What a rejection said of how to get a token.
+            challenge: What a rejection specifies of how to get a token.
             is_rejected: The resource rejects a token of the server that it named, and may name another one by now.
             other_than: A client that its server no longer knows.
 
@@ -216,7 +172,7 @@ class ResourceState:
         if self.client is not None:
             return self.client
         try:
-            learned = learn(self.url, fetch=_Offline(self.url), store=self.store, now=self.clock())
+            learned = learn(self.url, fetch=_Offline(self.url), store=self.template.store, now=self._clock())
             return None if learned is None else self._client_of(learned, None, None, [], send=_unsent)
         except TemporarilyUnavailable:
             return None
@@ -226,7 +182,7 @@ class ResourceState:
 
         The same challenge leads to learning once a minute at most.
         """
-        now, last = self.clock(), self._learned_from
+        now, last = self._clock(), self._learned_from
         if challenge is None or (
             last is not None and last[0] == challenge and last[1] <= now < last[1] + _ASK_AGAIN_EVERY
         ):
@@ -235,7 +191,7 @@ class ResourceState:
         return True
 
     def _may_ask_again(self) -> bool:
-        now, last = self.clock(), self._asked_again_at
+        now, last = self._clock(), self._asked_again_at
         if last is not None and last <= now < last + _ASK_AGAIN_EVERY:
             return False
         self._asked_again_at = now
@@ -258,7 +214,7 @@ class ResourceState:
             raise
         self._failure = None
         if found is None:
-            self._unprotected_until = self.clock() + LIFETIME
+            self._unprotected_until = self._clock() + LIFETIME
             return None
         if self.client is not None and self.client.learned.issuer != found.learned.issuer:
             detail = f"{self.client.learned.issuer} before, {found.learned.issuer} now"
@@ -268,7 +224,7 @@ class ResourceState:
 
     def _remember(self, error: BlnkAuthError) -> None:
         if self.client is None:
-            now = self.clock()
+            now = self._clock()
             self._failure = Failure.after(
                 self._failure,
                 error,
@@ -281,11 +237,11 @@ class ResourceState:
     def _learn(
         self, package: Package | None, challenge: ResourceChallenge | None, events: list[Event], *, again: bool
     ) -> Learned | None:
-        known, now = self.client, self.clock()
+        known, now = self.client, self._clock()
         reach: Reach = "public" if known is None else known.learned.reach
         fetch = MetadataFetch(self.template.network, package, self.url, reach=reach)
         try:
-            learned = learn(self.url, fetch=fetch, store=self.store, now=now, challenge=challenge, again=again)
+            learned = learn(self.url, fetch=fetch, store=self.template.store, now=now, challenge=challenge, again=again)
         except BlnkAuthError:
             if known is None:
                 raise
@@ -306,17 +262,17 @@ class ResourceState:
         events: list[Event],
         send: Send | None = None,
     ) -> RegisteredClient:
-        known, now = self.client, self.clock()
+        known, now = self.client, self._clock()
         is_same = known is not None and _is_same_server(known.learned, learned)
         if known is not None and is_same and other_than is None and known.identity.is_usable(now):
             return known._replace(learned=learned)
         network = self.template.network.limited_to(AddressRule(learned.url, learned.reach))
         identity = identify(
             learned,
-            self._identity,
+            self.settings.identity,
             send=send or transport_for(package, network).send,
-            store=self.store,
-            clock=self.clock,
+            store=self.template.store,
+            clock=self._clock,
             monotonic=time.monotonic,
             lock_timeout=self.template.policy.lock_timeout,
             events=events,
@@ -325,10 +281,10 @@ class ResourceState:
         key = (learned.issuer, identity.client_id, identity.client_secret)
         state = self._states.get(key)
         if state is None or not is_same:
-            state = self._states[key] = state_at_server(learned, identity, self.settings)
+            state = self._states[key] = state_at_server(learned, identity, self.settings.arguments)
             for oldest in [*self._states][:-_MOST_STATES]:
                 del self._states[oldest]
-        return RegisteredClient(learned, identity, state, self.scope)
+        return RegisteredClient(learned, identity, state, self.settings.scope)
 
 
 class _Offline:

@@ -16,11 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .._protocol.challenges import renewal_may_help
 from .._protocol.demands import DEMAND_STATUSES
-from .._protocol.http_messages import ApiAnswer, Package
+from .._protocol.http_messages import Package
 from .._protocol.origins import Origin
-from .._protocol.resource_metadata import resource_challenge
 from .._renewal.cached_token import CachedToken
 from .._renewal.credential import ProofOfPossession, RequestRules, credential_of, why_withheld
 from .._renewal.current_token import CurrentToken
@@ -30,15 +28,16 @@ from ..events import Event
 from ..source import TokenSource, source_of
 from ..token import Token
 from .registered_client import RegisteredClient
+from .resource_rejections import ResourceRejections
 from .resource_state import NO_TOKEN, ResourceState, not_protected
 from .wanted_token import WantedToken
 
 if TYPE_CHECKING:
     from .._renewal.operations import Operations
-    from .._renewal.sign_in_demands import SignInDemands
     from .request_sign_in import RequestSignIn
 
 Obtained = TypeVar("Obtained", CachedToken, CachedToken | None)
+TokenOf = Callable[[CurrentToken], Flight[CachedToken] | Obtained]
 
 _UNKNOWN_CLIENT = "invalid_client"
 """The error code of a server that no longer knows the client (RFC 6749 section 5.2)."""
@@ -58,7 +57,7 @@ class ResourceToken:
         rules: Where it may be sent, and which responses are judged.
     """
 
-    __slots__ = ("_kept", "_pickled", "_sign_in", "current", "resource", "rules", "wanted")
+    __slots__ = ("_kept", "_pickled", "_sign_in", "_wanted", "current", "resource", "rules")
 
     def __init__(
         self,
@@ -68,16 +67,16 @@ class ResourceToken:
         pickled: Callable[[], tuple[Any, ...]],
     ) -> None:
         self.resource: ResourceState = resource
-        self.wanted: WantedToken = wanted
+        self._wanted: WantedToken = wanted
         self.current: CurrentToken | None = None
         self._kept: TokenSource | None = None
         """Keeps the current token the only one of its grant, for everything that asks its client for it."""
         self._sign_in = sign_in
         self._pickled = pickled
         self.rules: RequestRules = RequestRules(
-            resource.allowed_origins,
+            resource.template.rules.origins,
             covers=resource.covers,
-            proof=_ResourceProofs(self) if resource.wants_proofs else None,
+            proof=_ResourceProofs(self) if resource.template.proofs.are_wanted else None,
             rejection_statuses=frozenset({401}),
             judged_statuses=DEMAND_STATUSES,
             wait_timeout=resource.wait_timeout + (0.0 if sign_in is None else sign_in.wait_timeout(resource.template)),
@@ -90,7 +89,7 @@ class ResourceToken:
 
     @property
     def subject(self) -> str | None:
-        return self.wanted.subject
+        return self._wanted.whose()
 
     @property
     def store_key(self) -> str:
@@ -121,17 +120,17 @@ class ResourceToken:
 
     def renew_by_hand(self, rejected: Token | None) -> Flight[CachedToken]:
         """See `TokenSource.renew`."""
-        return self._fly(("renew", rejected), lambda: self._renew_by_hand(rejected))
+        return self.fly(("renew", rejected), lambda: self._renew_by_hand(rejected))
 
     def other_than(self, before: CachedToken | None, landed: CachedToken) -> Token:
         """See `CurrentToken.other_than`."""
-        return self._known.other_than(before, landed)
+        return landed.token if self.current is None else self.current.other_than(before, landed)
 
     # --- for requests: see `credential` ------------------------------------------------------------------------------
 
     @property
-    def after_rejection(self) -> ResourceToken:
-        return self
+    def after_rejection(self) -> ResourceRejections:
+        return ResourceRejections(self)
 
     def fresh(self) -> CachedToken | None:
         current = self.current
@@ -147,7 +146,7 @@ class ResourceToken:
             return NO_TOKEN
         else:
             self.resource.check_cooldown()
-        return self._fly("ready", lambda: self._ready(package))
+        return self.fly("ready", lambda: self._ready(package))
 
     def api_headers(self) -> Mapping[str, str]:
         return {}
@@ -161,38 +160,10 @@ class ResourceToken:
             )
         self.operations.emit([Event("token_withheld", self.store_key, detail)])
 
-    def is_rejection(self, answer: ApiAnswer) -> bool:
-        return renewal_may_help(answer) if self.current is None else self.current.is_rejection(answer)
-
-    @property
-    def demands(self) -> SignInDemands:
-        return self._known.demands
-
-    def is_current(self, cached: CachedToken) -> bool:
-        if cached.header is None:
-            return self.cached is None
-        return self.current is not None and self.current.is_current(cached)
-
-    def replace(
-        self,
-        rejected: CachedToken,
-        package: Package,
-        cause: str,
-        answer: ApiAnswer | None = None,
-        *,
-        is_repeated: bool = True,
-    ) -> Flight[CachedToken | None]:
-        # All requests without a token wait for the same: that one is learned of.
-        about = None if rejected.header is None else (rejected.token, cause)
-        key = ("replace", about, is_repeated)
-        return self._fly(key, lambda: self._replace(rejected, package, cause, answer, is_repeated=is_repeated))
-
-    def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
-        return self.current is not None and self.current.note_retry(cached, cause, accepted=accepted)
-
     # --- on a worker thread ------------------------------------------------------------------------------------------
 
-    def _fly(self, key: object, work: Callable[[], Any]) -> Flight[Any]:
+    def fly(self, key: object, work: Callable[[], Any]) -> Flight[Any]:
+        """Run `work` on a worker thread; callers with the same key share it."""
         if self._sign_in is not None:
             self._sign_in.check_caller()
         return self.resource.flights.join_or_start((self, key), work, _nothing)
@@ -201,44 +172,29 @@ class ResourceToken:
         client = self.resource.known_client(package)
         if client is None:
             return NO_TOKEN
-        return self._obtain(client, package, lambda current: _landed(current, current.ready(package)))
+        return self.obtain(client, package, lambda current: current.ready(package))
 
     def _renew_by_hand(self, rejected: Token | None) -> CachedToken:
         client = self.resource.known_client(None)
         if client is None:
             raise not_protected(self.resource.url)
-        return self._obtain(client, None, lambda current: _landed(current, current.renew_by_hand(rejected)))
+        return self.obtain(client, None, lambda current: current.renew_by_hand(rejected))
 
-    def _replace(
-        self, rejected: CachedToken, package: Package, cause: str, answer: ApiAnswer | None, *, is_repeated: bool
-    ) -> CachedToken | None:
-        challenge = None if answer is None else resource_challenge(answer.headers)
-        before, is_bare = self.current, rejected.header is None
-        if is_bare and self.resource.client is None and not self.resource.may_learn_from(challenge):
-            return None
-        client = self.resource.known_client(package, challenge=challenge, is_rejected=not is_bare)
-        if client is None:
-            return None
-
-        def another(current: CurrentToken) -> CachedToken | None:
-            if is_bare or current is not before:
-                return _landed(current, current.ready(package))
-            flight = current.replace(rejected, package, cause)
-            return None if flight is None else _landed(current, flight)
-
-        return self._obtain(client, package, another, asks_user=is_repeated)
-
-    def _obtain(
-        self,
-        client: RegisteredClient,
-        package: Package | None,
-        token_of: Callable[[CurrentToken], Obtained],
-        *,
-        asks_user: bool = True,
+    def obtain(
+        self, client: RegisteredClient, package: Package | None, token_of: TokenOf[Obtained], *, asks_user: bool = True
     ) -> CachedToken | Obtained:
-        """The token of this client, after a sign-in where one is needed and permitted.
+        """The token of this client, after a sign-in where one is needed and permitted. Blocks; for a worker thread.
 
         If the server no longer knows the client, another one is registered, once.
+
+        Args:
+            client: The client at the server that the resource names.
+            package: The caller's HTTP package.
+            token_of: Returns the token, or the flight that brings it.
+            asks_user: Whether a user may be asked to sign in.
+
+        Raises:
+            BlnkAuthError: There is no token.
         """
         try:
             return self._obtain_from(client, package, token_of, asks_user=asks_user)
@@ -252,17 +208,13 @@ class ResourceToken:
         return self._obtain_from(another, package, token_of, asks_user=asks_user)
 
     def _obtain_from(
-        self,
-        client: RegisteredClient,
-        package: Package | None,
-        token_of: Callable[[CurrentToken], Obtained],
-        *,
-        asks_user: bool,
+        self, client: RegisteredClient, package: Package | None, token_of: TokenOf[Obtained], *, asks_user: bool
     ) -> CachedToken | Obtained:
         current = self._use(client)
         rejected = current.cached
         try:
-            return token_of(current)
+            found = token_of(current)
+            return found.wait(current.rules.wait_timeout) if isinstance(found, Flight) else found
         except SignInRequired as error:
             if self._sign_in is None or not asks_user:
                 raise
@@ -272,19 +224,13 @@ class ResourceToken:
 
     def _use(self, client: RegisteredClient) -> CurrentToken:
         """Be the token of this client from now on."""
-        grant, current = self.wanted.grant(client), self.current
+        grant, current = self._wanted.grant(client), self.current
         if current is not None and current.state is client.state and current.grant == grant:
             return current
         source = source_of(client.state.current_token(grant))
         found = cast("CurrentToken", credential_of(source))
         self.current, self._kept = found, source
         return found
-
-    @property
-    def _known(self) -> CurrentToken:
-        if self.current is None:
-            raise not_protected(self.resource.url)
-        return self.current
 
 
 class _ResourceProofs:
@@ -304,10 +250,6 @@ class _ResourceProofs:
     def _of_client(self) -> ProofOfPossession | None:
         current = self._token.current
         return None if current is None else current.state.rules.proof
-
-
-def _landed(current: CurrentToken, ready: CachedToken | Flight[CachedToken]) -> CachedToken:
-    return ready.wait(current.rules.wait_timeout) if isinstance(ready, Flight) else ready
 
 
 def _nothing() -> None:

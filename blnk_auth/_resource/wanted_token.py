@@ -7,7 +7,7 @@ same token. It promises that each of them names the resource (RFC 8707). It neve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from .._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 from .registered_client import RegisteredClient
@@ -16,9 +16,8 @@ from .registered_client import RegisteredClient
 class WantedToken(Protocol):
     """Whose token it is."""
 
-    @property
-    def subject(self) -> str | None:
-        """Whose grant it is; None for the client's own."""
+    def whose(self) -> str | None:
+        """The subject whose grant it is; None for the client's own."""
         ...
 
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
@@ -36,6 +35,9 @@ class OfSubject:
 
     subject: str
 
+    def whose(self) -> str:
+        return self.subject
+
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
         return RefreshTokenGrant(self.subject, None, client.resource)
 
@@ -50,7 +52,9 @@ class OfItself:
     scope: str | None = None
     audience: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
-    subject: ClassVar[None] = None
+
+    def whose(self) -> None:
+        return None
 
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
         return ClientCredentialsGrant.checked(

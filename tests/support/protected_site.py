@@ -42,7 +42,7 @@ class AuthorizationSite:
         replayed: Refresh tokens that were spent twice.
         metadata: Changes to its metadata document.
         expires_in: The lifetime of access tokens, in seconds.
-        clients: The registered clients, by id: what they said of themselves.
+        clients: The registered clients, by id: what was registered of each.
     """
 
     def __init__(self, path: str = "") -> None:
