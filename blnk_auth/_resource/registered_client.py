@@ -67,7 +67,8 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
     Raises:
         ConfigurationError: The client cannot authenticate there.
     """
-    provider = Provider(**{**learned.settings, "name": _name_of(learned.issuer)})
+    described: dict[str, Any] = {**learned.settings, "name": _name_of(learned.issuer)}
+    provider = Provider(**described)
     arguments: dict[str, Any] = {**settings, "client_id": identity.client_id}
     if identity.how != "beforehand":
         # What the user passed is of another registration.
