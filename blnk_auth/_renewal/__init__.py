@@ -6,7 +6,7 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `server_pause`: how long the server asked a client to wait.
 * `renewal`, `loading_and_saving`, `token_endpoint`, `ports`: one renewal. `predecessor`, `succession`: what a
   new token replaces, and what it keeps of the token before it. `proofs`: the DPoP keys of a client.
-* `sign_in_demands`: what follows when the API asks for a new sign-in.
+* `sign_in_demands`: what follows when the API asks for a new sign-in. `sign_in_state`: what sign-ins share.
 * `grant_operations`, `revocation`: what users do by hand. `client_grants`, `due_grants`, `keepalive`: the same for many
   grants.
 * `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.

@@ -25,11 +25,11 @@ from .authorization_grants import Attempt, AuthorizationGrant
 from .clocks import clock_of
 from .credential import OnDemand, RequestRules
 from .current_token import CurrentToken
-from .last_sweep import LastSweep
 from .operations import Operations
 from .ports import Ports
 from .proofs import DpopSetting, Proofs
 from .server_pause import ServerPause
+from .sign_in_state import SignInState
 from .single_flight import SingleFlight
 from .sources import Sources
 from .store_keys import Registration
@@ -62,9 +62,7 @@ class ClientState:
         rules: What the request flow needs to know of every source.
         sources: The source and the current token of each grant.
         operations: Runs an operation on a worker thread and emits its events.
-        loopback_ports: The ports that a sign-in on this machine listens on if one of them is free, where `redirect_uri`
-            names none. Empty: any port.
-        last_sweep: When abandoned sign-ins were last looked for.
+        sign_ins: What its sign-ins share.
     """
 
     def __init__(
@@ -89,14 +87,13 @@ class ClientState:
         self.policy = policy
         self.network = network
         self.clock: Callable[[], float] = clock_of(clock)
-        self.loopback_ports: tuple[int, ...] = ()
         self.proofs: Proofs = Proofs(dpop, provider.dpop_algorithms, self.clock)
         self.pause: ServerPause = ServerPause(policy.max_retry_after)
         self.flights: SingleFlight = SingleFlight()
         self.sources: Sources = Sources()
         wait_timeout = policy.lock_timeout + policy.request_deadline + _SAVE_GRACE
         self.operations: Operations = Operations(provider=provider.name, on_event=on_event, wait_timeout=wait_timeout)
-        self.last_sweep: LastSweep = LastSweep()
+        self.sign_ins: SignInState = SignInState()
         self.rules: RequestRules = RequestRules(
             provider.origins,
             has_api_headers=bool(provider.api_headers),

@@ -131,7 +131,7 @@ class InteractiveSignIn:
         parts = urlsplit(self._redirect_uri)
         host = str(parts.hostname)
         port = parts.port if self._settings.port is None else self._settings.port
-        usual = self._state.loopback_ports if port is None else ()
+        usual = self._state.sign_ins.loopback_ports if port is None else ()
         listening = listen_on_first(host, usual) or listen(host, port or 0)
         self._address = Address(host, int(listening[0].getsockname()[1]), parts.path or "/", parts.query)
         return listening

@@ -179,7 +179,7 @@ class AuthorizationStart:
     def _sweep(self) -> None:
         """Called after the caller has the URL, so that nobody waits for it."""
         now = self._state.clock()
-        if self._state.last_sweep.is_over(now):
+        if self._state.sign_ins.last_sweep.is_over(now):
             self._pending.sweep(now)
 
 

@@ -29,7 +29,7 @@ from blnk_auth import (
     TemporarilyUnavailable,
 )
 from blnk_auth._protocol.http_messages import HttpResponse, NoResponse
-from blnk_auth._renewal.last_sweep import LastSweep
+from blnk_auth._renewal.sign_in_state import LastSweep
 from blnk_auth._sign_in import finish_authorization
 from blnk_auth._sign_in.pending_sign_ins import PENDING_LIFETIME
 

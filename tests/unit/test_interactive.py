@@ -468,7 +468,7 @@ def test_f58_the_first_free_port_of_those_that_the_server_knows_is_used() -> Non
     """F58: a client that was registered with several; if none is free, any other port, which most servers accept."""
     the_world = world()
     with taken() as first, taken() as second:
-        the_world.client._state.loopback_ports = (first, second)
+        the_world.client._state.sign_ins.loopback_ports = (first, second)
         with Attempt(the_world) as attempt:
             assert attempt.port not in (first, second)
             attempt.world.server.will(pair(1))
@@ -476,7 +476,7 @@ def test_f58_the_first_free_port_of_those_that_the_server_knows_is_used() -> Non
     with taken() as free:
         pass
     with taken() as first:
-        the_world.client._state.loopback_ports = (first, free)
+        the_world.client._state.sign_ins.loopback_ports = (first, free)
         with Attempt(the_world) as attempt:
             assert attempt.port == free
             attempt.world.server.will(pair(2))
