@@ -246,6 +246,16 @@ class SignInDemands(Protocol):
         """Report and remember a demand. Returns the error to raise; None if the caller gets the API's response."""
         ...
 
+    def sign_in(self, error: SignInRequired, sent: CachedToken, package: Package) -> Flight[CachedToken] | None:
+        """Begin, or join, the sign-in that a demand asks for; None if no user is asked from inside a request.
+
+        Args:
+            error: What `note` returned.
+            sent: The token that the request carried.
+            package: The caller's HTTP package.
+        """
+        ...
+
     def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
         """Report, once, that a token was rejected whose HTTP client visibly lacks the certificate it is bound to."""
         ...

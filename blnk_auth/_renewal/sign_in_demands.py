@@ -174,6 +174,9 @@ class SignInDemands:
         is_raised = current.grant.subject is not None and current.rules.on_demand.get(demand.reason) == "raise"
         return error.replace() if is_raised else None
 
+    def sign_in(self, error: SignInRequired, sent: CachedToken, package: Package) -> Flight[CachedToken] | None:
+        """None: an `OAuthClient` never asks a user from inside a request; see `_resource/step_up.py`."""
+
     def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
         """Report, once, that a token was rejected whose HTTP client visibly lacks the certificate it is bound to.
 

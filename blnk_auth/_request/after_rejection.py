@@ -3,7 +3,7 @@
 Used by `attempts`, for all auth classes. It promises:
 
 * A request is repeated with another token at most once, and only if it carried our token and its body can provably be
-  sent again.
+  sent again. It is repeated once more if a user has signed in because of the second response.
 * A response that is not repeated reaches the caller unchanged.
 
 It never sends a request itself.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._protocol.http_messages import ApiAnswer, Package
 from .._renewal.cached_token import CachedToken
-from .._renewal.credential import Credential, RenewalAfterRejection, SignInDemands
+from .._renewal.credential import Credential, RenewalAfterRejection
 from ..errors import BlnkAuthError
 from .before_sending import token_to_send
 from .blocking_and_async import FlightWait, Wait, Waits
@@ -134,11 +134,21 @@ class Retry(NamedTuple):
         cached: The token to repeat it with.
         cause: Identifies the request, in case this token is rejected too: see `rejections.cause_of`.
         was_renewed: Whether the token is the result of a renewal because of the rejection.
+        has_signed_in: Whether a user has signed in because of the rejection. That happens once for each request.
     """
 
     cached: CachedToken
     cause: str
     was_renewed: bool = False
+    has_signed_in: bool = False
+
+
+class _Judged(NamedTuple):
+    """A response that was judged: what the API answered, to which token, through which package."""
+
+    answer: ApiAnswer
+    sent: CachedToken
+    package: Package
 
 
 def retry_after_rejection(
@@ -165,8 +175,7 @@ def retry_after_rejection(
         sent.was_accepted = True
     demand = None if sent.header is None else renewal.demands.find(answer, sent)
     if demand is not None:
-        newer = yield from _after_demand(renewal.demands, demand, answer, sent, package)
-        return Retry(newer, _cause_of(rejection)) if newer is not None and rejection.is_replayable() else None
+        return (yield from _after_demand(credential, demand, rejection, _Judged(answer, sent, package)))
     if not is_rejection_status:
         return None
     return (yield from _retry_renewed(credential, sent, rejection, answer, package))
@@ -208,15 +217,26 @@ def _retry_renewed(
 
 
 def _after_demand(
-    demands: SignInDemands, demand: Demand, answer: ApiAnswer, sent: CachedToken, package: Package
-) -> Waits[CachedToken | None]:
-    """The token of a newer sign-in than the one that was sent, after a response that asks for one; None: reported."""
-    from .after_demand import newer_token, report
+    credential: Credential, demand: Demand, rejection: ApiRejection, judged: _Judged
+) -> Waits[Retry | None]:
+    """How to repeat the request after a response that asks for a newer sign-in; None: it was reported."""
+    from .after_demand import newer_token
 
-    newer = yield from newer_token(demands, sent, package)
-    if newer is None:
-        report(demands, demand, answer, sent)
-    return newer
+    renewal = credential.after_rejection
+    newer = None if renewal is None else (yield from newer_token(renewal.demands, judged.sent, judged.package))
+    if newer is not None:
+        return Retry(newer, _cause_of(rejection)) if rejection.is_replayable() else None
+    return (yield from _after_sign_in(credential, demand, rejection, judged))
+
+
+def _after_sign_in(
+    credential: Credential, demand: Demand, rejection: ApiRejection, judged: _Judged
+) -> Waits[Retry | None]:
+    """How to repeat the request after a sign-in that its response has caused; None: there was none."""
+    from .after_demand import signed_in
+
+    newer = yield from signed_in(credential, demand, *judged, is_replayable=rejection.is_replayable)
+    return None if newer is None else Retry(newer, _cause_of(rejection), has_signed_in=True)
 
 
 def _note_certificate(
@@ -236,11 +256,14 @@ def _report_if_demanded(renewal: RenewalAfterRejection, answer: ApiAnswer, sent:
         report(renewal.demands, demand, renewed, sent)
 
 
-def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | None, package: Package) -> Waits[None]:
-    """Note whether the newer token was accepted.
+def judge_retry(
+    credential: Credential, retry: Retry, rejection: ApiRejection | None, package: Package
+) -> Waits[Retry | None]:
+    """Note whether the newer token was accepted, and return how to repeat the request; None if that was the last time.
 
     If it was rejected and no rejection had led to it, it is renewed for the requests that follow: another process had
     stored it, and the server has revoked it too. This request has been repeated once, so its caller gets the response.
+    If the API asks for a new sign-in, and a user may be asked from inside a request, it is repeated once more.
 
     Args:
         credential: Supplied the token, and renews it.
@@ -253,11 +276,11 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
     """
     renewal = credential.after_rejection
     if renewal is None:
-        return
+        return None
     if rejection is None or rejection.status_code not in credential.rules.rejection_statuses:
         renewal.note_retry(retry.cached, retry.cause, accepted=True)
     if rejection is None or not rejection.carried_ours:
-        return
+        return None
     answer = yield from _answer(credential, retry.cached, rejection)
     answer = _after_renewal(answer) if retry.was_renewed else answer
     demand = renewal.demands.find(answer, retry.cached)
@@ -266,10 +289,14 @@ def judge_retry(credential: Credential, retry: Retry, rejection: ApiRejection | 
         if renewal.note_retry(retry.cached, retry.cause, accepted=False) and demand is None:
             with contextlib.suppress(BlnkAuthError):
                 yield from _renewed(credential, renewal, retry.cached, _Why(retry.cause, package, answer))
-    if demand is not None:
-        from .after_demand import report
+    if demand is None:
+        return None
+    if not retry.has_signed_in:
+        return (yield from _after_sign_in(credential, demand, rejection, _Judged(answer, retry.cached, package)))
+    from .after_demand import report
 
-        report(renewal.demands, demand, answer, retry.cached)
+    report(renewal.demands, demand, answer, retry.cached)
+    return None
 
 
 class _Why(NamedTuple):

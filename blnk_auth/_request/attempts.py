@@ -4,7 +4,7 @@ Used by all auth classes, which present each response to a request with our toke
 again or return the response. It promises:
 
 * A request is sent at most three times: once more with another token, and once more with the nonce that the API asks
-  for. In either order, each time with a fresh proof.
+  for, or after a user has signed in. In any order, each time with a fresh proof.
 * A redirected request is another request. If it has lost its proof on the way, it is sent once more with one.
 * It is repeated only if it carried our token and its body can provably be sent again.
 * A response that is about the proof never leads to a renewal, and shows nothing about the token.
@@ -86,17 +86,18 @@ class Attempts:
     def _after_judging(self, response: ApiRejection) -> Waits[CachedToken | None]:
         rejection = response if response.status_code in self._credential.rules.judged_statuses else None
         if self._retry is not None:
-            yield from judge_retry(self._credential, self._retry, rejection, self._package)
-            return None
+            again = yield from judge_retry(self._credential, self._retry, rejection, self._package)
+            return None if again is None else self._repeated(again)
         if rejection is None:
             # After a redirect to another origin, the answered request did not have the token.
             if response.carried_ours:
                 self.sent.was_accepted = True
             return None
-        self._retry = yield from retry_after_rejection(self._credential, self.sent, rejection, self._package)
-        if self._retry is None:
-            return None
-        self.sent = self._retry.cached
+        retry = yield from retry_after_rejection(self._credential, self.sent, rejection, self._package)
+        return None if retry is None else self._repeated(retry)
+
+    def _repeated(self, retry: Retry) -> CachedToken:
+        self._retry, self.sent = retry, retry.cached
         return self.sent
 
 

@@ -16,4 +16,5 @@ It never decides when a token is renewed: `_renewal` does.
 * `resource_settings`: what the user passed. `resource_token`: the token of one source. `wanted_token`: whose it is.
 * `resource_rejections`: what follows when the resource rejects a request.
 * `resource_sign_ins`: sign-ins that the application starts and finishes. `pickled_resource`: what a pickle has.
+* `step_up`: has the user sign in again where the resource asks for more.
 """

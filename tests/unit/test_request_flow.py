@@ -115,6 +115,7 @@ class Scripted(Source):
         self.tokens = {name: CachedToken(Token(name), NEVER_RENEWED, prefix=prefix) for name in ("at1", "at2", "at3")}
         self._ready = list(row.ready)
         self._replace = list(row.replace)
+        self._signs_in = list(row.signs_in)
 
     @property
     def _credential(self) -> Credential:
@@ -166,6 +167,12 @@ class Scripted(Source):
     def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
         self.log.append("reported")
         return SignInRequired("more is asked for", reason=demand.reason) if self.row.raises else None
+
+    def sign_in(self, error: SignInRequired, sent: CachedToken, package: str) -> Flight[CachedToken] | None:
+        if not self._signs_in:
+            return None
+        self.log.append(f"sign in for {sent.token.access_token}")
+        return self._landed(self._signs_in.pop(0))
 
     def note_missing_certificate(self, sent: CachedToken, *, was_renewed: bool) -> None:
         raise AssertionError("no request of this file is sent over TLS by an adapter of requests")
@@ -235,6 +242,8 @@ class Row:
     """The token of a newer sign-in: in the store; with `=` before it, in memory."""
     raises: bool = False
     """Whether the user wants an error when a new sign-in is asked for."""
+    signs_in: tuple[str | BlnkAuthError, ...] = ()
+    """What each sign-in from inside the request brings; empty: no user is asked."""
     is_current: bool = True
     is_static: bool = False
     is_replayable: bool = True
@@ -243,8 +252,8 @@ class Row:
     header_name: str = "Authorization"
     api_headers: Mapping[str, str] | BlnkAuthError = field(default_factory=dict)
     origins: tuple[str, ...] | None = None
-    cause: str = "POST /accounts"
-    """What a rejection is remembered by."""
+    cause: str | None = "POST /accounts"
+    """What a rejection is remembered by; None: each of two by another."""
     was_accepted: bool = True
     """Whether a first attempt that was not rejected shows that the API accepts the token."""
     also_sent: Mapping[str, str] = field(default_factory=dict)
@@ -266,6 +275,7 @@ B1, B2, B3 = "Bearer at1", "Bearer at2", "Bearer at3"
 D1, D2 = "DPoP at1", "DPoP at2"
 OWN_PROOF = {"DPoP": "of the user's own"}
 RENEW = ("judge", "replace at1")
+ASKED_FOR = ("at1 step_up", "reported", "sign in for at1")
 
 ROWS = (
     # Attaching
@@ -366,6 +376,33 @@ ROWS = (
         replace=("at2",), ended_status=401, ended_late=True),
     Row("the same while renewals do not help", (B1,), SignInRequired, (*RENEW, "at1 consent_ended", "reported"),
         (REJECTED,), replace=(None,), ended_status=401, ended_late=True, raises=True),
+    # A user who signs in again from inside the request
+    Row("a user signs in for more scope: repeated", (B1, B2), 200, (*ASKED_FOR, "at2 accepted"), (SCOPE, OK),
+        raises=True, signs_in=("at2",), cause=ASKED),
+    Row("a user signs in again, and more strongly: repeated", (B1, B2), 200, (*ASKED_FOR, "at2 accepted"),
+        (STEP_UP, OK), raises=True, signs_in=("at2",), cause=None),
+    Row("a user does not sign in", (B1,), SignInRequired, ASKED_FOR, (SCOPE,), raises=True, signs_in=(SIGN_IN,)),
+    Row("nobody is asked because of a body that cannot be repeated", (B1,), SignInRequired,
+        ("at1 step_up", "reported"), (SCOPE,), raises=True, signs_in=("at2",), is_replayable=False),
+    Row("nobody is asked where the response is wanted", (B1,), 403, ("at1 step_up", "reported"), (SCOPE,),
+        signs_in=("at2",)),
+    Row("a sign-in that gives too little: nobody is asked again", (B1, B2), SignInRequired,
+        (*ASKED_FOR, "at2 accepted", "at2 step_up", "reported"), (SCOPE, SCOPE), raises=True, signs_in=("at2", "at3"),
+        cause=ASKED),
+    Row("renewed, and then a user signs in for more scope", (B1, B2, B3), 200,
+        (*RENEW, "at2 accepted", "at2 step_up", "reported", "sign in for at2", "at3 accepted"), (REJECTED, SCOPE, OK),
+        replace=("at2",), raises=True, signs_in=("at3",), cause=None),
+    Row("renewed, and then a user does not sign in", (B1, B2), SignInRequired,
+        (*RENEW, "at2 accepted", "at2 step_up", "reported", "sign in for at2"), (REJECTED, SCOPE),
+        replace=("at2",), raises=True, signs_in=(SIGN_IN,)),
+    Row("renewed, signed in, and too little all the same", (B1, B2, B3), SignInRequired,
+        (*RENEW, "at2 accepted", "at2 step_up", "reported", "sign in for at2", "at3 accepted", "at3 step_up",
+         "reported"), (REJECTED, SCOPE, SCOPE), replace=("at2",), raises=True, signs_in=("at3", "at1"), cause=None),
+    Row("a newer sign-in gives too little, and a user signs in", (B1, B2, B3), 200,
+        ("at1 step_up", "at2 accepted", "at2 step_up", "reported", "sign in for at2", "at3 accepted"),
+        (SCOPE, SCOPE, OK), newer="at2", raises=True, signs_in=("at3",), cause=ASKED),
+    Row("signed in, and then the token is rejected", (B1, B2), 401,
+        (*ASKED_FOR, "judge", "at2 rejected again"), (SCOPE, REJECTED), raises=True, signs_in=("at2",), cause=ASKED),
     Row("another origin asks for more scope", (None,), 403, ("withheld: https://evil.test",), (SCOPE,), url=ELSEWHERE),
     Row("more scope is asked for after a redirect to another origin", (B1,), 403, (),
         (Response(403, SCOPE.headers, redirected_to=ELSEWHERE),), was_accepted=False),
@@ -591,7 +628,7 @@ def test_a_request_takes_the_path_of_its_row(row: Row, driver: str) -> None:
         assert isinstance(caught.value, REQUEST_ERRORS[driver.removesuffix("-async")])
         assert caught.value.request.url  # type: ignore[attr-defined]
     assert tuple(source.log) == row.log
-    assert source.causes <= {row.cause}
+    assert row.cause is None or source.causes <= {row.cause}
     if len(row.responses) == 1 and row.sent == (B1,) and row.header_name == "Authorization":
         assert source.tokens["at1"].was_accepted is (row.was_accepted and row.responses[0].status != 401)
     assert not source._replace
