@@ -29,20 +29,21 @@ if TYPE_CHECKING:
     from ..testing.sandbox import Extension, Sandbox
     from ..testing.sandbox._client_settings import ClientSettings
 
-Personality = Literal["blnk_cloud", "blink", "flinks"]
+Personality = Literal["blnk_cloud", "blink", "flinks", "mcp"]
 
 DEFAULT_PORT = 8400
 
 REDIRECT_URIS = ("http://127.0.0.1/callback", "http://127.0.0.1/oauth/callback")
 """Loopback addresses without a port: the sandbox redirects to them on any port (RFC 8252 section 7.3)."""
 
-_LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, "flinks": 299}
+_LIFETIMES: Mapping[Personality, float] = {"blnk_cloud": 3600, "blink": 86_400, "flinks": 299, "mcp": 3600}
 """The lifetime of access tokens in seconds, as each provider documents it."""
 
 _HINTS: Mapping[Personality, str] = {
     "blnk_cloud": "",
     "blink": " (there, the user who signs in is the username)",
     "flinks": ' (and name a scope when signing in, such as "ACCOUNT_BASIC")',
+    "mcp": " (its URL is enough)",
 }
 
 _REGISTERED = ("client_id", "client_secret", "redirect_uri")
@@ -123,7 +124,7 @@ class Choices:
 @click.option(
     "--lifetime",
     type=Duration(),
-    help="Lifetime of access tokens, such as 90s. [default: the provider's: 1h, 24h or 299s]",
+    help="Lifetime of access tokens, such as 90s. [default: the provider's: 1h, 24h, 299s or 1h]",
 )
 @click.option("--env", is_flag=True, help="Only print the variables that a client needs, as for a .env file.")
 @click.option(
@@ -144,14 +145,16 @@ class Choices:
 def command(**chosen: Any) -> None:
     """Run an authorization server and a small API on this machine.
 
-    They play Blnk Cloud, bLink or Flinks, on a loopback address. Open that address in a browser to see the client,
-    sample calls, and every request as it happens. For tests and demonstrations only: anyone who can reach the port can
-    sign in as anyone. Ctrl-C ends it.
+    They play Blnk Cloud, bLink, Flinks, or an MCP server that describes its own sign-in, on a loopback address.
+    Open that address in a browser to see the client, sample calls, and every request as it happens. For tests and
+    demonstrations only: anyone who can reach the port can sign in as anyone. Ctrl-C ends it.
     """
     require("sandbox")
     choices = Choices(**chosen)
     if choices.device and choices.personality != "blnk_cloud":
         raise click.UsageError(f"--device is for --personality blnk_cloud only, not {choices.personality}")
+    if choices.personality == "mcp" and (choices.env or choices.env_file is not None):
+        raise click.UsageError("a client of --personality mcp needs no variables; leave out --env and --env-file")
     if choices.env and choices.env_file is not None:
         raise click.UsageError("--env only prints, and --env-file is for a sandbox that runs; leave one out")
     if choices.env:

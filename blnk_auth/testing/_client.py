@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import BLink, BlnkCloud, Flinks, OAuthClient, Provider, RenewalPolicy, TokenStore
-from .sandbox import Sandbox, blink, flinks
+from .sandbox import Sandbox, blink, flinks, mcp
 
 
 def client_of(sandbox: Sandbox, *, store: TokenStore, clock: Callable[[], float]) -> OAuthClient:
@@ -45,7 +45,8 @@ def provider_of(sandbox: Sandbox, **settings: Any) -> Provider:
             "consent": sandbox.personality.consent,
         }
         return BLink(**{**usual, **settings})
-    if sandbox.personality.has_device_flow or sandbox.personality.extensions:
+    is_discovered = isinstance(sandbox.personality, mcp.MCP) or sandbox.personality.has_device_flow
+    if is_discovered or sandbox.personality.extensions:
         # These are not Blnk Cloud's: the server describes itself.
         further: tuple[str, ...] = tuple(settings.pop("api_origins", ()))
         return Provider.discover(sandbox.origin, **settings, api_origins=(sandbox.origin, *further))

@@ -1,4 +1,4 @@
-"""Faults by name: each documented error of the three providers, and what the library makes of it."""
+"""Faults by name: each documented error of the providers, and what the library makes of it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ RENEWALS = {
         **dict.fromkeys(("server_error", "temporarily_unavailable"), LATER),
         **dict.fromkeys(("access_denied", "upstream_expired"), SIGN_IN),
     },
+    "mcp": {**EVERYWHERE, **OAUTH, **dict.fromkeys(("invalid_client", "invalid_target"), CONFIGURATION)},
 }
 """By personality and name: the class of the error that a renewal raises."""
 
@@ -87,6 +88,7 @@ API = {
         "internal_error": (500, 0),
         "maintenance": (503, 0),
     },
+    "mcp": {**STEP_UP, "invalid_token": RENEWED},
 }
 """By personality and name: the status that the caller gets, and the number of renewals."""
 

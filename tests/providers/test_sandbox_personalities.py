@@ -272,7 +272,7 @@ def test_flinks_takes_each_kind_of_token_where_it_belongs(flinks: World) -> None
 
 def test_an_unknown_personality_is_named() -> None:
     """With those that there are."""
-    with pytest.raises(ValueError, match="personality.*blnk_cloud.*blink.*flinks"):
+    with pytest.raises(ValueError, match="personality.*blnk_cloud.*blink.*flinks.*mcp"):
         Sandbox("plaid")
 
 

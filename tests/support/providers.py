@@ -1,4 +1,4 @@
-"""Every provider that tests use: a plain one, and the three by name at a sandbox.
+"""Every provider that tests use: a plain one, the three by name at a sandbox, and the one that describes itself.
 
 Used by the worlds, and by tests that make a client of their own. `acme` is at made-up hosts, for tests without a
 network; `acme_at` is at a server of the test's own.
@@ -20,9 +20,19 @@ USER_AGENT = "Acme Moneymaker v2.0"
 DAY = 86_400.0
 
 NAMES = ("blnk_cloud", "blink", "flinks")
-SCOPES = {"blnk_cloud": "data:read", "blink": "urn:blink:xs2a:ais", "flinks": "ACCOUNT_BASIC"}
-API_PATHS = {"blnk_cloud": "/data/ledgers", "blink": "/ais/v6/accounts", "flinks": "/api/fdx/5/accounts"}
-LIFETIMES = {"blnk_cloud": 3600.0, "blink": DAY, "flinks": 299.0}
+SCOPES = {
+    "blnk_cloud": "data:read",
+    "blink": "urn:blink:xs2a:ais",
+    "flinks": "ACCOUNT_BASIC",
+    "mcp": "ledgers:read",
+}
+API_PATHS = {
+    "blnk_cloud": "/data/ledgers",
+    "blink": "/ais/v6/accounts",
+    "flinks": "/api/fdx/5/accounts",
+    "mcp": "/mcp/ledgers",
+}
+LIFETIMES = {"blnk_cloud": 3600.0, "blink": DAY, "flinks": 299.0, "mcp": 3600.0}
 """Seconds for which each one's access token is good."""
 
 

@@ -24,6 +24,7 @@ from blnk_auth import MemoryStore, OAuthClient, Provider, RenewalPolicy, SQLiteS
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Clock, RecordedRequest, Sandbox
+from blnk_auth.testing.sandbox import mcp
 
 LIFETIME = LIFETIMES["blnk_cloud"]
 
@@ -160,6 +161,9 @@ def a_world(name: str = "blnk_cloud", **settings: Any) -> Iterator[World]:
     """The world of one provider, with a new sandbox and store, and a clock that does not move."""
     clock = Clock()
     with Sandbox(name, clock=clock, lifetime=LIFETIMES[name], **settings) as sandbox:
+        if isinstance(sandbox.personality, mcp.MCP):
+            # The sources of a world name no resource.
+            sandbox.personality.requires_resource = False
         yield World(sandbox, clock, name)
 
 

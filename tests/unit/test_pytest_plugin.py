@@ -55,6 +55,16 @@ def test_an_expired_token_is_renewed(
     assert blnk_store.load(alice.store_key) is not None
 
 
+@pytest.mark.blnk_sandbox("mcp")
+def test_an_mcp_server(blnk_sandbox, blnk_client, blnk_clock, assert_renewed_once):
+    url = f"{blnk_sandbox.origin}/mcp"
+    alice = blnk_client.for_subject("alice", resource=url)
+    alice.adopt(Token.from_response(blnk_sandbox.issue("alice"), now=blnk_clock()))
+    blnk_clock.advance(3601)
+    assert httpx.get(f"{url}/ledgers", auth=HttpxAuth(alice)).status_code == 200
+    assert_renewed_once(blnk_sandbox)
+
+
 @pytest.mark.blnk_sandbox(extensions=["par_required", "dpop_required", "dpop_nonce_changes"])
 def test_extensions(blnk_sandbox, blnk_client, blnk_clock):
     start = blnk_client.start_authorization("alice")
@@ -90,7 +100,7 @@ class TestOfAClass:
 def test_the_fixtures_work_for_every_provider(tmp_path: Path) -> None:
     """A user's tests name them, and the marker chooses the provider and its settings."""
     finished = run_suite(tmp_path, USED)
-    assert passed(finished, 8), finished.stdout
+    assert passed(finished, 9), finished.stdout
 
 
 def test_the_short_names_are_the_same_fixtures(tmp_path: Path) -> None:
@@ -136,7 +146,7 @@ def test_fixtures_may_be_overridden(tmp_path: Path) -> None:
     ("marker", "message"),
     [
         ("clock=1.0", "override the fixture blnk_clock instead"),
-        ("'plaid'", "personality must be 'blnk_cloud', 'blink' or 'flinks', not 'plaid'"),
+        ("'plaid'", "personality must be 'blnk_cloud', 'blink', 'flinks' or 'mcp', not 'plaid'"),
         ("lifetime=-1", "lifetime"),
         ("lifetme=1", "unexpected keyword argument 'lifetme'"),
     ],

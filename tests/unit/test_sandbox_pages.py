@@ -21,7 +21,7 @@ from blnk_auth.testing.sandbox._event_stream import MAX_LISTENERS
 
 pytestmark = pytest.mark.real
 
-NAMES = ("blnk_cloud", "blink", "flinks")
+NAMES = ("blnk_cloud", "blink", "flinks", "mcp")
 
 
 class Listener:
@@ -137,11 +137,11 @@ def test_the_calls_of_the_page_run_in_a_shell(personality: str) -> None:
             assert done.returncode == 0, done.stderr
             members = json.loads(done.stdout)
             assert not {"error", "type", "message"} & members.keys(), members
-        assert sandbox.counts.api_requests == len(calls) == (3 if personality == "blnk_cloud" else 1)
+        assert sandbox.counts.api_requests == len(calls) == {"blnk_cloud": 3, "mcp": 2}.get(personality, 1)
         assert sandbox.counts.api_rejected == 0
 
 
-@pytest.mark.parametrize("personality", NAMES)
+@pytest.mark.parametrize("personality", NAMES[:3])
 def test_the_python_of_the_page_runs(personality: str, tmp_path: Any) -> None:
     """As it is copied: a browser opens, alice approves, and the API's answer is printed."""
     with Sandbox(personality, redirect_uri="http://127.0.0.1/callback") as sandbox:
@@ -162,7 +162,7 @@ def test_the_python_of_the_page_runs(personality: str, tmp_path: Any) -> None:
             env={**_no_proxy(), "BROWSER": opened},
         )
     assert done.returncode == 0, done.stderr
-    assert ("'data'" if personality == "blnk_cloud" else "'accounts'") in done.stdout
+    assert ("'data'" if personality in ("blnk_cloud", "mcp") else "'accounts'") in done.stdout
 
 
 def _no_proxy() -> dict[str, str]:

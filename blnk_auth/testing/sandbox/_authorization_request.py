@@ -53,7 +53,7 @@ class AuthorizationRules:
 
     def client_of(self, members: Mapping[str, str]) -> RegisteredClient:
         """The client that asks, which may be sent to the redirect URI; otherwise `invalid_request`."""
-        client = self._server.client(members.get("client_id", ""))
+        client = self._server.clients.find(members.get("client_id", ""))
         if client is None:
             raise OAuthError("invalid_request", "No application with this client_id is registered.")
         if not client.may_be_sent_to(members.get("redirect_uri", "")):

@@ -14,7 +14,6 @@ stolen or used by two processes; the server cannot know which, so it revokes the
 
 from __future__ import annotations
 
-import hmac
 import math
 import secrets
 import threading
@@ -39,6 +38,7 @@ from ._issued import (
     Superseded,
     Terms,
 )
+from ._registered_clients import RegisteredClients
 
 Issued = TypeVar("Issued")
 
@@ -76,35 +76,18 @@ class AuthorizationServer:
         self.code_lifetime: float = CODE_LIFETIME
         self.refresh_idle_lifetime: float = math.inf
         """Seconds without use after which a refresh token expires."""
+        self.clients = RegisteredClients()
         self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
         """Makes the access token of a grant that expires at the given time."""
         self._clock = clock
         self._on_grant = on_grant
         self._on_issue = on_issue
         self._lock = threading.Lock()
-        self._clients: dict[str, RegisteredClient] = {}
         self._grants: dict[str, deque[Grant]] = {}
         self._codes: dict[str, Code] = {}
         self._access_tokens: dict[str, AccessToken] = {}
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._superseded: deque[Superseded] = deque(maxlen=_MOST_TOKENS)
-
-    def register(self, client: RegisteredClient) -> None:
-        """Add a client."""
-        with self._lock:
-            self._clients[client.client_id] = client
-
-    def client(self, client_id: str) -> RegisteredClient | None:
-        """The registered client of that id, or None."""
-        with self._lock:
-            return self._clients.get(client_id)
-
-    def authenticate(self, client_id: str, client_secret: str) -> RegisteredClient:
-        """The client with this id and secret; otherwise `invalid_client`."""
-        client = self.client(client_id)
-        if client is None or not hmac.compare_digest(client.client_secret.encode(), client_secret.encode()):
-            raise OAuthError("invalid_client", "Client authentication failed")
-        return client
 
     def issue_code(
         self,
@@ -260,6 +243,13 @@ class AuthorizationServer:
             found = self._access_tokens.get(token) or self._refresh_tokens.get(token)
             if found is not None:
                 found.revoked = True
+
+    def revoke_family(self, client: RegisteredClient, token: str) -> None:
+        """End the grant that this token belongs to, if it is this client's (RFC 7009 section 2.1)."""
+        with self._lock:
+            found = self._access_tokens.get(token) or self._refresh_tokens.get(token)
+            if found is not None and found.grant.client_id == client.client_id:
+                found.grant.revoked = True
 
     def revoke_grant(self, subject: str) -> None:
         """End every grant of `subject`: access tokens are rejected, refresh tokens get `invalid_grant`."""

@@ -207,7 +207,7 @@ class BLink:
         self._correlation_ids[correlation_id] = None
         if len(self._correlation_ids) > _MOST_CORRELATION_IDS:
             del self._correlation_ids[next(iter(self._correlation_ids))]
-        if self._demands_certificate and self._server.client(request.certificate or "") is None:
+        if self._demands_certificate and self._server.clients.find(request.certificate or "") is None:
             return _problem(
                 "INSUFFICIENT_PRIVILEGES", source="PLATFORM", status=401, detail="no certificate of a client"
             )
@@ -225,7 +225,7 @@ class BLink:
         if not form.get("client_id"):
             return _payload("client_id: must not be null")
         is_proved = not self._demands_certificate or request.certificate == form["client_id"]
-        if self._server.client(form["client_id"]) is None or not is_proved:
+        if self._server.clients.find(form["client_id"]) is None or not is_proved:
             return _problem(
                 "INSUFFICIENT_PRIVILEGES", source="PLATFORM", status=401, detail="the certificate is another client's"
             )
@@ -278,7 +278,7 @@ class BLink:
         return replace(pushed, headers={**pushed.headers, "x-corapi-source": "PROVIDER"})
 
     def _client_of(self, form: Mapping[str, str]) -> RegisteredClient:
-        client = self._server.client(form["client_id"])
+        client = self._server.clients.find(form["client_id"])
         # Looked up by _read_form a moment ago.
         assert client is not None  # noqa: S101
         return client

@@ -188,7 +188,7 @@ class BlnkCloud:
             raise OAuthError("invalid_client", "This endpoint needs a client certificate")
         if "authorization" in request.headers or "client_secret" in form:
             return authenticated_client(self._server, request, form)
-        client = self._server.client(form.get("client_id", ""))
+        client = self._server.clients.find(form.get("client_id", ""))
         if client is None or client.client_id != request.certificate:
             raise OAuthError("invalid_client", "The certificate is another client's")
         return client

@@ -52,6 +52,10 @@ class ClientSettings:
         settings = {"provider": self.provider, **self.of_provider, **self.of_client, **dpop, "subject": self.subject}
         return {variable(name): value for name, value in {**settings, **scope}.items()}
 
+    def terminal(self) -> str:
+        """The commands with which a user signs in, with these variables in a `.env` file."""
+        return "set -a; . ./.env; set +a\nblnk-auth login\nblnk-auth token"
+
     def python(self) -> str:
         """The same as a statement that makes the `OAuthClient`."""
         settings = dict(self.of_provider)
@@ -77,6 +81,37 @@ class ClientSettings:
             sign_in.append(f"tls.load_cert_chain({_literal(self.of_client['cert'])})")
         call = f'print(httpx.get("{api_url}", auth=Auth(alice){verify}).json())'
         return "\n".join([*imports, "", self.python(), *sign_in, call])
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSettings(ClientSettings):
+    """What a client of the MCP personality needs: the URL of the resource, in `of_provider`. Immutable.
+
+    There is a registered client too, but a client may also register itself, so that no variable is needed.
+    """
+
+    def variables(self) -> dict[str, str]:
+        """There are none."""
+        return {}
+
+    def terminal(self) -> str:
+        """The commands with which a user signs in and calls the API."""
+        url = self.of_provider["url"]
+        return f"blnk-auth login {url}\nblnk-auth request {url}/ledgers"
+
+    def python(self) -> str:
+        """A statement that makes the `ProtectedResource`."""
+        return f"api = ProtectedResource({_literal(self.of_provider['url'])}, {_CLIENT_METADATA})"
+
+    def python_program(self, api_url: str) -> str:
+        """A whole program: the first request signs the user in, and calls the API with the token."""
+        call = f'print(httpx.get("{api_url}", auth=Auth(alice)).json())'
+        imports = ["import httpx", "from blnk_auth import Auth, ClientMetadata, ProtectedResource"]
+        sign_in = f'alice = api.for_subject("{self.subject}", sign_in="browser")'
+        return "\n".join([*imports, "", self.python(), sign_in, call])
+
+
+_CLIENT_METADATA = 'client_metadata=ClientMetadata(client_name="Acme")'
 
 
 def _arguments(settings: Mapping[str, str]) -> list[str]:
@@ -116,6 +151,8 @@ def settings_for(
     registration = {"client_id": client_id, "client_secret": client_secret, "redirect_uri": redirect_uri}
     if authority_file is not None:
         registration["verify"] = authority_file
+    if personality == "mcp":
+        return ResourceSettings("protected_resource", {"url": f"{origin}/mcp"}, registration)
     if personality == "flinks":
         return ClientSettings("flinks", {"host": origin}, registration, scope="ACCOUNT_BASIC")
     if personality == "blink":
@@ -153,6 +190,13 @@ def endpoints_of(settings: ClientSettings, origin: str) -> dict[str, str]:
     """The endpoints that a client of the sandbox at `origin` uses, by their names for a reader."""
     from ...config._provider import make_provider
 
+    if settings.provider == "protected_resource":
+        paths = {
+            "authorization endpoint": "/authorize",
+            "token endpoint": "/token",
+            "registration endpoint": "/register",
+        }
+        return {"resource": settings.of_provider["url"], **{name: origin + path for name, path in paths.items()}}
     if settings.provider == "discover":
         # Discovery would ask this very sandbox for what is known here already.
         provider = make_provider("blnk_cloud", {"base_url": origin}, dict)

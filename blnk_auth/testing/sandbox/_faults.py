@@ -71,7 +71,7 @@ NO_FAULT = Fault()
 NONCE_OF_FAULT = "nonce-of-a-fault"
 """The nonce that the fault "use_dpop_nonce" asks for: every sandbox accepts it."""
 
-FaultKind = Literal["token", "api", "revocation", "par"]
+FaultKind = Literal["token", "api", "revocation", "par", "registration", "metadata"]
 """The kinds of requests that can be made to fail."""
 
 MAX_QUEUED_FAULTS = 10_000

@@ -57,7 +57,9 @@ class RegisteredClient:
     further_redirect_uris: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_client(self.client_id, self.redirect_uri, *self.further_redirect_uris)
+        check_client(
+            self.client_id, self.redirect_uri, *self.further_redirect_uris, has_secret=bool(self.client_secret)
+        )
 
     def may_be_sent_to(self, redirect_uri: str) -> bool:
         """Whether it is exactly a registered one; if that is on loopback without a port, with any port.

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from ...errors._pickling import public
 
-Kind = Literal["token", "par", "revocation", "api", "page", "control"]
+Kind = Literal["token", "par", "registration", "metadata", "revocation", "api", "page", "control"]
 """What a request was for. Requests to the sandbox's own controls are neither recorded nor counted."""
 
 MAX_RECORDED_REQUESTS = 10_000
@@ -45,6 +45,7 @@ class Counts:
         revocations: Tokens or connections that a client revoked; always 0 at Blnk Cloud, which has no endpoint for it.
         api_requests: Requests that arrived at the API, with any result.
         api_rejected: API requests to which the response was a 401.
+        registrations: Clients that registered themselves (RFC 7591).
         pushed_requests: Authorization requests that were pushed and accepted (RFC 9126).
         proofs: DPoP proofs that were accepted, at any endpoint (RFC 9449).
         refused_proofs: DPoP proofs that were wrong, used before or missing. Those without the current nonce are not
@@ -67,6 +68,7 @@ class Counts:
     revocations: int = 0
     api_requests: int = 0
     api_rejected: int = 0
+    registrations: int = 0
     pushed_requests: int = 0
     request_uri_reuses: int = 0
     proofs: int = 0

@@ -24,7 +24,14 @@ from ._named_faults import FAULTS
 
 _TEMPLATES = Environment(loader=DictLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
-_KINDS = {"token": "token endpoint", "api": "API", "revocation": "revocation", "par": "PAR endpoint"}
+_KINDS = {
+    "token": "token endpoint",
+    "api": "API",
+    "revocation": "revocation",
+    "par": "PAR endpoint",
+    "registration": "registration",
+    "metadata": "metadata",
+}
 
 _CALLS = {
     "blnk_cloud": (
@@ -38,6 +45,15 @@ _CALLS = {
     ),
     "blink": (("List accounts", "/ais/v6/accounts", ""),),
     "flinks": (("List accounts", "/api/fdx/5/accounts", ""),),
+    "mcp": (
+        ("List ledgers", "/mcp/ledgers", ""),
+        (
+            "Call a tool",
+            "/mcp",
+            """ -H 'Content-Type: application/json' -d '{"jsonrpc": "2.0", "id": 1, "method": "tools/call", \
+  "params": {"name": "list_ledgers"}}'""",
+        ),
+    ),
 }
 """Title, path and further arguments of curl, by personality."""
 
@@ -120,10 +136,11 @@ class LivePages:
             for title, path, arguments in _CALLS[self._personality]
         ]
         variables = "\n".join(lines_of(settings.variables()))
+        env = [_Block(".env", variables, "blnk-auth reads these variables; blnk-auth sandbox --env-file writes them.")]
         return [
             _Block("Python", settings.python_program(origin + _CALLS[self._personality][0][1]), tls),
-            _Block(".env", variables, "blnk-auth reads these variables; blnk-auth sandbox --env-file writes them."),
-            _Block("Terminal", "set -a; . ./.env; set +a\nblnk-auth login\nblnk-auth token", "With that .env file."),
+            *(env if variables else ()),
+            _Block("Terminal", settings.terminal(), "With that .env file." if variables else ""),
             *calls,
         ]
 

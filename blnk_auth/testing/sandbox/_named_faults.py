@@ -161,10 +161,27 @@ _FLINKS: Mapping[str, NamedFault] = {
     "maintenance": NamedFault("api", fdx_error(503, 503, "Subsystem unavailable")),
 }
 
+_MCP: Mapping[str, NamedFault] = {
+    "invalid_client": _oauth("invalid_client", 401, www_authenticate='Basic realm="mcp"'),
+    **{name: _oauth(name) for name in (*_OAUTH, "invalid_target")},
+    "invalid_token": NamedFault(
+        "api", _json(401, {"error": "Made to fail"}, www_authenticate='Bearer error="invalid_token"')
+    ),
+    # RFC 7591 section 3.2.2.
+    **{
+        name: NamedFault("registration", _oauth(name).fault)
+        for name in ("invalid_client_metadata", "invalid_redirect_uri", "invalid_software_statement")
+    },
+    # What a hostile server does with its metadata.
+    "huge_metadata": NamedFault("metadata", Fault(body=b" " * 5_000_000, headers={"content-type": "application/json"})),
+    "html_metadata": NamedFault("metadata", Fault(body=_PAGE, headers={"content-type": "text/html"})),
+}
+
 FAULTS: Mapping[str, Mapping[str, NamedFault]] = {
     "blnk_cloud": {**_NETWORK, **_DEMANDS, **_EXTENSIONS, **_BLNK_CLOUD},
     "blink": {**_NETWORK, **_DEMANDS, **_BLINK},
     "flinks": {**_NETWORK, **_DEMANDS, **_FLINKS},
+    "mcp": {**_NETWORK, **_DEMANDS, **_MCP},
 }
 """By personality and name."""
 

@@ -16,15 +16,19 @@ from ._device import DeviceFlow
 from ._extensions import Extension
 from ._flinks import Flinks
 from ._managed_grants import ManagedGrants
+from ._mcp import MCP
 
-PersonalityName = Literal["blnk_cloud", "blink", "flinks"]
+PersonalityName = Literal["blnk_cloud", "blink", "flinks", "mcp"]
 
-Personality = BlnkCloud | BLink | Flinks
+Personality = BlnkCloud | BLink | Flinks | MCP
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a sandbox has for its personality, as each class describes it. `has_tls`: whether it uses TLS."""
+    """What a sandbox has for its personality, as each class describes it. `has_tls`: whether it uses TLS.
+
+    `on_issue` is called with the kind and the value of each secret that a client gets.
+    """
 
     server: AuthorizationServer
     origin: Callable[[], str]
@@ -35,6 +39,7 @@ class Parts:
     grants: ManagedGrants
     has_tls: bool
     is_public: bool
+    on_issue: Callable[[str, str], object]
 
     def make(self, name: PersonalityName) -> Personality:
         """The personality of this name. Raises `ValueError` if there is none, or if it has no device flow."""
@@ -62,4 +67,6 @@ class Parts:
             )
         if name == "flinks":
             return Flinks(self.server, origin=self.origin, count=self.count)
-        raise ValueError(f"personality must be 'blnk_cloud', 'blink' or 'flinks', not {name!r}")
+        if name == "mcp":
+            return MCP(self.server, origin=self.origin, count=self.count, clock=self.clock, on_issue=self.on_issue)
+        raise ValueError(f"personality must be 'blnk_cloud', 'blink', 'flinks' or 'mcp', not {name!r}")

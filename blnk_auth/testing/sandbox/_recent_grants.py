@@ -85,7 +85,7 @@ class RecentGrants:
         Raises `ValueError` if there is no such grant or no usable refresh token, or if refresh tokens do not rotate.
         """
         grant = self._numbered(number)
-        client = server.client(grant.client_id)
+        client = server.clients.find(grant.client_id)
         if client is None or not server.rotates:
             raise ValueError("rotates: refresh tokens do not rotate here")
         try:

@@ -22,8 +22,6 @@ from ..._protocol.discovery import forget as forget_metadata
 from ...errors._pickling import public
 from . import _browser as browser
 from ._authorization_server import AuthorizationServer
-from ._blink import BLink
-from ._blnk_cloud import BlnkCloud
 from ._client_settings import ClientSettings, settings_for
 from ._control import Control
 from ._device import DeviceFlow
@@ -31,21 +29,20 @@ from ._endpoint import Endpoint, EndpointSpec
 from ._event_stream import EVENTS_PATH, EventStream
 from ._extensions import Extension, checked_extensions
 from ._faults import Fault, FaultKind, FaultQueue
-from ._flinks import Flinks
 from ._http_server import HOST, HTTPServer
 from ._issued import Grant, IssuedCredentials, RegisteredClient
 from ._journal import Counts, Journal, RecordedRequest
 from ._live_pages import Front, LivePages
 from ._managed_grants import ManagedGrants
 from ._named_faults import NamedFault, named_fault
-from ._personalities import Parts, PersonalityName
+from ._personalities import Parts, Personality, PersonalityName
 from ._recent_grants import RecentGrants
 from ._setting_checks import checked_lifetime
 
 
 @public
 class Sandbox:
-    """A provider to test against: the authorization server and API of Blnk Cloud, bLink or Flinks on `127.0.0.1`.
+    """A provider to test against: the authorization server and API of Blnk Cloud, bLink, Flinks or MCP on `127.0.0.1`.
 
         with Sandbox(lifetime=60) as sandbox:
             client = OAuthClient(BlnkCloud(base_url=sandbox.origin), client_id=sandbox.client_id,
@@ -61,12 +58,12 @@ class Sandbox:
     entered once.
 
     Args:
-        personality: The provider that it plays: "blnk_cloud", "blink" or "flinks". The modules `_blnk_cloud`, `_blink`
-            and `_flinks` describe them.
+        personality: The provider that it plays: "blnk_cloud", "blink", "flinks", or "mcp": an API that describes its
+            own sign-in (RFC 9728). The modules `_blnk_cloud`, `_blink`, `_flinks` and `_mcp` describe them.
         lifetime: The lifetime of access tokens, in seconds.
         clock: The time by which tokens expire, in UTC epoch seconds: `time.time`, or a `Clock` to move.
         port: The port on 127.0.0.1; 0 means any free one.
-        client_id: The id of the registered client. There is one client.
+        client_id: The id of the registered client. There is one client; "mcp" also takes others.
         client_secret: Its secret. Empty: a public client, which authenticates by its id alone.
         redirect_uri: Its redirect URI, or several. One on loopback without a port matches every port (RFC 8252 section
             7.3).
@@ -129,7 +126,7 @@ class Sandbox:
             )
         self._name = personality
         self._extensions = checked_extensions(extensions, personality, has_tls=tls is not None)
-        self.personality: BlnkCloud | BLink | Flinks = Parts(
+        self.personality: Personality = Parts(
             server=self._authorization_server,
             origin=lambda: self.origin,
             count=self._journal.count,
@@ -139,11 +136,12 @@ class Sandbox:
             grants=self._managed_grants,
             has_tls=tls is not None,
             is_public=not client_secret,
+            on_issue=self._issued.add,
         ).make(personality)
         first, *further = (redirect_uri,) if isinstance(redirect_uri, str) else redirect_uri
         scope = self.personality.default_scope
         self._client = RegisteredClient(client_id, client_secret, first, scope, tuple(further))
-        self._authorization_server.register(self._client)
+        self._authorization_server.clients.add(self._client)
 
     def _add_grant(self, grant: Grant) -> None:
         self._grants.add(grant)

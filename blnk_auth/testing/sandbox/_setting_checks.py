@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_CLIENT_ID = re.compile(r"[!-9;-~][ -9;-~]*")
+_CLIENT_ID = re.compile(r"[!-~][ -~]*")
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\"$-~]+")
 
 
@@ -26,10 +26,10 @@ class SettingError(ValueError):
         self.problem = problem
 
 
-def check_client(client_id: str, *redirect_uris: str) -> None:
+def check_client(client_id: str, *redirect_uris: str, has_secret: bool = True) -> None:
     """Raises `SettingError` for an id or a URI that no client can have."""
-    # RFC 6749 appendix A.1; and in HTTP Basic, a colon ends the id.
-    if not _CLIENT_ID.fullmatch(client_id):
+    # RFC 6749 appendix A.1; and in HTTP Basic, a colon ends the id. The id of a public client may be a URL.
+    if not _CLIENT_ID.fullmatch(client_id) or (has_secret and ":" in client_id):
         raise SettingError("client_id", "must have printable ASCII characters only, and no colon")
     for uri in redirect_uris:
         # RFC 6749 section 3.1.2: an absolute URI without a fragment.

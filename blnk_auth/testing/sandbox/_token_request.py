@@ -36,11 +36,11 @@ def authenticated_client(
     """The client that authenticates by Basic, with unencoded credentials, or in the body; never by both."""
     authorization = request.headers.get("authorization")
     if authorization is None:
-        return server.authenticate(members.get("client_id", ""), members.get("client_secret", ""))
+        return server.clients.authenticate(members.get("client_id", ""), members.get("client_secret", ""))
     if "client_secret" in members:
         # RFC 6749 section 2.3: "The client MUST NOT use more than one authentication method in each request."
         raise OAuthError("invalid_request", "The client authenticated both by Basic and in the body")
-    return server.authenticate(*_basic_credentials(authorization))
+    return server.clients.authenticate(*_basic_credentials(authorization))
 
 
 def _basic_credentials(authorization: str) -> tuple[str, str]:
