@@ -182,11 +182,21 @@ class _Learning:
         return self._from_origin(challenge, tried)
 
     def _from_challenge(self, challenge: ResourceChallenge, at: str) -> Learned:
+        if self._origin_of(at) != self._origin:
+            # From where the resource can be reached decides which addresses others may have.
+            self._scope_of_probe()
         tried = _Tried()
         document = self._read(at, tried)
         if document is None:
             raise tried.failure(f"{self._url} names a metadata document that cannot be used", "resource_metadata")
         return self._from_document(judge_resource(document, at=at, url=self._url), challenge)
+
+    def _origin_of(self, at: str) -> str:
+        try:
+            return str(endpoint_origin(at, "resource_metadata"))
+        except ConfigurationError as failure:
+            problem = f"{self._url}: its challenge cannot be used ({failure.problem})"
+            raise ProtocolError(problem, parameter="resource_metadata", remedy=REPORT) from None
 
     def _from_well_known(self, tried: _Tried) -> ResourceDocument | None:
         urls = well_known_urls(self._url)

@@ -16,19 +16,25 @@ from fuzz.settings import ENVIRONMENT
 from fuzz.strategies import HOSTILE_TEXTS, URL_PIECES
 from fuzz.target import Target
 from hypothesis import strategies as st
+from support.documents import OWN_DOCUMENT, RESOURCE, SERVER_DOCUMENT, USUAL, ScriptedFetch
 from support.growth import grows_too_fast
+from support.sites import Reply
 
-from blnk_auth import ApiAnswer, BlnkAuthError, RenewalPolicy, StaticToken
+from blnk_auth import ApiAnswer, BlnkAuthError, MemoryStore, RenewalPolicy, StaticToken
 from blnk_auth._protocol.challenges import renewal_may_help
 from blnk_auth._protocol.demands import Demands, step_up_in
 from blnk_auth._protocol.discovery import settings_in
 from blnk_auth._protocol.origins import Origin, endpoint_origin, parse_origin
+from blnk_auth._protocol.resource_metadata import resource_challenge
 from blnk_auth._renewal.store_keys import parse_token_key
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth._request.redirects import leads_to
+from blnk_auth._resource.learned import Learned
+from blnk_auth._resource.learning import learn
 from blnk_auth._sign_in.callback_url import code_of, parse_callback
 from blnk_auth._sign_in.device import read_device_authorization
 from blnk_auth._sign_in.page import page
+from blnk_auth._transport.metadata_fetch import MOST_BYTES
 from blnk_auth.cli.terminal import escaped, printable
 from blnk_auth.config._references import UnresolvedReference, expand
 from blnk_auth.providers import is_flinks_rejection, read_flinks_answer
@@ -40,6 +46,9 @@ BODY = RenewalPolicy().max_answer_bytes
 
 HEADER = 65_536
 """The longest line of a header that an HTTP client reads, and the longest line that is pasted."""
+
+DOCUMENT = MOST_BYTES
+"""The longest metadata document of a protected resource, and of the server that it names."""
 
 REJECTION = 16_384
 """The longest body of a rejection that is judged."""
@@ -77,6 +86,12 @@ def _refused(text: str) -> object:
     return code_of(parse_callback(text), PROVIDERS["acme"], subject="alice")
 
 
+def _learned(*, own: bytes | None = None, server: bytes | None = None) -> object:
+    bodies = {OWN_DOCUMENT: own, SERVER_DOCUMENT: server}
+    answers = {**USUAL, **{at: Reply(200, body) for at, body in bodies.items() if body is not None}}
+    return learn(RESOURCE, fetch=ScriptedFetch(answers), store=MemoryStore(), now=NOW)
+
+
 _API = Origin("https", "api.acme.test", 443)
 _KEY = StaticToken("key", api_origins=("https://api.acme.test",))
 
@@ -94,6 +109,10 @@ PARSERS: Mapping[str, Parser] = {
         ("correlation id", lambda text: judged("dpop", "refresh_token", 400, {"x-request-id": text}, b""), HEADER),
         ("device authorization", lambda text: read_device_authorization(_loaded(text), now=NOW), BODY),
         ("metadata", lambda text: settings_in({"issuer": ISSUER, **_loaded(text)}), BODY),
+        ("resource metadata", lambda text: _learned(own=_encoded(text)), DOCUMENT),
+        ("issuer metadata", lambda text: _learned(server=_encoded(text)), DOCUMENT),
+        ("resource challenge", lambda text: resource_challenge({"www-authenticate": text}), HEADER),
+        ("stored resource", lambda text: Learned.from_data(_loaded(text)), BODY),
         ("JWT", lambda text: read_flinks_answer({"access_token": f"a.{text}.b", "expires_in": 0}, NOW), BODY),
         ("challenge", lambda text: renewal_may_help(ApiAnswer(401, {"www-authenticate": text})), HEADER),
         (

@@ -230,6 +230,16 @@ def test_the_address_that_is_connected_to_is_judged(
         assert inner.received == []
 
 
+def test_a_resource_in_a_private_network_may_have_its_document_elsewhere_in_it(
+    package: Package, site: Protected
+) -> None:
+    """The challenge names it, and the resource itself was not asked for anything before."""
+    with Protected() as other:
+        other.answers["/metadata"] = own_document(site.origin)
+        site.publish()
+        assert learned_at(site.origin, package, document=f"{other.origin}/metadata") is not None
+
+
 def test_a_literal_address_is_not_connected_to(package: Package, site: Protected) -> None:
     """Not even to see whether anything answers."""
     fetch = MetadataFetch(Network(RenewalPolicy()), package, "https://api.test/mcp")

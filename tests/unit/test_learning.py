@@ -62,13 +62,27 @@ def test_else_the_challenge_of_a_get_request_names_it() -> None:
 
 
 def test_the_challenge_of_the_users_request_has_precedence() -> None:
-    """The specification of 2026-07-28 demands it; no other document is asked for, and nothing is probed."""
+    """The specification of 2026-07-28 demands it; no other document is asked for.
+
+    It may be at another origin. Then the resource itself is asked too: its address decides about that of the other.
+    """
     at = "https://meta.test/of-the-api"
     fetch = ScriptedFetch({**USUAL, at: resource_document()})
     learned = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW, challenge=ResourceChallenge(at, "files:read"))
     assert learned is not None
-    assert fetch.asked == [at, SERVER_DOCUMENT]
+    assert fetch.asked == [f"probe {RESOURCE}", at, SERVER_DOCUMENT]
     assert learned.challenge_scope == "files:read"
+
+
+@pytest.mark.parametrize(
+    "at", ["http://meta.test/", "javascript:alert(1)", "/metadata", "https://a:b@meta.test/", "x" * 9000]
+)
+def test_a_challenge_that_names_anything_but_a_document_is_an_error(at: str) -> None:
+    """Nothing is asked for."""
+    fetch = ScriptedFetch(USUAL)
+    with raises(ProtocolError, parameter="resource_metadata", shows=RESOURCE):
+        learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW, challenge=ResourceChallenge(at, None))
+    assert fetch.asked == []
 
 
 @pytest.mark.parametrize("probed", [Reply(200), Reply(404), Reply(405), Reply(403), Reply(302), Reply(503)])
