@@ -47,7 +47,7 @@ _URLS = texts_of([RESOURCE, OWN_DOCUMENT, *URL_PIECES])
 
 
 def learned(answers: Mapping[str, Answer], challenge: ResourceChallenge | None) -> Learned | None:
-    """What is learned, or None where it is an error of ours. Nothing is asked but documents of the places allowed."""
+    """What is learned, or None after an error of this library. Nothing is asked but documents of the places allowed."""
     fetch = ScriptedFetch(answers)
     found = None
     with only_our_errors():
