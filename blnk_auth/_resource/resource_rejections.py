@@ -18,7 +18,7 @@ from .._renewal.single_flight import Flight
 from .resource_state import not_protected
 
 if TYPE_CHECKING:
-    from .._renewal.sign_in_demands import SignInDemands
+    from .._renewal.credential import SignInDemands
     from .resource_token import ResourceToken
 
 
@@ -39,7 +39,10 @@ class ResourceRejections:
         current = self._token.current
         if current is None:
             raise not_protected(self._token.resource.url)
-        return current.demands
+        # Imported for responses with status 401 and 403 only.
+        from .step_up import ResourceDemands
+
+        return ResourceDemands(current, self._token.request_sign_in)
 
     def is_current(self, cached: CachedToken) -> bool:
         current = self._token.current

@@ -57,7 +57,7 @@ class ResourceToken:
         rules: Where it may be sent, and which responses are judged.
     """
 
-    __slots__ = ("_kept", "_pickled", "_sign_in", "_wanted", "current", "resource", "rules")
+    __slots__ = ("_kept", "_pickled", "_wanted", "current", "request_sign_in", "resource", "rules")
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ResourceToken:
         self.current: CurrentToken | None = None
         self._kept: TokenSource | None = None
         """Keeps the current token the only one of its grant, for everything that asks its client for it."""
-        self._sign_in = sign_in
+        self.request_sign_in: RequestSignIn | None = sign_in
         self._pickled = pickled
         self.rules: RequestRules = RequestRules(
             resource.template.rules.origins,
@@ -164,8 +164,8 @@ class ResourceToken:
 
     def fly(self, key: object, work: Callable[[], Any]) -> Flight[Any]:
         """Run `work` on a worker thread; callers with the same key share it."""
-        if self._sign_in is not None:
-            self._sign_in.check_caller()
+        if self.request_sign_in is not None:
+            self.request_sign_in.check_caller()
         return self.resource.flights.join_or_start((self, key), work, _nothing)
 
     def _ready(self, package: Package | None) -> CachedToken:
@@ -216,11 +216,11 @@ class ResourceToken:
             found = token_of(current)
             return found.wait(current.rules.wait_timeout) if isinstance(found, Flight) else found
         except SignInRequired as error:
-            if self._sign_in is None or not asks_user:
+            if self.request_sign_in is None or not asks_user:
                 raise
             reason = error.replace()
         scope = client.wanted_scope()
-        return self._sign_in.sign_in(current, reason=reason, package=package, scope=scope, rejected=rejected)
+        return self.request_sign_in.sign_in(current, reason=reason, package=package, scope=scope, rejected=rejected)
 
     def _use(self, client: RegisteredClient) -> CurrentToken:
         """Be the token of this client from now on."""

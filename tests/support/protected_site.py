@@ -68,6 +68,15 @@ class AuthorizationSite:
         """Whether a resource accepts this access token."""
         return any(token in grant.access_tokens and grant.resource == resource for grant in self.grants)
 
+    def scope_of(self, token: str) -> set[str]:
+        """The scope of an access token, word by word."""
+        return {word for grant in self.grants if token in grant.access_tokens for word in (grant.scope or "").split()}
+
+    @property
+    def scopes(self) -> list[str | None]:
+        """The scope of each sign-in that was finished."""
+        return [grant.scope for grant in self.grants]
+
     def revoke_access_tokens(self) -> None:
         """Every access token stops working; refresh tokens work on."""
         for grant in self.grants:
@@ -167,6 +176,7 @@ class ProtectedSite:
         resources: What a resource names itself, by its path. Missing: its own URL.
         describes: Whether the resources have metadata documents. If not, only their challenge asks for a token.
         challenge: Further parameters of the challenges.
+        needed: The scope that a token needs, by the path of a request; None: one that nobody can get.
     """
 
     def __init__(self, *paths: str) -> None:
@@ -175,6 +185,7 @@ class ProtectedSite:
         self.describes = True
         self.is_protected = True
         self.challenge = ""
+        self.needed: dict[str, str | None] = {}
         self.site = Site(self._answer)
         self._stack = ExitStack()
 
@@ -209,7 +220,10 @@ class ProtectedSite:
             return Reply(200, b"open")
         token = (request.authorization or "").removeprefix("Bearer ")
         if self.servers[path].accepts(token, self.resources.get(path, self.url(path))):
-            return Reply(200, b"hello")
+            needed = self.needed.get(request.path, "")
+            if needed is not None and set(needed.split()) <= self.servers[path].scope_of(token):
+                return Reply(200, b"hello")
+            return Reply(403, b"more", {"WWW-Authenticate": _wants_more(needed or "admin")})
         metadata = f'resource_metadata="{self.url("/.well-known/oauth-protected-resource" + path)}"'
         error = 'error="invalid_token", ' if token else ""
         return Reply.rejected(f"Bearer {error}{metadata if self.describes else 'realm=mcp'}{self.challenge}")
@@ -222,6 +236,10 @@ class ProtectedSite:
                 "scopes_supported": SCOPES,
             }
         )
+
+
+def _wants_more(scope: str) -> str:
+    return f'Bearer error="insufficient_scope", scope="{scope}"'
 
 
 def user(request: Any) -> str:
