@@ -26,6 +26,7 @@ from ..errors import (
     ConfigurationError,
     Conflict,
     ProtocolError,
+    SignInReason,
     SignInRequired,
     TemporarilyUnavailable,
 )
@@ -39,6 +40,9 @@ from .ports import Ports
 from .predecessor import Predecessor, Stored
 from .stored_record import GrantRecord
 from .token_endpoint import TokenEndpoint
+
+_NO_VERDICT: frozenset[SignInReason | None] = frozenset({"expired", "no_refresh_token"})
+"""Reasons that a token and a clock show, and no server has given."""
 
 
 class Renewal:
@@ -195,12 +199,15 @@ class Renewal:
         return found
 
     def _refuse_if_ended(self, stored: Stored | None, goal: Goal) -> None:
-        """Raise `SignInRequired` for a grant that has ended. If marking the record failed, only memory knows that."""
+        """Raise `SignInRequired` for a grant that has ended. If marking the record failed, only memory knows that.
+
+        What the token and the clock show is looked at again: the clock may have been wrong.
+        """
         if stored is None:
             return
         ended, known = stored.record.ended, goal.known
         if ended is None and known is not None and known.version == stored.version:
-            ended = known.ended
+            ended = None if known.ended in _NO_VERDICT else known.ended
         if ended is not None:
             raise sign_in_required(ended, self.grant.subject)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ class Watched(SQLiteStore):
         super().__init__(path)
         self.loaded: list[str] = []
         self.fails_after = 10**9
+        self.before_load: Callable[[], object] = lambda: None
 
     def load(self, key: str) -> Record | None:
+        self.before_load()
         self.loaded.append(key)
         return super().load(key)
 
@@ -123,6 +125,42 @@ def test_a_grant_that_was_saved_by_a_clock_that_was_ahead_is_renewed(world: Scri
     give(world, "alice", idle=-365 * DAY)
     give(world, "bob", idle=-DAY / 2)
     world.server.will(pair(7))
+    assert world.client.keepalive(**FAST).renewed == 1
+    assert world.client.keepalive(**FAST).due == 0
+
+
+@pytest.mark.parametrize(("days", "renewed", "renewed_later"), [(5, 2, 2), (365, 4, 2)])
+def test_a_clock_that_is_set_back_during_a_run_loses_nothing(
+    world: ScriptedWorld, store: Watched, days: int, renewed: int, renewed_later: int
+) -> None:
+    """What is not due by the wrong time stays as it is, and what was renewed then is renewed again, once."""
+    for number in range(4):
+        give(world, f"s{number}", idle=25 * DAY)
+    world.server.will(*map(pair, range(7, 11)))
+    jumps = iter([lambda: world.clock.advance(-days * DAY)])
+    store.before_load = lambda: [jump() for jump in jumps] if len(world.server.requests) == 2 else None
+    report = world.client.keepalive(rate=1e6, workers=1)
+    assert (report.renewed, report.failed, report.sign_in_required, report.gave_up) == (renewed, [], [], None)
+    world.clock.advance(days * DAY)
+    world.server.will(*map(pair, range(11, 11 + renewed_later)))
+    assert world.client.keepalive(**FAST).renewed == renewed_later
+    assert world.client.keepalive(**FAST).due == 0
+
+
+def test_a_clock_that_jumps_ahead_ends_no_grant(world: ScriptedWorld, store: Watched) -> None:
+    """One whose end the server has reported looks expired then: nothing is sent for it, and its record stays."""
+    give(world, "idle", idle=DAY)
+    reported = world.client.for_subject("reported")
+    reported.adopt(world.token(2, refresh_expires_at=world.clock() + 60 * DAY))
+    before = store.load(reported.store_key)
+    world.clock.advance(365 * DAY)
+    world.server.will(pair(7), pair(8))
+    report = world.client.keepalive(rate=1e6, workers=1)
+    world.clock.advance(-365 * DAY)
+    assert (report.renewed, report.sign_in_required, report.failed) == (1, ["reported"], [])
+    assert store.load(reported.store_key) == before
+    assert reported.renew().access_token == "at8"
+    world.server.will(pair(9))
     assert world.client.keepalive(**FAST).renewed == 1
     assert world.client.keepalive(**FAST).due == 0
 
