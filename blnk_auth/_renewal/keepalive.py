@@ -344,7 +344,8 @@ class KeepaliveRun:
 
     def _may_send(self, current: CurrentToken, delay: float) -> bool:
         """Wait for so many seconds, and as long as the server asked this client to; False if the run has ended."""
-        return not self._stopped.wait(max(delay, self._pause_left(current)))
+        # A very low rate asks for more seconds than a thread can wait.
+        return not self._stopped.wait(min(max(delay, self._pause_left(current)), threading.TIMEOUT_MAX))
 
     def _pause_left(self, current: CurrentToken) -> float:
         return self._state.pause.left(current.grant.target, self._state.clock(), early=True)

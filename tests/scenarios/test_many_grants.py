@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from support.errors import raises
 from support.providers import DAY, acme
 from support.scripted import ScriptedWorld
+from support.stores.scripted import ScriptedStore
 from support.token_endpoint import pair, refusal
 
 from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired, SQLiteStore
-from blnk_auth._renewal.keepalive import KeepaliveSettings
+from blnk_auth._renewal.keepalive import KeepaliveRun, KeepaliveSettings
 from blnk_auth._renewal.stored_record import GrantRecord
 
 
@@ -314,7 +316,12 @@ def test_a_wrong_argument_of_due_is_named(parameter: str, value: object) -> None
         ("horizon", None),
         ("horizon", float("nan")),
         ("idle_lifetime", -1),
+        ("horizon", float("inf")),
         ("rate", 0),
+        ("rate", -1),
+        ("rate", float("nan")),
+        ("rate", float("inf")),
+        ("rate", "10/s"),
         ("workers", 0),
         ("workers", 65),
         ("workers", True),
@@ -323,6 +330,8 @@ def test_a_wrong_argument_of_due_is_named(parameter: str, value: object) -> None
         ("shard", (4, 4)),
         ("shard", (-1, 4)),
         ("shard", (0, 0)),
+        ("shard", (0, 1, 2)),
+        ("shard", (0.0, 4)),
         ("shard", ("0", "4")),
     ],
 )
@@ -333,6 +342,37 @@ def test_a_wrong_argument_of_keepalive_is_named(parameter: str, value: object) -
     with raises(ConfigurationError, parameter=parameter):
         world.client.keepalive(**arguments)
     assert world.store.trace == []
+
+
+def test_a_rate_of_less_than_one_in_a_lifetime_waits() -> None:
+    """No clock can wait as long as between two renewals. The first is sent, and the run can be ended."""
+    world = due_world("alice", "bob")
+    world.server.will(pair(7), pair(8))
+    settings = KeepaliveSettings.checked(7 * DAY, 30 * DAY, 1e-300, 1, (0, 1))
+    run = KeepaliveRun(world.client._state, settings)
+
+    def end_after_the_first(_looked_at: int, _total: int | None) -> None:
+        if run.report.renewed:
+            run.stop()
+
+    report = run.run(end_after_the_first)
+    assert (report.renewed, report.failed, report.gave_up) == (1, [], None)
+
+
+def test_a_store_without_an_index_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """For each kind of store, and not for each call: every record is read."""
+
+    class Plain(ScriptedStore):
+        """A kind that no other test has."""
+
+    world = ScriptedWorld(store=Plain())
+    caplog.set_level(logging.INFO, logger="blnk_auth")
+    own_grants(world.client, world, "alice", "bob")
+    for _ in range(3):
+        assert list(world.client.due(1.0)) == []
+        world.client.keepalive()
+    named = [record.getMessage() for record in caplog.records if "has no index" in record.getMessage()]
+    assert named == ["Plain has no index of due grants: every record is read to find them"]
 
 
 WRONG: dict[str, Callable[[Any], object]] = {
