@@ -53,7 +53,7 @@ class ProtectedResource(ResourceSignIns):
         client_id: The id of a client that was registered beforehand; or the https URL of a client ID metadata document.
             None: the client is registered dynamically (RFC 7591), where the server still permits that.
         client_secret: The secret of a client that was registered beforehand; as for `OAuthClient`.
-        client_metadata: What the client says of itself when it is registered dynamically. None: `ClientMetadata()`.
+        client_metadata: How the client describes itself when it is registered dynamically. None: `ClientMetadata()`.
         client_auth: How the client authenticates. None: the best that both sides support.
         private_key: This and the following are described at `OAuthClient`.
         client_assertion: An assertion that was signed elsewhere.

@@ -10,8 +10,8 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `grant_operations`, `revocation`: what users do by hand. `client_grants`, `due_grants`, `keepalive`: the same for many
   grants.
 * `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.
-* `current_token`, `fixed_credential`, `cached_token`, `credential`, `client_state`, `sources`: what a process has in
-  memory.
+* `current_token`, `grant_token`, `fixed_credential`, `cached_token`, `credential`, `client_state`, `sources`, `clocks`:
+  what a process has in memory.
 * `authorization_grants`: whose token it is. `stored_record`, `store_keys`: the stored form of a token, and its key.
 * `client_settings`, `pickled_client`: the checked settings of an `OAuthClient`, and which of them a pickle contains.
 """

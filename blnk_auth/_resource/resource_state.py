@@ -305,7 +305,7 @@ def _unsent(_request: HttpRequest) -> HttpResponse:
 
 
 def _unasked() -> TemporarilyUnavailable:
-    return TemporarilyUnavailable("no server is asked for this")
+    return TemporarilyUnavailable("no server is asked for this", remedy="send a request, which asks them")
 
 
 def _is_same_server(known: Learned, learned: Learned) -> bool:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clients import HERD, HTTPX, Kind, through_every_client
 from support.errors import raises
+from support.processes import Child
 from support.protected_site import ProtectedSite, Users, user
 from support.waiting import Events
 
@@ -25,6 +29,8 @@ from blnk_auth import (
     TokenSource,
 )
 from blnk_auth.stores._token_store import TokenStore
+
+PROCESS = Path(__file__).parent.parent / "support" / "resource_process.py"
 
 
 @pytest.fixture
@@ -249,7 +255,7 @@ def test_the_clients_own_token_needs_no_user(site: ProtectedSite, kind: Kind) ->
     assert [grant.scope for grant in site.server.grants] == ["read write"]
 
 
-def test_a_restart_needs_no_second_sign_in(site: ProtectedSite, users: Users, tmp_path: Any) -> None:
+def test_a_restart_needs_no_second_sign_in(site: ProtectedSite, users: Users, tmp_path: Path) -> None:
     """What was learned, the client and the tokens are found in the store, with no request to any of the servers."""
     database = tmp_path / "tokens.db"
 
@@ -268,6 +274,25 @@ def test_a_restart_needs_no_second_sign_in(site: ProtectedSite, users: Users, tm
     assert list(ProtectedResource(site.url(), store=opened()).subjects()) == ["me"]
 
 
+def test_eight_processes_share_one_registration_and_one_sign_in(site: ProtectedSite, tmp_path: Path) -> None:
+    """Processes that start at the same moment, with five requests each; the next ones need neither."""
+
+    def run(n: int) -> tuple[set[int], int]:
+        with ExitStack() as stack:
+            command = sys.executable, str(PROCESS), site.url(), str(tmp_path / "tokens.db")
+            children = [stack.enter_context(Child(*command)) for _ in range(n)]
+            assert {child.says() for child in children} == {"ready"}
+            for child in children:
+                child.go_on()
+            said = [child.says() for child in children]
+        return {status for each in said for status in each["statuses"]}, sum(each["asked"] for each in said)
+
+    assert run(8) == ({200}, 1)
+    assert run(2) == ({200}, 0)
+    assert site.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+    assert len([each for each in site.site.received if each.path == "/mcp" and each.authorization]) == 50
+
+
 def test_an_application_signs_users_in_itself(site: ProtectedSite) -> None:
     """`start_authorization` learns and registers; another process that shares the store finishes."""
     store = MemoryStore()
@@ -279,7 +304,7 @@ def test_an_application_signs_users_in_itself(site: ProtectedSite) -> None:
     assert [grant.scope for grant in site.server.grants] == ["read"]
 
 
-def test_sources_and_resources_are_pickled_without_secrets(site: ProtectedSite, tmp_path: Any) -> None:
+def test_sources_and_resources_are_pickled_without_secrets(site: ProtectedSite, tmp_path: Path) -> None:
     """A pickled source is the same source at the same resource in another process; nothing secret is in it."""
     api = ProtectedResource(
         site.url(), store=SQLiteStore(tmp_path / "tokens.db"), client_id="svc", client_secret="very secret"

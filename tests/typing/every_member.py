@@ -25,6 +25,7 @@ from blnk_auth import (
     BlnkAuthError,
     BlnkCloud,
     Call,
+    ClientMetadata,
     ConfigurationError,
     Conflict,
     DeviceAuthorization,
@@ -41,6 +42,7 @@ from blnk_auth import (
     KeyValueStore,
     MemoryStore,
     OAuthClient,
+    ProtectedResource,
     ProtocolError,
     Provider,
     Record,
@@ -293,6 +295,29 @@ async def of_oauth_client(it: OAuthClient) -> None:
 def of_origin(it: Origin) -> None:
     assert_type(Origin("https", "api.example.com", 443), Origin)
     assert_type(it.is_secure, bool)
+
+
+def of_client_metadata(it: ClientMetadata) -> None:
+    assert_type(ClientMetadata(client_name="Acme"), ClientMetadata)
+    assert_type(it.document("https://app.example.com/client.json"), dict[str, Any])
+    assert_type(it.members(), dict[str, Any])
+
+
+async def of_protected_resource(it: ProtectedResource) -> None:
+    assert_type(ProtectedResource("https://mcp.example.com/mcp"), ProtectedResource)
+    assert_type(await it.aclose(), None)
+    assert_type(await it.afinish_authorization("https://app.example.com/callback"), TokenSource)
+    assert_type(await it.astart_authorization("alice"), AuthorizationRequest)
+    assert_type(it.asubjects(), AsyncIterator[str])
+    assert_type(it.close(), None)
+    assert_type(it.finish_authorization("https://app.example.com/callback"), TokenSource)
+    assert_type(it.for_itself(), TokenSource)
+    assert_type(it.for_subject("alice", sign_in="browser"), TokenSource)
+    assert_type(it.issuer, str | None)
+    assert_type(it.start_authorization("alice"), AuthorizationRequest)
+    assert_type(it.store, TokenStore)
+    assert_type(it.subjects(), Iterator[str])
+    assert_type(it.url, str)
 
 
 def of_protocol_error(it: ProtocolError) -> None:
