@@ -39,8 +39,8 @@ OF_CLIENTS = [
     HOW_TO / f"{name}.md"
     for name in ("blnk-cloud", "grpc", "mcp", "pandas-and-polars", "use-inside-api-clients", "websockets")
 ]
-ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md"]
-"""tests/clients/test_how_to.py runs these, where the packages are that their examples use."""
+ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md", HOW_TO / "keep-many-grants-alive.md"]
+"""tests/clients runs these, where the packages are that their examples use."""
 
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path not in ELSEWHERE]
 
