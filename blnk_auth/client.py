@@ -1,7 +1,7 @@
 """`OAuthClient`: a registered client of one provider, and where its tokens and sign-ins come from.
 
-Used by every application. It checks its arguments and calls others: `_sign_in` for sign-ins and for many grants,
-`TokenSource` for tokens. It never reads a store or sends a request itself.
+Used by every application. It checks its arguments and calls others: `_sign_in` for sign-ins, exchanges and many
+grants, `TokenSource` for tokens. It never reads a store or sends a request itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
 from ._renewal.pickled_client import grant_of, settings_of, shared_state
+from ._sign_in.client_exchanges import ClientExchanges
 from ._sign_in.client_many_grants import ClientManyGrants
 from ._sign_in.client_sign_ins import ClientSignIns
 from ._sign_in.wanted_grant import WantedGrant
@@ -32,7 +33,7 @@ __all__ = ["OAuthClient", "SigningAlgorithm"]
 
 
 @clears_locals
-class OAuthClient(ClientSignIns, ClientManyGrants):
+class OAuthClient(ClientSignIns, ClientExchanges, ClientManyGrants):
     """A client that is registered at one provider. Make one for each registration and keep it.
 
     May be used from any number of threads, event loops and tasks. Copying it gives the same client. It keeps idle

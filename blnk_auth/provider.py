@@ -91,7 +91,8 @@ class Provider:
             have the origin of one of the endpoints.
         sends_iss: Whether each authorization response has `iss`, as the server's metadata may state. If True, a
             response without it is refused (RFC 9207 section 2.4). Needs `issuer`.
-        grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token.
+        grants: The grant types that the server offers. Without `refresh_token` nothing renews a user's token. With the
+            default, a token exchange and an assertion are tried; any other value must list them.
         client_auth: How a client authenticates unless `OAuthClient(client_auth=...)` is given.
         client_auth_supported: The methods that the server lists as supported. If given, the client's best method among
             them is the default.

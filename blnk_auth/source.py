@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ._protocol.origins import normalize
-from ._renewal.cached_token import CachedToken
+from ._renewal.cached_token import CachedToken, NoToken
 from ._renewal.credential import Credential, Source, headers_to_attach
 from ._renewal.current_token import CurrentToken, State
 from ._renewal.fixed_credential import FixedCredential
@@ -335,7 +335,7 @@ class StaticToken(Source):
 
 
 def _token_of(cached: CachedToken) -> Token:
-    if cached.header is not None:
+    if not isinstance(cached, NoToken):
         return cached.token
     raise ConfigurationError(
         "there is no token: the URL of the ProtectedResource describes no sign-in",

@@ -23,6 +23,8 @@ Purpose = Literal[
     "authorization_code",
     "refresh_token",
     "client_credentials",
+    "token_exchange",
+    "jwt_bearer",
     "device_code",
     "exchange",
     "pushed_authorization_request",

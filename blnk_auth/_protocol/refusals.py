@@ -60,6 +60,7 @@ _REGISTRATION = "the client's registration at the provider"
 _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_client": _CREDENTIALS,
     "invalid_scope": "scope",
+    "invalid_target": "resource and audience: the server issues no token for them to this client",
     "invalid_request": "the provider's settings: a parameter is missing or not wanted",
     "use_dpop_nonce": "dpop: without dpop=True no proof is sent; with it, the server has sent no usable nonce",
     "invalid_dpop_proof": "dpop (without dpop=True no proof is sent), and this machine's clock",
@@ -83,7 +84,9 @@ def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | No
     )
 
 
-def what_to_check(status: int, code: str | None, endpoint: str, *, refreshing: bool) -> str:
+def what_to_check(
+    status: int, code: str | None, endpoint: str, *, refreshing: bool, presented: str | None = None
+) -> str:
     """The remedy for a refusal that ends no grant.
 
     Args:
@@ -91,9 +94,13 @@ def what_to_check(status: int, code: str | None, endpoint: str, *, refreshing: b
         code: The registered error code; None if there is none.
         endpoint: The setting that names the endpoint.
         refreshing: Whether a refresh token was refused.
+        presented: The argument with the token or assertion that was presented; None: nothing was.
     """
     if 300 <= status < 400:
         return f"a redirect is never followed, since it would carry the secrets along; set {endpoint} to the final URL"
+    if presented is not None and code == "invalid_request":
+        # RFC 8693 section 2.2.2: this is the code for a subject token that is "invalid for any reason".
+        return f"check {presented}, which may have expired or be meant for another server, and the type that is named"
     check = _what_to_check(status, code, endpoint)
     # For a refresh token that is no longer valid, many servers send a code of their own, `invalid_request`, or no code.
     if refreshing and code in (None, "invalid_request") and status not in _LASTING_STATUSES:

@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     from .server_settings import ServerSettings
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
-_SECRET_PARAMETERS = ("refresh_token", "code", "code_verifier", "device_code")
+_SECRET_PARAMETERS = (
+    *("refresh_token", "code", "code_verifier", "device_code"),
+    *("subject_token", "actor_token", "assertion"),
+)
 
 # In characters. Removing shorter values from a server's message would make it unreadable.
 _SHORTEST_SECRET = 8
@@ -45,12 +50,14 @@ class ServerRequest(NamedTuple):
         provider: The provider whose server it is for, and whose rules the response is read by.
         purpose: Why it is sent.
         secrets: The secrets in the request. None may appear in an error.
+        requested_token_type: Which type of token a token exchange asks for; None: the server decides.
     """
 
     request: HttpRequest
     provider: ServerSettings
     purpose: Purpose
     secrets: tuple[str, ...]
+    requested_token_type: str | None = None
 
     def __repr__(self) -> str:
         return f"ServerRequest(request={self.request!r}, provider={self.provider!r}, purpose={self.purpose!r})"
@@ -96,6 +103,34 @@ def build_client_credentials(
     """The client credentials request, RFC 6749 section 4.4; `resource` is RFC 8707's."""
     parameters = {"scope": scope, "resource": resource, "audience": audience, **dict(further)}
     return _build_token_request(provider, credentials, "client_credentials", parameters, call=call, now=now)
+
+
+def build_token_exchange(
+    provider: ServerSettings,
+    credentials: ClientCredentials,
+    parameters: Mapping[str, str | None],
+    *,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The token exchange request, RFC 8693 section 2.1, with these `parameters`; those that are None are left out."""
+    request = _build_token_request(provider, credentials, TOKEN_EXCHANGE_GRANT, parameters, call=call, now=now)
+    return request._replace(requested_token_type=parameters.get("requested_token_type"))
+
+
+def build_jwt_bearer(
+    provider: ServerSettings,
+    credentials: ClientCredentials,
+    assertion: str,
+    scope: str | None,
+    *,
+    resource: str | None = None,
+    call: Call,
+    now: float,
+) -> ServerRequest:
+    """The request with an assertion as the authorization grant, RFC 7523 section 2.1; `resource` is RFC 8707's."""
+    parameters = {"assertion": assertion, "scope": scope, "resource": resource}
+    return _build_token_request(provider, credentials, JWT_BEARER_GRANT, parameters, call=call, now=now)
 
 
 def build_code_exchange(

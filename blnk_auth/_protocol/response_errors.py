@@ -36,6 +36,8 @@ _POSSIBLE_EFFECTS: Mapping[Purpose, str] = {
     "exchange": "spent what was exchanged",
     "refresh_token": "renewed",
     "client_credentials": "issued a token",
+    "token_exchange": "issued a token",
+    "jwt_bearer": "issued a token",
     "pushed_authorization_request": "accepted the request",
     "revocation": "revoked the token",
 }
@@ -44,9 +46,13 @@ _ENDPOINTS: Mapping[Purpose, str] = {
     "pushed_authorization_request": "pushed_authorization_request_endpoint",
     "revocation": "revocation_endpoint",
 }
+"""The setting that names the endpoint, where it is not the token endpoint."""
+
 _PARAMETERS: Mapping[str, str] = {"use_dpop_nonce": "dpop", "invalid_dpop_proof": "dpop"}
 """The argument that a registered error code is about, where it is one only."""
-"""The setting that names the endpoint, where it is not the token endpoint."""
+
+PRESENTED: Mapping[Purpose, str] = {"token_exchange": "subject_token", "jwt_bearer": "assertion"}
+"""The argument that has what a request presents to the server, in place of a user's sign-in."""
 
 
 def no_response(failure: NoResponse, request: ServerRequest) -> TemporarilyUnavailable:
@@ -108,9 +114,11 @@ def error_of(
         )
     refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
     endpoint = _ENDPOINTS.get(request.purpose, "token_endpoint")
-    remedy = what_to_check(status, registered, endpoint, refreshing=refreshing)
+    presented = PRESENTED.get(request.purpose)
+    remedy = what_to_check(status, registered, endpoint, refreshing=refreshing, presented=presented)
     if verdict == "configuration":
-        return ConfigurationError(answered, remedy=remedy, parameter=_PARAMETERS.get(registered or ""), **fields)
+        parameter = presented if registered == "invalid_request" else _PARAMETERS.get(registered or "")
+        return ConfigurationError(answered, remedy=remedy, parameter=parameter, **fields)
     return ProtocolError(f"{answered}, which is not a valid OAuth 2.0 response", remedy=remedy, **fields)
 
 

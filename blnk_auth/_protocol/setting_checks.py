@@ -15,8 +15,17 @@ from .client_authentication import METHODS, AssertionAudience, BasicEncoding
 from .http_values import checked_authorization_parameters, checked_headers, checked_parameters
 from .origins import endpoint_origin
 
-GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+GrantType = Literal[
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+]
 """The grant types that a provider may offer, of those that this library asks for (RFC 7591 section 2)."""
+
+USUAL_GRANTS: tuple[GrantType, ...] = ("authorization_code", "refresh_token", "client_credentials")
+"""Those of a provider of which nothing is known: whether it has others, its server decides."""
 
 ENDPOINTS = (
     *("token_endpoint", "revocation_endpoint", "device_authorization_endpoint"),

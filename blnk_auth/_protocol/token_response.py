@@ -15,8 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
+from ..errors import (
+    BlnkAuthError,
+    ConfigurationError,
+    ProtocolError,
+    SignInRequired,
+    TemporarilyUnavailable,
+    is_number,
+)
 from ..token import Token, read_refresh_token, read_token
+from .access_token import claims_of
 from .documents import read_document
 from .dpop import DPOP
 from .http_messages import HttpResponse
@@ -77,6 +85,15 @@ def is_dpop_type(token_type: str) -> bool:
     return token_type.lower() == DPOP.lower()
 
 
+def is_not_applicable(token_type: str) -> bool:
+    """Whether this is the type of a token that is not an access token, and is only presented to a server again.
+
+    RFC 8693 section 2.2.1: "the token_type value N_A is used to indicate that an OAuth 2.0 token_type identifier is not
+    applicable in that context."
+    """
+    return token_type.upper() == "N_A"
+
+
 def judge_binding(issued: Issued, request: ServerRequest, current: Token | None, *, now: float) -> Issued:
     """What was issued for a request with a DPoP proof: a token that is not bound to the key is not used.
 
@@ -94,6 +111,9 @@ def judge_binding(issued: Issued, request: ServerRequest, current: Token | None,
         return issued
     if is_dpop_type(token.token_type):
         return issued._replace(unusable=None)
+    if is_not_applicable(token.token_type) and issued.unusable is None:
+        # Only a token for an API is bound.
+        return issued
     secrets = (*request.secrets, token.access_token, token.refresh_token or "")
     token_type = clean_text(token.token_type, tuple(secret for secret in secrets if secret))
     refused = ConfigurationError(
@@ -166,7 +186,31 @@ def _issued_or_error(response: HttpResponse, request: ServerRequest, *, now: flo
     if token.scope is not None and holds_piece(token.scope, secrets):
         # The repr of a token shows its scope.
         token, odd = token.replace(scope=None), (*odd, "scope has a secret in it and was ignored")
+    if request.purpose == "token_exchange":
+        return _exchanged(token, (*notes, *odd), request, secrets)
     return Issued(token, None, (*notes, *odd), _error_of_type(token, request.provider, secrets))
+
+
+def _exchanged(
+    token: Token, notes: tuple[str, ...], request: ServerRequest, secrets: tuple[str, ...]
+) -> Issued | BlnkAuthError:
+    """What a token exchange issued, RFC 8693 section 2.2.1: perhaps something that is not an access token."""
+    wanted, issued_type = request.requested_token_type, token.extra.get("issued_token_type")
+    if wanted is not None and issued_type not in (None, wanted):
+        # It may be presented to a party that must not have a token of that other type.
+        shown = clean_text(issued_type, tuple(secret for secret in secrets if secret))
+        return ProtocolError(
+            f"the token endpoint issued a token of the type {shown!r}, and {wanted!r} was asked for",
+            remedy="leave requested_token_type out if the server decides which type it issues",
+            parameter="requested_token_type",
+        )
+    if not is_not_applicable(token.token_type):
+        return Issued(token, None, notes, _error_of_type(token, request.provider, secrets))
+    if token.expires_at is None:
+        # A token that is presented as an assertion is a JWT with an end (RFC 7523 section 3).
+        expires_at = claims_of(token.access_token).get("exp")
+        token = token.replace(expires_at=float(expires_at) if is_number(expires_at) else None)
+    return Issued(token, None, notes)
 
 
 def _error_of_type(token: Token, provider: ServerSettings, secrets: tuple[str, ...]) -> ConfigurationError | None:

@@ -12,6 +12,7 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.
 * `current_token`, `grant_token`, `fixed_credential`, `cached_token`, `credential`, `client_state`, `sources`, `clocks`:
   what a process has in memory.
-* `authorization_grants`: whose token it is. `stored_record`, `store_keys`: the stored form of a token, and its key.
+* `authorization_grants`, `presenting_grants`: whose token it is, and how it is asked for. `attempt`: the registered
+  client at the moment when it asks. `stored_record`, `store_keys`: the stored form of a token, and its key.
 * `client_settings`, `pickled_client`: the checked settings of an `OAuthClient`, and which of them a pickle contains.
 """

@@ -1,43 +1,27 @@
 """Whose token it is, and therefore how it is renewed: a grant that a user gave, or the client's own.
 
-Used by everything that stores, renews or revokes a token. Both kinds are values. It promises that two of them are equal
-exactly if they are for the same token, so that a process has one current token for each. They build requests, and never
-send one.
+Used by everything that stores, renews or revokes a token. Each kind is a value; `presenting_grants` has two more. It
+promises that two grants are equal exactly if they are for the same token, so that a process has one current token for
+each. They build requests, and never send one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
-from .._protocol.client_authentication import ClientCredentials
 from .._protocol.http_messages import Call, Purpose
 from .._protocol.http_values import checked_audience, checked_resource, checked_token_parameters, joined_scope
-from .._protocol.requests import ServerRequest, build_client_credentials, build_refresh
-from ..errors import ConfigurationError, SignInReason, SignInRequired
+from .._protocol.requests import ServerRequest, build_client_credentials
+from .._protocol.response_errors import PRESENTED
+from ..errors import BlnkAuthError, ConfigurationError, SignInReason, SignInRequired
 from ..token import Token
+from .attempt import Attempt
+from .presenting_grants import PresentingGrant
 
 if TYPE_CHECKING:
     from ..provider import Provider
-
-
-class Attempt(NamedTuple):
-    """The registered client at the moment when it is about to renew. Made again for each attempt.
-
-    Attributes:
-        provider: The provider whose authorization server is asked.
-        credentials: How the client authenticates there.
-        redirect_uri: The client's redirect URI, for providers that want it with a refresh; None if the client has none.
-        now: UTC epoch seconds.
-        in_background: Whether no caller waits for this renewal.
-    """
-
-    provider: Provider
-    credentials: ClientCredentials
-    redirect_uri: str | None
-    now: float
-    in_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +40,8 @@ class RefreshTokenGrant:
     target: str | None = None
     resource: str | None = None
     audience: str | None = None
+    needs_user: ClassVar[bool] = True
+    """Whether only a user can give the grant again, once the server has refused to renew it."""
 
     def call(self, purpose: Purpose, *, in_background: bool = False) -> Call:
         """The description of one HTTP call, on which a provider's parameters and headers may depend."""
@@ -63,31 +49,21 @@ class RefreshTokenGrant:
 
     def is_renewable(self, token: Token, attempt: Attempt) -> bool:
         """Whether a refresh request could renew this token."""
-        return self._why_not_renewable(token, attempt) is None
+        return attempt.why_not_refreshable(token) is None
 
-    def _why_not_renewable(self, token: Token, attempt: Attempt) -> SignInReason | None:
-        if token.refresh_token is None or "refresh_token" not in attempt.provider.grants:
-            return "no_refresh_token"
-        has_expired = token.refresh_expires_at is not None and token.refresh_expires_at <= attempt.now
-        return "expired" if has_expired else None
+    def uses_refresh_token(self, token: Token, attempt: Attempt) -> bool:
+        """Whether the next request is a refresh: there is no other way."""
+        return self.is_renewable(token, attempt)
 
     def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
         """The request that renews `current`. Raises `SignInRequired` if the user must sign in again."""
         if current is None:
             raise sign_in_required("missing", self.subject)
-        reason = self._why_not_renewable(current, attempt)
+        reason = attempt.why_not_refreshable(current)
         if reason is not None:
             raise sign_in_required(reason, self.subject)
-        return build_refresh(
-            attempt.provider,
-            attempt.credentials,
-            current.refresh_token or "",
-            redirect_uri=attempt.redirect_uri,
-            resource=self.resource,
-            audience=self.audience,
-            call=self.call("refresh_token", in_background=attempt.in_background),
-            now=attempt.now,
-        )
+        call = self.call("refresh_token", in_background=attempt.in_background)
+        return attempt.refresh_request(current, call, self.resource, self.audience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +86,8 @@ class ClientCredentialsGrant:
     audience: str | None = None
     parameters: tuple[tuple[str, str], ...] | None = None
     subject: ClassVar[None] = None
+    needs_user: ClassVar[bool] = False
+    purpose: ClassVar[Purpose] = "client_credentials"
 
     @classmethod
     def checked(
@@ -143,8 +121,12 @@ class ClientCredentialsGrant:
         """Always True: the client's credentials are enough for a new token."""
         return True
 
+    def uses_refresh_token(self, token: Token, attempt: Attempt) -> bool:
+        """Always False: RFC 6749 section 4.4.3 advises against it."""
+        return False
+
     def build_request(self, attempt: Attempt, current: Token | None) -> ServerRequest:
-        """The request for another token. A refresh token is not used: RFC 6749 section 4.4.3 advises against it."""
+        """The request for another token."""
         return build_client_credentials(
             attempt.provider,
             attempt.credentials,
@@ -157,9 +139,9 @@ class ClientCredentialsGrant:
         )
 
 
-AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant
+AuthorizationGrant = RefreshTokenGrant | ClientCredentialsGrant | PresentingGrant
 
-GrantKey = RefreshTokenGrant | ClientCredentialsGrant | str
+GrantKey = AuthorizationGrant | str
 """A grant where very many are kept: the subject alone, if it is all that describes the grant."""
 
 
@@ -192,3 +174,16 @@ def sign_in_required(reason: SignInReason, subject: str | None) -> SignInRequire
     return SignInRequired(
         problem, remedy="send the user through start_authorization() again", reason=reason, subject=subject
     )
+
+
+def refused(grant: ClientCredentialsGrant | PresentingGrant, verdict: SignInRequired) -> ConfigurationError:
+    """The error for a grant that the server refuses although no user gave it: no sign-in helps."""
+    presented = PRESENTED.get(grant.purpose)
+    remedy = "check the client's registration: its credentials, grant types and scope"
+    if presented is not None:
+        remedy = (
+            f"check {presented}, which may have expired or be meant for another server; if it comes from a sign-in, "
+            "let that user sign in again"
+        )
+    fields = BlnkAuthError.fields(verdict.replace(remedy=remedy, parameter=presented))
+    return ConfigurationError(f"{grant.purpose}: {verdict.problem}", **fields)

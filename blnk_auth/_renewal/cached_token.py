@@ -7,8 +7,9 @@ object. Every auth class imports this file, so it never imports anything heavy.
 from __future__ import annotations
 
 import functools
+import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     # Every auth class imports this module, and none needs these to be imported.
@@ -163,8 +164,49 @@ class CachedToken:
 
     @property
     def header(self) -> str | None:
-        """The value of the header with this token; None if a request is sent without one: see `NoToken`."""
+        """The value of the header with this token; None if a request is sent without one: see `NoToken`.
+
+        Raises as `check_sendable`.
+        """
         return self.prefix + self.token.access_token
+
+    def check_sendable(self) -> None:
+        """Raise `ConfigurationError` if this is not an access token, and so is never sent to an API."""
+
+
+class UnsendableToken(CachedToken):
+    """What is not an access token, such as an assertion that a token exchange issued. It is never sent to an API.
+
+    It is never fresh for a request: `renew_at` is in the past. So a request asks for it by another way than the fastest
+    one, and gets an error there (`check_sendable`).
+    """
+
+    __slots__ = ("_renew_at",)
+
+    def __init__(self, token: Token, schedule: Schedule, **further: Any) -> None:
+        super().__init__(token, schedule, **further)
+        self._renew_at, self.renew_at = schedule.renew_at, -math.inf
+
+    @property
+    def schedule(self) -> Schedule:
+        return super().schedule._replace(renew_at=self._renew_at)
+
+    @property
+    def header(self) -> NoReturn:
+        raise _not_sendable()
+
+    def check_sendable(self) -> NoReturn:
+        raise _not_sendable()
+
+
+def _not_sendable() -> Exception:
+    from ..errors import ConfigurationError
+
+    return ConfigurationError(
+        "the token was issued to be presented to an authorization server, and is not an access token for an API",
+        parameter="requested_token_type",
+        remedy="pass it on, as in for_assertion(assertion=lambda: source.renew().access_token), and use that source",
+    )
 
 
 class NoToken(CachedToken):

@@ -48,9 +48,11 @@ def grant_at(state: ClientState, key: str) -> AuthorizationGrant | None:
 
 
 def _is_usable(state: ClientState, grant: AuthorizationGrant) -> bool:
-    """Whether `for_subject` or `for_itself` would give its source today."""
+    """Whether a method such as `for_subject` would give its source today."""
     if isinstance(grant, RefreshTokenGrant):
         return grant == RefreshTokenGrant(grant.subject, state.provider.target_of(grant.subject), grant.resource)
+    if not isinstance(grant, ClientCredentialsGrant):
+        return grant == grant.at(state.provider)
     parameters = dict(grant.parameters or ())
     return grant == ClientCredentialsGrant.checked(
         state.provider, grant.scope, grant.resource, grant.audience, parameters
@@ -69,7 +71,7 @@ def stored_record(state: ClientState, key: str) -> GrantRecord | None:
 
 
 def delete_ended(state: ClientState, before: float) -> int:
-    """Delete the records of users' grants that ended before a moment, in UTC epoch seconds. Returns how many.
+    """Delete the records of grants that ended before a moment, in UTC epoch seconds. Returns how many.
 
     A record that cannot be read, or whose lock is not free in time, is left. Raises `StoreError` if the keys cannot be
     listed.
@@ -78,7 +80,7 @@ def delete_ended(state: ClientState, before: float) -> int:
 
 
 def ended_at(record: GrantRecord) -> float | None:
-    """When a user's grant ended or will end, in UTC epoch seconds; None if that is not known."""
+    """When a grant ended or will end, in UTC epoch seconds; None if that is not known."""
     token = record.token
     if record.ended is not None:
         # The mark of an earlier version has no time: it was made at or before the end of the last access token.
@@ -90,7 +92,7 @@ def ended_at(record: GrantRecord) -> float | None:
 
 def _delete_if_ended(state: ClientState, key: str, before: float) -> bool:
     parsed = parse_token_key(key)
-    if parsed is None or parsed[1].subject is None:
+    if parsed is None or isinstance(parsed[1], ClientCredentialsGrant):
         return False
     try:
         return _has_ended(state, key, before) and _delete(state, state.current_token(parsed[1]), before)

@@ -21,12 +21,14 @@ from .._transport.network import Network, transport_for
 from ..events import Event, EventName, OnEvent
 from ..policy import RenewalPolicy
 from ..stores._token_store import TokenStore
-from .authorization_grants import Attempt, AuthorizationGrant
+from .attempt import Attempt
+from .authorization_grants import AuthorizationGrant
 from .clocks import clock_of
 from .credential import OnDemand, RequestRules
 from .current_token import CurrentToken
 from .operations import Operations
 from .ports import Ports
+from .presenting_grants import presents_something
 from .proofs import DpopSetting, Proofs
 from .server_pause import ServerPause
 from .sign_in_state import SignInState
@@ -133,7 +135,9 @@ class ClientState:
         return Registration(self.provider.name, self.provider.environment, self.credentials.client_id)
 
     def current_token(self, grant: AuthorizationGrant) -> CurrentToken:
-        """The current token of this grant: the same object for all callers."""
+        """The current token of this grant: the same object for all callers. Raises as `Sources.presenting`."""
+        if presents_something(grant):
+            return self.sources.presenting(grant, lambda: CurrentToken(self, grant))
         return self.sources.current_token(grant, lambda: CurrentToken(self, grant))
 
     def ports(self, package: Package | None) -> Ports:

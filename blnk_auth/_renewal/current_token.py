@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.origins import Origin
 from .._protocol.response_errors import after_lost_response
-from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, TemporarilyUnavailable
+from ..errors import BlnkAuthError, SignInRequired, TemporarilyUnavailable
 from ..events import Event
 from ..token import Token
 from .authorization_grants import AuthorizationGrant, GrantKey, grant_key, grant_of
@@ -30,7 +30,8 @@ from .credential import RequestRules, why_withheld
 from .failure import Failure
 from .goal import Goal
 from .grant_token import TokenOfClient
-from .rejections import Rejections, in_words
+from .presenting_grants import presents_another_text
+from .rejections import Rejections, in_words, is_rejection
 from .renewal import Renewal, expired_on_arrival
 from .schedule import Action
 from .single_flight import Flight
@@ -78,6 +79,13 @@ class CurrentToken(TokenOfClient):
         """Whose token it is."""
         return grant_of(self._key)
 
+    @grant.setter
+    def grant(self, grant: AuthorizationGrant) -> None:
+        """An equal one, with what is presented from now on; a new text cannot have been refused."""
+        with self.state.sources.installing:
+            before, self._key = self.grant, grant_key(grant)
+            self._failure = None if presents_another_text(before, grant) else self._failure
+
     @property
     def store_key(self) -> str:
         """The key of its record in the store. It contains no secret."""
@@ -110,13 +118,7 @@ class CurrentToken(TokenOfClient):
         self.state.operations.emit([Event("token_withheld", self.store_key, detail)])
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
-        try:
-            return self.state.provider.rejects_token(answer)
-        except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
-            failure = type(error).__name__
-        raise ConfigurationError(
-            f"is_rejection of the provider raised {failure}", remedy="correct it there", parameter="is_rejection"
-        )
+        return is_rejection(self.state.provider, answer)
 
     def is_current(self, cached: CachedToken) -> bool:
         current = self.cached
@@ -218,12 +220,11 @@ class CurrentToken(TokenOfClient):
         self, package: Package | None = None, *, in_background: bool = False, events: list[Event] | None = None
     ) -> Renewal:
         """One renewal of this grant, which sends its requests through `package`."""
-        state = self.state
         return Renewal(
             key=self.store_key,
             grant=self.grant,
-            ports=state.ports(package),
-            attempt=lambda: state.attempt(in_background=in_background),
+            ports=self.state.ports(package),
+            attempt=lambda: self.state.attempt(in_background=in_background),
             events=events,
         )
 
@@ -233,8 +234,8 @@ class CurrentToken(TokenOfClient):
         Failures and rejections of the grant before it are forgotten.
         """
         # If a source was made while the sign-in ran, it has a `CurrentToken` of its own.
-        for current in {self, self.state.current_token(self.grant)}:
-            current._start_over(cached)
+        for each in {self, self.state.current_token(self.grant)}:
+            each._start_over(cached)
 
     def _start_over(self, cached: CachedToken | None) -> None:
         with self.state.sources.installing:
@@ -357,7 +358,7 @@ class CurrentToken(TokenOfClient):
     def _after_failure(self, error: BlnkAuthError, renewal: Renewal, goal: Goal) -> CachedToken:
         """Remember a failure, and continue with the current token if there is one."""
         self.state.pause.note(self.grant.target, error, self.state.clock(), early=renewal.is_early)
-        if isinstance(error, SignInRequired):
+        if isinstance(error, SignInRequired) and self.grant.needs_user:
             error = self._remember_sign_in_required(error)
         else:
             error = self._remember_failure(error)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..errors import BlnkAuthError, SignInRequired, TemporarilyUnavailable
 from ..policy import RenewalPolicy
 from .cooldown import Cooldown
 
@@ -70,6 +70,9 @@ class Failure(NamedTuple):
             jitter_position=jitter_position,
             at_least=retry_after,
         )
+        if isinstance(error, SignInRequired):
+            # A callable raised it, for what the grant presents. It is asked each time: the user may have signed in.
+            cooldown = cooldown._replace(until=now)
         if now < must_renew_at < cooldown.until:
             cooldown = cooldown._replace(until=must_renew_at)
         return cls(cooldown, error.replace(), now)

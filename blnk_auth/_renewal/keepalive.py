@@ -381,8 +381,11 @@ class KeepaliveRun:
             self.report.failed.append(KeepaliveFailure(key, error.replace()))
             for kind in self._in_a_row:
                 self._in_a_row[kind] += isinstance(error, kind)
-            is_general = isinstance(error, ConfigurationError) or max(self._in_a_row.values()) >= _GIVE_UP_AFTER
-        if is_general:
+            is_general = max(self._in_a_row.values()) >= _GIVE_UP_AFTER
+        grant = grant_at(self._state, key)
+        # What a grant presents to the server in place of a user's sign-in is wrong for that grant alone.
+        is_about_client = isinstance(error, ConfigurationError) and (grant is None or grant.needs_user)
+        if is_general or is_about_client:
             self._give_up(error)
 
     def _give_up(self, error: BlnkAuthError) -> None:

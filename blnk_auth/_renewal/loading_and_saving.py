@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from .._protocol.dpop import DPOP
 from .._protocol.dpop_key import DpopKey
-from .._protocol.token_response import is_dpop_type, is_usable_type
+from .._protocol.token_response import is_dpop_type, is_not_applicable, is_usable_type
 from ..errors import BlnkAuthError, Conflict, SignInReason, StoreError
 from ..events import Event, EventName
 from ..stores._calls import call_store, load_record, locked, save_record
@@ -32,7 +32,7 @@ from ..stores._due import DUE_AT
 from ..stores._token_store import Record, Version
 from ..token import Token
 from .authorization_grants import sign_in_required
-from .cached_token import CachedToken, is_sendable
+from .cached_token import CachedToken, UnsendableToken, is_sendable
 from .ports import Ports
 from .predecessor import Predecessor, Stored
 from .schedule import UNUSABLE, schedule_of
@@ -161,7 +161,8 @@ class StoredGrant:
         elif version is None:
             # Not saved yet: each call tries again in the background, but not during the cool-down.
             schedule = schedule._replace(renew_at=-math.inf)
-        return CachedToken(
+        is_for_apis = not _is_only_presented(record.token)
+        return (CachedToken if is_for_apis else UnsendableToken)(
             record.token,
             schedule,
             dpop=key,
@@ -184,7 +185,8 @@ class StoredGrant:
             return scheme, None, False
         if key is not None and is_dpop_type(token.token_type):
             return DPOP, key, is_sendable(token.access_token)
-        return scheme, key, is_sendable(token.access_token) and is_usable_type(token.token_type, scheme)
+        has_usable_type = is_usable_type(token.token_type, scheme) or _is_only_presented(token)
+        return scheme, key, is_sendable(token.access_token) and has_usable_type
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -338,3 +340,8 @@ def _superseded(new: Token, old: Token | None, before: tuple[int, ...]) -> tuple
     spent = () if old is None or old.refresh_token is None else (hash(old.refresh_token),)
     newest = hash(new.refresh_token)
     return tuple(each for each in dict.fromkeys((*spent, *before)) if each != newest)[:_MOST_SUPERSEDED]
+
+
+def _is_only_presented(token: Token) -> bool:
+    """Whether a token exchange issued it, and it is not an access token (RFC 8693 section 2.2.1)."""
+    return is_not_applicable(token.token_type) and "issued_token_type" in token.extra

@@ -19,11 +19,17 @@ from ..errors._pickling import unpickles
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
 from .client_state import ClientState
 from .clocks import given_clock
+from .presenting_grants import JwtBearerGrant, TokenExchangeGrant
 
 _GRANTS: Mapping[str, Any] = {
     "client_credentials": ClientCredentialsGrant,
     "refresh_token": RefreshTokenGrant,
+    "token_exchange": TokenExchangeGrant,
+    "jwt_bearer": JwtBearerGrant,
 }
+
+_PRESENTED = ("subject_token", "actor_token", "assertion")
+"""The fields that hold a secret if they are text."""
 
 
 def settings_of(state: ClientState) -> dict[str, Any]:
@@ -103,6 +109,8 @@ def values_of(grant: AuthorizationGrant) -> dict[str, Any]:
     """The fields of a grant, by name; fields that are None are left out."""
     kind = next(kind for kind, grant_type in _GRANTS.items() if isinstance(grant, grant_type))
     values = {each.name: getattr(grant, each.name) for each in fields(grant)}
+    # Without them it is as if it had been found in the store.
+    values |= {name: None for name in _PRESENTED if isinstance(values.get(name), str)}
     return {"grant_type": kind, **{name: value for name, value in values.items() if value is not None}}
 
 

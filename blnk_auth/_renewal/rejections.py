@@ -12,7 +12,7 @@ What this file promises:
 * Until the API has accepted the current token once, the cool-down is for every cause.
 * Many rejections at the same time count once. At most 256 causes are remembered.
 
-It never reads a clock, and never judges whether a response is a rejection.
+It never reads a clock. The provider decides whether a response is a rejection.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._protocol.challenges import parse_challenges
+from ..errors import ConfigurationError
 from ..policy import RenewalPolicy
 from ..token import Token
 from .cached_token import CachedToken
 from .cooldown import Cooldown
+
+if TYPE_CHECKING:
+    from .._protocol.http_messages import ApiAnswer
+    from ..provider import Provider
 
 MOST_CAUSES = 256
 
@@ -41,6 +46,17 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _EVERY_CAUSE = ""
 """The key of the cool-down for every cause, begun by a rejection of a token that the API has never accepted."""
+
+
+def is_rejection(provider: Provider, answer: ApiAnswer) -> bool:
+    """Whether a new token may resolve a response, by the provider. Raises `ConfigurationError` if its judge fails."""
+    try:
+        return provider.rejects_token(answer)
+    except Exception as error:  # noqa: BLE001 - a provider's author may raise anything
+        failure = type(error).__name__
+    raise ConfigurationError(
+        f"is_rejection of the provider raised {failure}", remedy="correct it there", parameter="is_rejection"
+    )
 
 
 def cause_of(method: str, path: str, headers: Mapping[str, str]) -> str:

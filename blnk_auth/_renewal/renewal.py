@@ -23,7 +23,6 @@ from .._protocol.requests import ServerRequest
 from .._protocol.token_response import Judge, judge_token_response
 from ..errors import (
     BlnkAuthError,
-    ConfigurationError,
     Conflict,
     ProtocolError,
     SignInReason,
@@ -31,8 +30,10 @@ from ..errors import (
     TemporarilyUnavailable,
 )
 from ..events import Event
+from ..stores._token_store import Version
 from ..token import Token
-from .authorization_grants import Attempt, AuthorizationGrant, sign_in_required
+from .attempt import Attempt
+from .authorization_grants import AuthorizationGrant, RefreshTokenGrant, refused, sign_in_required
 from .cached_token import CachedToken
 from .goal import Goal
 from .loading_and_saving import StoredGrant
@@ -77,12 +78,16 @@ class Renewal:
         """The token that the server has issued in this renewal; None if it was not asked, or issued none."""
         self.stored: StoredGrant = self.stored_grant_type(
             key,
-            grant.subject,
+            grant.subject if grant.needs_user else None,
             attempt().provider,
             ports,
             lambda token: grant.is_renewable(token, attempt()),
             events=self.events,
         )
+        self._refused_version: Version | None = None
+        """The version of the stored pair whose refresh token the server has refused; None: it has refused none."""
+        self._needed_elsewhere = False
+        """Whether a callable of the user's raised `SignInRequired`: what this grant presents is another grant's."""
         self.endpoint: TokenEndpoint = self.token_endpoint_type(key, ports, self.events)
 
     @property
@@ -129,16 +134,12 @@ class Renewal:
                 self.ports.pause.check(self.grant.target, self.ports.clock(), early=self.is_early)
             try:
                 stored, key = self._bound(stored)
-                renewed = self._ask(None if stored is None else stored.record.token, key)
+                renewed = self._ask(stored, key)
             except Conflict:
                 stored = self.stored.load_newest(None if stored is None else stored.cached)
                 continue
             except SignInRequired as verdict:
-                again = self.stored.load_newest(goal.known if stored is None else stored.cached)
-                if again is None or (stored is not None and stored.record.is_same_as(again.record)):
-                    raise self._mark_ended(verdict, again or stored) from None
-                # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
-                stored = again
+                stored = self._after_refusal(verdict, stored, goal)
                 continue
             predecessor = Predecessor() if stored is None else stored.predecessor
             return self.stored.save(renewed, predecessor._replace(dpop=key))
@@ -175,21 +176,46 @@ class Renewal:
         if key is not None:
             return stored, key
         key = self.ports.proofs.new_key()
-        # A client's own grant has no refresh token: nothing that the server binds is lost with the key.
-        is_bound_first = (
-            stored is not None and self.grant.subject is not None and self.stored.is_renewable(stored.token)
-        )
+        # Without a refresh token, nothing that the server binds is lost with the key.
+        is_bound_first = stored is not None and self.grant.uses_refresh_token(stored.token, self.attempt())
         if key is None or stored is None or not is_bound_first:
             return stored, key
         return self.stored.bind(stored, key), key
 
-    def _ask(self, current: Token | None, key: DpopKey | None) -> Token:
-        # A client's own token needs no refresh token, so asking for it a second time is always safe.
-        repeats_lost = self.grant.subject is None or self.attempt().provider.repeats_lost_refresh
-        self.issued = self.endpoint.renew(
-            lambda: self.grant.build_request(self.attempt(), current), current, repeats_lost=repeats_lost, key=key
-        )
+    def _ask(self, stored: Stored | None, key: DpopKey | None) -> Token:
+        current = None if stored is None else stored.token
+        if current is not None and stored is not None and stored.version == self._refused_version:
+            current = current.replace(refresh_token=None, refresh_expires_at=None)
+        spends = current is not None and self.grant.uses_refresh_token(current, self.attempt())
+        # Where no refresh token is spent, asking a second time is always safe.
+        repeats_lost = not spends or self.attempt().provider.repeats_lost_refresh
+        self.issued = self.endpoint.renew(lambda: self._build(current), current, repeats_lost=repeats_lost, key=key)
         return self.issued
+
+    def _build(self, current: Token | None) -> ServerRequest:
+        try:
+            return self.grant.build_request(self.attempt(), current)
+        except SignInRequired:
+            self._needed_elsewhere = not self.grant.needs_user
+            raise
+
+    def _after_refusal(self, verdict: SignInRequired, stored: Stored | None, goal: Goal) -> Stored:
+        """The pair to try next, after the server has refused to renew this one. Raises the error if there is none."""
+        if self._needed_elsewhere:
+            raise verdict.replace()
+        again = self.stored.load_newest(goal.known if stored is None else stored.cached)
+        if again is not None and (stored is None or not stored.record.is_same_as(again.record)):
+            # Another process renewed at the same time (its lease expired, or the store has no lock): try its pair.
+            return again
+        if again is not None and self._may_ask_without(again):
+            self._refused_version = again.version
+            return again
+        raise self._mark_ended(verdict, again or stored) from None
+
+    def _may_ask_without(self, stored: Stored) -> bool:
+        """Whether a token can be asked for without the refresh token, which the server has just refused."""
+        is_new = stored.version != self._refused_version
+        return not self.grant.needs_user and is_new and self.grant.uses_refresh_token(stored.token, self.attempt())
 
     def _adopt(self, found: CachedToken, goal: Goal) -> CachedToken:
         # What the API asked for is stored beside a token, which changes the version and not the token.
@@ -212,12 +238,10 @@ class Renewal:
             raise sign_in_required(ended, self.grant.subject)
 
     def _mark_ended(self, verdict: SignInRequired, stored: Stored | None) -> BlnkAuthError:
-        """Mark the grant as ended, keep its record, and return the error to raise."""
+        """Mark the grant of a user as ended, keep its record, and return the error to raise."""
         verdict = verdict.replace(subject=self.grant.subject)
-        if self.grant.subject is None:
-            # The client's own token: no user can help.
-            verdict = verdict.replace(remedy="check the client's registration: its credentials, grant types and scope")
-            return ConfigurationError(f"client_credentials: {verdict.problem}", **BlnkAuthError.fields(verdict))
+        if not isinstance(self.grant, RefreshTokenGrant):
+            return refused(self.grant, verdict)
         if stored is not None and verdict.reason == "refused":
             self.stored.mark_ended(stored, verdict.reason)
             self.stored.note_failure("sign_in_required", verdict)

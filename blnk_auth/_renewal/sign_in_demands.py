@@ -171,7 +171,7 @@ class SignInDemands:
             current.state.operations.emit([Event(name, current.store_key, str(error), error)])
         if seen.demands != before.demands:
             current.state.operations.begin(self._save)
-        is_raised = current.grant.subject is not None and current.rules.on_demand.get(demand.reason) == "raise"
+        is_raised = current.grant.needs_user and current.rules.on_demand.get(demand.reason) == "raise"
         return error.replace() if is_raised else None
 
     def sign_in(self, error: SignInRequired, sent: CachedToken, package: Package) -> Flight[CachedToken] | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ..stores._forks import reset_in_child
 from .authorization_grants import AuthorizationGrant, GrantKey, grant_key
 from .credential import Source, credential_of
+from .presenting_grants import PresentingGrant, indistinguishable, is_unnamed, presents_same
 
 if TYPE_CHECKING:
     from .current_token import CurrentToken
@@ -31,6 +32,7 @@ class Sources:
     def __init__(self) -> None:
         self._sources: weakref.WeakValueDictionary[GrantKey, Source] = weakref.WeakValueDictionary()
         self._kept: dict[GrantKey, CurrentToken] = {}
+        self._unnamed: dict[PresentingGrant, PresentingGrant] = {}
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -48,6 +50,18 @@ class Sources:
             if source is None:
                 return self._kept.get(grant_key(grant)) or make()
             return cast("CurrentToken", credential_of(source))
+
+    def presenting(self, grant: PresentingGrant, make: Callable[[], CurrentToken]) -> CurrentToken:
+        """The same for a grant that presents what the application has just passed.
+
+        Raises `ConfigurationError` if that cannot be distinguished from what was passed before.
+        """
+        # Kept for as long as the client exists: a later callable may be for somebody else.
+        if is_unnamed(grant) and not presents_same(self._unnamed.setdefault(grant, grant), grant):
+            raise indistinguishable(grant)
+        current = self.current_token(grant, make)
+        current.grant = grant
+        return current
 
     def source_of(self, current: CurrentToken, make: Callable[[CurrentToken], AnySource]) -> AnySource:
         """The source of this grant that the application uses; a new one from `make` if it uses none.

@@ -2,6 +2,11 @@
 
     token/<provider>/<environment>/<client_id>/subject/<subject>[/<target>][;resource=...;audience=...]
     token/<provider>/<environment>/<client_id>/itself/<scope>[/<target>][;resource=...;audience=...;parameters=...]
+    token/<provider>/<environment>/<client_id>/exchange/<subject>[/<target>]
+        [;resource=...;audience=...;scope=...];subject_token_type=...[;requested_token_type=...;actor_token_type=...]
+        [;presented=<hash of the tokens that are exchanged>]
+    token/<provider>/<environment>/<client_id>/assertion/<subject>[/<target>]
+        [;resource=...;scope=...;presented=<hash of the assertion>]
     authorization/<provider>/<environment>/<client_id>/<hash of the state of a sign-in that was started>
     exchange/<provider>/<environment>/<client_id>/<hash of what was exchanged once>
     resource/<url of a protected resource>                       what was learned of it
@@ -13,7 +18,8 @@ Used by everything that reads or writes a store. What this file promises:
 
 * Every part is percent-quoted, so two grants have the same key only if they are the same grant.
 * `parse_token_key` is the inverse of `token_key`; for all other strings it returns None.
-* A key never contains a secret. A key without options (what follows a `;`) is the same as in every earlier version.
+* A key never contains a secret: of a token that is presented it has a hash at most.
+* A key without options (what follows a `;`) is the same as in every earlier version.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from .presenting_grants import JwtBearerGrant, TokenExchangeGrant
 
 
 class Registration(NamedTuple):
@@ -56,12 +63,29 @@ class Registration(NamedTuple):
 
 def token_key(registration: Registration, grant: AuthorizationGrant) -> str:
     """The key of a grant's record."""
-    name = f"itself/{_quote(grant.scope or '')}" if grant.subject is None else f"subject/{_quote(grant.subject)}"
+    kind, name, own = _parts_of(grant)
     target = "" if grant.target is None else f"/{_quote(grant.target)}"
-    parameters = urlencode(grant.parameters) if grant.subject is None and grant.parameters else None
-    further = (("resource", grant.resource), ("audience", grant.audience), ("parameters", parameters))
-    options = "".join(f";{option}={_quote(value)}" for option, value in further if value is not None)
-    return f"{registration.tokens}{name}{target}{options}"
+    further = {"resource": grant.resource, "audience": grant.audience, **own}
+    options = "".join(f";{option}={_quote(value)}" for option, value in further.items() if value is not None)
+    return f"{registration.tokens}{kind}/{_quote(name or '')}{target}{options}"
+
+
+def _parts_of(grant: AuthorizationGrant) -> tuple[str, str | None, Mapping[str, str | None]]:
+    """The kind of a grant, its name, and the options that only this kind has. Their order is that in the key."""
+    if isinstance(grant, RefreshTokenGrant):
+        return "subject", grant.subject, {}
+    if isinstance(grant, ClientCredentialsGrant):
+        return "itself", grant.scope, {"parameters": urlencode(grant.parameters) if grant.parameters else None}
+    if isinstance(grant, JwtBearerGrant):
+        return "assertion", grant.subject, {"scope": grant.scope, "presented": grant.fingerprint}
+    own = {
+        "scope": grant.scope,
+        "subject_token_type": grant.subject_token_type,
+        "requested_token_type": grant.requested_token_type,
+        "actor_token_type": grant.actor_token_type,
+        "presented": grant.fingerprint,
+    }
+    return "exchange", grant.subject, own
 
 
 def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
@@ -73,16 +97,33 @@ def parse_token_key(key: str) -> tuple[Registration, AuthorizationGrant] | None:
     provider, environment, client_id, kind, name, *targets = map(unquote, parts)
     target = targets[0] if targets else None
     further = {option: unquote(value) for option, _, value in (each.partition("=") for each in options)}
-    resource, audience = further.get("resource"), further.get("audience")
-    grant: AuthorizationGrant
-    if kind == "subject":
-        grant = RefreshTokenGrant(name, target, resource, audience)
-    else:
-        parameters = tuple(parse_qsl(further.get("parameters", ""), keep_blank_values=True)) or None
-        grant = ClientCredentialsGrant(name or None, target, resource, audience, parameters)
+    grant = _grant_of(kind, name, target, further)
     registration = Registration(provider, environment, client_id)
     # Built again from its parts, a key with another kind, an unknown option or another quoting would differ.
     return (registration, grant) if token_key(registration, grant) == key else None
+
+
+def _grant_of(kind: str, name: str, target: str | None, options: Mapping[str, str]) -> AuthorizationGrant:
+    """The inverse of `_parts_of`, with anything for what that never makes."""
+    resource, audience, scope = map(options.get, ("resource", "audience", "scope"))
+    if kind == "subject":
+        return RefreshTokenGrant(name, target, resource, audience)
+    if kind == "assertion":
+        return JwtBearerGrant(name or None, target, resource, scope, options.get("presented"))
+    if kind == "exchange":
+        return TokenExchangeGrant(
+            options.get("subject_token_type", ""),
+            name or None,
+            target,
+            resource,
+            audience,
+            scope,
+            options.get("requested_token_type"),
+            options.get("actor_token_type"),
+            options.get("presented"),
+        )
+    parameters = tuple(parse_qsl(options.get("parameters", ""), keep_blank_values=True)) or None
+    return ClientCredentialsGrant(name or None, target, resource, audience, parameters)
 
 
 def subjects_prefix(registration: Registration, prefix: str) -> str:

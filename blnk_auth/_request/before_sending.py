@@ -52,8 +52,10 @@ def token_to_send(credential: Credential, package: Package) -> Waits[CachedToken
     """
     ready = credential.ready(package)
     if isinstance(ready, Flight):
-        return (yield FlightWait(ready, credential.rules.wait_timeout))  # type: ignore[no-any-return]  # what a wait returns is untyped
-    return ready
+        ready = yield FlightWait(ready, credential.rules.wait_timeout)
+    cached: CachedToken = ready
+    cached.check_sendable()
+    return cached
 
 
 def own_proof_error() -> ConfigurationError:

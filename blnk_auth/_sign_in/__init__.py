@@ -4,6 +4,7 @@ Used by `client`. It promises that the tokens of a sign-in are stored in the sam
 renews a token.
 
 * `client_sign_ins`, `client_authorizations`: the methods of `OAuthClient` for them.
+* `client_exchanges`: its methods for tokens that are issued for another token or an assertion, without a sign-in.
 * `client_many_grants`: its methods for all grants that users gave by them.
 * `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins. Each is a class that is made
   from the client's state and the wanted grant, and then run once, by `run` or `arun`.

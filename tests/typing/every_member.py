@@ -281,6 +281,8 @@ async def of_oauth_client(it: OAuthClient) -> None:
     assert_type(it.close(), None)
     assert_type(it.finish_authorization("https://app.example.com/callback"), TokenSource)
     assert_type(it.for_itself(), TokenSource)
+    assert_type(it.for_token_exchange(subject_token="token", subject_token_type="urn:type"), TokenSource)
+    assert_type(it.for_assertion(assertion="assertion"), TokenSource)
     assert_type(it.for_subject("alice"), TokenSource)
     assert_type(OAuthClient.from_config(), OAuthClient)
     assert_type(it.keepalive(), KeepaliveReport)

@@ -280,6 +280,18 @@ client = OAuthClient(
 OAuthClient(BlnkCloud(), client_id="id", client_assertion=secret)
 source = client.for_subject("alice", resource="https://api.example.com")
 assert_type(client.for_itself(scope=["client:admin"], audience="api", parameters={"a": "b"}), TokenSource)
+assert_type(
+    client.for_token_exchange(
+        subject_token=secret,
+        subject_token_type="urn:ietf:params:oauth:token-type:access_token",
+        subject="alice",
+        scope=["read"],
+        actor_token="token",
+        actor_token_type="urn:ietf:params:oauth:token-type:jwt",
+    ),
+    TokenSource,
+)
+assert_type(client.for_assertion(assertion=secret, scope="read"), TokenSource)
 assert_type(source.renew(rejected=source.token()), Token)
 
 start = client.start_authorization("alice", scope=("data:read", "data:write"), parameters={"provider_id": "bank"})

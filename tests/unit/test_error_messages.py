@@ -20,8 +20,8 @@ def all_messages() -> list[Message]:
 
 WITHOUT_REMEDY = {
     (
-        "_renewal.renewal",
-        "client_credentials: {verdict.problem}",
+        "_renewal.authorization_grants",
+        "{grant.purpose}: {verdict.problem}",
     ): "the remedy is among the fields, which are passed on",
     (
         "config._references",

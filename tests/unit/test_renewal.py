@@ -16,7 +16,8 @@ from support.token_endpoint import ScriptedServer, answer, pair, refusal
 from blnk_auth._protocol.client_authentication import ClientCredentials
 from blnk_auth._protocol.http_messages import Call, HttpRequest, HttpResponse, NoResponse
 from blnk_auth._protocol.requests import build_code_exchange, build_revocation
-from blnk_auth._renewal.authorization_grants import Attempt, ClientCredentialsGrant, RefreshTokenGrant
+from blnk_auth._renewal.attempt import Attempt
+from blnk_auth._renewal.authorization_grants import ClientCredentialsGrant, RefreshTokenGrant
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.goal import Goal
 from blnk_auth._renewal.ports import Ports

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_auth._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from blnk_auth._renewal.presenting_grants import JwtBearerGrant, TokenExchangeGrant
 from blnk_auth._renewal.store_keys import (
     Registration,
     client_key,
@@ -26,9 +27,13 @@ TEXTS = st.sampled_from(["", "/", ";", "=", "%2F", "%", "a/b", ";resource=r", "s
 )
 OPTIONAL = st.none() | TEXTS
 REGISTRATIONS = st.builds(Registration, TEXTS, TEXTS, TEXTS)
-GRANTS: st.SearchStrategy[AuthorizationGrant] = st.builds(
-    RefreshTokenGrant, TEXTS, OPTIONAL, OPTIONAL, OPTIONAL
-) | st.builds(ClientCredentialsGrant, TEXTS.map(lambda scope: scope or None), OPTIONAL, OPTIONAL, OPTIONAL)
+NOT_EMPTY = OPTIONAL.map(lambda text: text or None)
+GRANTS: st.SearchStrategy[AuthorizationGrant] = st.one_of(
+    st.builds(RefreshTokenGrant, TEXTS, OPTIONAL, OPTIONAL, OPTIONAL),
+    st.builds(ClientCredentialsGrant, NOT_EMPTY, OPTIONAL, OPTIONAL, OPTIONAL),
+    st.builds(TokenExchangeGrant, TEXTS, NOT_EMPTY, *[OPTIONAL] * 7),
+    st.builds(JwtBearerGrant, NOT_EMPTY, *[OPTIONAL] * 4),
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,17 @@ GRANTS: st.SearchStrategy[AuthorizationGrant] = st.builds(
             "/itself/s;resource=r;audience=a;parameters=b%3D1%2B2%26c%3D",
         ),
         (ClientCredentialsGrant(None, None, None, "https://a.test"), "/itself/;audience=https%3A%2F%2Fa.test"),
+        (TokenExchangeGrant("urn:t"), "/exchange/;subject_token_type=urn%3At"),
+        (
+            TokenExchangeGrant("t", "alice", None, "r", None, "s t", "u", "v"),
+            "/exchange/alice;resource=r;scope=s%20t;subject_token_type=t;requested_token_type=u;actor_token_type=v",
+        ),
+        (
+            TokenExchangeGrant("t", None, "b", None, "a", fingerprint="0f"),
+            "/exchange//b;audience=a;subject_token_type=t;presented=0f",
+        ),
+        (JwtBearerGrant(), "/assertion/"),
+        (JwtBearerGrant("alice", "b", "r", "s t", "0f"), "/assertion/alice/b;resource=r;scope=s%20t;presented=0f"),
     ],
     ids=repr,
 )
@@ -101,6 +117,10 @@ def test_a_text_that_is_not_a_key_is_not_parsed(key: str) -> None:
         "token/acme/e/id/subject/alice;resource",
         "token/acme/e/id/subject/alice;parameters=a%3D1",
         "token/acme/e/id/itself/;parameters=a",
+        "token/acme/e/id/exchange/alice",
+        "token/acme/e/id/exchange/;subject_token_type=t;scope=s",
+        "token/acme/e/id/assertion/;audience=a",
+        "token/acme/e/id/assertion/;subject_token_type=t",
         "token/acme/e/id/subject/%61lice",
         "token/acme/e/id/subject/a%2fb",
         "token/acme/e/id/subject/%ff",

@@ -79,6 +79,17 @@ CALLS: dict[str, Call] = {
     "for_itself(parameters={client_secret:})": lambda world, value: world.client().for_itself(
         parameters={"client_secret": value}
     ),
+    "for_assertion(assertion=) with a line break": lambda world, value: world.client().for_assertion(
+        assertion=f"{value}\n"
+    ),
+    "for_assertion(assertion=) as bytes": lambda world, value: world.client().for_assertion(assertion=value.encode()),
+    "for_token_exchange(subject_token=) with a line break": lambda world, value: world.client().for_token_exchange(
+        subject_token=f"{value}\n", subject_token_type="urn:type"
+    ),
+    "for_token_exchange(subject_token=) as a list": lambda world, value: world.client().for_token_exchange(
+        subject_token=[value],  # type: ignore[arg-type]
+        subject_token_type="urn:type",
+    ),
     "for_itself(resource=)": lambda world, value: world.client().for_itself(resource=value),
     "start_authorization(parameters=)": lambda world, value: world.client().start_authorization("a", parameters=value),
     "start_authorization(parameters={state:})": lambda world, value: world.client().start_authorization(

@@ -47,6 +47,29 @@ def a_token_of_the_client_itself(world: World) -> object:
     return world.look_at(world.client().for_itself(scope="read")).token()
 
 
+@row("OAuthClient.for_token_exchange", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+def a_token_for_another_token(world: World) -> object:
+    """Token exchange: both tokens are secrets, one by a text and one by a callable."""
+    actor = world.secrets.new("actor token")
+    source = world.client().for_token_exchange(
+        subject_token=world.secrets.new("subject token"),
+        subject_token_type="urn:ietf:params:oauth:token-type:access_token",
+        subject="alice",
+        actor_token=lambda: world.fetched(actor),
+        actor_token_type="urn:ietf:params:oauth:token-type:jwt",
+    )
+    world.look_at(source.store_key)
+    return world.look_at(source).renew()
+
+
+@row("OAuthClient.for_assertion", failures=ONE_OF_EACH, further=TOKEN_REQUEST)
+def a_token_for_an_assertion(world: World) -> object:
+    """The JWT bearer grant; the store key has a hash of the text."""
+    source = world.client().for_assertion(assertion=world.secrets.new("assertion"))
+    world.look_at(source.store_key)
+    return world.look_at(source).renew()
+
+
 @row("TokenSource.revoke", failures=(*REVOCATION, *STORE))
 def a_revocation(world: World) -> object:
     """RFC 7009: both tokens are sent."""
