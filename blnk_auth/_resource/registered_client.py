@@ -73,9 +73,16 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
     if identity.how != "beforehand":
         # What the user passed is of another registration.
         arguments |= {"client_secret": identity.client_secret, "client_auth": identity.client_auth}
+    if arguments["client_auth"] is None and not provider.client_auth_supported and _is_public(arguments):
+        # A server that lists no methods is one for public clients at least: PKCE is all that such a client has.
+        arguments["client_auth"] = "none"
     state = checked_state(provider, **arguments)
     state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
     return state
+
+
+def _is_public(arguments: Mapping[str, Any]) -> bool:
+    return not any(arguments[name] for name in ("client_secret", "private_key", "client_assertion", "cert"))
 
 
 def _name_of(issuer: str) -> str:

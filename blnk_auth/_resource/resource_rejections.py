@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._protocol.challenges import renewal_may_help
 from .._protocol.http_messages import ApiAnswer, Package
 from .._protocol.resource_metadata import resource_challenge
 from .._renewal.cached_token import CachedToken
@@ -32,7 +31,9 @@ class ResourceRejections:
 
     def is_rejection(self, answer: ApiAnswer) -> bool:
         current = self._token.current
-        return renewal_may_help(answer) if current is None else current.is_rejection(answer)
+        if current is None:
+            return answer.status_code == 401 and resource_challenge(answer.headers) is not None
+        return current.is_rejection(answer)
 
     @property
     def demands(self) -> SignInDemands:

@@ -32,6 +32,7 @@ from .._transport.metadata_fetch import MOST_SECONDS, MetadataFetch
 from .._transport.network import transport_for
 from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
 from ..events import Event
+from ..stores._calls import load_record
 from ..token import Token
 from .client_identity import ClientIdentity
 from .dynamic_registration import Send
@@ -107,13 +108,14 @@ class ResourceState:
         """Whether a URL is within the resource, so that it may have the token.
 
         The resource is what its document names, as long as that is not known: the URL that the user named. A path
-        with dots that a server may resolve is not within it, nor is what only begins with the same characters.
+        with dots that a server may resolve is not within it, nor is what only begins with the same characters. If the
+        resource has a query, only URLs whose query begins with it are within it.
         """
-        resource = self.url if self.client is None else self.client.resource
-        path, within = urlsplit(url).path, urlsplit(resource).path.rstrip("/")
-        if path.rstrip("/") == within:
-            return True
-        return path.startswith(f"{within}/") and not _resolves_elsewhere(path)
+        asked, resource = urlsplit(url), urlsplit(self.url if self.client is None else self.client.resource)
+        path, within = asked.path, resource.path.rstrip("/")
+        if resource.query and not f"{asked.query}&".startswith(f"{resource.query}&"):
+            return False
+        return path.rstrip("/") == within or (path.startswith(f"{within}/") and not _resolves_elsewhere(path))
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -216,9 +218,6 @@ class ResourceState:
         if found is None:
             self._unprotected_until = self._clock() + LIFETIME
             return None
-        if self.client is not None and self.client.learned.issuer != found.learned.issuer:
-            detail = f"{self.client.learned.issuer} before, {found.learned.issuer} now"
-            events.append(Event("issuer_changed", self.store_key, detail))
         self.client = found
         return found
 
@@ -238,7 +237,8 @@ class ResourceState:
         self, package: Package | None, challenge: ResourceChallenge | None, events: list[Event], *, again: bool
     ) -> Learned | None:
         known, now = self.client, self._clock()
-        reach: Reach = "public" if known is None else known.learned.reach
+        before = self._stored() if known is None else known.learned
+        reach: Reach = "public" if before is None else before.reach
         fetch = MetadataFetch(self.template.network, package, self.url, reach=reach)
         try:
             learned = learn(self.url, fetch=fetch, store=self.template.store, now=now, challenge=challenge, again=again)
@@ -247,12 +247,25 @@ class ResourceState:
                 raise
             # Its tokens may work although its documents cannot be read now.
             return known.learned
-        if learned is None and known is None:
+        if learned is None and known is not None:
+            return known.learned
+        self._report(learned, before, events)
+        return learned
+
+    def _stored(self) -> Learned | None:
+        """What an earlier process has learned; None if that cannot be read."""
+        record = load_record(self.template.store, self.store_key)
+        return None if record is None else Learned.from_data(record.data)
+
+    def _report(self, learned: Learned | None, before: Learned | None, events: list[Event]) -> None:
+        if learned is None:
             detail = "the URL describes no sign-in (RFC 9728): requests to it are sent without a token"
             events.append(Event("not_protected", self.store_key, detail))
-        if learned is not None and (known is None or known.learned.issuer != learned.issuer):
+        elif before is None:
             events.append(Event("resource_learned", self.store_key, learned.issuer))
-        return learned if learned is not None or known is None else known.learned
+        elif before.issuer != learned.issuer:
+            detail = f"{before.issuer} before, {learned.issuer} now"
+            events.append(Event("issuer_changed", self.store_key, detail))
 
     def _client_of(
         self,

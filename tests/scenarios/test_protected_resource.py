@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -291,6 +292,53 @@ def test_eight_processes_share_one_registration_and_one_sign_in(site: ProtectedS
     assert run(2) == ({200}, 0)
     assert site.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
     assert len([each for each in site.site.received if each.path == "/mcp" and each.authorization]) == 50
+
+
+def test_a_restart_reports_that_the_issuer_has_changed(users: Users, events: Events) -> None:
+    """Another process finds what was learned before, and that it is no longer so."""
+    store = MemoryStore()
+    with ProtectedSite() as site, ProtectedSite() as elsewhere:
+        first = site.server.issuer
+        assert source_at(site, users, store=store).token()
+        site.servers["/mcp"] = elsewhere.server
+        an_hour_later = time.time() + 3601
+        again = source_at(site, users, store=store, on_event=events, clock=lambda: an_hour_later)
+        assert again.token().access_token.endswith(f"-{elsewhere.server.site.port}")
+        changed = [event.detail for event in events if event.name == "issuer_changed"]
+    assert changed == [f"{first} before, {elsewhere.server.issuer} now"]
+    assert "resource_learned" not in events.names
+
+
+@pytest.mark.parametrize(
+    ("resource", "url", "is_covered"),
+    [
+        ("/mcp", "/mcp", True),
+        ("/mcp", "/mcp/", True),
+        ("/mcp/", "/mcp", True),
+        ("/mcp", "/mcp/tools?a=1", True),
+        ("/mcp", "/mcp?a=1", True),
+        ("/mcp", "/mcp#part", True),
+        ("/mcp", "/mcpx", False),
+        ("/mcp", "/", False),
+        ("/mcp", "", False),
+        ("/mcp", "/other/mcp", False),
+        ("/mcp", "/mcp/../other", False),
+        ("/mcp", "/mcp/%2e%2E/other", False),
+        ("/mcp", "/mcp/x%2f..%2f..%2fother", False),
+        ("/mcp", "/mcp/..%5cother", False),
+        ("/mcp", "/mcp/./x", False),
+        ("", "/anything", True),
+        ("/", "", True),
+        ("/mcp?tenant=a", "/mcp?tenant=a", True),
+        ("/mcp?tenant=a", "/mcp?tenant=a&page=2", True),
+        ("/mcp?tenant=a", "/mcp?tenant=ab", False),
+        ("/mcp?tenant=a", "/mcp", False),
+    ],
+)
+def test_what_is_within_a_resource(resource: str, url: str, is_covered: bool) -> None:
+    """By whole segments of the path, as its own name or the URL that the user named; nothing that dots may leave."""
+    api = ProtectedResource(f"https://api.example.com{resource}")
+    assert api._state.covers(f"https://api.example.com{url}") is is_covered
 
 
 def test_an_application_signs_users_in_itself(site: ProtectedSite) -> None:
