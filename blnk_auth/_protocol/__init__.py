@@ -6,7 +6,8 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
 
 * `requests`: builds the requests. `authlib`: the functions of authlib that are used. `http_values`: checks of the names
   and values that are sent.
-* `client_authentication`, `assertions`: how the client authenticates. `dpop`, `dpop_key`: proofs of possession.
+* `client_authentication`, `assertions`, `presented_tokens`: how the client authenticates, also
+  with what others made. `dpop`, `dpop_key`: proofs of possession.
   `signing`: the keys and JWTs of both.
 * `token_response`, `documents`: reads a response, and its body. `refusals`, `response_errors`: what a response without
   a token means, and which error it leads to. `pushed_authorization`: the answer to a request that begins a sign-in.

@@ -110,18 +110,15 @@ class ClientMetadata:
                 remedy="pass it: servers show the name to users, and send these to no other redirect URI",
             )
         method = "none" if self.jwks_uri is None else "private_key_jwt"
-        return {"client_id": client_id, **self.members(), "token_endpoint_auth_method": method}
+        return {"client_id": client_id, **members_of(self), "token_endpoint_auth_method": method}
 
-    def members(self) -> dict[str, Any]:
-        """Make the members of RFC 7591 section 2 that have a value.
 
-        Returns:
-            JSON values by name.
-        """
-        members = {name: getattr(self, name) for name in (*_NAMES, *_URLS, "scope") if getattr(self, name) is not None}
-        lists = {name: list(getattr(self, name)) for name in _LISTS if getattr(self, name)}
-        by_code = {"response_types": ["code"]} if "authorization_code" in self.grant_types else {}
-        return {**members, **lists, **by_code}
+def members_of(metadata: ClientMetadata) -> dict[str, Any]:
+    """The members of RFC 7591 section 2 that have a value, as JSON values."""
+    given = {name: getattr(metadata, name) for name in (*_NAMES, *_URLS, "scope", *_LISTS)}
+    members = {name: list(value) if name in _LISTS else value for name, value in given.items() if value}
+    by_code = {"response_types": ["code"]} if "authorization_code" in metadata.grant_types else {}
+    return {**members, **by_code}
 
 
 def is_client_id_url(client_id: str | None) -> bool:

@@ -1,12 +1,13 @@
 """What a client is, as its user describes it and as one issuer knows it.
 
-Used by `registering.py` and `registered_client.py`. It promises that no repr has a secret. It never asks a server.
+Used by `registering.py` and `registered_client.py`. It promises that no repr has a secret, and no pickle: neither value
+can be pickled. It never asks a server.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal, NoReturn, cast
 
 from .._protocol.client_authentication import ClientAuthMethod, ClientSecret
 from .._protocol.client_metadata import (
@@ -15,7 +16,7 @@ from .._protocol.client_metadata import (
     check_own_redirect_uri,
     is_client_id_url,
 )
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, redacted
 
 How = Literal["beforehand", "client_id_metadata_document", "dynamic_registration"]
 """How a client came to its id."""
@@ -53,6 +54,7 @@ class IdentitySettings:
     has_certificate: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "client_secret", redacted(self.client_secret))
         if self.client_id is None and self.client_secret is not None:
             raise ConfigurationError(
                 "client_secret was passed without the client_id that it belongs to",
@@ -62,6 +64,9 @@ class IdentitySettings:
         if self.is_client_id_url:
             check_client_id_url(cast("str", self.client_id))
         check_own_redirect_uri(self.redirect_uri, self.metadata)
+
+    def __reduce__(self) -> NoReturn:
+        raise _not_pickled(self)
 
     @property
     def is_client_id_url(self) -> bool:
@@ -94,9 +99,19 @@ class ClientIdentity:
     registered_at: float | None = None
     ports: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "client_secret", redacted(self.client_secret))
+
+    def __reduce__(self) -> NoReturn:
+        raise _not_pickled(self)
+
     def is_usable(self, now: float) -> bool:
         """Whether it may be used now for another sign-in. If not, `identify` registers it again."""
         if self.expires_at is None:
             return True
         lifetime = self.expires_at - (self.registered_at or 0.0)
         return now < self.expires_at - min(MARGIN, lifetime / 10)
+
+
+def _not_pickled(value: object) -> TypeError:
+    return TypeError(f"a {type(value).__name__} may hold a secret, so it is not pickled")

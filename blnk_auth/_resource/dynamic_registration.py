@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .._protocol.client_authentication import METHODS, ClientAuthMethod
-from .._protocol.client_metadata import DEFAULT_NAME
+from .._protocol.client_metadata import DEFAULT_NAME, members_of
 from .._protocol.exchange_log import log_exchange
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
 from .._protocol.redirect_uris import any_port, application_type_of, ports_of, with_port
@@ -125,7 +125,7 @@ class Registering:
 
     def _name(self) -> dict[str, Any]:
         """What makes it this client, and not another one: what its users would have to sign in for again."""
-        named = self.wanted.metadata.members()
+        named = members_of(self.wanted.metadata)
         lasting = {name: named.get(name) for name in _LASTING}
         return {**lasting, "redirect_uris": self._redirect_uris(), "client_auth": self.wanted.client_auth}
 
@@ -185,7 +185,7 @@ class Registering:
     def _members(self) -> dict[str, Any]:
         """What is sent: RFC 7591 section 2, and `application_type` of OpenID Connect."""
         metadata, redirect_uris = self.wanted.metadata, self._redirect_uris()
-        members: dict[str, Any] = {"client_name": DEFAULT_NAME, **metadata.members()}
+        members: dict[str, Any] = {"client_name": DEFAULT_NAME, **members_of(metadata)}
         if "authorization_code" in metadata.grant_types:
             members["redirect_uris"] = [*redirect_uris, *self._with_ports()]
         scope = metadata.scope or self._scope()

@@ -78,6 +78,7 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
         arguments["client_auth"] = "none"
     state = checked_state(provider, **arguments)
     state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
+    state.sign_ins.loopback_ports = identity.ports
     return state
 
 

@@ -72,6 +72,28 @@ def _in_header(text: str) -> str:
     return text.encode("ascii", "replace").decode().replace('"', "'")
 
 
+def _registration_quotes(heard: Heard, world: World) -> Reply:
+    """A refusal that shows the client that it refuses."""
+    registered = world.server.register()
+    return _error(f"refused {registered}", error="invalid_client_metadata", **registered)
+
+
+def _registration_in_html(_: Heard, world: World) -> Reply:
+    return Reply(201, f"<html>{world.server.register()}</html>".encode())
+
+
+def _registration_without_id(_: Heard, world: World) -> Reply:
+    return Reply.json({**world.server.register(), "client_id": None}, 201)
+
+
+def _registration_of_secrets(_: Heard, world: World) -> Reply:
+    """Each member is a secret in the wrong place, but the id."""
+    registered = world.server.register()
+    secret = registered["client_secret"]
+    wrong = {"client_secret": [secret], "redirect_uris": [secret], "token_endpoint_auth_method": secret}
+    return Reply.json({**registered, **wrong, "client_secret_expires_at": secret}, 201)
+
+
 # --- answers that are wrong in other ways ----------------------------------------------------------------------------
 
 
@@ -170,6 +192,11 @@ FAILURES: dict[str, Failure] = {
         "api", lambda heard: Reply.rejected(f'Bearer error="invalid_token", error_description="{heard.secrets}"')
     ),
     "api: redirects": fails("api", lambda heard: Reply.redirect("http://127.0.0.1:1/elsewhere")),
+    "registration: quotes it": fails("registration", _registration_quotes),
+    "registration: HTML": fails("registration", _registration_in_html),
+    "registration: no client_id": fails("registration", _registration_without_id),
+    "registration: secrets as members": fails("registration", _registration_of_secrets),
+    "registration: cut": fails("registration", _cut),
     "token: odd members": fails("token", _odd),
     "token: no access token": fails("token", _without_access_token),
     "token: malformed": fails("token", _malformed),
@@ -204,6 +231,7 @@ def quotes(purpose: Purpose, places: Iterable[str] = PLACES, encodings: Iterable
 BROKEN = ("cut", "body cut", "hangs")
 ODD = tuple(f"token: {name}" for name in ("odd members", "no access token", "malformed", "unsendable", "deep"))
 STORE = tuple(name for name in FAILURES if name.startswith("store: "))
+REGISTRATION = tuple(name for name in FAILURES if name.startswith("registration: "))
 CALLABLES = tuple(name for name in FAILURES if name.startswith("callables "))
 
 TOKEN_REQUEST = (

@@ -8,6 +8,7 @@ from support.canary import (
     rows_clients,
     rows_dpop,
     rows_requests,
+    rows_resources,
     rows_sandbox,
     rows_sign_in,
     rows_stores,
@@ -17,7 +18,7 @@ from support.canary.table import ROWS, trials
 
 MODULES = (
     *(rows_arguments, rows_cli, rows_clients, rows_requests, rows_sandbox, rows_sign_in, rows_stores),
-    *(rows_tokens, rows_dpop),
+    *(rows_tokens, rows_dpop, rows_resources),
 )
 """Each adds its rows when it is imported."""
 

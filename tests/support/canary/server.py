@@ -18,7 +18,7 @@ from support.sites import Received, Reply, Site
 
 from .marks import Secrets
 
-Purpose = Literal["token", "device", "par", "revocation", "metadata", "api"]
+Purpose = Literal["token", "device", "par", "revocation", "registration", "metadata", "api"]
 
 _SENT = {
     "client_secret": "client secret",
@@ -61,6 +61,8 @@ class Heard:
             return "token"
         if "response_type" in self.form:
             return "par"
+        if self.request.path.endswith("/register"):
+            return "registration"
         if "token" in self.form or "revoke" in self.request.path:
             return "revocation"
         return "device" if "device" in self.request.path else "api"
@@ -121,6 +123,12 @@ class Server:
         }
         return {**issued, **self.members}
 
+    def register(self) -> dict[str, Any]:
+        """A registered client (RFC 7591) with marked secrets."""
+        new = self.secrets.new
+        secrets = {"client_secret": new("client secret", "/+=~"), "registration_access_token": new("access token")}
+        return {"client_id": "registered-client", "token_endpoint_auth_method": "client_secret_post", **secrets}
+
     def _answer(self, request: Received) -> Reply:
         heard = Heard(request)
         self._arrived()
@@ -145,8 +153,8 @@ class Server:
             return Reply.json({"request_uri": request_uri, "expires_in": 60}, 201)
         if purpose == "metadata":
             return Reply.json(self.metadata(heard.request.path.partition("/.well-known/")[2].partition("/")[2]))
-        if purpose == "revocation":
-            return Reply(200)
+        if purpose in ("registration", "revocation"):
+            return Reply.json(self.register(), 201) if purpose == "registration" else Reply(200)
         if heard.secrets.get("access token") in self._rejected:
             return Reply.rejected()
         return Reply.json({"balance": 1}, **{"Set-Cookie": "visited=yes"})
