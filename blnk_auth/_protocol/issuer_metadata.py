@@ -62,12 +62,15 @@ def judge_issuer(
         api_origin: The origin of the resource: the only one that receives tokens.
 
     Raises:
-        ProtocolError: It belongs to another issuer, or a member is missing or cannot be used.
+        ConfigurationError: It belongs to another issuer.
+        ProtocolError: A member is missing or cannot be used.
     """
     if not names_issuer(document, issuer):
         named = document.get("issuer")
         found = quoted(named) if is_text(named) else kind_of(named)
-        raise _wrong(at, "issuer", f"is {found}, not {issuer!r}, so the document is not used")
+        # The same error as in `discovery`, where the user named the issuer.
+        problem = f"{at}: the member issuer is {found}, not {issuer!r}, so the document is not used"
+        raise ConfigurationError(problem, parameter="issuer", remedy=REPORT)
     # A member that is empty counts as missing.
     present = {name: value for name, value in document.items() if value not in (None, "")}
     for name in _ENDPOINTS:

@@ -2,8 +2,9 @@
 
 Used by the client of a protected resource, on a worker thread. What this file promises:
 
-* The well-known URLs of the resource are read first, else the challenge of a GET request names the document. A user's
-  own request is never sent for that.
+* The well-known URLs of the resource are read first, else the challenge of a GET request names the document. The scope
+  that is needed is learned from such a challenge too; from that of an empty POST where a document was found and GET is
+  not accepted. A user's own request is never sent for that.
 * A document that the challenge of the user's request names has precedence over them (MCP specification of 2026-07-28).
 * A server is used only if the resource named it: one of five at most, in their order. The one that was used before has
   precedence, so that a changed order ends no sign-in. A resource without metadata is its own server (specification of
@@ -34,6 +35,7 @@ from .._protocol.resource_metadata import (
     well_known_urls,
 )
 from .._transport.addresses import AddressRule
+from .._transport.metadata_fetch import ProbeMethod
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, TemporarilyUnavailable
 from ..provider import Provider
 from ..stores._token_store import TokenStore
@@ -41,6 +43,9 @@ from .known import KnownResources
 from .learned import Learned
 
 _known = KnownResources()
+
+_NOT_FOR_GET = (404, 405, 501)
+"""The statuses of a resource that accepts other methods only, as many servers of the Model Context Protocol do."""
 
 
 class Fetch(Protocol):
@@ -50,7 +55,7 @@ class Fetch(Protocol):
 
     def __call__(self, url: str) -> HttpResponse: ...
 
-    def probe(self, url: str) -> HttpResponse: ...
+    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse: ...
 
 
 def learn(
@@ -76,8 +81,8 @@ def learn(
         What was learned. None: the URL is not a protected resource.
 
     Raises:
-        ConfigurationError: `url` cannot be that of a resource, its document describes another resource, or an address
-            is refused.
+        ConfigurationError: `url` cannot be that of a resource, a document describes another resource or another issuer,
+            or an address is refused.
         ProtocolError: A document cannot be used; the error names its URL and the member.
         TemporarilyUnavailable: A server did not answer, and nothing was learned earlier.
         StoreError: The store cannot be read.
@@ -99,6 +104,10 @@ def learn(
         return before
     _known.save(url, store, now, learned)
     return learned
+
+
+def _challenge_in(response: HttpResponse) -> ResourceChallenge | None:
+    return resource_challenge(response.headers) if response.status_code == 401 else None
 
 
 def _covers(learned: Learned | None, challenge: ResourceChallenge | None) -> bool:
@@ -215,13 +224,16 @@ class _Learning:
 
     def _probe(self) -> ResourceChallenge | None:
         """The challenge of a GET request; None: it is not rejected, or asks for no OAuth token."""
-        response = self._fetch.probe(self._url)
-        return resource_challenge(response.headers) if response.status_code == 401 else None
+        return _challenge_in(self._fetch.probe(self._url))
 
     def _scope_of_probe(self) -> ResourceChallenge | None:
         # The document is enough to go on without it.
         with suppress(TemporarilyUnavailable, ProtocolError):
-            return self._probe()
+            response = self._fetch.probe(self._url)
+            if response.status_code in _NOT_FOR_GET:
+                # Its document declares that it is protected, so it also rejects a POST without a token.
+                response = self._fetch.probe(self._url, method="POST")
+            return _challenge_in(response)
         return None
 
     def _from_origin(self, challenge: ResourceChallenge, tried: _Tried) -> Learned:
@@ -268,7 +280,7 @@ class _Learning:
                 return _ServerDocument(at, issuer, document)
             try:
                 judge_issuer(document, at=at, issuer=issuer, api_origin=self._origin)
-            except ProtocolError as failure:
+            except ConfigurationError as failure:
                 tried.contradiction = tried.contradiction or failure
         return None
 

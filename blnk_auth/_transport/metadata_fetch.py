@@ -5,14 +5,15 @@ Used by `_resource/learning.py`; made by the client of a protected resource. Wha
 * 64 KB for each document, five documents, 10 seconds in all, and 20 requests with all redirects.
 * A redirect is followed only within the origin of its document, and three times at most.
 * An address that is not public is refused as `addresses.py` describes.
-* It sends GET requests only, through the HTTP package of the caller, so that mocks see them. It never sends a
-  credential.
+* Its requests have no side effects. They are sent through the HTTP package of the caller, so that mocks see them. It
+  never sends a credential.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 from urllib.parse import urljoin
 
 from .._protocol.exchange_log import log_exchange
@@ -31,6 +32,11 @@ MOST_REQUESTS = 20
 
 MOST_SECONDS = 10.0
 """How long all requests of one `MetadataFetch` may take together."""
+
+ProbeMethod = Literal["GET", "POST"]
+
+_NO_SUCH_VERSION = '"blnk-auth-asks-for-the-challenge-only"'
+"""An entity tag that no resource has."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -75,26 +81,25 @@ class MetadataFetch:
             ProtocolError: It is too long, there are too many documents, or it redirects where that is not followed.
             TemporarilyUnavailable: No response came in time.
         """
-        response, origin, asked = self._get(url, url, MOST_BYTES), endpoint_origin(url, "url"), url
+        response, origin, asked = self._get(url, url), endpoint_origin(url, "url"), url
         for _ in range(MOST_REDIRECTS):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
                 break
             asked = self._redirect_target(url, asked, location)
             self._check_redirect(url, asked, str(origin))
-            response = self._get(asked, url, MOST_BYTES)
+            response = self._get(asked, url)
         if response.status_code in _REDIRECTS and "location" in response.headers:
             raise ProtocolError(f"{url} redirects more than {MOST_REDIRECTS} times", remedy=_REPORT)
-        if response.status_code == 200:
-            self._documents += 1
-            if self._documents > MOST_DOCUMENTS:
-                raise ProtocolError(f"{url} is the document after the {MOST_DOCUMENTS} that are read", remedy=_REPORT)
+        self._documents += response.status_code == 200
         return response
 
-    def probe(self, url: str) -> HttpResponse:
-        """The response to a GET request for the resource itself, without its body and without following redirects.
+    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse:
+        """The response to a request for the resource itself, without its body and without following redirects.
 
-        A GET request has no side effects (RFC 9110 section 9.2.1). The body is not read: that of an event stream would
+        The request has no side effects. For GET that is the rule (RFC 9110 section 9.2.1). A POST is empty, and has a
+        condition that no resource meets, so that a server must not perform it (RFC 9110 section 13.1.1). A 401 has
+        precedence over the condition (section 13.2.1). The response's body is not read: that of an event stream would
         not end.
 
         Raises:
@@ -102,9 +107,18 @@ class MetadataFetch:
             ProtocolError: There were too many requests.
             TemporarilyUnavailable: No response came in time.
         """
-        return self._get(url, url, 0)
+        condition = {"If-Match": _NO_SUCH_VERSION} if method == "POST" else {}
+        headers = {"Accept": "application/json, text/event-stream", **condition}
+        return self._send(HttpRequest(method, url, headers, b"", answer_limit=0), url)
 
-    def _get(self, url: str, document: str, limit: int) -> HttpResponse:
+    def _get(self, url: str, document: str) -> HttpResponse:
+        if self._documents == MOST_DOCUMENTS:
+            raise ProtocolError(f"{document} was not read, after {MOST_DOCUMENTS} documents", remedy=_REPORT)
+        request = HttpRequest("GET", url, {"Accept": "application/json"}, b"", answer_limit=MOST_BYTES)
+        return self._send(request, document)
+
+    def _send(self, request: HttpRequest, document: str) -> HttpResponse:
+        """`document`: what an error names; the request may be for where it was redirected to."""
         left = self._due - self._monotonic()
         if left <= 0:
             raise TemporarilyUnavailable(
@@ -113,7 +127,6 @@ class MetadataFetch:
         self._requests += 1
         if self._requests > MOST_REQUESTS:
             raise ProtocolError(f"{document} was not read, after {MOST_REQUESTS} requests for metadata", remedy=_REPORT)
-        request = HttpRequest("GET", url, {"Accept": "application/json"}, b"", answer_limit=limit)
         seconds = min(left, self._longest)
         try:
             return log_exchange(
@@ -126,7 +139,7 @@ class MetadataFetch:
             problem = f"{document} sent no metadata ({failure.problem})"
             raise TemporarilyUnavailable(problem, remedy=_LATER) from None
         except ProtocolError:
-            raise ProtocolError(f"{document} is longer than {limit} bytes", remedy=_REPORT) from None
+            raise ProtocolError(f"{document} is longer than {MOST_BYTES} bytes", remedy=_REPORT) from None
         except ConfigurationError as failure:
             raise failure.replace(problem=f"{document} was not read: {failure.problem}") from None
 

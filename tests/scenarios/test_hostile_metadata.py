@@ -32,7 +32,7 @@ from blnk_auth._protocol.http_messages import Package
 from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth._resource.learned import Learned
 from blnk_auth._resource.learning import learn
-from blnk_auth._transport.metadata_fetch import MOST_BYTES, MetadataFetch
+from blnk_auth._transport.metadata_fetch import MOST_BYTES, MOST_DOCUMENTS, MetadataFetch
 from blnk_auth._transport.network import Network
 
 OWN_PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -74,8 +74,9 @@ def site() -> Iterator[Protected]:
 
 
 def test_a_resource_is_learned_without_a_credential(package: Package, site: Protected) -> None:
-    """GET requests without a token, a cookie or a body, for JSON."""
+    """GET requests without a token, a cookie or a body."""
     site.publish()
+    site.answers["/mcp"] = Reply.rejected()
     learned = learned_at(site.origin, package)
     assert learned is not None
     assert (learned.issuer, learned.reach) == (site.origin, "private")
@@ -196,10 +197,9 @@ def test_five_documents_are_read_and_no_more(package: Package, site: Protected) 
         site.answers[f"{SERVER_PATH}/{number}"] = server_document("https://evil.test")
         site.answers[f"/.well-known/openid-configuration/{number}"] = server_document("https://evil.test")
         site.answers[f"/{number}/.well-known/openid-configuration"] = server_document("https://evil.test")
-    with raises(ProtocolError, shows=tuple(servers)):
+    with raises(ConfigurationError, parameter="issuer", shows=tuple(servers)):
         learned_at(site.origin, package)
-    answered = [request.path for request in site.received if request.path in site.answers]
-    assert len(answered) <= 20
+    assert len([request for request in site.received if request.path in site.answers]) == MOST_DOCUMENTS
 
 
 def test_the_resource_itself_is_asked_for_its_head_only(package: Package, site: Protected) -> None:
@@ -212,6 +212,17 @@ def test_the_resource_itself_is_asked_for_its_head_only(package: Package, site: 
     learned = learned_at(site.origin, package)
     assert learned is not None
     assert learned.document == f"{site.origin}/m"
+
+
+def test_a_probe_by_post_is_empty_and_cannot_be_performed(package: Package, site: Protected) -> None:
+    """Its condition is one that no resource meets; a rejection has precedence over it (RFC 9110 section 13)."""
+    site.publish()
+    site.answers["/mcp"] = Reply(405)
+    assert learned_at(site.origin, package) is not None
+    get, post = [request for request in site.received if request.path == "/mcp"]
+    assert (get.method, post.method, post.body) == ("GET", "POST", b"")
+    assert "if-match" not in get.headers
+    assert post.headers["if-match"].startswith('"')
 
 
 # Addresses

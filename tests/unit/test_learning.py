@@ -40,7 +40,7 @@ def test_the_well_known_url_with_the_path_comes_first() -> None:
     fetch = ScriptedFetch(USUAL)
     learned = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW)
     assert learned is not None
-    assert fetch.asked == [OWN_DOCUMENT, f"probe {RESOURCE}", SERVER_DOCUMENT]
+    assert fetch.asked == [OWN_DOCUMENT, f"GET {RESOURCE}", SERVER_DOCUMENT]
     assert (learned.resource, learned.issuer, learned.document) == (RESOURCE, ISSUER, OWN_DOCUMENT)
     assert learned.provider().api_origins == ("https://api.test",)
     assert learned.provider().pkce
@@ -61,6 +61,20 @@ def test_else_the_challenge_of_a_get_request_names_it() -> None:
     assert (learned.document, learned.challenge_scope) == (at, "a b")
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_resource_that_is_not_for_get_shows_its_scope_to_an_empty_post(status: int) -> None:
+    """Only if it has declared that it is protected: another one might accept the request."""
+    fetch = ScriptedFetch(USUAL, probed=Reply(status))
+    fetch.posted = Reply(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token", scope="basic"'})
+    learned = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW)
+    assert learned is not None
+    assert learned.challenge_scope == "basic"
+    assert fetch.asked == [OWN_DOCUMENT, f"GET {RESOURCE}", f"POST {RESOURCE}", SERVER_DOCUMENT]
+    undeclared = ScriptedFetch({}, probed=Reply(status))
+    assert learn(RESOURCE, fetch=undeclared, store=MemoryStore(), now=NOW) is None
+    assert undeclared.asked == [OWN_DOCUMENT, ROOT_DOCUMENT, f"GET {RESOURCE}"]
+
+
 def test_the_challenge_of_the_users_request_has_precedence() -> None:
     """The specification of 2026-07-28 demands it; no other document is asked for.
 
@@ -70,7 +84,7 @@ def test_the_challenge_of_the_users_request_has_precedence() -> None:
     fetch = ScriptedFetch({**USUAL, at: resource_document()})
     learned = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW, challenge=ResourceChallenge(at, "files:read"))
     assert learned is not None
-    assert fetch.asked == [f"probe {RESOURCE}", at, SERVER_DOCUMENT]
+    assert fetch.asked == [f"GET {RESOURCE}", at, SERVER_DOCUMENT]
     assert learned.challenge_scope == "files:read"
 
 
@@ -222,7 +236,7 @@ def test_where_only_a_slash_differs_the_servers_own_spelling_counts(named: str, 
 @pytest.mark.parametrize("named", ["https://evil.test", "https://as.test/tenant", "https://AS.test", 7, None])
 def test_a_document_that_names_another_issuer_is_not_used(named: Any) -> None:
     """Compared without normalization, apart from a slash at the end."""
-    with raises(ProtocolError, parameter="issuer", shows=SERVER_DOCUMENT):
+    with raises(ConfigurationError, parameter="issuer", shows=SERVER_DOCUMENT):
         learned_from({**USUAL, SERVER_DOCUMENT: {**server_document(), "issuer": named}})
 
 
@@ -374,7 +388,7 @@ def test_a_probe_that_fails_does_not_matter_if_the_document_was_found() -> None:
     """It would only have shown a scope."""
     fetch = ScriptedFetch(USUAL)
 
-    def failing(_url: str) -> Any:
+    def failing(_url: str, **_: Any) -> Any:
         raise TemporarilyUnavailable("no response")
 
     fetch.probe = failing  # type: ignore[method-assign]
