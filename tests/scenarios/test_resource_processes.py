@@ -56,6 +56,7 @@ def pending_of(source: TokenSource) -> PendingRequest:
     return PendingRequests(current.state, current.store_key).load()
 
 
+@pytest.mark.deep
 def test_eight_processes_ask_one_user_once(site: ProtectedSite, database: Path) -> None:
     """All are served by one registration, one sign-in and one code exchange."""
     with ExitStack() as stack:
