@@ -56,7 +56,7 @@ class OAuthClient(ClientSignIns, ClientExchanges, ClientManyGrants):
         private_key: For `private_key_jwt`: a PEM, a JWK as a dict, a callable that returns the current one, or a
             `Signer` for a key that never leaves its hardware.
         client_assertion: For `private_key_jwt`, in place of a key: a callable that returns an assertion about the
-            client that was signed elsewhere (RFC 7521 section 4.2), such as `kubernetes_token()`. It is called for each
+            client that was signed elsewhere (RFC 7521 section 4.2), such as a `KubernetesToken`. It is called for each
             request. None: the client signs by itself.
         key_id: The `kid` of assertions. None: that of the JWK.
         signing_algorithm: The `alg` of assertions. None: that of the JWK, else one that fits the key and the provider's

@@ -384,8 +384,7 @@ class KeepaliveRun:
             is_general = max(self._in_a_row.values()) >= _GIVE_UP_AFTER
         grant = grant_at(self._state, key)
         # What a grant presents to the server in place of a user's sign-in is wrong for that grant alone.
-        is_about_client = isinstance(error, ConfigurationError) and (grant is None or grant.needs_user)
-        if is_general or is_about_client:
+        if is_general or (isinstance(error, ConfigurationError) and (grant is None or grant.needs_user)):
             self._give_up(error)
 
     def _give_up(self, error: BlnkAuthError) -> None:

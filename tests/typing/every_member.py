@@ -6,6 +6,7 @@ what is missing. How calls are combined, as in the documentation, is in `public_
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
@@ -112,6 +113,7 @@ from blnk_auth.testing import (
     assert_no_secret_in,
     assert_renewed_once,
 )
+from blnk_auth.workload_identity import GitHubActionsToken, KubernetesToken
 
 PROVIDER = Provider(name="acme", token_endpoint="https://as.example.com/token", api_origins=("*",))
 SOURCE = StaticToken("key", api_origins=("https://api.example.com",))
@@ -542,6 +544,17 @@ def of_due_store(it: DueStore) -> None:
 
 def of_unreadable(it: Unreadable) -> None:
     assert_type(Unreadable("tokens.db", "it is full"), Unreadable)
+
+
+def of_workload_identity() -> None:
+    token, job = KubernetesToken("token", audience="a"), GitHubActionsToken()
+    assert_type(token, KubernetesToken)
+    assert_type(token(), str)
+    assert_type(token.audience, str | None)
+    assert_type(token.path, str | os.PathLike[str])
+    assert_type(job, GitHubActionsToken)
+    assert_type(job(), str)
+    assert_type(job.audience, str | None)
 
 
 def of_clock(it: Clock) -> None:

@@ -18,7 +18,7 @@ from support.imports import PACKAGE, absolute_imports, graph, imported_names, mo
 
 import blnk_auth
 
-MOST_NODES = 24
+MOST_NODES = 25
 """The last two are `resource` and `_resource`: an API that describes its own sign-in."""
 LONGEST_PATH = 8
 
@@ -46,7 +46,7 @@ CONTRACT = {
 
 
 def test_the_graph_of_root_modules_is_small_and_has_no_cycle() -> None:
-    """A newcomer can hold it in mind: at most 24 nodes, no cycle, no path of more than 8 arrows."""
+    """A newcomer can hold it in mind: at most 25 nodes, no cycle, no path of more than 8 arrows."""
     arrows = graph()
     lengths: dict[str, int] = {}
 

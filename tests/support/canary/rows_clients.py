@@ -6,8 +6,10 @@ import base64
 import contextlib
 import copy
 import json
+import os
 import pickle
 import ssl
+import unittest.mock
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ from blnk_auth.providers import (
     read_flinks_answer,
     uk_open_banking_interaction,
 )
+from blnk_auth.workload_identity import GitHubActionsToken, KubernetesToken
 
 from .faults import ONE_OF_EACH, TOKEN_REQUEST, quotes
 from .table import add_row, row
@@ -164,6 +167,28 @@ def _wrong_key_rows() -> None:
 
 
 _wrong_key_rows()
+
+
+@row("KubernetesToken", failures=ONE_OF_EACH)
+def a_token_of_kubernetes(world: World) -> object:
+    """From a file, as the client's proof."""
+    file = world.directory / "token"
+    file.write_text(world.secrets.new("projected token"))
+    token = world.look_at(KubernetesToken(str(file)))
+    client = world.client(client_assertion=token, client_secret=None)
+    world.look_at(pickle.dumps(client.__getstate__()["client_assertion"]))
+    return client.for_itself().token()
+
+
+@row("GitHubActionsToken", raises=True)
+def a_token_of_github_actions(world: World) -> object:
+    """The token of the job is in a variable, and nothing listens there."""
+    variables = {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/token",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": world.secrets.new("token of the job"),
+    }
+    with unittest.mock.patch.dict(os.environ, variables):
+        return world.look_at(GitHubActionsToken("audience"))()
 
 
 @row("", raises=True)
