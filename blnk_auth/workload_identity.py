@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -79,6 +80,7 @@ class KubernetesToken:
         object.__setattr__(self, "path", os.fspath(self.path))
         _check_audience(self.audience)
 
+    @clears_locals
     def __call__(self) -> str:
         """The token that is in the file now.
 
@@ -93,7 +95,7 @@ class KubernetesToken:
         token = redacted(self._read())
         claims = claims_of(token)
         named: Any = claims.get("aud")
-        audiences = cast("list[Any]", named) if isinstance(named, list) else [named]
+        audiences = cast("Sequence[object]", named if isinstance(named, list) else [named])
         if self.audience is not None and self.audience not in audiences:
             raise ConfigurationError(
                 f"the token in {quoted(self.path)} is not for the audience {quoted(self.audience)}",
@@ -151,6 +153,7 @@ class GitHubActionsToken:
     def __post_init__(self) -> None:
         _check_audience(self.audience)
 
+    @clears_locals
     def __call__(self) -> str:
         """A new token of the running job.
 
