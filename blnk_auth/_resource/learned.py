@@ -39,6 +39,7 @@ class Learned:
         document: The URL of the resource's metadata document. None: it has none, so its origin is the issuer
             (specification of 2025-03-26).
         reach: From where the resource can be reached; see `AddressRule`.
+        was_challenged: Whether a challenge was seen, so that it is known whether it names a scope.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Learned:
     learned_at: float
     document: str | None = None
     reach: Reach = "public"
+    was_challenged: bool = False
 
     def wanted_scope(self, explicit: str | None, before: Iterable[str] = ()) -> str | None:
         """The scope to ask for.
@@ -88,6 +90,7 @@ class Learned:
             "learned_at": self.learned_at,
             "document": self.document,
             "reach": self.reach,
+            "was_challenged": self.was_challenged,
         }
 
     @classmethod
@@ -105,6 +108,7 @@ class Learned:
         return (
             all(is_text(each) for each in (self.url, self.resource, self.issuer))
             and is_number(self.learned_at)
+            and isinstance(self.was_challenged, bool)
             and self.reach in ("public", "private", "link_local")
             and all(each is None or is_text(each) for each in (self.challenge_scope, self.document))
             and all(_are_strings(each) for each in (self.scopes_supported, *(server[name] for name in _LISTS)))

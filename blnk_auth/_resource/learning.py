@@ -118,9 +118,11 @@ def _covers(learned: Learned | None, challenge: ResourceChallenge | None) -> boo
 
 
 def _with_scope(learned: Learned | None, challenge: ResourceChallenge | None, store: TokenStore) -> Learned | None:
-    if learned is None or challenge is None or challenge.scope in (None, learned.challenge_scope):
+    if learned is None or challenge is None:
         return learned
-    changed = replace(learned, challenge_scope=challenge.scope)
+    changed = replace(learned, challenge_scope=challenge.scope or learned.challenge_scope, was_challenged=True)
+    if changed == learned:
+        return learned
     _known.save(learned.url, store, learned.learned_at, changed)
     return changed
 
@@ -304,6 +306,7 @@ class _Learning:
             learned_at=self._now,
             document=document.at,
             reach=self._fetch.addresses.reach,
+            was_challenged=challenge is not None,
         )
 
     def _read(self, at: str, tried: _Tried) -> Mapping[str, Any] | None:

@@ -67,7 +67,10 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
     Raises:
         ConfigurationError: The client cannot authenticate there.
     """
-    described: dict[str, Any] = {**learned.settings, "name": _name_of(learned.issuer)}
+    # draft-ietf-oauth-rfc7523bis section 4: the issuer is the only audience of a client's assertion. A token endpoint
+    # that a hostile resource names could otherwise replay it at another server.
+    audience = {"assertion_audience": "issuer"}
+    described: dict[str, Any] = {**learned.settings, **audience, "name": _name_of(learned.issuer)}
     provider = Provider(**described)
     arguments: dict[str, Any] = {**settings, "client_id": identity.client_id}
     if identity.how != "beforehand":

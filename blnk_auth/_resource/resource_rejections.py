@@ -48,7 +48,7 @@ class ResourceRejections:
     def is_current(self, cached: CachedToken) -> bool:
         current = self._token.current
         if cached.header is None:
-            return current is None or current.cached is None
+            return current is None or current.fresh() is None
         return current is not None and current.is_current(cached)
 
     def replace(

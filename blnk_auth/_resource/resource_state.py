@@ -323,7 +323,12 @@ def _unasked() -> TemporarilyUnavailable:
 
 def _is_same_server(known: Learned, learned: Learned) -> bool:
     """Whether both describe the same server in the same way, so that the client's state can stay."""
-    same = replace(learned, scopes_supported=known.scopes_supported, challenge_scope=known.challenge_scope)
+    same = replace(
+        learned,
+        scopes_supported=known.scopes_supported,
+        challenge_scope=known.challenge_scope,
+        was_challenged=known.was_challenged,
+    )
     return replace(same, learned_at=known.learned_at, document=known.document) == known
 
 

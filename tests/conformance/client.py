@@ -66,14 +66,19 @@ def enterprise(url: str, context: Mapping[str, Any]) -> TokenSource:
         client_auth="none",
     )
     api = resource(url, client_id=context["client_id"], client_secret=context["client_secret"])
-    assertions = at_employer.for_token_exchange(
-        subject_token=context["idp_id_token"],
-        subject_token_type=ID_TOKEN,
-        requested_token_type=ID_JAG,
-        audience=api.issuer,
-        resource=url,
-    )
-    return api.for_assertion(assertion=lambda: assertions.token().access_token)
+
+    def assertion() -> str:
+        # By then it is known which authorization server the assertion is for.
+        at_server = at_employer.for_token_exchange(
+            subject_token=context["idp_id_token"],
+            subject_token_type=ID_TOKEN,
+            requested_token_type=ID_JAG,
+            audience=api.issuer,
+            resource=url,
+        )
+        return at_server.token().access_token
+
+    return api.for_assertion(assertion=assertion)
 
 
 def source_for(url: str, scenario: str, context: Mapping[str, Any]) -> TokenSource:

@@ -23,7 +23,7 @@ NOT_PASSED = {
 
 REFUSED = {
     "resource-mismatch": "ConfigurationError",
-    "metadata-issuer-mismatch": "ConfigurationError",
+    "metadata-issuer-mismatch": "ProtocolError",
     "iss-supported-missing": "ProtocolError",
     "iss-wrong-issuer": "ProtocolError",
     "iss-unexpected": "ProtocolError",
@@ -49,7 +49,7 @@ def passes(verdict: Verdict, scenario: str) -> None:
         assert verdict.said == "called the tool", verdict
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", PACKAGES, ids="through_{}".format)
 @pytest.mark.parametrize(("revision", "scenario"), ROWS)
 def test_each_scenario_passes_or_is_forbidden(package: str, revision: str, scenario: str, tmp_path: Path) -> None:
     """The suite finds no failure and gives no warning; the client calls the tool, or refuses with a typed error."""

@@ -69,6 +69,36 @@ def test_the_first_request_learns_registers_and_signs_in(site: ProtectedSite, us
 
 
 @through_every_client
+def test_the_challenge_of_the_request_has_the_scope(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """Where only a POST is challenged, the first one is sent without a token, and its challenge has the scope."""
+    site.takes_only_posts, site.challenge = True, ', scope="write"'
+    with kind.open(source_at(site, users)) as http:
+        assert http.post(site.url(), json={"n": 1}).status == 200
+        assert site.server.scopes == ["write"]
+        site.server.end_grants()
+        assert http.post(site.url(), json={"n": 2}).status == 200
+    assert [bool(request.authorization) for request in site.requests_to("/mcp") if request.method == "POST"] == [
+        *(False, True),
+        *(True, True),
+    ]
+    assert site.server.scopes == ["write"]
+    assert users.asked == 2
+
+
+@through_every_client
+def test_nobody_is_asked_if_the_api_accepts_the_request_without_a_token(
+    site: ProtectedSite, users: Users, kind: Kind
+) -> None:
+    """A sign-in needs a rejection, where the challenge of the API is not known yet."""
+    site.is_protected = False
+    with kind.open(source_at(site, users)) as http:
+        assert http.get(site.url()).status == 200
+        site.is_protected = True
+        assert http.get(site.url()).status == 200
+    assert users.asked == 1
+
+
+@through_every_client
 def test_fifty_first_requests_share_one_sign_in(site: ProtectedSite, users: Users, kind: Kind) -> None:
     """All of them wait for the same flight, and succeed."""
     with kind.open(source_at(site, users)) as http:

@@ -176,6 +176,7 @@ class ProtectedSite:
         resources: What a resource names itself, by its path. Missing: its own URL.
         describes: Whether the resources have metadata documents. If not, only their challenge asks for a token.
         challenge: Further parameters of the challenges.
+        takes_only_posts: Whether every other request is answered with 404, without a challenge.
         needed: The scope that a token needs, by the path of a request; None: one that nobody can get.
     """
 
@@ -185,6 +186,7 @@ class ProtectedSite:
         self.describes = True
         self.is_protected = True
         self.challenge = ""
+        self.takes_only_posts = False
         self.needed: dict[str, str | None] = {}
         self.site = Site(self._answer)
         self._stack = ExitStack()
@@ -218,6 +220,8 @@ class ProtectedSite:
         path = next((each for each in self.servers if request.path.startswith(each)), None)
         if path is None or not self.is_protected:
             return Reply(200, b"open")
+        if self.takes_only_posts and request.method != "POST":
+            return Reply(404)
         token = (request.authorization or "").removeprefix("Bearer ")
         if self.servers[path].accepts(token, self.resources.get(path, self.url(path))):
             needed = self.needed.get(request.path, "")
