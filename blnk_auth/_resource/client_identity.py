@@ -70,7 +70,7 @@ class IdentitySettings:
 
     @property
     def is_client_id_url(self) -> bool:
-        """Whether the id is a URL that a server may fetch. No such client has a secret (section 4.1 of the draft)."""
+        """Whether the id is a URL that a server may fetch. No such client has a secret."""
         return self.client_secret is None and is_client_id_url(self.client_id)
 
 

@@ -118,7 +118,7 @@ def _bound_issuer(store: TokenStore, key: str) -> str | None:
 
 
 def _by_document(learned: Learned, wanted: IdentitySettings, client_id: str) -> ClientIdentity:
-    # The draft of client ID metadata documents, section 4.1: no shared secret may be used.
+    # The draft of client ID metadata documents: no method with a shared secret may be used.
     method = wanted.client_auth or ("private_key_jwt" if wanted.has_key else "none")
     how: How = "client_id_metadata_document"
     ports = ports_of(wanted.metadata.redirect_uris, wanted.redirect_uri)

@@ -9,7 +9,7 @@ Used by the entry point `blnk-auth` and by `python -m blnk_auth`. What it promis
 Where to find it:
 
 * `app`: the list of commands. Each command is the module of its name: `demo`, `init`, `login`, `logout`, `status`,
-  `token`, `request`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`, `completion`.
+  `token`, `request`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`, `client_metadata`, `completion`.
 * What a command does, apart from its options. Of `doctor`: `checks`, `checks_here` and `finding`. Of `status`:
   `grant_status`. Of `login` and `renew`: `token_summary`. Of `login`: `sign_in_parameters`, `pasted_lines` and
   `qr_code`; `redirect`, which `init` and `doctor` use too. Of `sandbox`: `sandbox_address` and `sandbox_files`. Of

@@ -1,4 +1,5 @@
-"""The commands by name. Each is its own module, with a click command called `command`.
+"""The commands by name. Each is its own module, with a click command called `command`; a hyphen in its name
+is an underscore in that of the module.
 
 Used by `main`. It promises that a module is imported when its command, or the list of commands, is needed, and that
 its dependencies are imported when it runs. So `blnk-auth --help` is quick: it never imports an HTTP client, a database
@@ -21,6 +22,7 @@ from .groups import SuggestingGroup
 
 if TYPE_CHECKING:
     from . import (
+        client_metadata,
         completion,
         demo,
         doctor,
@@ -38,12 +40,13 @@ if TYPE_CHECKING:
 
     # A tool that bundles an application into one executable finds the commands by these imports.
     _FOUND_BY_BUNDLERS = (
-        *(completion, demo, doctor, init, keepalive, login, logout, renew, request, sandbox, status, store, token),
+        *(client_metadata, completion, demo, doctor, init, keepalive, login, logout, renew, request, sandbox, status),
+        *(store, token),
     )
 
 _COMMANDS = (
     *("demo", "init", "login", "logout", "status", "token", "request", "renew", "keepalive", "doctor"),
-    *("sandbox", "store", "completion"),
+    *("sandbox", "store", "client-metadata", "completion"),
 )
 
 
@@ -54,7 +57,7 @@ class _LazyGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        command: click.Command = import_module(f".{cmd_name.replace('-', '_')}", __package__).command
         return command
 
     def resolve_command(

@@ -26,7 +26,9 @@ def report_misspelt(environment: Iterable[str]) -> None:
     context = click.get_current_context()
     root = context.find_root().command
     commands = root.list_commands(context) if isinstance(root, click.Group) else ()
-    for variable, meant in misspelt(environment, besides=tuple(f"{name.upper()}_" for name in commands)):
+    for variable, meant in misspelt(
+        environment, besides=tuple(f"{name.upper().replace('-', '_')}_" for name in commands)
+    ):
         print_warning(f"the variable {variable} is not used", f"did you mean {meant}?")
 
 

@@ -130,7 +130,8 @@ def test_a_bundled_application_finds_every_command_and_page() -> None:
         if isinstance(node, ast.ImportFrom) and node.module is None
         for alias in node.names
     }
-    assert set(app.group.list_commands(click.Context(app.group))) <= imported
+    commands = app.group.list_commands(click.Context(app.group))
+    assert {name.replace("-", "_") for name in commands} <= imported
     paths = [path for path in package.rglob("*") if path.is_file() and package / "docs" not in path.parents]
     files = {path.name for path in paths if path.suffix not in {".py", ".pyc"}}
     assert files == {"py.typed"}

@@ -45,6 +45,7 @@ RESULTS = {
     "open-finance-sign-in": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
     "prove-who-the-client-is": "client OAuthClient, alice TokenSource, bank Provider",
     "README": "client OAuthClient",
+    "register-the-client": "metadata ClientMetadata, api ProtectedResource",
     "serve-many-banks": "sandbox testing.Sandbox",
     "service": "sandbox testing.Sandbox",
     "step-up-and-consent": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",

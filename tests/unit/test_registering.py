@@ -177,7 +177,7 @@ def test_a_client_id_metadata_document_is_used_where_the_server_supports_these()
 
 
 def test_a_client_with_a_document_and_a_key_authenticates_with_it() -> None:
-    """The server finds the public key through the document (section 4.1 of the draft)."""
+    """The server finds the public key through the document."""
     client = Client(Server(), client_id=DOCUMENT, has_key=True)
     assert client.identify(learned(client_id_metadata_document_supported=True)).client_auth == "private_key_jwt"
 
@@ -208,7 +208,7 @@ def test_a_url_with_a_secret_is_the_id_of_a_client_that_was_registered_beforehan
     ],
 )
 def test_a_url_that_cannot_be_that_of_a_document_is_refused_when_the_client_is_made(url: str) -> None:
-    """It is https with a path, and has no fragment, no user and no dot segments (section 3 of the draft)."""
+    """It is https with a path, and has no fragment, no user and no dot segments."""
     with raises(ConfigurationError, parameter="client_id"):
         IdentitySettings(client_id=url)
 

@@ -72,6 +72,11 @@ def _ran(*arguments: str, works: bool = False, **settings: str) -> Callable[[Wor
 SOME = (FAULTS[0], "token: odd members")
 """What every command meets; `token` meets all of `FAULTS`, and the others do in the deep run."""
 
+DOCUMENT = (
+    *("--client-id", "https://app.example.com/client.json", "--client-name", "Acme"),
+    *("--redirect-uri", "http://127.0.0.1:8765/callback"),
+)
+
 COMMANDS = ("token", "renew", "status", "doctor", "keepalive", "logout")
 
 
@@ -94,6 +99,7 @@ def _rows() -> None:
     add_row("blnk-auth token --itself", _ran("token", "--itself", works=True), "", failures=SOME, further=FAULTS)
     for shell in ("bash", "zsh", "fish"):
         add_row(f"blnk-auth completion {shell}", _ran("completion", shell, works=True), "")
+    add_row("blnk-auth client-metadata", _ran("client-metadata", *DOCUMENT, works=True), "")
     add_row("blnk-auth store, and every other command with a damaged store", _damaged, "")
     for index, template in enumerate(URLS):
         # The stores' own rows have them all.
