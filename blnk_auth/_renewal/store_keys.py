@@ -52,6 +52,11 @@ class Registration(NamedTuple):
         return f"authorization/{self._quoted}/"
 
     @property
+    def pending(self) -> str:
+        """The prefix that the keys of all sign-ins have that requests have begun for its grants, and no other keys."""
+        return f"pending/{self._quoted}/"
+
+    @property
     def exchanges(self) -> str:
         """The prefix that the keys of all its one-time exchanges have, and no other keys."""
         return f"exchange/{self._quoted}/"

@@ -154,11 +154,15 @@ class PendingSignIns:
             self.delete_expired(now, most=_MAX_SWEPT)
 
     def delete_expired(self, now: float, *, most: int | None = None) -> int:
-        """Delete the sign-ins that nobody finished in time. Raises `StoreError` if they cannot be listed.
+        """Delete the sign-ins that nobody finished in time, and what requests noted of them.
+
+        Raises `StoreError` if they cannot be listed.
 
         `most`: how many are looked at; None: all. Returns how many were deleted.
         """
-        keys = call_store("read", lambda: list(itertools.islice(self._store.keys(self._registration.sign_ins), most)))
+        prefixes = (self._registration.sign_ins, self._registration.pending)
+        found = itertools.chain.from_iterable(self._store.keys(prefix) for prefix in prefixes)
+        keys = call_store("read", lambda: list(itertools.islice(found, most)))
         return sum(self._delete_if_expired(key, now) for key in keys)
 
     def _delete_if_expired(self, key: str, now: float) -> bool:

@@ -212,6 +212,18 @@ def test_a_sign_in_that_was_finished_meanwhile_is_used() -> None:
     assert world.pending() == PendingRequest()
 
 
+def test_what_requests_noted_is_deleted_with_the_sign_ins_that_nobody_finished() -> None:
+    """When nobody can need it any more."""
+    world = Requests()
+    world.required(world.how())
+    key = pending_key(world.source.store_key)
+    assert world.client.prune(0) == 0
+    assert key in world.store.texts
+    world.clock.advance(601)
+    assert world.client.prune(0) == 2
+    assert key not in world.store.texts
+
+
 def test_a_record_that_cannot_be_read_counts_as_empty() -> None:
     world = Requests()
     key = pending_key(world.source.store_key)
