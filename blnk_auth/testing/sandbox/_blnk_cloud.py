@@ -24,6 +24,7 @@ from ._blnk_mcp import respond
 from ._demands import Demands
 from ._device import DEVICE_GRANT, DeviceFlow
 from ._endpoint import EndpointSpec
+from ._exchanges import Exchanges
 from ._extensions import Extension
 from ._grant_management import PATH as GRANTS_PATH
 from ._grant_management import GrantManagement
@@ -84,6 +85,8 @@ class BlnkCloud:
         self._device_flow = device_flow
         self._binding = TokenBinding(extensions, clock=clock, count=count)
         self._is_public = is_public
+        exchanges = Exchanges(server, origin=origin, clock=clock)
+        self._exchanged = exchanges.offered(extensions)
         self._has_mtls = "mtls" in extensions
         self._demands = Demands(clock=clock, count=count) if "step_up" in extensions else None
         self._managed_grants = grants if "grant_management" in extensions else None
@@ -130,9 +133,10 @@ class BlnkCloud:
 
     def _with_grant_id(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Grant Management for OAuth 2.0, section 5.4: a response for a user has the id of the grant."""
+        if self._managed_grants is None or answer["token_type"] == "N_A":
+            return answer
         grant = self._server.issued(answer["access_token"]).grant
-        has_id = self._managed_grants is not None and grant.subject != ITSELF
-        return {**answer, "grant_id": grant.grant_id} if has_id else answer
+        return answer if grant.subject == ITSELF else {**answer, "grant_id": grant.grant_id}
 
     def _metadata(self, request: RecordedRequest) -> Answer:
         if request.method not in ("GET", "HEAD"):
@@ -155,7 +159,7 @@ class BlnkCloud:
     def _grants(self) -> tuple[str, ...]:
         """The grant types, beside that of device codes; clients manage grants with a token of their own."""
         has_further = self._device_flow is not None or self._managed_grants is not None
-        return _FURTHER_GRANTS if has_further else _GRANTS
+        return (*(_FURTHER_GRANTS if has_further else _GRANTS), *self._exchanged)
 
     def _token(self, request: RecordedRequest) -> Answer:
         if request.method != "POST":
@@ -166,6 +170,9 @@ class BlnkCloud:
             confirmation = self._binding.of_request(request, must_prove=True)
             if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
                 answer = self._device_flow.exchange(client, required(form, "device_code"), confirmation)
+            elif form.get("grant_type") in self._exchanged:
+                answer = self._exchanged[form["grant_type"]](client, form, confirmation)
+                self._count("exchanges")
             else:
                 answer = perform_grant(
                     self._server,

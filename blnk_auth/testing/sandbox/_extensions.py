@@ -22,6 +22,8 @@ Extension = Literal[
     "dpop_nonce_changes",
     "mtls",
     "step_up",
+    "token_exchange",
+    "jwt_bearer",
     "consent_3",
 ]
 """The name of an extension.
@@ -36,6 +38,8 @@ Of Blnk Cloud's personality:
 * "dpop_nonce": each proof must have a nonce, which stays the same. "dpop_nonce_changes": there is a new nonce in each
   second of the sandbox's clock.
 * "mtls": tokens that are asked for with a client certificate are bound to it (RFC 8705). Needs TLS.
+* "token_exchange": access tokens are exchanged for others and for assertions (RFC 8693).
+* "jwt_bearer": such an assertion is exchanged for an access token (RFC 7523).
 * "step_up": the API wants the documented scope, and for changes a recent and stronger sign-in (RFC 9470).
 
 Of bLink's:

@@ -39,6 +39,7 @@ class Counts:
         device_exchanges: Device codes exchanged for tokens.
         client_credentials: Tokens issued to a client for itself; always 0 at Blnk Cloud and bLink, which have no such
             grant.
+        exchanges: Tokens issued for another token or for an assertion (RFC 8693, RFC 7523).
         reuses: How often a spent refresh token was presented. Each time a family was revoked; a correct client causes
             none.
         refused: Token requests to which the response was an error status.
@@ -77,6 +78,7 @@ class Counts:
     nonce_challenges: int = 0
     bearer_downgrades: int = 0
     step_ups: int = 0
+    exchanges: int = 0
 
 
 @public
