@@ -1,0 +1,94 @@
+"""The client of a protected resource at the server that it names: its store keys, scopes and credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blnk_auth import MemoryStore, ProtectedResource
+from blnk_auth._renewal.store_keys import parse_token_key, token_key
+from blnk_auth._resource.client_identity import ClientIdentity
+from blnk_auth._resource.learned import Learned
+from blnk_auth._resource.registered_client import RegisteredClient, state_at_server
+from blnk_auth._resource.resource_settings import ResourceSettings
+from blnk_auth._resource.wanted_token import OfItself, OfSubject
+
+RESOURCE = "https://api.acme.test/mcp"
+
+
+def learned(issuer: str = "https://as.acme.test", *, methods: tuple[str, ...] = (), **changes: Any) -> Learned:
+    settings = {
+        "name": "as.acme.test",
+        "issuer": issuer,
+        "token_endpoint": "https://as.acme.test/token",
+        "authorization_endpoint": "https://as.acme.test/authorize",
+        "api_origins": ("https://api.acme.test",),
+        "client_auth_supported": methods,
+    }
+    server: Any = {
+        "scopes_supported": ("read", "offline_access"),
+        "token_endpoint_auth_methods_supported": methods,
+        "grant_types_supported": (),
+        "registration_endpoint": None,
+        "client_id_metadata_document_supported": False,
+    }
+    return Learned(RESOURCE, RESOURCE, issuer, settings, ("read", "write"), None, server, 0.0, **changes)
+
+
+def client(described: Learned, how: Any = "beforehand", secret: str | None = None, **given: Any) -> RegisteredClient:
+    arguments = ProtectedResource(RESOURCE, store=MemoryStore(), client_id="id", **given)._state.settings
+    assert isinstance(arguments, ResourceSettings)
+    identity = ClientIdentity("id", secret, None, None, described.issuer, how)
+    return RegisteredClient(described, identity, state_at_server(described, identity, arguments.arguments))
+
+
+def test_two_issuers_of_one_host_share_no_key() -> None:
+    """Not even if the client has the same id at both, and their token endpoint is the same."""
+    issuers = "https://as.acme.test/a", "https://as.acme.test/b"
+    keys = {client(learned(issuer)).state.registration.tokens for issuer in issuers}
+    assert keys == {
+        "token/as.acme.test%2Fa/https%3A%2F%2Fas.acme.test/id/",
+        "token/as.acme.test%2Fb/https%3A%2F%2Fas.acme.test/id/",
+    }
+
+
+def test_a_grant_is_stored_with_its_resource() -> None:
+    """The key of a grant names the resource that its tokens are for, and is read back."""
+    registered = client(learned())
+    grant = OfSubject("me").grant(registered)
+    key = token_key(registered.state.registration, grant)
+    assert key.endswith("/id/subject/me;resource=https%3A%2F%2Fapi.acme.test%2Fmcp")
+    assert parse_token_key(key) == (registered.state.registration, grant)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "of_resource", "scope"),
+    [(None, None, "read write"), (None, "all", "all"), ("one", "all", "one")],
+)
+def test_the_scope_of_a_token_without_a_user(wanted: str | None, of_resource: str | None, scope: str) -> None:
+    """What was asked for, else that of the resource object, else what the API lists, without `offline_access`."""
+    registered = client(learned())._replace(scope=of_resource)
+    assert OfItself(wanted).grant(registered).scope == scope
+    assert registered.wanted_scope() == f"{of_resource or 'read write'} offline_access"
+
+
+@pytest.mark.parametrize(
+    ("methods", "secret", "method"),
+    [
+        ((), None, "none"),
+        ((), "s", "client_secret_basic"),
+        (("client_secret_post", "none"), None, "none"),
+        (("client_secret_post", "none"), "s", "client_secret_post"),
+    ],
+)
+def test_how_a_client_authenticates(methods: tuple[str, ...], secret: str | None, method: str) -> None:
+    """By the best method that both sides support. Without a secret, at a server that lists nothing: as a public one."""
+    registered = client(learned(methods=methods), client_secret=secret)
+    assert registered.state.credentials.method == method
+
+
+def test_a_secret_goes_to_the_registration_that_it_is_of() -> None:
+    """A client that was registered dynamically authenticates with the secret that it got there, and no other."""
+    registered = client(learned(), "dynamic_registration", "registered", client_secret="passed")
+    assert registered.state.credentials.client_secret == "registered"
