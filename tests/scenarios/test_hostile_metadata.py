@@ -311,14 +311,22 @@ def test_a_proxy_is_not_judged(package: Package, certificates: Certificates) -> 
         assert not any("10.0.0.1" in origin for origin, _ in everywhere.arrived)
 
 
-def test_kept_connections_are_for_one_rule(package: Package, site: Protected) -> None:
+def test_kept_connections_are_for_one_rule(
+    package: Package, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that one resource may use was not judged for another."""
-    site.publish()
-    network = Network(RenewalPolicy())
-    assert learned_at(site.origin, package, network) is not None
-    with raises(ConfigurationError):
-        MetadataFetch(network, package, "https://api.test/mcp")(f"{site.origin}{OWN_PATH}")
-    network.kept.close()
+    tls = certificates.server()
+    certificates.authority.issue_cert("as.test").configure_cert(tls)
+    with Site(lambda _: Reply.json({}), tls=tls) as inner:
+        _names_lead_here(monkeypatch)
+        network, document = network_for(certificates), f"https://as.test:{inner.port}/metadata"
+        own = MetadataFetch(network, package, f"https://as.test:{inner.port}/mcp")
+        assert [own(document).status_code for _ in range(2)] == [200, 200]
+        assert len({request.peer for request in inner.received}) == 1
+        with raises(ConfigurationError, shows="127.0.0.1"):
+            MetadataFetch(network, package, "https://api.test/mcp")(document)
+        assert len(inner.received) == 2
+        network.kept.close()
 
 
 def test_a_server_that_cannot_be_reached_is_tried_later(package: Package, site: Protected) -> None:

@@ -91,6 +91,18 @@ def test_a_record_that_somebody_has_changed_is_not_used(monkeypatch: pytest.Monk
     assert learned.provider().token_endpoint == "https://as.test/token"
 
 
+def test_a_record_of_another_resource_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has copied it."""
+    store = MemoryStore()
+    learned_from(USUAL, store=store)
+    record = store.load(resource_key(RESOURCE))
+    assert record is not None
+    other = "https://api.test/mcp/other"
+    store.save(resource_key(other), record.data, expected=None)
+    monkeypatch.setattr(learning, "_known", KnownResources())
+    assert learn(other, fetch=ScriptedFetch({}), store=store, now=NOW + 1) is None
+
+
 def test_that_a_url_is_not_protected_is_kept_until_a_challenge_shows_otherwise() -> None:
     """Otherwise each request without a token would cost three more."""
     store, fetch = MemoryStore(), ScriptedFetch({})

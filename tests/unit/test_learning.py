@@ -471,3 +471,5 @@ def test_what_was_learned_survives_a_store() -> None:
         assert Learned.from_data({**data, name: None}) is None, name
         assert Learned.from_data({**data, name: ["x"] if name == "url" else 7}) is None or name == "learned_at", name
     assert Learned.from_data({}) is None
+    assert Learned.from_data({**data, "resource": "https://evil.test/mcp"}) is None
+    assert Learned.from_data({**data, "issuer": "https://evil.test"}) is None
