@@ -37,6 +37,7 @@ RESULTS = {
     "dpop": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
     "describe-a-provider": "acme Provider, client OAuthClient, alice TokenSource",
     "events-logging-and-metrics": "sandbox testing.Sandbox, client OAuthClient",
+    "exchange-tokens": "sandbox testing.Sandbox, acme Provider, client OAuthClient, source TokenSource",
     "fastapi": "client OAuthClient",
     "flask": "client OAuthClient",
     "go-live": "client OAuthClient, sandbox testing.Sandbox",

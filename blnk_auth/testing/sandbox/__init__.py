@@ -17,7 +17,7 @@ Where to find it, from the outside to the inside:
   `_blnk_mcp`: the MCP server of Blnk Cloud. `_mcp_clients`: how clients become known to that of `_mcp`.
 * `_authorization_page`, `_token_request`, `_device`, `_pushed_requests`, `_grant_management`: endpoints that several
   personalities have. `_authorization_request`, `_authorization_details`: what a client asks for. `_extensions`: what is
-  switched on beyond the provider. `_metadata`: the document that lists it.
+  switched on beyond the provider. `_metadata`: the document that lists it. `_exchanges`: tokens for other tokens.
 * `_demands`: an API that asks for another scope or a better sign-in. `_token_binding`: tokens that only their owner can
   use. `_proofs`, `_proof_url`, `_nonces`: the check of DPoP proofs.
 * `_authorization_server`: the state behind them: codes, grants and tokens, without HTTP. `_registered_clients`: whose.
