@@ -129,9 +129,11 @@ def _cut(found: re.Match[str]) -> str:
 
 
 def sign_in_command(subject: str | None, profile: str | None = None) -> str:
-    """The command that signs in."""
-    chosen = {"profile": None if profile == "default" else profile, "subject": subject}
-    return " ".join(["blnk-auth login", *(f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value)])
+    """The command that signs in. `profile`: its name, or the URL in its place."""
+    is_url = profile is not None and "://" in profile
+    chosen = {"profile": None if is_url or profile == "default" else profile, "subject": subject}
+    options = (f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value)
+    return " ".join(["blnk-auth login", *options, *([shlex.quote(str(profile))] if is_url else [])])
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from .exit_status import CONFIGURATION, Failure
 from .options import EPILOG, Duration, Selection, client_options, json_option, parameters_option, subject_of
 from .pasted_lines import long_lines, read_line
 from .redirect import usual_redirect_uri
-from .sign_in_parameters import arguments_of
+from .resource_url import USUAL_SUBJECT, client_at, open_resource, selected_url
+from .sign_in_parameters import FURTHER, arguments_of
 from .terminal import printable
 from .token_summary import print_token_summary
 
@@ -45,8 +46,11 @@ from .token_summary import print_token_summary
 )
 @parameters_option
 @json_option
-def command(selection: Selection, as_json: bool, **way: Any) -> None:
+@click.argument("url", required=False)
+def command(selection: Selection, url: str | None, as_json: bool, **way: Any) -> None:
     """Sign in, and save the tokens in the store.
+
+    URL is that of an API that describes its own sign-in, such as an MCP server. It takes the place of a profile.
 
     The browser is redirected to this command. Where it cannot reach it, such as over SSH, paste the address that it
     was redirected to, although that page does not load.
@@ -57,11 +61,40 @@ def command(selection: Selection, as_json: bool, **way: Any) -> None:
         raise click.UsageError("--port has no meaning with --paste, which opens none; leave one out")
     if way["device"] and way["parameters"]:
         raise click.UsageError("--parameter has no meaning with --device; leave one out")
+    api = selected_url(selection, url)
+    if api is not None:
+        _sign_in_at(selection, api, way, as_json=as_json)
+        return
     profile = selection.load()
     client = _client(selection, profile)
     subject = subject_of(profile)
     source = _sign_in(client, subject, profile, **way)
-    print_token_summary("signed in", client, subject, source.token(), as_json=as_json)
+    print_token_summary("signed in", client.provider, subject, source.token(), as_json=as_json)
+
+
+def _sign_in_at(selection: Selection, url: str, way: Mapping[str, Any], *, as_json: bool) -> None:
+    """Sign in to an API that describes by itself how."""
+    from .._sign_in.interactive import InteractiveSignIn
+    from .._sign_in.interactive_settings import InteractiveSettings
+    from .._sign_in.wanted_grant import WantedGrant
+
+    if way["device"]:
+        raise click.UsageError("--device has no meaning with a URL; use --paste where no browser reaches this machine")
+    further = {**dict.fromkeys(FURTHER), **arguments_of(way["parameters"])}
+    profile, resource = open_resource(selection, url)
+    client, subject = client_at(resource), profile.subject or USUAL_SUBJECT
+    wanted = WantedGrant.of_authorization(
+        client.state.provider,
+        subject,
+        scope=client.wanted_scope(),
+        resource=client.resource,
+        **further,
+    )
+    with long_lines() as edits:
+        asked = _at_the_terminal(way["port"], way["timeout"], browser=way["browser"], paste=way["paste"], edits=edits)
+        InteractiveSignIn(client.state, wanted, InteractiveSettings(**asked)).run()
+    token = resource.for_subject(subject).token()
+    print_token_summary("signed in", client.state.provider, subject, token, as_json=as_json)
 
 
 def _client(selection: Selection, profile: Profile) -> OAuthClient:
@@ -92,21 +125,32 @@ def _sign_in(
         return client.authorize_device(
             subject, scope=profile.scope, resource=profile.resource, on_prompt=_print_code, timeout=timeout
         )
-    opens = browser and not paste
     with long_lines() as edits:
         return client.authorize_interactively(
             subject,
             scope=profile.scope,
             resource=profile.resource,
-            port=port,
-            timeout=timeout,
-            open_browser=opens,
-            listen=not paste,
-            pasted=lambda: _pasted(edits=edits),
-            on_url=lambda url: _print_url(url, opens=opens),
-            on_problem=_print_problem,
+            **_at_the_terminal(port, timeout, browser=browser, paste=paste, edits=edits),
             **arguments_of(parameters),
         )
+
+
+def _at_the_terminal(port: int | None, timeout: float, *, browser: bool, paste: bool, edits: bool) -> dict[str, Any]:
+    """How the user is asked: arguments of `authorize_interactively`."""
+    opens = browser and not paste
+
+    def show(url: str) -> None:
+        _print_url(url, opens=opens)
+
+    return {
+        "port": port,
+        "timeout": timeout,
+        "open_browser": opens,
+        "listen": not paste,
+        "pasted": lambda: _pasted(edits=edits),
+        "on_url": show,
+        "on_problem": _print_problem,
+    }
 
 
 def _pasted(*, edits: bool) -> str | None:

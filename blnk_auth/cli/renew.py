@@ -22,4 +22,4 @@ def command(selection: Selection, itself: bool, as_json: bool) -> None:
     source = source_of(profile, client := selection.open(profile), itself=itself)
     with waiting("Renewing the token"):
         token = source.renew()
-    print_token_summary("renewed", client, source.subject, token, as_json=as_json)
+    print_token_summary("renewed", client.provider, source.subject, token, as_json=as_json)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._renewal.credential import credential_of
+from .._renewal.current_token import CurrentToken
 from .._transport.network import stays_on_this_machine
 from .._transport.tls import context
 from ..config import Profile
@@ -27,6 +29,7 @@ from .api_url import checked_url
 from .exit_status import CLIENT_ERROR, CONFIGURATION, OK, SERVER_ERROR, UNAVAILABLE, Failure
 from .log import log_line
 from .options import EPILOG, Duration, Selection, client_options, itself_option, source_of
+from .resource_url import needs_no_profile, open_resource, selected_url, source_at
 from .terminal import printable, waiting
 
 if TYPE_CHECKING:
@@ -91,10 +94,11 @@ def command(
       blnk-auth request https://api.example.com/accounts
       blnk-auth request -d '{"name": "main"}' https://api.example.com/ledgers
 
+    Without a profile, an API that describes its own sign-in, such as an MCP server, is asked for it.
+
     The exit status is 4 if the API answers 4xx, 5 if it answers 5xx, 3 if it cannot be reached.
     """  # noqa: D301 - click's mark for lines that stay as they are
-    profile = selection.load()
-    source = source_of(profile, selection.open(profile), itself=itself)
+    profile, source = _profile_and_source(selection, url, itself=itself)
     checked_url(source, url)
     body = None if data is None else _body(data)
     _check_headers(headers)
@@ -103,12 +107,23 @@ def command(
     method = (method or ("GET" if body is None else "POST")).upper()
     if not method.isascii() or not method.isalpha():
         raise click.BadParameter("it is not the name of an HTTP method, such as GET", param_hint="'--request' / '-X'")
-    with waiting("Renewing the token"):
-        checked_url(source, url, source.token())
+    if isinstance(credential_of(source), CurrentToken):
+        # Not at a URL that takes the place of a profile: it may turn out to describe no sign-in, and to need no token.
+        with waiting("Renewing the token"):
+            checked_url(source, url, source.token())
     with _client(profile, source, url, timeout) as http:
         request = http.build_request(method, url, headers={**_SENT_BY_DEFAULT, **headers}, content=body)
         status = _send(http, request, include=include, follow_redirects=location)
     click.get_current_context().exit(status)
+
+
+def _profile_and_source(selection: Selection, url: str, *, itself: bool) -> tuple[Profile, TokenSource]:
+    api = selected_url(selection, url if needs_no_profile(selection) else None)
+    if api is None:
+        profile = selection.load()
+        return profile, source_of(profile, selection.open(profile), itself=itself)
+    profile, resource = open_resource(selection, api)
+    return profile, source_at(profile, resource, itself=itself)
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -17,6 +17,9 @@ from ..token import read_seconds
 _TEXT = ("grant_management_action", "grant_id", "prompt", "login_hint", "acr_values")
 _JSON = ("authorization_details", "claims")
 
+FURTHER = (*_TEXT, *_JSON, "max_age", "parameters")
+"""The names of all these arguments."""
+
 
 def arguments_of(parameters: Mapping[str, str] | None) -> dict[str, Any]:
     """The arguments of the sign-in. Raises `click.UsageError` for a value that cannot be read."""

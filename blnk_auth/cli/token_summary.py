@@ -11,7 +11,7 @@ import time
 import click
 
 from .._renewal.stored_record import refresh_expiry
-from ..client import OAuthClient
+from ..provider import Provider
 from ..token import Token
 from .terminal import print_json, printable, subject_label, time_left
 
@@ -19,9 +19,9 @@ _GRANTED = ("grant_id", "authorization_details")
 """Members of the response that are shown: what another sign-in may change (RFC 9396, Grant Management)."""
 
 
-def print_token_summary(done: str, client: OAuthClient, subject: str | None, token: Token, *, as_json: bool) -> None:
+def print_token_summary(done: str, provider: Provider, subject: str | None, token: Token, *, as_json: bool) -> None:
     """Print what was done (`done`, such as "renewed"), for whom, and when the tokens expire."""
-    now, provider = time.time(), client.provider
+    now = time.time()
     refresh_expires_at = refresh_expiry(token, provider.refresh_idle_lifetime)
     if as_json:
         members = {"subject": subject, "provider": provider.name, "scope": token.scope}

@@ -285,7 +285,7 @@ def load_profile(
             f"run chmod 600 {file}, or write ${{NAME}} or keyring:service/name instead of the secret",
         )
     directory = Path() if file is None else file.parent
-    resolved = {key: _resolve(known[key], value, directory, environment, origin) for key, value in merged.items()}
+    resolved = {key: resolve(known[key], value, directory, environment, origin) for key, value in merged.items()}
     return Profile(name, file, resolved, origin.overridden)
 
 
@@ -345,9 +345,10 @@ def _password(url: str) -> str:
         return ""
 
 
-def _resolve(
+def resolve(
     setting: Setting, value: Any, directory: Path, environment: Mapping[str, str], origin: SettingsOrigin
 ) -> Any:
+    """The value of a setting, with its references replaced. Raises `ConfigurationError`."""
     try:
         if isinstance(value, str) and references.is_in_keyring(value) and _may_be_in_keyring(setting):
             return _located(references.from_keyring(value), setting.name, origin)
