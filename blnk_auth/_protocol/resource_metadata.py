@@ -193,4 +193,4 @@ def _wrong(at: str, member: str, what: str) -> ProtocolError:
     return ProtocolError(f"{at}: the member {member} {what}", parameter=member, remedy=REPORT)
 
 
-REPORT = "report this to the operator of the server, or describe the provider by its endpoints (OAuthClient)"
+REPORT = "report this to the operator of the server, or describe its authorization server by its endpoints"
