@@ -121,6 +121,11 @@ class Asking:
         if self._stop is not None:
             self._stop()
 
+    @property
+    def has_signed_in(self) -> bool:
+        """Whether it is done, and the user has signed in."""
+        return self._signed_in is not None
+
     def result(self) -> CurrentToken:
         """The current token of the user's grant, when it is done. Raises what was raised."""
         error = self._error

@@ -32,9 +32,11 @@ LEASE = 30.0
 SHARED_FOR = 300.0
 """Seconds in which a sign-in that was begun is given to the next failing request too."""
 
-WIDENED_WITHIN = 3600.0
+COUNTED_WITHIN = 3600.0
 MOST_WIDENED = 3
-"""How often a user is asked for more than a grant gives, within that many seconds."""
+MOST_SIGNED_IN = 10
+"""Within that many seconds: how often a user is asked for more than a grant gives, and how often one signs in at all.
+An API that rejects each new token would otherwise ask the user with each request."""
 
 _KEPT = 60.0
 """Seconds for which the last change can be read: those who wait look every two seconds."""
@@ -113,28 +115,33 @@ class PendingRequest:
     Attributes:
         asked_by: Identifies the attempt that asks the user; None if nobody does.
         asked_until: Until when it has the record, in UTC epoch seconds.
-        failed: The last attempt that ended without a sign-in; None if there was none.
+        failed_attempt: The last attempt that ended without a sign-in; None if there was none.
         begun: The sign-in that was begun last, for anybody to finish; None if there was none.
         widened_at: When the user was last asked for more than the grant gave, in UTC epoch seconds.
+        signed_in_at: When the user last signed in because of a request.
     """
 
     asked_by: str | None = None
     asked_until: float = 0.0
-    failed: str | None = None
+    failed_attempt: str | None = None
     begun: Begun | None = None
     widened_at: tuple[float, ...] = ()
+    signed_in_at: tuple[float, ...] = ()
 
     def is_asked(self, now: float) -> bool:
         """Whether somebody asks the user now. A lease that is longer than any was written by a clock that is wrong."""
         return self.asked_by is not None and now < self.asked_until <= now + 2 * LEASE
 
-    def widened_since(self, now: float) -> tuple[float, ...]:
-        """Those of the last hour."""
-        return tuple(each for each in self.widened_at if now - WIDENED_WITHIN < each <= now)
+    def is_asked_enough(self, now: float, *, widens: bool) -> bool:
+        """Whether the user was asked as often as is permitted. `widens`: for more than the grant gives."""
+        return len(_last_hour(self.signed_in_at, now)) >= MOST_SIGNED_IN or (
+            widens and len(_last_hour(self.widened_at, now)) >= MOST_WIDENED
+        )
 
     def claimed(self, attempt: str, now: float, *, widens: bool) -> PendingRequest:
         """With this attempt as the one that asks."""
-        widened_at = (*self.widened_since(now), now) if widens else self.widened_since(now)
+        widened_at = _last_hour(self.widened_at, now)
+        widened_at = (*widened_at, now) if widens else widened_at
         return replace(self, asked_by=attempt, asked_until=now + LEASE, widened_at=widened_at)
 
     def extended(self, now: float) -> PendingRequest:
@@ -145,21 +152,31 @@ class PendingRequest:
         """With another sign-in that anybody may finish."""
         return replace(self, begun=begun)
 
-    def released(self, attempt: str, *, failed: bool) -> PendingRequest:
-        """Without this attempt. `failed`: it has brought no sign-in, and those who wait for it need not ask again."""
-        return replace(self, asked_by=None, asked_until=0.0, failed=attempt if failed else self.failed)
+    def released(self, _now: float = 0.0) -> PendingRequest:
+        """Without the attempt that has it, which has asked nobody, or found a sign-in of somebody else."""
+        return replace(self, asked_by=None, asked_until=0.0)
+
+    def failed(self, _now: float = 0.0) -> PendingRequest:
+        """Without the attempt that has it. It has brought no sign-in, and those who wait for it need not ask again."""
+        return replace(self.released(), failed_attempt=self.asked_by)
+
+    def signed_in(self, now: float) -> PendingRequest:
+        """Without the attempt that has it: its user has signed in."""
+        signed_in_at = (*_last_hour(self.signed_in_at, now), now)[-MOST_SIGNED_IN:]
+        return replace(self.released(), signed_in_at=signed_in_at)
 
     def to_data(self, now: float) -> dict[str, Any]:
         """The JSON object that is stored. From its `expires_at` on it may be deleted."""
         ends = [now + _KEPT, self.asked_until]
         ends += [] if self.begun is None else [self.begun.request.expires_at]
-        ends += [each + WIDENED_WITHIN for each in self.widened_at]
+        ends += [each + COUNTED_WITHIN for each in (*self.widened_at, *self.signed_in_at)]
         members = {
             "asked_by": self.asked_by,
             "asked_until": self.asked_until or None,
-            "failed": self.failed,
+            "failed": self.failed_attempt,
             "begun": None if self.begun is None else self.begun.to_data(),
             "widened_at": [*self.widened_at] or None,
+            "signed_in_at": [*self.signed_in_at] or None,
         }
         stored = {name: value for name, value in members.items() if value is not None}
         return {**stored, "expires_at": max(ends), **NEVER_DUE}
@@ -175,6 +192,7 @@ class PendingRequest:
             failed,
             Begun.from_data(data.get("begun")),
             _numbers(data.get("widened_at"))[-MOST_WIDENED:],
+            _numbers(data.get("signed_in_at"))[-MOST_SIGNED_IN:],
         )
 
 
@@ -242,13 +260,16 @@ class PendingRequests:
                 call_store("unlocked", lock.__exit__, None, None, None)
 
 
+def _last_hour(times: tuple[float, ...], now: float) -> tuple[float, ...]:
+    return tuple(each for each in times if now - COUNTED_WITHIN < each <= now)
+
+
 def _numbers(value: Any) -> tuple[float, ...]:
     values = cast("Iterable[Any]", value) if isinstance(value, list) else ()
     return tuple(float(each) for each in values if is_number(each))
 
 
-def not_asked_again(reason: SignInRequired) -> SignInRequired:
-    """The error for a step-up that the user was asked for often enough."""
-    return reason.replace(
-        problem=f"{reason.problem}, and a user was asked for more {MOST_WIDENED} times within the last hour",
-    )
+def not_asked_again(reason: SignInRequired, *, widens: bool) -> SignInRequired:
+    """The error for a sign-in that the user was asked for often enough."""
+    asked = f"was asked for more {MOST_WIDENED}" if widens else f"has signed in {MOST_SIGNED_IN}"
+    return reason.replace(problem=f"{reason.problem}, and the user {asked} times within the last hour")

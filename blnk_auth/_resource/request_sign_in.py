@@ -13,6 +13,7 @@ this file promises:
 * Cancelling a caller ends nothing. A user who comes back after the time is over is still signed in, for the next
   request. Only the end of the program ends a sign-in.
 * Who waits for a sign-in that the user refused is not the next one to ask.
+* After ten sign-ins within an hour nobody is asked, whatever the API rejects.
 
 It never renews a token, and never decides whether a request needs a sign-in.
 """

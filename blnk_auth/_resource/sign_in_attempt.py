@@ -25,7 +25,6 @@ from ..errors import SignInRequired, StoreError
 from .asking import Asking, SignIn
 from .pending_requests import (
     LEASE,
-    MOST_WIDENED,
     Asked,
     Begun,
     PendingRequest,
@@ -37,6 +36,10 @@ from .program_end import program_has_ended
 
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds between two looks into the store while somebody asks the user: the first, then doubled, and at most."""
+
+
+Ended = Callable[[PendingRequest, float], PendingRequest]
+"""What becomes of the record when an attempt has ended, at a time in UTC epoch seconds."""
 
 
 class HowToAsk(Protocol):
@@ -195,7 +198,7 @@ class SignInAttempt:
             now = self._state.clock()
             if pending.is_asked(now):
                 waits_for = pending.asked_by
-            elif waits_for is not None and pending.failed == waits_for:
+            elif waits_for is not None and pending.failed_attempt == waits_for:
                 raise self._required(problem="another thread or process has asked the user, who has not signed in")
             elif self._claim():
                 return self._ask()
@@ -205,22 +208,23 @@ class SignInAttempt:
         """Whether it is this attempt that asks the user. Raises `SignInRequired` if that was done often enough."""
 
         def claimed(pending: PendingRequest, now: float) -> PendingRequest | None:
-            if self._widens and len(pending.widened_since(now)) >= MOST_WIDENED:
-                raise not_asked_again(self._reason)
+            if pending.is_asked_enough(now, widens=self._widens):
+                raise not_asked_again(self._reason, widens=self._widens)
             return None if pending.is_asked(now) else pending.claimed(self._name, now, widens=self._widens)
 
         return self._pending.change(claimed) is not None
 
     def _ask(self) -> CachedToken:
         """Ask the user, for an attempt that has claimed that."""
-        asking: Asking | None = None
-        signed_in: CachedToken | None = None
+        ended: Ended = PendingRequest.released
         try:
             asking = self._how.ask(self._question)
-            signed_in = self._answer(asking)
-            return signed_in
+            ended = PendingRequest.failed
+            found = self._answer(asking)
+            ended = PendingRequest.signed_in if asking.has_signed_in else PendingRequest.released
+            return found
         finally:
-            self._release(failed=asking is not None and signed_in is None)
+            self._release(ended)
 
     def _question(self) -> Asking:
         if not callable(self._how.how):
@@ -280,10 +284,9 @@ class SignInAttempt:
 
         self._pending.change(extended)
 
-    def _release(self, *, failed: bool) -> None:
-        def released(pending: PendingRequest, _now: float) -> PendingRequest | None:
-            is_ours = pending.asked_by == self._name
-            return pending.released(self._name, failed=failed) if is_ours else None
+    def _release(self, ended: Ended) -> None:
+        def released(pending: PendingRequest, now: float) -> PendingRequest | None:
+            return ended(pending, now) if pending.asked_by == self._name else None
 
         try:
             self._pending.change(released)

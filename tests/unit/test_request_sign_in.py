@@ -256,7 +256,7 @@ def test_a_callable_gets_the_request_and_returns_the_callback() -> None:
     assert threads[0] is not threading.current_thread()
     assert threads[0].daemon
     assert not world.pending().is_asked(world.clock())
-    assert world.pending().failed is None
+    assert world.pending().failed_attempt is None
     assert world.stored(world.source).requested_scope == "data:read"
     assert world.source.token().access_token == "at1"
 
@@ -481,7 +481,7 @@ def asked_by_another_ends(world: Requests, *, failed: bool) -> None:
     def release() -> None:
         world.each_wait = bool
         PendingRequests(world.current.state, world.source.store_key).change(
-            lambda found, _now: found.released("another", failed=failed)
+            PendingRequest.failed if failed else PendingRequest.released
         )
 
     world.meanwhile[1] = release
@@ -606,6 +606,21 @@ def test_a_user_is_asked_for_more_three_times_an_hour() -> None:
     world.clock.advance(3600 - 120)
     world.server.will(pair(9))
     assert world.sign_in(world.how(callback_of, wait=until_done), "step_up", "a d", rejected=sent)
+
+
+def test_an_api_that_rejects_each_new_token_asks_no_more_than_ten_times_an_hour() -> None:
+    """Whatever else the server does: refuse each refresh, or issue no refresh token."""
+    world = Requests()
+    for number in range(10):
+        world.server.will(pair(number))
+        world.sign_in(world.how(callback_of, wait=until_done))
+        world.source.forget()
+    error = world.required(world.process().how(refuse_to_ask))
+    must_show(error, "10")
+    assert error.reason == "missing"
+    world.clock.advance(3600)
+    world.server.will(pair(10))
+    assert world.sign_in(world.how(callback_of, wait=until_done))
 
 
 def test_a_sign_in_for_less_does_not_end_the_wait_of_a_demand_for_more() -> None:
