@@ -166,7 +166,7 @@ def _path_of(url: str) -> str:
 def _check_text(value: Any, name: str) -> None:
     if value is not None and not (is_text(value) and value.strip() and value.isprintable() and len(value) <= _LONGEST):
         raise ConfigurationError(
-            f"{name} must be None, or printable text of at most {_LONGEST} characters, not {quoted(value)}",
+            f"{name} must be None, or a printable string of at most {_LONGEST} characters, not {quoted(value)}",
             parameter=name,
             remedy="correct it, or leave it out",
         )
@@ -186,12 +186,17 @@ def _checked_list(value: Any, name: str) -> tuple[str, ...]:
         )
     values: Iterable[Any] = value
     listed = tuple(values)
-    wrong = [each for each in listed if not is_text(each) or not each.strip() or not each.isprintable()]
-    if wrong or len(listed) > _MOST_VALUES or any(len(each) > _LONGEST for each in listed):
+    for each in listed:
+        if not (is_text(each) and each.strip() and each.isprintable() and len(each) <= _LONGEST):
+            raise ConfigurationError(
+                f"{name} must have printable strings of at most {_LONGEST} characters, not {quoted(each)}",
+                parameter=name,
+                remedy="correct it, or leave it out",
+            )
+    if len(listed) > _MOST_VALUES:
         raise ConfigurationError(
-            f"{name} must have at most {_MOST_VALUES} printable strings of at most {_LONGEST} characters"
-            + (f", not {quoted(wrong[0])}" if wrong else ""),
+            f"{name} has {len(listed)} values, and {_MOST_VALUES} are allowed",
             parameter=name,
-            remedy="correct it, or leave it out",
+            remedy="leave some out",
         )
     return listed

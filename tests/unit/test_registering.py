@@ -112,11 +112,9 @@ def test_a_client_that_was_registered_beforehand_belongs_to_its_first_issuer() -
     first = Client(Server(), client_id="id", client_secret=SECRET)
     first.identify()
     second = Client(Server(), first.store, client_id="id", client_secret=SECRET)
-    with raises(ConfigurationError, parameter="client_id") as raised:
+    with raises(ConfigurationError, parameter="client_id", shows=(ISSUER, "https://other.example.com")):
         second.identify(learned("https://other.example.com"))
     assert second.server.requests == []
-    assert ISSUER in raised.value.problem
-    assert "https://other.example.com" in raised.value.problem
     assert second.identify().issuer == ISSUER
 
 
@@ -285,9 +283,9 @@ def test_a_refused_application_type_is_tried_once_with_the_other(code: str) -> N
 def test_a_second_refusal_raises_the_first_one() -> None:
     """It is about the type that fits; the client is not registered, and nothing is stored."""
     client = Client(Server(refusal("invalid_redirect_uri", "not on our list"), refusal("invalid_client_metadata")))
-    with raises(ConfigurationError, parameter="redirect_uri", error="invalid_redirect_uri", status_code=400) as raised:
+    fields = {"parameter": "redirect_uri", "error": "invalid_redirect_uri", "status_code": 400}
+    with raises(ConfigurationError, shows=REGISTER, **fields):
         client.identify()
-    assert REGISTER in raised.value.problem
     assert (len(client.server.requests), list(client.store.keys()), client.events) == (2, [], [])
 
 
@@ -466,9 +464,8 @@ def test_a_server_that_forgets_every_client_is_not_asked_without_end() -> None:
     for _ in range(2):
         client.now += 60.0
         found = client.identify(other_than=found)
-    with raises(ConfigurationError, parameter="client_id") as raised:
+    with raises(ConfigurationError, parameter="client_id", shows=REGISTER):
         client.identify(other_than=found)
-    assert REGISTER in raised.value.problem
     assert len(client.server.requests) == 3
     client.now += 3600.0
     assert client.identify(other_than=found).client_id == "client-4"
@@ -479,18 +476,15 @@ def test_a_server_that_forgets_every_client_is_not_asked_without_end() -> None:
 
 def test_without_any_way_the_error_names_all_three() -> None:
     """No id, and a server that registers nobody."""
-    with raises(ConfigurationError, parameter="client_id") as raised:
+    ways = ("pass its client_id", "client ID metadata document", "dynamic registration")
+    with raises(ConfigurationError, parameter="client_id", shows=(ISSUER, *ways)):
         Client(Server()).identify(learned(registration_endpoint=None))
-    for way in ("pass its client_id", "client ID metadata document", "dynamic registration"):
-        assert way in (raised.value.remedy or "")
-    assert ISSUER in raised.value.problem
 
 
 def test_a_document_that_no_server_supports_is_named() -> None:
     """The id was passed, and the error explains why it is not used."""
-    with raises(ConfigurationError, parameter="client_id") as raised:
+    with raises(ConfigurationError, parameter="client_id", shows=DOCUMENT):
         Client(Server(), client_id=DOCUMENT).identify(learned(registration_endpoint=None))
-    assert DOCUMENT in raised.value.problem
 
 
 @pytest.mark.parametrize(
@@ -524,19 +518,16 @@ def test_a_document_that_no_server_supports_is_named() -> None:
 def test_a_refusal_is_a_typed_error_that_names_the_endpoint(response: Any, error: Any, parameter: str | None) -> None:
     """And the argument or the member that is wrong. Nothing is stored."""
     client = Client(Server(response, response))
-    with raises(error, parameter=parameter) as raised:
+    with raises(error, parameter=parameter, shows=REGISTER):
         client.identify()
-    assert REGISTER in raised.value.problem
-    assert raised.value.remedy
     assert list(client.store.keys()) == []
 
 
 def test_the_member_that_the_server_complains_of_is_named() -> None:
     """In the remedy, so that the user finds it in `client_metadata`."""
     refused = refusal("invalid_client_metadata", "the logo_uri is not on the host of the client")
-    with raises(ConfigurationError) as raised:
+    with raises(ConfigurationError, shows="its logo_uri in client_metadata"):
         Client(Server(refused, refused), metadata=ClientMetadata(logo_uri="https://a.example.com/l.png")).identify()
-    assert "logo_uri" in (raised.value.remedy or "")
 
 
 @pytest.mark.parametrize("listed", ["http://127.0.0.1:8080/callback", "http://127.0.0.1/callback"])
