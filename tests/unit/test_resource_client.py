@@ -88,7 +88,7 @@ def test_how_a_client_authenticates(methods: tuple[str, ...], secret: str | None
     assert registered.state.credentials.method == method
 
 
-def test_a_secret_goes_to_the_registration_that_it_is_of() -> None:
+def test_each_registration_has_the_secret_that_it_is_of() -> None:
     """A client that was registered dynamically authenticates with the secret that it got there, and no other."""
     registered = client(learned(), "dynamic_registration", "registered", client_secret="passed")
     assert registered.state.credentials.client_secret == "registered"
