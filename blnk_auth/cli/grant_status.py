@@ -18,6 +18,7 @@ from .._protocol.demands import Demands
 from .._renewal.client_grants import grant_at, grant_keys, stored_record
 from .._renewal.current_token import CurrentToken
 from .._renewal.grant_operations import state_of as current_state
+from .._renewal.presenting_grants import PresentingGrant
 from .._renewal.stored_record import refresh_expiry
 from .._transport.client_certificate import EXPIRY_WARNING
 from ..client import OAuthClient
@@ -31,6 +32,7 @@ _ENDED = {
     "expired": "the refresh token expired",
     "no_refresh_token": "nothing can renew it",
 }
+_OBTAINED_BY = {"token_exchange": "token exchange", "jwt_bearer": "an assertion"}
 _BOX = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """Only a line below the headings, in characters that any terminal can show."""
 
@@ -57,6 +59,7 @@ class GrantStatus:
         step_up: What the API has asked for since the last sign-in: `scope`, `acr_values`, `max_age`. None: nothing.
         consent_ended: Whether the provider has reported since then that the consent has ended.
         certificate_expires_at: When the client's certificate expires, in UTC epoch seconds; None if there is none.
+        obtained_by: `token_exchange` or `jwt_bearer`; None for a sign-in, and for the client's own token.
     """
 
     subject: str | None
@@ -71,6 +74,7 @@ class GrantStatus:
     step_up: dict[str, Any] | None = None
     consent_ended: bool = False
     certificate_expires_at: float | None = None
+    obtained_by: str | None = None
 
 
 def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
@@ -90,6 +94,7 @@ def _grant_status(current: CurrentToken) -> GrantStatus | None:
         resource=grant.resource,
         audience=grant.audience,
         certificate_expires_at=current.state.network.certificate_expires_at,
+        obtained_by=grant.purpose if isinstance(grant, PresentingGrant) else None,
     )
     try:
         record, state = stored_record(current.state, current.store_key), current_state(current)
@@ -172,8 +177,9 @@ def _demands_in_words(status: GrantStatus) -> Iterator[str]:
 
 
 def _purpose(status: GrantStatus) -> list[str]:
-    """The resource and the audience of its tokens, as far as they were named."""
-    return [f"for {printable(name)}" for name in (status.resource, status.audience) if name is not None]
+    """How its tokens are obtained, if not by a sign-in, and their resource and audience as far as they were named."""
+    how = [] if status.obtained_by is None else [f"by {_OBTAINED_BY[status.obtained_by]}"]
+    return how + [f"for {printable(name)}" for name in (status.resource, status.audience) if name is not None]
 
 
 def _left(at: float | None, now: float) -> str:

@@ -24,7 +24,7 @@ from blnk_auth.cli.terminal import printable, time_left
 from blnk_auth.testing.sandbox import Fault, Sandbox
 
 
-def statuses(command_line: CommandLine) -> dict[str, dict[str, Any]]:
+def statuses(command_line: CommandLine) -> dict[str | None, dict[str, Any]]:
     return {each["subject"]: each for each in json.loads(command_line.run("status", "--json").stdout)}
 
 
@@ -114,6 +114,26 @@ def test_the_end_of_the_clients_certificate_is_shown(days: float | None, shown: 
     rich.console.Console(file=output, width=80).print(table)
     text = " ".join(output.getvalue().split())
     assert (shown is None and "certificate" not in text) or (shown is not None and shown in text)
+
+
+def test_tokens_that_were_exchanged_are_listed(blnk_auth_cli: CommandLine) -> None:
+    """Also those of a process that can present a token again, which this one cannot: nobody has to sign in."""
+    blnk_auth_cli.configure("flinks")
+    client = blnk_auth_cli.client()
+    exchanged = client.for_token_exchange(
+        subject_token="token",
+        subject_token_type="urn:ietf:params:oauth:token-type:access_token",
+        subject="alice",
+        audience="orders",
+    )
+    exchanged.adopt(Token("at", expires_at=time.time() - 10))
+    client.for_assertion(assertion="assertion").adopt(Token("at", expires_at=time.time() + 3000))
+    found = statuses(blnk_auth_cli)
+    assert (found["alice"]["obtained_by"], found["alice"]["state"]) == ("token_exchange", "expired")
+    assert (found[None]["obtained_by"], found[None]["state"]) == ("jwt_bearer", "fresh")
+    shown = " ".join(blnk_auth_cli.run("status").stdout.split())
+    assert "by token" in shown
+    assert "an assertion" in shown
 
 
 def test_idle_death_is_foretold(blnk_auth_cli: CommandLine) -> None:
