@@ -69,6 +69,8 @@ class Network:
         self.client = client
         self.addresses: AddressRule | None = None
         """Which addresses may be connected to. None: any. A `client` of the user's own obeys it with httpx only."""
+        self.last_package: Package | None = None
+        """The package of the last caller that named one."""
         self.kept: KeptClients = KeptClients()
         weakref.finalize(self, self.kept.abandon)
         self._tls: SSLContext | None = None
@@ -179,8 +181,13 @@ def _check_proxy(proxy: str) -> None:
 
 
 def transport_for(package: Package | None, network: Network) -> Transport:
-    """The transport of the user's own client, else of the caller's package, else of a package that is in use."""
-    package = _package_of(network.client) or package or _package_in_use()
+    """The transport of the user's own client, else of the caller's package, else of the package of the last caller.
+
+    Without any of them it is that of a package that is in use. The last caller's is used for what no request does by
+    itself, such as the end of a sign-in.
+    """
+    network.last_package = package or network.last_package
+    package = _package_of(network.client) or network.last_package or _package_in_use()
     if package == "requests":
         from .requests_transport import RequestsTransport
 
