@@ -10,10 +10,10 @@ this file promises:
 * No lock of the grant is taken while the user is asked: a record in the store names who asks (`pending_requests`).
 * A process that is killed while it asks blocks the others for 30 seconds at most. Then one of them asks.
 * A sign-in that anybody finishes ends the wait of all, for example `finish_authorization` in another process.
-* Cancelling a caller ends nothing. A user who comes back after the time is over is still signed in, for the next
-  request. Only the end of the program ends a sign-in.
+* Cancelling a caller ends nothing. A callable that returns after the time is over still signs the user in, for the
+  next request. The end of the program does not wait for the user.
 * Who waits for a sign-in that the user refused is not the next one to ask.
-* After ten sign-ins within an hour nobody is asked, whatever the API rejects.
+* After ten sign-ins within an hour nobody is asked any more, regardless of what the API rejects.
 
 It never renews a token, and never decides whether a request needs a sign-in.
 """

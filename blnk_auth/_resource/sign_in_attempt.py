@@ -156,8 +156,11 @@ class SignInAttempt:
     def _usable_begun(self, pending: PendingRequest) -> Begun | None:
         """The sign-in that was begun before, if it can be finished, and asks for what is needed."""
         begun = pending.begun
-        is_shared = begun is not None and begun.is_shared(self._state.clock()) and begun.asked.covers(self._asked)
-        return begun if begun is not None and is_shared and self._pending.can_be_finished(begun) else None
+        if begun is None or not (begun.is_shared(self._state.clock()) and begun.asked.covers(self._asked)):
+            return None
+        # Somebody who can write to the store must not choose where a user is sent.
+        is_at_server = is_at_endpoint(begun.request.url, self._state.provider.authorization_endpoint)
+        return begun if is_at_server and self._pending.can_be_finished(begun) else None
 
     def _begin(self) -> Begun:
         """Begin a sign-in, and note it for the others. For a caller that has the lock of the record."""
@@ -328,6 +331,12 @@ class SignInAttempt:
         whole = reason.problem if problem is None else f"{reason.problem}, and {problem}"
         changes: dict[str, Any] = {"scope": self._asked.scope} if self._widens else {}
         return reason.replace(problem=whole, remedy=remedy, authorization=authorization, **changes)
+
+
+def is_at_endpoint(url: str, endpoint: object) -> bool:
+    """Whether a URL is the authorization endpoint, with a query."""
+    before, mark, _ = url.partition("?")
+    return bool(mark) and isinstance(endpoint, str) and before == endpoint.partition("?")[0]
 
 
 def _sign_in_of(stored: Stored) -> object:

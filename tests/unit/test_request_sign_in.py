@@ -28,7 +28,7 @@ from blnk_auth import (
 from blnk_auth._renewal.cached_token import CachedToken
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.store_keys import pending_key
-from blnk_auth._resource.pending_requests import LEASE, SHARED_FOR, Asked, PendingRequest, PendingRequests
+from blnk_auth._resource.pending_requests import LEASE, SHARED_FOR, Asked, Begun, PendingRequest, PendingRequests
 from blnk_auth._resource.request_sign_in import RequestSignIn
 
 Waits = Callable[[threading.Event, float], bool]
@@ -210,6 +210,22 @@ def test_a_sign_in_that_was_finished_meanwhile_is_used() -> None:
     other.source.adopt(other.token(7))
     assert world.sign_in(world.how()).token.access_token == "at7"
     assert world.pending() == PendingRequest()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://evil.test/authorize?state=x", "https://as.acme.test/authorize", "javascript:alert(1)?x", ""]
+)
+def test_a_record_sends_nobody_to_another_server(url: str) -> None:
+    """Also if its state is that of a sign-in that was begun: somebody may have changed the record."""
+    world = Requests()
+    first = world.required(world.how()).authorization
+    assert first is not None
+    changed = AuthorizationRequest(url, first.state, first.expires_at)
+    pending = PendingRequests(world.current.state, world.source.store_key)
+    pending.change(lambda found, now: found.with_begun(Begun(changed, Asked(), now)))
+    again = world.process().required(world.how()).authorization
+    assert again is not None
+    assert again.url.startswith("https://as.acme.test/authorize?")
 
 
 def test_what_requests_noted_is_deleted_with_the_sign_ins_that_nobody_finished() -> None:
@@ -609,7 +625,7 @@ def test_a_user_is_asked_for_more_three_times_an_hour() -> None:
 
 
 def test_an_api_that_rejects_each_new_token_asks_no_more_than_ten_times_an_hour() -> None:
-    """Whatever else the server does: refuse each refresh, or issue no refresh token."""
+    """Also where the server refuses each refresh, or issues no refresh token."""
     world = Requests()
     for number in range(10):
         world.server.will(pair(number))
