@@ -243,7 +243,7 @@ class _Learning:
         if tried.contradiction is not None:
             raise tried.contradiction
         found = self._read_issuer(self._origin, tried)
-        if found is None and tried.are_missing:
+        if found is None and tried.are_missing and tried.contradiction is None:
             found = _ServerDocument(self._url, self._origin, default_document(self._origin))
         if found is None:
             raise tried.failure(f"{self._url} publishes no metadata", "url")

@@ -2,8 +2,8 @@
 
 PACKAGE is the HTTP package: httpx, httpx2, requests or aiohttp. It lists the tools of the server and calls one, and all
 that it knows of the server is its URL: everything about signing in is the work of `auth=`. It prints "called the tool",
-or the class of the error that stopped it, and then exits with 1. The store is in memory, or what the variable
-`STORE` names. It is run by its path and imports nothing of the tests, so that it sees `blnk_auth` as any program does.
+or the class of the error that stopped it, and then exits with 1. The store is in memory. It is run by its path and
+imports nothing of the tests, so that it sees `blnk_auth` as any program does.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ CLIENT_ID_METADATA_DOCUMENT = "https://conformance-test.local/client-metadata.js
 ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 
+SHARED: dict[str, Any] = {}
+"""What `crossing.py` adds to the arguments of every resource: the store that several processes share."""
+
 TIMEOUT = 50.0
 """Seconds for one request of the protocol, with all the sign-ins that it causes."""
 
@@ -53,9 +56,8 @@ def a_user(url: str, **settings: Any) -> TokenSource:
 
 
 def resource(url: str, **settings: Any) -> ProtectedResource:
-    """What the URL names, with the store that the processes of one user share."""
-    store = {"store": os.environ["STORE"]} if "STORE" in os.environ else {}
-    return ProtectedResource(url, redirect_uri="http://127.0.0.1/callback", **store, **settings)
+    """What the URL names."""
+    return ProtectedResource(url, **SHARED, **settings)
 
 
 def enterprise(url: str, context: Mapping[str, Any]) -> TokenSource:

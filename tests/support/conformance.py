@@ -62,18 +62,34 @@ class Verdict:
     report: str = field(repr=False)
 
     def count(self, check: str) -> int:
-        """How often the suite noted this."""
-        return sum(each["id"] == check for each in self.checks)
+        """How often the suite saw this happen."""
+        return sum(each["id"] == check and each["status"] != "FAILURE" for each in self.checks)
+
+    def saw(self, check: str) -> bool:
+        """Whether the suite saw this happen. What it missed is among its checks too, as a failure."""
+        return self.count(check) > 0
 
 
-def run_scenario(revision: str, scenario: str, command: list[str], results: Path, **environment: str) -> Verdict:
-    """Run one scenario against a client, whose command gets the URL as its last argument."""
+def run_scenario(
+    revision: str,
+    scenario: str,
+    command: list[str],
+    results: Path,
+    *,
+    timeout: float = PATIENCE,
+    **environment: str,
+) -> Verdict:
+    """Run one scenario against a client, whose command gets the URL as its last argument.
+
+    `timeout`: seconds after which the suite ends the client. `environment`: variables of the client.
+    """
     wire = () if scenario.startswith(_OLDEST) else ("--spec-version", revision, "--force")
     ran = _conformance(
         revision,
         *("client", "--scenario", f"auth/{scenario}", *(wire if revision > "2026" else ())),
         # It splits the command at spaces, and a shell joins it again.
-        *("--command", shlex.join(command), "--timeout", str(int(PATIENCE * 1000)), "--output-dir", str(results)),
+        *("--command", shlex.join(command), "--timeout", str(int(timeout * 1000)), "--output-dir", str(results)),
+        timeout=timeout + PATIENCE,
         **environment,
     )
     [checks] = results.rglob("checks.json")
@@ -88,13 +104,15 @@ def listed_by(revision: str) -> set[str]:
     return {line.split()[1].removeprefix("auth/") for line in lines if line.strip().startswith("- auth/")}
 
 
-def _conformance(revision: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def _conformance(
+    revision: str, *arguments: str, timeout: float = PATIENCE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     node, packages = installed(HERE)
     return subprocess.run(
         [*node, str(packages / "node_modules" / f"suite-{revision}" / "dist" / "index.js"), *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=2 * PATIENCE,
+        timeout=timeout,
         check=False,
     )
