@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, ClientSecret
 from ._protocol.client_metadata import ClientMetadata
 from ._protocol.http_values import checked_audience, checked_token_parameters, joined_scope
 from ._protocol.signing import PrivateKey, SigningAlgorithm
+from ._renewal.pickled_client import grant_of
 from ._resource.asking import SignIn
 from ._resource.pickled_resource import settings_of
 from ._resource.request_sign_in import RequestSignIn
+from ._resource.resource_exchanges import ResourceExchanges
 from ._resource.resource_sign_ins import ResourceSignIns
 from ._resource.resource_state import ResourceState
 from ._resource.resource_token import ResourceToken
-from ._resource.wanted_token import OfItself, OfSubject, WantedToken
+from ._resource.wanted_token import OfItself, OfPresented, OfSubject, WantedToken
 from ._sign_in.wanted_grant import WantedGrant
 from .errors import ConfigurationError, clears_locals, redacted
 from .events import OnEvent
@@ -30,11 +32,14 @@ from .source import TokenSource
 from .stores._async_adapter import AsyncTokenStore
 from .stores._token_store import TokenStore
 
+if TYPE_CHECKING:
+    from ._renewal.presenting_grants import PresentingGrant
+
 __all__ = ["ClientMetadata", "ProtectedResource", "SignIn"]
 
 
 @clears_locals
-class ProtectedResource(ResourceSignIns):
+class ProtectedResource(ResourceSignIns, ResourceExchanges):
     """An API that describes by itself how to sign in (RFC 9728). Make one for each API and keep it.
 
     It asks the API for its metadata when a token is first needed, and its authorization server for its own (RFC 8414).
@@ -200,7 +205,7 @@ class ProtectedResource(ResourceSignIns):
 
     def _source(self, wanted: WantedToken, sign_in: RequestSignIn | None) -> TokenSource:
         """The source of this token; the same one for the same arguments."""
-        key = (wanted, None if sign_in is None else (sign_in.how, sign_in.timeout))
+        key = (wanted.key(), None if sign_in is None else (sign_in.how, sign_in.timeout))
         source = self._state.sources.get(key)
         if source is None:
             token = ResourceToken(self._state, wanted, sign_in, lambda: self._pickled_source(wanted, sign_in))
@@ -256,4 +261,6 @@ class ProtectedResource(ResourceSignIns):
 
     def _source_of(self, arguments: Mapping[str, Any]) -> TokenSource:
         """The source in a pickle. Named there: keep its name, and what its argument means."""
+        if "grant_type" in arguments:
+            return self._source(OfPresented(cast("PresentingGrant", grant_of(arguments))), None)
         return self.for_subject(**arguments) if "subject" in arguments else self.for_itself(**arguments)

@@ -6,10 +6,12 @@ same token. It promises that each of them names the resource (RFC 8707). It neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .._renewal.authorization_grants import AuthorizationGrant, ClientCredentialsGrant, RefreshTokenGrant
+from .._renewal.pickled_client import values_of
+from .._renewal.presenting_grants import PresentingGrant
 from .registered_client import RegisteredClient
 
 
@@ -22,6 +24,10 @@ class WantedToken(Protocol):
 
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
         """The grant at the server that the client is registered at. Raises `ConfigurationError` if it has none."""
+        ...
+
+    def key(self) -> object:
+        """What distinguishes its source from others of the resource."""
         ...
 
     def to_data(self) -> dict[str, Any]:
@@ -40,6 +46,9 @@ class OfSubject:
 
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
         return RefreshTokenGrant(self.subject, None, client.resource)
+
+    def key(self) -> object:
+        return self
 
     def to_data(self) -> dict[str, Any]:
         return {"subject": self.subject}
@@ -65,5 +74,33 @@ class OfItself:
             dict(self.parameters),
         )
 
+    def key(self) -> object:
+        return self
+
     def to_data(self) -> dict[str, Any]:
         return {"scope": self.scope, "audience": self.audience, "parameters": dict(self.parameters)}
+
+
+@dataclass(frozen=True, slots=True)
+class OfPresented:
+    """The token that is issued for another token or for an assertion.
+
+    Attributes:
+        presenting: The grant without the resource, which is not known yet.
+    """
+
+    presenting: PresentingGrant
+
+    def whose(self) -> str | None:
+        return self.presenting.subject
+
+    def grant(self, client: RegisteredClient) -> AuthorizationGrant:
+        scope = client.service_scope(self.presenting.scope)
+        return replace(self.presenting, resource=client.resource, scope=scope).at(client.state.provider)
+
+    def to_data(self) -> dict[str, Any]:
+        return values_of(self.presenting)
+
+    def key(self) -> object:
+        # Sources that present something else are others. The grant at the server is the same, and presents the newest.
+        return self, tuple(each if isinstance(each, str) else id(each) for each in self.presenting.presented)

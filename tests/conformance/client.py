@@ -63,7 +63,7 @@ def resource(url: str, **settings: Any) -> ProtectedResource:
 def enterprise(url: str, context: Mapping[str, Any]) -> TokenSource:
     """The employer's identity provider exchanges the user's ID token for an assertion to this resource's server."""
     at_employer = OAuthClient(
-        Provider(name="idp", token_endpoint=context["idp_token_endpoint"], api_origins="*"),
+        Provider(name="idp", token_endpoint=context["idp_token_endpoint"], api_origins=(context["idp_issuer"],)),
         client_id=context["idp_client_id"],
         client_auth="none",
     )
