@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from support.canary.leaks import leaks
 from support.errors import raises
 
-from blnk_auth import ConfigurationError, MemoryStore, ProtocolError, StoreError, TemporarilyUnavailable
+from blnk_auth import (
+    ConfigurationError,
+    MemoryStore,
+    ProtectedResource,
+    ProtocolError,
+    StoreError,
+    TemporarilyUnavailable,
+)
 from blnk_auth._protocol.client_metadata import ClientMetadata
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse, NoResponse
 from blnk_auth._resource.client_identity import ClientIdentity, IdentitySettings
 from blnk_auth._resource.learned import Learned
+from blnk_auth._resource.registered_client import state_at_server
 from blnk_auth._resource.registering import identify
 from blnk_auth.events import Event
 
@@ -547,6 +557,70 @@ def test_a_lost_response_means_that_a_client_may_have_been_registered() -> None:
 
 
 # --- the store --------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_waited_for_the_lock_uses_the_client_of_the_one_that_had_it() -> None:
+    """The record is read again under the lock."""
+    store, server = MemoryStore(), Server()
+
+    @contextlib.contextmanager
+    def lock(key: str, *, timeout: float) -> Iterator[None]:
+        del store.lock  # type: ignore[attr-defined]
+        Client(server, store).identify()
+        with store.lock(key, timeout=timeout):
+            yield
+
+    store.lock = lock  # type: ignore[method-assign]
+    client = Client(server, store)
+    assert client.identify().client_id == "client-1"
+    assert (len(server.requests), client.events) == (1, [])
+
+
+def test_a_process_that_lost_the_lock_uses_the_client_of_the_one_that_got_it() -> None:
+    """A lease that ran out while the server answered: the client that was stored first counts, for both."""
+    store = MemoryStore()
+
+    def late(asked: dict[str, Any]) -> HttpResponse:
+        with mine.unlocked():
+            Client(Server(), store).identify()
+        return answer({**asked, "client_id": "late", "client_secret": SECRET})
+
+    mine = _LeasedStore(store)
+    client = Client(Server(late), mine)
+    assert client.identify().client_id == "client-1"
+    assert client.identify().client_id == "client-1"
+    assert client.events == []
+
+
+class _LeasedStore:
+    """A store whose lock can be lost."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self._inner = inner
+        self._stack = contextlib.ExitStack()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @contextlib.contextmanager
+    def lock(self, key: str, *, timeout: float) -> Iterator[None]:
+        self._stack.enter_context(self._inner.lock(key, timeout=timeout))
+        yield
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def unlocked(self) -> Iterator[None]:
+        self._stack.close()
+        yield
+
+
+def test_the_ports_of_a_client_are_those_that_its_sign_ins_listen_on() -> None:
+    """Beside what else the state of a client at a server has."""
+    at = learned()
+    at = dataclasses.replace(at, settings={**at.settings, "api_origins": ("https://api.example.com",)})
+    identity = Client(Server()).identify(at)
+    state = state_at_server(at, identity, ProtectedResource(URL)._state.settings.arguments)
+    assert state.sign_ins.loopback_ports == identity.ports
 
 
 def test_a_client_that_cannot_be_stored_is_not_used() -> None:
