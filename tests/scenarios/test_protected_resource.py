@@ -19,7 +19,7 @@ from support.clients import HERD, HTTPX, Kind, through_every_client
 from support.errors import raises
 from support.processes import Child
 from support.protected_site import ProtectedSite, Users, user
-from support.waiting import Events
+from support.waiting import Events, settle
 
 from blnk_auth import (
     ConfigurationError,
@@ -144,6 +144,7 @@ def test_a_url_that_describes_nothing_gets_no_token(
         assert http.post(site.url(), json={}).status == 200
     assert all(request.authorization is None for request in site.site.received)
     assert users.asked == 0
+    settle()
     assert events.names.count("not_protected") == 1
 
 
@@ -255,6 +256,7 @@ def test_another_issuer_gets_nothing_of_the_first_one(users: Users, events: Even
             assert http.get(site.url()).status == 200
             assert http.get(site.url()).status == 200
         assert users.asked == 2
+        settle()
         assert "issuer_changed" in events.names
         assert first.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
         assert elsewhere.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
@@ -334,6 +336,7 @@ def test_a_restart_reports_that_the_issuer_has_changed(users: Users, events: Eve
         an_hour_later = time.time() + 3601
         again = source_at(site, users, store=store, on_event=events, clock=lambda: an_hour_later)
         assert again.token().access_token.endswith(f"-{elsewhere.server.site.port}")
+        settle()
         changed = [event.detail for event in events if event.name == "issuer_changed"]
     assert changed == [f"{first} before, {elsewhere.server.issuer} now"]
     assert "resource_learned" not in events.names
