@@ -78,7 +78,7 @@ class Asking:
             raise ConfigurationError(
                 "sign_in is 'browser', and no browser was opened",
                 parameter="sign_in",
-                remedy="pass a callable that shows the user error.authorization.url and returns the callback URL",
+                remedy="pass a callable that shows the user request.url, and returns the callback URL",
             )
 
         return cls(work, interactive.stop)

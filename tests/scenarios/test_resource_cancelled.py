@@ -1,4 +1,4 @@
-"""Callers that leave while a user is asked: their task is cancelled, and their event loop is closed."""
+"""Callers that leave while a user is asked, by cancellation, and a callable that would wait for itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.limits import PATIENCE
 from support.protected_site import ProtectedSite, Users
 from support.waiting import Hold
 
-from blnk_auth import Auth, ProtectedResource, TokenSource
+from blnk_auth import Auth, BlnkAuthError, ProtectedResource, TokenSource
 
 
 @pytest.fixture
@@ -65,3 +65,17 @@ def test_a_cancelled_caller_does_not_end_the_sign_in(site: ProtectedSite, librar
         assert http.start("GET", site.url()).result(PATIENCE).status == 200
     assert users.asked == 1
     assert site.server.asked["token authorization_code"] == 1
+
+
+def test_a_callable_that_sends_a_request_with_the_same_source_gets_an_error(site: ProtectedSite) -> None:
+    """At once, and not when the time is over."""
+
+    def ask(_request: Any) -> str:
+        with HTTPX.open(source) as inner:
+            return inner.get(site.url()).body.decode()
+
+    source = ProtectedResource(site.url()).for_subject("me", sign_in=ask)
+    with HTTPX.open(source) as http, pytest.raises(BlnkAuthError) as caught:
+        http.get(site.url())
+    assert caught.value.parameter == "sign_in"
+    assert not site.requests_to("/mcp")[1:]

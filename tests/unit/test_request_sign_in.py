@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from support.errors import must_show, raises
 from support.limits import PATIENCE
+from support.processes import in_forked_child
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
@@ -423,6 +425,44 @@ def test_other_attempts_of_the_process_wait_for_the_one_that_asks() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.real
+def test_a_forked_child_does_not_wait_for_the_thread_of_its_parent() -> None:
+    """That thread does not exist in the child, which asks by itself."""
+    world = Requests()
+    ask, hold = stuck()
+    how = world.how(ask)
+    with hold:
+        world.required(how)
+        assert how._asking is not None  # pyright: ignore[reportPrivateUsage]
+
+        def in_child() -> None:
+            assert how._asking is None  # pyright: ignore[reportPrivateUsage]
+            with how._lock:  # pyright: ignore[reportPrivateUsage]
+                pass
+
+        in_forked_child(in_child)
+        hold.release()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these always have a screen")
+def test_without_a_browser_the_error_names_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a page that was never opened."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    world = Requests(redirect_uri="http://127.0.0.1/callback")
+    with raises(ConfigurationError, parameter="sign_in"):
+        world.sign_in(world.how("browser", wait=until_done))
+    assert not world.pending().is_asked(world.clock())
+
+
+def test_a_browser_needs_a_redirect_uri_of_this_machine() -> None:
+    world = Requests()
+    with raises(ConfigurationError, parameter="redirect_uri"):
+        world.sign_in(world.how("browser", wait=until_done))
+    assert not world.pending().is_asked(world.clock())
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
@@ -433,9 +473,11 @@ def stuck() -> tuple[Callable[[AuthorizationRequest], str], Hold]:
 
 
 def test_a_user_who_does_nothing_is_waited_for_in_vain() -> None:
-    """Until the time is over. The record is looked at every two seconds at most, and extended while it is asked."""
+    """Until the time is over. The record is looked at every two seconds, and is never free for another meanwhile."""
     world = Requests()
     ask, hold = stuck()
+    is_asked = list[bool]()
+    world.each_wait = lambda: is_asked.append(world.pending().is_asked(world.clock()))
     with hold:
         began = world.clock()
         error = world.required(world.how(ask))
@@ -444,6 +486,8 @@ def test_a_user_who_does_nothing_is_waited_for_in_vain() -> None:
         assert error.authorization is not None
         assert world.clock() - began == pytest.approx(300)
         assert max(world.waited) == 2
+        assert all(is_asked)
+        assert len(is_asked) >= 150
         assert not world.pending().is_asked(world.clock())
         hold.release()
 
