@@ -19,6 +19,7 @@ from support.clients import HERD, HTTPX, Kind, through_every_client
 from support.errors import raises
 from support.processes import Child
 from support.protected_site import ProtectedSite, Users, user
+from support.sites import Reply, Site
 from support.waiting import Events, settle
 
 from blnk_auth import (
@@ -243,6 +244,48 @@ def test_a_resource_that_names_its_origin_covers_all_of_it(site: ProtectedSite, 
         http.get(site.url("/other"))
     assert set(site.server.resources) == {site.site.origin}
     assert site.requests_to("/other")[0].authorization is not None
+
+
+@through_every_client
+@pytest.mark.parametrize("is_challenged", [True, False], ids=["with a token", "without one first"])
+def test_a_redirect_within_the_resource_keeps_the_token(
+    site: ProtectedSite, users: Users, kind: Kind, is_challenged: bool
+) -> None:
+    """Frameworks redirect /mcp to /mcp/. What is rejected there is repeated there."""
+    site.redirects["/mcp"] = "/mcp/"
+    site.takes_only_posts = not is_challenged
+    with kind.open(source_at(site, users), follow=True) as http:
+        assert http.post(site.url(), json={"n": 1}).status == 200
+        site.server.revoke_access_tokens()
+        assert http.post(site.url(), json={"n": 2}).status == 200
+    assert users.asked == 1
+    assert site.server.asked["token refresh_token"] == 1
+    assert [json.loads(each.body)["n"] for each in site.requests_to("/mcp/") if each.authorization] == [1, 2, 2]
+
+
+@through_every_client
+def test_a_redirect_to_another_origin_has_no_token(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """Not of a request with a token, and a rejection there is not answered with one."""
+    with Site(lambda _: Reply.rejected()) as elsewhere:
+        site.redirects["/mcp"] = f"{elsewhere.origin}/mcp"
+        with kind.open(source_at(site, users), follow=True) as http:
+            assert http.get(site.url()).status == 200
+            assert http.post(site.url(), json={}).status == 401
+        assert elsewhere.authorizations == [None]
+    assert users.asked == 1
+
+
+@through_every_client
+def test_a_challenge_of_another_origin_is_not_learned_from(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """A request without a token is redirected to a host that asks for one: the caller gets that response."""
+    site.is_protected, site.describes = False, False
+    with ProtectedSite() as elsewhere:
+        site.redirects["/mcp"] = elsewhere.url()
+        with kind.open(source_at(site, users), follow=True) as http:
+            assert http.post(site.url(), json={}).status == 401
+        assert [each.path for each in elsewhere.site.received] == ["/mcp"]
+        assert not elsewhere.server.asked
+    assert users.asked == 0
 
 
 @through_every_client

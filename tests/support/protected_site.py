@@ -177,6 +177,7 @@ class ProtectedSite:
         describes: Whether the resources have metadata documents. If not, only their challenge asks for a token.
         challenge: Further parameters of the challenges.
         takes_only_posts: Whether every other request is answered with 404, without a challenge.
+        redirects: Where paths redirect to, as nothing but a slash at the end may decide.
         needed: The scope that a token needs, by the path of a request; None: one that nobody can get.
     """
 
@@ -187,6 +188,7 @@ class ProtectedSite:
         self.is_protected = True
         self.challenge = ""
         self.takes_only_posts = False
+        self.redirects: dict[str, str] = {}
         self.needed: dict[str, str | None] = {}
         self.site = Site(self._answer)
         self._stack = ExitStack()
@@ -217,6 +219,8 @@ class ProtectedSite:
         if request.path.startswith("/.well-known/"):
             path = request.path.removeprefix("/.well-known/oauth-protected-resource")
             return self._document(path) if self.describes and path in self.servers else Reply(404)
+        if request.path in self.redirects and request.method == "POST":
+            return Reply.redirect(self.redirects[request.path], 307)
         path = next((each for each in self.servers if request.path.startswith(each)), None)
         if path is None or not self.is_protected:
             return Reply(200, b"open")
