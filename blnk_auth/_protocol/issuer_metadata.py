@@ -30,7 +30,10 @@ _LISTS_READ = (
     *(*_LISTS, "code_challenge_methods_supported", "token_endpoint_auth_signing_alg_values_supported"),
     *("dpop_signing_alg_values_supported", "authorization_details_types_supported"),
 )
-_ENDPOINTS = (*ENDPOINTS, "authorization_endpoint", "registration_endpoint")
+CONNECTED_TO = (*ENDPOINTS, "registration_endpoint")
+"""The members with the URLs that this library itself connects to."""
+
+_ENDPOINTS = (*CONNECTED_TO, "authorization_endpoint")
 
 
 def issuer_metadata_urls(issuer: str) -> tuple[str, ...]:

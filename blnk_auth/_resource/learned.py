@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from .._protocol.issuer_metadata import ServerFacts
+from .._protocol.origins import endpoint_origin
 from .._protocol.resource_metadata import is_prefix
+from .._protocol.setting_checks import check_endpoint
 from .._transport.addresses import Reach
 from ..errors import ConfigurationError, is_number, is_text
 from ..provider import Provider
@@ -112,11 +114,16 @@ class Learned:
             and self.reach in ("public", "private", "link_local")
             and all(each is None or is_text(each) for each in (self.challenge_scope, self.document))
             and all(_are_strings(each) for each in (self.scopes_supported, *(server[name] for name in _LISTS)))
-            and (server["registration_endpoint"] is None or is_text(server["registration_endpoint"]))
             and isinstance(server["client_id_metadata_document_supported"], bool)
             and is_prefix(self.resource, self.url)
-            and self.provider().issuer == self.issuer
+            and self._describes_its_server(self.provider())
         )
+
+    def _describes_its_server(self, provider: Provider) -> bool:
+        registration: Any = self.server["registration_endpoint"]
+        check_endpoint(registration, "registration_endpoint")
+        origin = str(endpoint_origin(self.url, "url"))
+        return provider.issuer == self.issuer and provider.pkce and provider.api_origins == (origin,)
 
 
 _LISTS = ("scopes_supported", "token_endpoint_auth_methods_supported", "grant_types_supported")

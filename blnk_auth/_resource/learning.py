@@ -23,7 +23,13 @@ from typing import Any, NamedTuple, Protocol
 
 from .._protocol.documents import read_json_object
 from .._protocol.http_messages import HttpResponse
-from .._protocol.issuer_metadata import default_document, issuer_metadata_urls, judge_issuer, names_issuer
+from .._protocol.issuer_metadata import (
+    CONNECTED_TO,
+    default_document,
+    issuer_metadata_urls,
+    judge_issuer,
+    names_issuer,
+)
 from .._protocol.origins import endpoint_origin
 from .._protocol.resource_metadata import (
     REPORT,
@@ -295,6 +301,7 @@ class _Learning:
         except ConfigurationError as failure:
             problem = f"{server.at}: {failure.problem}"
             raise ProtocolError(problem, parameter=failure.parameter, remedy=REPORT) from None
+        self._check_addresses(server)
         return Learned(
             url=self._url,
             resource=document.resource,
@@ -308,6 +315,17 @@ class _Learning:
             reach=self._fetch.addresses.reach,
             was_challenged=challenge is not None,
         )
+
+    def _check_addresses(self, server: _ServerDocument) -> None:
+        """Judge the addresses in URLs of endpoints before a user signs in. A name is judged when it is connected to."""
+        for name in CONNECTED_TO:
+            url = server.members.get(name)
+            try:
+                if url:
+                    self._fetch.addresses.check_for(url)
+            except ConfigurationError as failure:
+                problem = f"{server.at}: the member {name} cannot be used ({failure.problem})"
+                raise failure.replace(problem=problem, parameter=name) from None
 
     def _read(self, at: str, tried: _Tried) -> Mapping[str, Any] | None:
         """The JSON object at a URL; None where there is none, which `tried` then has."""

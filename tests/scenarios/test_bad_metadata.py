@@ -68,7 +68,13 @@ def described(origin: str) -> dict[str, Bad]:
         ),
         "token in clear": Bad(SERVER, server(token_endpoint="http://as.test/t"), ProtocolError, "token_endpoint"),
         "register at the cloud": Bad(
-            SERVER, server(registration_endpoint=f"{METADATA_SERVICE}/latest"), ConfigurationError, None
+            SERVER,
+            server(registration_endpoint=f"{METADATA_SERVICE}/latest"),
+            ConfigurationError,
+            "registration_endpoint",
+        ),
+        "tokens of the cloud": Bad(
+            SERVER, server(token_endpoint=f"{METADATA_SERVICE}/token"), ConfigurationError, "token_endpoint"
         ),
     }
 

@@ -357,6 +357,13 @@ def test_the_origin_is_the_issuer_of_a_resource_without_metadata() -> None:
     assert (learned.issuer, learned.document, learned.resource) == ("https://api.test", None, RESOURCE)
 
 
+@pytest.mark.parametrize("member", ["token_endpoint", "registration_endpoint", "revocation_endpoint"])
+def test_an_endpoint_with_a_private_address_is_refused_before_anybody_signs_in(member: str) -> None:
+    """Where the resource has a public one. A name is judged when it is connected to."""
+    with raises(ConfigurationError, parameter=member, shows=(SERVER_DOCUMENT, "10.0.0.1")):
+        learned_from({**USUAL, SERVER_DOCUMENT: server_document(**{member: "https://10.0.0.1/x"})})
+
+
 def test_a_server_without_any_document_has_endpoints_with_fixed_paths() -> None:
     """2025-03-26, only on the origin of the resource and if each document is missing."""
     learned = learned_from({}, challenge=CHALLENGED)
@@ -473,3 +480,6 @@ def test_what_was_learned_survives_a_store() -> None:
     assert Learned.from_data({}) is None
     assert Learned.from_data({**data, "resource": "https://evil.test/mcp"}) is None
     assert Learned.from_data({**data, "issuer": "https://evil.test"}) is None
+    assert Learned.from_data({**data, "settings": {**data["settings"], "api_origins": ["https://evil.test"]}}) is None
+    assert Learned.from_data({**data, "settings": {**data["settings"], "pkce": False}}) is None
+    assert Learned.from_data({**data, "server": {**data["server"], "registration_endpoint": "http://as.test"}}) is None
