@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from support.clients import HTTPX
 from support.errors import raises
@@ -11,7 +13,8 @@ from blnk_auth import BlnkAuthError, RenewalPolicy, TokenSource
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._named_faults import FAULTS
 
-QUICK = RenewalPolicy(lost_answer_delay=0, request_deadline=0.5, read_timeout=0.3, connect_timeout=0.3)
+PATIENT = RenewalPolicy(lost_answer_delay=0)
+QUICK = dataclasses.replace(PATIENT, request_deadline=0.5, read_timeout=0.3, connect_timeout=0.3)
 """For what never answers: these faults take as long as the client waits."""
 
 LATER, CONFIGURATION, SIGN_IN = "TemporarilyUnavailable", "ConfigurationError", "SignInRequired"
@@ -97,15 +100,15 @@ def cases(table: dict[str, dict[str, object]]) -> list[tuple[str, str, object]]:
     return [(personality, name, wanted) for personality, names in table.items() for name, wanted in names.items()]
 
 
-def signed_in(world: World) -> TokenSource:
-    return world.signed_in(policy=QUICK)
+def signed_in(world: World, policy: RenewalPolicy = PATIENT) -> TokenSource:
+    return world.signed_in(policy=policy)
 
 
 @pytest.mark.parametrize(("personality", "name", "error"), cases(RENEWALS))
 def test_what_a_renewal_makes_of_each_fault(personality: str, name: str, error: str) -> None:
     """Only a verdict about the grant asks for a new sign-in; everything else leaves the grant as it is."""
     with a_world(personality) as world:
-        source = signed_in(world)
+        source = signed_in(world, QUICK if error == LATER else PATIENT)
         # As often as the library asks again after a lost response.
         world.sandbox.fail(*[name] * 3)
         with pytest.raises(BlnkAuthError) as raised:
