@@ -112,9 +112,11 @@ types: $(LOCKED)
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 	PYTHONPATH=$(CURDIR) $(BIN)/python tests/typing/check.py
 
-# Beside every peer, some 20 minutes; writes docs/explanation/performance.md. On a machine that does nothing else.
+# Beside every peer, some 30 minutes; writes docs/explanation/performance.md. On a machine that does nothing else. The
+# servers of the stores are started for it, those that are installed.
 bench: $(BENCH)/.installed
-	@env -u PYTHONSAFEPATH $(BENCH)/bin/python benchmarks/run.py
+	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m support.with_servers \
+	  env -u PYTHONSAFEPATH -u PYTHONPATH $(BENCH)/bin/python benchmarks/run.py
 
 # How many requests the sandbox answers in a second of one core, and how long a test waits for a new sandbox.
 bench-sandbox: $(INSTALLED)

@@ -3,10 +3,9 @@
 * Renewals of many grants by 16 threads, beside one pooled `httpx.Client` that sends the same requests from as many
   threads, in turn. The token endpoint answers immediately, in a process of its own. Over TLS too.
 * The same with each store, beside the pooled client and the store's own durable save.
-* The first hundred due grants of 1,000, of 100,000 and of 1,000,000, of which one in two hundred is due. Redis, which is
-  filled by the store's own saves, up to 100,000.
+* Finding due grants, and keeping them alive: see fleet_due.py.
 
-Both are given as a rate, which a busy machine changes, and as CPU time of this process, which it hardly does.
+Renewals are given as a rate, which a busy machine changes, and as CPU time of this process, which it hardly does.
 The servers are named as for stores.py, and the database blnk_auth_fleet is created and removed.
 
 Run: python benchmarks/fleet.py [--quick]
@@ -15,12 +14,10 @@ Run: python benchmarks/fleet.py [--quick]
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import json
 import os
 import secrets
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -34,17 +31,15 @@ from typing import Any
 import httpx
 import redis
 import token_server
+from fleet_due import due, empty_redis, memory, rates
 from stores import store_in_new_database
 
 from blnk_auth import MemoryStore, OAuthClient, Provider, SQLiteStore, Token, TokenSource
 from blnk_auth.stores import FileStore, RedisStore
-from blnk_auth.stores._sql_schema import records as table
-from blnk_auth.stores._token_store import to_json
 
 THREADS = 16
 FORM = {"grant_type": "refresh_token", "scope": "data:read"}
 CLIENT = ("bench-client", "bench-secret")
-VERSION = "0123456789abcdef"
 DATA: dict[str, Any] = {
     "schema": 1,
     "token": {
@@ -171,85 +166,10 @@ def stores(directory: Path) -> Generator[dict[str, Any]]:
                 found[f"SQLStore ({engine.dialect.name})"] = store
         if url := os.environ.get("BLNK_TEST_REDIS_URL"):
             found["RedisStore"] = stack.enter_context(RedisStore(url, namespace="bench"))
-            stack.callback(_empty_redis, url)
+            connection = stack.enter_context(redis.Redis.from_url(url))
+            empty_redis(connection)
+            stack.callback(empty_redis, connection)
         yield found
-
-
-# --- due grants ------------------------------------------------------------------------------------------------------
-
-NOW = 1_790_000_000.0
-PREFIX = "bench/live/client/subject/"
-
-
-def _due_data(number: int) -> tuple[str, float, str]:
-    """The key of a grant, when it is due, and its record. The due ones are spread over all keys."""
-    due_at = NOW - 1 - number if number % 200 == 0 else NOW + 1 + number
-    return f"{PREFIX}{number * 7919 % 1_000_003:07}", due_at, to_json({**DATA, "due_at": due_at})
-
-
-def fill_sqlite(path: Path, numbers: range) -> None:
-    rows = ((key, VERSION, text, due_at, VERSION) for key, due_at, text in map(_due_data, numbers))
-    with sqlite3.connect(path) as connection:
-        connection.executemany(
-            "INSERT INTO records (key, version, data, due_at, due_version) VALUES (?, ?, ?, ?, ?)", rows
-        )
-
-
-def fill_sql(engine: Any, numbers: range) -> None:
-    for first in range(numbers.start, numbers.stop, 5000):
-        rows = [
-            {"store_key": key, "version": VERSION, "data": text, "saved_due_at": due_at, "due_version": VERSION}
-            for key, due_at, text in map(_due_data, range(first, min(first + 5000, numbers.stop)))
-        ]
-        with engine.begin() as connection:
-            connection.execute(table.insert(), rows)
-
-
-def fill_by_saving(store: Any, numbers: range) -> None:
-    took(lambda number: store.save(_due_data(number)[0], json.loads(_due_data(number)[2]), expected=None), numbers)
-
-
-def due_queries(store: Any, fill: Callable[[range], None], sizes: tuple[int, ...]) -> dict[str, dict[str, float]]:
-    """Milliseconds for the first hundred due grants, at each size of the store."""
-    found, filled = {}, 0
-    for size in sizes:
-        fill(range(filled, size))
-        filled = size
-        times = []
-        for _ in range(30):
-            began_at = time.perf_counter()
-            entries = store.due(PREFIX, NOW, limit=100)
-            times.append(time.perf_counter() - began_at)
-            if len(entries) != min(100, size // 200) or not all(entry.is_exact for entry in entries):
-                raise RuntimeError(f"{store!r} found {len(entries)} due grants among {size}")
-        found[str(size)] = {"ms": statistics.median(times) * 1e3}
-    return found
-
-
-def due(directory: Path, *, quick: bool) -> dict[str, dict[str, dict[str, float]]]:
-    """The due query of every store that has an index, and that this machine has."""
-    sizes = (1000, 20_000) if quick else (1000, 100_000, 1_000_000)
-    path = directory / "due.db"
-    small = SQLiteStore(path)
-    small.save("first", DATA, expected=None)
-    found = {"SQLiteStore": due_queries(small, lambda numbers: fill_sqlite(path, numbers), sizes)}
-    for name in () if quick else ("postgres", "mariadb"):
-        if url := os.environ.get(f"BLNK_TEST_{name.upper()}_URL"):
-            with store_in_new_database(url, "blnk_auth_fleet") as (store, engine):
-                label = f"SQLStore ({engine.dialect.name})"
-                found[label] = due_queries(store, lambda numbers, engine=engine: fill_sql(engine, numbers), sizes)
-    if (url := os.environ.get("BLNK_TEST_REDIS_URL")) and not quick:
-        with RedisStore(url, namespace="bench") as store:
-            fill = functools.partial(fill_by_saving, store)
-            found["RedisStore"] = due_queries(store, fill, sizes[:2])
-            _empty_redis(url)
-    return found
-
-
-def _empty_redis(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        for name in client.scan_iter(match="{bench/*"):
-            client.delete(name)
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
@@ -265,11 +185,12 @@ def measure(*, quick: bool) -> dict[str, Any]:
             if not quick:
                 with stores(directory) as each:
                     found |= {label: renewals(plain, store, True, **size) for label, store in each.items()}
-            queries = due(directory, quick=quick)
+            found = {"renewals": found, "due": due(directory, plain, quick=quick)}
+            found |= {"rates": rates(directory, plain, quick=quick), "memory": memory(directory, plain)}
             reused = httpx.get(plain, trust_env=False).text
     if reused != "0":
         raise RuntimeError(f"{reused} refresh tokens were used twice")
-    return {"threads": THREADS, **size, "renewals": found, "due": queries}
+    return {"threads": THREADS, **size, **found}
 
 
 def main() -> None:

@@ -28,12 +28,21 @@ ENDPOINT = "http://127.0.0.1:9/token"
 
 
 class FullStore:
-    """A store that has a token for everybody and keeps none: what is measured is the process, not the store."""
+    """A store that has a token for everybody and keeps none: what is measured is the process, not the store.
+
+    Args:
+        lengths: How many characters the access token and the refresh token have.
+    """
+
+    def __init__(self, lengths: tuple[int, int] = (1212, 55)) -> None:
+        self._lengths = lengths
 
     def load(self, key: str) -> Record | None:
         now = time.time()
-        token = Token("a" * 1200 + key[-12:], "Bearer", now + 3600, "r" * 43 + key[-12:], issued_at=now)
-        return Record({"schema": 1, "token": token.to_dict()}, "1")
+        access_token, refresh_token = (key[-12:].rjust(length, "x") for length in self._lengths)
+        token = Token(access_token, "Bearer", now + 3600, refresh_token, issued_at=now)
+        # As text, so that nothing of one record is shared with another.
+        return Record(json.loads(json.dumps({"schema": 1, "token": token.to_dict()})), key[-16:])
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         return "2"
@@ -59,9 +68,9 @@ def own_strings(source: TokenSource) -> int:
     return sum(sys.getsizeof(text) for text in (token.access_token, token.refresh_token, source.subject))
 
 
-def per_subject(number: int) -> dict[str, float]:
+def per_subject(number: int, lengths: tuple[int, int] = (1212, 55)) -> dict[str, float]:
     """Bytes for each subject with a cached token, and how long finding one takes."""
-    registered, sources = client(FullStore()), []
+    registered, sources = client(FullStore(lengths)), []
     registered.for_subject("warm").token()
     gc.collect()
     tracemalloc.start()
@@ -151,6 +160,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     numbers = (1_000,) if quick else (1_000, 10_000, 100_000)
     return {
         "per_subject": {str(number): per_subject(number) for number in numbers},
+        "used_once": {"subjects": numbers[-1], **per_subject(numbers[-1], (100, 100))},
         "per_flight_bytes": per_flight(),
         "soak": soak(3 if quick else 60),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import FOR_ALL
+from plots import bars, curves
 
 Target = tuple[str, float, float, str]
 """What is measured, its figure, the most it may be, and how the two are written."""
@@ -114,6 +115,7 @@ def _memory_targets(found: dict[str, Any]) -> list[Target]:
         (f"bytes above its strings per cached token, {int(number):,} subjects", each["above"], 400, "{:.0f}")
         for number, each in found["per_subject"].items()
     ]
+    rows.append(("bytes in all per source that was used once", found["used_once"]["bytes"], 1000, "{:.0f}"))
     soak = found["soak"]
     return [*rows, ("memory blocks grown per renewal", soak["blocks_grown"] / soak["renewals"], 0.1, "{:.3f}")]
 
@@ -139,15 +141,26 @@ def _store_targets(found: dict[str, Any]) -> list[Target]:
 
 def _fleet_targets(found: dict[str, Any]) -> list[Target]:
     """How many times our CPU time is that of the bare client: a busy machine changes rates, and this hardly."""
-    return [
+    rows: list[Target] = [
         (f"CPU time of a renewal over the bare client's, {label}", 1 / each["cpu_of_bare"],
          1 / (0.7 if label.startswith("MemoryStore") else 0.6), "{:.2f}")
         for label, each in found["renewals"].items()
-    ] + [
+    ]  # fmt: skip
+    rows += [
         (f"due query, ms, {int(size):,} grants, {store}", each["ms"], 50, "{:.1f}")
         for store, sizes in found["due"].items()
         for size, each in sizes.items()
-    ]  # fmt: skip
+    ]
+    for each in found["rates"]:
+        if "asked" in each:
+            what = f"keepalive at {each['asked']:.0f} a second"
+            rows.append((f"{what}, the rate that was asked for over that reached", each["asked"] / each["a_second"], 1.05,
+                         "{:.2f}"))  # fmt: skip
+            rows.append((f"{what}, most in any second", each["most_in_a_second"], each["asked"] * 1.05 + 1, "{:.0f}"))
+    return rows + [
+        (f"MB that keepalive grows by, {label}, {each['grants']:,} grants", each["mb"], 20, "{:.1f}")
+        for label, each in found["memory"].items()
+    ]
 
 
 # --- what a user notices ---------------------------------------------------------------------------------------------
@@ -184,7 +197,19 @@ def noticed(found: dict[str, Any]) -> str:
     lines.append(f"**`import blnk_auth`**: {found['imports']['net_ms']['import blnk_auth']:.0f} ms of CPU time.")
     above = max(each["above"] for each in found["memory"]["per_subject"].values())
     lines.append(f"**An idle token in memory**: {above:.0f} bytes above its own text; no lock, thread or connection.")
+    if "fleet" in found:
+        lines += _noticed_of_many_grants(found["fleet"])
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _noticed_of_many_grants(found: dict[str, Any]) -> list[str]:
+    most = max(int(size) for sizes in found["due"].values() for size in sizes)
+    slowest = max(sizes[str(most)]["ms"] for sizes in found["due"].values() if str(most) in sizes)
+    lines = [f"**The first hundred due grants of {most:,}**: {slowest:.1f} ms in the slowest store."]
+    if found["memory"]:
+        grown = max(each["mb"] for each in found["memory"].values())
+        lines.append(f"**A keepalive run over {most:,} grants**: {grown:.1f} MB of memory.")
+    return lines
 
 
 _TARGETS: dict[str, Callable[[dict[str, Any]], list[Target]]] = {
@@ -334,15 +359,57 @@ def _fleet(found: dict[str, Any], plots: Path) -> str:
     heads = "|renewals a second|bare, a second|of bare|CPU ms each|bare, CPU ms|bare over ours"
     shares = {f"blnk_auth, {label}": each["of_bare"] for label, each in found["renewals"].items()}
     bars(plots / "performance-fleet.svg", shares, "renewals a second, as a share of the bare client's")
-    due = [
-        (store, *(f"{int(size):,}: {each['ms']:.1f} ms" for size, each in sizes.items()))
-        for store, sizes in found["due"].items()
-    ]
-    most = max(len(row) for row in due)
+    curves(plots / "performance-due.svg", found["due"], "milliseconds to find the first hundred due grants", limit=50)
     return (
         table(heads.split("|"), rows)
-        + "\n![Renewals a second](performance-fleet.svg)\n\nThe first hundred due grants, by the number of grants:\n\n"
-        + table(("", *[""] * (most - 1)), (row + ("",) * (most - len(row)) for row in due))
+        + "\n![Renewals a second](performance-fleet.svg)\n\n"
+        + "\n".join((_due(found["due"]), _rates(found["rates"]), _keepalive_memory(found["memory"])))
+    )
+
+
+def _due(found: dict[str, Any]) -> str:
+    sizes = list(next(iter(found.values())))
+    rows = [
+        (store, *(f"{each[size]['ms']:.1f} ({each[size]['worst_ms']:.1f})" if size in each else "" for size in sizes))
+        for store, each in found.items()
+    ]
+    return (
+        "### Finding due grants\n\n"
+        "Milliseconds for the first hundred due grants, by the number of grants, of which one in two hundred is due: "
+        "the median of 30 calls, and the slowest.\n\n"
+        + table(("", *(f"{int(size):,}" for size in sizes)), rows)
+        + "\n![Milliseconds to find due grants](performance-due.svg)\n"
+    )
+
+
+def _rates(found: list[dict[str, float]]) -> str:
+    rows = [
+        (
+            f"{each['asked']:.0f}" if "asked" in each else "as many as it can",
+            each["renewed"],
+            f"{each['a_second']:.1f}",
+            each["most_in_a_second"],
+            f"{each['first_after']:.2f}",
+        )
+        for each in found
+    ]
+    heads = ("renewals a second, asked for", "grants renewed", "reached", "most in any second", "first one after, s")
+    return (
+        "### Keepalive, by its rate\n\n"
+        "Each run is over the same SQLite file with the most grants above, renews another part of those that are due, "
+        "and has the default of four workers. Measured by the moments at which renewals ended.\n\n" + table(heads, rows)
+    )
+
+
+def _keepalive_memory(found: dict[str, Any]) -> str:
+    rows = [
+        (label, f"{each['grants']:,}", f"{each['looked_at']:,}", each["renewed"], f"{each['mb']:.1f}")
+        for label, each in found.items()
+    ]
+    return (
+        "### Keepalive, memory\n\n"
+        "By how much the resident memory of the process rises above that before the run, in samples of a tenth of a "
+        "second. The file is the same.\n\n" + table(("", "grants", "looked at", "renewed", "MB"), rows)
     )
 
 
@@ -371,6 +438,8 @@ def _memory(found: dict[str, Any], plots: Path) -> str:
     ]  # fmt: skip
     soak = found["soak"]
     return table(("subjects", "bytes each", "its own strings", "above them", "lookup, us"), rows) + (
+        f"\nA source that is kept and was used once takes {found['used_once']['bytes']:.0f} bytes in all, with an access "
+        f"token and a refresh token of 100 characters each, as measured with {found['used_once']['subjects']:,} of them.\n"
         f"\nA renewal under way: {found['per_flight_bytes']:,.0f} bytes and the stack of its thread.\n"
         f"After {soak['renewals']:,} renewals: {soak['blocks_grown']:,} memory blocks more than the {soak['blocks_before']:,} before.\n"
     )
@@ -454,6 +523,15 @@ _SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
 }
 
 
+def _taken(when: dict[str, Any]) -> str:
+    """When a section was measured, and whether other programs had the machine too."""
+    text = f"Measured {when['date']}"
+    if when["load"] is None:
+        return text + ".\n"
+    shared = ": the machine was shared with other programs" if when["load"] > when["processors"] / 2 else ""
+    return text + f", with a load of {when['load']:.1f} on {when['processors']} processors before it began{shared}.\n"
+
+
 def write(found: dict[str, Any], page: Path) -> None:
     """Write the page and its plots."""
     where, versions = found["machine"], found["machine"]["versions"]
@@ -461,7 +539,7 @@ def write(found: dict[str, Any], page: Path) -> None:
     parts = [
         "# Performance\n",
         "This page is made by `make bench`; nothing on it is written by hand but the notes on missed targets.",
-        f"Measured {where['date']} on {where['system']}, {where['python']}; the load at the end was {where['load']:.1f}.",
+        f"Measured on {where['system']}, {where['python']}; each section names its day, and the load before it began.",
         "Only ratios within one run mean something on another machine.\n",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n",
         "## What you notice\n",
@@ -469,32 +547,17 @@ def write(found: dict[str, Any], page: Path) -> None:
     ]
     for name, (title, introduction, make) in _SECTIONS.items():
         if name in found:
-            parts += [f"## {title}\n", introduction + "\n", make(found[name], page.parent)]
+            parts += [
+                f"## {title}\n",
+                introduction + "\n",
+                _taken(found["taken"][name]),
+                make(found[name], page.parent),
+            ]
     if "failures" in found and "herd" in found:
-        parts += ["## How each fails\n", "Measured in this run, each library in a process of its own.\n"]
+        parts += ["## How each fails\n", "Measured with the crowds above, each library in a process of its own.\n"]
         parts.append(_failures(found["failures"], found["herd"]))
         import peers
 
         parts += [f"* {peer.label}: {peer.note}." for peer in peers.PEERS if peer.note]
     parts += ["\n## Targets, met and missed\n", targets(found), notes.read_text() if notes.exists() else ""]
     page.write_text("\n".join(parts).rstrip() + "\n")
-
-
-def bars(path: Path, figures: dict[str, float], title: str, *, log: bool = False) -> None:
-    """A horizontal bar for each figure; ours have another colour."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "blnk_auth"
-    from matplotlib import pyplot
-
-    labels = list(figures)[::-1]
-    colours = ["#0b6e4f" if label.startswith("blnk_auth") else "#9aa5b1" for label in labels]
-    figure, axes = pyplot.subplots(figsize=(8, 0.28 * len(labels) + 1))
-    axes.barh(labels, [figures[label] for label in labels], color=colours)
-    axes.set_title(title, fontsize=10)
-    axes.tick_params(labelsize=8)
-    if log:
-        axes.set_xscale("log")
-    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
-    pyplot.close(figure)

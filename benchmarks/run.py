@@ -51,6 +51,12 @@ def section(name: str, *, quick: bool) -> Any:
     return json.loads(done.stdout)
 
 
+def now() -> dict[str, Any]:
+    """The day, and how busy the machine is before a section begins."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "load": load, "processors": os.cpu_count()}
+
+
 def machine() -> dict[str, Any]:
     """Where and with what the figures were taken."""
     versions = {}
@@ -60,10 +66,8 @@ def machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "from the checkout"
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "versions": versions,
     }
 
@@ -124,8 +128,12 @@ def main() -> None:
     else:
         names = arguments.only or (QUICK_SECTIONS if arguments.quick else SECTIONS)
         kept = json.loads(RESULTS.read_text()) if arguments.only and RESULTS.exists() and not arguments.quick else {}
-        measured = {name: section(name, quick=arguments.quick) for name in names}
-        found = {**kept, "machine": machine(), **measured}
+        taken: dict[str, Any] = {}
+        measured: dict[str, Any] = {}
+        for name in names:
+            taken[name] = now()
+            measured[name] = section(name, quick=arguments.quick)
+        found = {**kept, "machine": machine(), **measured, "taken": {**kept.get("taken", {}), **taken}}
     if arguments.accept:
         accept(found)
     import report
