@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, is_text, kind_of, quoted
@@ -164,7 +164,7 @@ def _path_of(url: str) -> str:
 
 
 def _check_text(value: Any, name: str) -> None:
-    if value is not None and not (is_text(value) and value.strip() and value.isprintable() and len(value) <= _LONGEST):
+    if value is not None and not _is_usable(value):
         raise ConfigurationError(
             f"{name} must be None, or a printable string of at most {_LONGEST} characters, not {quoted(value)}",
             parameter=name,
@@ -184,19 +184,23 @@ def _checked_list(value: Any, name: str) -> tuple[str, ...]:
             parameter=name,
             remedy="pass a list of strings",
         )
-    values: Iterable[Any] = value
-    listed = tuple(values)
-    for each in listed:
-        if not (is_text(each) and each.strip() and each.isprintable() and len(each) <= _LONGEST):
-            raise ConfigurationError(
-                f"{name} must have printable strings of at most {_LONGEST} characters, not {quoted(each)}",
-                parameter=name,
-                remedy="correct it, or leave it out",
-            )
-    if len(listed) > _MOST_VALUES:
+    listed = tuple(cast("Iterable[object]", value))
+    checked = tuple(each for each in listed if _is_usable(each))
+    wrong = next((each for each in listed if not _is_usable(each)), None)
+    if len(checked) < len(listed):
         raise ConfigurationError(
-            f"{name} has {len(listed)} values, and {_MOST_VALUES} are allowed",
+            f"{name} must have printable strings of at most {_LONGEST} characters, not {quoted(wrong)}",
+            parameter=name,
+            remedy="correct it, or leave it out",
+        )
+    if len(checked) > _MOST_VALUES:
+        raise ConfigurationError(
+            f"{name} has {len(checked)} values, and {_MOST_VALUES} are allowed",
             parameter=name,
             remedy="leave some out",
         )
-    return listed
+    return checked
+
+
+def _is_usable(value: object) -> TypeGuard[str]:
+    return is_text(value) and value.strip() != "" and value.isprintable() and len(value) <= _LONGEST

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, TemporarilyUnavailable, clears_locals, is_text
@@ -54,15 +54,16 @@ class RegisteredAs(NamedTuple):
 
 
 def wanted_method(
-    supported: Collection[str], *, has_key: bool, has_certificate: bool, needs_secret: bool
+    supported: Sequence[str], *, has_key: bool, has_certificate: bool, needs_secret: bool
 ) -> ClientAuthMethod:
     """How a client that is not registered yet asks to authenticate.
 
     A client with a key or a certificate uses it. Otherwise it is a public client if the server has those, since a
-    secret that is stored beside the refresh token protects nothing more.
+    secret that is stored beside the refresh token protects nothing more. Else the order of the server counts: those of
+    the `mcp` package list `client_secret_post` first, and refuse Basic without a `client_id` in the body.
 
     Args:
-        supported: The methods that the server supports.
+        supported: The methods that the server supports, in its order.
         has_key: Whether the client has a key that the server can find.
         has_certificate: Whether the client has a certificate.
         needs_secret: Whether it asks for tokens of its own, which no public client may (RFC 6749 section 4.4).
@@ -72,9 +73,7 @@ def wanted_method(
         "self_signed_tls_client_auth": has_certificate,
         "tls_client_auth": has_certificate,
         "none": not needs_secret,
-        "client_secret_basic": True,
-        "client_secret_post": True,
-        "client_secret_jwt": True,
+        **dict.fromkeys(sorted(_BY_SECRET, key=[*supported, *_BY_SECRET].index), True),
     }
     # What the server accepts is in its answer, so a server that lists only what we do not know is asked all the same.
     fitting: list[ClientAuthMethod] = [

@@ -327,6 +327,8 @@ def test_the_users_own_scope_is_asked_for_as_it_is() -> None:
         ((), {}, "client_secret_basic"),
         (("client_secret_post", "none"), {}, "none"),
         (("client_secret_post",), {}, "client_secret_post"),
+        (("client_secret_post", "client_secret_basic"), {}, "client_secret_post"),
+        (("client_secret_basic", "client_secret_post"), {}, "client_secret_basic"),
         (("client_secret_jwt", "private_key_jwt"), {}, "client_secret_jwt"),
         (
             ("private_key_jwt", "none"),
