@@ -179,9 +179,10 @@ $(LOCKED): requirements/dev.txt
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
+# --no-deps: the lock has every package. pip does not find a pinned one by the name that has an extra (pydantic[email]).
 $(CLIENTS)/.locked: requirements/clients.txt $(LOCKED)
 	@$(BIN)/python -m venv --clear $(CLIENTS)
-	@$(CLIENT_PIP) install --require-hashes --only-binary :all: -r requirements/clients.txt
+	@$(CLIENT_PIP) install --no-deps --require-hashes --only-binary :all: -r requirements/clients.txt
 	@touch $@
 
 $(CLIENTS)/.installed: $(CLIENTS)/.locked $(INSTALLED)

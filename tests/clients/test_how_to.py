@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from docs.test_readme import HOW_TO, OF_CLIENTS, environment, python_blocks, read_along
+from support.command_line import browser_command
 from support.feeds import serving_feed
 from support.grpc_server import serving_rates
 from support.how_to import MOST_LINES
-from support.mcp_server import serving_calculator
+from support.limits import PATIENCE
 from support.sites import Received, Reply, Site
+
+from blnk_auth.testing import Sandbox
 
 SDKS_AND_CACHES = ("openai", "anthropic", "gql", "requests_cache", "hishel", "requests_toolbelt")
 OF_TESTS = ("respx", "pytest_httpx", "responses", "freezegun", "time_machine")
@@ -76,10 +82,27 @@ def test_the_page_about_blnk_cloud_runs(tmp_path: Path) -> None:
 
 
 def test_the_page_about_mcp_runs(tmp_path: Path) -> None:
-    """Its example has called the tool."""
-    pytest.importorskip("mcp")
-    with serving_calculator(is_ours) as url, environment({"MCP_URL": url}):
-        assert read_page("mcp", tmp_path).endswith("{'result': 3}\n")
+    """At a server that it has never seen: one sign-in in the browser and one registration, also after a restart."""
+    for package in ("mcp", "fastmcp"):
+        pytest.importorskip(package)
+    page = python_blocks((HOW_TO / "mcp.md").read_text("utf-8"))
+    (tmp_path / "page.py").write_text("\n".join(block.source for block in page), "utf-8")
+    with Sandbox("mcp") as sandbox:
+        variables = {**os.environ, "MCP_URL": f"{sandbox.origin}/mcp", "BROWSER": browser_command(tmp_path)}
+        for _ in range(2):
+            finished = subprocess.run(
+                [sys.executable, "page.py"],
+                cwd=tmp_path,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert finished.returncode == 0, finished.stderr
+            assert finished.stdout.count('"Customer wallets"') == 2
+        counts = sandbox.counts
+    assert (counts.registrations, counts.code_exchanges, counts.reuses) == (1, 1, 0)
 
 
 def test_the_page_about_grpc_runs(tmp_path: Path, ca: trustme.CA) -> None:

@@ -83,11 +83,12 @@ def test_the_programs_of_the_pages_go_on(
     world: ClientWorld, ending: Ending, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each runs before and after the token's end, with one renewal in all."""
-    with serving_calculator(world.accepts) as url:
-        alice = world.alice_for(url.removesuffix("/mcp"))
-        for _ in range(2):
-            run_program("mcp", "call_tool", alice=alice, url=url)
-            if not world.story.refreshes:
-                world.end(ending)
-    assert capsys.readouterr().out == "{'result': 3}\n" * 2
+    pytest.importorskip("fastmcp")
+    auth, url = Auth(world.signed_in()), f"{world.sandbox.origin}/mcp/instance_1"
+    for program in ("import mcp", "import Client"):
+        run_program("mcp", program, asyncio=asyncio, auth=auth, url=url)
+        if not world.story.refreshes:
+            world.end(ending)
+    run_program("mcp", "import mcp", auth=auth, url=url)
+    assert capsys.readouterr().out.count('"Customer wallets"') == 3
     assert world.renewals == ONE_RENEWAL
