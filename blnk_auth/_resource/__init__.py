@@ -14,6 +14,7 @@ It never decides when a token is renewed: `_renewal` does.
   user. `pending_requests`: stores who asks. `program_end`: ends all that with the program.
 * `resource_state`: what all sources of one resource share. `registered_client`: its client at one server.
 * `resource_settings`: what the user passed. `resource_token`: the token of one source. `wanted_token`: whose it is.
+  `resource_exchanges`: tokens by exchange and by assertion.
 * `resource_rejections`: what follows when the resource rejects a request.
 * `resource_sign_ins`: sign-ins that the application starts and finishes. `pickled_resource`: what a pickle has.
 * `step_up`: has the user sign in again where the resource asks for more.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .._renewal.clocks import given_clock
 from ..errors import NotPickled
@@ -30,7 +30,7 @@ def settings_of(state: ResourceState) -> dict[str, Any]:
         "client_secret": NotPickled("client_secret") if isinstance(secret, str) else secret,
         "private_key": NotPickled("private_key") if isinstance(key, str | bytes | Mapping) else key,
         "dpop": state.template.proofs.pickled,
-        "cert": tuple(map(str, cert[:2])) if isinstance(cert, tuple) else cert,
+        "cert": tuple(map(str, cast("tuple[str, ...]", cert)[:2])) if isinstance(cert, tuple) else cert,
         "proxy": None if proxy is None else re.sub(r"//[^/]*@", "//", proxy),
         "clock": given_clock(state.template.clock),
         "on_event": None,

@@ -303,7 +303,6 @@ def of_origin(it: Origin) -> None:
 def of_client_metadata(it: ClientMetadata) -> None:
     assert_type(ClientMetadata(client_name="Acme"), ClientMetadata)
     assert_type(it.document("https://app.example.com/client.json"), dict[str, Any])
-    assert_type(it.members(), dict[str, Any])
 
 
 async def of_protected_resource(it: ProtectedResource) -> None:
