@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sys
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from joserfc import jwt
 from support.clients import HERD, HTTPX, KINDS, Answer, Http
 from support.errors import raises
 from support.limits import PATIENCE
@@ -252,6 +254,18 @@ def test_f66_private_key_jwt_with_a_key_in_hardware(world: RealWorld) -> None:
     private = world.key.private_key
     signer = Signer(lambda octets: private.sign(octets, PKCS1v15(), SHA256()), "RS256", "2026-01")
     _lives_and_ends(world, world.client("signing", client_auth="private_key_jwt", private_key=signer))
+
+
+def test_an_assertion_that_was_signed_elsewhere(world: RealWorld) -> None:
+    """The server verifies it as one of the client's own, and accepts each once (`client_assertion`)."""
+
+    def signed_elsewhere() -> str:
+        now = int(world.clock())
+        claims = {"iss": "signing", "sub": "signing", "aud": world.server.issuer, "iat": now, "exp": now + 60}
+        header = {"alg": "RS256", "kid": "2026-01"}
+        return jwt.encode(header, {**claims, "jti": secrets.token_urlsafe()}, world.key)
+
+    _lives_and_ends(world, world.client("signing", client_assertion=signed_elsewhere))
 
 
 @pytest.mark.parametrize("client_id", ["certified", "self-signed"])
