@@ -37,18 +37,30 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def test_there_are_four_blocks_of_at_most_six_lines() -> None:
-    """For a user, a service, a terminal and a device."""
-    assert list(BLOCKS) == ["For a user", "For a service", "From the terminal", "On a device without a browser"]
+@pytest.fixture(scope="module")
+def described() -> Iterator[Sandbox]:
+    """What `blnk-auth sandbox --personality mcp` runs, on a free port."""
+    with Sandbox("mcp") as running:
+        yield running
+
+
+FROM_A_URL = "For an API that describes its own sign-in"
+
+
+def test_there_are_five_blocks_of_at_most_six_lines() -> None:
+    """For a user, a service, a terminal, a device, and an API whose URL is enough."""
+    titles = ["For a user", "For a service", "From the terminal", "On a device without a browser", FROM_A_URL]
+    assert list(BLOCKS) == titles
     lines = {title: [each for each in source.splitlines() if each.strip()] for title, (_, source) in BLOCKS.items()}
     assert {title: len(found) for title, found in lines.items() if len(found) > 6} == {}
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("title", BLOCKS)
-def test_it_runs_as_it_is(title: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_it_runs_as_it_is(title: str, sandbox: Sandbox, described: Sandbox, tmp_path: Path) -> None:
     """It ends with the ledgers of the API on the screen."""
     language, source = BLOCKS[title]
+    sandbox = described if title == FROM_A_URL else sandbox
     port = sandbox.origin.rpartition(":")[2]
     source = source.replace(f"127.0.0.1:{DEFAULT_PORT}", f"127.0.0.1:{port}")
     program = [sys.executable, "-u", "-c", source] if language == "python" else ["bash", "-e", "-c", source]
