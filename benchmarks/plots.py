@@ -38,7 +38,7 @@ def bars(path: Path, figures: dict[str, float], title: str, *, log: bool = False
 
 
 def curves(path: Path, found: dict[str, dict[str, dict[str, float]]], title: str, *, limit: float) -> None:
-    """Milliseconds by the number of grants, a line for each store, and the most that they may be."""
+    """Milliseconds by the number of grants, a line for each store, and the most that it may be."""
     with _drawn(path, title, height=3.4) as axes:
         for marker, (store, sizes) in zip("os^Dv", found.items(), strict=False):
             axes.plot(
@@ -49,4 +49,4 @@ def curves(path: Path, found: dict[str, dict[str, dict[str, float]]], title: str
         axes.set_yscale("log")
         axes.set_xlabel("grants", fontsize=8)
         axes.set_ylabel("ms", fontsize=8)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
