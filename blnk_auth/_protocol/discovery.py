@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
+from ..stores._forks import reset_in_child
 from .documents import read_json_object
 from .exchange_log import log_exchange
 from .http_messages import HttpRequest, HttpResponse, NoResponse
@@ -39,6 +40,11 @@ class Documents:
     def __init__(self) -> None:
         self._lock: threading.Lock = threading.Lock()
         self._documents: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: another thread of the parent may have had the lock."""
+        self._lock = threading.Lock()
 
     def get(self, issuer: str, now: float) -> Mapping[str, Any] | None:
         with self._lock:

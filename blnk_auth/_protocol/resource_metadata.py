@@ -111,6 +111,11 @@ def clean_scope(scope: str | None) -> str | None:
     return " ".join(dict.fromkeys(each for each in scope[:_LONGEST_SCOPE].split() if _SCOPE.fullmatch(each))) or None
 
 
+def describes_resource(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is meant to be a metadata document of a resource."""
+    return "resource" in document or "authorization_servers" in document
+
+
 def judge_resource(document: Mapping[str, Any], *, at: str, url: str) -> ResourceDocument:
     """Read the metadata document of the resource at `url`.
 

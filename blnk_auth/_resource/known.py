@@ -21,6 +21,7 @@ from .._renewal.store_keys import resource_key
 from ..errors import StoreError
 from ..stores._calls import load_record, save_record
 from ..stores._due import NEVER_DUE
+from ..stores._forks import reset_in_child
 from ..stores._token_store import TokenStore
 from .learned import Learned
 
@@ -52,6 +53,11 @@ class KnownResources:
     def __init__(self) -> None:
         self._lock: threading.Lock = threading.Lock()
         self._by_store: WeakKeyDictionary[TokenStore, _Kept] = WeakKeyDictionary()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: another thread of the parent may have had the lock."""
+        self._lock = threading.Lock()
 
     def load(self, url: str, store: TokenStore, now: float) -> Known | None:
         """What is known of the resource at `url`; None: nothing. Raises `StoreError`."""

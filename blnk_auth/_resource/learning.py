@@ -36,6 +36,7 @@ from .._protocol.resource_metadata import (
     ResourceChallenge,
     ResourceDocument,
     check_resource_url,
+    describes_resource,
     judge_resource,
     resource_challenge,
     well_known_urls,
@@ -220,6 +221,10 @@ class _Learning:
         for at in urls:
             document = self._read(at, tried)
             if document is None:
+                continue
+            if not describes_resource(document):
+                # Some APIs answer every path with 200 and an error.
+                tried.add(f"{at} has neither resource nor authorization_servers")
                 continue
             try:
                 return judge_resource(document, at=at, url=self._url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from support.documents import (
     server_document,
 )
 from support.errors import raises
+from support.processes import in_forked_child
 from support.stores.scripted import ScriptedStore
 
 from blnk_auth import MemoryStore, StoreError, TemporarilyUnavailable
+from blnk_auth._protocol import discovery
 from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth._renewal.store_keys import resource_key
 from blnk_auth._resource import learning
@@ -158,3 +161,17 @@ def test_a_store_that_fails_is_reported_only_when_it_is_read() -> None:
 
 def _unreadable(_key: str) -> Any:
     raise StoreError("the disk is gone")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.real
+@pytest.mark.parametrize("kept", [learning._known, discovery._kept])
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(kept: KnownResources | discovery.Documents) -> None:
+    """That thread had the lock when the process forked, and does not exist in the child."""
+
+    def work() -> None:
+        assert kept._lock.acquire(blocking=False)
+
+    with kept._lock:
+        in_forked_child(work)

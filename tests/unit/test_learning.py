@@ -112,9 +112,11 @@ def test_a_challenge_for_another_scheme_asks_for_no_token() -> None:
     assert learn(RESOURCE, fetch=ScriptedFetch({}, probed=probed), store=MemoryStore(), now=NOW) is None
 
 
-@pytest.mark.parametrize("page", [HTML, Reply(200, b"[1]"), Reply(200, b""), Reply(401), ProtocolError("too long")])
+@pytest.mark.parametrize(
+    "page", [HTML, Reply(200, b"[1]"), Reply(200, b'{"error": "unknown path"}'), Reply(401), ProtocolError("too long")]
+)
 def test_a_page_at_a_well_known_url_does_not_count(page: Answer) -> None:
-    """Many applications answer every path with a page."""
+    """Many applications answer every path with a page, or with an error as JSON."""
     answers = {OWN_DOCUMENT: page, ROOT_DOCUMENT: resource_document(), SERVER_DOCUMENT: server_document()}
     assert learned_from(answers).document == ROOT_DOCUMENT
 
