@@ -80,6 +80,11 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
         # A server that lists no methods is one for public clients at least: PKCE is all that such a client has.
         arguments["client_auth"] = "none"
     state = checked_state(provider, **arguments)
+    if state.credentials.method == "client_secret_basic":
+        # Servers made with the Python SDK of the Model Context Protocol look for it in the body of each request, beside
+        # the header. RFC 6749 section 3.2.1: "A client MAY use the "client_id" request parameter to identify itself".
+        named = {"client_id": identity.client_id}
+        state = checked_state(Provider(**described, token_parameters=named), **arguments)
     state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
     state.sign_ins.loopback_ports = identity.ports
     return state

@@ -31,6 +31,7 @@ from blnk_auth import (
     TokenSource,
 )
 from blnk_auth.stores._token_store import TokenStore
+from blnk_auth.testing import Sandbox
 
 PROCESS = Path(__file__).parent.parent / "support" / "resource_process.py"
 
@@ -97,6 +98,17 @@ def test_nobody_is_asked_if_the_api_accepts_the_request_without_a_token(
         site.is_protected = True
         assert http.get(site.url()).status == 200
     assert users.asked == 1
+
+
+def test_a_basic_header_does_not_replace_the_client_id() -> None:
+    """Some servers look for it in the body, also beside a Basic header."""
+    with Sandbox("mcp") as sandbox:
+        registered = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+        api = ProtectedResource(f"{sandbox.origin}/mcp", client_auth="client_secret_basic", **registered)
+        assert api.for_itself().token().access_token
+        [request] = [each for each in sandbox.requests if each.path == "/token"]
+    assert request.headers["authorization"].startswith("Basic ")
+    assert request.form["client_id"] == sandbox.client_id
 
 
 @through_every_client

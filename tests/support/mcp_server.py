@@ -39,15 +39,23 @@ def serving_calculator(accepts: Callable[[str | None], bool]) -> Iterator[str]:
 
     tools = MCPServer("calculator")
     tools.tool()(add)
-    app = protected(tools.streamable_http_app(), accepts)
+    with serving(lambda _: protected(tools.streamable_http_app(), accepts)) as origin:
+        yield f"{origin}/mcp"
+
+
+@contextlib.contextmanager
+def serving(make_app: Callable[[str], ASGIApp]) -> Iterator[str]:
+    """The origin of a server on loopback, whose app is made once its origin is known."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app = make_app(origin)
         config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         # A request that arrives before it serves waits in the backlog.
         thread = threading.Thread(target=server.run, args=([listening],), name="mcp", daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+            yield origin
         finally:
             server.should_exit = True
             thread.join(PATIENCE)
