@@ -68,7 +68,7 @@ def test_a_cancelled_caller_does_not_end_the_sign_in(site: ProtectedSite, librar
 
 
 def test_a_callable_that_sends_a_request_with_the_same_source_gets_an_error(site: ProtectedSite) -> None:
-    """At once, and not when the time is over."""
+    """Immediately, and not when the time is over."""
 
     def ask(_request: Any) -> str:
         with HTTPX.open(source) as inner:

@@ -143,8 +143,14 @@ def test_without_sign_in_the_error_has_where_to_send_the_user() -> None:
 def test_fifty_failing_threads_share_one_sign_in() -> None:
     world = Requests()
     how = world.how()
+    together = threading.Barrier(50)
+
+    def required(_number: int) -> SignInRequired:
+        together.wait(PATIENCE)
+        return world.required(how)
+
     with ThreadPoolExecutor(50) as pool:
-        errors = list(pool.map(lambda _number: world.required(how), range(50)))
+        errors = list(pool.map(required, range(50)))
     assert len({error.authorization for error in errors}) == 1
     assert sum("/authorization/" in f"/{key}" for key in world.store.texts) == 1
 
@@ -355,7 +361,7 @@ def test_a_callable_that_needs_itself_gets_an_error() -> None:
 
     how = world.how(ask, wait=until_done)
     how.check_caller()
-    with raises(BlnkAuthError):
+    with raises(BlnkAuthError, parameter="sign_in"):
         world.sign_in(how)
 
 
@@ -466,10 +472,17 @@ def test_a_browser_needs_a_redirect_uri_of_this_machine() -> None:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
-def stuck() -> tuple[Callable[[AuthorizationRequest], str], Hold]:
-    """A callable whose user does nothing."""
+def stuck(asked: list[AuthorizationRequest] | None = None) -> tuple[Callable[[AuthorizationRequest], str], Hold]:
+    """A callable whose user does nothing. `asked` gets what it was called with."""
     hold = Hold()
-    return (lambda request: (hold(), callback_of(request))[1]), hold
+
+    def ask(request: AuthorizationRequest) -> str:
+        if asked is not None:
+            asked.append(request)
+        hold()
+        return callback_of(request)
+
+    return ask, hold
 
 
 def test_a_user_who_does_nothing_is_waited_for_in_vain() -> None:
@@ -493,14 +506,15 @@ def test_a_user_who_does_nothing_is_waited_for_in_vain() -> None:
 
 
 def test_who_comes_back_late_is_signed_in_for_the_next_request() -> None:
-    world = Requests()
-    ask, hold = stuck()
+    world, asked = Requests(), list[AuthorizationRequest]()
+    ask, hold = stuck(asked)
     how = world.how(ask)
     world.required(how)
     world.server.will(pair(1))
     # The next request waits for the same question: the user is not asked twice.
     world.meanwhile[len(world.waited) + 1] = lambda: (hold.release(), settle_asking(how))
     assert world.sign_in(how).token.access_token == "at1"
+    assert len(asked) == 1
 
 
 def settle_asking(how: RequestSignIn) -> None:
@@ -647,6 +661,15 @@ def test_the_token_that_is_not_enough_is_replaced() -> None:
     assert found.token.access_token == "at1"
     assert world.stored(world.source).requested_scope == "a c"
     assert world.source.token().access_token == "at1"
+
+
+def test_a_valid_token_that_the_api_rejects_is_replaced_too() -> None:
+    """Where nothing can renew it, only another sign-in helps: the stored token is not taken for one."""
+    world = Requests()
+    sent = signed_in_with(world, "a")
+    world.server.will(pair(1))
+    found = world.sign_in(world.how(callback_of, wait=until_done), "no_refresh_token", "a", rejected=sent)
+    assert found.token.access_token == "at1"
 
 
 def test_a_user_is_asked_for_more_three_times_an_hour() -> None:
