@@ -60,7 +60,8 @@ def identify(
         lock_timeout: Seconds to wait for another process that registers the client.
         events: What happened, to be emitted afterwards.
         other_than: A client that the server has refused to know (`invalid_client`); another one is registered, unless
-            another process has done so already.
+            another process has done so already. A client that was not registered dynamically is returned all the same:
+            only its user can correct it.
 
     Raises:
         ConfigurationError: There is no way to have a client there, the server refused the registration, or a client
@@ -70,19 +71,10 @@ def identify(
         StoreError: The store fails.
     """
     if wanted.client_id is not None and not wanted.is_client_id_url:
-        identity = _registered_beforehand(learned, wanted, wanted.client_id, store)
-    elif wanted.client_id is not None and learned.server["client_id_metadata_document_supported"]:
-        identity = _by_document(learned, wanted, wanted.client_id)
-    else:
-        registering = Registering(learned, wanted, send, store, clock, monotonic, events)
-        return registering.run(lock_timeout, other_than)
-    if other_than is not None:
-        raise ConfigurationError(
-            f"{learned.issuer} does not know client_id {quoted(identity.client_id)}, or refuses its credentials",
-            parameter="client_id",
-            remedy="pass the client_id and the credentials that the client is registered with there",
-        )
-    return identity
+        return _registered_beforehand(learned, wanted, wanted.client_id, store)
+    if wanted.client_id is not None and learned.server["client_id_metadata_document_supported"]:
+        return _by_document(learned, wanted, wanted.client_id)
+    return Registering(learned, wanted, send, store, clock, monotonic, events).run(lock_timeout, other_than)
 
 
 def _registered_beforehand(

@@ -14,6 +14,7 @@ from support.errors import raises
 
 from blnk_auth import (
     ConfigurationError,
+    EncryptedStore,
     MemoryStore,
     ProtectedResource,
     ProtocolError,
@@ -154,11 +155,10 @@ def test_two_processes_that_first_use_a_client_at_two_issuers_do_not_both_succee
 
 
 def test_a_server_that_does_not_know_a_client_that_was_registered_beforehand_registers_no_other() -> None:
-    """The user must correct the id or the credentials."""
+    """The user must correct the id or the credentials: the error is that of the server."""
     client = Client(Server(), client_id="id", client_secret=SECRET)
-    with raises(ConfigurationError, parameter="client_id"):
-        client.identify(other_than=client.identify())
-    assert client.server.requests == []
+    found = client.identify()
+    assert (client.identify(other_than=found), client.server.requests) == (found, [])
 
 
 def test_a_damaged_record_of_the_issuer_is_not_treated_as_missing() -> None:
@@ -614,6 +614,18 @@ class _LeasedStore:
     def unlocked(self) -> Iterator[None]:
         self._stack.close()
         yield
+
+
+def test_the_secret_is_sealed_by_an_encrypted_store() -> None:
+    """What the inner store has of a registered client shows neither its id nor its secret."""
+    inner = MemoryStore()
+    client = Client(Server(), EncryptedStore(inner, keys=[EncryptedStore.new_key()]), client_auth="client_secret_post")
+    assert client.identify().client_secret == SECRET
+    assert client.identify().client_secret == SECRET
+    (key,) = inner.keys()
+    stored = inner.load(key)
+    assert stored is not None
+    assert leaks([key, repr(stored.data)], [SECRET, "client-1"]) == []
 
 
 def test_the_ports_of_a_client_are_those_that_its_sign_ins_listen_on() -> None:
