@@ -76,9 +76,11 @@ test-niquests: $(NIQUESTS)/.installed
 	@BLNK_AUTH_TEST_WHEEL=1 BLNK_AUTH_TEST_FORKS=1 $(NIQUESTS)/bin/pytest -n2 tests/forks tests/scenarios \
 	  -k "niquests or httpxyz" -p no:httpxyz -W "ignore:Unverified HTTPS request" $(PYTEST_FLAGS)
 
-# What takes minutes: the deeper simulation, hundreds of kills, many grants.
+# What takes minutes: the deeper simulation, hundreds of kills, many grants, and the conformance suites with several
+# processes and kills, for which npm installs them.
 test-deep: $(INSTALLED)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 -m deep tests/conformance -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 
 # Processes, stores and a server in which everything fails that can, and books that must explain every loss: see
 # docs/explanation/safety-net.md. The plan of a seed is always the same: make chaos SEED=7 MINUTES=10

@@ -36,7 +36,14 @@ WITHOUT_A_TOKEN = {name for name in SCENARIOS[NEWEST] if name.startswith("iss-")
     "iss-supported",
     "iss-not-advertised",
 }
-"""Every process must ask the user again, because no sign-in here leads to a token."""
+"""No sign-in here leads to a token: the process that asked refuses the response, and those that waited need a user."""
+
+FURTHER_ENDINGS = {
+    **{name: {"ProtocolError", "SignInRequired"} for name in WITHOUT_A_TOKEN},
+    # After three requests the server only answers that the test is over, which is no error of ours.
+    "scope-retry-limit": {"SignInRequired", ""},
+}
+"""What the processes print, where they do not all print the same: the class of an error, or nothing."""
 
 REGISTRATIONS = {"authorization-server-migration": 2}
 
@@ -80,7 +87,8 @@ def crossed(scenario: str, tmp_path: Path, **plan: Any) -> tuple[Verdict, dict[s
 def check_together(scenario: str, package: str, tmp_path: Path) -> None:
     verdict, report = crossed(scenario, tmp_path, package=package, processes=PROCESSES)
     assert verdict.passed, f"seed {SEED}: {verdict.report}"
-    assert len({said.partition(":")[0] for said in report["said"]}) == 1, report["said"]
+    endings = {said.partition(":")[0] for said in report["said"]}
+    assert len(endings) == 1 or endings <= FURTHER_ENDINGS.get(scenario, set()), report["said"]
     assert verdict.count("client-registration") <= REGISTRATIONS.get(scenario, 1)
     if scenario not in WITHOUT_A_TOKEN:
         assert verdict.count("authorization-request") <= SIGN_INS.get(scenario, 1)

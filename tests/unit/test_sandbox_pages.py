@@ -141,7 +141,7 @@ def test_the_calls_of_the_page_run_in_a_shell(personality: str) -> None:
         assert sandbox.counts.api_rejected == 0
 
 
-@pytest.mark.parametrize("personality", NAMES[:3])
+@pytest.mark.parametrize("personality", NAMES)
 def test_the_python_of_the_page_runs(personality: str, tmp_path: Any) -> None:
     """As it is copied: a browser opens, alice approves, and the API's answer is printed."""
     with Sandbox(personality, redirect_uri="http://127.0.0.1/callback") as sandbox:
