@@ -41,7 +41,7 @@ ClientAssertion = Callable[[], str]
 BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
 
-_BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
+BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 BY_CERTIFICATE: tuple[ClientAuthMethod, ...] = ("tls_client_auth", "self_signed_tls_client_auth")
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -106,7 +106,7 @@ class ClientCredentials:
                 parameter="client_auth",
                 remedy=f"use one of {', '.join(METHODS)}",
             )
-        if self.method in _BY_SECRET and not self.client_secret:
+        if self.method in BY_SECRET and not self.client_secret:
             raise ConfigurationError(
                 f"client_secret is missing, and client_auth {self.method!r} needs it",
                 parameter="client_secret",

@@ -300,6 +300,8 @@ def headers_to_attach(credential: Credential, cached: CachedToken, method: str, 
 _A_SOURCE = "pass a TokenSource, as client.for_subject(...) and client.for_itself(...) return it, or a StaticToken"
 _WHAT_TO_PASS = {
     "OAuthClient": "specify whose token: pass client.for_subject(...), or client.for_itself() for the client's own",
+    "ProtectedResource": "specify whose token: pass resource.for_subject(...), or resource.for_itself() for the "
+    "client's own",
     "str": 'pass a StaticToken("...", api_origins=("https://api.example.com",)) for a fixed key; for a token that is '
     "renewed, what client.for_subject(...) returns",
     "Token": "pass a source that keeps and renews it: source = client.for_subject(...), then source.adopt(token)",

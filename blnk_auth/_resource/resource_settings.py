@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._protocol.client_authentication import BY_SECRET
 from .._protocol.client_metadata import ClientMetadata
 from .._protocol.origins import endpoint_origin
 from .._protocol.resource_metadata import check_resource_url
@@ -16,15 +17,6 @@ from .._renewal.client_settings import checked_state
 from .._renewal.client_state import ClientState
 from ..provider import Provider
 from .client_identity import IdentitySettings
-
-_UNKNOWN: Mapping[str, Any] = {
-    "client_id": "unknown",
-    "client_secret": None,
-    "private_key": None,
-    "client_assertion": None,
-    "client_auth": "none",
-}
-"""A client in place of the one whose server is not known."""
 
 
 class ResourceSettings:
@@ -66,6 +58,20 @@ class ResourceSettings:
             has_certificate=arguments["cert"] is not None or arguments["token_http"] is not None,
         )
         server = Provider(name=self.origin.partition("://")[2], token_endpoint=self.url, api_origins=(self.origin,))
-        of_template: dict[str, Any] = {**arguments, **_UNKNOWN}
+        of_template: dict[str, Any] = {**arguments, **_credentials_now(arguments)}
         self.template: ClientState = checked_state(server, **of_template)
         self.arguments: dict[str, Any] = {**arguments, "store": self.template.store}
+
+
+def _credentials_now(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The credentials of the template: those that were passed, so that they are checked.
+
+    What only a registration brings is left out: an id, and a secret.
+    """
+    method, has_secret = given["client_auth"], given["client_secret"] is not None
+    if method is None:
+        has_key = given["private_key"] is not None or given["client_assertion"] is not None
+        method = "private_key_jwt" if has_key else "client_secret_basic" if has_secret else "none"
+    elif not has_secret and given["client_id"] is None and method in BY_SECRET:
+        method = "none"
+    return {"client_id": "unknown" if given["client_id"] is None else given["client_id"], "client_auth": method}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._protocol.http_values import joined_scope
 from .._renewal.client_grants import subjects
 from .._renewal.single_flight import Flight
+from .._sign_in.callback_url import parse_callback
 from .._sign_in.client_many_grants import checked_prefix
 from .._sign_in.wanted_grant import WantedGrant
 from ..errors import clears_locals, redacted
@@ -162,6 +163,9 @@ class ResourceSignIns:
         return self._state.operations.begin(start)
 
     def _finish(self, callback_url: str) -> Flight[str]:
+        # What is not a callback is refused before anybody is asked anything.
+        parse_callback(callback_url)
+
         def finish(_events: object) -> str:
             from .._sign_in.finish_authorization import AuthorizationFinish
 

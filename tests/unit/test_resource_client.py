@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.errors import raises
 
-from blnk_auth import MemoryStore, ProtectedResource
+from blnk_auth import ConfigurationError, MemoryStore, ProtectedResource
 from blnk_auth._renewal.store_keys import parse_token_key, token_key
 from blnk_auth._resource.client_identity import ClientIdentity
 from blnk_auth._resource.learned import Learned
@@ -92,3 +93,56 @@ def test_each_registration_has_the_secret_that_it_is_of() -> None:
     """A client that was registered dynamically authenticates with the secret that it got there, and no other."""
     registered = client(learned(), "dynamic_registration", "registered", client_secret="passed")
     assert registered.state.credentials.client_secret == "registered"
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter"),
+    [
+        ({"client_id": 5}, "client_id"),
+        ({"client_id": ""}, "client_id"),
+        ({"client_secret": "s"}, "client_id"),
+        ({"client_id": "id", "client_auth": "client_secret_post"}, "client_secret"),
+        ({"client_auth": "basic"}, "client_auth"),
+        ({"client_auth": "tls_client_auth"}, "cert"),
+        ({"private_key": 5}, "private_key"),
+        ({"client_id": "id", "client_assertion": 5}, "client_assertion"),
+        ({"client_metadata": {}}, "client_metadata"),
+        ({"redirect_uri": "http://app.example.com/callback"}, "redirect_uri"),
+        ({"scope": 5}, "scope"),
+        ({"store": 5}, "store"),
+        ({"policy": 5}, "policy"),
+        ({"dpop": 5}, "dpop"),
+        ({"clock": 5}, "clock"),
+        ({"on_event": 5}, "on_event"),
+    ],
+    ids=repr,
+)
+def test_an_argument_that_cannot_work_is_refused_before_anything_is_asked(given: Any, parameter: str) -> None:
+    """The error names it."""
+    with raises(ConfigurationError, parameter=parameter):
+        ProtectedResource(RESOURCE, **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"client_id": "id"}, {"client_id": "id", "client_secret": "s"}, {"client_auth": "client_secret_post"}],
+    ids=repr,
+)
+def test_what_a_client_may_be(given: Any) -> None:
+    """Registered beforehand with a secret or as a public one; or registered later, by a method that it prefers."""
+    assert ProtectedResource(RESOURCE, **given).issuer is None
+
+
+@pytest.mark.parametrize(
+    "url", [None, 5, "api.example.com", "http://api.example.com", "https://h/x#y", "https://a:b@h"]
+)
+def test_what_cannot_be_the_url_of_a_resource(url: Any) -> None:
+    """It is refused when the object is made, by the rules of RFC 9728 section 1.2."""
+    with raises(ConfigurationError, parameter="url"):
+        ProtectedResource(url)
+
+
+def test_what_is_not_a_callback_is_refused_before_anything_is_asked() -> None:
+    """No request is sent for it: the host of this resource does not exist."""
+    with raises(ConfigurationError, parameter="callback_url"):
+        ProtectedResource(RESOURCE).finish_authorization("https://app.example.com/callback")
