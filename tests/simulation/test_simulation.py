@@ -24,7 +24,6 @@ ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
 # anywhere, which takes twenty seconds.
 WORLDS: dict[str, Setup] = {
     "one fault": Setup(calls=ONCE),
-    "one fault, grace": Setup(server="grace", calls=ONCE),
     "two faults": Setup(workers=2, calls=ONCE, faults=2),
     "stale at first": Setup(workers=2, age=STALE),
     "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
@@ -45,6 +44,7 @@ WORLDS: dict[str, Setup] = {
 DEEP_WORLDS: dict[str, Setup] = {
     **{f"one fault, {server}": Setup(server=server) for server in SERVERS},
     **{f"two faults, {server}": Setup(server=server, workers=2, faults=2) for server in SERVERS},
+    "one fault, one call, grace": Setup(server="grace", calls=ONCE),
     "two faults, one call, grace": Setup(server="grace", workers=2, calls=ONCE, faults=2),
     **{f"lease, {server}": Setup(lock="lease", server=server, calls=ONCE) for server in SERVERS},
     **{f"lease, two calls, {server}": Setup(lock="lease", server=server, workers=2) for server in SERVERS},
