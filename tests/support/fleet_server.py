@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 from support.limits import PATIENCE
 
 Moment = Literal["before", "after", "answered"]
-"""When the process that asks is killed: before the token is rotated, before the answer is sent, or right after."""
+"""When the process that asks is killed: before the rotation, before the answer is sent, or before it is read."""
 
 ProcessOf = Callable[[int, int], int]
 
@@ -92,8 +92,10 @@ class FleetServer:
         """Answer one request. `asker` finds the process that asks."""
         grant = int(presented.split("-", 2)[1])
         moment = self.moments.pop(grant, None)
-        # It takes a while, in which the process must not do more than this one renewal.
         pid = 0 if moment is None else asker()
+        if pid:
+            # On a busy machine it would save this pair and be renewing another grant before it is killed.
+            os.kill(pid, signal.SIGSTOP)
         if moment == "before":
             self._kill(pid, grant)
             return
