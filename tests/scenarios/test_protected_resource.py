@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import HERD, HTTPX, Kind, through_every_client
+from support.clients import HERD, HTTPX, Kind, body_once, through_every_client
 from support.errors import raises
 from support.processes import Child
 from support.protected_site import ProtectedSite, Users, user
@@ -187,22 +187,10 @@ def test_a_body_that_cannot_be_repeated_gets_its_rejection_back(site: ProtectedS
     with kind.open(source_at(site, users)) as http:
         assert http.get(site.url()).status == 200
         site.is_protected, site.describes = True, True
-        assert http.post(site.url(), **{kind.body_parameter: _once(kind)}).status == 401
+        assert http.post(site.url(), **{kind.body_parameter: body_once(kind)}).status == 401
         assert users.asked == 0
         assert http.get(site.url()).status == 200
     assert users.asked == 1
-
-
-def _once(kind: Kind) -> Any:
-    """A body that can be read once."""
-    if not kind.is_async:
-        return iter([b"a", b"b"])
-
-    async def body() -> Any:
-        yield b"a"
-        yield b"b"
-
-    return body()
 
 
 @through_every_client

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.clients import HERD, HTTPX, Kind, through_every_client
+from support.clients import HERD, HTTPX, Kind, body_once, through_every_client
 from support.protected_site import ProtectedSite, Users
 from support.waiting import Events, settle
 
@@ -125,21 +125,9 @@ def test_nobody_is_asked_because_of_a_body_that_cannot_be_repeated(
     with kind.open(source_at(site, users)) as http:
         assert http.get(site.url()).status == 200
         with pytest.raises(SignInRequired) as caught:
-            http.post(site.url("/mcp/change"), **{kind.body_parameter: _once(kind)})
+            http.post(site.url("/mcp/change"), **{kind.body_parameter: body_once(kind)})
     assert (caught.value.reason, caught.value.scope) == ("step_up", "read write")
     assert users.asked == 1
-
-
-def _once(kind: Kind) -> Any:
-    """A body that can be read once."""
-    if not kind.is_async:
-        return iter([b"a", b"b"])
-
-    async def body() -> Any:
-        yield b"a"
-        yield b"b"
-
-    return body()
 
 
 @through_every_client

@@ -387,6 +387,18 @@ _ALWAYS = ("Auth-requests", "Auth-httpx-asyncio", "Auth-httpx2-sync")
 """One for each package. Since `Auth` runs the flow of the other classes, the rest is tried in the deep run."""
 
 
+def body_once(kind: Kind) -> Any:
+    """A body that can be read once."""
+    if not kind.is_async:
+        return iter([b"a", b"b"])
+
+    async def body() -> Any:
+        yield b"a"
+        yield b"b"
+
+    return body()
+
+
 def every(kind: Kind) -> bool:
     """For `rows`: each line of the table."""
     return True
