@@ -163,7 +163,7 @@ class ResourceSignIns:
         return self._state.operations.begin(start)
 
     def _finish(self, callback_url: str) -> Flight[str]:
-        # What is not a callback is refused before anybody is asked anything.
+        # A URL that is not a callback is refused before anybody is asked anything.
         parse_callback(callback_url)
 
         def finish(_events: object) -> str:

@@ -13,7 +13,7 @@ It never uses the network, except for a profile with `provider = "discover"` whe
 
 * `_document`: where the file is, and the profiles in it. `_settings`: every key that a profile may have.
 * `_references`: `${NAME}` and `keyring:service/name`. `_profile`: a profile, and the client that it makes.
-* `_provider`: the provider of a profile.
+* `_provider`: the provider of a profile. `_of_url`: the settings where a URL takes the place of a profile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The recipes that keep many grants alive, with the real engines, by the books of the authorization server.
+"""The recipes that keep many grants alive, with real schedulers, brokers and databases, by the books of the authorization server.
 
 Each recipe is taken from its page: 4 workers, 10,000 grants, 2,000 of them due. First nothing fails. Then workers are
 killed with SIGKILL while they renew, at chosen moments, and started again.
@@ -41,7 +41,7 @@ TIME_LIMIT = 450.0
 """Seconds. Only a hang uses them up: see support.limits."""
 
 FIND_EVERY = 15.0
-"""Seconds, where the recipes say minutes."""
+"""Seconds, where the recipes have minutes."""
 
 
 @dataclass

@@ -40,7 +40,7 @@ WITHOUT_A_TOKEN = {name for name in SCENARIOS[NEWEST] if name.startswith("iss-")
 
 FURTHER_ENDINGS = {
     **{name: {"ProtocolError", "SignInRequired"} for name in WITHOUT_A_TOKEN},
-    # After three requests the server only answers that the test is over, which is no error of ours.
+    # After three requests the server only answers that the test is over, which is not an error of this library.
     "scope-retry-limit": {"SignInRequired", ""},
 }
 """What the processes print, where they do not all print the same: the class of an error, or nothing."""

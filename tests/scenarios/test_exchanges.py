@@ -95,7 +95,7 @@ def test_an_unknown_target_and_an_expired_subject_token_are_named(world: World) 
 
 
 def test_an_assertion_is_never_sent_to_an_api(world: World) -> None:
-    """It is for another authorization server: whoever has it gets a token there."""
+    """It is for another authorization server: anyone who has it gets a token there."""
     source = exchanged(world, requested_token_type=ID_JAG)
     with raises(ConfigurationError, parameter="requested_token_type"):
         world.get(HTTPX, source)

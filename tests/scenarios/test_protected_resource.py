@@ -251,7 +251,7 @@ def test_a_resource_that_names_its_origin_covers_all_of_it(site: ProtectedSite, 
 def test_a_redirect_within_the_resource_keeps_the_token(
     site: ProtectedSite, users: Users, kind: Kind, is_challenged: bool
 ) -> None:
-    """Frameworks redirect /mcp to /mcp/. What is rejected there is repeated there."""
+    """Frameworks redirect /mcp to /mcp/. A request that is rejected there is repeated there."""
     site.redirects["/mcp"] = "/mcp/"
     site.takes_only_posts = not is_challenged
     with kind.open(source_at(site, users), follow=True) as http:

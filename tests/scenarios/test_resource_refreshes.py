@@ -30,7 +30,7 @@ def child(sandbox: Sandbox, tmp_path: Path, **settings: Any) -> Child:
 
 @pytest.mark.deep
 def test_eight_processes_spend_each_refresh_token_once(tmp_path: Path) -> None:
-    """One registration, one sign-in, and one refresh for each expiry, whoever asks."""
+    """One registration, one sign-in, and one refresh for each expiry, regardless of who asks."""
     with Sandbox("mcp") as sandbox, ExitStack() as running:
         children = [running.enter_context(child(sandbox, tmp_path)) for _ in range(PROCESSES)]
         assert {each.says() for each in children} == {"ready"}
