@@ -1,4 +1,4 @@
-"""The recipes that keep many grants alive, with real schedulers, brokers and databases, by the books of the authorization server.
+"""The recipes that keep many grants alive, with real schedulers, by the books of the authorization server.
 
 Each recipe is taken from its page: 4 workers, 10,000 grants, 2,000 of them due. First nothing fails. Then workers are
 killed with SIGKILL while they renew, at chosen moments, and started again.

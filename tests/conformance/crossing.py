@@ -2,8 +2,8 @@
 
 The variable `CROSSING` has the plan, as JSON: the HTTP `package`, a `directory` for stores, and either how many
 `processes` share one, or the `kills`. Those are the points at which a process is killed by -9, each time with a store
-of its own; "all" means every point. A point is each response of a server, and before and after each save. After each kill the
-client runs again with the same store. What happened is printed as JSON, as the last line.
+of its own; "all" means every point. A point is each response of a server, and before and after each save. After each
+kill the client runs again with the same store. What happened is printed as JSON, as the last line.
 
 Processes are forked before anything was sent, so that each costs little. It is run by its path, as `client.py` is.
 """
