@@ -152,7 +152,8 @@ class Server:
             self.pushed[request_uri] = heard.form
             return Reply.json({"request_uri": request_uri, "expires_in": 60}, 201)
         if purpose == "metadata":
-            return Reply.json(self.metadata(heard.request.path.partition("/.well-known/")[2].partition("/")[2]))
+            kind, _, path = heard.request.path.partition("/.well-known/")[2].partition("/")
+            return Reply.json(self.resource(path) if kind == "oauth-protected-resource" else self.metadata(path))
         if purpose in ("registration", "revocation"):
             return Reply.json(self.register(), 201) if purpose == "registration" else Reply(200)
         if heard.secrets.get("access token") in self._rejected:
@@ -174,4 +175,10 @@ class Server:
         return {
             "issuer": f"{self.origin}/{tenant}".rstrip("/"),
             **{f"{each}_endpoint": f"{self.origin}/{each}" for each in endpoints},
+            "registration_endpoint": f"{self.origin}/register",
+            "code_challenge_methods_supported": ["S256"],
         }
+
+    def resource(self, path: str) -> dict[str, Any]:
+        """RFC 9728: of the resource with this path, of which there may be any number."""
+        return {"resource": f"{self.origin}/{path}", "authorization_servers": [self.origin]}
