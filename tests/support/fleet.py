@@ -97,7 +97,7 @@ class Workers:
         return (self.directory / "log").read_text(errors="replace")
 
     def process_of(self, port: int, at: int) -> int:
-        """The process of a worker whose connection goes from this port to the port `at`."""
+        """The process of a worker whose connection leads from this port to the port `at`."""
         sessions, socket = {process.pid for _, process in self._running}, _socket(port, at)
         return next(pid for pid in _processes_of(sessions) if socket in _open_files(pid))
 
