@@ -41,7 +41,7 @@ ClientAssertion = Callable[[], str]
 BasicEncoding = Literal["rfc6749", "raw"]
 AssertionAudience = Literal["token_endpoint", "issuer"]
 
-BY_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
+BY_SECRET: tuple[ClientAuthMethod, ...] = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 BY_CERTIFICATE: tuple[ClientAuthMethod, ...] = ("tls_client_auth", "self_signed_tls_client_auth")
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

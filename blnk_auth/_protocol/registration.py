@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, TemporarilyUnavailable, clears_locals, is_text
 from ..token import read_seconds
-from .client_authentication import METHODS, ClientAuthMethod
+from .client_authentication import BY_SECRET, METHODS, ClientAuthMethod
 from .documents import read_json_object
 from .http_messages import HttpRequest, HttpResponse
 from .redirect_uris import accepts
@@ -25,8 +25,6 @@ from .response_errors import fields_of, in_words, retry_after_of
 
 REFUSED_METADATA = frozenset({"invalid_redirect_uri", "invalid_client_metadata"})
 """The error codes of RFC 7591 section 3.2.2 for how the client describes itself."""
-
-_BY_SECRET: tuple[ClientAuthMethod, ...] = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 
 _METHOD = "token_endpoint_auth_method"
 _LONGEST_ID = 2048
@@ -73,7 +71,7 @@ def wanted_method(
         "self_signed_tls_client_auth": has_certificate,
         "tls_client_auth": has_certificate,
         "none": not needs_secret,
-        **dict.fromkeys(sorted(_BY_SECRET, key=[*supported, *_BY_SECRET].index), True),
+        **dict.fromkeys(sorted(BY_SECRET, key=[*supported, *BY_SECRET].index), True),
     }
     # What the server accepts is in its answer, so a server that lists only what we do not know is asked all the same.
     fitting: list[ClientAuthMethod] = [
@@ -201,7 +199,7 @@ def _method(named: Any, asked: ClientAuthMethod, secret: str | None) -> ClientAu
     method out, and some return their default for a client to which they gave no secret.
     """
     method: ClientAuthMethod = named if named in METHODS else asked
-    if method in _BY_SECRET:
+    if method in BY_SECRET:
         return method if secret is not None else "none"
     return method if method in ("none", asked) else None
 

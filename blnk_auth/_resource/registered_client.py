@@ -20,6 +20,7 @@ from .._transport.addresses import AddressRule
 from ..provider import Provider
 from .client_identity import ClientIdentity
 from .learned import Learned
+from .resource_settings import ResourceSettings
 
 
 class RegisteredClient(NamedTuple):
@@ -56,13 +57,14 @@ class RegisteredClient(NamedTuple):
         return " ".join(word for word in words if word != "offline_access") or None
 
 
-def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mapping[str, Any]) -> ClientState:
+def state_at_server(learned: Learned, identity: ClientIdentity, settings: ResourceSettings) -> ClientState:
     """The state of this client at this server.
 
     Args:
         learned: What was learned of the resource.
         identity: Who the client is there.
-        settings: The further arguments of `checked_state`.
+        settings: What the user of the library has passed. All clients of a resource share its network, and with it the
+            kept connections.
 
     Raises:
         ConfigurationError: The client cannot authenticate there.
@@ -72,7 +74,7 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
     audience = {"assertion_audience": "issuer"}
     described: dict[str, Any] = {**learned.settings, **audience, "name": _name_of(learned.issuer)}
     provider = Provider(**described)
-    arguments: dict[str, Any] = {**settings, "client_id": identity.client_id}
+    arguments: dict[str, Any] = {**settings.arguments, "client_id": identity.client_id}
     if identity.how != "beforehand":
         # What the user passed is of another registration.
         arguments |= {"client_secret": identity.client_secret, "client_auth": identity.client_auth}
@@ -85,7 +87,7 @@ def state_at_server(learned: Learned, identity: ClientIdentity, settings: Mappin
         # the header. RFC 6749 section 3.2.1: "A client MAY use the "client_id" request parameter to identify itself".
         named = {"client_id": identity.client_id}
         state = checked_state(Provider(**described, token_parameters=named), **arguments)
-    state.network = state.network.limited_to(AddressRule(learned.url, learned.reach))
+    state.network = settings.template.network.limited_to(AddressRule(learned.url, learned.reach))
     state.sign_ins.loopback_ports = identity.ports
     return state
 

@@ -119,8 +119,8 @@ class ResourceState:
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        for state in (self.template, *self._states.values()):
-            state.network.kept.close()
+        # All clients of the resource share them.
+        self.template.network.kept.close()
 
     # --- for a caller, who must not wait -----------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class ResourceState:
         key = (learned.issuer, identity.client_id, identity.client_secret)
         state = self._states.get(key)
         if state is None or not is_same:
-            state = self._states[key] = state_at_server(learned, identity, self.settings.arguments)
+            state = self._states[key] = state_at_server(learned, identity, self.settings)
             for oldest in [*self._states][:-_MOST_STATES]:
                 del self._states[oldest]
         return RegisteredClient(learned, identity, state, self.settings.scope)

@@ -633,7 +633,7 @@ def test_the_ports_of_a_client_are_those_that_its_sign_ins_listen_on() -> None:
     at = learned()
     at = dataclasses.replace(at, settings={**at.settings, "api_origins": ("https://api.example.com",)})
     identity = Client(Server()).identify(at)
-    state = state_at_server(at, identity, ProtectedResource(URL)._state.settings.arguments)
+    state = state_at_server(at, identity, ProtectedResource(URL)._state.settings)
     assert state.sign_ins.loopback_ports == identity.ports
 
 

@@ -12,7 +12,6 @@ from blnk_auth._renewal.store_keys import parse_token_key, token_key
 from blnk_auth._resource.client_identity import ClientIdentity
 from blnk_auth._resource.learned import Learned
 from blnk_auth._resource.registered_client import RegisteredClient, state_at_server
-from blnk_auth._resource.resource_settings import ResourceSettings
 from blnk_auth._resource.wanted_token import OfItself, OfSubject
 
 RESOURCE = "https://api.acme.test/mcp"
@@ -38,10 +37,9 @@ def learned(issuer: str = "https://as.acme.test", *, methods: tuple[str, ...] = 
 
 
 def client(described: Learned, how: Any = "beforehand", secret: str | None = None, **given: Any) -> RegisteredClient:
-    arguments = ProtectedResource(RESOURCE, store=MemoryStore(), client_id="id", **given)._state.settings
-    assert isinstance(arguments, ResourceSettings)
+    settings = ProtectedResource(RESOURCE, store=MemoryStore(), client_id="id", **given)._state.settings
     identity = ClientIdentity("id", secret, None, None, described.issuer, how)
-    return RegisteredClient(described, identity, state_at_server(described, identity, arguments.arguments))
+    return RegisteredClient(described, identity, state_at_server(described, identity, settings))
 
 
 def test_two_issuers_of_one_host_share_no_key() -> None:
@@ -146,3 +144,12 @@ def test_what_is_not_a_callback_is_refused_before_anything_is_asked() -> None:
     """No request is sent for it: the host of this resource does not exist."""
     with raises(ConfigurationError, parameter="callback_url"):
         ProtectedResource(RESOURCE).finish_authorization("https://app.example.com/callback")
+
+
+def test_all_clients_of_a_resource_share_the_kept_connections() -> None:
+    """So closing the resource closes those of a client that is made later too; each obeys its own address rule."""
+    settings = ProtectedResource(RESOURCE)._state.settings
+    identity = ClientIdentity("id", None, None, None, "https://as.acme.test", "beforehand")
+    states = [state_at_server(learned(reach=reach), identity, settings) for reach in ("public", "private")]
+    assert {state.network.kept for state in states} == {settings.template.network.kept}
+    assert [state.network.addresses and state.network.addresses.reach for state in states] == ["public", "private"]
