@@ -528,8 +528,13 @@ def _taken(when: dict[str, Any]) -> str:
     text = f"Measured {when['date']}"
     if when["load"] is None:
         return text + ".\n"
-    shared = ": the machine was shared with other programs" if when["load"] > when["processors"] / 2 else ""
-    return text + f", with a load of {when['load']:.1f} on {when['processors']} processors before it began{shared}.\n"
+    text += f", with a load of {when['load']:.1f} on {when['processors']} processors before it began."
+    if when["load"] > when["processors"] / 2:
+        text += (
+            "\n**The machine was shared with other programs**: times mean little here. "
+            "Counts of instructions, bytes and requests do not depend on that."
+        )
+    return text + "\n"
 
 
 def write(found: dict[str, Any], page: Path) -> None:
