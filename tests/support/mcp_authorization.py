@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-import uvicorn
-from support.limits import PATIENCE
-from support.mcp_server import add
+from starlette.types import ASGIApp
+from support.mcp_server import add, serving
 
 
 class Grants:
@@ -102,8 +99,7 @@ def serving_protected_calculator(grants: Grants, **registration: Any) -> Iterato
     from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
     from mcp.server.mcpserver import MCPServer
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    def make_app(origin: str) -> ASGIApp:
         scopes = {"valid_scopes": ["calculate"], "default_scopes": ["calculate"]}
         settings = AuthSettings(
             issuer_url=origin,
@@ -114,15 +110,7 @@ def serving_protected_calculator(grants: Grants, **registration: Any) -> Iterato
         )
         tools = MCPServer("calculator", auth=settings, auth_server_provider=grants)
         tools.tool()(add)
-        config = uvicorn.Config(
-            tools.streamable_http_app(), log_config=None, log_level="critical", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        # A request that arrives before it serves waits in the backlog.
-        thread = threading.Thread(target=server.run, args=([listening],), name="mcp", daemon=True)
-        thread.start()
-        try:
-            yield f"{origin}/mcp"
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
+        return tools.streamable_http_app()
+
+    with serving(make_app) as origin:
+        yield f"{origin}/mcp"
