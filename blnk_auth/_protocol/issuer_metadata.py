@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigurationError, ProtocolError, is_text, kind_of, quoted
+from ..errors import ConfigurationError, ProtocolError, is_text, kind_of
 from .discovery import settings_in
-from .origins import endpoint_origin
+from .origins import endpoint_origin, shown_url
 from .resource_metadata import REPORT, usable_scopes
 from .setting_checks import ENDPOINTS, check_endpoint
 
@@ -70,7 +70,7 @@ def judge_issuer(
     """
     if not names_issuer(document, issuer):
         named = document.get("issuer")
-        found = quoted(named) if is_text(named) else kind_of(named)
+        found = shown_url(named) if is_text(named) else kind_of(named)
         # The same error as in `discovery`, where the user named the issuer.
         problem = f"{at}: the member issuer is {found}, not {issuer!r}, so the document is not used"
         raise ConfigurationError(problem, parameter="issuer", remedy=REPORT)

@@ -138,7 +138,7 @@ def parse_origin(url: str, parameter: str) -> Origin:
     origin, path = _parse(url, parameter, (*_DEFAULT_PORTS, *_AS_HTTP))
     if path not in ("", "/"):
         raise ConfigurationError(
-            f"{parameter}: {_shown(url)} has more than an origin",
+            f"{parameter}: {shown_url(url)} has more than an origin",
             parameter=parameter,
             remedy=f"write only {str(origin)!r}",
         )
@@ -209,7 +209,7 @@ def _checked_sequence(origins: Any, parameter: str) -> Iterable[str]:
         raise ConfigurationError(
             f"{parameter} must be a sequence of origins, not a string",
             parameter=parameter,
-            remedy=f"write {parameter}=({_shown(origins)},)",
+            remedy=f"write {parameter}=({shown_url(origins)},)",
         )
     if isinstance(origins, bytes | Mapping) or not isinstance(origins, Iterable):
         raise ConfigurationError(
@@ -230,7 +230,7 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
         )
     if parts.scheme.lower() not in schemes or not host:
         raise ConfigurationError(
-            f"{parameter} must be an absolute URL, not {_shown(url)}",
+            f"{parameter} must be an absolute URL, not {shown_url(url)}",
             parameter=parameter,
             remedy="write it as https://host/path",
         )
@@ -243,7 +243,7 @@ def _parse(url: str, parameter: str, schemes: tuple[str, ...]) -> tuple[Origin, 
     if re.fullmatch(_HOST_AND_PORT, parts.netloc) is None:
         # Python reads the port after a colon, and httpx after the bracket.
         raise ConfigurationError(
-            f"{parameter}: not every client reads {_shown(parts.netloc)!r} alike",
+            f"{parameter}: not every client reads {shown_url(parts.netloc)!r} alike",
             parameter=parameter,
             remedy="write a host, or an IPv6 address in brackets, and a port in digits behind a colon",
         )
@@ -325,7 +325,8 @@ def _is_unambiguous(host: str) -> bool:
     return True
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
+    """A URL that is refused, as an error shows it."""
     # The part before an @ may contain a password, and the part after a question mark a token.
     shown = url.rsplit("@", 1)[-1].partition("?")[0]
     return repr(shown[:100]) if "://" in url else quoted(shown)

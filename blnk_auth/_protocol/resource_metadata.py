@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ConfigurationError, ProtocolError, is_text, kind_of, quoted
+from ..errors import ConfigurationError, ProtocolError, is_text, kind_of
 from .challenges import parse_challenges
-from .origins import endpoint_origin
+from .origins import endpoint_origin, shown_url
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -133,7 +133,7 @@ def judge_resource(document: Mapping[str, Any], *, at: str, url: str) -> Resourc
         raise _wrong(at, "resource", f"is {kind_of(resource)}, not a URL")
     if not is_prefix(resource, url):
         raise ConfigurationError(
-            f"{at}: the member resource is {quoted(resource)}, which is not {url!r} or a part of its path",
+            f"{at}: the member resource is {shown_url(resource)}, which is not {url!r} or a part of its path",
             parameter="resource",
             remedy="pass the URL of the API that this document describes, or report this to its operator",
         )

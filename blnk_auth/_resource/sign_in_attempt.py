@@ -261,10 +261,10 @@ class SignInAttempt:
         """Wait until the question is answered; a token if somebody has signed in elsewhere meanwhile."""
         while not asking.done.is_set():
             try:
-                self._look_again(asking.done)
-            except SignInRequired as error:
+                self._look_again(asking.done, asking.request)
+            except SignInRequired:
                 asking.stop()
-                raise error.replace(authorization=self._still_valid(asking.request)) from None
+                raise
             found = None if asking.done.is_set() else self._look_while_asking()
             if found is not None:
                 asking.stop()
@@ -297,17 +297,21 @@ class SignInAttempt:
             # The lease ends by itself.
             return
 
-    def _look_again(self, done: threading.Event) -> None:
-        """Wait before the next look. Raises `SignInRequired` when the time is over, or the program ends."""
+    def _look_again(self, done: threading.Event, request: AuthorizationRequest | None = None) -> None:
+        """Wait before the next look. Raises `SignInRequired` when the time is over, or the program ends.
+
+        `request`: where this attempt has sent the user; None if it waits for another one.
+        """
         waited = max(self._waited, time.monotonic() - self._began_at)
         left = self._how.timeout - waited
         if left <= 0:
-            raise self._required(problem=f"nobody has signed in within {self._how.timeout:g} seconds")
+            problem = f"nobody has signed in within {self._how.timeout:g} seconds"
+            raise self._required(self._still_valid(request), problem=problem)
         pause = min(self._pause, left)
         self._pause = min(2 * self._pause, _LONGEST_LOOK)
         self._waited += pause
         if not self._how.wait(done, pause) and program_has_ended():
-            raise self._required(problem="the program ended before the user had signed in")
+            raise self._required(self._still_valid(request), problem="the program ended before the user had signed in")
 
     # --- errors --------------------------------------------------------------------------------------------------
 

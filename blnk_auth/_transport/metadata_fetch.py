@@ -18,8 +18,8 @@ from urllib.parse import urljoin
 
 from .._protocol.exchange_log import log_exchange
 from .._protocol.http_messages import HttpRequest, HttpResponse, NoResponse, Package
-from .._protocol.origins import endpoint_origin
-from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable, quoted
+from .._protocol.origins import endpoint_origin, shown_url
+from ..errors import ConfigurationError, ProtocolError, TemporarilyUnavailable
 from .addresses import AddressRule, Reach
 from .network import Network, transport_for
 
@@ -149,7 +149,7 @@ class MetadataFetch:
             return urljoin(asked, location)
         except ValueError:
             raise ProtocolError(
-                f"{document} redirects to {quoted(location)}, which is not a URL", remedy=_REPORT
+                f"{document} redirects to {shown_url(location)}, which is not a URL", remedy=_REPORT
             ) from None
 
     @staticmethod
@@ -159,7 +159,7 @@ class MetadataFetch:
         except ConfigurationError:
             found = None
         if found != origin:
-            problem = f"{document} redirects to another origin, {quoted(found or target)}"
+            problem = f"{document} redirects to another origin, {shown_url(found or target)}"
             raise ProtocolError(problem, remedy=_REPORT)
 
 

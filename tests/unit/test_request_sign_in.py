@@ -494,7 +494,7 @@ def test_a_user_who_does_nothing_is_waited_for_in_vain() -> None:
     with hold:
         began = world.clock()
         error = world.required(world.how(ask))
-        must_show(error, "300")
+        must_show(error, "300", "error.authorization.url")
         assert error.reason == "missing"
         assert error.authorization is not None
         assert world.clock() - began == pytest.approx(300)

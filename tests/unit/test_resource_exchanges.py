@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 from support.errors import raises
@@ -42,9 +43,9 @@ def test_the_newest_callable_of_a_subject_has_a_source_of_its_own() -> None:
     assert source.subject == "alice"
 
 
-def test_a_pickle_has_no_assertion() -> None:
+def test_a_pickle_has_no_assertion(tmp_path: Path) -> None:
     """Another process finds the grant in the store, and needs the assertion again only for a renewal."""
-    api = ProtectedResource(URL, store="sqlite:///tokens.db")
+    api = ProtectedResource(URL, store=f"sqlite:///{tmp_path}/tokens.db")
     for source in (api.for_assertion(assertion="secret.of.mine"), exchanged(api, "secret.of.mine")):
         pickled = pickle.dumps(source)
         assert b"secret.of.mine" not in pickled
