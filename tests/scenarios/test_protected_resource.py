@@ -350,6 +350,7 @@ def test_a_restart_needs_no_second_sign_in(site: ProtectedSite, users: Users, tm
     assert list(ProtectedResource(site.url(), store=opened()).subjects()) == ["me"]
 
 
+@pytest.mark.deep
 def test_eight_processes_share_one_registration_and_one_sign_in(site: ProtectedSite, tmp_path: Path) -> None:
     """Processes that start at the same moment, with five requests each; the next ones need neither."""
 
