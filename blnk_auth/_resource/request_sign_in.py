@@ -20,6 +20,7 @@ It never renews a token, and never decides whether a request needs a sign-in.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 
@@ -64,6 +65,12 @@ class RequestSignIn:
                 f'sign_in must be None, "browser" or a callable, not {quoted(how)}',
                 parameter="sign_in",
                 remedy="pass a function that gets the AuthorizationRequest and returns the callback URL",
+            )
+        if inspect.iscoroutinefunction(how):
+            raise ConfigurationError(
+                "sign_in is an async function, and it is called on a thread of its own, without an event loop",
+                parameter="sign_in",
+                remedy="pass a plain function; it may call asyncio.run() itself",
             )
         if not is_number(timeout) or not 0 < timeout <= PENDING_LIFETIME:
             raise ConfigurationError(

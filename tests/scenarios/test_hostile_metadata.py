@@ -32,7 +32,7 @@ from blnk_auth._protocol.http_messages import Package
 from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth._resource.learned import Learned
 from blnk_auth._resource.learning import learn
-from blnk_auth._transport.metadata_fetch import MOST_BYTES, MOST_DOCUMENTS, MetadataFetch
+from blnk_auth._transport.metadata_fetch import MetadataFetch
 from blnk_auth._transport.network import Network
 
 OWN_PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -90,7 +90,7 @@ def test_a_resource_is_learned_without_a_credential(package: Package, site: Prot
     "body",
     [
         pytest.param(Reply(200, b'{"resource": "' + b"x" * 5_000_000 + b'"}'), id="5 MB"),
-        pytest.param(Reply(200, b'{"a": "' + b"x" * (MOST_BYTES - 8) + b'"}'), id="one byte too long"),
+        pytest.param(Reply(200, b'{"a": "' + b"x" * (65_536 - 8) + b'"}'), id="one byte too long"),
         pytest.param(Reply(200, endless()), id="endless"),
         pytest.param(Reply(200, gzip.compress(b" " * 5_000_000), {"Content-Encoding": "gzip"}), id="a bomb"),
         pytest.param(Reply(200, b"<html>", {"Content-Type": "text/html"}), id="HTML"),
@@ -114,7 +114,7 @@ def test_a_document_of_64_kilobytes_is_read(package: Package, site: Protected) -
     """The limit is exact."""
     site.publish()
     body = json.dumps(own_document(site.origin)).encode()
-    site.answers[OWN_PATH] = Reply(200, body.ljust(MOST_BYTES))
+    site.answers[OWN_PATH] = Reply(200, body.ljust(65_536))
     assert learned_at(site.origin, package) is not None
 
 
@@ -199,7 +199,7 @@ def test_five_documents_are_read_and_no_more(package: Package, site: Protected) 
         site.answers[f"/{number}/.well-known/openid-configuration"] = server_document("https://evil.test")
     with raises(ConfigurationError, parameter="issuer", shows=tuple(servers)):
         learned_at(site.origin, package)
-    assert len([request for request in site.received if request.path in site.answers]) == MOST_DOCUMENTS
+    assert len([request for request in site.received if request.path in site.answers]) == 5
 
 
 def test_the_resource_itself_is_asked_for_its_head_only(package: Package, site: Protected) -> None:

@@ -27,8 +27,11 @@ from blnk_auth._protocol import discovery
 from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth._renewal.store_keys import resource_key
 from blnk_auth._resource import learning
-from blnk_auth._resource.known import LIFETIME, MOST_KEPT, KnownResources
+from blnk_auth._resource.known import KnownResources
 from blnk_auth._resource.learning import learn
+
+LIFETIME = 3600.0
+"""How long what was learned is used without asking again, in seconds."""
 
 
 def test_what_was_learned_is_used_while_no_document_can_be_read() -> None:
@@ -133,7 +136,7 @@ def test_at_most_256_resources_are_kept_in_a_process() -> None:
     """Those that were learned longest ago are read from the store again."""
     store = ScriptedStore()
     server = {SERVER_DOCUMENT: server_document()}
-    for number in range(MOST_KEPT + 1):
+    for number in range(257):
         origin = f"https://api{number}.test"
         document = resource_document(resource=origin)
         at = f"{origin}/.well-known/oauth-protected-resource"

@@ -119,6 +119,17 @@ def test_what_asks_nobody_is_refused(how: Any) -> None:
         RequestSignIn(how)
 
 
+async def ask_in_a_loop(_request: AuthorizationRequest) -> str:
+    raise AssertionError("it is refused before anybody is asked")
+
+
+def test_an_async_function_is_refused_before_anybody_is_asked() -> None:
+    """The mistake of a program that is async itself: nothing would await what it returns."""
+    how: Any = ask_in_a_loop
+    with raises(ConfigurationError, parameter="sign_in", shows="asyncio.run"):
+        RequestSignIn(how)
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 601, float("nan"), True, "300", None])
 def test_a_time_that_cannot_be_waited_is_refused(timeout: Any) -> None:
     with raises(ConfigurationError, parameter="sign_in_timeout"):
