@@ -76,7 +76,7 @@ class AuthorizationServer:
         self.code_lifetime: float = CODE_LIFETIME
         self.refresh_idle_lifetime: float = math.inf
         """Seconds without use after which a refresh token expires."""
-        self.clients = RegisteredClients()
+        self.clients: RegisteredClients = RegisteredClients()
         self.name_access_token: Callable[[Grant, float], str] = _opaque_access_token
         """Makes the access token of a grant that expires at the given time."""
         self._clock = clock

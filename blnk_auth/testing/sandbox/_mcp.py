@@ -66,7 +66,7 @@ class MCP:
         self._server = server
         self._origin = origin
         self._count = count
-        self.clients = McpClients(server, clock=clock, scope=READ, on_issue=on_issue)
+        self.clients: McpClients = McpClients(server, clock=clock, scope=READ, on_issue=on_issue)
         """How clients become known to it, with switches."""
         self._page = AuthorizationPage(server, _Rules(self, server), issuer=origin)
         self._workspace = Workspace()
