@@ -303,6 +303,15 @@ def test_a_sign_in_may_stay_in_the_memory_of_a_process_that_does_not_use_it() ->
     assert judge_books(books).failures == []
 
 
+@pytest.mark.parametrize(("began", "is_reported"), [(0.5, False), (2.0, True)], ids=["at the same time", "one after"])
+def test_of_two_sign_ins_at_the_same_time_either_may_stay(began: float, is_reported: bool) -> None:
+    """The one that is saved last stays. One that ended before the other began is replaced by it."""
+    books = quiet()
+    _lost_sign_in(books)
+    _call(books, op="sign in", subject=subject_of(3), result="r-3-0-abc", began=began, t=began + 1.0)
+    assert len(judge_books(books).failures) == is_reported
+
+
 def test_a_process_that_did_not_run_gets_more_time() -> None:
     """A call in a process that was stopped meanwhile is not past its deadline."""
     books = quiet()

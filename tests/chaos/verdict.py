@@ -199,7 +199,7 @@ def _sign_ins(books: Books) -> Iterator[str]:
         saves = [each for each in books.saves.get((signed_in, 0), ()) if not each["failure"]]
         if not saves and _stayed_in_memory(books, call):
             continue
-        if _was_rolled_back(books, call["subject"], saves):
+        if _was_rolled_back(books, call["subject"], saves) or _met_another(books, call, record["grant"]):
             continue
         yield (
             f"{call['subject']}: signed in as grant {signed_in} at {call['t'] - books.began:.3f} s, and grant "
@@ -211,6 +211,15 @@ def _was_rolled_back(books: Books, subject: str, saves: list[Line]) -> bool:
     """Whether a backup was put back that does not have what was saved then."""
     windows = [each for each in books.store_faults[store_of(subject)] if each.what == RESTORED]
     return any(each.since < save["t"] < each.until for each in windows for save in saves)
+
+
+def _met_another(books: Books, call: Line, grant: int) -> bool:
+    """Whether the user was signing in as that grant too at the same time: the one that is saved last stays."""
+    return any(
+        each["op"] == "sign in" and (each["result"] or "").startswith(f"r-{grant}-") and each["began"] < call["t"]
+        for each in books.calls
+        if each["subject"] == call["subject"] and call["began"] < each["t"]
+    )
 
 
 def _stayed_in_memory(books: Books, call: Line) -> bool:
