@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from support.clients import Kind, through_every_client
+from support.clients import HTTPX, Kind, through_every_client
 from support.documents import resource_document, server_document, serving
 from support.errors import must_show
 from support.protected_site import Users
@@ -122,3 +122,17 @@ def test_a_bad_description_is_an_error_that_names_the_document_and_the_member(
     assert users.asked == 0
     assert {request.method for request in site.received} == {"GET"}
     assert all(request.authorization is None for request in site.received)
+
+
+def test_a_description_that_could_not_be_read_is_not_asked_for_again_with_each_request(site: Described) -> None:
+    """A program that sends many requests does not disturb a server that is down. Time stands still here."""
+    site.answers[OWN] = Reply(503)
+    source = ProtectedResource(f"{site.origin}/mcp", clock=lambda: 1_700_000_000.0).for_subject("me")
+    asked = list[int]()
+    with HTTPX.open(source) as http:
+        for _ in range(3):
+            with pytest.raises(TemporarilyUnavailable):
+                http.get(f"{site.origin}/mcp")
+            asked.append(len(site.received))
+    assert asked[0] > 0
+    assert asked == asked[:1] * 3

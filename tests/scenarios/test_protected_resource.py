@@ -95,6 +95,7 @@ def test_nobody_is_asked_if_the_api_accepts_the_request_without_a_token(
     site.is_protected = False
     with kind.open(source_at(site, users)) as http:
         assert http.get(site.url()).status == 200
+        assert users.asked == 0
         site.is_protected = True
         assert http.get(site.url()).status == 200
     assert users.asked == 1
