@@ -136,6 +136,21 @@ def test_a_rejected_token_is_refreshed_for_the_same_resource(site: ProtectedSite
     assert not site.server.replayed
 
 
+def test_an_api_that_rejects_many_tokens_is_asked_for_its_documents_once_a_minute(
+    site: ProtectedSite, users: Users
+) -> None:
+    """It may name another server by now."""
+    document, now = "/.well-known/oauth-protected-resource/mcp", [1_700_000_000.0]
+    with HTTPX.open(source_at(site, users, clock=lambda: now[0])) as http:
+        assert http.get(site.url()).status == 200
+        learned = len(site.requests_to(document))
+        for _ in range(3):
+            now[0] += 25
+            site.server.revoke_access_tokens()
+            assert http.get(site.url()).status == 200
+    assert len(site.requests_to(document)) == learned + 1
+
+
 @through_every_client
 def test_an_ended_grant_is_signed_in_again(site: ProtectedSite, users: Users, kind: Kind) -> None:
     """The refusal of the refresh leads to another sign-in inside the same request, of the same client."""
