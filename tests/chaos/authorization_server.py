@@ -44,7 +44,7 @@ class BookkeepingServer(AuthorizationServer):
 
     def __init__(self, *, lifetime: float, grace: Callable[[str], float], note: Note) -> None:
         super().__init__(clock=time.time, lifetime=lifetime)
-        self.register(CLIENT)
+        self.clients.add(CLIENT)
         self.grants: list[Grant] = []
         self.generations: list[int] = []
         """For each grant, by number, how many pairs it has had."""
