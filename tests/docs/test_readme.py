@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import subprocess
@@ -141,6 +142,7 @@ def read_along(text: str, *, name: str, directory: Path) -> str:
     with contextlib.ExitStack() as session:
         session.enter_context(contextlib.chdir(directory))
         session.enter_context(contextlib.redirect_stdout(screen))
+        session.enter_context(logging_as_before())
         names: dict[str, Any] = {"__name__": "__main__"}
         if any(block.needs_sandbox for block in blocks):
             sandbox = session.enter_context(Sandbox(redirect_uri=REDIRECT_URIS))
@@ -201,6 +203,19 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextlib.contextmanager
+def logging_as_before() -> Iterator[None]:
+    """Levels and handlers put back afterwards: other tests run in this process, and a reader ends theirs."""
+    loggers = logging.getLogger(), logging.getLogger("blnk_auth")
+    before = [(each, each.level, list(each.handlers)) for each in loggers]
+    try:
+        yield
+    finally:
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
 
 
 def alice_at(screen: io.StringIO, sandbox: Sandbox) -> Callable[[str], str]:

@@ -125,7 +125,7 @@ def test_a_bad_description_is_an_error_that_names_the_document_and_the_member(
 
 
 def test_a_description_that_could_not_be_read_is_not_asked_for_again_with_each_request(site: Described) -> None:
-    """A program that sends many requests does not disturb a server that is down. Time stands still here."""
+    """A program that sends many requests does not disturb a server that is down. The clock is fixed here."""
     site.answers[OWN] = Reply(503)
     source = ProtectedResource(f"{site.origin}/mcp", clock=lambda: 1_700_000_000.0).for_subject("me")
     asked = list[int]()
