@@ -108,7 +108,8 @@ def check_callback(callback: Callback, provider: Provider) -> None:
         raise ProtocolError(
             "callback_url has no iss, although this provider has sends_iss=True, so it may come from another server",
             parameter="callback_url",
-            remedy="start the sign-in again; if the provider sends no iss, switch sends_iss off for it",
+            remedy="start the sign-in again; if the server never sends iss, correct the provider's sends_iss, or "
+            "report that its metadata is wrong",
         )
 
 
@@ -124,7 +125,8 @@ def _check_issuer(issuer: str, provider: Provider) -> None:
         raise ProtocolError(
             "callback_url: iss names another authorization server than this provider's issuer",
             parameter="callback_url",
-            remedy="start the sign-in again, and if it is the right server, correct the provider's issuer",
+            remedy="start the sign-in again; if it is the right server, correct the provider's issuer, or report "
+            "that its metadata is wrong",
         )
 
 

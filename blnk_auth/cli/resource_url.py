@@ -1,8 +1,8 @@
 """A URL in the place of a profile: an API that describes by itself how to sign in (RFC 9728), such as an MCP server.
 
-Used by `login`, `token` and `request`. It promises that the options of every client mean what they mean with a profile,
-that an option which has no meaning here is refused, and that a URL needs no configuration file. It never asks a user:
-`login` does.
+Used by `login`, `token`, `request` and `logout`. It promises that the options of every client mean what they mean with
+a profile, that an option which has no meaning here is refused, and that a URL needs no configuration file. It never
+asks a user: `login` does.
 """
 
 from __future__ import annotations
@@ -84,6 +84,12 @@ def source_at(profile: Profile, resource: ProtectedResource, *, itself: bool) ->
     if itself:
         return resource.for_itself(scope=profile.scope, audience=profile.audience)
     return resource.for_subject(profile.subject or USUAL_SUBJECT)
+
+
+def stored_client_at(resource: ProtectedResource) -> RegisteredClient | None:
+    """The client that is stored for the API; None if nothing is. No server is asked. Raises `StoreError`."""
+    state = resource._state  # pyright: ignore[reportPrivateUsage]  # of this package
+    return state.operations.begin(lambda _events: state.stored_client()).wait(state.wait_timeout)
 
 
 def client_at(resource: ProtectedResource) -> RegisteredClient:

@@ -1,4 +1,4 @@
-"""A URL in the place of a profile: `login URL`, `token URL` and `request URL`, at an API that describes its sign-in."""
+"""A URL in the place of a profile: `login`, `token`, `request` and `logout`, at an API that describes its sign-in."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def test_the_token_and_the_headers(cli: CommandLine) -> None:
     assert (elsewhere.exit_code, elsewhere.stdout) == (2, "")
     bob = cli.run("token", "--json", "--subject", "bob", api(cli))
     assert json.loads(bob.stderr)["error"]["remedy"] == f"sign in with: blnk-auth login --subject bob {api(cli)}"
+
+
+def test_logout_ends_the_sign_in(cli: CommandLine) -> None:
+    """The tokens are revoked and deleted. Nothing is asked, and no client is registered, where nothing is stored."""
+    never = cli.run("logout", api(cli))
+    assert (never.exit_code, "nothing is stored for this URL" in never.stderr) == (1, True)
+    assert cli.sandbox is not None
+    assert cli.sandbox.requests == ()
+    assert cli.run("login", api(cli)).exit_code == 0
+    assert cli.run("logout", api(cli)).stdout == "me: revoked and forgotten\n"
+    assert cli.run("token", api(cli)).exit_code == 1
+    assert cli.run("logout", api(cli)).exit_code == 1
+    assert cli.run("login", api(cli)).exit_code == 0
+    assert cli.run("logout", "--forget", "--profile", api(cli)).stdout.startswith("me: forgotten here")
 
 
 def test_the_profile_counts_where_there_is_one(cli: CommandLine) -> None:
