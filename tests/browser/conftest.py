@@ -103,11 +103,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:
     """Wait until it holds. An element that the page replaces meanwhile is looked up again."""
-    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
     from selenium.webdriver.support.ui import WebDriverWait
 
     ignored = (StaleElementReferenceException,)
-    WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
+    try:
+        WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
+    except TimeoutException:
+        raise AssertionError(f"in vain: {browser.current_url} shows {browser.page_source[:2000]}") from None
 
 
 def keep(browser: WebDriver, directory: Path, name: str) -> None:

@@ -73,7 +73,9 @@ def begin(sandbox: Sandbox, pool: ThreadPoolExecutor, **settings: Any) -> tuple[
 def decide(browser: WebDriver, url: str, decision: str) -> None:
     """Open the sandbox's page, click, and wait for the page that the redirects end on."""
     browser.get(url)
-    browser.find_element("css selector", f"button[value={decision}]").click()
+    button = browser.find_element("css selector", f"button[value={decision}]")
+    # By a script: on a busy machine, a click of the mouse is lost if the browser has not drawn the page yet.
+    browser.execute_script("arguments[0].click()", button)
     wait_until(browser, lambda: "/done/" in browser.current_url)
     wait_until(browser, lambda: browser.execute_script("return document.readyState") == "complete")
 
