@@ -13,8 +13,8 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 
-# Directories count too, so that a deleted file is noticed.
-SOURCES := $(shell find blnk_auth docs -name __pycache__ -prune -o -print) pyproject.toml hatch_build.py README.md LICENSE
+# Directories count too, so that a deleted file is noticed. `docs/.`, because `docs` is a target here.
+SOURCES := $(shell find blnk_auth docs/. -name __pycache__ -prune -o -print) pyproject.toml hatch_build.py README.md LICENSE
 
 CLIENTS := $(VENV)/clients
 CLIENT_PIP := $(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
