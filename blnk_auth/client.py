@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, ClientSecret
 from ._protocol.signing import PrivateKey, SigningAlgorithm
 from ._renewal.authorization_grants import ClientCredentialsGrant
 from ._renewal.client_settings import checked_state
 from ._renewal.client_state import ClientState
+from ._renewal.closing import ClosesConnections
 from ._renewal.pickled_client import grant_of, settings_of, shared_state
 from ._sign_in.client_exchanges import ClientExchanges
 from ._sign_in.client_many_grants import ClientManyGrants
@@ -33,7 +33,7 @@ __all__ = ["OAuthClient", "SigningAlgorithm"]
 
 
 @clears_locals
-class OAuthClient(ClientSignIns, ClientExchanges, ClientManyGrants):
+class OAuthClient(ClosesConnections, ClientSignIns, ClientExchanges, ClientManyGrants):
     """A client that is registered at one provider. Make one for each registration and keep it.
 
     May be used from any number of threads, event loops and tasks. Copying it gives the same client. It keeps idle
@@ -227,26 +227,6 @@ class OAuthClient(ClientSignIns, ClientExchanges, ClientManyGrants):
         the application's. For `async with`: `aclose`.
         """
         self._state.network.kept.close()
-
-    async def aclose(self) -> None:
-        """The same as `close`, for asyncio and trio."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __copy__(self) -> OAuthClient:
         return self

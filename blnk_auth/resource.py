@@ -8,13 +8,13 @@ promises that nothing is asked before it is needed. It never reads a store or se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, ClientSecret
 from ._protocol.client_metadata import ClientMetadata
 from ._protocol.http_values import checked_audience, checked_token_parameters, joined_scope
 from ._protocol.signing import PrivateKey, SigningAlgorithm
+from ._renewal.closing import ClosesConnections
 from ._renewal.pickled_client import grant_of
 from ._resource.asking import SignIn
 from ._resource.pickled_resource import settings_of
@@ -39,7 +39,7 @@ __all__ = ["ClientMetadata", "ProtectedResource", "SignIn"]
 
 
 @clears_locals
-class ProtectedResource(ResourceSignIns, ResourceExchanges):
+class ProtectedResource(ClosesConnections, ResourceSignIns, ResourceExchanges):
     """An API that describes by itself how to sign in (RFC 9728). Make one for each API and keep it.
 
     It asks the API for its metadata when a token is first needed, and its authorization server for its own (RFC 8414).
@@ -217,26 +217,6 @@ class ProtectedResource(ResourceSignIns, ResourceExchanges):
     def close(self) -> None:
         """Close the connections that are kept for the next request. Optional; see `OAuthClient.close`."""
         self._state.close()
-
-    async def aclose(self) -> None:
-        """The same as `close`, for asyncio and trio."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- copies and pickles ------------------------------------------------------------------------------------------
 

@@ -15,4 +15,5 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `authorization_grants`, `presenting_grants`: whose token it is, and how it is asked for. `attempt`: the registered
   client at the moment when it asks. `stored_record`, `store_keys`: the stored form of a token, and its key.
 * `client_settings`, `pickled_client`: the checked settings of an `OAuthClient`, and which of them a pickle contains.
+* `closing`: clients and resources close their connections at the end of a block.
 """
