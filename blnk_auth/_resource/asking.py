@@ -5,6 +5,7 @@ Used by `request_sign_in`, which waits for it and decides who asks. What this fi
 * The thread is a daemon: a callable that never returns does not keep the program from ending.
 * The exchange of the code runs on a worker thread, as in every sign-in, so its tokens are stored in any case.
 * A callable that returns late, after everybody has stopped waiting for it, still signs the user in.
+* A browser that has come back gets its page, also if nobody waits any more: the store has the tokens before that.
 
 It never reads or changes the record of who asks.
 """
@@ -81,7 +82,7 @@ class Asking:
                 remedy="pass a callable that shows the user request.url, and returns the callback URL",
             )
 
-        return cls(work, interactive.stop)
+        return cls(work, interactive.stop_waiting)
 
     @classmethod
     def of_callable(
@@ -117,7 +118,7 @@ class Asking:
         threading.Thread(target=run, args=(self._run,), name="blnk-auth sign-in", daemon=True).start()
 
     def stop(self) -> None:
-        """End it early, if that is possible: a browser's listener is closed, a callable is not interrupted."""
+        """Nobody waits any more: a listener whose browser has not come back is closed. A callable is not interrupted."""
         if self._stop is not None:
             self._stop()
 

@@ -115,6 +115,17 @@ class InteractiveSignIn:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._main.cancel)
 
+    def stop_waiting(self) -> None:
+        """End it if the browser has not come back. One that has still gets its page. May be called from any thread."""
+        if self._loop is None:
+            self.stop()
+        else:
+            self._in_loop(self._stop_unless_returned)
+
+    def _stop_unless_returned(self) -> None:
+        if not self._callback.done():
+            self.stop()
+
     def _work(self, _events: list[Event]) -> CurrentToken:
         listening = self._listen()
         try:

@@ -110,7 +110,8 @@ def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:
     try:
         WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(lambda _: holds())
     except TimeoutException:
-        raise AssertionError(f"in vain: {browser.current_url} shows {browser.page_source[:2000]}") from None
+        shown = browser.execute_script("return document.body.innerText")
+        raise AssertionError(f"in vain: {browser.current_url} shows {shown[:2000]}") from None
 
 
 def keep(browser: WebDriver, directory: Path, name: str) -> None:

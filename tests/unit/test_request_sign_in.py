@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 from support.errors import must_show, raises
 from support.limits import PATIENCE
@@ -28,10 +31,13 @@ from blnk_auth import (
     Token,
 )
 from blnk_auth._renewal.cached_token import CachedToken
+from blnk_auth._renewal.client_state import ClientState
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._renewal.store_keys import pending_key
 from blnk_auth._resource.pending_requests import LEASE, SHARED_FOR, Asked, Begun, PendingRequest, PendingRequests
 from blnk_auth._resource.request_sign_in import RequestSignIn
+from blnk_auth._sign_in import interactive
+from blnk_auth._sign_in.finish_authorization import finish_patiently
 
 Waits = Callable[[threading.Event, float], bool]
 
@@ -478,6 +484,39 @@ def test_a_browser_needs_a_redirect_uri_of_this_machine() -> None:
     with raises(ConfigurationError, parameter="redirect_uri"):
         world.sign_in(world.how("browser", wait=until_done))
     assert not world.pending().is_asked(world.clock())
+
+
+@pytest.mark.real
+def test_a_request_that_goes_on_leaves_the_browser_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request finds the tokens in the store before the browser has got its page."""
+    world = Requests(redirect_uri="http://127.0.0.1/callback")
+    opened: queue.Queue[str] = queue.Queue()
+    stored, found = threading.Event(), threading.Event()
+
+    async def finish(state: ClientState, callback_url: str) -> CurrentToken:
+        current = await finish_patiently(state, callback_url)
+        stored.set()
+        assert await asyncio.to_thread(found.wait, PATIENCE)
+        return current
+
+    def come_back() -> httpx.Response:
+        sent = {name: values[0] for name, values in parse_qs(urlsplit(opened.get(timeout=PATIENCE)).query).items()}
+        callback = f"{sent['redirect_uri']}?{urlencode({'code': 'c0de', 'state': sent['state']})}"
+        return httpx.get(callback, follow_redirects=True, timeout=PATIENCE, trust_env=False)
+
+    def open_browser(url: str) -> bool:
+        opened.put(url)
+        return True
+
+    monkeypatch.setattr(interactive, "finish_patiently", finish)
+    monkeypatch.setattr(interactive, "_opened_in_browser", open_browser)
+    world.server.will(pair(1))
+    with ThreadPoolExecutor(1) as browser:
+        page = browser.submit(come_back)
+        how = world.how("browser", wait=lambda _done, _seconds: not stored.wait(PATIENCE))
+        assert world.sign_in(how).token.access_token == "at1"
+        found.set()
+        assert "You are signed in" in page.result(PATIENCE).text
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
