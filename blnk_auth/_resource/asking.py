@@ -118,7 +118,10 @@ class Asking:
         threading.Thread(target=run, args=(self._run,), name="blnk-auth sign-in", daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody waits any more: a listener whose browser has not come back is closed. A callable is not interrupted."""
+        """Called when nobody waits any more: a listener whose browser has not come back is closed.
+
+        A callable is not interrupted.
+        """
         if self._stop is not None:
             self._stop()
 
