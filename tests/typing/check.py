@@ -40,7 +40,7 @@ RESULTS = {
     "exchange-tokens": "sandbox testing.Sandbox, acme Provider, client OAuthClient, source TokenSource",
     "fastapi": "client OAuthClient",
     "flask": "client OAuthClient",
-    "go-live": "client OAuthClient, sandbox testing.Sandbox",
+    "go-live-with-a-provider": "client OAuthClient, sandbox testing.Sandbox",
     "keep-grants-alive": "sandbox testing.Sandbox",
     "move-tokens": "old MemoryStore, new EncryptedStore, report stores.CopyReport",
     "open-finance-sign-in": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
