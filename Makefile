@@ -60,10 +60,10 @@ coverage: $(LOCKED)
 	@$(BIN)/coverage report
 
 # Writes again what tests compare: every public name, every error message, the tests of each known failure, and the
-# picture of the imports. Look at the difference before you commit it.
+# picture of the imports; and docs/llms.txt. Look at the difference before you commit it.
 snapshots: $(LOCKED)
 	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
-	  tests/support/architecture.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
+	  tests/support/architecture.py tools/llms.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server and conformance suites from npm.
 test-clients: $(CLIENTS)/.installed test-niquests
@@ -147,9 +147,10 @@ lock: $(LOCKED)
 	@! grep -n '://' requirements/*.txt
 
 # The site, in site/. A warning, a link or an anchor that leads nowhere, and a name that does not exist end it. The tests
-# run the examples of its pages.
+# run the examples of its pages. Beside each page is its Markdown, which llms.txt links to.
 docs: $(SITE)/.locked
 	@$(SITE)/bin/zensical build --clean --strict
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tools/llms.py site
 
 # The same while you write, at http://localhost:8000.
 docs-serve: $(SITE)/.locked

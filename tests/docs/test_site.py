@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from support.prose import ROOT
+from support.scripts import script
 
 import blnk_auth
 
@@ -55,3 +56,8 @@ def test_every_public_name_is_in_the_reference() -> None:
     # A module that is a member of another has a heading of its own.
     assert public - documented - {"store_contract"} == set()
     assert len(public) > 100
+
+
+def test_llms_txt_agrees_with_the_pages() -> None:
+    """Every page with its title and its first sentence, as they are now. If not: `make snapshots`."""
+    assert (DOCS / "llms.txt").read_text("utf-8") == script("tools/llms.py").index()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -10,27 +9,17 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from support.limits import PATIENCE
+from support.scripts import script
 
 import blnk_auth
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(blnk_auth.__file__).parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-
-
-def script(path: str) -> ModuleType:
-    """A file outside the package, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 HOOK, RELEASE = script("hatch_build.py"), script("tools/release.py")

@@ -40,6 +40,7 @@ RESULTS = {
     "exchange-tokens": "sandbox testing.Sandbox, acme Provider, client OAuthClient, source TokenSource",
     "fastapi": "client OAuthClient",
     "flask": "client OAuthClient",
+    "for-assistants": "client OAuthClient, service TokenSource, alice TokenSource",
     "go-live-with-a-provider": "client OAuthClient, sandbox testing.Sandbox",
     "keep-grants-alive": "sandbox testing.Sandbox",
     "move-tokens": "old MemoryStore, new EncryptedStore, report stores.CopyReport",
