@@ -34,7 +34,7 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types docs docs-serve release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types docs docs-serve pictures release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -155,6 +155,10 @@ docs: $(SITE)/.locked
 # The same while you write, at http://localhost:8000.
 docs-serve: $(SITE)/.locked
 	@$(SITE)/bin/zensical serve
+
+# The pictures of the site, and the comparison of its first page: a minute, with Chromium. Look at each before you commit it.
+pictures: $(LOCKED)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.pictures
 
 # Builds and checks what a release has, and stops before anything is published: CONTRIBUTING.md, "Releases".
 release: test

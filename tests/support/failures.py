@@ -1,4 +1,5 @@
-"""`tests/failures.md`: which tests show each known failure. `make snapshots` writes the names of the tests again.
+"""`tests/failures.md`: which tests show each known failure. `make snapshots` writes the names of the tests again,
+and the page of the site that has the same content.
 
 A test shows a failure if its name has the number (`test_f01_...`, `test_trap_01_...`), or its docstring does (`F01`).
 """
@@ -15,8 +16,21 @@ from pathlib import Path
 from blnk_auth.testing.store_contract import SharedStoreContract
 
 FILE = Path(__file__).parents[1] / "failures.md"
+PAGE = FILE.parents[1] / "docs" / "reference" / "known-failures.md"
 _IN_THE_CONTRACT = {"F45": "test_the_lock_of_a_killed_process_is_free"}
 """Tests that authors of stores run too, and that are part of the package, which names no number."""
+
+_HEAD = """\
+# Known failures, and their tests
+
+Failures of libraries of this kind, and the traps that the three providers set.
+They are collected from their source, from measurements and from reports of their users.
+Each entry describes the correct behaviour, and names the tests that show it here, by their file in `tests/`.
+`make test` runs them.
+Unless an entry states something else, refresh tokens rotate, and the server ends the grant when an old one is used.
+This page is made by `make snapshots`.
+
+"""
 
 ENTRY = re.compile(r"^- \*\*(?P<number>F\d\d|Trap \d\d)\*\* (?P<text>[^\n]*)\n((?:  .*\n)*)", re.MULTILINE)
 
@@ -74,6 +88,17 @@ def written() -> str:
     return ENTRY.sub(entry, FILE.read_text("utf-8"))
 
 
+def page(catalogue: str) -> str:
+    """The catalogue as a page, on which each entry is a heading that others link to."""
+    text = "## " + catalogue.partition("\n## ")[2]
+    text = re.sub(r"^### (\w)(.+)$", lambda match: f"## Traps: {match[1].lower()}{match[2]}", text, flags=re.MULTILINE)
+    text = re.sub(r"^- \*\*([^*]+)\*\* (.+)$", r"### \1\n\n\2\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^  - (`.+`) (test_\w+)$", r"- \1 `\2`", text, flags=re.MULTILINE)
+    spaced = re.sub(r"(?<=[^\n])\n(?=#)", "\n\n", text)
+    return f"{_HEAD}{spaced}"
+
+
 if __name__ == "__main__":
     FILE.write_text(written(), "utf-8")
-    sys.stdout.write(f"{FILE.name} is written\n")
+    PAGE.write_text(page(written()), "utf-8")
+    sys.stdout.write(f"{FILE.name} and {PAGE.name} are written\n")

@@ -1,0 +1,10 @@
+"""The pictures of docs/pictures/, and how each is made: `make pictures` makes all of them again.
+
+* `fifty_threads`: the trial that a picture of the first page shows. `crowd`: how it is drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PICTURES = Path(__file__).parents[3] / "docs" / "pictures"

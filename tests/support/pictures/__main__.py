@@ -1,0 +1,22 @@
+"""Makes every picture of docs/pictures/, and the comparison of the first page: `make pictures`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+from support import comparison
+from support.pictures import PICTURES, crowd, fifty_threads
+
+
+def main() -> None:
+    """Run the trials, and write the files."""
+    for library, named in (("blnk_auth", "blnk_auth"), ("authlib", f"authlib {version('authlib')}")):
+        svg = crowd.picture(library, named, fifty_threads.figures(library))
+        (PICTURES / crowd.file_name(library)).write_text(svg, "utf-8")
+    comparison.PAGE.write_text(comparison.with_table(comparison.PAGE.read_text("utf-8")), "utf-8")
+    sys.stdout.write("docs/pictures/ is written\n")
+
+
+if __name__ == "__main__":
+    main()
