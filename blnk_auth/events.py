@@ -8,9 +8,9 @@ Used by everything that renews, stores or attaches a token. What this file promi
 * An event never contains a secret.
 
 The log has each event at level DEBUG. Some are a WARNING, once for each source and reason, since often nothing is
-raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`,
-`consent_ended`, `certificate_expiring`, `certificate_unreadable`, `certificate_missing`, `not_protected` and
-`issuer_changed`.
+raised and they would go unnoticed: `token_withheld`, `rejection_unresolved`, `store_rolled_back`, `step_up_required`
+(unless the request itself asks the user), `consent_ended`, `certificate_expiring`, `certificate_unreadable`,
+`certificate_missing`, `not_protected` and `issuer_changed`.
 """
 
 from __future__ import annotations
@@ -129,9 +129,12 @@ def _warn_once(*event: str) -> None:
     _logger.warning("%s %s %s", *event)
 
 
-def emit(on_event: OnEvent | None, event: Event) -> None:
-    """Log the event and pass it to the callback. If the callback raises, that is logged and not raised again."""
-    if event.name in _WARNINGS:
+def emit(on_event: OnEvent | None, event: Event, *, may_warn: bool = True) -> None:
+    """Log the event and pass it to the callback. If the callback raises, that is logged and not raised again.
+
+    `may_warn`: False where something is done about the event already, so that it is logged at DEBUG in any case.
+    """
+    if may_warn and event.name in _WARNINGS:
         _warn_once(event.name, event.store_key, event.detail)
     else:
         _logger.debug("%s %s %s", event.name, event.store_key, event.detail)

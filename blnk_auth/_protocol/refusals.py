@@ -66,6 +66,12 @@ _WHAT_TO_CHECK: Mapping[str, str] = {
     "invalid_dpop_proof": "dpop (without dpop=True no proof is sent), and this machine's clock",
 }
 
+_ABOUT_THE_GRANT: Mapping[str | None, str] = {
+    "unauthorized_client": "have the operator of the server allow the grant {} for this client_id, or use another "
+    "grant that it allows",
+    "unsupported_grant_type": "use another grant: the server does not offer {}, or not at this token_endpoint",
+}
+"""What to do if the server refuses the grant itself (RFC 6749 section 5.2)."""
 
 _MAY_HAVE_ENDED = (
     "or the grant has ended: if signing in again helps, let judge_refusal of the provider return 'sign_in' for this "
@@ -85,7 +91,13 @@ def verdict_on(refusal: Refusal, judge_refusal: Callable[[Refusal], Verdict | No
 
 
 def what_to_check(
-    status: int, code: str | None, endpoint: str, *, refreshing: bool, presented: str | None = None
+    status: int,
+    code: str | None,
+    endpoint: str,
+    *,
+    refreshing: bool,
+    presented: str | None = None,
+    grant_type: str | None = None,
 ) -> str:
     """The remedy for a refusal that ends no grant.
 
@@ -95,12 +107,15 @@ def what_to_check(
         endpoint: The setting that names the endpoint.
         refreshing: Whether a refresh token was refused.
         presented: The argument with the token or assertion that was presented; None: nothing was.
+        grant_type: The name of the grant that was asked for; None: none was.
     """
     if 300 <= status < 400:
         return f"a redirect is never followed, since it would carry the secrets along; set {endpoint} to the final URL"
     if presented is not None and code == "invalid_request":
         # RFC 8693 section 2.2.2: this is the code for a subject token that is "invalid for any reason".
         return f"check {presented}, which may have expired or be meant for another server, and the type that is named"
+    if grant_type is not None and code in _ABOUT_THE_GRANT:
+        return _ABOUT_THE_GRANT[code].format(grant_type)
     check = _what_to_check(status, code, endpoint)
     # For a refresh token that is no longer valid, many servers send a code of their own, `invalid_request`, or no code.
     if refreshing and code in (None, "invalid_request") and status not in _LASTING_STATUSES:

@@ -27,6 +27,7 @@ MOST_SERVERS = 5
 
 _MOST_SCOPES = 200
 _LONGEST_SCOPE = 4000
+_LONGEST_SHOWN = 300
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 """One scope token (RFC 6749 section 3.3)."""
@@ -132,6 +133,13 @@ def judge_resource(document: Mapping[str, Any], *, at: str, url: str) -> Resourc
     if not is_text(resource):
         raise _wrong(at, "resource", f"is {kind_of(resource)}, not a URL")
     if not is_prefix(resource, url):
+        if is_prefix(_without_query(resource), _without_query(url)):
+            raise ConfigurationError(
+                f"{at}: the member resource is {resource[:_LONGEST_SHOWN]!r}, which has another query than {url!r}",
+                parameter="resource",
+                remedy="pass the URL with the query of the document, if that is the API that you mean, or report this "
+                "to its operator",
+            )
         raise ConfigurationError(
             f"{at}: the member resource is {shown_url(resource)}, which is not {url!r} or a part of its path",
             parameter="resource",
@@ -170,6 +178,10 @@ def is_prefix(resource: str, url: str) -> bool:
 def usable_scopes(listed: Iterable[str]) -> tuple[str, ...]:
     """Those of the scopes that can be asked for, each once; 200 at most."""
     return tuple(dict.fromkeys(each for each in listed if _SCOPE.fullmatch(each)))[:_MOST_SCOPES]
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
 
 
 def _path(parts: SplitResult) -> str:

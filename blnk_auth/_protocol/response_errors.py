@@ -51,6 +51,16 @@ _ENDPOINTS: Mapping[Purpose, str] = {
 _PARAMETERS: Mapping[str, str] = {"use_dpop_nonce": "dpop", "invalid_dpop_proof": "dpop"}
 """The argument that a registered error code is about, where it is one only."""
 
+_GRANT_TYPES: Mapping[Purpose, str] = {
+    "authorization_code": "authorization_code",
+    "refresh_token": "refresh_token",
+    "client_credentials": "client_credentials",
+    "device_code": "device_code",
+    "token_exchange": "token exchange",
+    "jwt_bearer": "jwt-bearer",
+}
+"""What an error calls the grant of a token request."""
+
 PRESENTED: Mapping[Purpose, str] = {"token_exchange": "subject_token", "jwt_bearer": "assertion"}
 """The argument that has what a request presents to the server, in place of a user's sign-in."""
 
@@ -115,7 +125,14 @@ def error_of(
     refreshing = request.purpose == "refresh_token" and (status >= 400 or document is not None)
     endpoint = _ENDPOINTS.get(request.purpose, "token_endpoint")
     presented = PRESENTED.get(request.purpose)
-    remedy = what_to_check(status, registered, endpoint, refreshing=refreshing, presented=presented)
+    remedy = what_to_check(
+        status,
+        registered,
+        endpoint,
+        refreshing=refreshing,
+        presented=presented,
+        grant_type=_GRANT_TYPES.get(request.purpose),
+    )
     if verdict == "configuration":
         parameter = presented if registered == "invalid_request" else _PARAMETERS.get(registered or "")
         return ConfigurationError(answered, remedy=remedy, parameter=parameter, **fields)

@@ -72,15 +72,19 @@ class Operations:
         """Keep an event that happens where none may be emitted, as under a lock of the store, for the next `emit`."""
         self._noted.append(event)
 
-    def emit(self, events: Iterable[Event], *, seconds: float | None = None) -> None:
+    def emit(self, events: Iterable[Event], *, seconds: float | None = None, may_warn: bool = True) -> None:
         """Add the subject and the provider to each event, log it, and pass it to `on_event`.
 
-        `seconds`: how long the operation took; None if that was not measured.
+        Args:
+            events: What happened.
+            seconds: How long the operation took; None if that was not measured.
+            may_warn: Whether these events may be logged as warnings; see `events.emit`.
         """
-        for event in (*self._taken(), *events):
+        for event, warns in (*((each, True) for each in self._taken()), *((each, may_warn) for each in events)):
             known = parse_token_key(event.store_key)
             subject = None if known is None else known[1].subject
-            emit(self._on_event, replace(event, subject=subject, provider=self._provider, seconds=seconds))
+            completed = replace(event, subject=subject, provider=self._provider, seconds=seconds)
+            emit(self._on_event, completed, may_warn=warns)
 
     def _taken(self) -> Iterator[Event]:
         """The events that were noted; each is taken once."""

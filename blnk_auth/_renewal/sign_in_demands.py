@@ -145,13 +145,16 @@ class SignInDemands:
         look = _Look(self, current, sent, package)
         return current.state.flights.join_or_start(key, look.run, lambda: self._after_look(look))
 
-    def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
+    def note(
+        self, demand: Demand, answer: ApiAnswer, sent: CachedToken, *, is_asked: bool = False
+    ) -> SignInRequired | None:
         """Report a demand, once for each cause, and remember it.
 
         Args:
             demand: What `find` found in the response.
             answer: The response.
             sent: The token that the request carried.
+            is_asked: Whether the user is asked to sign in because of it, so that there is nothing to warn of.
 
         Returns:
             The error to raise; None if the user of the library wants the API's response.
@@ -168,7 +171,7 @@ class SignInDemands:
         error = self._error(demand, seen.demands, answer, sent)
         if is_new:
             name: EventName = "step_up_required" if demand.reason == "step_up" else "consent_ended"
-            current.state.operations.emit([Event(name, current.store_key, str(error), error)])
+            current.state.operations.emit([Event(name, current.store_key, str(error), error)], may_warn=not is_asked)
         if seen.demands != before.demands:
             current.state.operations.begin(self._save)
         is_raised = current.grant.needs_user and current.rules.on_demand.get(demand.reason) == "raise"

@@ -330,7 +330,9 @@ def _answer(credential: Credential, sent: CachedToken, rejection: ApiRejection) 
     rules = credential.rules
     is_judged = rejection.status_code in rules.rejection_statuses or rules.judges_consent
     body = (yield rejection.read_body) if rules.reads_rejection_body and is_judged else None
-    scheme = "DPoP" if sent.needs_proof else None
+    # A request without a token may be rejected by the challenge for the token that it is to get.
+    is_for_proof = sent.needs_proof or (sent.header is None and rules.proof is not None)
+    scheme = "DPoP" if is_for_proof else None
     return ApiAnswer(rejection.status_code, rejection.headers, rejection.path, body, scheme=scheme)
 
 

@@ -22,6 +22,8 @@ from ..errors import ConfigurationError, is_number, is_text
 from ..provider import Provider
 
 _OFFLINE_ACCESS = "offline_access"
+_LONGEST_LIST = 300
+"""Characters of a server's list that an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,22 @@ class Learned:
         if names and _OFFLINE_ACCESS in cast("tuple[str, ...]", self.server["scopes_supported"]):
             names = list(dict.fromkeys((*names, _OFFLINE_ACCESS)))
         return " ".join(names) or None
+
+    def check_offered(self, grant_type: str, made_by: str) -> None:
+        """Raise `ConfigurationError` if the server lists its grant types, and this one is not among them.
+
+        Where it lists none, its answer to the request decides. `made_by`: the method that needs the grant, for the
+        error.
+        """
+        listed = cast("tuple[str, ...]", self.server["grant_types_supported"])
+        if listed and grant_type not in listed:
+            raise ConfigurationError(
+                f"{made_by}: the metadata of {self.issuer} lists the grant types {', '.join(listed)[:_LONGEST_LIST]}, "
+                f"and {grant_type} is not among them",
+                parameter=made_by,
+                remedy="use for_subject(), or have the operator of the server offer this grant; if it does, and only "
+                "does not list it, describe the server as the Provider of an OAuthClient",
+            )
 
     def provider(self) -> Provider:
         """The provider that it describes."""

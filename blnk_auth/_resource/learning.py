@@ -3,8 +3,8 @@
 Used by the client of a protected resource, on a worker thread. What this file promises:
 
 * The well-known URLs of the resource are read first, else the challenge of a GET request names the document. The scope
-  that is needed is learned from such a challenge too; from that of an empty POST where a document was found and GET is
-  not accepted. A user's own request is never sent for that.
+  that is needed is learned from such a challenge too. No other method is sent: it might not be safe. Where GET is not
+  challenged, the caller passes the challenge of the user's own request (`resource_token`).
 * A document that the challenge of the user's request names has precedence over them (MCP specification of 2026-07-28).
 * A server is used only if the resource named it: one of five at most, in their order. The one that was used before has
   precedence, so that a changed order ends no sign-in. A resource without metadata is its own server (specification of
@@ -42,7 +42,6 @@ from .._protocol.resource_metadata import (
     well_known_urls,
 )
 from .._transport.addresses import AddressRule
-from .._transport.metadata_fetch import ProbeMethod
 from ..errors import BlnkAuthError, ConfigurationError, ProtocolError, TemporarilyUnavailable
 from ..provider import Provider
 from ..stores._token_store import TokenStore
@@ -50,9 +49,6 @@ from .known import KnownResources
 from .learned import Learned
 
 _known = KnownResources()
-
-_NOT_FOR_GET = (404, 405, 501)
-"""The statuses of a resource that accepts other methods only, as many servers of the Model Context Protocol do."""
 
 
 class Fetch(Protocol):
@@ -62,7 +58,7 @@ class Fetch(Protocol):
 
     def __call__(self, url: str) -> HttpResponse: ...
 
-    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse: ...
+    def probe(self, url: str) -> HttpResponse: ...
 
 
 def learn(
@@ -242,11 +238,7 @@ class _Learning:
     def _scope_of_probe(self) -> ResourceChallenge | None:
         # The document is enough to go on without it.
         with suppress(TemporarilyUnavailable, ProtocolError):
-            response = self._fetch.probe(self._url)
-            if response.status_code in _NOT_FOR_GET:
-                # Its document declares that it is protected, so it also rejects a POST without a token.
-                response = self._fetch.probe(self._url, method="POST")
-            return _challenge_in(response)
+            return self._probe()
         return None
 
     def _from_origin(self, challenge: ResourceChallenge, tried: _Tried) -> Learned:

@@ -28,7 +28,7 @@ from .._renewal.schedule import NEVER_RENEWED
 from .._renewal.single_flight import Flight, SingleFlight
 from .._renewal.store_keys import resource_key
 from .._transport.addresses import AddressRule, Reach
-from .._transport.metadata_fetch import MOST_SECONDS, MetadataFetch, ProbeMethod
+from .._transport.metadata_fetch import MOST_SECONDS, MetadataFetch
 from .._transport.network import transport_for
 from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
 from ..events import Event
@@ -309,7 +309,7 @@ class _Offline:
     def __call__(self, url: str) -> HttpResponse:
         raise _unasked()
 
-    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse:
+    def probe(self, url: str) -> HttpResponse:
         raise _unasked()
 
 

@@ -183,14 +183,14 @@ class ResourceToken:
             return NO_TOKEN
 
     def _waits_for_challenge(self, client: RegisteredClient, package: Package | None) -> bool:
-        """Whether a request is sent without a token before the user is asked, so that its challenge has the scope.
+        """Whether a request is sent without a token before a sign-in is begun, so that its challenge has the scope.
 
         "Use `scope` parameter from the initial `WWW-Authenticate` header in the 401 response, if provided" (MCP
         specification, Scope Selection Strategy): that is the challenge of this request, and `scopes_supported` is used
         only without one. A request that the API accepts without a token needs no sign-in at all.
         """
-        asks = self.request_sign_in is not None and self.request_sign_in.how is not None
-        return asks and package is not None and client.scope is None and not client.learned.was_challenged
+        needs_user = self.request_sign_in is not None
+        return needs_user and package is not None and client.scope is None and not client.learned.was_challenged
 
     def _renew_by_hand(self, rejected: Token | None) -> CachedToken:
         client = self.resource.known_client(None)

@@ -8,6 +8,7 @@ Used by the request flow, as the `demands` of a `ResourceToken`. What this file 
 * That happens once for each request, and three times an hour for each grant, in all processes together.
 * Without `sign_in`, the request raises `SignInRequired` with the reason `step_up`; its `authorization` is where the
   user can be sent. So does a request that cannot be repeated, without asking anybody.
+* With `sign_in`, the event `step_up_required` is not logged as a warning: the user is asked, or the request raises.
 
 Everything else is what `_renewal/sign_in_demands.py` does for every client. It never sends a request.
 """
@@ -48,7 +49,8 @@ class ResourceDemands:
         return self._current.demands.newer_token(sent, package)
 
     def note(self, demand: Demand, answer: ApiAnswer, sent: CachedToken) -> SignInRequired | None:
-        return self._current.demands.note(demand, answer, sent)
+        asks = self._request_sign_in is not None and self._request_sign_in.how is not None
+        return self._current.demands.note(demand, answer, sent, is_asked=asks and demand.reason == "step_up")
 
     def sign_in(self, error: SignInRequired, sent: CachedToken, package: Package) -> Flight[CachedToken] | None:
         if self._request_sign_in is None or error.reason != "step_up":

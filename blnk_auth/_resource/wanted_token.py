@@ -14,6 +14,8 @@ from .._renewal.pickled_client import values_of
 from .._renewal.presenting_grants import PresentingGrant
 from .registered_client import RegisteredClient
 
+_CLIENT_CREDENTIALS = ClientCredentialsGrant.purpose
+
 
 class WantedToken(Protocol):
     """Whose token it is."""
@@ -66,6 +68,7 @@ class OfItself:
         return None
 
     def grant(self, client: RegisteredClient) -> AuthorizationGrant:
+        client.learned.check_offered(_CLIENT_CREDENTIALS, "for_itself")
         return ClientCredentialsGrant.checked(
             client.state.provider,
             client.service_scope(self.scope),

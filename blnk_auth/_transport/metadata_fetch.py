@@ -5,15 +5,14 @@ Used by `_resource/learning.py`; made by the client of a protected resource. Wha
 * 64 KB for each document, five documents, 10 seconds in all, and 20 requests with all redirects.
 * A redirect is followed only within the origin of its document, and three times at most.
 * An address that is not public is refused as `addresses.py` describes.
-* Its requests have no side effects. They are sent through the HTTP package of the caller, so that mocks see them. It
-  never sends a credential.
+* It sends GET requests only, which have no side effects. They are sent through the HTTP package of the caller, so that
+  mocks see them. It never sends a credential.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 from urllib.parse import urljoin
 
 from .._protocol.exchange_log import log_exchange
@@ -32,11 +31,6 @@ MOST_REQUESTS = 20
 
 MOST_SECONDS = 10.0
 """How long all requests of one `MetadataFetch` may take together."""
-
-ProbeMethod = Literal["GET", "POST"]
-
-_NO_SUCH_VERSION = '"blnk-auth-asks-for-the-challenge-only"'
-"""An entity tag that no resource has."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -94,22 +88,19 @@ class MetadataFetch:
         self._documents += response.status_code == 200
         return response
 
-    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse:
-        """The response to a request for the resource itself, without its body and without following redirects.
+    def probe(self, url: str) -> HttpResponse:
+        """The response to a GET request for the resource itself, without its body and without following redirects.
 
-        The request has no side effects. For GET that is the rule (RFC 9110 section 9.2.1). A POST is empty, and has a
-        condition that no resource meets, so that a server must not perform it (RFC 9110 section 13.1.1). A 401 has
-        precedence over the condition (section 13.2.1). The response's body is not read: that of an event stream would
-        not end.
+        It is a GET, because no other method is safe (RFC 9110 section 9.2.1): an API might act on an empty POST, since
+        many servers ignore its conditions. The body is not read: that of an event stream would not end.
 
         Raises:
             ConfigurationError: As for a document.
             ProtocolError: There were too many requests.
             TemporarilyUnavailable: No response came in time.
         """
-        condition = {"If-Match": _NO_SUCH_VERSION} if method == "POST" else {}
-        headers = {"Accept": "application/json, text/event-stream", **condition}
-        return self._send(HttpRequest(method, url, headers, b"", answer_limit=0), url)
+        headers = {"Accept": "application/json, text/event-stream"}
+        return self._send(HttpRequest("GET", url, headers, b"", answer_limit=0), url)
 
     def _get(self, url: str, document: str) -> HttpResponse:
         if self._documents == MOST_DOCUMENTS:

@@ -53,7 +53,7 @@ def learned(answers: Mapping[str, Answer], challenge: ResourceChallenge | None) 
     with only_our_errors():
         found = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW, challenge=challenge)
     for asked in fetch.asked:
-        check_url(asked.removeprefix("GET ").removeprefix("POST "))
+        check_url(asked.removeprefix("GET "))
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.clients import HERD, HTTPX, Kind, body_once, through_every_client
@@ -88,6 +89,32 @@ def test_the_challenge_of_the_request_has_the_scope(site: ProtectedSite, users: 
 
 
 @through_every_client
+def test_without_sign_in_the_error_asks_for_the_scope_of_that_challenge(site: ProtectedSite, kind: Kind) -> None:
+    """It is that of the application's own request: nothing but GET is sent in order to learn."""
+    site.takes_only_posts, site.challenge = True, ', scope="write"'
+    store = MemoryStore()
+    with kind.open(source_at(site, None, store=store)) as http:
+        with pytest.raises(SignInRequired) as caught:
+            http.post(site.url(), json={"n": 1})
+        assert caught.value.authorization is not None
+        assert parse_qs(urlsplit(caught.value.authorization.url).query)["scope"] == ["write"]
+        ProtectedResource(site.url(), store=store).finish_authorization(user(caught.value.authorization))
+        assert http.post(site.url(), json={"n": 2}).status == 200
+    assert site.server.scopes == ["write"]
+    posted = [json.loads(request.body) for request in site.requests_to("/mcp") if request.method == "POST"]
+    assert posted == [{"n": 1}, {"n": 2}]
+
+
+def test_that_challenge_may_be_for_a_bound_token(site: ProtectedSite) -> None:
+    """A client with `dpop` has sent no proof yet, since it has no token (RFC 9449 section 7.1)."""
+    site.takes_only_posts, site.scheme = True, "DPoP"
+    site.server.metadata["dpop_signing_alg_values_supported"] = ["ES256"]
+    with HTTPX.open(source_at(site, None, dpop=True)) as http, pytest.raises(SignInRequired) as caught:
+        http.post(site.url(), json={"n": 1})
+    assert caught.value.authorization is not None
+
+
+@through_every_client
 def test_nobody_is_asked_if_the_api_accepts_the_request_without_a_token(
     site: ProtectedSite, users: Users, kind: Kind
 ) -> None:
@@ -99,6 +126,17 @@ def test_nobody_is_asked_if_the_api_accepts_the_request_without_a_token(
         site.is_protected = True
         assert http.get(site.url()).status == 200
     assert users.asked == 1
+
+
+def test_a_server_that_lists_other_grants_only_gets_no_request_for_the_clients_own_token(site: ProtectedSite) -> None:
+    """The error names the server, its list and the grant; a server that lists nothing is asked."""
+    site.server.metadata["grant_types_supported"] = ["authorization_code", "refresh_token"]
+    shown = (site.server.issuer, "authorization_code, refresh_token", "client_credentials")
+    with raises(ConfigurationError, parameter="for_itself", shows=shown):
+        ProtectedResource(site.url()).for_itself().token()
+    assert site.server.asked["token client_credentials"] == 0
+    site.server.metadata["grant_types_supported"] = []
+    assert ProtectedResource(site.url()).for_itself().token().access_token
 
 
 def test_a_basic_header_does_not_replace_the_client_id() -> None:

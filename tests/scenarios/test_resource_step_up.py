@@ -5,6 +5,7 @@ The API and its authorization server run on loopback. The first sign-in of each 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +116,22 @@ def test_without_sign_in_the_error_has_where_to_send_the_user(site: ProtectedSit
         ProtectedResource(site.url(), store=store).finish_authorization(users(request))
         assert http.get(site.url("/mcp/change")).status == 200
     assert site.server.scopes == ["read", "read write"]
+
+
+def test_only_where_nobody_is_asked_is_it_a_warning(
+    site: ProtectedSite, users: Users, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is the same: without `sign_in` the log has to show it."""
+    caplog.set_level(logging.DEBUG, "blnk_auth")
+    store, events = MemoryStore(), Events()
+    with HTTPX.open(source_at(site, users, store=store, on_event=events)) as http:
+        assert http.get(site.url("/mcp/change")).status == 200
+    with HTTPX.open(source_at(site, None, store=store, on_event=events)) as http, pytest.raises(SignInRequired):
+        http.get(site.url("/mcp/never"))
+    settle()
+    assert events.names.count("step_up_required") == 2
+    levels = [each.levelno for each in caplog.records if each.getMessage().startswith("step_up_required")]
+    assert levels == [logging.DEBUG, logging.WARNING]
 
 
 @through_every_client

@@ -17,7 +17,6 @@ from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth._resource.learned import Learned
 from blnk_auth._resource.learning import learn
 from blnk_auth._transport.addresses import AddressRule
-from blnk_auth._transport.metadata_fetch import ProbeMethod
 
 RESOURCE = "https://api.test/mcp"
 ISSUER = "https://as.test"
@@ -59,13 +58,11 @@ USUAL: Mapping[str, Answer] = {OWN_DOCUMENT: resource_document(), SERVER_DOCUMEN
 class ScriptedFetch:
     """A fetch that opens no socket: it answers from `answers`, by URL, and lists what was `asked` for.
 
-    A document is answered with 200, and an exception is raised. The resource itself answers GET with `probed`, and POST
-    with `posted`.
+    A document is answered with 200, and an exception is raised. The resource itself answers with `probed`.
     """
 
     def __init__(self, answers: Mapping[str, Answer], *, probed: Reply | None = None, url: str = RESOURCE) -> None:
         self.answers = dict(answers)
-        self.posted = Reply(412)
         self.probed = probed or Reply(200)
         self.asked: list[str] = []
         self.addresses = AddressRule(url)
@@ -74,9 +71,9 @@ class ScriptedFetch:
         self.asked.append(url)
         return _response(self.answers.get(url, Reply(404, b"not found")))
 
-    def probe(self, url: str, *, method: ProbeMethod = "GET") -> HttpResponse:
-        self.asked.append(f"{method} {url}")
-        return _response(self.probed if method == "GET" else self.posted)
+    def probe(self, url: str) -> HttpResponse:
+        self.asked.append(f"GET {url}")
+        return _response(self.probed)
 
 
 def _response(answer: Answer) -> HttpResponse:

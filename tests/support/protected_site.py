@@ -176,6 +176,7 @@ class ProtectedSite:
         resources: What a resource names itself, by its path. Missing: its own URL.
         describes: Whether the resources have metadata documents. If not, only their challenge asks for a token.
         challenge: Further parameters of the challenges.
+        scheme: The scheme of the challenges.
         takes_only_posts: Whether every other request is answered with 404, without a challenge.
         redirects: Where paths redirect to, as nothing but a slash at the end may decide.
         needed: The scope that a token needs, by the path of a request; None: one that nobody can get.
@@ -187,6 +188,7 @@ class ProtectedSite:
         self.describes = True
         self.is_protected = True
         self.challenge = ""
+        self.scheme = "Bearer"
         self.takes_only_posts = False
         self.redirects: dict[str, str] = {}
         self.needed: dict[str, str | None] = {}
@@ -234,7 +236,7 @@ class ProtectedSite:
             return Reply(403, b"more", {"WWW-Authenticate": _wants_more(needed or "admin")})
         metadata = f'resource_metadata="{self.url("/.well-known/oauth-protected-resource" + path)}"'
         error = 'error="invalid_token", ' if token else ""
-        return Reply.rejected(f"Bearer {error}{metadata if self.describes else 'realm=mcp'}{self.challenge}")
+        return Reply.rejected(f"{self.scheme} {error}{metadata if self.describes else 'realm=mcp'}{self.challenge}")
 
     def _document(self, path: str) -> Reply:
         return Reply.json(

@@ -61,20 +61,6 @@ def test_else_the_challenge_of_a_get_request_names_it() -> None:
     assert (learned.document, learned.challenge_scope) == (at, "a b")
 
 
-@pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_resource_that_is_not_for_get_shows_its_scope_to_an_empty_post(status: int) -> None:
-    """Only if it has declared that it is protected: another one might accept the request."""
-    fetch = ScriptedFetch(USUAL, probed=Reply(status))
-    fetch.posted = Reply(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token", scope="basic"'})
-    learned = learn(RESOURCE, fetch=fetch, store=MemoryStore(), now=NOW)
-    assert learned is not None
-    assert learned.challenge_scope == "basic"
-    assert fetch.asked == [OWN_DOCUMENT, f"GET {RESOURCE}", f"POST {RESOURCE}", SERVER_DOCUMENT]
-    undeclared = ScriptedFetch({}, probed=Reply(status))
-    assert learn(RESOURCE, fetch=undeclared, store=MemoryStore(), now=NOW) is None
-    assert undeclared.asked == [OWN_DOCUMENT, ROOT_DOCUMENT, f"GET {RESOURCE}"]
-
-
 def test_the_challenge_of_the_users_request_has_precedence() -> None:
     """The specification of 2026-07-28 demands it; no other document is asked for.
 
@@ -145,6 +131,16 @@ def test_a_document_of_another_resource_is_refused(resource: str) -> None:
     named = resource.partition("@")[2] or resource.partition("?")[0]
     with raises(ConfigurationError, parameter="resource", shows=(OWN_DOCUMENT, RESOURCE, named)):
         learned_from({**USUAL, OWN_DOCUMENT: resource_document(resource=resource)})
+
+
+@pytest.mark.parametrize(("mine", "named"), [("?tenant=1", "?tenant=2"), ("", "?tenant=2"), ("/?a=1", "?b=2")])
+def test_another_query_than_that_of_the_document_is_named(mine: str, named: str) -> None:
+    """The error shows both URLs whole, and that it is the query."""
+    url = RESOURCE + mine
+    root = {ROOT_DOCUMENT: {**resource_document(), "resource": RESOURCE + named}, SERVER_DOCUMENT: server_document()}
+    answers = {**root, "https://api.test/.well-known/oauth-protected-resource/mcp" + mine: root[ROOT_DOCUMENT]}
+    with raises(ConfigurationError, parameter="resource", shows=(repr(url), repr(RESOURCE + named), "another query")):
+        learned_from(answers, url=url)
 
 
 @pytest.mark.parametrize(

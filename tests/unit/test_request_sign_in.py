@@ -487,7 +487,7 @@ def test_a_browser_needs_a_redirect_uri_of_this_machine() -> None:
 
 
 @pytest.mark.real
-def test_a_request_that_goes_on_leaves_the_browser_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_continues_leaves_the_browser_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """The request finds the tokens in the store before the browser has got its page."""
     world = Requests(redirect_uri="http://127.0.0.1/callback")
     opened: queue.Queue[str] = queue.Queue()

@@ -192,7 +192,8 @@ def test_the_remedy_is_named() -> None:
     for response, shown in (
         (refusal("invalid_client", 401), ("client_id", "client_auth")),
         (refusal("invalid_scope"), "scope"),
-        (refusal("unauthorized_client"), "unauthorized_client"),
+        (refusal("unauthorized_client"), ("unauthorized_client", "allow the grant refresh_token for this client_id")),
+        (refusal("unsupported_grant_type"), "does not offer refresh_token"),
         (HttpResponse(404, {}, b""), "token_endpoint"),
     ):
         with raises(ConfigurationError, shows=shown) as caught:
