@@ -60,10 +60,11 @@ coverage: $(LOCKED)
 	@$(BIN)/coverage report
 
 # Writes again what tests compare: every public name, every error message, the tests of each known failure, and the
-# picture of the imports; and docs/llms.txt. Look at the difference before you commit it.
+# pictures of docs/explanation/; and docs/llms.txt. Look at the difference before you commit it.
 snapshots: $(LOCKED)
 	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
-	  tests/support/architecture.py tools/llms.py; do PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
+	  tests/support/architecture.py tests/support/pictures.py tools/llms.py; do \
+	  PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server and conformance suites from npm.
 test-clients: $(CLIENTS)/.installed test-niquests

@@ -657,3 +657,14 @@ def test_a_start_does_not_list_the_store_each_time(world: ScriptedWorld) -> None
     counted.client.start_authorization("alice")
     settle()
     assert {prefix: listed.count(prefix) for prefix in listed} == dict.fromkeys(listed, 2)
+
+
+def test_an_id_token_is_handed_on_and_not_read(world: ScriptedWorld) -> None:
+    """Who signs users in by OpenID Connect sends a nonce, gets the ID token as it came, and judges it: nothing here
+    depends on what it claims.
+    """
+    start = world.client.start_authorization("alice", scope="openid", parameters={"nonce": "n-of-the-application"})
+    assert query(start)["nonce"] == "n-of-the-application"
+    world.server.will(pair(1, id_token="not.a.jwt-of-mallory"))
+    source = world.client.finish_authorization(callback(start))
+    assert (source.subject, source.token().extra["id_token"]) == ("alice", "not.a.jwt-of-mallory")
