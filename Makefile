@@ -63,7 +63,7 @@ coverage: $(LOCKED)
 # pictures of docs/explanation/; and docs/llms.txt. Look at the difference before you commit it.
 snapshots: $(LOCKED)
 	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
-	  tests/support/architecture.py tests/support/pictures.py tools/llms.py; do \
+	  tests/support/architecture.py tests/support/diagrams.py tools/llms.py; do \
 	  PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server and conformance suites from npm.

@@ -1,6 +1,6 @@
 """Draws a sequence diagram as SVG: who sends what to whom, from the top to the bottom.
 
-Used by `pictures`, for pages of the documentation. A picture is as wide as a page on a telephone can show with readable
+Used by `diagrams`, for pages of the documentation. A picture is as wide as a page on a telephone can show with readable
 letters, has its own white background for pages that are dark, and needs no script and no font from anywhere.
 """
 

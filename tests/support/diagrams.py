@@ -1,7 +1,7 @@
 """The pictures of docs/explanation/ that show the states of a token, a renewal, a rejection, a sign-in and
 the trust boundaries: `make snapshots` writes them.
 
-Used by tests/docs/test_pictures.py, which compares the calls in them with those that the library really makes.
+Used by tests/docs/test_diagrams.py, which compares the calls in them with those that the library really makes.
 """
 
 from __future__ import annotations

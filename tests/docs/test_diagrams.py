@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from support.diagrams import FOLDER, PICTURES, REJECTION, SIGN_IN, STAMPEDE
 from support.limits import PATIENCE
-from support.pictures import FOLDER, PICTURES, REJECTION, SIGN_IN, STAMPEDE
 from support.prose import ROOT
 from support.scripted import ScriptedWorld
 from support.sequences import WIDTH, Step
