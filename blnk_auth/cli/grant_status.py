@@ -16,14 +16,13 @@ from rich.text import Text
 
 from .._protocol.demands import Demands
 from .._renewal.client_grants import grant_at, grant_keys, stored_record
+from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
 from .._renewal.grant_operations import state_of as current_state
 from .._renewal.presenting_grants import PresentingGrant
 from .._renewal.stored_record import refresh_expiry
 from .._transport.client_certificate import EXPIRY_WARNING
-from ..client import OAuthClient
 from ..errors import ConfigurationError, StoreError
-from .options import state_of
 from .remedies import message_of
 from .terminal import printable, subject_label, time_left
 
@@ -77,9 +76,8 @@ class GrantStatus:
     obtained_by: str | None = None
 
 
-def grant_statuses(client: OAuthClient, only: str | None) -> list[GrantStatus]:
+def grant_statuses(state: ClientState, only: str | None) -> list[GrantStatus]:
     """The status of each grant of this client in its store; with `only`, of that subject's."""
-    state = state_of(client)
     grants = (grant for key in grant_keys(state) if (grant := grant_at(state, key)) is not None)
     wanted = (state.current_token(grant) for grant in grants if only is None or grant.subject == only)
     return [status for current in wanted if (status := _grant_status(current)) is not None]

@@ -1,8 +1,8 @@
 """A URL in the place of a profile: an API that describes by itself how to sign in (RFC 9728), such as an MCP server.
 
-Used by `login`, `token`, `request` and `logout`. It promises that the options of every client mean what they mean with
-a profile, that an option which has no meaning here is refused, and that a URL needs no configuration file. It never
-asks a user: `login` does.
+Used by `login`, `status`, `token`, `request` and `logout`. It promises that the options of every client mean what they
+mean with a profile, that an option which has no meaning here is refused, and that a URL needs no configuration file. It
+never asks a user: `login` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A URL in the place of a profile: `login`, `token`, `request` and `logout`, at an API that describes its sign-in."""
+"""A URL in the place of a profile: `login`, `status`, `token`, `request`, `logout`, at an API that describes itself."""
 
 from __future__ import annotations
 
@@ -66,6 +66,29 @@ def test_the_token_and_the_headers(cli: CommandLine) -> None:
     assert (elsewhere.exit_code, elsewhere.stdout) == (2, "")
     bob = cli.run("token", "--json", "--subject", "bob", api(cli))
     assert json.loads(bob.stderr)["error"]["remedy"] == f"sign in with: blnk-auth login --subject bob {api(cli)}"
+
+
+def test_status_lists_the_users_of_this_api(cli: CommandLine) -> None:
+    """From the store: no server is asked, and nothing is registered. Another API of the server is not listed."""
+    assert cli.sandbox is not None
+    never = cli.run("status", api(cli))
+    assert (never.exit_code, never.stdout) == (1, "")
+    assert f"nobody has signed in at {api(cli)} yet" in never.stderr
+    assert f"blnk-auth login --subject me {api(cli)}" in never.stderr
+    assert cli.sandbox.requests == ()
+    for subject in ("me", "bob"):
+        assert cli.run("login", "--subject", subject, api(cli)).exit_code == 0
+    asked = len(cli.sandbox.requests)
+    listed = json.loads(cli.run("status", "--json", api(cli)).stdout)
+    assert [(each["subject"], each["state"], each["resource"]) for each in listed] == [
+        ("bob", "fresh", api(cli)),
+        ("me", "fresh", api(cli)),
+    ]
+    shown = cli.run("status", "--subject", "bob", "--profile", api(cli))
+    assert (shown.exit_code, "bob" in shown.stdout, "me\n" in shown.stdout) == (0, True, False)
+    assert cli.run("status", "--subject", "eve", api(cli)).exit_code == 1
+    assert cli.run("status", f"{api(cli)}/other").exit_code == 1
+    assert len(cli.sandbox.requests) == asked
 
 
 def test_logout_ends_the_sign_in(cli: CommandLine) -> None:

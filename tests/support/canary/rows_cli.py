@@ -118,6 +118,19 @@ def _requested(arguments: tuple[str, ...], world: World) -> object:
     return terminal.run(*arguments, f"{origin}/x").exit_code
 
 
+def _at_a_url(command: str, world: World) -> object:
+    """At an API that describes its own sign-in, after `login URL`; then with a secret in the URL."""
+    terminal, api = Terminal(world, signed_in=False), f"{world.server.origin}/of/{world.directory.name}/{command}"
+    original = webbrowser.open
+    world.stack.callback(setattr, webbrowser, "open", original)
+    webbrowser.open = lambda url, *_: browse(world, url) or True
+    signed_in = terminal.run("login", "--timeout", "20s", api, BROWSER="x")
+    assert "token" in world.server.faults or signed_in.exit_code == 0, signed_in.output
+    terminal.run(command, f"https://user:{world.secrets.new('secret in a URL', '-._~')}@other.test/x")
+    # The output of `token` is the token.
+    return None if command == "token" else terminal.run(command, api).exit_code
+
+
 def _damaged(world: World) -> object:
     terminal = Terminal(world)
     store = terminal.command_line.client().store
@@ -178,6 +191,9 @@ def _mistaken(arguments: tuple[str, ...], world: World) -> object:
 
 
 _rows()
+for of_url in ("token", "request", "status", "logout"):
+    with_faults = FAULTS[:2] if of_url == "request" else ()
+    add_row(f"blnk-auth {of_url} URL of an API", partial(_at_a_url, of_url), "", failures=with_faults, further=FAULTS)
 
 
 @row("", failures=SOME, further=FAULTS)
