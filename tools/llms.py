@@ -27,6 +27,7 @@ FIRST = "reference/for-assistants.md"
 _SNIPPET = re.compile(r'^( *)--8<-- "([^":]+)(?::([\w-]+))?"$', re.MULTILINE)
 _NAME = re.compile(r"^::: (\S+)\n(?:    .*\n|\n(?=    ))*", re.MULTILINE)
 _MARKS = re.compile(r"^ *<!-- .*? -->\n", re.MULTILINE)
+_SETTINGS = re.compile(r"\A---\n.*?^---\n\s*", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"(.+?[.:?!])(?=\s+[A-Z`*\[]|\s*\n|\s*$)", re.DOTALL)
 # What begins a paragraph that is not prose: a table, a list, a tab, a snippet, a directive, a quotation, HTML.
@@ -112,7 +113,8 @@ def _documented(match: re.Match[str]) -> str:
 
 
 def _text(page: str) -> str:
-    return (DOCS / page).read_text("utf-8")
+    """The page without the settings that one may begin with, between two lines of hyphens."""
+    return _SETTINGS.sub("", (DOCS / page).read_text("utf-8"))
 
 
 def _lowered(sentence: str) -> str:
