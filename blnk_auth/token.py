@@ -29,11 +29,11 @@ __all__ = ["Token"]
 
 _NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
-_EXPIRY_MEMBERS = ("expires_at", "expiresAt", "expiry", "expiry_date", "expires_on")
+EXPIRY_MEMBERS = ("expires_at", "expiresAt", "expiry", "expiry_date", "expires_on")
 """Names in use for the expiry of the access token: authlib and requests-oauthlib, camel case, google-auth and Go,
 Google's Node library, Microsoft."""
 
-_REFRESH_EXPIRY_MEMBERS = ("refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt")
+REFRESH_EXPIRY_MEMBERS = ("refresh_expires_at", "refresh_token_expires_at", "refreshTokenExpiresAt")
 """Names in use for the expiry of the refresh token: ours, and two of other libraries."""
 
 _REFRESH_LIFETIME_MEMBERS = (
@@ -122,11 +122,11 @@ class Token:
         if not isinstance(response, Mapping):
             raise ValueError(f"a token response must be a mapping, not {type(response).__name__}")
         token, _ = read_token(response, received_at=time.time() if now is None else now)
-        expires_at = _expires_at_in(response, _EXPIRY_MEMBERS)
-        refresh_expires_at = _expires_at_in(response, _REFRESH_EXPIRY_MEMBERS)
+        expires_at = _expires_at_in(response, EXPIRY_MEMBERS)
+        refresh_expires_at = _expires_at_in(response, REFRESH_EXPIRY_MEMBERS)
         if refresh_expires_at is not None:
             token = token.replace(refresh_expires_at=refresh_expires_at)
-        if not any(response.get(member) is not None for member in _EXPIRY_MEMBERS):
+        if not any(response.get(member) is not None for member in EXPIRY_MEMBERS):
             return token
         return token.replace(expires_at=expires_at, issued_at=read_seconds(response.get("issued_at")))
 
@@ -204,8 +204,8 @@ def _readable(moment: float | None) -> str:
 
 _KNOWN_MEMBERS = (frozenset(f.name for f in fields(Token)) - {"extra"}) | {
     "expires_in",
-    *_EXPIRY_MEMBERS,
-    *_REFRESH_EXPIRY_MEMBERS,
+    *EXPIRY_MEMBERS,
+    *REFRESH_EXPIRY_MEMBERS,
     *_REFRESH_LIFETIME_MEMBERS,
 }
 
@@ -262,10 +262,10 @@ def _expiry(response: Mapping[str, Any], received_at: float, notes: list[str]) -
     if response.get("expires_in") is not None:
         lifetime = _lifetime(response, "expires_in", notes)
         return None if lifetime is None else received_at + lifetime
-    for member in _EXPIRY_MEMBERS:
+    for member in EXPIRY_MEMBERS:
         if response.get(member) is None:
             continue
-        expires_at = _moment(response[member])
+        expires_at = read_moment(response[member])
         if isinstance(expires_at, str):
             notes.append(f"{member} {expires_at} and was ignored")
         # A moment that is past already is due to a wrong clock rather than to the token.
@@ -342,14 +342,14 @@ def _extra(response: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
 def _expires_at_in(response: Mapping[str, Any], members: Iterable[str]) -> float | None:
     for member in members:
         if response.get(member) is not None:
-            moment = _moment(response[member])
+            moment = read_moment(response[member])
             if isinstance(moment, str):
                 raise ValueError(f"{member} {moment}")
             return moment
     return None
 
 
-def _moment(value: Any) -> float | str | None:
+def read_moment(value: Any) -> float | str | None:
     """UTC epoch seconds; None for the year 1, by which Go means never.
 
     If the value is not a time, a string that states what is wrong, to be written after the member's name.

@@ -20,6 +20,7 @@ socket or calls a store. It never reads a clock either, except `discovery`, whic
   `redirect_uris`: where its users may be sent back to.
 * `server_settings`: what the builders need to know of a provider. `setting_types`, `setting_checks`: the types and
   checks of a provider's settings.
-* `callables`: calls a user's callable. `presented_tokens`: tokens that others made and a client presents.
-  `http_messages`: requests and responses as values. `exchange_log`: one exchange as a line of the log.
+* `foreign_tokens`: the tokens that other libraries have stored. `callables`: calls a user's callable.
+  `presented_tokens`: tokens that others made and a client presents. `http_messages`: requests and responses as values.
+  `exchange_log`: one exchange as a line of the log.
 """

@@ -9,11 +9,13 @@ from __future__ import annotations
 from .._protocol.dpop_key import DpopKey
 from .._protocol.requests import ServerRequest, build_revocation
 from .._protocol.token_response import is_dpop_type
-from ..errors import ConfigurationError, kind_of
+from ..errors import ConfigurationError, Conflict, kind_of
 from ..events import Event
+from ..stores._calls import load_record
 from ..token import Token
 from .cached_token import how_to_pass, is_sendable
 from .current_token import CurrentToken, State
+from .predecessor import Predecessor
 from .revocation import revoke_connection, revoke_tokens
 from .schedule import Action
 from .stored_record import GrantRecord, why_not_storable
@@ -42,12 +44,37 @@ def state_of(current: CurrentToken) -> State:
 
 def adopt(current: CurrentToken, token: Token, events: list[Event]) -> None:
     """Store a token that was obtained elsewhere, in place of any other. Raises `ConfigurationError`, `StoreError`."""
+    record = _adopted(current, token)
+    current.start_over(current.renewal(events=events).stored.put(record))
+    events.append(Event("signed_in", current.store_key, repr(token)))
+
+
+def adopt_if_missing(current: CurrentToken, token: Token, events: list[Event]) -> bool:
+    """The same only if nothing is stored; else return False. Raises `ConfigurationError`, `StoreError`."""
+    record = _adopted(current, token)
+    if current.unsaved is not None:
+        # A pair that the store does not have yet is newer than any that comes from elsewhere.
+        return False
+    stored = current.renewal(events=events).stored
+    with stored.locked():
+        if load_record(stored.ports.store, stored.key) is not None:
+            return False
+        try:
+            cached = stored.cache(record, stored.write(record, None), predecessor=Predecessor())
+        except Conflict:
+            # Where the lock does not exclude, another process may have stored a pair since.
+            return False
+    current.start_over(cached)
+    events.append(Event("signed_in", current.store_key, repr(token)))
+    return True
+
+
+def _adopted(current: CurrentToken, token: Token) -> GrantRecord:
+    """The record of a token that was obtained elsewhere. Raises `ConfigurationError`."""
     now = current.state.clock()
     _check_adoptable(token)
     key = _key_of_adopted(current, token)
-    record = GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now), key)
-    current.start_over(current.renewal(events=events).stored.put(record))
-    events.append(Event("signed_in", current.store_key, repr(token)))
+    return GrantRecord.signed_in(token if token.issued_at is not None else token.replace(issued_at=now), key)
 
 
 def _key_of_adopted(current: CurrentToken, token: Token) -> DpopKey | None:

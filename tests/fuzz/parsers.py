@@ -37,6 +37,7 @@ from blnk_auth._sign_in.page import page
 from blnk_auth._transport.metadata_fetch import MOST_BYTES
 from blnk_auth.cli.terminal import escaped, printable
 from blnk_auth.config._references import UnresolvedReference, expand
+from blnk_auth.migrate import from_hand_written, from_httpx_auth, from_requests_oauth2client
 from blnk_auth.providers import is_flinks_rejection, read_flinks_answer
 from blnk_auth.stores import open_store
 from blnk_auth.stores._record_text import key_in, read_record
@@ -52,6 +53,10 @@ DOCUMENT = MOST_BYTES
 
 REJECTION = 16_384
 """The longest body of a rejection that is judged."""
+
+
+STORED = 1_048_576
+"""The longest text that another library has stored."""
 
 
 class Parser(NamedTuple):
@@ -120,6 +125,9 @@ PARSERS: Mapping[str, Parser] = {
             lambda text: step_up_in(ApiAnswer(401, {"www-authenticate": text}), "Bearer", ("at-0123456789abcdef",)),
             HEADER,
         ),
+        ("token of another library", from_hand_written, STORED),
+        ("serialized token of another library", from_requests_oauth2client, STORED),
+        ("token cache of another library", from_httpx_auth, STORED),
         ("stored demands", lambda text: Demands.from_data(_loaded(text)), BODY),
         ("rejection", lambda text: is_flinks_rejection(ApiAnswer(401, {}, text, _encoded(text))), REJECTION),
         ("redirect", lambda text: leads_to(_API, text), HEADER),

@@ -7,14 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuzz import parsers, pickles, records, registrations, rejections, resources, responses, settings, sign_in, urls
+from fuzz import (
+    migrations,
+    parsers,
+    pickles,
+    records,
+    registrations,
+    rejections,
+    resources,
+    responses,
+    settings,
+    sign_in,
+    urls,
+)
 from fuzz.strategies import HOSTILE_TEXTS, URL_PIECES, mutated
 from fuzz.target import Target
 from hypothesis import strategies as st
 
 TARGETS: tuple[Target, ...] = tuple(
     target
-    for module in (responses, registrations, rejections, resources, urls, sign_in, records, settings, pickles, parsers)
+    for module in (
+        *(responses, registrations, rejections, resources, urls, sign_in, records, settings, pickles, migrations),
+        parsers,
+    )
     for target in module.TARGETS
 )
 

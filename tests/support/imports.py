@@ -54,7 +54,7 @@ LAYERS = (
     ),
     layer("_resource", "learns from an API how to sign in, and uses what signs in and renews"),
     layer(
-        "aiohttp auth client httpx httpx2 requests resource workload_identity",
+        "aiohttp auth client httpx httpx2 migrate requests resource workload_identity",
         "what users make",
         third_party="aiohttp httpx httpx2 requests urllib3",
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import UTC
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -65,6 +66,16 @@ from blnk_auth import (
 )
 from blnk_auth.config import Profile, SettingsOrigin, config_path, load_profile, profile_names
 from blnk_auth.errors import NotPickled
+from blnk_auth.migrate import (
+    aadopt_once,
+    adopt_once,
+    from_authlib,
+    from_hand_written,
+    from_httpx_auth,
+    from_requests_auth,
+    from_requests_oauth2client,
+    from_requests_oauthlib,
+)
 from blnk_auth.provider import AllowedOrigins, HttpResponse, Origin
 from blnk_auth.providers import (
     BLinkCustomer,
@@ -544,6 +555,17 @@ def of_due_store(it: DueStore) -> None:
 
 def of_unreadable(it: Unreadable) -> None:
     assert_type(Unreadable("tokens.db", "it is full"), Unreadable)
+
+
+async def of_migrations(it: TokenSource, stored: Mapping[str, Any]) -> None:
+    assert_type(from_authlib(stored), Token)
+    assert_type(from_requests_oauthlib("{}", issued_at=0), Token)
+    assert_type(from_httpx_auth(b"{}"), dict[str, Token])
+    assert_type(from_requests_auth(stored), dict[str, Token])
+    assert_type(from_requests_oauth2client(b"", issued_at=0.0), Token)
+    assert_type(from_hand_written(stored, issued_at=None, timezone=UTC), Token)
+    assert_type(adopt_once(it, from_authlib(stored)), bool)
+    assert_type(await aadopt_once(it, from_authlib(stored)), bool)
 
 
 def of_workload_identity() -> list[str]:

@@ -7,6 +7,7 @@ from support.canary import (
     rows_cli,
     rows_clients,
     rows_dpop,
+    rows_migrations,
     rows_request_sign_in,
     rows_requests,
     rows_resources,
@@ -19,7 +20,7 @@ from support.canary.table import ROWS, trials
 
 MODULES = (
     *(rows_arguments, rows_cli, rows_clients, rows_requests, rows_sandbox, rows_sign_in, rows_stores),
-    *(rows_tokens, rows_dpop, rows_resources, rows_request_sign_in),
+    *(rows_tokens, rows_dpop, rows_migrations, rows_resources, rows_request_sign_in),
 )
 """Each adds its rows when it is imported."""
 
