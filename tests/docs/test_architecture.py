@@ -30,6 +30,16 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     assert (PACKAGE / name).is_file() or (ROOT / name).is_file()
 
 
+def test_the_table_has_every_module_of_the_root() -> None:
+    """Those of the packages are listed in their heads; see tests/unit/test_package_heads.py."""
+    table = PAGE.partition("## The layout")[2].partition("## What imports what")[0]
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert sorted(modules - set(re.findall(r"`(\w+\.py)`", PAGE))) == []
+    assert sorted(modules - set(re.findall(r"`(\w+\.py)`", table))) == ["_pickles.py"]
+    questions = re.findall(r"^\| ([^|]+\?) \|", table, re.MULTILINE)
+    assert len(questions) == len(set(questions)) > 40
+
+
 def test_every_word_of_code_exists() -> None:
     """Classes and functions that the walks name are in the package."""
     source = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
