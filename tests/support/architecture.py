@@ -14,7 +14,7 @@ from support.imports import LAYERS, graph
 
 FILE = Path(__file__).parents[2] / "docs" / "explanation" / "architecture.svg"
 
-_WIDTH, _ROW, _BOX, _MARGIN, _TOP = 1040, 92, 34, 300, 24
+_WIDTH, _ROW, _BOX, _MARGIN, _TOP = 1120, 92, 34, 300, 24
 
 
 def needed(arrows: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -39,11 +39,8 @@ def picture() -> str:
     parts: list[str] = []
     for number, layer in enumerate(layers):
         top, row = _TOP + number * _ROW, in_order(layer.modules & arrows.keys(), arrows, places)
-        for index, node in enumerate(row):
-            # A node that is alone in its row is moved to a side, out of the way of the arrows.
-            share = (index + 0.5) / len(row) if len(row) > 1 else (0.5, 0.68, 0.25)[number % 3]
-            middle = _MARGIN + (_WIDTH - _MARGIN) * share
-            places[node] = (middle, top, 9.0 * len(node) + 24)
+        for node, middle in zip(row, middles(row, number), strict=True):
+            places[node] = (middle, top, width_of(node))
         for line, text in enumerate(wrapped(layer.reason)):
             parts.append(f'<text class="why" x="8" y="{top + 14 + 15 * line}">{escape(text)}</text>')
     for node, below in sorted(needed(arrows).items()):
@@ -65,6 +62,25 @@ def picture() -> str:
         '<path d="M0 0 8 4 0 8Z" style="fill:#7b8a99;stroke:none;marker-end:none"/></marker></defs>\n'
         f'<rect width="{_WIDTH}" height="{height}" style="fill:#fff;stroke:none"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def middles(row: list[str], number: int) -> list[float]:
+    """Where the nodes of a row are, with the same gap between any two, however long their names are."""
+    room = _WIDTH - _MARGIN
+    if len(row) == 1:
+        # A node that is alone in its row is moved to a side, out of the way of the arrows.
+        return [_MARGIN + room * (0.5, 0.68, 0.25)[number % 3]]
+    gap = (room - sum(map(width_of, row))) / len(row)
+    found, left = [], _MARGIN + gap / 2
+    for node in row:
+        found.append(left + width_of(node) / 2)
+        left += width_of(node) + gap
+    return found
+
+
+def width_of(node: str) -> float:
+    """The width of a node's box: about that of its name, in letters of 14 pixels."""
+    return 8.5 * len(node) + 14
 
 
 def in_order(
