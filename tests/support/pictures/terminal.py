@@ -1,4 +1,4 @@
-"""Pictures of a terminal: `blnk-auth` as a user runs it, on a terminal of 84 columns, drawn as SVG by rich.
+"""Pictures of a terminal: `blnk-auth` as a user runs it, drawn as SVG by rich.
 
 Used by `python -m support.pictures`. The commands run in /tmp/acme, which must not exist, so that no picture has a path
 of the machine that made it; the sandbox listens at its usual port.
@@ -26,7 +26,8 @@ from support.pictures import PORT
 
 from blnk_auth.testing import Sandbox
 
-COLUMNS = 84
+COLUMNS, NARROW = 80, 68
+"""Of a terminal; a picture of the narrow one can be read on a phone."""
 _DIRECTORY = Path("/tmp/acme")
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
@@ -45,20 +46,20 @@ def status() -> str:
         command_line.give(client, "bob", expires_at=hour, refresh_expires_at=time.time() + 5 * 86_430)
         command_line.give(client, "carol", expires_at=time.time() - 5)
         command_line.end(client, "carol")
-        return _drawn(command_line, "status")
+        return _drawn(command_line, "status", NARROW)
 
 
 def doctor() -> str:
     """A client whose secret is wrong; all else is well."""
     with _command_line() as command_line:
         command_line.variables["SANDBOX_SECRET"] = "of-another-client"
-        return _drawn(command_line, "doctor")
+        return _drawn(command_line, "doctor", NARROW)
 
 
 def demo() -> str:
     """The short demo, to its end."""
     with _command_line() as command_line:
-        return _drawn(command_line, "demo --quick", piped=True)
+        return _drawn(command_line, "demo --quick", COLUMNS, piped=True)
 
 
 @contextmanager
@@ -79,8 +80,8 @@ def _removed(directory: Path) -> None:
     directory.rmdir()
 
 
-def _drawn(command_line: CommandLine, arguments: str, *, piped: bool = False) -> str:
-    environment = {**command_line.install(), "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "60"}
+def _drawn(command_line: CommandLine, arguments: str, columns: int, *, piped: bool = False) -> str:
+    environment = {**command_line.install(), "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "60"}
     command = f"blnk-auth {arguments}"
     if piped:
         # On a terminal it shows its progress, which is not for a picture.
@@ -89,11 +90,11 @@ def _drawn(command_line: CommandLine, arguments: str, *, piped: bool = False) ->
         ).stdout
     else:
         run: Any = pexpect.spawn(
-            command, env=environment, cwd=str(_DIRECTORY), timeout=PATIENCE, dimensions=(60, COLUMNS)
+            command, env=environment, cwd=str(_DIRECTORY), timeout=PATIENCE, dimensions=(60, columns)
         )
         shown = bytes(run.read())
     text = "\n".join(line.rstrip() for line in shown.decode().splitlines()).rstrip()
-    console = Console(record=True, width=COLUMNS + 1, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(record=True, width=columns + 1, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {command}", style="bold"))
     console.print(Text.from_ansi(text))
     return console.export_svg(title="", theme=MONOKAI, code_format=_FORMAT, unique_id="t")
