@@ -6,6 +6,7 @@ file promises:
 * Cancelling the caller does not cancel the operation.
 * The operation's events are emitted after its waiters have been woken, even if the operation raised an error.
 * No caller waits longer than `wait_timeout`.
+* While a callback gets an event, `ended_operation` is the operation that the event belongs to.
 
 It never decides what an operation does.
 """
@@ -15,17 +16,43 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
 from ..events import Event, OnEvent, emit
-from .single_flight import Flight, run_on_worker
+from .single_flight import Flight, Waiters, run_on_worker, waiters_of_ended_flight
 from .store_keys import parse_token_key
 
 Result = TypeVar("Result")
 
 _MOST_NOTED = 100
 """Events that wait for the next operation to end. Each operation takes all of them."""
+
+
+class EndedOperation:
+    """All events of one operation, which a callback gets one by one, and who has waited for it.
+
+    Attributes:
+        events: In the order in which they happened.
+        waiters: Who has waited; None if nobody has, or nobody watches.
+        taken_by: The callbacks that have taken the whole operation at one of its events.
+    """
+
+    __slots__ = ("events", "taken_by", "waiters")
+
+    def __init__(self, events: tuple[Event, ...], waiters: Waiters | None = None) -> None:
+        self.events: tuple[Event, ...] = events
+        self.waiters: Waiters | None = waiters
+        self.taken_by: list[object] = []
+
+
+_EMITTED: ContextVar[EndedOperation | None] = ContextVar("blnk_auth operation", default=None)
+
+
+def ended_operation() -> EndedOperation | None:
+    """The operation whose events are emitted now, in this thread; None outside a callback."""
+    return _EMITTED.get()
 
 
 class Operations:
@@ -80,11 +107,21 @@ class Operations:
             seconds: How long the operation took; None if that was not measured.
             may_warn: Whether these events may be logged as warnings; see `events.emit`.
         """
-        for event, warns in (*((each, True) for each in self._taken()), *((each, may_warn) for each in events)):
-            known = parse_token_key(event.store_key)
-            subject = None if known is None else known[1].subject
-            completed = replace(event, subject=subject, provider=self._provider, seconds=seconds)
-            emit(self._on_event, completed, may_warn=warns)
+        noted = tuple(self._completed(event, seconds) for event in self._taken())
+        completed = (*noted, *(self._completed(event, seconds) for event in events))
+        if not completed:
+            return
+        emitted = _EMITTED.set(EndedOperation(completed, waiters_of_ended_flight()))
+        try:
+            for number, event in enumerate(completed):
+                emit(self._on_event, event, may_warn=may_warn or number < len(noted))
+        finally:
+            _EMITTED.reset(emitted)
+
+    def _completed(self, event: Event, seconds: float | None) -> Event:
+        known = parse_token_key(event.store_key)
+        subject = None if known is None else known[1].subject
+        return replace(event, subject=subject, provider=self._provider, seconds=seconds)
 
     def _taken(self) -> Iterator[Event]:
         """The events that were noted; each is taken once."""

@@ -6,6 +6,7 @@ Used by everything that renews or signs in. What this file promises:
   `threading.Event`, a task of asyncio or trio for the event of its own library.
 * Cancelling a waiter does not cancel the work.
 * `SingleFlight` runs at most one flight for each key, and at most one more is queued behind it.
+* If somebody watches who waits (`watch_waiters`), each flight knows its waiters. Otherwise that costs nothing.
 
 It never depends on what the work does.
 """
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Generic, TypeVar
 
 from ..errors import BlnkAuthError, TemporarilyUnavailable, clear_locals
@@ -28,11 +29,51 @@ Result = TypeVar("Result")
 
 _SIGNAL_SECONDS = 0.5
 
+_MOST_SEEN = 128
+"""As many links as a span of OpenTelemetry has at most, unless its SDK is set to another limit."""
+
+
+class Waiters:
+    """Who has waited for one flight.
+
+    Attributes:
+        count: How many callers.
+        seen: What the function given to `watch_waiters` returned, for the first ones.
+    """
+
+    __slots__ = ("count", "seen")
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.seen: list[Any] = []
+
+
+_look: Callable[[], object] | None = None
+
+_ENDED: ContextVar[Waiters | None] = ContextVar("blnk_auth waiters", default=None)
+
+
+def watch_waiters(look: Callable[[], object]) -> None:
+    """From now on, call `look` in the thread or task of each caller that begins to wait for a flight.
+
+    What it returns is in `Waiters.seen`; None is left out. It must not block or raise.
+    """
+    global _look  # noqa: PLW0603 - one for the process, so that a flight need not know who watches
+    _look = look
+
+
+def waiters_of_ended_flight() -> Waiters | None:
+    """Within `afterwards` of a flight: who has waited for it. None if nobody has, or nobody watches."""
+    return _ENDED.get()
+
 
 class Flight(Generic[Result]):
     """One run of some work, and the callers that wait for it. Any thread, event loop or task may wait."""
 
-    __slots__ = ("_done", "_error", "_lock", "_previous", "_result", "_wake_ups", "_worker", "brings_another")
+    __slots__ = (
+        *("_done", "_error", "_lock", "_previous", "_result", "_waiters", "_wake_ups", "_worker"),
+        "brings_another",
+    )
 
     def __init__(self, *, brings_another: bool = True, previous: Flight[Any] | None = None) -> None:
         self.brings_another: bool = brings_another
@@ -45,11 +86,14 @@ class Flight(Generic[Result]):
         self._error: BaseException | None = None
         self._wake_ups: list[Callable[[], object]] = []
         self._worker: int | None = None
+        self._waiters: Waiters | None = None
 
     def wait(self, timeout: float) -> Result:
         """Block until the work has ended, and return its result. Raises its error, or `TemporarilyUnavailable` after
         `timeout` seconds.
         """
+        if _look is not None:
+            self._note_waiter(_look())
         landed = threading.Event()
         if self._call_when_done(landed.set) and not _wait_on_thread(landed, timeout):
             raise _still_running(timeout)
@@ -57,6 +101,8 @@ class Flight(Generic[Result]):
 
     async def wait_async(self, timeout: float) -> Result:
         """Like `wait`, for a task of asyncio or trio."""
+        if _look is not None:
+            self._note_waiter(_look())
         if not self._done:
             await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
         return self._result_or_error()
@@ -75,7 +121,18 @@ class Flight(Generic[Result]):
             wake_ups, self._wake_ups = self._wake_ups, []
         for wake_up in wake_ups:
             wake_up()
-        afterwards()
+        ended = _ENDED.set(self._waiters)
+        try:
+            afterwards()
+        finally:
+            _ENDED.reset(ended)
+
+    def _note_waiter(self, seen: object) -> None:
+        with self._lock:
+            self._waiters = waiters = self._waiters or Waiters()
+            waiters.count += 1
+            if seen is not None and len(waiters.seen) < _MOST_SEEN:
+                waiters.seen.append(seen)
 
     def _call_when_done(self, wake_up: Callable[[], object]) -> bool:
         """Whether the work has not ended yet. If so, `wake_up` will be called once, on any thread, when it has."""

@@ -51,8 +51,9 @@ import subprocess, sys
 done = subprocess.run([sys.executable, "-m", "blnk_auth", "--help"], capture_output=True, text=True)
 assert "keepalive" in done.stdout, done.stderr
 """,
+    "otel": f"{_CLIENT}\nfrom blnk_auth.opentelemetry import Telemetry\nTelemetry()(Event('renewed', 'token/x'))",
     "sandbox": "from blnk_auth.testing import Sandbox\nwith Sandbox() as sandbox: assert sandbox.origin",
-    "all": "from blnk_auth.testing import Sandbox\nimport aiohttp, click, httpx2, redis, sqlalchemy",
+    "all": "from blnk_auth.testing import Sandbox\nimport aiohttp, click, httpx2, opentelemetry, redis, sqlalchemy",
 }
 """For each extra, a program that needs it."""
 

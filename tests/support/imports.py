@@ -54,9 +54,9 @@ LAYERS = (
     ),
     layer("_resource", "learns from an API how to sign in, and uses what signs in and renews"),
     layer(
-        "aiohttp auth client httpx httpx2 migrate requests resource workload_identity",
+        "aiohttp auth client httpx httpx2 migrate opentelemetry requests resource workload_identity",
         "what users make",
-        third_party="aiohttp httpx httpx2 requests urllib3",
+        third_party="aiohttp httpx httpx2 opentelemetry requests urllib3",
     ),
     layer(
         "testing cli __main__",
@@ -133,7 +133,9 @@ def violations(source: str, *, module: str, is_package: bool = False) -> list[st
         if top == "blnk_auth":
             inner = name.removeprefix("blnk_auth").lstrip(".")
             # A public name or the version, from the package itself, as users import them.
-            is_public = inner in blnk_auth.__all__ and module.startswith(("cli", "testing", "_transport"))
+            is_public = inner in blnk_auth.__all__ and module.startswith(
+                ("cli", "opentelemetry", "testing", "_transport")
+            )
             target = rank_of(inner)
             is_for_pickles = inner.startswith("_pickles.")
             if not is_public and not is_for_pickles and (target is None or target > rank):

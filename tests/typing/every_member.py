@@ -76,6 +76,7 @@ from blnk_auth.migrate import (
     from_requests_oauth2client,
     from_requests_oauthlib,
 )
+from blnk_auth.opentelemetry import Telemetry
 from blnk_auth.provider import AllowedOrigins, HttpResponse, Origin
 from blnk_auth.providers import (
     BLinkCustomer,
@@ -212,6 +213,12 @@ def of_file_store(it: FileStore) -> None:
 
 def of_aiohttp_auth(it: AiohttpAuth) -> None:
     assert_type(AiohttpAuth(SOURCE), AiohttpAuth)
+
+
+def of_telemetry(it: Telemetry) -> None:
+    assert_type(Telemetry(on_event=print), Telemetry)
+    assert_type(it.dropped, int)
+    assert_type(it.flush(timeout=1.0), bool)
 
 
 def of_httpx2_auth(it: Httpx2Auth) -> None:

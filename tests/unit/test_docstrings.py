@@ -288,7 +288,7 @@ FOLLOW_A_SOURCE = (
     "AuthorizationRequest BlnkAuthError DeviceAuthorization ProtocolError Provider Refusal SignInRequired "
     "Signer StaticToken TemporarilyUnavailable Token "
     # requests to an API
-    "AiohttpAuth Httpx2Auth HttpxAuth RequestsAuth "
+    "AiohttpAuth Httpx2Auth HttpxAuth RequestsAuth Telemetry "
     # grants, sign-ins and revocation
     "OAuthClient OAuthClient.for_itself OAuthClient.for_subject OAuthClient.start_authorization "
     "OAuthClient.finish_authorization OAuthClient.authorize_interactively OAuthClient.authorize_device "

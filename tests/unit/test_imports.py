@@ -18,13 +18,13 @@ from support.imports import PACKAGE, absolute_imports, graph, imported_names, mo
 
 import blnk_auth
 
-MOST_NODES = 26
-"""The last three are `resource` and `_resource`, an API that describes its own sign-in, and `migrate`."""
+MOST_NODES = 27
+"""The last are `resource` and `_resource`, an API that describes its own sign-in, `migrate` and `opentelemetry`."""
 LONGEST_PATH = 9
 """From the command line, which is above `resource`, down to `errors`."""
 
 HEAVY = (
-    *("aiohttp", "asyncio", "authlib", "click", "httpx", "httpx2", "redis", "requests", "rich"),
+    *("aiohttp", "asyncio", "authlib", "click", "httpx", "httpx2", "opentelemetry", "redis", "requests", "rich"),
     *("sqlalchemy", "sqlite3", "starlette", "trio"),
 )
 """Top-level modules that `import blnk_auth` must not load."""
@@ -47,7 +47,7 @@ CONTRACT = {
 
 
 def test_the_graph_of_root_modules_is_small_and_has_no_cycle() -> None:
-    """A newcomer can hold it in mind: at most 26 nodes, no cycle, no path of more than 9 arrows."""
+    """A newcomer can hold it in mind: at most 27 nodes, no cycle, no path of more than 9 arrows."""
     arrows = graph()
     lengths: dict[str, int] = {}
 

@@ -31,6 +31,7 @@ from blnk_auth import (
     Token,
 )
 from blnk_auth.config import load_profile
+from blnk_auth.opentelemetry import Telemetry
 from blnk_auth.stores import check_store, copy_store
 
 from .table import add_row
@@ -125,6 +126,7 @@ CALLS: dict[str, Call] = {
     "HttpxAuth()": lambda world, value: HttpxAuth(value),
     "Httpx2Auth()": lambda world, value: Httpx2Auth(value),
     "RequestsAuth()": lambda world, value: RequestsAuth(value),
+    "Telemetry(on_event=)": lambda world, value: Telemetry(on_event=value),
     "Token.from_response() of a text": lambda world, value: Token.from_response(value),
     "Token.from_response() of a list": lambda world, value: Token.from_response({"access_token": [value]}),
     "Token.from_response(expires_at:)": lambda world, value: Token.from_response(
