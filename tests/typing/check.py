@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 BIN = Path(sys.executable).parent
 sys.path[:0] = [str(HERE.parent / "docs"), str(HERE.parent)]
 
-NOT_CHECKED = {"django", "use-inside-api-clients", "mock-and-travel", "prove-it-survives"}
+NOT_CHECKED = {"django", "use-inside-api-clients", "mock-and-travel", "prove-it-survives", "workers"}
 """Documents whose packages have no types or are installed elsewhere, and those whose examples are several modules."""
 
 RESULTS = {
@@ -35,6 +35,7 @@ RESULTS = {
     "choose-a-store": "store KeyValueStore, record Record, client OAuthClient, source_of(1) TokenSource",
     "device": "sandbox testing.Sandbox",
     "dpop": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
+    "containers": "sandbox testing.Sandbox, client OAuthClient",
     "describe-a-provider": "acme Provider, client OAuthClient, alice TokenSource",
     "events-logging-and-metrics": "sandbox testing.Sandbox, client OAuthClient",
     "exchange-tokens": "sandbox testing.Sandbox, acme Provider, client OAuthClient, source TokenSource",
@@ -43,13 +44,16 @@ RESULTS = {
     "for-assistants": "client OAuthClient, service TokenSource, alice TokenSource",
     "go-live-with-a-provider": "client OAuthClient, sandbox testing.Sandbox",
     "keep-grants-alive": "sandbox testing.Sandbox",
+    "many-hosts": "server_time testing.Clock, sandbox testing.Sandbox",
     "move-tokens": "old MemoryStore, new EncryptedStore, report stores.CopyReport",
+    "notebooks": "client OAuthClient, me TokenSource",
     "open-finance-sign-in": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
     "prove-who-the-client-is": "client OAuthClient, alice TokenSource, bank Provider",
     "README": "client OAuthClient",
     "protected-resources": "api ProtectedResource",
     "register-the-client": "metadata ClientMetadata, api ProtectedResource",
     "serve-many-banks": "sandbox testing.Sandbox",
+    "serverless": "client OAuthClient",
     "service": "sandbox testing.Sandbox",
     "sign-in-from-a-request": "api ProtectedResource, auth Auth",
     "step-up-and-consent": "sandbox testing.Sandbox, client OAuthClient, alice TokenSource",
