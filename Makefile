@@ -34,7 +34,7 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types docs docs-serve pictures release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types types-of-code docs docs-serve pictures release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -43,7 +43,7 @@ demo: $(INSTALLED)
 # takes from the others; one after another with PYTEST_FLAGS=-n0. The types are checked meanwhile.
 test: lint $(INSTALLED)
 	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
-	@$(MAKE) --no-print-directory types >$(VENV)/types.log 2>&1 & types=$$!; \
+	@$(MAKE) --no-print-directory types-of-code >$(VENV)/types.log 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n4 --dist=worksteal $(PYTEST_FLAGS); tests=$$?; \
 	wait $$types || { cat $(VENV)/types.log; exit 1; }; \
@@ -110,9 +110,12 @@ lint: $(LOCKED)
 	$(BIN)/ruff format --check .
 
 # pyright runs on the Node.js of the lock, and the variable stops it from asking a registry for newer versions.
-types: $(LOCKED)
+types-of-code: $(LOCKED)
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
+
+# And what the public calls return, in both checkers, and the examples of the pages.
+types: types-of-code
 	PYTHONPATH=$(CURDIR) $(BIN)/python tests/typing/check.py
 
 # Beside every peer, some 30 minutes; writes docs/explanation/performance.md. On a machine that does nothing else. The

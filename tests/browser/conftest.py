@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.limits import PATIENCE
@@ -99,6 +99,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = Path(named) if named else tmp_path_factory.mktemp("screenshots", numbered=True)
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def rows_of(looks: Iterable[str]) -> list[Any]:
+    """Each look; those between a light page on a desk and a dark one on a phone are tried in the deep run only."""
+    return [pytest.param(look, marks=[pytest.mark.deep] * (look in ("dark", "phone"))) for look in looks]
 
 
 def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:

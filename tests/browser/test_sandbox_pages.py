@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from browser.conftest import RATIO, OpenBrowser, keep, wait_until
+from browser.conftest import RATIO, OpenBrowser, keep, rows_of, wait_until
 
 from blnk_auth.testing import Clock, Sandbox
 
@@ -89,7 +89,7 @@ def check_page(browser: WebDriver, *, is_dark: bool) -> None:
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", rows_of(LOOKS))
 def test_the_landing_page(sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Path, look: str) -> None:
     """The address itself leads there; a block is copied whole; the live page is one click away."""
     browser = open_browser(**LOOKS[look])
@@ -113,7 +113,7 @@ def test_the_landing_page(sandbox: Sandbox, open_browser: OpenBrowser, artifacts
     wait_until(browser, lambda: texts(browser, "#connection") == ["live"])
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", rows_of(LOOKS))
 def test_the_live_page_shows_what_happens(
     sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Path, clock: Clock, look: str
 ) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browser.conftest import RATIO, OpenBrowser, keep, wait_until
+from browser.conftest import RATIO, OpenBrowser, keep, rows_of, wait_until
 from support.limits import PATIENCE
 
 from blnk_auth import BlnkCloud, OAuthClient, SignInRequired, TokenSource
@@ -101,7 +101,7 @@ def check_page(browser: WebDriver, title: str) -> None:
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", rows_of(LOOKS))
 def test_the_whole_flow(
     sandbox: Sandbox, pool: ThreadPoolExecutor, open_browser: OpenBrowser, artifacts: Path, look: str
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,29 +20,42 @@ SERVERS: tuple[Server, ...] = ("revokes", "single use", "grace")
 LOCKS: tuple[Lock, ...] = ("exclusive", "lease", "none")
 ONCE, REJECTED_LATER = (TOKEN,), (TOKEN, REJECTED)
 
-# Each rule has a world here that takes a second or two, most of them with one call for each process. The same with two
-# calls are among the deep ones. So is the world of the promise, three processes with two renewals each and one fault
-# anywhere, which takes twenty seconds.
+# Each rule has a world here that takes a second at most: one or two processes, most of them with one call, and a fault
+# at each step for the first rules, none for the others. The same worlds with a fault anywhere, two calls and more
+# processes are among the deep ones. So is the world of the promise, three processes with two renewals each and one
+# fault anywhere, which takes twenty seconds.
 WORLDS: dict[str, Setup] = {
-    "one fault": Setup(calls=ONCE),
-    "two faults": Setup(workers=2, calls=ONCE, faults=2),
+    "one fault": Setup(workers=2, calls=ONCE),
     "stale at first": Setup(workers=2, age=STALE),
-    "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER),
+    "rejected by the API": Setup(workers=2, age=FRESH, calls=REJECTED_LATER, faults=0),
     "every token rejected": Setup(workers=2, age=FRESH, calls=(TOKEN, REVOKED), expiries=0),
     "lease, single use": Setup(lock="lease", server="single use", workers=2, calls=ONCE),
     "no lock, single use": Setup(lock="none", server="single use", workers=2, calls=ONCE, faults=0),
-    "a new sign-in": Setup(signs_in=True, workers=2, calls=ONCE),
+    "a new sign-in": Setup(signs_in=True, workers=2, calls=ONCE, faults=0),
     "asking again": Setup(policy=REPEATING, workers=2, calls=ONCE),
     "asking again, grace": Setup(policy=REPEATING, server="grace", workers=2, calls=ONCE),
     "a lost write": Setup(loses_writes=True, workers=2, calls=ONCE),
-    "clocks that differ": Setup(ahead=150, server="grace", workers=2, calls=ONCE),
-    "cooling down": Setup(policy=COOLING_DOWN, workers=2),
-    "a nonce": Setup(dpop="bound", nonces=1, workers=2, calls=ONCE),
+    "clocks that differ": Setup(ahead=150, server="grace", workers=2, calls=ONCE, faults=0),
+    "cooling down": Setup(policy=COOLING_DOWN, workers=2, faults=0),
+    "a nonce": Setup(dpop="bound", nonces=1, workers=2, calls=ONCE, faults=0),
     "nonces of an API": Setup(dpop="bound", nonces=2, workers=2, age=FRESH, calls=(PROVED,), expiries=0, faults=0),
-    "bound by a renewal": Setup(dpop="not yet", workers=2, calls=ONCE),
+    "bound by a renewal": Setup(dpop="not yet", workers=2, calls=ONCE, faults=0),
 }
 
 DEEP_WORLDS: dict[str, Setup] = {
+    "one fault, one call": Setup(calls=ONCE),
+    "two faults": Setup(workers=2, calls=ONCE, faults=2),
+    **{
+        f"{name}, one fault": replace(WORLDS[name], faults=1)
+        for name in (
+            "rejected by the API",
+            "a new sign-in",
+            "clocks that differ",
+            "cooling down",
+            "a nonce",
+            "bound by a renewal",
+        )
+    },
     **{f"one fault, {server}": Setup(server=server) for server in SERVERS},
     **{f"two faults, {server}": Setup(server=server, workers=2, faults=2) for server in SERVERS},
     "one fault, one call, grace": Setup(server="grace", calls=ONCE),
@@ -111,7 +125,7 @@ def test_every_invariant_holds_in_every_schedule(world: str, record_property: Te
     """In any order of all steps, with any fault at any step, all invariants of invariants.py are kept."""
     explored = explore(WORLDS[world])
     record_property("explored", str(explored))
-    assert explored.schedules >= 100_000
+    assert explored.schedules >= 900
 
 
 @pytest.mark.deep
@@ -134,9 +148,10 @@ SMALL_WORLDS: dict[str, Setup] = {
     "no fault": Setup(workers=2, faults=0),
     **{f"one fault, {server}": Setup(server=server, workers=2, calls=ONCE, expiries=0) for server in SERVERS},
 }
+WALKED = [pytest.param(name, marks=[pytest.mark.deep] * (name == "no fault")) for name in SMALL_WORLDS]
 
 
-@pytest.mark.parametrize("world", SMALL_WORLDS)
+@pytest.mark.parametrize("world", WALKED)
 def test_merging_equal_states_leaves_no_schedule_out(world: str, record_property: Tell) -> None:
     """Walking each schedule by itself, with nothing remembered, meets as many schedules and the same ends."""
     rules, explored = World(SMALL_WORLDS[world]), explore(SMALL_WORLDS[world])

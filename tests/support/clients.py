@@ -383,8 +383,10 @@ KINDS = FORKS if os.environ.get("BLNK_AUTH_TEST_FORKS") else REGULAR
 # The forks have no other auth class.
 WITH_AUTH = tuple(Kind(kind.package, kind.manner, with_auth=True) for kind in KINDS if kind not in (AIOHTTP, *FORKS))
 
-_ALWAYS = ("Auth-requests", "Auth-httpx-asyncio", "Auth-httpx2-sync")
-"""One for each package. Since `Auth` runs the flow of the other classes, the rest is tried in the deep run."""
+_DEEP = ("httpx-trio", "httpx2-sync", "httpx2-asyncio", "Auth-httpx-sync", "Auth-httpx-trio")
+_DEEP += ("Auth-httpx2-asyncio", "Auth-httpx2-trio")
+"""Tried in the deep run only. The classes of httpx2 run the code of those of httpx, and `Auth` that of the others; so
+each package, each manner and both kinds of class are among the rest."""
 
 
 def body_once(kind: Kind) -> Any:
@@ -406,10 +408,9 @@ def every(kind: Kind) -> bool:
 
 def rows(wanted: Callable[[Kind], bool]) -> list[Any]:
     """The parameters of a test: each line of the table that is wanted, and then the same ones with `Auth`."""
-    own = [pytest.param(kind, id=str(kind)) for kind in KINDS if wanted(kind)]
-    return own + [
-        pytest.param(kind, id=str(kind), marks=() if str(kind) in _ALWAYS else pytest.mark.deep)
-        for kind in WITH_AUTH
+    return [
+        pytest.param(kind, id=str(kind), marks=pytest.mark.deep if str(kind) in _DEEP else ())
+        for kind in (*KINDS, *WITH_AUTH)
         if wanted(kind)
     ]
 
