@@ -223,7 +223,7 @@ for make in (lambda: KeyringStore("acme"), lambda: SQLiteStore("/proc/tokens.db"
 
 
 def test_the_messages_in_a_container_are_those_of_the_page(sandbox: Sandbox, tmp_path: Path) -> None:
-    """No home, no session bus, nothing to write to: each error says what to do, and the commands work."""
+    """No home, no session bus, nothing to write to: each error has its remedy, and the commands work."""
     inside = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "PYTHONSAFEPATH")}
     inside["HOME"] = "/proc/nowhere"
 
